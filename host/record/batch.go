@@ -1,0 +1,35 @@
+package record
+
+import "github.com/culvert-project/culvert/wit"
+
+// Batch is rows and the bytes that they point into. Schema ids in rows are those of Registry. A batch belongs to one goroutine
+// at a time; stages hand it on.
+//
+// Data only grows while a batch passes through transforms: what a transform writes is appended, so that rows which it left
+// unchanged keep their place.
+type Batch struct {
+	Registry *Registry
+	// Topics: Row.Topic is an index here. In sources 0 is the feed's topic.
+	Topics []string
+	Rows   []wit.Row
+	Data   []byte
+}
+
+// Bytes returns the bytes of a datum of this batch.
+func (b *Batch) Bytes(d wit.Datum) []byte { return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size] }
+
+// Topic returns the index of a topic, adding it when it is new.
+func (b *Batch) Topic(name string) uint32 {
+	for i, t := range b.Topics {
+		if t == name {
+			return uint32(i)
+		}
+	}
+	b.Topics = append(b.Topics, name)
+	return uint32(len(b.Topics) - 1)
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.Topics, b.Rows, b.Data = b.Topics[:0], b.Rows[:0], b.Data[:0]
+}
