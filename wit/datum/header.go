@@ -1,0 +1,69 @@
+package datum
+
+import "github.com/culvert-project/culvert/wit"
+
+// Header is a record header in a block. Value aliases the block.
+type Header struct {
+	Name string
+	// Form is Structured, Dynamic or Raw; Schema is 0 where the form has none.
+	Form   wit.Form
+	Schema uint32
+	Value  []byte
+}
+
+// AppendHeaders writes a block of headers.
+func AppendHeaders(dst []byte, headers []Header) []byte {
+	dst = AppendNumber(dst, int64(len(headers)))
+	for _, h := range headers {
+		dst = AppendText(dst, h.Name)
+		dst = append(dst, byte(h.Form))
+		dst = AppendNumber(dst, int64(h.Schema))
+		dst = AppendBytes(dst, h.Value)
+	}
+	return dst
+}
+
+// Headers reads a block of headers, appending to dst. It refuses bytes that are left over.
+func Headers(dst []Header, b []byte) ([]Header, error) {
+	r := reader{b: b}
+	count, err := r.number()
+	if err != nil {
+		return dst, err
+	}
+	if count < 0 || count > int64(len(b)) {
+		return dst, bad(0, "a count of headers that runs past the block")
+	}
+	for ; count > 0; count-- {
+		h, err := r.header()
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, h)
+	}
+	if r.i != len(b) {
+		return dst, bad(r.i, "bytes left over")
+	}
+	return dst, nil
+}
+
+func (r *reader) header() (Header, *Error) {
+	name, err := r.text()
+	if err != nil {
+		return Header{}, err
+	}
+	if r.i >= len(r.b) || wit.Form(r.b[r.i]) < wit.Structured || wit.Form(r.b[r.i]) > wit.Raw {
+		return Header{}, bad(r.i, "expected the form 2, 3 or 4 of a header")
+	}
+	form := wit.Form(r.b[r.i])
+	r.i++
+	at := r.i
+	id, err := r.number()
+	if err != nil {
+		return Header{}, err
+	}
+	if id < 0 || id > 1<<32-1 || (form != wit.Structured && id != 0) {
+		return Header{}, bad(at, "a schema id out of range, or one where the form has none")
+	}
+	v, err := r.block()
+	return Header{name.(string), form, uint32(id), v}, err
+}

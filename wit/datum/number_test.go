@@ -1,0 +1,86 @@
+package datum
+
+import (
+	"bytes"
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+func FuzzNumber(f *testing.F) {
+	for _, n := range []int64{0, -1, 63, 64, -65, math.MaxInt64, math.MinInt64} {
+		f.Add(n)
+	}
+	f.Fuzz(func(t *testing.T, n int64) {
+		b := AppendNumber(nil, n)
+		if got, size := Number(append(b, 0xff)); got != n || size != len(b) || NumberSize(n) != size {
+			t.Fatalf("%d: % x reads as %d in %d bytes", n, b, got, size)
+		}
+		d := AppendDecimal64(nil, n)
+		if want := AppendBytes(nil, twosComplement(big.NewInt(n))); !bytes.Equal(d, want) {
+			t.Fatalf("decimal %d: % x, the slow way % x", n, d, want)
+		}
+		content, _ := Block(d)
+		if Unscaled(content).Int64() != n {
+			t.Fatalf("decimal %d: % x reads as %v", n, d, Unscaled(content))
+		}
+	})
+}
+
+func TestNumberRefusesMoreThan64Bits(t *testing.T) {
+	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 11), append(bytes.Repeat([]byte{0xff}, 9), 2)} {
+		if n, size := Number(b); size != -1 {
+			t.Errorf("% x: read %d in %d bytes", b, n, size)
+		}
+	}
+}
+
+func TestArraysInSeveralBlocksAreRead(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
+	// one item; then a block that tells its size (-1, 1 byte); then the end
+	b := []byte{2, 8, 1, 2, 10, 0}
+	v, size, err := Read(nodes, 0, b)
+	if err != nil || size != len(b) || len(v.(List)) != 2 || v.(List)[1] != int32(5) {
+		t.Fatalf("%v %d %v", v, size, err)
+	}
+	if n, err := Skip(nodes, 0, b); n != len(b) || err != nil {
+		t.Fatalf("%d %v", n, err)
+	}
+}
+
+// hostile shapes must end, and fast: a loop over items that take no bytes would not.
+func TestItemsWithoutBytesAreRefused(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}}
+	b := append(AppendNumber(nil, math.MaxInt64), 0)
+	if _, err := Skip(nodes, 0, b); err == nil {
+		t.Error("skipped")
+	}
+	if _, _, err := Read(nodes, 0, b); err == nil {
+		t.Error("read")
+	}
+}
+
+func FuzzDynamic(f *testing.F) {
+	for _, b := range [][]byte{{0}, {0x0b, 4, 6, 2, 9, 2, 'a'}, {0x0c, 2, 9, 2, 'k', 0}, {0x0d, 4, 4, 4, 0xe2}} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		size, err := SkipDynamic(b)
+		v, read, readErr := ReadDynamic(b)
+		if readErr == nil && (err != nil || size != read) {
+			t.Fatalf("read %d bytes, skipped %d: %v", read, size, err)
+		}
+		if readErr != nil {
+			return
+		}
+		again, err := AppendDynamic(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, n, err := ReadDynamic(again); err != nil || n != len(again) {
+			t.Fatalf("% x written again as % x: %v", b[:read], again, err)
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package datum
+
+import (
+	"encoding/hex"
+	"math"
+	"math/big"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// structuredCases are the examples of encoding.md by their text there: the schema and the value that they speak of.
+var structuredCases = map[string]struct {
+	nodes []wit.Node
+	value any
+}{
+	"int32 150":                              {[]wit.Node{{Kind: wit.Int32}}, int32(150)},
+	"int8 -128":                              {[]wit.Node{{Kind: wit.Int8}}, int8(-128)},
+	"optional text, null":                    {[]wit.Node{{Kind: wit.Text, Optional: true}}, nil},
+	"optional text, `Größe`":                 {[]wit.Node{{Kind: wit.Text, Optional: true}}, "Größe"},
+	"optional int32 with default 7, value 8": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, int32(8)},
+	"optional int32 with default 7, null":    {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, nil},
+	"Decimal, scale 2, -1.29":                {decimalNode("2"), big.NewInt(-129)},
+	"Decimal, scale 0, 128":                  {decimalNode("0"), big.NewInt(128)},
+	"Timestamp 2024-02-29T05:28:16.789Z":     {[]wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}}, int64(1709184496789)},
+	"Date 1969-12-31":                        {[]wit.Node{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
+	"array of int32, [1, -1]":                {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{int32(1), int32(-1)}},
+	"array, empty":                           {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
+	"map text → boolean, {a: true}":          {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Text}, {Kind: wit.Boolean}}, Map{{"a", true}}},
+	"map int32 → text, {5: x}":               {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Int32}, {Kind: wit.Text}}, Map{{int32(5), "x"}}},
+	"struct {Id int32 1, Name optional text null, Price float64 0.5}": {[]wit.Node{
+		{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}, {Name: "Price", Node: 3}}},
+		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Float64}}, Record{int32(1), nil, 0.5}},
+}
+
+var dynamicCases = map[string]any{
+	"null":                        nil,
+	"true":                        true,
+	"int8 5":                      int8(5),
+	"int64 5":                     int64(5),
+	"float32 NaN":                 math.Float32frombits(0x7fc00000),
+	"text `ü`":                    "ü",
+	"bytes 00 ff":                 []byte{0, 0xff},
+	"array [1 (int64), `a`]":      List{int64(1), "a"},
+	"map {`k`: null}":             Map{{"k", nil}},
+	"BigDecimal 12.50":            Decimal{2, big.NewInt(1250)},
+	"java.util.Date 0":            Instant(0),
+	"struct of schema 3, 2 bytes": Nested{3, []byte{2, 4}},
+}
+
+func decimalNode(scale string) []wit.Node {
+	return []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: scale}}}}
+}
+
+// examples returns the rows of the tables of examples in a section of encoding.md.
+func examples(t *testing.T, section string) map[string][]byte {
+	t.Helper()
+	_, page, found := strings.Cut(wit.EncodingPage, "\n## "+section)
+	if !found {
+		t.Fatalf("encoding.md has no section %q", section)
+	}
+	page, _, _ = strings.Cut(page, "\n## ")
+	_, page, _ = strings.Cut(page, "| example | bytes |")
+	rows := map[string][]byte{}
+	for _, m := range regexp.MustCompile("(?m)^\\| (.+) \\| `([0-9a-f ]+)` \\|$").FindAllStringSubmatch(page, -1) {
+		rows[m[1]] = unhex(t, m[2])
+	}
+	if len(rows) == 0 {
+		t.Fatalf("section %q has no examples", section)
+	}
+	return rows
+}
+
+func unhex(t *testing.T, s string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var equal = cmp.Options{
+	cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 }),
+	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }),
+}
+
+func TestStructuredExamplesOfThePage(t *testing.T) {
+	rows := examples(t, "structured")
+	for name, want := range rows {
+		c, known := structuredCases[name]
+		if !known {
+			t.Errorf("%s: the page has an example without a case here", name)
+			continue
+		}
+		got, err := Append(nil, c.nodes, 0, c.value)
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+		}
+		value := c.value
+		if n, ok := value.(*big.Int); ok {
+			value = twosComplement(n)
+			if Unscaled(value.([]byte)).Cmp(n) != 0 {
+				t.Errorf("%s: % x reads as %v", name, value, Unscaled(value.([]byte)))
+			}
+		}
+		read, size, err := Read(c.nodes, 0, want)
+		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
+			t.Errorf("%s: read %v, %d bytes, %v", name, read, size, err)
+		}
+		if n, err := Skip(c.nodes, 0, append(want, 9, 9)); err != nil || n != len(want) {
+			t.Errorf("%s: skipped %d, %v", name, n, err)
+		}
+		for cut := range want {
+			if _, err := Skip(c.nodes, 0, want[:cut]); err == nil {
+				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+			}
+			if _, _, err := Read(c.nodes, 0, want[:cut]); err == nil {
+				t.Errorf("%s: cut to %d bytes it was read", name, cut)
+			}
+		}
+	}
+	if len(rows) != len(structuredCases) {
+		t.Errorf("the page has %d examples, %d cases here", len(rows), len(structuredCases))
+	}
+}
+
+func TestDynamicExamplesOfThePage(t *testing.T) {
+	rows := examples(t, "dynamic")
+	for name, want := range rows {
+		value, known := dynamicCases[name]
+		if !known {
+			t.Errorf("%s: the page has an example without a case here", name)
+			continue
+		}
+		got, err := AppendDynamic(nil, value)
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+		}
+		read, size, err := ReadDynamic(want)
+		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
+			t.Errorf("%s: read %#v, %d bytes, %v", name, read, size, err)
+		}
+		if n, err := SkipDynamic(append(want, 9)); err != nil || n != len(want) {
+			t.Errorf("%s: skipped %d, %v", name, n, err)
+		}
+		for cut := range want {
+			if _, err := SkipDynamic(want[:cut]); err == nil {
+				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+			}
+		}
+	}
+	if len(rows) != len(dynamicCases) {
+		t.Errorf("the page has %d examples, %d cases here", len(rows), len(dynamicCases))
+	}
+}
+
+func TestHeaderExampleOfThePage(t *testing.T) {
+	m := regexp.MustCompile("dynamic null: `([0-9a-f ]+)`").FindStringSubmatch(wit.EncodingPage)
+	if m == nil {
+		t.Fatal("the page has no example of headers")
+	}
+	want := unhex(t, m[1])
+	headers := []Header{{"src", wit.Structured, 4, AppendText(nil, "sap")}, {"n", wit.Dynamic, 0, []byte{TagNull}}}
+	if got := AppendHeaders(nil, headers); !cmp.Equal(got, want) {
+		t.Errorf("wrote % x, the page says % x", got, want)
+	}
+	got, err := Headers(nil, want)
+	if err != nil || !cmp.Equal(got, headers) {
+		t.Errorf("read %v, %v", got, err)
+	}
+	for cut := range want {
+		if _, err := Headers(nil, want[:cut]); err == nil {
+			t.Errorf("cut to %d bytes it was read", cut)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package datum
+
+import (
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Error says what is wrong with the bytes of a datum, and where.
+type Error struct {
+	// At is the position in the bytes given.
+	At   int
+	What string
+}
+
+func (e *Error) Error() string { return "datum: byte " + strconv.Itoa(e.At) + ": " + e.What }
+
+func bad(at int, what string) *Error { return &Error{at, what} }
+
+// ended turns a size of 0 or -1 into an error.
+func ended(at, size int, what string) *Error {
+	if size == 0 {
+		return bad(at, "ends inside "+what)
+	}
+	return bad(at, "expected "+what+", found a number out of range")
+}
+
+// Tags of dynamic values.
+const (
+	TagNull byte = iota
+	TagFalse
+	TagTrue
+	TagInt8
+	TagInt16
+	TagInt32
+	TagInt64
+	TagFloat32
+	TagFloat64
+	TagText
+	TagBytes
+	TagArray
+	TagMap
+	TagDecimal
+	TagInstant
+	TagStruct
+)
+
+// IsNull tells whether a structured value of an optional node is null, and how many bytes its branch number takes; of a node
+// that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
+func IsNull(n *wit.Node, b []byte) (null bool, size int, ok bool) {
+	if !n.Optional {
+		return false, 0, true
+	}
+	if len(b) == 0 || b[0]&^2 != 0 {
+		return false, 0, false
+	}
+	return (b[0] == 0) == (n.DefaultValue == nil), 1, true
+}
+
+// AppendBranch writes the number of the branch of an optional node: null or not. Of other nodes it writes nothing.
+func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
+	if !n.Optional {
+		return dst
+	}
+	if null == (n.DefaultValue == nil) {
+		return append(dst, 0)
+	}
+	return append(dst, 2)
+}
+
+// Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of numbers,
+// not the text's UTF-8.
+func Skip(nodes []wit.Node, node uint32, b []byte) (int, error) {
+	n, err := skip(nodes, node, b, 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func skip(nodes []wit.Node, node uint32, b []byte, i, depth int) (int, *Error) {
+	if depth > MaxDepth {
+		return 0, bad(i, "nests deeper than 1000")
+	}
+	n := &nodes[node]
+	null, size, ok := IsNull(n, b[i:])
+	if !ok {
+		return 0, bad(i, "expected the branch 00 or 02 of an optional value")
+	}
+	i += size
+	if null {
+		return i, nil
+	}
+	return skipValue(nodes, n, b, i, depth)
+}
+
+func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int) (int, *Error) {
+	switch n.Kind {
+	case wit.Boolean:
+		if i >= len(b) || b[i] > 1 {
+			return 0, bad(i, "expected a boolean, 00 or 01")
+		}
+		return i + 1, nil
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		v, k := Number(b[i:])
+		if k <= 0 {
+			return 0, ended(i, k, "a number")
+		}
+		if bits := [...]uint{8, 16, 32, 64}[n.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+			return 0, bad(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
+		}
+		return i + k, nil
+	case wit.Float32:
+		return fixed(b, i, 4)
+	case wit.Float64:
+		return fixed(b, i, 8)
+	case wit.Text, wit.Bytes:
+		_, k := Block(b[i:])
+		if k <= 0 {
+			return 0, ended(i, k, "a text or bytes")
+		}
+		return i + k, nil
+	case wit.Structure:
+		var err *Error
+		for _, m := range n.Members {
+			if i, err = skip(nodes, m.Node, b, i, depth+1); err != nil {
+				return 0, err
+			}
+		}
+		return i, nil
+	}
+	return skipItems(nodes, n, b, i, depth)
+}
+
+func fixed(b []byte, i, size int) (int, *Error) {
+	if len(b)-i < size {
+		return 0, bad(i, "ends inside a float")
+	}
+	return i + size, nil
+}
+
+func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int) (int, *Error) {
+	items := Items{b: b, i: i}
+	for items.next() {
+		var err *Error
+		if n.Kind == wit.Mapping {
+			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1); err != nil {
+				return 0, err
+			}
+		}
+		before := items.i
+		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1); err != nil {
+			return 0, err
+		}
+		if items.i == before && n.Kind != wit.Mapping && items.left > int64(len(b)) {
+			// items of no bytes (an empty structure): a short text must not hold up the reader
+			return 0, bad(before, "more items than bytes")
+		}
+	}
+	if items.err != nil {
+		return 0, items.err
+	}
+	return items.i, nil
+}
+
+// Items walks over the blocks of an array or mapping.
+type Items struct {
+	b    []byte
+	i    int
+	left int64
+	err  *Error
+}
+
+// next moves to the next item, reading the head of a block where one begins.
+func (s *Items) next() bool {
+	if s.left > 0 {
+		s.left--
+		return true
+	}
+	n, k := Number(s.b[s.i:])
+	if k <= 0 {
+		s.err = ended(s.i, k, "the count of a block")
+		return false
+	}
+	s.i += k
+	if n < 0 {
+		size, k := Number(s.b[s.i:])
+		if k <= 0 || size < 0 || n == -1<<63 {
+			s.err = ended(s.i, min(k, 0), "the size of a block")
+			return false
+		}
+		s.i += k
+		n = -n
+	}
+	if n == 0 {
+		return false
+	}
+	s.left = n - 1
+	return true
+}
+
+// SkipDynamic returns the size of the dynamic value at the start of b.
+func SkipDynamic(b []byte) (int, error) {
+	n, err := skipDynamic(b, 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func skipDynamic(b []byte, i, depth int) (int, *Error) {
+	if depth > MaxDepth {
+		return 0, bad(i, "nests deeper than 1000")
+	}
+	if i >= len(b) {
+		return 0, bad(i, "expected a tag, found the end")
+	}
+	tag := b[i]
+	i++
+	number := func() (v int64, err *Error) {
+		v, k := Number(b[i:])
+		if k <= 0 {
+			return 0, ended(i, k, "a number")
+		}
+		i += k
+		return v, nil
+	}
+	switch tag {
+	case TagNull, TagFalse, TagTrue:
+		return i, nil
+	case TagInt8, TagInt16, TagInt32, TagInt64:
+		start := i
+		v, err := number()
+		if err != nil {
+			return 0, err
+		}
+		if bits := [...]uint{8, 16, 32, 64}[tag-TagInt8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+			return 0, bad(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
+		}
+		return i, nil
+	case TagInstant:
+		_, err := number()
+		return i, err
+	case TagFloat32:
+		return fixed(b, i, 4)
+	case TagFloat64:
+		return fixed(b, i, 8)
+	case TagText, TagBytes:
+		_, k := Block(b[i:])
+		if k <= 0 {
+			return 0, ended(i, k, "a text or bytes")
+		}
+		return i + k, nil
+	case TagDecimal, TagStruct:
+		if _, err := number(); err != nil {
+			return 0, err
+		}
+		_, k := Block(b[i:])
+		if k <= 0 {
+			return 0, ended(i, k, "bytes")
+		}
+		return i + k, nil
+	case TagArray, TagMap:
+		n, err := number()
+		if err != nil {
+			return 0, err
+		}
+		if n < 0 || n > int64(len(b)-i) {
+			return 0, bad(i, "a count that runs past the datum")
+		}
+		if tag == TagMap {
+			n *= 2
+		}
+		for ; n > 0; n-- {
+			if i, err = skipDynamic(b, i, depth+1); err != nil {
+				return 0, err
+			}
+		}
+		return i, nil
+	}
+	return 0, bad(i-1, "unknown tag "+strconv.Itoa(int(tag)))
+}
+
+// Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number outside its
+// kind, text that is no UTF-8.
+func Check(nodes []wit.Node, b []byte) error {
+	_, n, err := Read(nodes, 0, b)
+	if err == nil && n != len(b) {
+		err = bad(n, "bytes left over")
+	}
+	return err
+}
+
+// CheckDynamic refuses bytes that are not exactly one dynamic value, and a null at the top.
+func CheckDynamic(b []byte) error {
+	_, n, err := ReadDynamic(b)
+	if err == nil && n != len(b) {
+		err = bad(n, "bytes left over")
+	}
+	if err == nil && b[0] == TagNull {
+		err = bad(0, "a dynamic null at the top: it must be absent")
+	}
+	return err
+}
+
+func text(b []byte, at int) (string, *Error) {
+	if !utf8.Valid(b) {
+		return "", bad(at, "text that is not UTF-8")
+	}
+	return string(b), nil
+}

@@ -1,0 +1,472 @@
+package datum
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/big"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured values,
+// [Record]; in dynamic ones [Decimal], [Instant], [Nested].
+
+// List is an array.
+type List []any
+
+// Entry is a key with its value.
+type Entry struct{ Key, Value any }
+
+// Map is a mapping, in the order in which its entries came.
+type Map []Entry
+
+// Record is a structure: its members in order.
+type Record []any
+
+// Decimal is a java.math.BigDecimal without a schema.
+type Decimal struct {
+	Scale    int32
+	Unscaled *big.Int
+}
+
+// Instant is a java.util.Date without a schema: milliseconds since 1970-01-01T00:00:00Z.
+type Instant int64
+
+// Nested is a struct with a schema inside schemaless data.
+type Nested struct {
+	Schema uint32
+	Bytes  []byte
+}
+
+// Read reads the structured value of a node at the start of b and tells its size.
+func Read(nodes []wit.Node, node uint32, b []byte) (any, int, error) {
+	r := reader{b: b}
+	v, err := r.structured(nodes, node, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	return v, r.i, nil
+}
+
+// ReadDynamic reads the dynamic value at the start of b and tells its size.
+func ReadDynamic(b []byte) (any, int, error) {
+	r := reader{b: b}
+	v, err := r.dynamic(0)
+	if err != nil {
+		return nil, 0, err
+	}
+	return v, r.i, nil
+}
+
+type reader struct {
+	b []byte
+	i int
+}
+
+func (r *reader) number() (int64, *Error) {
+	v, k := Number(r.b[r.i:])
+	if k <= 0 {
+		return 0, ended(r.i, k, "a number")
+	}
+	r.i += k
+	return v, nil
+}
+
+func (r *reader) block() ([]byte, *Error) {
+	v, k := Block(r.b[r.i:])
+	if k <= 0 {
+		return nil, ended(r.i, k, "a text or bytes")
+	}
+	r.i += k
+	return v, nil
+}
+
+func (r *reader) float(size int) (uint64, *Error) {
+	end, err := fixed(r.b, r.i, size)
+	if err != nil {
+		return 0, err
+	}
+	at := r.b[r.i:end]
+	r.i = end
+	if size == 4 {
+		return uint64(binary.LittleEndian.Uint32(at)), nil
+	}
+	return binary.LittleEndian.Uint64(at), nil
+}
+
+func (r *reader) text() (any, *Error) {
+	at := r.i
+	b, err := r.block()
+	if err != nil {
+		return nil, err
+	}
+	s, err := text(b, at)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (r *reader) integer(bits uint) (any, *Error) {
+	at := r.i
+	v, err := r.number()
+	if err != nil {
+		return nil, err
+	}
+	if v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+		return nil, bad(at, fmt.Sprintf("a number that does not fit %d bits: %d", bits, v))
+	}
+	switch bits {
+	case 8:
+		return int8(v), nil
+	case 16:
+		return int16(v), nil
+	case 32:
+		return int32(v), nil
+	}
+	return v, nil
+}
+
+func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Error) {
+	if depth > MaxDepth {
+		return nil, bad(r.i, "nests deeper than 1000")
+	}
+	n := &nodes[node]
+	null, size, ok := IsNull(n, r.b[r.i:])
+	if !ok {
+		return nil, bad(r.i, "expected the branch 00 or 02 of an optional value")
+	}
+	r.i += size
+	if null {
+		return nil, nil
+	}
+	switch n.Kind {
+	case wit.Boolean:
+		end, err := skipValue(nodes, n, r.b, r.i, depth)
+		if err != nil {
+			return nil, err
+		}
+		v := r.b[r.i] == 1
+		r.i = end
+		return v, nil
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		return r.integer([...]uint{8, 16, 32, 64}[n.Kind-wit.Int8])
+	case wit.Float32:
+		v, err := r.float(4)
+		return math.Float32frombits(uint32(v)), err
+	case wit.Float64:
+		v, err := r.float(8)
+		return math.Float64frombits(v), err
+	case wit.Text:
+		return r.text()
+	case wit.Bytes:
+		b, err := r.block()
+		return b, err
+	case wit.Structure:
+		rec := make(Record, len(n.Members))
+		for i, m := range n.Members {
+			v, err := r.structured(nodes, m.Node, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			rec[i] = v
+		}
+		return rec, nil
+	case wit.Mapping:
+		m := Map{}
+		err := r.items(func() *Error {
+			k, err := r.structured(nodes, n.Key, depth+1)
+			if err != nil {
+				return err
+			}
+			v, err := r.structured(nodes, n.Element, depth+1)
+			m = append(m, Entry{k, v})
+			return err
+		})
+		return m, err
+	}
+	l := List{}
+	err := r.items(func() *Error {
+		v, err := r.structured(nodes, n.Element, depth+1)
+		l = append(l, v)
+		return err
+	})
+	return l, err
+}
+
+func (r *reader) items(each func() *Error) *Error {
+	s := Items{b: r.b, i: r.i}
+	for s.next() {
+		r.i = s.i
+		if err := each(); err != nil {
+			return err
+		}
+		if s.i == r.i && s.left > int64(len(r.b)) {
+			return bad(r.i, "more items than bytes")
+		}
+		s.i = r.i
+	}
+	r.i = s.i
+	return s.err
+}
+
+func (r *reader) dynamic(depth int) (any, *Error) {
+	start := r.i
+	if depth > MaxDepth {
+		return nil, bad(start, "nests deeper than 1000")
+	}
+	if r.i >= len(r.b) {
+		return nil, bad(start, "expected a tag, found the end")
+	}
+	tag := r.b[r.i]
+	r.i++
+	switch tag {
+	case TagNull:
+		return nil, nil
+	case TagFalse, TagTrue:
+		return tag == TagTrue, nil
+	case TagInt8, TagInt16, TagInt32, TagInt64:
+		return r.integer([...]uint{8, 16, 32, 64}[tag-TagInt8])
+	case TagFloat32:
+		v, err := r.float(4)
+		return math.Float32frombits(uint32(v)), err
+	case TagFloat64:
+		v, err := r.float(8)
+		return math.Float64frombits(v), err
+	case TagText:
+		return r.text()
+	case TagBytes:
+		b, err := r.block()
+		return b, err
+	case TagInstant:
+		v, err := r.number()
+		return Instant(v), err
+	case TagDecimal:
+		scale, err := r.integer(32)
+		if err != nil {
+			return nil, err
+		}
+		b, err := r.block()
+		return Decimal{scale.(int32), Unscaled(b)}, err
+	case TagStruct:
+		id, err := r.number()
+		if err != nil {
+			return nil, err
+		}
+		if id < 0 || id > math.MaxUint32 {
+			return nil, bad(start, "a schema id out of range")
+		}
+		b, err := r.block()
+		return Nested{uint32(id), b}, err
+	case TagArray, TagMap:
+		return r.dynamicItems(tag, depth)
+	}
+	return nil, bad(start, fmt.Sprintf("unknown tag %#02x", tag))
+}
+
+func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
+	at := r.i
+	n, err := r.number()
+	if err != nil {
+		return nil, err
+	}
+	if n < 0 || n > int64(len(r.b)-r.i) {
+		return nil, bad(at, "a count that runs past the datum")
+	}
+	if tag == TagArray {
+		l := List{}
+		for ; n > 0; n-- {
+			v, err := r.dynamic(depth + 1)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, v)
+		}
+		return l, nil
+	}
+	m := Map{}
+	for ; n > 0; n-- {
+		k, err := r.dynamic(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		v, err := r.dynamic(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		m = append(m, Entry{k, v})
+	}
+	return m, nil
+}
+
+// Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not optional.
+func Append(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+	n := &nodes[node]
+	if v == nil && !n.Optional {
+		return dst, fmt.Errorf("datum: null for node %d, which is not optional", node)
+	}
+	dst = AppendBranch(dst, n, v == nil)
+	if v == nil {
+		return dst, nil
+	}
+	return appendValue(dst, nodes, node, v)
+}
+
+// AppendDefault writes v as a default-value: without the node's own branch number.
+func AppendDefault(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+	return appendValue(dst, nodes, node, v)
+}
+
+func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+	n := &nodes[node]
+	switch x := v.(type) {
+	case bool:
+		if n.Kind == wit.Boolean {
+			return AppendBoolean(dst, x), nil
+		}
+	case int8:
+		if n.Kind == wit.Int8 {
+			return AppendNumber(dst, int64(x)), nil
+		}
+	case int16:
+		if n.Kind == wit.Int16 {
+			return AppendNumber(dst, int64(x)), nil
+		}
+	case int32:
+		if n.Kind == wit.Int32 {
+			return AppendNumber(dst, int64(x)), nil
+		}
+	case int64:
+		if n.Kind == wit.Int64 {
+			return AppendNumber(dst, x), nil
+		}
+	case float32:
+		if n.Kind == wit.Float32 {
+			return AppendFloat32(dst, x), nil
+		}
+	case float64:
+		if n.Kind == wit.Float64 {
+			return AppendFloat64(dst, x), nil
+		}
+	case string:
+		if n.Kind == wit.Text {
+			return AppendText(dst, x), nil
+		}
+	case []byte:
+		if n.Kind == wit.Bytes {
+			return AppendBytes(dst, x), nil
+		}
+	case *big.Int:
+		if n.Kind == wit.Bytes {
+			return AppendDecimal(dst, x), nil
+		}
+	case Record:
+		return appendRecord(dst, nodes, n, x)
+	case List, Map:
+		return appendItems(dst, nodes, n, x)
+	}
+	return dst, fmt.Errorf("datum: %T for node %d of kind %d", v, node, n.Kind)
+}
+
+func appendRecord(dst []byte, nodes []wit.Node, n *wit.Node, x Record) ([]byte, error) {
+	if n.Kind != wit.Structure || len(x) != len(n.Members) {
+		return dst, fmt.Errorf("datum: a record of %d members for a node of kind %d with %d", len(x), n.Kind, len(n.Members))
+	}
+	var err error
+	for i, m := range n.Members {
+		if dst, err = Append(dst, nodes, m.Node, x[i]); err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
+}
+
+func appendItems(dst []byte, nodes []wit.Node, n *wit.Node, v any) ([]byte, error) {
+	var err error
+	switch x := v.(type) {
+	case List:
+		if n.Kind != wit.Array {
+			break
+		}
+		if len(x) > 0 {
+			dst = AppendNumber(dst, int64(len(x)))
+		}
+		for _, item := range x {
+			if dst, err = Append(dst, nodes, n.Element, item); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, 0), nil
+	case Map:
+		if n.Kind != wit.Mapping {
+			break
+		}
+		if len(x) > 0 {
+			dst = AppendNumber(dst, int64(len(x)))
+		}
+		for _, e := range x {
+			if dst, err = Append(dst, nodes, n.Key, e.Key); err != nil {
+				return dst, err
+			}
+			if dst, err = Append(dst, nodes, n.Element, e.Value); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, 0), nil
+	}
+	return dst, fmt.Errorf("datum: %T for a node of kind %d", v, n.Kind)
+}
+
+// AppendDynamic writes v as a dynamic value. It refuses types that a value tree does not hold.
+func AppendDynamic(dst []byte, v any) ([]byte, error) {
+	var err error
+	switch x := v.(type) {
+	case nil:
+		return append(dst, TagNull), nil
+	case bool:
+		return append(dst, TagFalse+byte(AppendBoolean(nil, x)[0])), nil
+	case int8:
+		return AppendNumber(append(dst, TagInt8), int64(x)), nil
+	case int16:
+		return AppendNumber(append(dst, TagInt16), int64(x)), nil
+	case int32:
+		return AppendNumber(append(dst, TagInt32), int64(x)), nil
+	case int64:
+		return AppendNumber(append(dst, TagInt64), x), nil
+	case float32:
+		return AppendFloat32(append(dst, TagFloat32), x), nil
+	case float64:
+		return AppendFloat64(append(dst, TagFloat64), x), nil
+	case string:
+		return AppendText(append(dst, TagText), x), nil
+	case []byte:
+		return AppendBytes(append(dst, TagBytes), x), nil
+	case Decimal:
+		return AppendDecimal(AppendNumber(append(dst, TagDecimal), int64(x.Scale)), x.Unscaled), nil
+	case Instant:
+		return AppendNumber(append(dst, TagInstant), int64(x)), nil
+	case Nested:
+		return AppendBytes(AppendNumber(append(dst, TagStruct), int64(x.Schema)), x.Bytes), nil
+	case List:
+		dst = AppendNumber(append(dst, TagArray), int64(len(x)))
+		for _, item := range x {
+			if dst, err = AppendDynamic(dst, item); err != nil {
+				return dst, err
+			}
+		}
+		return dst, nil
+	case Map:
+		dst = AppendNumber(append(dst, TagMap), int64(len(x)))
+		for _, e := range x {
+			if dst, err = AppendDynamic(dst, e.Key); err != nil {
+				return dst, err
+			}
+			if dst, err = AppendDynamic(dst, e.Value); err != nil {
+				return dst, err
+			}
+		}
+		return dst, nil
+	}
+	return dst, fmt.Errorf("datum: %T is no value", v)
+}
