@@ -1,0 +1,191 @@
+// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. It knows nothing
+// of metadata: what it needs of an entity type under a projection is a [Layout]. Pages come in pieces of any size.
+package decode
+
+import "fmt"
+
+// Edm is a primitive type of OData v2.
+type Edm uint8
+
+const (
+	EdmString Edm = iota
+	EdmBinary
+	EdmBoolean
+	EdmByte
+	EdmSByte
+	EdmInt16
+	EdmInt32
+	EdmInt64
+	EdmSingle
+	EdmDouble
+	EdmDecimal
+	EdmGuid
+	EdmDateTime
+	EdmDateTimeOffset
+	EdmTime
+)
+
+var edmNames = [...]string{"Edm.String", "Edm.Binary", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64",
+	"Edm.Single", "Edm.Double", "Edm.Decimal", "Edm.Guid", "Edm.DateTime", "Edm.DateTimeOffset", "Edm.Time"}
+
+// String is the type's name in metadata, `Edm.Int32`.
+func (e Edm) String() string {
+	if int(e) < len(edmNames) {
+		return edmNames[e]
+	}
+	return fmt.Sprintf("Edm(%d)", uint8(e))
+}
+
+// As tells how a value is written where its Edm type leaves a choice.
+type As uint8
+
+const (
+	// AsUsual: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double float64; String, Guid
+	// text; Binary bytes; Decimal Connect's Decimal; DateTime, DateTimeOffset Connect's Timestamp; Time Connect's Time.
+	AsUsual As = iota
+	// AsFloat64 writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
+	AsFloat64
+	// AsInt64 writes a Decimal without fraction as int64 (`decimal.mapping = primitive`, scale 0).
+	AsInt64
+	// AsDate writes the days of a DateTime as Connect's Date; it never shifts by zone, a time of day is dropped.
+	AsDate
+)
+
+// Rounding is what happens to digits of a Decimal behind its scale. Zeros there are always dropped.
+type Rounding uint8
+
+const (
+	// RoundFail makes the row a fault: the default, nothing is rounded silently.
+	RoundFail Rounding = iota
+	RoundHalfEven
+	RoundHalfUp
+	RoundHalfDown
+	RoundUp
+	RoundDown
+	RoundFloor
+	RoundCeiling
+)
+
+// Shape is what a column holds.
+type Shape uint8
+
+const (
+	// Primitive: a value of an Edm type.
+	Primitive Shape = iota
+	// Complex: a structure of a complex type, in [Column.Nested].
+	Complex
+	// One: an expanded navigation to at most one entity, a structure.
+	One
+	// Many: an expanded navigation to many entities, an array of structures (that are not optional themselves).
+	Many
+	// Blank: never read from a page and always null (DELETED_AT of rows that are not deleted); must be optional.
+	Blank
+)
+
+// Column is one member of a row's structure.
+type Column struct {
+	// Name of the property or navigation property as the service writes it.
+	Name  string
+	Shape Shape
+	Type  Edm
+	As    As
+	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null. Otherwise null or
+	// absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
+	Optional bool
+	// Precision is the number of digits allowed in a Decimal, 0: any. Scale is that of the schema.
+	Precision, Scale int
+	Rounding         Rounding
+	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
+	Nested *Layout
+	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not among the
+	// properties is taken from there. "" for none.
+	Target string
+}
+
+// Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
+// decoders, which may share it. Call [Layout.Check] after making one.
+type Layout struct {
+	// Name of the type, for messages: `NS.Product`.
+	Name    string
+	Columns []Column
+	// Visible is how many of the columns make the row's value, in the order of the schema's members; those behind are decoded
+	// for the key or to be watched only.
+	Visible int
+	// Keys are the columns that make the record's key, in order; empty: rows have no key. Members of a key are written
+	// as their columns but never optional: a null there makes the row a fault. A key is a structure, also of one member.
+	Keys []int
+	// KeyTail is appended to each key: members with the same value everywhere, already encoded (`key.extra`).
+	KeyTail []byte
+	// KeySchema and ValueSchema are the schema ids in the rows made.
+	KeySchema, ValueSchema uint32
+	// Watch are the columns whose bytes in each row [Output.Watched] points at (change modes, counters, cursors).
+	Watch []int
+	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and not
+	// reported as unknown.
+	Known []string
+	// Local turns the milliseconds of an Edm.DateTime, read as if it were UTC, into real ones (`datetime.zone`); nil: it is UTC.
+	Local func(ms int64) int64
+
+	names map[string]int
+	known map[string]bool
+}
+
+// Check finds mistakes in a layout that no service can cause, and readies it for decoders.
+func (l *Layout) Check() error {
+	if l.Visible < 0 || l.Visible > len(l.Columns) {
+		return fmt.Errorf("layout %s: expected 0 to %d visible columns, found %d", l.Name, len(l.Columns), l.Visible)
+	}
+	l.names, l.known = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Known))
+	for _, name := range l.Known {
+		l.known[name] = true
+	}
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		if err := c.check(); err != nil {
+			return fmt.Errorf("layout %s, column %s: %w", l.Name, c.Name, err)
+		}
+		if c.Shape == Blank {
+			continue
+		}
+		if _, twice := l.names[c.Name]; twice {
+			return fmt.Errorf("layout %s: column %s is there twice", l.Name, c.Name)
+		}
+		l.names[c.Name] = i
+	}
+	for _, list := range [][]int{l.Keys, l.Watch} {
+		for _, i := range list {
+			if i < 0 || i >= len(l.Columns) {
+				return fmt.Errorf("layout %s: key or watched column %d of %d columns", l.Name, i, len(l.Columns))
+			}
+		}
+	}
+	for _, i := range l.Keys {
+		if l.Columns[i].Shape != Primitive {
+			return fmt.Errorf("layout %s: key column %s is not primitive", l.Name, l.Columns[i].Name)
+		}
+	}
+	return nil
+}
+
+func (c *Column) check() error {
+	switch c.Shape {
+	case Blank:
+		if !c.Optional {
+			return fmt.Errorf("blank but not optional")
+		}
+		return nil
+	case Complex, One, Many:
+		if c.Nested == nil {
+			return fmt.Errorf("no layout of its structure")
+		}
+		return c.Nested.Check()
+	}
+	switch {
+	case c.As == AsUsual:
+	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == EdmDecimal:
+	case c.As == AsDate && (c.Type == EdmDateTime || c.Type == EdmDateTimeOffset):
+	default:
+		return fmt.Errorf("mapping %d does not go with %s", c.As, c.Type)
+	}
+	return nil
+}
