@@ -1,0 +1,361 @@
+package edm
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+)
+
+// Namespaces of attributes in $metadata.
+const (
+	spaceData = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
+	spaceSAP  = "http://www.sap.com/Protocols/SAPData"
+	oasis     = "docs.oasis-open.org"
+)
+
+// Error is a $metadata document that can't be used.
+type Error struct{ Text string }
+
+func (e *Error) Error() string { return e.Text }
+
+// Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and skips what
+// it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't there, dangling ends of
+// associations and the like fail only what needs them.
+func Parse(document []byte) (*Model, error) {
+	p := parser{Reader: markup.NewReader(document), model: &Model{}}
+	kind, err := p.Next()
+	if err != nil {
+		return nil, err
+	}
+	if kind != markup.Open || p.Local != "Edmx" && p.Local != "Schema" {
+		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + p.Local + ">"}
+	}
+	if p.Local == "Schema" {
+		err = p.schema()
+	} else {
+		err = p.edmx()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.schemas == 0 {
+		if p.newer {
+			return nil, &Error{"expected $metadata of OData v2, found that of a v4 service"}
+		}
+		return nil, &Error{"expected a Schema in $metadata, found none"}
+	}
+	if err := p.model.resolve(); err != nil {
+		return nil, err
+	}
+	return p.model, nil
+}
+
+type parser struct {
+	*markup.Reader
+	model     *Model
+	namespace string
+	schemas   int
+	newer     bool
+}
+
+// children calls visit at the Open of each child of the element whose Open was just read; visit reads the child to its Close.
+func (p *parser) children(visit func() error) error {
+	for {
+		kind, err := p.Next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case markup.Close, markup.End:
+			return nil
+		case markup.Open:
+			if err := visit(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *parser) edmx() error {
+	return p.children(func() error {
+		if p.Local != "DataServices" {
+			return p.Skip()
+		}
+		return p.children(func() error {
+			if p.Local != "Schema" {
+				return p.Skip()
+			}
+			if strings.Contains(p.Space, oasis) {
+				p.newer = true
+				return p.Skip()
+			}
+			return p.schema()
+		})
+	})
+}
+
+func (p *parser) schema() error {
+	p.schemas++
+	p.namespace = p.value("Namespace")
+	if alias := p.value("Alias"); alias != "" {
+		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
+	}
+	return p.children(func() error {
+		if strings.Contains(p.Space, oasis) {
+			return p.Skip()
+		}
+		switch p.Local {
+		case "Using":
+			p.model.aliases = append(p.model.aliases, [2]string{p.value("Alias"), p.value("Namespace")})
+		case "EntityType", "ComplexType":
+			return p.structure()
+		case "Association":
+			return p.association()
+		case "EntityContainer":
+			return p.container()
+		}
+		return p.Skip()
+	})
+}
+
+func (p *parser) value(local string) string {
+	v, _ := p.Attribute(local)
+	return v
+}
+
+func (p *parser) sap(local string) string {
+	v, _ := p.AttributeIn(spaceSAP, local)
+	return v
+}
+
+// permitted is an annotation of SAP that is true where it isn't given.
+func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
+
+func (p *parser) structure() error {
+	s := &Structure{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"), Complex: p.Local == "ComplexType",
+		Abstract: p.value("Abstract") == "true"}
+	stream, _ := p.AttributeIn(spaceData, "HasStream")
+	s.Stream = stream == "true"
+	places := p.places()
+	p.model.Structures = append(p.model.Structures, s)
+	err := p.children(func() error {
+		switch p.Local {
+		case "Key":
+			return p.children(func() error {
+				if p.Local == "PropertyRef" {
+					s.Key = append(s.Key, p.value("Name"))
+				}
+				return p.Skip()
+			})
+		case "Property":
+			property, err := p.property()
+			s.Properties = append(s.Properties, property)
+			return err
+		case "NavigationProperty":
+			s.Navigations = append(s.Navigations, Navigation{Name: p.value("Name"), relationship: p.value("Relationship"), to: p.value("ToRole")})
+		}
+		return p.Skip()
+	})
+	for _, place := range places {
+		if property := s.Property(place.source); property != nil {
+			property.Feed = &place.FeedPlace
+		}
+	}
+	return err
+}
+
+type sourced struct {
+	source string
+	FeedPlace
+}
+
+// places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
+// second and later ones numbered (m:FC_TargetPath_1).
+func (p *parser) places() []sourced {
+	var all []sourced
+	for i := range p.Attributes {
+		a := p.Attributes[i]
+		suffix, ok := strings.CutPrefix(a.Local, "FC_TargetPath")
+		if !ok || a.Space != spaceData {
+			continue
+		}
+		source, _ := p.AttributeIn(spaceData, "FC_SourcePath"+suffix)
+		keep, _ := p.AttributeIn(spaceData, "FC_KeepInContent"+suffix)
+		space, _ := p.AttributeIn(spaceData, "FC_NsUri"+suffix)
+		all = append(all, sourced{source, FeedPlace{a.Value, space, keep != "false"}})
+	}
+	return all
+}
+
+func (p *parser) property() (Property, error) {
+	name := p.value("Type")
+	x := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false", Length: p.facet("MaxLength"),
+		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
+		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"), Unit: p.sap("unit"),
+		Sortable: p.permitted("sortable"), Filterable: p.permitted("filterable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable")}
+	scale := p.value("Scale")
+	x.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
+	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
+		x.Type.Collection = true
+	}
+	for _, place := range p.places() {
+		x.Feed = &place.FeedPlace
+		break
+	}
+	return x, p.Skip()
+}
+
+// facet is a number, -1 where it isn't given or has no limit (MaxLength="Max").
+func (p *parser) facet(local string) int {
+	n, err := strconv.Atoi(p.value(local))
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+func (p *parser) association() error {
+	a := &association{name: qualify(p.namespace, p.value("Name"))}
+	p.model.associations = append(p.model.associations, a)
+	return p.children(func() error {
+		if p.Local == "End" {
+			a.ends = append(a.ends, end{p.value("Role"), p.value("Type"), p.value("Multiplicity") == "*"})
+		}
+		return p.Skip()
+	})
+}
+
+func (p *parser) container() error {
+	container := p.value("Name")
+	byDefault, told := p.AttributeIn(spaceData, "IsDefaultEntityContainer")
+	return p.children(func() error {
+		switch p.Local {
+		case "EntitySet":
+			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told || byDefault == "true",
+				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"), Topable: p.permitted("topable"),
+				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable"),
+				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
+				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions", Label: p.sap("label")})
+		case "FunctionImport":
+			return p.function()
+		}
+		return p.Skip()
+	})
+}
+
+func (p *parser) function() error {
+	method, _ := p.AttributeIn(spaceData, "HttpMethod")
+	f := &Function{Name: p.value("Name"), Method: method, Returns: p.value("ReturnType"), Set: p.value("EntitySet")}
+	p.model.Functions = append(p.model.Functions, f)
+	return p.children(func() error {
+		if p.Local != "Parameter" {
+			return p.Skip()
+		}
+		parameter, err := p.property()
+		f.Parameters = append(f.Parameters, parameter)
+		return err
+	})
+}
+
+// resolve replaces aliases, adds what types inherit, and finds the targets of navigation properties.
+func (m *Model) resolve() error {
+	for _, s := range m.Structures {
+		s.Base = m.qualified(s.Base)
+		for i := range s.Properties {
+			s.Properties[i].Type = m.typeOf(s.Properties[i].Type)
+		}
+	}
+	for _, f := range m.Functions {
+		for i := range f.Parameters {
+			f.Parameters[i].Type = m.typeOf(f.Parameters[i].Type)
+		}
+	}
+	for _, s := range m.Sets {
+		s.Type = m.qualified(s.Type)
+	}
+	for _, s := range m.Structures {
+		for i := range s.Navigations {
+			m.target(&s.Navigations[i])
+		}
+	}
+	done := make([]bool, len(m.Structures))
+	for i := range m.Structures {
+		if err := m.inherit(i, done, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inherit puts what the base types declare in front.
+func (m *Model) inherit(i int, done []bool, depth int) error {
+	s := m.Structures[i]
+	if done[i] || s.Base == "" {
+		return nil
+	}
+	if depth > len(m.Structures) {
+		return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
+	}
+	for j, base := range m.Structures {
+		if base.QualifiedName() != s.Base {
+			continue
+		}
+		if err := m.inherit(j, done, depth+1); err != nil {
+			return err
+		}
+		s.Key = append(append([]string(nil), base.Key...), s.Key...)
+		s.Properties = append(append([]Property(nil), base.Properties...), s.Properties...)
+		s.Navigations = append(append([]Navigation(nil), base.Navigations...), s.Navigations...)
+		s.Stream = s.Stream || base.Stream
+		break
+	}
+	done[i] = true
+	return nil
+}
+
+func (m *Model) target(n *Navigation) {
+	relationship := m.qualified(n.relationship)
+	for _, a := range m.associations {
+		if a.name != relationship {
+			continue
+		}
+		for _, e := range a.ends {
+			if e.role == n.to {
+				n.Many = e.many
+				if name := m.qualified(e.typ); m.Structure(name) != nil {
+					n.Target = name
+				}
+				return
+			}
+		}
+	}
+}
+
+func (m *Model) typeOf(t Type) Type {
+	if inner, ok := strings.CutPrefix(t.Name, "Collection("); ok {
+		t.Collection = true
+		t.Name = strings.TrimSuffix(inner, ")")
+	}
+	// v1 documents may write a primitive type without its namespace.
+	if !strings.Contains(t.Name, ".") && primitive("Edm."+t.Name) != NotPrimitive {
+		t.Name = "Edm." + t.Name
+	}
+	t.Name = m.qualified(t.Name)
+	t.Primitive = primitive(t.Name)
+	return t
+}
+
+// qualified replaces an alias in front of a name by its namespace.
+func (m *Model) qualified(name string) string {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return name
+	}
+	for _, a := range m.aliases {
+		if a[0] == name[:i] {
+			return a[1] + name[i:]
+		}
+	}
+	return name
+}

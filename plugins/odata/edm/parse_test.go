@@ -1,0 +1,109 @@
+package edm_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/google/go-cmp/cmp"
+)
+
+// odd is a document with what real services do and the specification hardly mentions.
+const odd = `<?xml version="1.0"?>
+<!-- a comment -->
+<x:Edmx Version="1.0" xmlns:x="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">
+ <x:DataServices m:DataServiceVersion="2.0">
+  <Schema Namespace="A.B" Alias="Self" xmlns="http://schemas.microsoft.com/ado/2006/04/edm">
+   <ComplexType Name="Dim"><Property Name="W" Type="Edm.Double"/></ComplexType>
+   <EntityType Name="Base" Abstract="true"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Guid" Nullable="false"/></EntityType>
+   <EntityType Name="Thing" BaseType="Self.Base" m:HasStream="true">
+    <Property Name="Size" Type="Self.Dim" Nullable="false"/>
+    <Property Name="Text" Type="Edm.String" MaxLength="Max"><Documentation><Summary>&lt;b&gt;</Summary></Documentation></Property>
+    <NavigationProperty Name="Gone" Relationship="Self.Nowhere" FromRole="a" ToRole="b"/>
+    <NavigationProperty Name="Items" Relationship="Self.Items" FromRole="a" ToRole="b"/>
+   </EntityType>
+   <Association Name="Items"><End Role="a" Type="Self.Thing" Multiplicity="1"/><End Role="b" Type="Self.Thing" Multiplicity="*"/></Association>
+   <Annotations Target="x" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="NotOurs"/></Annotations>
+  </Schema>
+  <Schema Namespace="Other" xmlns="http://schemas.microsoft.com/ado/2009/11/edm">
+   <EntityContainer Name="C"><EntitySet Name="Things" EntityType="A.B.Thing"/></EntityContainer>
+  </Schema>
+ </x:DataServices>
+</x:Edmx>`
+
+func TestOddDocument(t *testing.T) {
+	m, err := edm.Parse([]byte("\ufeff" + odd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thing := m.Structure(m.Set("Things").Type)
+	if thing == nil {
+		t.Fatal("the set's type was not found")
+	}
+	if !thing.Stream || !cmp.Equal(thing.Key, []string{"ID"}) || len(thing.Properties) != 3 {
+		t.Errorf("expected a media entity with inherited key and 3 properties, found %+v", thing)
+	}
+	if p := thing.Property("Text"); p.Length != -1 || p.Type.Primitive != edm.String {
+		t.Errorf("expected a text without limit, found %+v", p)
+	}
+	if n := thing.Navigation("Items"); n.Target != "A.B.Thing" || !n.Many {
+		t.Errorf("expected many of A.B.Thing, found %+v", n)
+	}
+	if n := thing.Navigation("Gone"); n.Target != "" {
+		t.Errorf("expected a dangling association, found %+v", n)
+	}
+	if len(m.Structures) != 3 {
+		t.Errorf("expected 3 types, found %d", len(m.Structures))
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ document, message string }{
+		{"", "expected an element"},
+		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
+		{"<edmx:Edmx xmlns:edmx='x'><edmx:DataServices/></edmx:Edmx>", "expected a Schema"},
+		{odd[:len(odd)-50], "the document ends inside of"},
+		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "run in a circle"},
+		{"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "document type declaration"},
+	} {
+		if _, err := edm.Parse([]byte(c.document)); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("expected an error with %q, found %v", c.message, err)
+		}
+	}
+}
+
+func TestDecimals(t *testing.T) {
+	for _, c := range []struct {
+		facets string
+		scale  int
+	}{
+		{`Precision="13" Scale="3"`, 3},
+		{`Precision="13"`, 0},
+		{``, 6},
+		{`Precision="13" Scale="variable"`, 6},
+		{`Precision="13" sap:variable-scale="true"`, 6},
+		{`Scale="0"`, 0},
+	} {
+		m, err := edm.Parse([]byte(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + c.facets + `/></ComplexType></Schema>`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := (edm.Options{ScaleFallback: 6}).DecimalScale(m.Structures[0].Property("P")); found != c.scale {
+			t.Errorf("%q: expected scale %d, found %d", c.facets, c.scale, found)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(odd))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		m, err := edm.Parse(document)
+		if err != nil {
+			return
+		}
+		for _, s := range m.Structures {
+			m.ValueSchema(s, edm.Options{})
+			m.KeySchema(s, edm.Options{})
+		}
+	})
+}

@@ -1,0 +1,165 @@
+package edm_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const samples = "../../../testdata/samples/metadata"
+
+// TestSamples reads every metadata sample and compares what became of its sets with testdata/edm.
+func TestSamples(t *testing.T) {
+	files, err := os.ReadDir(samples)
+	if err != nil || len(files) < 11 {
+		t.Fatalf("expected 11 samples, found %d (%v)", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(file.Name(), func(t *testing.T) {
+			document, err := os.ReadFile(filepath.Join(samples, file.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("../../../testdata/edm", file.Name()+".txt")
+			found := describe(document)
+			if *update {
+				if err := os.WriteFile(golden, []byte(found), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expected, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(expected), found); diff != "" {
+				t.Errorf("(-%s +found)\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+// describe writes down what a document's sets come to; each passes through Pack, as in a context.
+func describe(document []byte) string {
+	var b strings.Builder
+	m, err := edm.Parse(document)
+	if err != nil {
+		return "refused: " + err.Error() + "\n"
+	}
+	for _, set := range m.Sets {
+		b.WriteString("set " + set.Container + "." + set.Name + " of " + set.Type + flags(set) + "\n")
+		s := m.Structure(set.Type)
+		if s == nil {
+			b.WriteString("  no such type\n")
+			continue
+		}
+		describeType(&b, m, s)
+	}
+	for _, f := range m.Functions {
+		b.WriteString("function " + f.Method + " " + f.Name + "(")
+		for i, p := range f.Parameters {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(p.Name + " " + p.Type.Name)
+		}
+		b.WriteString(") " + f.Returns + "\n")
+	}
+	return b.String()
+}
+
+func flags(set *edm.Set) string {
+	var out string
+	for _, f := range []struct {
+		on   bool
+		text string
+	}{{!set.Countable, "not countable"}, {!set.Pageable, "not pageable"}, {!set.Creatable, "not creatable"}, {!set.Deletable, "not deletable"},
+		{set.ChangeTracking, "change tracking"}, {set.RequiresFilter, "requires a filter"}, {set.Subscription, "subscriptions"}} {
+		if f.on {
+			out += ", " + f.text
+		}
+	}
+	return out
+}
+
+func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
+	packed := edm.Pack(nil, m.Closure(s, true))
+	r := pack.Open(packed)
+	m = edm.Unpack(r)
+	if !r.Done() {
+		b.WriteString("  packing lost something\n")
+	}
+	s = m.Structure(s.QualifiedName())
+	o := edm.Options{ScaleFallback: 6}
+	key, err := m.KeySchema(s, o)
+	if err == nil && key != nil {
+		b.WriteString("  key " + *key[0].Name + "\n")
+		describeNode(b, key, 0, "    ")
+	}
+	value, err := m.ValueSchema(s, o)
+	if err != nil {
+		b.WriteString("  refused: " + err.Error() + "\n")
+		return
+	}
+	b.WriteString("  value " + *value[0].Name + "\n")
+	describeNode(b, value, 0, "    ")
+	for _, n := range s.Navigations {
+		b.WriteString("  navigation " + n.Name + " to " + n.Target)
+		if n.Many {
+			b.WriteString(" (many)")
+		}
+		b.WriteString("\n")
+	}
+	layout, err := m.Layout(s, o)
+	if err != nil {
+		b.WriteString("  layout refused: " + err.Error() + "\n")
+		return
+	}
+	if len(layout.Columns) != len(value[0].Members) {
+		b.WriteString("  layout and schema differ\n")
+	}
+	for i, c := range layout.Columns {
+		node := value[value[0].Members[i].Node]
+		if c.Name != value[0].Members[i].Name || c.Optional != node.Optional {
+			b.WriteString("  layout and schema differ at " + c.Name + "\n")
+		}
+		if c.Target != "" {
+			b.WriteString("  " + c.Name + " from " + c.Target + "\n")
+		}
+	}
+}
+
+var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64", wit.Float32: "float32",
+	wit.Float64: "float64", wit.Boolean: "boolean", wit.Text: "text", wit.Bytes: "bytes", wit.Array: "array", wit.Structure: "structure"}
+
+func describeNode(b *strings.Builder, nodes []wit.Node, at uint32, indent string) {
+	for _, member := range nodes[at].Members {
+		n := nodes[member.Node]
+		b.WriteString(indent + member.Name + " " + kinds[n.Kind])
+		if n.Name != nil {
+			b.WriteString(" " + strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data."))
+		}
+		for _, p := range n.Parameters {
+			b.WriteString(" " + p.Name + "=" + p.Value)
+		}
+		if n.Optional {
+			b.WriteString(" optional")
+		}
+		if member.Node <= at {
+			b.WriteString(" refers back to " + strconv.Itoa(int(member.Node)))
+		}
+		b.WriteString("\n")
+		if n.Kind == wit.Structure {
+			describeNode(b, nodes, member.Node, indent+"  ")
+		}
+	}
+}

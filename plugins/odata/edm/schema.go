@@ -1,0 +1,191 @@
+package edm
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options are what settings say about schemas.
+type Options struct {
+	// PrimitiveDecimals makes decimals int64 where the scale is 0, else float64 (`decimal.mapping = primitive`).
+	PrimitiveDecimals bool
+	// ScaleFallback is the scale of decimals whose metadata leaves it open: a variable scale, or neither precision nor scale.
+	// A precision alone means scale 0, as EDM says.
+	ScaleFallback int
+	// Rounding of digits behind the scale; the default refuses them.
+	Rounding decode.Rounding
+	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
+	Lenient bool
+}
+
+// optional tells whether a property's node is optional.
+func (o Options) optional(s *Structure, p *Property) bool {
+	return p.Nullable || o.Lenient && !s.IsKey(p.Name)
+}
+
+// Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key (P24).
+const (
+	semanticsChangeMode    = "change-mode"
+	semanticsEntityCounter = "entity-counter"
+	nameChangeMode         = "ODQ_CHANGEMODE"
+	nameEntityCounter      = "ODQ_ENTITYCNTR"
+)
+
+// Control tells whether a property is a control field of the operational delta queue.
+func (p *Property) Control() bool {
+	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode || p.Name == nameEntityCounter
+}
+
+// DecimalScale is the scale of a Decimal property under these options.
+func (o Options) DecimalScale(p *Property) int {
+	switch {
+	case p.Scale >= 0:
+		return p.Scale
+	case p.VariableScale || p.Precision < 0:
+		return o.ScaleFallback
+	}
+	return 0
+}
+
+// ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand inside.
+func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.Node, error) {
+	b := schemaBuilder{model: m, options: o}
+	if err := b.structure(s, false, 0); err != nil {
+		return nil, err
+	}
+	return b.nodes, nil
+}
+
+// KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in the order
+// of the document, without the control fields of ODP, never optional. nil: the type has no key.
+func (m *Model) KeySchema(s *Structure, o Options) ([]wit.Node, error) {
+	keys := m.RowKey(s)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	b := schemaBuilder{model: m, options: o}
+	root := b.node(wit.Node{Kind: wit.Structure, Name: wit.Ptr(s.QualifiedName() + ".Key")})
+	for _, p := range keys {
+		n, err := b.property(s, p, false, 1)
+		if err != nil {
+			return nil, err
+		}
+		b.nodes[root].Members = append(b.nodes[root].Members, wit.Member{Name: p.Name, Node: n})
+	}
+	return b.nodes, nil
+}
+
+// RowKey are the properties that make a record's key.
+func (m *Model) RowKey(s *Structure) []*Property {
+	var keys []*Property
+	for _, name := range s.Key {
+		if p := s.Property(name); p != nil && !p.Control() {
+			keys = append(keys, p)
+		}
+	}
+	return keys
+}
+
+type schemaBuilder struct {
+	model   *Model
+	options Options
+	nodes   []wit.Node
+}
+
+func (b *schemaBuilder) node(n wit.Node) uint32 {
+	b.nodes = append(b.nodes, n)
+	return uint32(len(b.nodes) - 1)
+}
+
+// maxDepth bounds complex types inside complex types; EDM forbids circles. maxNodes bounds what they come to: types that
+// hold the next one twice double at each level.
+const (
+	maxDepth = 50
+	maxNodes = 20_000
+)
+
+func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
+	if depth > maxDepth {
+		return &Error{"complex types nest in a circle at " + s.QualifiedName()}
+	}
+	if len(b.nodes) > maxNodes {
+		return &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
+	}
+	root := b.node(wit.Node{Kind: wit.Structure, Optional: optional, Name: wit.Ptr(s.QualifiedName())})
+	for i := range s.Properties {
+		p := &s.Properties[i]
+		n, err := b.property(s, p, b.options.optional(s, p), depth+1)
+		if err != nil {
+			return err
+		}
+		b.nodes[root].Members = append(b.nodes[root].Members, wit.Member{Name: p.Name, Node: n})
+	}
+	return nil
+}
+
+func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth int) (uint32, error) {
+	at := uint32(len(b.nodes))
+	if p.Type.Primitive != NotPrimitive && !p.Type.Collection {
+		b.node(b.primitive(p, optional))
+		return at, nil
+	}
+	inner, err := b.model.inner(s, p)
+	if err != nil {
+		return 0, err
+	}
+	return at, b.structure(inner, optional, depth)
+}
+
+// primitive is the overview's table of types.
+func (b *schemaBuilder) primitive(p *Property, optional bool) wit.Node {
+	n := wit.Node{Optional: optional}
+	logical := func(kind wit.Kind, name string) {
+		n.Kind, n.Name, n.Version = kind, wit.Ptr(name), wit.Ptr(int32(1))
+	}
+	switch p.Type.Primitive {
+	case SByte:
+		n.Kind = wit.Int8
+	case Byte, Int16:
+		n.Kind = wit.Int16
+	case Int32:
+		n.Kind = wit.Int32
+	case Int64:
+		n.Kind = wit.Int64
+	case Single:
+		n.Kind = wit.Float32
+	case Double:
+		n.Kind = wit.Float64
+	case Boolean:
+		n.Kind = wit.Boolean
+	case Binary:
+		n.Kind = wit.Bytes
+	case DateTime, DateTimeOffset:
+		logical(wit.Int64, wit.NameTimestamp)
+	case Time:
+		logical(wit.Int32, wit.NameTime)
+	case Decimal:
+		b.decimal(&n, p, logical)
+	default:
+		n.Kind = wit.Text
+	}
+	return n
+}
+
+func (b *schemaBuilder) decimal(n *wit.Node, p *Property, logical func(wit.Kind, string)) {
+	scale := b.options.DecimalScale(p)
+	switch {
+	case b.options.PrimitiveDecimals && scale == 0:
+		n.Kind = wit.Int64
+		return
+	case b.options.PrimitiveDecimals:
+		n.Kind = wit.Float64
+		return
+	}
+	logical(wit.Bytes, wit.NameDecimal)
+	n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(scale)}}
+	if p.Precision > 0 {
+		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.Itoa(p.Precision)})
+	}
+}

@@ -1,0 +1,93 @@
+// Package pack writes and reads the opaque bytes that a guest hands to the host to keep: contexts, states, memos. Numbers are
+// Avro's, texts carry their length; there is no description inside, since only the version that wrote them reads them.
+package pack
+
+import "github.com/culvert-project/culvert/wit/datum"
+
+// Text appends a text.
+func Text(dst []byte, s string) []byte { return datum.AppendText(dst, s) }
+
+// Number appends a number.
+func Number(dst []byte, n int) []byte { return datum.AppendNumber(dst, int64(n)) }
+
+// Flag appends a boolean.
+func Flag(dst []byte, b bool) []byte { return datum.AppendBoolean(dst, b) }
+
+// Texts appends a list of texts.
+func Texts(dst []byte, list []string) []byte {
+	dst = Number(dst, len(list))
+	for _, s := range list {
+		dst = Text(dst, s)
+	}
+	return dst
+}
+
+// Reader reads what was packed, in the same order. After a mistake everything reads as zero and Bad is true.
+type Reader struct {
+	rest []byte
+	Bad  bool
+}
+
+// Open reads b.
+func Open(b []byte) *Reader { return &Reader{rest: b} }
+
+// Done tells whether all was read and nothing was wrong.
+func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
+
+// Text reads a text.
+func (r *Reader) Text() string {
+	content, size := datum.Block(r.rest)
+	if size <= 0 {
+		r.fail()
+		return ""
+	}
+	r.rest = r.rest[size:]
+	return string(content)
+}
+
+// Number reads a number.
+func (r *Reader) Number() int {
+	n, size := datum.Number(r.rest)
+	if size <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return int(n)
+}
+
+// Count reads the length of a list, each item of which takes at least one byte.
+func (r *Reader) Count() int {
+	n := r.Number()
+	if n < 0 || n > len(r.rest) {
+		r.fail()
+		return 0
+	}
+	return n
+}
+
+// Flag reads a boolean.
+func (r *Reader) Flag() bool {
+	if len(r.rest) == 0 {
+		r.fail()
+		return false
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b == 1
+}
+
+// Texts reads a list of texts.
+func (r *Reader) Texts() []string {
+	n := r.Count()
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.Text()
+	}
+	return list
+}
+
+func (r *Reader) fail() { r.Bad, r.rest = true, nil }
