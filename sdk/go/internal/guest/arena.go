@@ -1,0 +1,45 @@
+package guest
+
+// arena hands out memory for what the host writes before a call. It is rooted in a package variable: memory that only the host
+// knows would be collected under it. It is reset by the first allocation after an export has ended, so that memory stays at what
+// the largest call took.
+type arena struct {
+	chunk []byte
+	used  int
+	// full are chunks that this call has outgrown; they stay until the reset.
+	full [][]byte
+	// spent is set when the export that the memory was for has ended.
+	spent bool
+}
+
+// minChunk is the first size of the arena.
+const minChunk = 64 << 10
+
+// alloc returns size bytes at a multiple of 8, at least one.
+func (a *arena) alloc(size int) []byte {
+	if a.spent {
+		a.reset()
+	}
+	a.used = (a.used + 7) &^ 7
+	if a.used+size > len(a.chunk) {
+		if len(a.chunk) > 0 {
+			a.full = append(a.full, a.chunk)
+		}
+		a.chunk, a.used = make([]byte, max(minChunk, 2*len(a.chunk), (size+7)&^7)), 0
+	}
+	b := a.chunk[a.used : a.used+size : a.used+size]
+	a.used += size
+	return b
+}
+
+// reset makes all memory free again; a call that took several chunks leaves one that would have held them all.
+func (a *arena) reset() {
+	if len(a.full) > 0 {
+		total := len(a.chunk)
+		for _, c := range a.full {
+			total += len(c)
+		}
+		a.chunk, a.full = make([]byte, total), nil
+	}
+	a.used, a.spent = 0, false
+}

@@ -1,0 +1,184 @@
+package guest
+
+import (
+	"encoding/binary"
+	"reflect"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+var (
+	// arguments is what the host allocates from; results is where results lie until the next call.
+	arguments, results arena
+	// kept roots what a result points to beside the arena.
+	kept [2]any
+)
+
+// memory is this module's own linear memory.
+type memory struct{}
+
+func (memory) View(ptr, size uint32) ([]byte, bool) { return View(ptr, size), true }
+
+// View is memory at an address that the host gave.
+func View(ptr, size uint32) []byte {
+	if size == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(ptr))), size)
+}
+
+// Rows is a list of rows at an address that the host gave.
+func Rows(ptr, n uint32) []wit.Row {
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*wit.Row)(unsafe.Pointer(uintptr(ptr))), n)
+}
+
+// realloc is the allocator of the canonical ABI. Size 0 gives 0: small pointers to nothing crash Go's stack copier.
+//
+//go:wasmexport cabi_realloc
+func realloc(old, oldSize, align, size uint32) uint32 {
+	if size == 0 {
+		return 0
+	}
+	b := arguments.alloc(int(size))
+	if old != 0 {
+		copy(b, View(old, min(oldSize, size)))
+	}
+	return address(b)
+}
+
+func address(b []byte) uint32 {
+	if len(b) == 0 {
+		return 0
+	}
+	return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+}
+
+//go:wasmimport culvert:connect/host@0.1.0 log
+func hostLog(level uint32, ptr unsafe.Pointer, size uint32)
+
+// Log writes a line to the host's log.
+func Log(level wit.Level, message string) {
+	hostLog(uint32(level), unsafe.Pointer(unsafe.StringData(message)), uint32(len(message)))
+}
+
+// Call runs an export of a function that is rare: lift, run, lower. A panic becomes a fault where the function can fail.
+func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
+	ok, fault := protected(f, run, flats)
+	im, err := f.Lower(ok, fault)
+	if err != nil {
+		im, err = f.Lower(nil, AsFault(err))
+	}
+	if err != nil {
+		panic(err)
+	}
+	results.reset()
+	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	if err != nil {
+		panic(err)
+	}
+	arguments.spent = true
+	return at[0]
+}
+
+// Run is [Call] for a function without result.
+func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
+	args, err := f.Lift(memory{}, flats)
+	if err != nil {
+		panic(err)
+	}
+	run(args)
+	arguments.spent = true
+}
+
+func protected(f *canon.Func, run func([]reflect.Value) (any, error), flats []uint64) (ok any, fault *wit.Fault) {
+	if f.Fallible() {
+		defer func() {
+			if p := recover(); p != nil {
+				ok, fault = nil, Recovered(p)
+			}
+		}()
+	}
+	args, err := f.Lift(memory{}, flats)
+	if err != nil {
+		return nil, AsFault(err)
+	}
+	ok, err = run(args)
+	return ok, AsFault(err)
+}
+
+// Guard runs the body of a hot export and returns its fault, if it failed or panicked.
+func Guard(body func() error) (fault *wit.Fault) {
+	defer func() {
+		if p := recover(); p != nil {
+			fault = Recovered(p)
+		}
+	}()
+	return AsFault(body())
+}
+
+// Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in by
+// address, at their places in the result. Both stay as they are until the next call.
+func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+	results.reset()
+	im, err := f.Lower(ok, fault)
+	if err != nil {
+		panic(err)
+	}
+	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	if err != nil {
+		panic(err)
+	}
+	if fault == nil {
+		root := View(at[0], max(rowsAt, dataAt)+8)
+		PutList(root, rowsAt, rows, data, dataAt)
+	}
+	arguments.spent = true
+	return at[0]
+}
+
+// PutList writes the addresses and lengths of rows and data into a result.
+func PutList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
+	kept[0], kept[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
+	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
+	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
+	binary.LittleEndian.PutUint32(root[dataAt:], address(data))
+	binary.LittleEndian.PutUint32(root[dataAt+4:], uint32(len(data)))
+}
+
+// Return is the area of a hot result that holds nothing but rows and data: no allocation.
+func Return(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
+	PutList(area, rowsAt, rows, data, dataAt)
+	arguments.spent = true
+	return address(area)
+}
+
+var (
+	describeFunc = canon.FuncOf(wit.InterfacePlugin, "Describe", wit.Plugin.Describe)
+	validateFunc = canon.FuncOf(wit.InterfacePlugin, "Validate", wit.Plugin.Validate)
+)
+
+//go:wasmexport culvert:connect/plugin@0.1.0#describe
+func describe() uint32 {
+	return Call(describeFunc, func([]reflect.Value) (any, error) { return Plugin.Describe(), nil })
+}
+
+//go:wasmexport culvert:connect/plugin@0.1.0#validate
+func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
+	return Call(validateFunc, func(a []reflect.Value) (any, error) {
+		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(), Arg[[]wit.Response](a[4]))
+	}, U(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
+}
+
+// U widens core values.
+func U(v ...uint32) []uint64 {
+	w := make([]uint64, len(v))
+	for i, x := range v {
+		w[i] = uint64(x)
+	}
+	return w
+}

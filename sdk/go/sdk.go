@@ -1,0 +1,65 @@
+// Package sdk is what every plugin in Go has in common: its description, validation of settings, logging, faults. A plugin's
+// main package imports it and one package for each world that it is of: source, sink, transform, tools. Importing such a package
+// is what gives the module the world's exports, so import only those that you implement.
+//
+// A plugin computes and does nothing else: it has no socket, file, clock or environment. Build one with
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o my-plugin.wasm .
+//
+// The types are those of package wit.
+package sdk
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/sdk/go/internal/guest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Plugin is what every plugin implements.
+type Plugin interface {
+	// Describe names the module, its version and its components. It is called once for each load and must give the same answer
+	// every time.
+	Describe() wit.Description
+}
+
+// Validator is implemented by plugins that check more than their declarations say: settings together, and, online, against the
+// service. A plugin without it gets [Examine].
+type Validator interface {
+	Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error)
+}
+
+// Log writes a line to the host's log, which adds plugin, version and connector. Outside a host (in a test) it goes nowhere.
+func Log(level wit.Level, message string) { guest.Log(level, message) }
+
+// Fail makes a fault.
+func Fail(kind wit.FaultKind, message string) *wit.Fault {
+	return &wit.Fault{Kind: kind, Message: message}
+}
+
+// FailSetting makes a fault of kind config that names a setting.
+func FailSetting(setting, message string) *wit.Fault {
+	return &wit.Fault{Kind: wit.FaultConfig, Message: message, Setting: &setting}
+}
+
+// Register keeps the plugin for describe and validate; the packages of the worlds call it.
+func Register(p Plugin) { guest.Plugin = exported{p} }
+
+// exported is a plugin as the contract's interface `plugin` has it.
+type exported struct{ Plugin }
+
+func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	if v, ok := e.Plugin.(Validator); ok {
+		return v.Validate(component, settings, online, state, answers)
+	}
+	for _, c := range e.Describe().Components {
+		if c.Name == component {
+			done := Examine(c.Settings, settings)
+			return wit.Inquiry{Done: &done}, nil
+		}
+	}
+	return wit.Inquiry{}, Fail(wit.FaultConfig, "unknown component "+strconv.Quote(component))
+}
+
+// Components returns p as the contract's interface has it: for tests that run without a host.
+func Components(p Plugin) wit.Plugin { return exported{p} }

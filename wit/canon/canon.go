@@ -1,0 +1,231 @@
+// Package canon is the canonical ABI of the component model for the types of package wit, by reflection: how a Go value lies in
+// a guest's linear memory, and how a function's arguments and results travel as core Wasm values. Host and SDK share it. It is
+// meant for calls that are rare (describe, open, next, settle); rows and data have paths of their own.
+//
+// Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a discriminant and
+// a payload at the payloads' largest alignment, lists and strings as pointer and length, results with more than one core value
+// through a pointer, parameters with more than 16 through one.
+package canon
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false when they are
+// not all inside it.
+type Memory interface {
+	View(ptr, size uint32) (view []byte, ok bool)
+}
+
+// ValueType is a core Wasm value type.
+type ValueType byte
+
+const (
+	I32 ValueType = iota
+	I64
+	F32
+	F64
+)
+
+// String is the type's name in the text format.
+func (v ValueType) String() string { return [...]string{"i32", "i64", "f32", "f64"}[v] }
+
+type shape uint8
+
+const (
+	shapeBool shape = iota
+	shapeUnsigned
+	shapeSigned
+	shapeFloat
+	shapeText
+	shapeList
+	shapeRecord
+	shapeVariant
+	shapeOption
+	shapeEnum
+	shapeResult
+)
+
+// layout is a type as the canonical ABI sees it.
+type layout struct {
+	shape       shape
+	size, align uint32
+	flat        []ValueType
+	// parts are a record's fields, a variant's cases, an option's or list's one element, a result's ok and error.
+	parts []part
+	// payload is where the payload of a variant, option or result starts; discriminants here are one byte, since no type of the
+	// contract has more than 256 cases.
+	payload uint32
+	// cases is the number of an enum's cases.
+	cases int
+	rtype reflect.Type
+}
+
+type part struct {
+	name string
+	// index is the Go field, offset the place in a record.
+	index  int
+	offset uint32
+	// layout is nil for a case without payload.
+	layout *layout
+}
+
+var (
+	layouts     sync.Map // reflect.Type → *layout
+	variantMark = reflect.TypeFor[wit.Variant]()
+	unitType    = reflect.TypeFor[wit.Unit]()
+	errorType   = reflect.TypeFor[error]()
+	faultType   = reflect.TypeFor[wit.Fault]()
+)
+
+// of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package wit.
+func of(t reflect.Type) *layout {
+	if l, ok := layouts.Load(t); ok {
+		return l.(*layout)
+	}
+	l := compute(t)
+	l.rtype = t
+	layouts.Store(t, l)
+	return l
+}
+
+func compute(t reflect.Type) *layout {
+	simple := func(s shape, size uint32, v ValueType) *layout {
+		return &layout{shape: s, size: size, align: size, flat: []ValueType{v}}
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return simple(shapeBool, 1, I32)
+	case reflect.Uint8:
+		if e, ok := reflect.Zero(t).Interface().(interface{ Cases() int }); ok {
+			l := simple(shapeEnum, 1, I32)
+			l.cases = e.Cases()
+			return l
+		}
+		return simple(shapeUnsigned, 1, I32)
+	case reflect.Uint16:
+		return simple(shapeUnsigned, 2, I32)
+	case reflect.Uint32:
+		return simple(shapeUnsigned, 4, I32)
+	case reflect.Int32:
+		return simple(shapeSigned, 4, I32)
+	case reflect.Uint64:
+		return simple(shapeUnsigned, 8, I64)
+	case reflect.Int64:
+		return simple(shapeSigned, 8, I64)
+	case reflect.Float64:
+		return simple(shapeFloat, 8, F64)
+	case reflect.String:
+		return &layout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
+	case reflect.Slice:
+		return &layout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32}, parts: []part{{layout: of(t.Elem())}}}
+	case reflect.Pointer:
+		l := &layout{shape: shapeOption}
+		return l.variant([]part{{name: "none"}, {name: "some", layout: of(t.Elem())}})
+	case reflect.Struct:
+		return ofStruct(t)
+	}
+	panic("canon: no canonical ABI for " + t.String())
+}
+
+func ofStruct(t reflect.Type) *layout {
+	if t.NumField() > 0 && t.Field(0).Type == variantMark {
+		var cases []part
+		for i := 1; i < t.NumField(); i++ {
+			f := t.Field(i)
+			c := part{name: Kebab(f.Name), index: i}
+			if f.Type.Elem() != unitType {
+				c.layout = of(f.Type.Elem())
+			}
+			cases = append(cases, c)
+		}
+		return (&layout{shape: shapeVariant}).variant(cases)
+	}
+	l := &layout{shape: shapeRecord, align: 1}
+	for i := 0; i < t.NumField(); i++ {
+		f := of(t.Field(i).Type)
+		l.size = alignTo(l.size, f.align)
+		l.parts = append(l.parts, part{name: Kebab(t.Field(i).Name), index: i, offset: l.size, layout: f})
+		l.size += f.size
+		l.align = max(l.align, f.align)
+		l.flat = append(l.flat, f.flat...)
+	}
+	l.size = alignTo(l.size, l.align)
+	return l
+}
+
+// variant lays out discriminant and payloads.
+func (l *layout) variant(cases []part) *layout {
+	l.parts, l.align, l.flat = cases, 1, []ValueType{I32}
+	var size uint32
+	for _, c := range cases {
+		if c.layout == nil {
+			continue
+		}
+		l.align = max(l.align, c.layout.align)
+		size = max(size, c.layout.size)
+		for i, v := range c.layout.flat {
+			if at := i + 1; at == len(l.flat) {
+				l.flat = append(l.flat, v)
+			} else {
+				l.flat[at] = join(l.flat[at], v)
+			}
+		}
+	}
+	l.payload = alignTo(1, l.align)
+	l.size = alignTo(l.payload+size, l.align)
+	return l
+}
+
+// join is the core type that carries either of two.
+func join(a, b ValueType) ValueType {
+	switch {
+	case a == b:
+		return a
+	case (a == I32 || a == F32) && (b == I32 || b == F32):
+		return I32
+	}
+	return I64
+}
+
+func alignTo(n, align uint32) uint32 { return (n + align - 1) &^ (align - 1) }
+
+// Kebab turns a Go name into the contract's: CheckOffset → check-offset, ID → id.
+func Kebab(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		upper := r >= 'A' && r <= 'Z'
+		if upper && i > 0 && !(name[i-1] >= 'A' && name[i-1] <= 'Z') {
+			b.WriteByte('-')
+		}
+		b.WriteString(strings.ToLower(string(r)))
+	}
+	return b.String()
+}
+
+// Describe writes a type's layout as a text that names every field and case with its place, for the drift test.
+func Describe(t reflect.Type) string { return of(t).String() }
+
+func (l *layout) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "size %d align %d", l.size, l.align)
+	for _, p := range l.parts {
+		switch {
+		case p.layout == nil:
+			fmt.Fprintf(&b, "; %s", p.name)
+		case l.shape == shapeRecord:
+			fmt.Fprintf(&b, "; %s @%d size %d", p.name, p.offset, p.layout.size)
+		default:
+			fmt.Fprintf(&b, "; %s(size %d)", p.name, p.layout.size)
+		}
+	}
+	if l.shape == shapeEnum {
+		fmt.Fprintf(&b, "; %d cases", l.cases)
+	}
+	return b.String()
+}

@@ -1,0 +1,228 @@
+package canon
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ram is a linear memory that hands out bytes from its start.
+type ram struct {
+	b    []byte
+	used uint32
+}
+
+func (r *ram) View(ptr, size uint32) ([]byte, bool) {
+	if uint64(ptr)+uint64(size) > uint64(len(r.b)) {
+		return nil, false
+	}
+	return r.b[ptr : ptr+size], true
+}
+
+func (r *ram) alloc(size, align uint32) (uint32, error) {
+	r.used = alignTo(r.used, align)
+	at := r.used
+	r.used += size
+	if int(r.used) > len(r.b) {
+		r.b = append(r.b, make([]byte, int(r.used)-len(r.b)+4096)...)
+	}
+	return at, nil
+}
+
+// random fills v, which is of a type of the contract, with values of its kind.
+func random(r *rand.Rand, v reflect.Value, depth int) {
+	t := v.Type()
+	switch {
+	case t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Type == variantMark:
+		f := v.Field(1 + r.IntN(t.NumField()-1))
+		f.Set(reflect.New(f.Type().Elem()))
+		random(r, f.Elem(), depth+1)
+	case t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			random(r, v.Field(i), depth+1)
+		}
+	case t.Kind() == reflect.Pointer:
+		if r.IntN(2) == 0 {
+			v.Set(reflect.New(t.Elem()))
+			random(r, v.Elem(), depth+1)
+		}
+	case t.Kind() == reflect.Slice:
+		n := r.IntN(4)
+		v.Set(reflect.MakeSlice(t, n, n))
+		for i := range n {
+			random(r, v.Index(i), depth+1)
+		}
+	case t.Kind() == reflect.String:
+		v.SetString(strings.Repeat("ü", r.IntN(5)))
+	case t.Kind() == reflect.Bool:
+		v.SetBool(r.IntN(2) == 0)
+	case t.Kind() == reflect.Float64:
+		v.SetFloat(r.NormFloat64())
+	case v.CanInt():
+		v.SetInt(int64(r.Uint64()))
+	default:
+		if l := of(t); l.shape == shapeEnum {
+			v.SetUint(uint64(r.IntN(l.cases)))
+		} else {
+			v.SetUint(r.Uint64())
+		}
+	}
+}
+
+// Every function of the contract carries random arguments and results across a memory and back, unchanged.
+func TestEveryFunctionCarriesItsValues(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for name := range Interfaces {
+		for _, f := range Functions(name) {
+			for range 50 {
+				carryArguments(t, r, f)
+				carryResult(t, r, f)
+			}
+		}
+	}
+}
+
+var sameIfEmpty = cmpopts.EquateEmpty()
+
+func carryArguments(t *testing.T, r *rand.Rand, f *Func) {
+	t.Helper()
+	mem := &ram{}
+	var args []any
+	for _, p := range f.params {
+		v := reflect.New(p.rtype).Elem()
+		random(r, v, 0)
+		args = append(args, v.Interface())
+	}
+	flats, err := f.Arguments(mem, mem.alloc, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(flats) != len(f.Params()) {
+		t.Fatalf("%s: %d core values, the signature has %d", f, len(flats), len(f.Params()))
+	}
+	got, err := f.Lift(mem, flats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range args {
+		if diff := cmp.Diff(args[i], got[i].Interface(), sameIfEmpty); diff != "" {
+			t.Fatalf("%s, argument %d: %s", f, i, diff)
+		}
+	}
+}
+
+func carryResult(t *testing.T, r *rand.Rand, f *Func) {
+	t.Helper()
+	if f.result == nil {
+		return
+	}
+	mem := &ram{}
+	var want, into any
+	if f.ok != nil {
+		v := reflect.New(f.ok.rtype)
+		random(r, v.Elem(), 0)
+		want, into = v.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
+	}
+	var fault *wit.Fault
+	if f.fallible && r.IntN(2) == 0 {
+		fault = new(wit.Fault)
+		random(r, reflect.ValueOf(fault).Elem(), 0)
+	}
+	im, err := f.Lower(want, fault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := im.Place(mem, mem.alloc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotFault, err := f.Result(mem, MaxLift, uint64(at[0])|0x7f7f<<32, into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fault, gotFault, sameIfEmpty); diff != "" {
+		t.Fatalf("%s: %s", f, diff)
+	}
+	if fault == nil && f.ok != nil {
+		if diff := cmp.Diff(want, reflect.ValueOf(into).Elem().Interface(), sameIfEmpty); diff != "" {
+			t.Fatalf("%s: %s", f, diff)
+		}
+	}
+}
+
+// The row's layout is what host and SDK cast lists of rows to.
+func TestRowsLieInMemoryAsInGo(t *testing.T) {
+	row := of(reflect.TypeFor[wit.Row]())
+	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
+		t.Errorf("row: %s, Go's is %d bytes", row, reflect.TypeFor[wit.Row]().Size())
+	}
+	for _, l := range []*layout{row, of(reflect.TypeFor[wit.Datum]())} {
+		for _, p := range l.parts {
+			if f := l.rtype.Field(p.index); uintptr(p.offset) != f.Offset {
+				t.Errorf("%s.%s: at %d, Go's is at %d", l.rtype.Name(), p.name, p.offset, f.Offset)
+			}
+		}
+	}
+}
+
+func TestParametersThatDoNotFitAreSpilled(t *testing.T) {
+	type wide interface {
+		Many(a, b, c, d, e, f, g, h string, last uint32) (uint32, error)
+	}
+	f := newFunc("test", reflect.TypeFor[wide]().Method(0))
+	if got := fmt.Sprint(f.Params(), f.Results()); got != "[i32] [i32]" {
+		t.Fatal(got)
+	}
+	carryArguments(t, rand.New(rand.NewPCG(3, 4)), f)
+}
+
+func TestLiftRefuses(t *testing.T) {
+	lift := func(mem []byte, dst any) error { return Lift(&ram{b: mem}, 0, dst) }
+	long := make([]byte, 16)
+	for _, c := range []struct {
+		name string
+		mem  []byte
+		dst  any
+		want string
+	}{
+		{"a value outside", nil, new(wit.Pair), "past the memory"},
+		{"a length past the end", append([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, long...), new(string), "past the memory"},
+		{"a list that is not aligned", append([]byte{1, 0, 0, 0, 1, 0, 0, 0}, long...), new([]uint32), "multiple of 4"},
+		{"text that is not UTF-8", append([]byte{8, 0, 0, 0, 1, 0, 0, 0}, 0xff), new(string), "not UTF-8"},
+		{"an enum without the case", []byte{12}, new(wit.FaultKind), "expected one of 12 cases"},
+		{"a variant without the case", append([]byte{5}, make([]byte, 40)...), new(wit.Scalar), "expected one of 5 cases"},
+	} {
+		if err := lift(c.mem, c.dst); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: expected %q, found %v", c.name, c.want, err)
+		}
+	}
+}
+
+// A list of lists that all point to the same bytes is small in memory and without bound outside it.
+func TestLiftIsBounded(t *testing.T) {
+	const n = 1 << 16
+	mem := &ram{b: make([]byte, 8+n*8+1<<16)}
+	copy(mem.b, []byte{8, 0, 0, 0, 0, 0, 1, 0})
+	for i := range n {
+		copy(mem.b[8+i*8:], []byte{8, 0, 8, 0, 0, 0, 1, 0})
+	}
+	var out []string
+	if err := Lift(mem, 0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
+		t.Fatalf("found %v, %d texts", err, len(out))
+	}
+}
+
+func TestLowerRefusesVariantsWithoutOrWithTwoCases(t *testing.T) {
+	for _, s := range []wit.Scalar{{}, {Null: wit.Chosen, Text: wit.Ptr("x")}} {
+		if _, err := Lower(s); err == nil {
+			t.Errorf("%v was taken", s)
+		}
+	}
+}

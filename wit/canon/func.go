@@ -1,0 +1,285 @@
+package canon
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// maxFlat is the most core values that parameters travel as; more go through one pointer.
+const maxFlat = 16
+
+// Func is a function of the contract: its signature, and how its arguments and results cross.
+type Func struct {
+	// Interface and Name are the contract's: `source`, `check-offset`. Method is Go's name for it.
+	Interface, Name, Method string
+	params                  []*layout
+	// result is nil for none; of a function that can fail it is a result<T, fault>, T being ok (nil for none).
+	result   *layout
+	ok       *layout
+	fallible bool
+}
+
+// Export is the name under which a module exports the function.
+func (f *Func) Export() string { return wit.ExportName(f.Interface, f.Name) }
+
+// Interfaces are the contract's, by name, as Go interfaces.
+var Interfaces = map[string]reflect.Type{
+	wit.InterfaceHost:          reflect.TypeFor[wit.Host](),
+	wit.InterfacePlugin:        reflect.TypeFor[wit.Plugin](),
+	wit.InterfaceTools:         reflect.TypeFor[wit.Tools](),
+	wit.InterfaceSource:        reflect.TypeFor[wit.Source](),
+	wit.InterfaceNotifications: reflect.TypeFor[wit.Notifications](),
+	wit.InterfaceRetirement:    reflect.TypeFor[wit.Retirement](),
+	wit.InterfaceSink:          reflect.TypeFor[wit.Sink](),
+	wit.InterfaceTransform:     reflect.TypeFor[wit.Transform](),
+}
+
+// Functions returns the functions of an interface of the contract, sorted by Go's name. It panics for an unknown one.
+func Functions(iface string) []*Func {
+	t := Interfaces[iface]
+	if t == nil {
+		panic("canon: the contract has no interface " + iface)
+	}
+	var fs []*Func
+	for i := range t.NumMethod() {
+		fs = append(fs, newFunc(iface, t.Method(i)))
+	}
+	return fs
+}
+
+// Function returns one function by Go's name. It panics when the contract has none.
+func Function(iface, method string) *Func {
+	for _, f := range Functions(iface) {
+		if f.Method == method {
+			return f
+		}
+	}
+	panic("canon: interface " + iface + " has no method " + method)
+}
+
+// FuncOf returns a function of the contract by its method expression: FuncOf("source", "Plan", wit.Source.Plan). Guests use it
+// instead of [Function]: looking methods up by reflection would make the linker keep every method of every type.
+func FuncOf(iface, method string, expression any) *Func {
+	return build(iface, method, reflect.TypeOf(expression), 1)
+}
+
+func newFunc(iface string, m reflect.Method) *Func { return build(iface, m.Name, m.Type, 0) }
+
+// build makes a function of a Go function's type, whose first parameters are not the contract's.
+func build(iface, method string, t reflect.Type, skip int) *Func {
+	f := &Func{Interface: iface, Name: Kebab(method), Method: method}
+	for i := skip; i < t.NumIn(); i++ {
+		f.params = append(f.params, of(t.In(i)))
+	}
+	for i := range t.NumOut() {
+		if out := t.Out(i); out == errorType {
+			f.fallible = true
+		} else {
+			f.ok = of(out)
+		}
+	}
+	f.result = f.ok
+	if f.fallible {
+		f.result = (&layout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok}, {name: "error", layout: of(faultType)}})
+	}
+	return f
+}
+
+// Params are the core types of the parameters: one pointer when there are too many.
+func (f *Func) Params() []ValueType {
+	flat := f.flat()
+	if len(flat) > maxFlat {
+		return []ValueType{I32}
+	}
+	return flat
+}
+
+func (f *Func) flat() []ValueType {
+	var flat []ValueType
+	for _, p := range f.params {
+		flat = append(flat, p.flat...)
+	}
+	return flat
+}
+
+// Results are the core types of the results: none, one value, or a pointer to the result.
+func (f *Func) Results() []ValueType {
+	switch {
+	case f.result == nil:
+		return nil
+	case len(f.result.flat) > 1:
+		return []ValueType{I32}
+	}
+	return f.result.flat
+}
+
+// ByPointer tells whether the result lies in memory.
+func (f *Func) ByPointer() bool { return f.result != nil && len(f.result.flat) > 1 }
+
+// Fallible tells whether the function's result may be a fault.
+func (f *Func) Fallible() bool { return f.fallible }
+
+// ResultSize is the size and alignment of a result that lies in memory.
+func (f *Func) ResultSize() (size, align uint32) { return f.result.size, f.result.align }
+
+// String is the export's name with its core signature.
+func (f *Func) String() string {
+	var b strings.Builder
+	b.WriteString(f.Export())
+	write := func(name string, types []ValueType) {
+		if len(types) == 0 {
+			return
+		}
+		b.WriteString(" (" + name)
+		for _, t := range types {
+			b.WriteString(" " + t.String())
+		}
+		b.WriteString(")")
+	}
+	write("param", f.Params())
+	write("result", f.Results())
+	return b.String()
+}
+
+// Arguments puts a call's arguments into a guest's memory and returns the core values to call it with. args are of the Go
+// method's types, in order.
+func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
+	if len(args) != len(f.params) {
+		return nil, fmt.Errorf("%s takes %d arguments, not %d", f.Export(), len(f.params), len(args))
+	}
+	if len(f.flat()) > maxFlat {
+		return f.spill(mem, alloc, args)
+	}
+	var im flatImage
+	for i, p := range f.params {
+		if err := im.flat(p, reflect.ValueOf(args[i])); err != nil {
+			return nil, fmt.Errorf("%s, argument %d: %w", f.Export(), i+1, err)
+		}
+	}
+	at, err := im.Place(mem, alloc)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range im.fixups {
+		im.flats[x.At] = uint64(at[x.Block])
+	}
+	return im.flats, nil
+}
+
+// spill puts the arguments into one record and passes its address.
+func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error), args []any) ([]uint64, error) {
+	record := &layout{align: 1}
+	offsets := record.pack(f.params)
+	im := Image{Blocks: []Block{{Data: make([]byte, record.size), Align: record.align}}}
+	for i, p := range f.params {
+		if err := im.value(p, reflect.ValueOf(args[i]), 0, offsets[i]); err != nil {
+			return nil, fmt.Errorf("%s, argument %d: %w", f.Export(), i+1, err)
+		}
+	}
+	at, err := im.Place(mem, alloc)
+	if err != nil {
+		return nil, err
+	}
+	return []uint64{uint64(at[0])}, nil
+}
+
+// pack lays out parts as a record and returns their offsets.
+func (l *layout) pack(parts []*layout) []uint32 {
+	offsets := make([]uint32, len(parts))
+	for i, p := range parts {
+		l.size = alignTo(l.size, p.align)
+		offsets[i] = l.size
+		l.size += p.size
+		l.align = max(l.align, p.align)
+	}
+	l.size = alignTo(l.size, l.align)
+	return offsets
+}
+
+// Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a pointer to
+// the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest broke the ABI.
+func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Fault, err error) {
+	if f.result == nil {
+		return nil, nil
+	}
+	l := Lifter{mem, budget}
+	if !f.ByPointer() {
+		return nil, f.wrap(l.flat(f.result, []uint64{core}, reflect.ValueOf(dst).Elem()))
+	}
+	b, err := l.view(uint32(core), uint64(f.result.size), f.result.align, "result")
+	if err != nil {
+		return nil, f.wrap(err)
+	}
+	if !f.fallible {
+		return nil, f.wrap(l.value(f.result, b, reflect.ValueOf(dst).Elem()))
+	}
+	payload := b[f.result.payload:]
+	switch b[0] {
+	case 0:
+		if f.ok == nil {
+			return nil, nil
+		}
+		return nil, f.wrap(l.value(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
+	case 1:
+		fault = new(wit.Fault)
+		t := of(faultType)
+		return fault, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(fault).Elem()))
+	}
+	return nil, f.wrap(fmt.Errorf("result: expected ok or error, found case %d", b[0]))
+}
+
+func (f *Func) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.Export(), err)
+}
+
+// Lift reads a call's arguments on the guest's side, into values of the Go method's types.
+func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
+	l := Lifter{mem, 1<<32 - 1}
+	args := make([]reflect.Value, len(f.params))
+	for i, p := range f.params {
+		args[i] = reflect.New(p.rtype).Elem()
+	}
+	if len(f.flat()) > maxFlat {
+		record := &layout{align: 1}
+		offsets := record.pack(f.params)
+		b, err := l.view(uint32(flats[0]), uint64(record.size), record.align, "arguments")
+		for i, p := range f.params {
+			if err == nil {
+				err = l.value(p, b[offsets[i]:offsets[i]+p.size], args[i])
+			}
+		}
+		return args, f.wrap(err)
+	}
+	for i, p := range f.params {
+		n := len(p.flat)
+		if err := l.flat(p, flats[:n], args[i]); err != nil {
+			return nil, f.wrap(err)
+		}
+		flats = flats[n:]
+	}
+	return args, nil
+}
+
+// Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is none;
+// fault is nil unless the function failed.
+func (f *Func) Lower(ok any, fault *wit.Fault) (Image, error) {
+	var im Image
+	if !f.fallible {
+		return im, im.root(f.result, reflect.ValueOf(ok))
+	}
+	im.Blocks = append(im.Blocks, Block{Data: make([]byte, f.result.size), Align: f.result.align})
+	if fault != nil {
+		im.Blocks[0].Data[0] = 1
+		return im, f.wrap(im.value(of(faultType), reflect.ValueOf(*fault), 0, f.result.payload))
+	}
+	if f.ok == nil {
+		return im, nil
+	}
+	return im, f.wrap(im.value(f.ok, reflect.ValueOf(ok), 0, f.result.payload))
+}

@@ -1,0 +1,208 @@
+package canon
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"reflect"
+	"unicode/utf8"
+)
+
+// MaxLift is the most that one value may come to on this side, in bytes, unless a [Lifter] says otherwise: lists may point to
+// the same memory many times over, so a small memory can describe a value of any size.
+const MaxLift = 64 << 20
+
+// Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that run past
+// it, text that is no UTF-8, and unknown cases.
+type Lifter struct {
+	Memory Memory
+	// Budget is what is left of the bytes that may be read; it falls with every list and text.
+	Budget int
+}
+
+// Lift reads the value of dst's type, which is not nil, at ptr.
+func Lift(mem Memory, ptr uint32, dst any) error {
+	l := Lifter{mem, MaxLift}
+	v := reflect.ValueOf(dst).Elem()
+	t := of(v.Type())
+	b, err := l.view(ptr, uint64(t.size), t.align, "a value")
+	if err != nil {
+		return err
+	}
+	return l.value(t, b, v)
+}
+
+func (l *Lifter) view(ptr uint32, size uint64, align uint32, what string) ([]byte, error) {
+	if ptr%align != 0 {
+		return nil, fmt.Errorf("%s: expected a pointer that is a multiple of %d, found %#x", what, align, ptr)
+	}
+	if uint64(ptr)+size > math.MaxUint32+1 || size > math.MaxUint32 {
+		return nil, fmt.Errorf("%s: %d bytes at %#x run past the memory", what, size, ptr)
+	}
+	b, ok := l.Memory.View(ptr, uint32(size))
+	if !ok {
+		return nil, fmt.Errorf("%s: %d bytes at %#x run past the memory", what, size, ptr)
+	}
+	return b, nil
+}
+
+func (l *Lifter) spend(n uint64, what string) error {
+	if n > uint64(l.Budget) {
+		return fmt.Errorf("%s: the value is larger than allowed (%d bytes more than %d left)", what, n, l.Budget)
+	}
+	l.Budget -= int(n)
+	return nil
+}
+
+// value reads from b, which has the size of t.
+func (l *Lifter) value(t *layout, b []byte, v reflect.Value) error {
+	switch t.shape {
+	case shapeText, shapeList:
+		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), v)
+	case shapeRecord:
+		for _, p := range t.parts {
+			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], v.Field(p.index)); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+		return nil
+	case shapeVariant, shapeOption:
+		c, err := t.choose(uint32(b[0]))
+		if err != nil {
+			return err
+		}
+		target := t.place(c, v)
+		if c.layout == nil {
+			return nil
+		}
+		return l.value(c.layout, b[t.payload:t.payload+c.layout.size], target)
+	}
+	return t.scalar(little(b), v)
+}
+
+func little(b []byte) uint64 {
+	var n uint64
+	for i, c := range b {
+		n |= uint64(c) << (8 * i)
+	}
+	return n
+}
+
+// choose returns the case of a discriminant.
+func (t *layout) choose(n uint32) (*part, error) {
+	if n >= uint32(len(t.parts)) {
+		return nil, fmt.Errorf("expected one of %d cases of %s, found number %d", len(t.parts), t.rtype, n)
+	}
+	return &t.parts[n], nil
+}
+
+// place makes room for a case in v and returns where its payload goes.
+func (t *layout) place(c *part, v reflect.Value) reflect.Value {
+	if t.shape == shapeOption {
+		if c.layout == nil {
+			v.SetZero()
+			return v
+		}
+		v.Set(reflect.New(t.rtype.Elem()))
+		return v.Elem()
+	}
+	v.SetZero()
+	f := v.Field(c.index)
+	f.Set(reflect.New(f.Type().Elem()))
+	return f.Elem()
+}
+
+// scalar sets v from the bits of a core value or of as many bytes as t has.
+func (t *layout) scalar(bits uint64, v reflect.Value) error {
+	switch t.shape {
+	case shapeBool:
+		// the canonical ABI takes any number but 0 for true
+		v.SetBool(uint32(bits) != 0)
+	case shapeEnum:
+		if uint32(bits) >= uint32(t.cases) {
+			return fmt.Errorf("expected one of %d cases of %s, found number %d", t.cases, t.rtype, uint32(bits))
+		}
+		v.SetUint(bits & 0xff)
+	case shapeUnsigned:
+		v.SetUint(bits & (1<<(8*t.size) - 1))
+	case shapeSigned:
+		if t.size == 4 {
+			bits = uint64(int64(int32(uint32(bits))))
+		}
+		v.SetInt(int64(bits))
+	case shapeFloat:
+		v.SetFloat(math.Float64frombits(bits))
+	}
+	return nil
+}
+
+func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
+	if t.shape == shapeText {
+		b, err := l.view(ptr, uint64(n), 1, "text")
+		if err != nil {
+			return err
+		}
+		if err := l.spend(uint64(n), "text"); err != nil {
+			return err
+		}
+		if !utf8.Valid(b) {
+			return fmt.Errorf("text at %#x is not UTF-8", ptr)
+		}
+		v.SetString(string(b))
+		return nil
+	}
+	elem := t.parts[0].layout
+	b, err := l.view(ptr, uint64(n)*uint64(elem.size), elem.align, "list")
+	if err != nil {
+		return err
+	}
+	if err := l.spend(uint64(n)*uint64(max(elem.size, uint32(elem.rtype.Size()))), "list"); err != nil {
+		return err
+	}
+	if n == 0 {
+		v.SetZero()
+		return nil
+	}
+	s := reflect.MakeSlice(v.Type(), int(n), int(n))
+	if elem.shape == shapeUnsigned && elem.size == 1 {
+		copy(s.Bytes(), b)
+		v.Set(s)
+		return nil
+	}
+	for i := range int(n) {
+		at := uint32(i) * elem.size
+		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	v.Set(s)
+	return nil
+}
+
+// flat reads a value out of core values and returns those that are left.
+func (l *Lifter) flat(t *layout, flats []uint64, v reflect.Value) error {
+	switch t.shape {
+	case shapeText, shapeList:
+		return l.list(t, uint32(flats[0]), uint32(flats[1]), v)
+	case shapeRecord:
+		for _, p := range t.parts {
+			n := len(p.layout.flat)
+			if err := l.flat(p.layout, flats[:n], v.Field(p.index)); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			flats = flats[n:]
+		}
+		return nil
+	case shapeVariant, shapeOption:
+		c, err := t.choose(uint32(flats[0]))
+		if err != nil {
+			return err
+		}
+		target := t.place(c, v)
+		if c.layout == nil {
+			return nil
+		}
+		return l.flat(c.layout, flats[1:], target)
+	}
+	return t.scalar(flats[0], v)
+}

@@ -1,0 +1,231 @@
+package canon
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+// Image is a value on its way into a linear memory: one block for each list and text, since each is an allocation of its own
+// that the receiver frees by itself.
+type Image struct {
+	Blocks []Block
+}
+
+// Block is a run of bytes in an [Image]. An empty list is a block of no bytes: it is allocated too.
+type Block struct {
+	Data   []byte
+	Align  uint32
+	Fixups []Fixup
+}
+
+// Fixup says that the u32 at At (of core values: the one at index At) is the address of a block.
+type Fixup struct {
+	At    uint32
+	Block int
+}
+
+// Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last one. It
+// returns the blocks' addresses.
+func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
+	at := make([]uint32, len(im.Blocks))
+	for i, b := range im.Blocks {
+		ptr, err := alloc(uint32(len(b.Data)), b.Align)
+		if err != nil {
+			return nil, err
+		}
+		if len(b.Data) > 0 && ptr%b.Align != 0 {
+			return nil, fmt.Errorf("allocation of %d bytes: expected a multiple of %d, found %#x", len(b.Data), b.Align, ptr)
+		}
+		at[i] = ptr
+	}
+	for i, b := range im.Blocks {
+		if len(b.Data) == 0 {
+			continue
+		}
+		for _, f := range b.Fixups {
+			binary.LittleEndian.PutUint32(b.Data[f.At:], at[f.Block])
+		}
+		view, ok := mem.View(at[i], uint32(len(b.Data)))
+		if !ok {
+			return nil, fmt.Errorf("allocation of %d bytes at %#x is not inside the memory", len(b.Data), at[i])
+		}
+		copy(view, b.Data)
+	}
+	return at, nil
+}
+
+// Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
+func Lower(v any) (Image, error) {
+	rv := reflect.ValueOf(v)
+	var im Image
+	err := im.root(of(rv.Type()), rv)
+	return im, err
+}
+
+func (im *Image) root(t *layout, v reflect.Value) error {
+	im.Blocks = append(im.Blocks, Block{Data: make([]byte, t.size), Align: t.align})
+	return im.value(t, v, 0, 0)
+}
+
+// value writes v at a place in a block.
+func (im *Image) value(t *layout, v reflect.Value, block int, at uint32) error {
+	data := im.Blocks[block].Data[at : at+t.size]
+	switch t.shape {
+	case shapeText, shapeList:
+		n, length, err := im.list(t, v)
+		if err != nil {
+			return err
+		}
+		binary.LittleEndian.PutUint32(data[4:], length)
+		im.Blocks[block].Fixups = append(im.Blocks[block].Fixups, Fixup{at, n})
+		return nil
+	case shapeRecord:
+		for _, p := range t.parts {
+			if err := im.value(p.layout, v.Field(p.index), block, at+p.offset); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+		return nil
+	case shapeVariant, shapeOption:
+		n, payload, err := t.chosen(v)
+		if err != nil {
+			return err
+		}
+		data[0] = byte(n)
+		if c := t.parts[n]; c.layout != nil {
+			return im.value(c.layout, payload, block, at+t.payload)
+		}
+		return nil
+	}
+	bits, err := t.bits(v)
+	for i := range data {
+		data[i] = byte(bits >> (8 * i))
+	}
+	return err
+}
+
+// chosen returns the number of the case that holds, and its payload.
+func (t *layout) chosen(v reflect.Value) (int, reflect.Value, error) {
+	if t.shape == shapeOption {
+		if v.IsNil() {
+			return 0, v, nil
+		}
+		return 1, v.Elem(), nil
+	}
+	found := -1
+	for i, c := range t.parts {
+		if v.Field(c.index).IsNil() {
+			continue
+		}
+		if found >= 0 {
+			return 0, v, fmt.Errorf("%s: two cases are set, %s and %s", t.rtype, t.parts[found].name, c.name)
+		}
+		found = i
+	}
+	if found < 0 {
+		return 0, v, fmt.Errorf("%s: no case is set", t.rtype)
+	}
+	return found, v.Field(t.parts[found].index).Elem(), nil
+}
+
+// bits is a scalar as a core value.
+func (t *layout) bits(v reflect.Value) (uint64, error) {
+	switch t.shape {
+	case shapeBool:
+		if v.Bool() {
+			return 1, nil
+		}
+		return 0, nil
+	case shapeSigned:
+		if t.size == 4 {
+			return uint64(uint32(v.Int())), nil
+		}
+		return uint64(v.Int()), nil
+	case shapeFloat:
+		return math.Float64bits(v.Float()), nil
+	case shapeEnum:
+		if v.Uint() >= uint64(t.cases) {
+			return 0, fmt.Errorf("%s has no case %d", t.rtype, v.Uint())
+		}
+	}
+	return v.Uint(), nil
+}
+
+// list makes the block of a list or text.
+func (im *Image) list(t *layout, v reflect.Value) (block int, length uint32, err error) {
+	block = len(im.Blocks)
+	if t.shape == shapeText {
+		s := v.String()
+		if !utf8.ValidString(s) {
+			s = strings.ToValidUTF8(s, "\uFFFD")
+		}
+		if uint64(len(s)) > math.MaxUint32 {
+			return 0, 0, fmt.Errorf("text of %d bytes does not fit a 32-bit memory", len(s))
+		}
+		im.Blocks = append(im.Blocks, Block{Data: []byte(s), Align: 1})
+		return block, uint32(len(s)), nil
+	}
+	elem := t.parts[0].layout
+	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
+		return 0, 0, fmt.Errorf("list of %d elements of %d bytes does not fit a 32-bit memory", v.Len(), elem.size)
+	}
+	if elem.shape == shapeUnsigned && elem.size == 1 {
+		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
+		return block, uint32(v.Len()), nil
+	}
+	im.Blocks = append(im.Blocks, Block{Data: make([]byte, uint32(v.Len())*elem.size), Align: elem.align})
+	for i := range v.Len() {
+		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
+			return 0, 0, fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return block, uint32(v.Len()), nil
+}
+
+// flatImage is arguments as core values, with the blocks that they point to.
+type flatImage struct {
+	Image
+	flats  []uint64
+	fixups []Fixup
+}
+
+// flat appends the core values of v: always as many as its type has.
+func (f *flatImage) flat(t *layout, v reflect.Value) error {
+	switch t.shape {
+	case shapeText, shapeList:
+		n, length, err := f.list(t, v)
+		f.fixups = append(f.fixups, Fixup{uint32(len(f.flats)), n})
+		f.flats = append(f.flats, 0, uint64(length))
+		return err
+	case shapeRecord:
+		for _, p := range t.parts {
+			if err := f.flat(p.layout, v.Field(p.index)); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+		return nil
+	case shapeVariant, shapeOption:
+		n, payload, err := t.chosen(v)
+		if err != nil {
+			return err
+		}
+		end := len(f.flats) + len(t.flat)
+		f.flats = append(f.flats, uint64(n))
+		if c := t.parts[n]; c.layout != nil {
+			if err := f.flat(c.layout, payload); err != nil {
+				return err
+			}
+		}
+		for len(f.flats) < end {
+			f.flats = append(f.flats, 0)
+		}
+		return nil
+	}
+	bits, err := t.bits(v)
+	f.flats = append(f.flats, bits)
+	return err
+}
