@@ -1,0 +1,106 @@
+package transport
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// body is an answer's body: bounded in silence, unpacked, and with an end that can be trusted.
+type body struct {
+	inner    io.ReadCloser
+	unpacked *gzip.Reader
+	packed   bool
+	quiet    *silence
+	parent   context.Context
+	what     string
+	received *atomic.Int64
+	read     int64
+	err      error
+}
+
+// decode prepares for the encoding that the headers name and takes it out of them.
+func (b *body) decode(h http.Header) error {
+	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		b.packed = true
+		h.Del("Content-Encoding")
+		h.Del("Content-Length")
+	default:
+		return faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q", b.what, encoding)
+	}
+	return nil
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	b.quiet.reading()
+	n, err := b.piece(p)
+	b.quiet.waiting()
+	b.read += int64(n)
+	if err != nil {
+		b.err = b.ending(err)
+		b.quiet.cancel(nil)
+	}
+	return n, b.err
+}
+
+func (b *body) piece(p []byte) (int, error) {
+	if !b.packed {
+		return (*wireBody)(b).Read(p)
+	}
+	if b.unpacked == nil {
+		var err error
+		if b.unpacked, err = gzip.NewReader((*wireBody)(b)); err != nil {
+			// an empty body is also an empty body in gzip
+			return 0, err
+		}
+	}
+	return b.unpacked.Read(p)
+}
+
+// ending is io.EOF for a true end, else a fault.
+func (b *body) ending(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	if b.parent.Err() != nil {
+		return context.Cause(b.parent)
+	}
+	if cause := context.Cause(b.quiet.ctx); cause != nil {
+		err = cause
+	}
+	kind := wit.FaultTransient
+	if errors.Is(err, gzip.ErrHeader) {
+		kind = wit.FaultData
+	}
+	return faultf(kind, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+}
+
+func (b *body) Close() error {
+	b.quiet.waiting()
+	err := b.inner.Close()
+	b.quiet.cancel(nil)
+	if b.err == nil {
+		b.err = errors.New(b.what + ": the body was closed before its end")
+	}
+	return err
+}
+
+// wireBody is the body as it travels.
+type wireBody body
+
+func (w *wireBody) Read(p []byte) (int, error) {
+	n, err := w.inner.Read(p)
+	w.received.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,798 @@
+package transport
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// wires is a network in memory: time inside it is synctest's.
+type wires struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+	dials  atomic.Int64
+}
+
+func (w *wires) Accept() (net.Conn, error) {
+	select {
+	case c := <-w.conns:
+		return c, nil
+	case <-w.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (w *wires) Close() error   { w.once.Do(func() { close(w.closed) }); return nil }
+func (w *wires) Addr() net.Addr { return &net.TCPAddr{} }
+func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	w.dials.Add(1)
+	near, far := net.Pipe()
+	select {
+	case w.conns <- far:
+		return near, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-w.closed:
+		return nil, errors.New("connection refused")
+	}
+}
+
+// service runs a test against a handler, in a bubble of synctest.
+func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client, w *wires)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
+		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+		go server.Serve(w)
+		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Logons: NewLogons()}
+		if change != nil {
+			change(&config)
+		}
+		c, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, c, w)
+		c.Close()
+		server.Close()
+		synctest.Wait()
+	})
+}
+
+func get(target string) *wit.Request {
+	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
+}
+func post(target string) *wit.Request {
+	return &wit.Request{Method: "POST", Target: target, Body: []byte("{}")}
+}
+
+func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
+	t.Helper()
+	a, err := c.Do(context.Background(), r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	return a.Status, string(b), err
+}
+
+func wantFault(t *testing.T, err error, kind wit.FaultKind, parts ...string) {
+	t.Helper()
+	var f *wit.Fault
+	if !errors.As(err, &f) || f.Kind != kind {
+		t.Fatalf("expected a fault of kind %v, found %v", kind, err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(f.Error(), part) {
+			t.Errorf("expected %q in the fault, found %q", part, f)
+		}
+	}
+}
+
+func TestHeadersOfGuestAndHost(t *testing.T) {
+	var seen http.Header
+	var host, line string
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		seen, host, line = r.Header.Clone(), r.Host, r.RequestURI
+		w.Header()["X-Note"] = []string{"Gr\xfc\xdfe", "ü"}
+		w.Header().Set("Set-Cookie", "a=b")
+		io.WriteString(w, "hello")
+	}, func(c *Config) {
+		c.User, c.Password = "u", "p:q"
+		c.Headers = map[string]string{"sap-client": "100", "sap-language": ""}
+	}, func(t *testing.T, c *Client, _ *wires) {
+		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
+		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization", "SAP-Connectivity-SCC-Location_ID",
+			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "X-Own"} {
+			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
+		}
+		a, err := c.Do(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.ReadAll(a.Body)
+		a.Body.Close()
+		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"}, "User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Error(diff)
+		}
+		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
+			t.Errorf("host %q, line %q", host, line)
+		}
+		notes := []string{}
+		for _, h := range a.Headers {
+			if h.Name == "set-cookie" {
+				t.Error("a guest sees cookies")
+			}
+			if h.Name == "x-note" {
+				notes = append(notes, h.Value)
+			}
+		}
+		if diff := cmp.Diff([]string{"Grüße", "ü"}, notes); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestRequestsThatAreNotSent(t *testing.T) {
+	service(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client, w *wires) {
+		for want, r := range map[string]*wit.Request{
+			"own host only":              get("http://other.example:8000/"),
+			"origin http://sap.example:": get("https://sap.example:8000/"),
+			"expected the origin":        get("//other.example/x"),
+			"found \"http://u:p@":        get("http://u:p@sap.example:8000/"),
+			"begins with /":              get("relative"),
+			"expected a path":            get("mailto:x"),
+			"line break":                 get("/a\r\nHost: x"),
+			"header X of a request":      {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
+			"expected a name":            {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY", Value: "a"}}},
+			"method of a request":        {Method: "G T", Target: "/"},
+		} {
+			_, _, err := text(t, c, r)
+			wantFault(t, err, wit.FaultData, want)
+		}
+		if w.dials.Load() != 0 {
+			t.Errorf("%d connections", w.dials.Load())
+		}
+	})
+}
+
+func TestLoopbackNamesAreOneOrigin(t *testing.T) {
+	o := origin{"http", "localhost", 8000}
+	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/", "http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
+		if got, err := o.resolve(target, ""); err != nil || got != want {
+			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
+		}
+	}
+	if got, err := (origin{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
+		t.Error(got, err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for want, c := range map[string]Config{
+		"http or https":        {Scheme: "ftp", Address: "a"},
+		"host name":            {Address: "a/b"},
+		"1 to 65535":           {Address: "a", Port: 70000},
+		"without line breaks":  {Address: "a", Headers: map[string]string{"x": "a\nb"}},
+		"expected a host name": {},
+	} {
+		_, err := New(c)
+		wantFault(t, err, wit.FaultConfig, want)
+	}
+}
+
+type roleMap map[string]string
+
+func (m roleMap) Text(role string) string { return m[role] }
+func (m roleMap) Prefix(prefix string) map[string]string {
+	out := map[string]string{}
+	for k, v := range m {
+		if rest, ok := strings.CutPrefix(k, prefix); ok {
+			out[rest] = v
+		}
+	}
+	return out
+}
+
+func TestConfigOfRoles(t *testing.T) {
+	max := 0
+	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p", Headers: map[string]string{"sap-client": "1"},
+		ConnectTimeout: time.Second, ReadTimeout: 2 * time.Second,
+		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second, MaxBackoff: 4 * time.Second}}
+	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u", "http.password": "p",
+		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000", "retry.codes": "503, SY/530",
+		"retry.max": "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"})
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	_, err = ConfigOf(roleMap{"http.port": "x"})
+	wantFault(t, err, wit.FaultConfig, "http.port", `"x"`)
+}
+
+func TestRetriesByCode(t *testing.T) {
+	for name, c := range map[string]struct {
+		statuses []int
+		request  *wit.Request
+		max      int
+		status   uint16
+		requests int
+		noAnswer bool
+	}{
+		"until it answers":               {[]int{503, 429, 502, 504, 408, 200}, get("/"), 10, 200, 6, false},
+		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3, false},
+		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1, false},
+		"POST on 503":                    {[]int{503, 201}, post("/"), 10, 201, 2, false},
+		"POST not on a gateway's 504":    {[]int{504, 201}, post("/"), 10, 0, 1, true},
+		"POST not on a gateway's 502":    {[]int{502, 201}, post("/"), 10, 0, 1, true},
+		"never 401, and it stays so":     {[]int{401, 200}, get("/"), 10, 401, 1, false},
+		"304 is an answer of its own":    {[]int{304}, get("/"), 10, 304, 1, false},
+		"redirect without a place to go": {[]int{302}, get("/"), 10, 302, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(c.statuses[requests])
+				requests++
+			}, func(config *Config) { config.Retry.Max = &c.max; config.User = "u" }, func(t *testing.T, client *Client, _ *wires) {
+				start := time.Now()
+				status, _, err := text(t, client, c.request)
+				var lost *NoAnswer
+				if errors.As(err, &lost) != c.noAnswer || err != nil && !c.noAnswer || status != c.status || requests != c.requests {
+					t.Fatalf("status %d, %d requests, %v", status, requests, err)
+				}
+				waited := time.Since(start)
+				if least, most := time.Duration(requests-1)*time.Second, time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
+					t.Errorf("waited %v, expected %v to %v", waited, least, most)
+				}
+				if n := client.Counters(); n.Requests != int64(requests) || n.Repeated != int64(requests-1) {
+					t.Errorf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		switch requests {
+		case 1:
+			w.Header().Set("Retry-After", "120")
+			w.WriteHeader(429)
+		case 2:
+			w.Header().Set("Retry-After", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+			w.WriteHeader(503)
+		}
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		start := time.Now()
+		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
+			t.Fatal(status, err)
+		}
+		if waited := time.Since(start); waited < 179*time.Second || waited > 181*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+func TestConnectionErrors(t *testing.T) {
+	cut := func(w http.ResponseWriter) {
+		conn, _, _ := http.NewResponseController(w).Hijack()
+		conn.Close()
+	}
+	for name, c := range map[string]struct {
+		request  *wit.Request
+		status   uint16
+		requests int
+	}{
+		"a repeatable request is sent again":              {get("/"), 200, 2},
+		"a repeatable POST is sent again":                 {&wit.Request{Method: "POST", Target: "/", Body: []byte("x"), Repeatable: true}, 200, 2},
+		"a POST is not":                                   {post("/"), 0, 1},
+		"a GET that starts a job is not":                  {&wit.Request{Method: "GET", Target: "/"}, 0, 1},
+		"a DELETE is not, unless its plugin says it can":  {&wit.Request{Method: "DELETE", Target: "/"}, 0, 1},
+		"a PUT without body is not":                       {&wit.Request{Method: "PUT", Target: "/"}, 0, 1},
+		"a GET with a body is not when it must not be":    {&wit.Request{Method: "GET", Target: "/", Body: []byte("x")}, 0, 1},
+		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/", Repeatable: true}, 200, 2},
+	} {
+		// on a fresh connection, and on one that was used before: net/http has ideas of its own about the second
+		for _, warm := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " warm ", warm), func(t *testing.T) {
+				requests := 0
+				service(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/warm" {
+						return
+					}
+					if requests++; requests == 1 {
+						cut(w)
+					}
+				}, nil, func(t *testing.T, client *Client, _ *wires) {
+					if warm {
+						text(t, client, get("/warm"))
+					}
+					status, _, err := text(t, client, c.request)
+					var lost *NoAnswer
+					if status != c.status || requests != c.requests || (c.status == 0) != errors.As(err, &lost) {
+						t.Fatalf("status %d, %d requests, %v", status, requests, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestNoConnection(t *testing.T) {
+	service(t, nil, func(c *Config) { max := 3; c.Retry.Max = &max }, func(t *testing.T, c *Client, w *wires) {
+		w.Close()
+		for _, r := range []*wit.Request{get("/x"), post("/x")} {
+			w.dials.Store(0)
+			_, _, err := text(t, c, r)
+			wantFault(t, err, wit.FaultTransient, "connection refused", "sent 4 times", "/x at http://sap.example:8000")
+			if w.dials.Load() != 4 {
+				t.Errorf("%d dials", w.dials.Load())
+			}
+		}
+	})
+}
+
+func TestConnectTimeout(t *testing.T) {
+	service(t, nil, func(c *Config) {
+		max := 0
+		c.Retry.Max = &max
+		c.ConnectTimeout = 3 * time.Second
+		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+	}, func(t *testing.T, c *Client, _ *wires) {
+		start := time.Now()
+		_, _, err := text(t, c, get("/"))
+		wantFault(t, err, wit.FaultTransient, "no connection after 3s")
+		if d := time.Since(start); d != 3*time.Second {
+			t.Errorf("after %v", d)
+		}
+	})
+}
+
+func TestSilence(t *testing.T) {
+	none := 0
+	config := func(c *Config) { c.ReadTimeout = 30 * time.Second; c.Retry.Max = &none }
+	t.Run("before the first byte", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config, func(t *testing.T, c *Client, _ *wires) {
+			start := time.Now()
+			_, _, err := text(t, c, get("/"))
+			wantFault(t, err, wit.FaultTransient, "nothing came for 30s")
+			if d := time.Since(start); d != 30*time.Second {
+				t.Errorf("after %v", d)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("patience", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config, func(t *testing.T, c *Client, _ *wires) {
+			r := get("/")
+			r.PatienceMs = wit.Ptr(uint32(7_200_000))
+			if status, _, err := text(t, c, r); status != 200 || err != nil {
+				t.Error(status, err)
+			}
+		})
+	})
+	t.Run("a long answer that keeps coming", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			for range 10 {
+				io.WriteString(w, "x")
+				http.NewResponseController(w).Flush()
+				time.Sleep(29 * time.Second)
+			}
+		}, config, func(t *testing.T, c *Client, _ *wires) {
+			if _, body, err := text(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
+				t.Error(body, err)
+			}
+		})
+	})
+	t.Run("in the middle of a body", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Minute)
+		}, config, func(t *testing.T, c *Client, _ *wires) {
+			_, body, err := text(t, c, get("/page"))
+			wantFault(t, err, wit.FaultTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
+			if body != "abc" {
+				t.Error(body)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("a reader that takes its time is not silence", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush()
+			io.WriteString(w, "def")
+		}, config, func(t *testing.T, c *Client, _ *wires) {
+			a, err := c.Do(t.Context(), get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			b, err := io.ReadAll(a.Body)
+			if string(b) != "abcdef" || err != nil {
+				t.Error(string(b), err)
+			}
+		})
+	})
+	t.Run("a slow upload is not silence", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			for p := make([]byte, 100_000); ; {
+				time.Sleep(5 * time.Second)
+				if _, err := io.ReadFull(r.Body, p); err != nil {
+					return
+				}
+			}
+		}, config, func(t *testing.T, c *Client, _ *wires) {
+			r := post("/")
+			r.Body = bytes.Repeat([]byte("x"), 2_000_000)
+			if status, _, err := text(t, c, r); status != 200 || err != nil {
+				t.Error(status, err)
+			}
+			if n := c.Counters().BytesSent; n != 2_000_000 {
+				t.Errorf("%d bytes sent", n)
+			}
+		})
+	})
+	t.Run("a POST that nobody answers", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config, func(t *testing.T, c *Client, _ *wires) {
+			_, _, err := text(t, c, post("/orders"))
+			var lost *NoAnswer
+			if !errors.As(err, &lost) || !strings.Contains(err.Error(), "POST /orders may have arrived, but no answer came: nothing came for 30s") {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+}
+
+func TestBodiesThatBreakOff(t *testing.T) {
+	raw := func(answer string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			io.WriteString(conn, answer)
+			conn.Close()
+		}
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, strings.Repeat("hello ", 1000))
+	z.Close()
+	half := packed.String()[:packed.Len()-5]
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		body    string
+		broken  bool
+	}{
+		"shorter than its Content-Length": {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "abc", true},
+		"a chunk is missing":              {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), "abc", true},
+		"gzip":                            {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) + "\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000), false},
+		"gzip cut":                        {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
+		"gzip of nothing":                 {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
+		"whole":                           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service(t, c.handler, func(c *Config) { none := 0; c.Retry.Max = &none }, func(t *testing.T, client *Client, _ *wires) {
+				_, body, err := text(t, client, get("/page"))
+				if (err != nil) != c.broken || !strings.HasPrefix(body, c.body) {
+					t.Fatalf("%q, %v", body, err)
+				}
+				if err != nil {
+					wantFault(t, err, wit.FaultTransient, "GET /page: the answer broke off after", "unexpected EOF")
+				}
+			})
+		})
+	}
+}
+
+func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.Header().Set("Content-Length", "6")
+		if r.URL.Path == "/missing" {
+			w.WriteHeader(404)
+			io.WriteString(w, "sorry!")
+			return
+		}
+		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		answers, err := c.Fetch(t.Context(), wit.Need{Requests: []wit.Request{*get("/a"), *get("/missing")}})
+		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 || requests != 4 {
+			t.Fatal(answers, err, requests)
+		}
+		r := post("/a")
+		requests = 0
+		_, err = c.Exchange(t.Context(), r)
+		var lost *NoAnswer
+		if !errors.As(err, &lost) || requests != 1 {
+			t.Fatal(err, requests)
+		}
+	})
+}
+
+// gateway hands out tokens and sessions as SAP does: the session id changes with the first answer after the token.
+type gateway struct {
+	mu                 sync.Mutex
+	session, tokens    int
+	fetches            []string
+	answer             func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+	writes, refused    int
+	sessionOfLastWrite string
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.answer != nil && g.answer(g, w, r) {
+		return
+	}
+	if r.Header.Get("X-Csrf-Token") == "Fetch" {
+		g.fetches = append(g.fetches, r.Method+" "+r.RequestURI)
+		g.tokens++
+		g.session++
+		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: strconv.Itoa(g.session), Path: "/", Secure: true})
+		w.Header().Set("x-csrf-token", fmt.Sprintf("t%d", g.tokens))
+		return
+	}
+	cookie, _ := r.Cookie("SAP_SESSIONID")
+	if r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens) || cookie == nil || cookie.Value != strconv.Itoa(g.session) {
+		g.refused++
+		w.Header().Set("x-csrf-token", "Required")
+		w.WriteHeader(403)
+		io.WriteString(w, "CSRF token validation failed")
+		return
+	}
+	g.writes++
+	g.session++
+	http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: strconv.Itoa(g.session), Path: "/"})
+	w.WriteHeader(201)
+}
+
+func write() *wit.Request {
+	r := post("/svc/Orders")
+	r.TokenFrom = wit.Ptr("/svc/")
+	return r
+}
+
+func TestTokens(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+		fetches []string
+		status  uint16
+	}{
+		"by HEAD": {nil, []string{"HEAD /svc/"}, 201},
+		"by GET where HEAD gives none": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "HEAD" {
+				w.WriteHeader(405)
+			}
+			return r.Method == "HEAD"
+		}, []string{"GET /svc/"}, 201},
+		"by the other form of the path": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/svc/" {
+				w.WriteHeader(404)
+			}
+			return r.URL.Path == "/svc/"
+		}, []string{"GET /svc"}, 201},
+		"services without tokens": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("X-Csrf-Token") == "" {
+				w.WriteHeader(201)
+			}
+			return true
+		}, nil, 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{answer: c.answer}
+			service(t, g.ServeHTTP, nil, func(t *testing.T, client *Client, _ *wires) {
+				for range 3 {
+					if status, _, err := text(t, client, write()); status != c.status || err != nil {
+						t.Fatal(status, err)
+					}
+				}
+				if diff := cmp.Diff(c.fetches, g.fetches); diff != "" || g.refused != 0 {
+					t.Error(diff, g.refused)
+				}
+			})
+		})
+	}
+}
+
+func TestTokenThatRanOut(t *testing.T) {
+	g := &gateway{}
+	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+		text(t, c, write())
+		g.tokens, g.session = 50, 50
+		if status, _, err := text(t, c, write()); status != 201 || err != nil || g.refused != 1 || len(g.fetches) != 2 {
+			t.Fatal(status, err, g)
+		}
+	})
+	t.Run("is fetched once, not for ever", func(t *testing.T) {
+		g := &gateway{answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "POST" {
+				w.Header().Set("x-csrf-token", "Required")
+				w.WriteHeader(403)
+			}
+			return r.Method == "POST"
+		}}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+			if status, _, err := text(t, c, write()); status != 403 || err != nil || len(g.fetches) != 2 {
+				t.Fatal(status, err, g.fetches)
+			}
+		})
+	})
+	t.Run("one refresh for all lanes", func(t *testing.T) {
+		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			// a service that binds tokens only, so that lanes do not disturb each other
+			if r.Method == "POST" && r.Header.Get("X-Csrf-Token") == fmt.Sprintf("t%d", g.tokens) {
+				w.WriteHeader(201)
+				return true
+			}
+			return false
+		}}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+			text(t, c, write())
+			g.tokens = 50
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if status, _, err := text(t, c, write()); status != 201 || err != nil {
+						t.Error(status, err)
+					}
+				})
+			}
+			wg.Wait()
+			if len(g.fetches) != 2 {
+				t.Errorf("fetched %v", g.fetches)
+			}
+		})
+	})
+}
+
+func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {
+			t.Errorf("%s %s: %v", r.Method, r.RequestURI, r.Header)
+		}
+		w.Header().Set("x-csrf-token", "t")
+	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"} }, func(t *testing.T, c *Client, _ *wires) {
+		text(t, c, write())
+		if n := c.Counters().Requests; n != 2 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+func TestAnswersOfAnotherClient(t *testing.T) {
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Set-Cookie", "sap-usercontext=sap-client=200; path=/")
+	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, c *Client, _ *wires) {
+		_, _, err := text(t, c, get("/"))
+		wantFault(t, err, wit.FaultConfig, "client 100", "client 200")
+	})
+}
+
+func TestRefusedSecretIsSentOnce(t *testing.T) {
+	var mu sync.Mutex
+	requests := 0
+	logons := NewLogons()
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, p, _ := r.BasicAuth(); p != "right" {
+			requests++
+			w.WriteHeader(401)
+		}
+	}, func(c *Config) { c.User, c.Password, c.Logons = "u", "wrong", logons }, func(t *testing.T, c *Client, w *wires) {
+		var wg sync.WaitGroup
+		clients := []*Client{c}
+		for range 19 {
+			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.config.Dial, User: "u", Password: "wrong", Logons: logons})
+			clients = append(clients, other)
+		}
+		faults := make(chan error, len(clients))
+		for _, client := range clients {
+			wg.Go(func() {
+				_, _, err := text(t, client, get("/"))
+				faults <- err
+			})
+		}
+		wg.Wait()
+		close(faults)
+		refused := 0
+		for err := range faults {
+			if err != nil {
+				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "not sent again", "http://sap.example:8000")
+				refused++
+			}
+		}
+		if requests != 1 || refused != 19 {
+			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
+		}
+		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.config.Dial, User: "u", Password: "right", Logons: logons})
+		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
+			t.Error(status, err)
+		}
+		for _, client := range append(clients, mended) {
+			client.Close()
+		}
+	})
+}
+
+func TestRedirects(t *testing.T) {
+	var line string
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/here":
+			w.Header().Set("Location", "there?x=%20")
+			w.WriteHeader(302)
+		case "/away":
+			w.Header().Set("Location", "https://logon.example/saml?ticket=secret")
+			w.WriteHeader(302)
+		case "/loop":
+			w.Header().Set("Location", "/loop")
+			w.WriteHeader(301)
+		default:
+			line = r.RequestURI
+		}
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		a, err := c.Do(t.Context(), get("/here"))
+		if err != nil || a.Status != 200 || line != "/there?x=%20" || a.Target != line {
+			t.Error(a, err, line)
+		}
+		a.Body.Close()
+		_, _, err = text(t, c, get("/away"))
+		wantFault(t, err, wit.FaultUnauthorized, "GET /away: answered 302", "https://logon.example/saml", "logon page", "communication user")
+		if strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+		_, _, err = text(t, c, post("/here"))
+		wantFault(t, err, wit.FaultUnauthorized, "POST /here: answered 302")
+		_, _, err = text(t, c, get("/loop"))
+		wantFault(t, err, wit.FaultData, "redirected more than 10 times")
+	})
+}
+
+func TestCanceledRequests(t *testing.T) {
+	why := errors.New("the task stops")
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(time.Minute)
+		}
+		w.WriteHeader(503)
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
+		if _, err := c.Do(ctx, get("/")); !errors.Is(err, why) {
+			t.Error(err)
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(why) })
+		_, err := c.Do(ctx, post("/slow"))
+		var lost *NoAnswer
+		if !errors.As(err, &lost) || !errors.Is(err, why) {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+	})
+}

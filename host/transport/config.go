@@ -1,0 +1,167 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Config describes one destination. The zero value of a field means the default that stands beside it.
+type Config struct {
+	// Scheme is http or https. Default https.
+	Scheme string
+	// Address is a host name or an IP address, Port a TCP port. Default of Port: 80 or 443, as the scheme has it.
+	Address string
+	Port    int
+	// User and Password for basic authentication. User "": none is sent.
+	User, Password string
+	// Headers go on every request, those of the client itself included, and win over a guest's.
+	Headers map[string]string
+	// ConnectTimeout bounds dialling and the TLS handshake. Default 10 s.
+	ConnectTimeout time.Duration
+	// ReadTimeout is the longest silence: before the first byte of an answer, and between any two reads of its body. It does
+	// not bound the length of an answer, and does not run while nobody reads. Default 60 s.
+	ReadTimeout time.Duration
+	Retry       Retry
+	// TLS is used for https. Default: the system's roots.
+	TLS *tls.Config
+	// Dial makes connections. Default: plain TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Logons remembers refused logons. Default: one for the whole process.
+	Logons *Logons
+	// Logger. Default: discards.
+	Logger *slog.Logger
+}
+
+// Roles is what a connector's settings come to for the host; package config has it.
+type Roles interface {
+	// Text is the value of a role, "" when nothing has it.
+	Text(role string) string
+	// Prefix is every role below a prefix, the prefix cut off.
+	Prefix(role string) map[string]string
+}
+
+// ConfigOf reads a destination from roles. Errors are *wit.Fault of kind config.
+func ConfigOf(roles Roles) (Config, error) {
+	r := roleReader{roles: roles}
+	c := Config{
+		Scheme: strings.ToLower(roles.Text("http.scheme")), Address: roles.Text("http.address"), Port: r.number("http.port"),
+		User: roles.Text("http.user"), Password: roles.Text("http.password"),
+		Headers:        roles.Prefix("http.header."),
+		ConnectTimeout: r.milliseconds("http.connect-timeout-ms"), ReadTimeout: r.milliseconds("http.read-timeout-ms"),
+		Retry: Retry{
+			Codes:      splitCodes(roles.Text("retry.codes")),
+			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
+		},
+	}
+	if roles.Text("retry.max") != "" {
+		max := r.number("retry.max")
+		c.Retry.Max = &max
+	}
+	return c, r.err
+}
+
+// roleReader keeps the first error.
+type roleReader struct {
+	roles Roles
+	err   error
+}
+
+func (r *roleReader) number(role string) int {
+	text := r.roles.Text(role)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if (err != nil || n < 0) && r.err == nil {
+		r.err = faultf(wit.FaultConfig, "%s: expected a whole number from 0, found %q", role, text)
+	}
+	return n
+}
+
+func (r *roleReader) milliseconds(role string) time.Duration {
+	return time.Duration(r.number(role)) * time.Millisecond
+}
+
+func splitCodes(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
+}
+
+// origin is where all requests of a client go.
+type origin struct {
+	scheme, host string
+	port         int
+}
+
+func (c *Config) origin() (origin, error) {
+	o := origin{c.Scheme, strings.TrimSuffix(strings.TrimPrefix(c.Address, "["), "]"), c.Port}
+	if o.scheme == "" {
+		o.scheme = "https"
+	}
+	if o.scheme != "http" && o.scheme != "https" {
+		return o, faultf(wit.FaultConfig, "scheme: expected http or https, found %q", c.Scheme)
+	}
+	if o.host == "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
+		return o, faultf(wit.FaultConfig, "address: expected a host name or IP address, found %q", c.Address)
+	}
+	if o.port == 0 {
+		o.port = defaultPort(o.scheme)
+	}
+	if o.port < 1 || o.port > 65535 {
+		return o, faultf(wit.FaultConfig, "port: expected 1 to 65535, found %d", c.Port)
+	}
+	return o, nil
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// String is the origin as it stands in front of a path; default ports are left out.
+func (o origin) String() string { return o.scheme + "://" + o.authority() }
+
+func (o origin) authority() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.port == defaultPort(o.scheme) {
+		return host
+	}
+	return host + ":" + strconv.Itoa(o.port)
+}
+
+// same tells whether an absolute URL is of this origin. Names of the loopback interface are one name.
+func (o origin) same(u *url.URL) bool {
+	port := defaultPort(strings.ToLower(u.Scheme))
+	if p := u.Port(); p != "" {
+		port, _ = strconv.Atoi(p)
+	}
+	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
+		return false
+	}
+	return strings.EqualFold(u.Hostname(), o.host) || loopback(u.Hostname()) && loopback(o.host)
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func faultf(kind wit.FaultKind, format string, args ...any) *wit.Fault {
+	return &wit.Fault{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,62 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// LargestBodies bounds the bodies of one need, and of one answer that is read whole, in bytes.
+const LargestBodies = 64 << 20
+
+// Fetch answers a need: one request after another, whatever the status of the answers.
+func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+	left := LargestBodies
+	answers := make([]wit.Response, 0, len(n.Requests))
+	for i := range n.Requests {
+		a, err := c.exchangeWhole(ctx, &n.Requests[i], left)
+		if err != nil {
+			return nil, err
+		}
+		left -= len(a.Body)
+		answers = append(answers, a)
+	}
+	return answers, nil
+}
+
+// Exchange makes an exchange and reads the answer whole. An answer that breaks off is asked for again where the request is
+// repeatable; else the error is a *NoAnswer, as in [Client.Do].
+func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	return c.exchangeWhole(ctx, r, LargestBodies)
+}
+
+func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
+	for repeated := 0; ; repeated++ {
+		a, err := c.Do(ctx, r)
+		if err != nil {
+			return wit.Response{}, err
+		}
+		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
+		a.Body.Close()
+		if err == nil && len(body) > limit {
+			return wit.Response{}, faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, r.Target, LargestBodies>>20)
+		}
+		if err == nil {
+			a.Response.Body = body
+			return a.Response, nil
+		}
+		if !r.Repeatable {
+			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Cause: err}
+		}
+		var f *wit.Fault
+		if !errors.As(err, &f) || f.Kind != wit.FaultTransient || repeated >= c.config.Retry.Times() {
+			return wit.Response{}, err
+		}
+		if err := c.config.Retry.Wait(ctx, 0); err != nil {
+			return wit.Response{}, err
+		}
+		c.counter.repeated.Add(1)
+	}
+}

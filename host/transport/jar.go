@@ -1,0 +1,127 @@
+package transport
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// jar holds the cookies of one origin. It follows every answer, refusals included. Unlike a browser's it returns cookies that
+// were marked Secure over http and ignores Domain: all requests of a client go to one origin, and a session that is not returned
+// is a session left open in the SAP system (P11). Values travel as they came. Safe for use by several goroutines.
+type jar struct {
+	mu      sync.Mutex
+	cookies []cookie
+}
+
+type cookie struct {
+	name, value, path string
+	expires           time.Time // zero: with the session
+}
+
+// follow takes the cookies of an answer to a request for path.
+func (j *jar) follow(h http.Header, path string, now time.Time) {
+	for _, line := range h["Set-Cookie"] {
+		if c, ok := readCookie(line, path, now); ok {
+			j.set(c, now)
+		}
+	}
+}
+
+func (j *jar) set(c cookie, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool { return o.name == c.name && o.path == c.path })
+	if c.expires.IsZero() || c.expires.After(now) {
+		j.cookies = append(j.cookies, c)
+	}
+}
+
+func readCookie(line, path string, now time.Time) (cookie, bool) {
+	pair, rest, _ := strings.Cut(line, ";")
+	name, value, ok := strings.Cut(pair, "=")
+	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: defaultPath(path)}
+	if !ok || !token(c.name) || strings.ContainsAny(c.value, "\r\n\x00") {
+		return c, false
+	}
+	lasting := false
+	for _, attribute := range strings.Split(rest, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(attribute), "=")
+		switch strings.ToLower(k) {
+		case "path":
+			if strings.HasPrefix(v, "/") {
+				c.path = v
+			}
+		case "max-age":
+			if n, err := strconv.Atoi(v); err == nil {
+				c.expires, lasting = now.Add(time.Duration(n)*time.Second), true
+			}
+		case "expires":
+			if t, err := http.ParseTime(strings.ReplaceAll(v, "-", " ")); err == nil && !lasting {
+				c.expires = t
+			}
+		}
+	}
+	return c, true
+}
+
+// defaultPath is the folder of the request's path.
+func defaultPath(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		return path[:i]
+	}
+	return "/"
+}
+
+// header is the Cookie header for a request for path, "" if there are none. Longer paths come first, as RFC 6265 has it.
+func (j *jar) header(path string, now time.Time) string {
+	path, _, _ = strings.Cut(path, "?")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cookies = slices.DeleteFunc(j.cookies, func(c cookie) bool { return !c.expires.IsZero() && !c.expires.After(now) })
+	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
+	var b strings.Builder
+	for _, c := range j.cookies {
+		if !below(path, c.path) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(c.name + "=" + c.value)
+	}
+	return b.String()
+}
+
+func below(path, folder string) bool {
+	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") || path[len(folder)] == '/')
+}
+
+func (j *jar) drop() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cookies = nil
+}
+
+// checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service would read
+// and write the wrong company's data.
+func (c *Client) checkClient(h http.Header) error {
+	want := c.config.Headers["sap-client"]
+	if want == "" {
+		return nil
+	}
+	for _, line := range h["Set-Cookie"] {
+		pair, _, _ := strings.Cut(line, ";")
+		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if found, ok := strings.CutPrefix(value, "sap-client="); ok && strings.EqualFold(name, "sap-usercontext") && found != want {
+			return faultf(wit.FaultConfig, "%s: expected answers of client %s, found sap-usercontext of client %s", c.origin, want, found)
+		}
+	}
+	return nil
+}

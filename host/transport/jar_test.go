@@ -1,0 +1,36 @@
+package transport
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestJar(t *testing.T) {
+	now := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		cookies []string
+		path    string
+		later   time.Duration
+		want    string
+	}{
+		"as they came, secure ones too":  {[]string{"a=\"1=2%\"; secure; HttpOnly; Domain=other", "b=2"}, "/svc/x", 0, "a=\"1=2%\"; b=2"},
+		"the later value":                {[]string{"a=1", "a=2"}, "/svc/x", 0, "a=2"},
+		"by path, longer first":          {[]string{"a=1; path=/", "a=2; path=/svc", "c=3; path=/other"}, "/svc/x?y", 0, "a=2; a=1"},
+		"no path of half a name":         {[]string{"a=1; path=/sv"}, "/svc", 0, ""},
+		"deleted by Max-Age":             {[]string{"a=1", "a=; Max-Age=0"}, "/svc/x", 0, ""},
+		"deleted by Expires":             {[]string{"a=1", "a=; expires=Thu, 01-Jan-1970 00:00:00 GMT"}, "/svc/x", 0, ""},
+		"run out":                        {[]string{"a=1; max-age=10", "b=2; max-age=100"}, "/svc/x", time.Minute, "b=2"},
+		"Max-Age before Expires":         {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"}, "/svc/x", time.Minute, "a=1"},
+		"nothing that is not a cookie":   {[]string{"a", "=b", "x y=1", ""}, "/svc/x", 0, ""},
+		"without a path: its own folder": {[]string{"a=1"}, "/other", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var j jar
+			j.follow(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now)
+			if got := j.header(c.path, now.Add(c.later)); got != c.want {
+				t.Errorf("expected %q, found %q", c.want, got)
+			}
+		})
+	}
+}

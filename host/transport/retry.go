@@ -1,0 +1,76 @@
+package transport
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Retry says what is tried again, how often, and after what pause. The zero value holds the defaults.
+type Retry struct {
+	// Codes: HTTP codes of answers that are no final answers, and codes of the service itself, which faults name. Default
+	// 408, 429, 502, 503, 504. An empty list that is not nil: none.
+	Codes []string
+	// Max is how many times a request is sent again. Default 10.
+	Max *int
+	// A pause is drawn evenly between the two. Defaults 1 s and 10 s.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+var defaultCodes = []string{"408", "429", "502", "503", "504"}
+
+// longestWait bounds what a Retry-After can ask for.
+const longestWait = time.Hour
+
+func (r Retry) withDefaults() Retry {
+	if r.Codes == nil {
+		r.Codes = defaultCodes
+	}
+	if r.Max == nil {
+		max := 10
+		r.Max = &max
+	}
+	if r.MinBackoff == 0 && r.MaxBackoff == 0 {
+		r.MinBackoff, r.MaxBackoff = time.Second, 10*time.Second
+	}
+	r.MaxBackoff = max(r.MinBackoff, r.MaxBackoff)
+	return r
+}
+
+// Times is how many times something is tried again.
+func (r Retry) Times() int { return *r.withDefaults().Max }
+
+// Names tells whether a code, of HTTP or of the service, is one of those to be tried again.
+func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
+
+// Wait pauses before the next try, at least for `atLeast`. It ends early with the context's cause.
+func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
+	r = r.withDefaults()
+	pause := r.MinBackoff
+	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
+		pause += rand.N(spread + 1)
+	}
+	timer := time.NewTimer(max(pause, min(atLeast, longestWait)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// retryAfter reads the header of that name: seconds, or a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil && n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return t.Sub(now)
+	}
+	return 0
+}

@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// resolve turns a request's target into what stands in the request line: path and query, byte for byte as they were given,
+// because links of a service are sent back verbatim. Only what a request line cannot hold is percent-encoded. `base` is the
+// path and query against which a relative reference (of a redirect) counts; "" refuses relative references.
+func (o origin) resolve(target, base string) (string, error) {
+	if strings.ContainsAny(target, "\r\n\x00") {
+		return "", faultf(wit.FaultData, "target of a request: expected no line break, found %q", target)
+	}
+	target, _, _ = strings.Cut(target, "#")
+	switch {
+	case strings.HasPrefix(target, "//"):
+		target = o.scheme + ":" + target
+		fallthrough
+	case strings.Contains(target, "://") && schemeOf(target) != "":
+		before, rest := cutAuthority(target)
+		u, err := url.Parse(before)
+		if err != nil || u.Host == "" {
+			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o, target)
+		}
+		if u.User != nil || !o.same(u) {
+			return "", faultf(wit.FaultData, "target of a request: expected the origin %s, found %q: requests go to the connector's own host only", o, target)
+		}
+		return requestLine(rest), nil
+	case strings.HasPrefix(target, "/"):
+		return requestLine(target), nil
+	case base != "" && schemeOf(target) == "":
+		b, err := url.Parse(o.String() + base)
+		if err != nil {
+			return "", faultf(wit.FaultData, "target of a redirect: %v", err)
+		}
+		u, err := b.Parse(target)
+		if err != nil {
+			return "", faultf(wit.FaultData, "target of a redirect: %v", err)
+		}
+		return requestLine(u.RequestURI()), nil
+	}
+	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q", o, target)
+}
+
+// schemeOf is the scheme of an absolute URL, in lower case, "" if there is none.
+func schemeOf(target string) string {
+	scheme, _, ok := strings.Cut(target, ":")
+	if !ok || strings.ContainsAny(scheme, "/?") {
+		return ""
+	}
+	return strings.ToLower(scheme)
+}
+
+// cutAuthority cuts an absolute URL in front of its path, which is not looked at.
+func cutAuthority(target string) (before, rest string) {
+	start := strings.Index(target, "://") + len("://")
+	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
+		return target[:start+i], target[start+i:]
+	}
+	return target, "/"
+}
+
+func requestLine(target string) string {
+	if strings.HasPrefix(target, "?") {
+		target = "/" + target
+	}
+	var b strings.Builder
+	for i := 0; i < len(target); i++ {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			b.WriteByte('%')
+			b.WriteByte("0123456789ABCDEF"[c>>4])
+			b.WriteByte("0123456789ABCDEF"[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// urlOf makes the URL that sends this request line unchanged.
+func (o origin) urlOf(line string) *url.URL {
+	path, query, has := strings.Cut(line, "?")
+	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
+	if strings.HasPrefix(path, "//") {
+		// net/http would take an opaque path with two slashes for an authority
+		u.Path, u.RawPath = path, path
+		if decoded, err := url.PathUnescape(path); err == nil {
+			u.Path = decoded
+		}
+		return u
+	}
+	u.Opaque = path
+	return u
+}

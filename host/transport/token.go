@@ -1,0 +1,102 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the others
+// wait for it. turn is the lock: a channel, so that waiting ends with the context.
+type tokens struct {
+	turn   chan struct{}
+	known  map[string]csrf
+	epochs *int
+}
+
+// csrf is a token; value "" means that the service hands out none. epoch numbers sessions.
+type csrf struct {
+	value string
+	epoch int
+}
+
+func newTokens() tokens {
+	t := tokens{turn: make(chan struct{}, 1), known: map[string]csrf{}, epochs: new(int)}
+	t.turn <- struct{}{}
+	return t
+}
+
+// get returns the token for requests that name this path, fetching it if it is not known.
+func (t *tokens) get(ctx context.Context, c *Client, from string) (csrf, error) {
+	if from == "" {
+		return csrf{}, nil
+	}
+	select {
+	case <-t.turn:
+	case <-ctx.Done():
+		return csrf{}, context.Cause(ctx)
+	}
+	defer func() { t.turn <- struct{}{} }()
+	if known, ok := t.known[from]; ok {
+		return known, nil
+	}
+	value, err := c.fetchToken(ctx, from)
+	if err != nil {
+		return csrf{}, err
+	}
+	t.known[from] = csrf{value, *t.epochs}
+	return t.known[from], nil
+}
+
+// drop forgets the session that a refused token belonged to, unless somebody has begun another one since.
+func (t *tokens) drop(c *Client, used csrf) {
+	<-t.turn
+	defer func() { t.turn <- struct{}{} }()
+	if used.epoch == *t.epochs {
+		*t.epochs++
+		clear(t.known)
+		c.jar.drop()
+	}
+}
+
+// fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
+func (c *Client) fetchToken(ctx context.Context, from string) (string, error) {
+	path, query, _ := strings.Cut(from, "?")
+	other := path + "/"
+	if strings.HasSuffix(path, "/") {
+		other = strings.TrimSuffix(path, "/")
+	}
+	if query != "" {
+		other += "?" + query
+	}
+	for _, try := range [][2]string{{http.MethodHead, from}, {http.MethodGet, from}, {http.MethodGet, other}} {
+		if try[1] == "" {
+			continue
+		}
+		e := &exchange{method: try[0], line: try[1], repeatable: true, header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		a, err := c.do(ctx, e)
+		if err != nil {
+			return "", err
+		}
+		value := ""
+		for _, h := range a.Headers {
+			if h.Name == "x-csrf-token" {
+				value = h.Value
+			}
+		}
+		switch {
+		case value != "" && !strings.EqualFold(value, "Required") && !strings.EqualFold(value, "Fetch"):
+			a.discard()
+			return value, nil
+		case a.Status == http.StatusUnauthorized:
+			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1], a.excerpt())
+		case a.Status >= 500 && try[0] == http.MethodGet:
+			return "", faultf(wit.FaultTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status, a.excerpt())
+		}
+		a.discard()
+	}
+	c.config.Logger.Debug("service hands out no CSRF token", "from", from)
+	return "", nil
+}
