@@ -1,0 +1,298 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Admin creates topics and answers questions about the cluster.
+type Admin struct {
+	config Config
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+// NewAdmin opens a client; Close ends it.
+func NewAdmin(c Config) (*Admin, error) {
+	client, err := newClient(c.AdminOpts())
+	if err != nil {
+		return nil, err
+	}
+	admin := kadm.NewClient(client)
+	if c.RequestTimeout > 0 {
+		admin.SetTimeoutMillis(int32(c.RequestTimeout.Milliseconds()))
+	}
+	return &Admin{c, client, admin}, nil
+}
+
+// Close ends the client.
+func (a *Admin) Close() { a.client.Close() }
+
+// ClusterID is the cluster's id, as REST's root shows it.
+func (a *Admin) ClusterID(ctx context.Context) (string, error) { return clusterID(ctx, a.client) }
+
+// Embedded tells whether the cluster is an embedded broker, in whatever process.
+func (a *Admin) Embedded(ctx context.Context) (bool, error) {
+	id, err := a.ClusterID(ctx)
+	return strings.HasPrefix(id, embeddedCluster), err
+}
+
+// Topic is one to be created where it is missing.
+type Topic struct {
+	Name string
+	// Partitions and Replication; 0 or less: the broker's default (embedded: 1).
+	Partitions  int32
+	Replication int16
+	// Configs are the topic's own settings; none: the broker's defaults.
+	Configs map[string]string
+}
+
+// topicName is Kafka's rule; the embedded broker does not check it.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// EnsureTopics creates those of the topics that are missing, waits until they have leaders, and returns the names of
+// the created. Topics that exist are not touched.
+func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		if !topicName.MatchString(t.Name) || t.Name == "." || t.Name == ".." {
+			return nil, fmt.Errorf("topic %q: expected 1 to 249 letters, digits, dots, underscores or hyphens", t.Name)
+		}
+		names[i] = t.Name
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	metadata, err := a.admin.Metadata(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
+	}
+	for _, t := range topics {
+		found, ok := metadata.Topics[t.Name]
+		switch {
+		case ok && found.Err == nil:
+			continue
+		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
+			return created, fmt.Errorf("topic %s: %w", t.Name, found.Err)
+		}
+		switch made, err := a.create(ctx, t); {
+		case err != nil:
+			return created, err
+		case made:
+			created = append(created, t.Name)
+		}
+	}
+	return created, a.awaitLeaders(ctx, names)
+}
+
+// create makes a topic; one that somebody else made in the meantime is no error.
+func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
+	partitions, replication := t.Partitions, t.Replication
+	if partitions <= 0 {
+		partitions = -1
+	}
+	if replication <= 0 {
+		replication = -1
+	}
+	configs := map[string]*string{}
+	for k, v := range t.Configs {
+		configs[k] = &v
+	}
+	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
+	case err != nil && response.ErrMessage != "":
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w: %s", t.Name, partitions, replication, err, response.ErrMessage)
+	case err != nil:
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", t.Name, partitions, replication, err)
+	}
+	return true, nil
+}
+
+func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		metadata, err := a.admin.Metadata(ctx, names...)
+		if err != nil {
+			return fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
+		}
+		waiting := leaderless(metadata, names)
+		if waiting == "" {
+			return nil
+		}
+		if pause(ctx, 100*time.Millisecond) != nil {
+			return fmt.Errorf("topic %s has partitions without a leader", waiting)
+		}
+	}
+}
+
+func leaderless(metadata kadm.Metadata, names []string) string {
+	for _, name := range names {
+		topic, ok := metadata.Topics[name]
+		if !ok || topic.Err != nil || len(topic.Partitions) == 0 {
+			return name
+		}
+		for _, p := range topic.Partitions {
+			if p.Leader < 0 {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// Internal is one of Kafka Connect's own topics (offsets, configuration, status).
+type Internal struct {
+	Name string
+	// Setting that names the topic, for errors: offset.storage.topic.
+	Setting string
+	// Partitions is what Kafka Connect takes by default, or what the user set.
+	Partitions int32
+	// Replication; 0: 3 as in Kafka Connect, or the broker's default where there are fewer brokers.
+	Replication int16
+	// Configs are further settings of the topic.
+	Configs map[string]string
+}
+
+// EnsureInternal creates an internal topic as Kafka Connect does: compacted. On the embedded broker it has one
+// partition and is kept for ever instead, since compaction loses data there. An existing topic that is not compacted
+// is refused, as Kafka Connect does: old offsets would expire.
+func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
+	embedded, err := a.Embedded(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	topic := Topic{Name: t.Name, Partitions: t.Partitions, Replication: t.Replication, Configs: map[string]string{}}
+	for k, v := range t.Configs {
+		topic.Configs[k] = v
+	}
+	if embedded {
+		topic.Partitions, topic.Replication = 1, 1
+		topic.Configs["cleanup.policy"], topic.Configs["retention.ms"] = "delete", "-1"
+	} else {
+		topic.Configs["cleanup.policy"] = "compact"
+		if topic.Replication, err = a.internalReplication(ctx, t.Replication); err != nil {
+			return fmt.Errorf("%s: %w", t.Setting, err)
+		}
+	}
+	created, err := a.EnsureTopics(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	if len(created) > 0 || embedded {
+		return nil
+	}
+	return a.checkCompacted(ctx, t)
+}
+
+func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, error) {
+	const ofConnect = 3
+	if asked != 0 {
+		return asked, nil
+	}
+	brokers, err := a.admin.ListBrokers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("brokers: %w", err)
+	}
+	if len(brokers) < ofConnect {
+		return -1, nil
+	}
+	return ofConnect, nil
+}
+
+func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
+	described, err := a.admin.DescribeTopicConfigs(ctx, t.Name)
+	if err == nil {
+		_, err = described.On(t.Name, nil)
+	}
+	if err != nil {
+		// Not every client may describe configurations; Kafka Connect goes on as well.
+		if a.config.Logger != nil {
+			a.config.Logger.Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
+		}
+		return nil
+	}
+	resource, err := described.On(t.Name, nil)
+	if err != nil || resource.Err != nil {
+		return nil
+	}
+	for _, c := range resource.Configs {
+		if c.Key == "cleanup.policy" && c.Value != nil && *c.Value != "compact" {
+			return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire", t.Setting, t.Name, *c.Value)
+		}
+	}
+	return nil
+}
+
+// EndOffsets are where reading ends in each topic: behind the last record of a finished transaction, or with
+// uncommitted behind the last record of all.
+func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
+	if len(topics) == 0 {
+		return map[string]Positions{}, nil // kadm would take it for all topics
+	}
+	if uncommitted {
+		return listed(a.admin.ListEndOffsets(ctx, topics...))
+	}
+	return listed(a.admin.ListCommittedOffsets(ctx, topics...))
+}
+
+// Committed are the offsets that a consumer group has committed.
+func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
+	offsets, err := a.admin.FetchOffsets(ctx, group)
+	if err != nil {
+		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+	}
+	result := map[string]Positions{}
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.Err != nil || o.At < 0 {
+			return
+		}
+		if result[o.Topic] == nil {
+			result[o.Topic] = Positions{}
+		}
+		result[o.Topic][o.Partition] = o.At
+	})
+	return result, nil
+}
+
+// Topics are the names of all topics that are not Kafka's own.
+func (a *Admin) Topics(ctx context.Context) ([]string, error) {
+	topics, err := a.admin.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	return topics.Names(), nil
+}
+
+// brokerConfig reads settings of one broker.
+func (a *Admin) brokerConfig(ctx context.Context, names ...string) (map[string]string, error) {
+	brokers, err := a.admin.ListBrokers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	described, err := a.admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+	if err != nil {
+		return nil, err
+	}
+	result := map[string]string{}
+	for _, resource := range described {
+		for _, c := range resource.Configs {
+			for _, name := range names {
+				if c.Key == name && c.Value != nil {
+					result[name] = *c.Value
+				}
+			}
+		}
+	}
+	return result, nil
+}

@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func openTestAdmin(t *testing.T, addr string) *Admin {
+	t.Helper()
+	a, err := NewAdmin(testConfig(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
+}
+
+func TestEnsureTopics(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
+	if err != nil || fmt.Sprint(created) != "[orders wide]" {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	created, err = a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 9}, Topic{Name: "new"})
+	if err != nil || fmt.Sprint(created) != "[new]" {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	ends, err := a.EndOffsets(ctx, false, "orders", "wide")
+	if err != nil || len(ends["orders"]) != 1 || len(ends["wide"]) != 3 {
+		t.Errorf("end offsets: %v, %v", ends, err)
+	}
+	topics, err := a.Topics(ctx)
+	if err != nil || !slices.Equal(topics, []string{"new", "orders", "wide"}) {
+		t.Errorf("topics: %v, %v", topics, err)
+	}
+	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
+		t.Errorf("a name that is not allowed: expected an error that names it, got %v", err)
+	}
+	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(), "many") {
+		t.Errorf("more replicas than brokers: expected an error that names the topic, got %v", err)
+	}
+}
+
+// On the embedded broker compaction loses data: the topic must ask for none and expire never.
+func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
+		t.Fatalf("embedded: %v, %v", embedded, err)
+	}
+	topic := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
+	for range 2 {
+		if err := a.EnsureInternal(ctx, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends, err := a.EndOffsets(ctx, false, topic.Name)
+	if err != nil || len(ends[topic.Name]) != 1 {
+		t.Errorf("partitions: %v, %v", ends, err)
+	}
+	info := b.cluster.TopicInfo(topic.Name)
+	if p := info.Configs["cleanup.policy"]; p == nil || *p != "delete" {
+		t.Errorf("cleanup.policy: %v", p)
+	}
+	if r := info.Configs["retention.ms"]; r == nil || *r != "-1" {
+		t.Errorf("retention.ms: %v", r)
+	}
+}
+
+func TestUnreachableBrokerIsAnError(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a := openTestAdmin(t, b.Addr())
+	b.Close()
+	ctx, cancel := shortContext(t)
+	defer cancel()
+	if _, err := a.ClusterID(ctx); err == nil {
+		t.Error("a closed broker answered")
+	}
+}

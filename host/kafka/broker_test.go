@@ -1,0 +1,347 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestMain lets the test binary be a broker that can be killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
+		b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+		if err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		fmt.Println(b.Addr())
+		select {} // until killed
+	}
+	os.Exit(m.Run())
+}
+
+func openTestBroker(t *testing.T, dir string) *Broker {
+	t.Helper()
+	b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func testConfig(addr string) Config {
+	c := Defaults()
+	c.Bootstrap = []string{addr}
+	return c
+}
+
+func testClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// put writes values to a topic, one acknowledged after the other.
+func put(t *testing.T, addr, topic string, values ...string) {
+	t.Helper()
+	client := testClient(t, testConfig(addr).ProducerOpts(kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))...)
+	for _, v := range values {
+		r := &kgo.Record{Topic: topic, Value: []byte(v), Partition: -1}
+		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+			t.Fatalf("produce %q to %s: %v", v, topic, err)
+		}
+	}
+}
+
+// values are what a topic holds, partition by partition.
+func values(t *testing.T, addr, topic string) []string {
+	t.Helper()
+	reader, err := NewReader(testConfig(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	var got []string
+	_, err = reader.Read(testContext(t), topic, ReadOptions{}, func(r *kgo.Record) error {
+		got = append(got, string(r.Value))
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read %s: %v", topic, err)
+	}
+	return got
+}
+
+func TestBrokerKeepsDataOverRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := openTestBroker(t, dir)
+	put(t, b.Addr(), "orders", "one", "two")
+	before := folderClusterID(dir)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = openTestBroker(t, dir)
+	put(t, b.Addr(), "orders", "three")
+	if got := fmt.Sprint(values(t, b.Addr(), "orders")); got != "[one two three]" {
+		t.Errorf("after a restart: %s", got)
+	}
+	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, embeddedCluster) {
+		t.Errorf("cluster id: %q became %q", before, after)
+	}
+}
+
+// The topic is created by the producer's metadata request, which kfake alone would forget.
+func TestBrokerKeepsDataOverKill(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 3 {
+		addr, kill := startBrokerProcess(t, dir)
+		put(t, addr, fmt.Sprintf("round-%d", round), "a", "b")
+		put(t, addr, "all", strconv.Itoa(round))
+		kill()
+	}
+	if _, running := FindBroker(testContext(t), dir); running {
+		t.Error("a killed broker is reported as running")
+	}
+	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
+		t.Errorf("the killed broker's address should have stayed behind: %v", err)
+	}
+	addr, done, err := AttachBroker(testContext(t), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]", "all": "[0 1 2]"} {
+		if got := fmt.Sprint(values(t, addr, topic)); got != want {
+			t.Errorf("%s: %s, expected %s", topic, got, want)
+		}
+	}
+}
+
+func startBrokerProcess(t *testing.T, dir string) (addr string, kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill = func() {
+		child.Process.Kill()
+		child.Wait()
+	}
+	t.Cleanup(kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || strings.HasPrefix(line, "error:") {
+		t.Fatalf("broker process: %s %v", line, err)
+	}
+	return strings.TrimSpace(line), kill
+}
+
+func TestBrokerLocksItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	b := openTestBroker(t, dir)
+	_, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+	if !errors.Is(err, ErrFolderLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), b.Addr()) {
+		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openTestBroker(t, dir)
+}
+
+func TestBrokerAnnouncesItself(t *testing.T) {
+	dir, ctx := t.TempDir(), testContext(t)
+	if _, _, err := AttachBroker(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
+	}
+	b := openTestBroker(t, dir)
+	put(t, b.Addr(), "orders", "one")
+	if addr, running := FindBroker(ctx, dir); !running || addr != b.Addr() {
+		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
+	}
+	addr, done, err := AttachBroker(ctx, dir, nil)
+	if err != nil || addr != b.Addr() {
+		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+	b.Close()
+	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("broker.json after close: %v", err)
+	}
+	addr, done, err = AttachBroker(ctx, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(values(t, addr, "orders")); got != "[one]" {
+		t.Errorf("attached to the folder: %s", got)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A killed broker's address may belong to the broker of another folder by now.
+func TestFindBrokerTellsFoldersApart(t *testing.T) {
+	mine, other := t.TempDir(), t.TempDir()
+	b := openTestBroker(t, mine)
+	b.Close()
+	b = openTestBroker(t, other)
+	if err := announce(mine, announcement{Address: b.Addr(), PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if addr, running := FindBroker(testContext(t), mine); running {
+		t.Errorf("%s of another folder was taken for ours", addr)
+	}
+}
+
+func TestBrokerListens(t *testing.T) {
+	b1 := openBrokerAt(t, BrokerOptions{Dir: t.TempDir()})
+	b2 := openBrokerAt(t, BrokerOptions{Dir: t.TempDir()})
+	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
+	if p1 < firstPort || p2 <= p1 || p2 > lastPort {
+		t.Errorf("default ports: %d, then %d; expected %d or the next free, then a higher one", p1, p2, firstPort)
+	}
+	_, err := OpenBroker(BrokerOptions{Dir: t.TempDir(), Listen: b1.Addr()})
+	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
+		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
+	}
+	if _, err := OpenBroker(BrokerOptions{Dir: t.TempDir(), Listen: "9092"}); err == nil {
+		t.Error("listen address without a host and colon: expected an error")
+	}
+}
+
+func TestBrokerAdvertises(t *testing.T) {
+	b := openBrokerAt(t, BrokerOptions{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
+	host, _, _ := net.SplitHostPort(b.Addr())
+	if host != "localhost" {
+		t.Errorf("advertised: %s", b.Addr())
+	}
+	put(t, b.Addr(), "orders", "one")
+	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	request := kmsg.NewPtrMetadataRequest()
+	response, err := request.RequestWith(testContext(t), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
+		t.Errorf("metadata: %s, expected %s", got, b.Addr())
+	}
+}
+
+func openBrokerAt(t *testing.T, o BrokerOptions) *Broker {
+	t.Helper()
+	b, err := OpenBroker(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+func TestBrokerVersionsForJava(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	request := kmsg.NewPtrApiVersionsRequest()
+	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "0"
+	response, err := request.RequestWith(testContext(t), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	highest := map[int16]int16{}
+	for _, k := range response.ApiKeys {
+		highest[k.ApiKey] = k.MaxVersion
+	}
+	if v, ok := highest[int16(kmsg.CreateTopics)]; !ok || v != 4 {
+		t.Errorf("CreateTopics: %d %v, expected 4", v, ok)
+	}
+	if v, ok := highest[int16(kmsg.DescribeTopicPartitions)]; ok {
+		t.Errorf("DescribeTopicPartitions is offered in version %d", v)
+	}
+	if _, ok := highest[int16(kmsg.Produce)]; !ok {
+		t.Error("Produce is not offered")
+	}
+}
+
+// Nothing is compacted or expires, whatever a topic asks for.
+func TestBrokerNeverCleans(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	admin := openTestAdmin(t, b.Addr())
+	ctx := testContext(t)
+	got, err := admin.brokerConfig(ctx, "log.cleaner.backoff.ms", "log.retention.ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
+		t.Errorf("broker configuration: %v", got)
+	}
+}
+
+// The control function that keeps auto-created topics is renewed; the broker must go on answering across that.
+func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	client := testClient(t, kgo.SeedBrokers(b.Addr()))
+	for i := range 2100 {
+		request := kmsg.NewPtrMetadataRequest()
+		request.AllowAutoTopicCreation = true
+		topic := kmsg.NewMetadataRequestTopic()
+		name := fmt.Sprintf("topic-%d", i%3)
+		topic.Topic = &name
+		request.Topics = append(request.Topics, topic)
+		response, err := request.RequestWith(testContext(t), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := response.Topics[0]; got.ErrorCode != 0 || len(got.Partitions) != 1 {
+			t.Fatalf("request %d: error %d, %d partitions", i, got.ErrorCode, len(got.Partitions))
+		}
+	}
+}
+
+func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.Background(), 500*time.Millisecond)
+}

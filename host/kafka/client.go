@@ -1,0 +1,177 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// commonOpts are for every client; bootstrap and id may be replaced by those of a side.
+func (c Config) commonOpts(bootstrap []string, id string) []kgo.Opt {
+	if len(bootstrap) == 0 {
+		bootstrap = c.Bootstrap
+	}
+	if id == "" {
+		id = c.ClientID
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(bootstrap...),
+		kgo.ClientID(id),
+		kgo.SoftwareNameAndVersion("culvert", "0"),
+		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
+		kgo.DisableClientMetrics(),
+		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
+		c.metadataMinAge(time.Second),
+	}
+	if c.MetadataMaxAge > 0 {
+		opts = append(opts, kgo.MetadataMaxAge(c.MetadataMaxAge))
+	}
+	if c.Logger != nil {
+		opts = append(opts, kgo.WithLogger(clientLogger{c.Logger}))
+	}
+	return opts
+}
+
+// metadataMinAge is at most the greatest age, or the client refuses it.
+func (c Config) metadataMinAge(age time.Duration) kgo.Opt {
+	if c.MetadataMaxAge > 0 {
+		age = min(age, c.MetadataMaxAge)
+	}
+	return kgo.MetadataMinAge(age)
+}
+
+// ProducerOpts are the options of a client that writes; extra ones and [Config.Extra] come after them.
+func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
+	p := c.Producer
+	opts := append(c.commonOpts(p.Bootstrap, p.ClientID),
+		kgo.ProducerBatchCompression(codec(p.Compression)),
+		kgo.ProducerLinger(p.Linger),
+		kgo.ProducerBatchMaxBytes(p.MaxRequestBytes),
+		kgo.BrokerMaxWriteBytes(max(100<<20, roomFor(p.MaxRequestBytes))),
+		// A record larger than the buffer would be refused at once.
+		kgo.MaxBufferedBytes(max(p.BufferBytes, int(p.MaxRequestBytes))),
+		kgo.TransactionTimeout(p.TransactionTimeout),
+		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
+		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
+		kgo.RecordPartitioner(newPartitioner()),
+	)
+	if p.Acks == 1 {
+		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()))
+	}
+	if p.Acks == 1 || !p.Idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
+	}
+	if p.DeliveryTimeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(p.DeliveryTimeout))
+	}
+	if p.Retries >= 0 {
+		opts = append(opts, kgo.RecordRetries(p.Retries))
+	}
+	if c.RequestTimeout > 0 {
+		opts = append(opts, kgo.ProduceRequestTimeout(c.RequestTimeout))
+	}
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// ConsumerOpts are the options of a client that reads; extra ones and [Config.Extra] come after them.
+func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
+	s := c.Consumer
+	opts := append(c.commonOpts(s.Bootstrap, s.ClientID),
+		kgo.FetchMaxBytes(s.FetchBytes),
+		kgo.BrokerMaxReadBytes(max(100<<20, roomFor(s.FetchBytes))),
+		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
+		kgo.FetchMinBytes(s.FetchMinBytes),
+		kgo.FetchMaxWait(s.FetchMaxWait),
+	)
+	if !s.ReadUncommitted {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
+	// Both are stated: franz-go's reset rewinds by a minute, Kafka's start is the end.
+	switch s.Reset {
+	case "latest":
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
+	case "none":
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	default:
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	}
+	if s.Rack != "" {
+		opts = append(opts, kgo.Rack(s.Rack))
+	}
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// AdminOpts are the options of a client that neither reads nor writes records.
+func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
+	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
+	opts := append(c.commonOpts(nil, ""), c.metadataMinAge(50*time.Millisecond))
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// partitionBytes is the recipe for the fetch size: large where few partitions share the memory.
+func partitionBytes(s ConsumerConfig, partitions int) int32 {
+	switch {
+	case s.PartitionBytes > 0:
+		return s.PartitionBytes
+	case partitions <= 4:
+		return 8 << 20
+	}
+	return 1 << 20
+}
+
+// roomFor leaves space around bytes for what a request or an answer has besides.
+func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
+
+func codec(name string) kgo.CompressionCodec {
+	switch name {
+	case "gzip":
+		return kgo.GzipCompression()
+	case "snappy":
+		return kgo.SnappyCompression()
+	case "lz4":
+		return kgo.Lz4Compression()
+	case "zstd":
+		return kgo.ZstdCompression()
+	}
+	return kgo.NoCompression()
+}
+
+func newClient(opts []kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here.
+type clientLogger struct{ log *slog.Logger }
+
+func (l clientLogger) Level() kgo.LogLevel {
+	ctx := context.Background()
+	switch {
+	case l.log.Enabled(ctx, slog.LevelDebug):
+		return kgo.LogLevelInfo
+	case l.log.Enabled(ctx, slog.LevelWarn):
+		return kgo.LogLevelWarn
+	case l.log.Enabled(ctx, slog.LevelError):
+		return kgo.LogLevelError
+	}
+	return kgo.LogLevelNone
+}
+
+func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case kgo.LogLevelError:
+		to = slog.LevelError
+	case kgo.LogLevelWarn:
+		to = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
+}

@@ -1,0 +1,217 @@
+// Package kafka holds everything that talks to Kafka: the configuration of its clients under Kafka's own property
+// names, an administrator, the producer of a source's feed, the consumer of a sink, a bounded reader, and the embedded
+// broker.
+//
+// The clients are franz-go's with the defaults that were measured to matter: no compression unless asked for, large
+// fetches where few partitions are read, records in slabs, start offsets and resets stated instead of inherited.
+package kafka
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config says how clients reach Kafka and how they behave. The zero value is not usable: take [Defaults] or [Parse].
+type Config struct {
+	// Bootstrap holds HOST:PORT of brokers to start from. [Parse] leaves the word "embedded" (or "embedded:PORT") as
+	// it stands; whoever opens the broker puts its address here. See [EmbeddedListen].
+	Bootstrap []string
+	// ClientID names the process in the broker's logs and quotas. Default "culvert".
+	ClientID string
+	// MetadataMaxAge is the longest time that topics and leaders are believed without asking. Default 5 min.
+	MetadataMaxAge time.Duration
+	// RequestTimeout is how long one request may take at the broker. Default 10 s for produce, else what the request says.
+	RequestTimeout time.Duration
+
+	Producer ProducerConfig
+	Consumer ConsumerConfig
+
+	// Extra is appended to the options of every client: TLS, SASL, a dialer. It wins over all else.
+	Extra []kgo.Opt
+	// Logger gets what the clients have to say; nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// ProducerConfig is what `producer.*` and `producer.override.*` set.
+type ProducerConfig struct {
+	Bootstrap []string
+	ClientID  string
+	// Compression: none, gzip, snappy, lz4 or zstd. Default none: snappy costs 1.4 µs, lz4 2.6 µs, zstd 6 µs a record of 1 KB.
+	Compression string
+	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
+	Acks int
+	// Idempotent is true unless enable.idempotence=false or acks=1.
+	Idempotent bool
+	// Linger is how long a batch waits to fill. Default 10 ms; a flush does not wait.
+	Linger time.Duration
+	// DeliveryTimeout bounds the time of a record from Produce to its acknowledgement. 0 (default): no bound, as in Kafka Connect.
+	DeliveryTimeout time.Duration
+	// Retries of a record; negative (default): no bound, as in Kafka Connect.
+	Retries int
+	// InFlight is the number of requests under way to one broker without idempotence (with it, 5 and in order). Default 1.
+	InFlight int
+	// BufferBytes bounds what waits to be acknowledged; producing blocks above it. Default 32 MiB.
+	BufferBytes int
+	// MaxRequestBytes bounds one record and one batch, before compression. Default 1,000,012, Kafka's max.message.bytes less its overhead.
+	MaxRequestBytes int32
+	// TransactionTimeout is after how long the broker aborts an open transaction. Default 1 min.
+	TransactionTimeout time.Duration
+}
+
+// ConsumerConfig is what `consumer.*` and `consumer.override.*` set.
+type ConsumerConfig struct {
+	Bootstrap []string
+	ClientID  string
+	// Group replaces the group that the caller names (consumer.override.group.id); empty: none.
+	Group string
+	// Instance makes a static member (group.instance.id).
+	Instance string
+	// Reset is where to start without a committed offset or behind the log: earliest (default, as in Kafka Connect), latest, none.
+	Reset string
+	// ReadUncommitted also gives records of open and aborted transactions. Default false; Kafka's own default is true.
+	ReadUncommitted bool
+	// FetchBytes bounds one answer of one broker. Default 16 MiB.
+	FetchBytes int32
+	// PartitionBytes bounds the share of one partition. 0 (default): 8 MiB for up to 4 partitions, 1 MiB for more.
+	PartitionBytes int32
+	// FetchMinBytes is waited for at the broker up to FetchMaxWait. Defaults 1 byte, 500 ms.
+	FetchMinBytes int32
+	FetchMaxWait  time.Duration
+	// MaxPollRecords bounds one poll. Default 500.
+	MaxPollRecords int
+	// SessionTimeout and HeartbeatInterval: a member that is silent for so long is dropped. Defaults 45 s and 3 s.
+	SessionTimeout    time.Duration
+	HeartbeatInterval time.Duration
+	// MaxPollInterval is how long a member may take to give partitions back. Default 5 min.
+	MaxPollInterval time.Duration
+	// Rack of this process, to fetch from the nearest replica.
+	Rack string
+	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky, range.
+	Assignors []string
+}
+
+// Defaults is a Config without brokers.
+func Defaults() Config {
+	return Config{
+		ClientID:       "culvert",
+		MetadataMaxAge: 5 * time.Minute,
+		Producer: ProducerConfig{
+			Compression: "none", Acks: -1, Idempotent: true, Linger: 10 * time.Millisecond, Retries: -1, InFlight: 1,
+			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,
+		},
+		Consumer: ConsumerConfig{
+			Reset: "earliest", FetchBytes: 16 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
+			MaxPollRecords: 500, SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second,
+			MaxPollInterval: 5 * time.Minute,
+		},
+	}
+}
+
+// Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
+// settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
+func Parse(properties map[string]string) (Config, []string, error) {
+	c := Defaults()
+	warnings, err := c.apply(properties, map[string]side{
+		"": sideCommon, "producer.": sideProducer, "consumer.": sideConsumer, "admin.": sideAdmin,
+	})
+	if err != nil {
+		return Config{}, warnings, err
+	}
+	if len(c.Bootstrap) == 0 {
+		return Config{}, warnings, fmt.Errorf("bootstrap.servers: expected HOST:PORT,… or embedded, found nothing")
+	}
+	return c, warnings, nil
+}
+
+// Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
+// and admin.override.* properties.
+func (c Config) Override(properties map[string]string) (Config, []string, error) {
+	warnings, err := c.apply(properties, map[string]side{
+		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
+	})
+	return c, warnings, err
+}
+
+// apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
+// error and the warnings do not depend on the map.
+func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings []string, err error) {
+	for _, name := range sortedKeys(properties) {
+		prefix, s := longestPrefix(name, prefixes)
+		if s == sideNone {
+			continue
+		}
+		short := name[len(prefix):]
+		set, known := settings[s][short]
+		switch {
+		case known && set != nil:
+			note, err := set(c, strings.TrimSpace(properties[name]))
+			if err != nil {
+				return warnings, fmt.Errorf("%s: %w", name, err)
+			}
+			if note != "" {
+				warnings = append(warnings, name+": "+note)
+			}
+		case known:
+			warnings = append(warnings, name+": has no effect here")
+		case prefix != "":
+			warnings = append(warnings, name+": unknown setting of Kafka's clients"+nearest(short, s))
+		}
+	}
+	return warnings, nil
+}
+
+// Owns tells whether a worker's property is read by [Parse], so that others can warn of names that nobody reads.
+func Owns(name string) bool {
+	for _, prefix := range []string{"producer.", "consumer.", "admin."} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	_, known := settings[sideCommon][name]
+	return known
+}
+
+// EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
+// of [BrokerOptions.Listen].
+func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
+	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
+		return "", false, nil
+	}
+	if len(bootstrap) > 1 {
+		return "", true, fmt.Errorf("bootstrap.servers: expected embedded alone, found %q", strings.Join(bootstrap, ","))
+	}
+	_, port, given := strings.Cut(bootstrap[0], ":")
+	if !given {
+		return "", true, nil
+	}
+	n, err := number(1, math.MaxUint16)(port)
+	if err != nil {
+		return "", true, fmt.Errorf("bootstrap.servers: embedded:PORT: %w", err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func longestPrefix(name string, prefixes map[string]side) (string, side) {
+	best, found := "", sideNone
+	for prefix, s := range prefixes {
+		if strings.HasPrefix(name, prefix) && (found == sideNone || len(prefix) > len(best)) {
+			best, found = prefix, s
+		}
+	}
+	return best, found
+}

@@ -1,0 +1,157 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// announcementFile in a broker's folder says where it listens, for as long as it does.
+const announcementFile = "broker.json"
+
+type announcement struct {
+	Address string    `json:"address"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+// announce writes the file beside and renames it, so that readers see all or nothing.
+func announce(dir string, a announcement) error {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(dir, announcementFile)
+	beside := fmt.Sprintf("%s.%d.tmp", name, a.PID)
+	if err := os.WriteFile(beside, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("embedded broker: %w", err)
+	}
+	if err := os.Rename(beside, name); err != nil {
+		return errors.Join(fmt.Errorf("embedded broker: %w", err), os.Remove(beside))
+	}
+	return nil
+}
+
+func announced(dir string) (announcement, bool) {
+	var a announcement
+	text, err := os.ReadFile(filepath.Join(dir, announcementFile))
+	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
+		return announcement{}, false
+	}
+	return a, true
+}
+
+// FindBroker is the address of the embedded broker that runs on a folder. A broker.json that a killed broker left
+// behind does not count: whoever answers there must be the broker of this folder.
+func FindBroker(ctx context.Context, dir string) (addr string, running bool) {
+	a, ok := announced(dir)
+	expected := folderClusterID(dir)
+	if !ok || expected == "" {
+		return "", false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
+		kgo.DisableClientMetrics())
+	if err != nil {
+		return "", false
+	}
+	defer client.Close()
+	id, err := clusterID(ctx, client)
+	if err != nil || id != expected {
+		return "", false
+	}
+	return a.Address, true
+}
+
+// AttachBroker gives access to the data of an embedded broker: to the one that runs on the folder, else by opening the
+// folder for the time until done is called. While somebody is only just opening or closing it, AttachBroker waits, at
+// most 10 s. A folder without a broker's data is an error and stays as it is.
+func AttachBroker(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	pause := time.NewTicker(100 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		if addr, running := FindBroker(ctx, dir); running {
+			return addr, func() error { return nil }, nil
+		}
+		if folderClusterID(dir) == "" {
+			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
+		}
+		b, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0", Unannounced: true, Logger: log})
+		if err == nil {
+			return b.Addr(), b.Close, nil
+		}
+		if !errors.Is(err, ErrFolderLocked) {
+			return "", nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", nil, err
+		case <-pause.C:
+		}
+	}
+}
+
+// folderClusterID is the id under which kfake keeps the folder's data, "" where there is none.
+func folderClusterID(dir string) string {
+	var meta struct {
+		ClusterID string `json:"cluster_id"`
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "broker", "meta.json"))
+	if err != nil || json.Unmarshal(text, &meta) != nil {
+		return ""
+	}
+	return meta.ClusterID
+}
+
+func clusterID(ctx context.Context, client *kgo.Client) (string, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return "", fmt.Errorf("cluster id: %w", err)
+	}
+	if response.ClusterID == nil {
+		return "", nil
+	}
+	return *response.ClusterID, nil
+}
+
+// ErrFolderLocked is in the error of [OpenBroker] when another broker has the folder.
+var ErrFolderLocked = errors.New("another culvert has it")
+
+// folderLock is held on a file in the folder by the operating system, which lets go of it however the process ends.
+type folderLock struct{ file *os.File }
+
+func lockFolder(dir string) (*folderLock, error) {
+	name := filepath.Join(dir, "broker.lock")
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	taken, err := tryLock(file)
+	if err == nil && !taken {
+		return &folderLock{file}, nil
+	}
+	file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker: locking %s: %w", name, err)
+	}
+	who := ""
+	if a, ok := announced(dir); ok {
+		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
+	}
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, ErrFolderLocked, who)
+}
+
+func (l *folderLock) release() error { return l.file.Close() }

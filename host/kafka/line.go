@@ -1,0 +1,80 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// AppendLine appends a record as one line of JSON, without the line's end: topic, partition, offset, timestamp in
+// milliseconds, key, value, headers in their order. A key or value that is one JSON document stands as it is (numbers
+// to the letter, blanks between tokens left out), other UTF-8 as a string, other bytes as {"base64":"…"}, null as null.
+func AppendLine(line []byte, r *kgo.Record) []byte {
+	line = append(line, `{"topic":`...)
+	line = appendText(line, r.Topic)
+	line = append(line, `,"partition":`...)
+	line = strconv.AppendInt(line, int64(r.Partition), 10)
+	line = append(line, `,"offset":`...)
+	line = strconv.AppendInt(line, r.Offset, 10)
+	line = append(line, `,"timestamp":`...)
+	line = strconv.AppendInt(line, r.Timestamp.UnixMilli(), 10)
+	line = append(line, `,"key":`...)
+	line = appendDatum(line, r.Key)
+	line = append(line, `,"value":`...)
+	line = appendDatum(line, r.Value)
+	line = append(line, `,"headers":[`...)
+	for i, h := range r.Headers {
+		if i > 0 {
+			line = append(line, ',')
+		}
+		line = append(line, `{"key":`...)
+		line = appendText(line, h.Key)
+		line = append(line, `,"value":`...)
+		line = appendDatum(line, h.Value)
+		line = append(line, '}')
+	}
+	return append(line, `]}`...)
+}
+
+func appendDatum(line, datum []byte) []byte {
+	switch {
+	case datum == nil:
+		return append(line, "null"...)
+	case !utf8.Valid(datum):
+		line = append(line, `{"base64":"`...)
+		line = base64.StdEncoding.AppendEncode(line, datum)
+		return append(line, `"}`...)
+	case json.Valid(datum):
+		compact := bytes.NewBuffer(line)
+		json.Compact(compact, datum) // valid: no error
+		return compact.Bytes()
+	}
+	return appendText(line, string(datum))
+}
+
+// appendText appends a JSON string with nothing escaped that need not be; bytes that are not UTF-8 become U+FFFD.
+func appendText(line []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	line = append(line, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			line = append(line, '\\', byte(c))
+		case c == '\n':
+			line = append(line, `\n`...)
+		case c == '\r':
+			line = append(line, `\r`...)
+		case c == '\t':
+			line = append(line, `\t`...)
+		case c < 0x20:
+			line = append(line, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			line = utf8.AppendRune(line, c)
+		}
+	}
+	return append(line, '"')
+}

@@ -1,0 +1,333 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
+var ErrUnknownTopic = errors.New("unknown topic")
+
+// ErrStop, returned by the function that takes a [Reader]'s records, ends the read without an error.
+var ErrStop = errors.New("stop reading")
+
+// Positions are offsets of the next record by partition.
+type Positions map[int32]int64
+
+// Reader reads a topic from and up to given offsets, partition by partition, without a group. Unlike a consumer it
+// knows where it stands behind control records and aborted transactions, so that it ends where the end offset is in
+// such a gap.
+type Reader struct {
+	config Config
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+// NewReader opens a client; Close ends it.
+func NewReader(c Config) (*Reader, error) {
+	client, err := newClient(c.ConsumerOpts(c.metadataMinAge(50*time.Millisecond)))
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{c, client, kadm.NewClient(client)}, nil
+}
+
+// Close ends the client.
+func (r *Reader) Close() { r.client.Close() }
+
+// ReadOptions bound a read.
+type ReadOptions struct {
+	// From is where to start in each partition; partitions that are missing start at the log's start, and one whose
+	// log begins later starts there.
+	From Positions
+	// To is where to end (exclusive); nil: at the ends that the topic has when Read begins. Otherwise partitions
+	// that are missing are not read.
+	To Positions
+	// Follow goes on with new records until the context ends.
+	Follow bool
+	// Uncommitted gives records of open and aborted transactions too.
+	Uncommitted bool
+}
+
+// Read hands every record to each, in order within a partition, one partition after the other. The records and their
+// bytes may be kept. It returns where it stands, also with an error. The end of the context while following is no error.
+func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions, error) {
+	from, to, err := r.bounds(ctx, topic, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(to)) {
+		err := r.readPartition(ctx, topic, partition, from, to[partition], o.Uncommitted, each)
+		if errors.Is(err, ErrStop) {
+			return from, nil
+		}
+		if err != nil {
+			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], err)
+		}
+	}
+	if o.Follow {
+		return from, r.follow(ctx, topic, from, o.Uncommitted, each)
+	}
+	return from, nil
+}
+
+// bounds works out where each partition is to be read from and to.
+func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
+	starts, err := listed(r.admin.ListStartOffsets(ctx, topic))
+	if err != nil {
+		return nil, nil, err
+	}
+	list := r.admin.ListCommittedOffsets
+	if o.Uncommitted {
+		list = r.admin.ListEndOffsets
+	}
+	ends, err := listed(list(ctx, topic))
+	if err != nil {
+		return nil, nil, err
+	}
+	from, to = Positions{}, Positions{}
+	for partition, end := range ends[topic] {
+		if o.To != nil {
+			bound, asked := o.To[partition]
+			if !asked {
+				continue
+			}
+			end = min(end, bound)
+		}
+		from[partition], to[partition] = max(starts[topic][partition], o.From[partition]), end
+	}
+	for partition := range o.To {
+		if _, ok := to[partition]; !ok {
+			return nil, nil, fmt.Errorf("topic %s has no partition %d", topic, partition)
+		}
+	}
+	return from, to, nil
+}
+
+func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
+	if err != nil {
+		return nil, fmt.Errorf("list offsets: %w", err)
+	}
+	result := map[string]Positions{}
+	offsets.Each(func(o kadm.ListedOffset) {
+		switch {
+		case errors.Is(o.Err, kerr.UnknownTopicOrPartition), errors.Is(o.Err, kerr.InvalidTopicException):
+			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownTopic, o.Topic))
+		case o.Err != nil:
+			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition, o.Err))
+		default:
+			if result[o.Topic] == nil {
+				result[o.Topic] = Positions{}
+			}
+			result[o.Topic][o.Partition] = o.Offset
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// readPartition moves at[partition] up to end.
+func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64, uncommitted bool, each func(*kgo.Record) error) error {
+	if at[partition] >= end {
+		return nil
+	}
+	var where leadership
+	failures, empties := 0, 0
+	for at[partition] < end {
+		if where.topic == nil {
+			var err error
+			if where, err = r.leader(ctx, topic, partition); err != nil {
+				return err
+			}
+		}
+		got, err := r.fetch(ctx, where, partition, at[partition], uncommitted)
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
+			// Retention moved the start of the log since it was listed.
+			failures++
+			starts, err := listed(r.admin.ListStartOffsets(ctx, topic))
+			if err != nil {
+				return err
+			}
+			if start := starts[topic][partition]; start > at[partition] {
+				at[partition] = start
+				continue
+			}
+			return kerr.OffsetOutOfRange
+		case (kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)) && failures < 20:
+			failures++
+			where = leadership{}
+			if err := pause(ctx, 100*time.Millisecond); err != nil {
+				return err
+			}
+			continue
+		default:
+			return err
+		}
+		for _, record := range got.records {
+			if record.Offset >= end {
+				break
+			}
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					at[partition] = record.Offset + 1
+				}
+				return err
+			}
+			at[partition] = record.Offset + 1
+		}
+		at[partition] = max(at[partition], min(got.next, end))
+		if got.anything || got.readable < end {
+			empties = 0
+			continue
+		}
+		// The broker has nothing at or behind our place although the end lies behind it: what was there is compacted
+		// away. Twice, since a broker that throttles us also answers nothing.
+		if empties++; empties == 2 {
+			at[partition] = end
+		}
+	}
+	return nil
+}
+
+// leadership is where a partition is read.
+type leadership struct {
+	topic *kadm.TopicDetail
+	node  int32
+}
+
+func (r *Reader) leader(ctx context.Context, topic string, partition int32) (leadership, error) {
+	for {
+		metadata, err := r.admin.Metadata(ctx, topic)
+		if err != nil {
+			return leadership{}, fmt.Errorf("metadata: %w", err)
+		}
+		detail := metadata.Topics[topic]
+		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			return leadership{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
+		}
+		p, known := detail.Partitions[partition]
+		switch {
+		case known && p.Err == nil && p.Leader >= 0:
+			return leadership{&detail, p.Leader}, nil
+		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
+			return leadership{}, detail.Err
+		}
+		if err := pause(ctx, 250*time.Millisecond); err != nil {
+			return leadership{}, fmt.Errorf("no leader: %w", err)
+		}
+	}
+}
+
+// fetched is one answer: next is the offset behind all that was read, readable where reading ends at this time.
+type fetched struct {
+	records  []*kgo.Record
+	next     int64
+	readable int64
+	anything bool
+}
+
+func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched, error) {
+	level := kgo.ReadCommitted()
+	request := kmsg.NewPtrFetchRequest()
+	request.IsolationLevel = 1
+	if uncommitted {
+		level, request.IsolationLevel = kgo.ReadUncommitted(), 0
+	}
+	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
+	request.MinBytes = 1
+	request.MaxBytes = r.config.Consumer.FetchBytes
+	request.SessionEpoch = -1
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset = partition, offset
+	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = where.topic.Topic, where.topic.ID
+	t.Partitions = append(t.Partitions, p)
+	request.Topics = append(request.Topics, t)
+
+	answer, err := r.client.Broker(int(where.node)).RetriableRequest(ctx, request)
+	if err != nil {
+		return fetched{}, err
+	}
+	response := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return fetched{}, err
+	}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return fetched{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics", len(response.Topics))
+	}
+	raw := &response.Topics[0].Partitions[0]
+	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
+	}, raw, kgo.DefaultDecompressor(), nil)
+	if processed.Err != nil {
+		return fetched{}, processed.Err
+	}
+	readable := processed.LastStableOffset
+	if uncommitted || readable < 0 {
+		readable = processed.HighWatermark
+	}
+	return fetched{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
+}
+
+// follow goes on from the given positions with new records, as they come.
+func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool, each func(*kgo.Record) error) error {
+	offsets := map[int32]kgo.Offset{}
+	for partition, offset := range at {
+		offsets[partition] = kgo.NewOffset().At(offset)
+	}
+	config := r.config
+	config.Consumer.ReadUncommitted = uncommitted
+	client, err := newClient(config.ConsumerOpts(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		for records := fetches.RecordIter(); !records.Done(); {
+			record := records.Next()
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					return nil
+				}
+				return err
+			}
+			at[record.Partition] = record.Offset + 1
+		}
+		for _, e := range fetches.Errors() {
+			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
+				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition, e.Err)
+			}
+		}
+	}
+}
+
+// pause waits, or less when the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

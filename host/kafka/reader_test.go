@@ -1,0 +1,206 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func openTestReader(t *testing.T, addr string) *Reader {
+	t.Helper()
+	r, err := NewReader(testConfig(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Positions) {
+	t.Helper()
+	got := []string{}
+	at, err := r.Read(testContext(t), topic, o, func(r *kgo.Record) error {
+		got = append(got, fmt.Sprintf("%d/%d %s", r.Partition, r.Offset, r.Value))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got, at
+}
+
+func TestReadPartitionByPartition(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a := openTestAdmin(t, b.Addr())
+	if _, err := a.EnsureTopics(testContext(t), Topic{Name: "wide", Partitions: 3}); err != nil {
+		t.Fatal(err)
+	}
+	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
+	for i := range 6 {
+		r := &kgo.Record{Topic: "wide", Partition: int32(i % 3), Value: fmt.Append(nil, i)}
+		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := openTestReader(t, b.Addr())
+	got, at := readAll(t, r, "wide", ReadOptions{})
+	if diff := cmp.Diff([]string{"0/0 0", "0/1 3", "1/0 1", "1/1 4", "2/0 2", "2/1 5"}, got); diff != "" {
+		t.Errorf("all (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Positions{0: 2, 1: 2, 2: 2}, at); diff != "" {
+		t.Errorf("positions (-want +got):\n%s", diff)
+	}
+	got, at = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
+	if diff := cmp.Diff([]string{"0/0 0", "1/1 4"}, got); diff != "" {
+		t.Errorf("bounded (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Positions{0: 1, 1: 2}, at); diff != "" {
+		t.Errorf("bounded: positions (-want +got):\n%s", diff)
+	}
+	if _, err := r.Read(testContext(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
+		t.Error("a partition that does not exist: expected an error")
+	}
+}
+
+func TestReadUnknownTopic(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	r := openTestReader(t, b.Addr())
+	for range 2 { // asking must not create it
+		if _, err := r.Read(testContext(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
+			t.Errorf("expected ErrUnknownTopic, got %v", err)
+		}
+	}
+}
+
+func TestReadEndsEarly(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "one", "two", "three")
+	r := openTestReader(t, b.Addr())
+	at, err := r.Read(testContext(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+		if string(r.Value) == "two" {
+			return ErrStop
+		}
+		return nil
+	})
+	if err != nil || at[0] != 2 {
+		t.Errorf("stopped at two: at %d, %v", at[0], err)
+	}
+	broken := errors.New("broken")
+	at, err = r.Read(testContext(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+		if string(r.Value) == "two" {
+			return broken
+		}
+		return nil
+	})
+	if !errors.Is(err, broken) || at[0] != 1 {
+		t.Errorf("failed at two: at %d, %v", at[0], err)
+	}
+}
+
+// A transaction that was aborted while another one was open leaves a gap in front of the end offset in which no record
+// and no marker is ever seen: a reader that waits for the record before the end would wait for ever.
+func TestReadEndsInsideTransactions(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := testContext(t)
+	transaction := func(id string) *kgo.Client {
+		client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id), kgo.AllowAutoTopicCreation())...)
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+	write := func(client *kgo.Client, value string) {
+		r := &kgo.Record{Topic: "orders", Value: []byte(value), Partition: -1}
+		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := func(client *kgo.Client, how kgo.TransactionEndTry) {
+		if err := client.EndTransaction(ctx, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := openTestReader(t, b.Addr())
+	check := func(when string, want []string, position int64) {
+		t.Helper()
+		got, at := readAll(t, r, "orders", ReadOptions{})
+		if diff := cmp.Diff(want, got); diff != "" || at[0] != position {
+			t.Errorf("%s: at %d, expected %d (-want +got):\n%s", when, at[0], position, diff)
+		}
+	}
+
+	first := transaction("first")
+	write(first, "seen") // 0, marker 1
+	end(first, kgo.TryCommit)
+	check("commit marker at the end", []string{"0/0 seen"}, 2)
+
+	aborted, open := transaction("aborted"), transaction("open")
+	write(aborted, "lost") // 2
+	write(open, "open")    // 3
+	end(aborted, kgo.TryAbort)
+	check("aborted before an open one", []string{"0/0 seen"}, 3)
+
+	end(open, kgo.TryAbort)
+	check("nothing but aborted at the end", []string{"0/0 seen"}, 6)
+
+	got, _ := readAll(t, r, "orders", ReadOptions{Uncommitted: true})
+	if diff := cmp.Diff([]string{"0/0 seen", "0/2 lost", "0/3 open"}, got); diff != "" {
+		t.Errorf("uncommitted (-want +got):\n%s", diff)
+	}
+}
+
+func TestReadFollows(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "one")
+	r := openTestReader(t, b.Addr())
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	got := make(chan string)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Read(ctx, "orders", ReadOptions{Follow: true}, func(r *kgo.Record) error {
+			select {
+			case got <- string(r.Value):
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		done <- err
+	}()
+	if v := <-got; v != "one" {
+		t.Errorf("first: %q", v)
+	}
+	put(t, b.Addr(), "orders", "two")
+	if v := <-got; v != "two" {
+		t.Errorf("followed: %q", v)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("end of following: %v", err)
+	}
+}
+
+// Large values need several answers, and one larger than an answer must still come.
+func TestReadLargeValues(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	values := make([]string, 20)
+	for i := range values {
+		values[i] = string(make([]byte, 40_000))
+	}
+	put(t, b.Addr(), "orders", values...)
+	config := testConfig(b.Addr())
+	config.Consumer.FetchBytes, config.Consumer.PartitionBytes = 10_000, 10_000
+	r, err := NewReader(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	n := 0
+	if _, err := r.Read(testContext(t), "orders", ReadOptions{}, func(*kgo.Record) error { n++; return nil }); err != nil || n != len(values) {
+		t.Errorf("%d of %d records, %v", n, len(values), err)
+	}
+}
