@@ -1,0 +1,213 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Connector is the configuration of a connector as its author wrote it, with references to config providers resolved.
+type Connector struct {
+	// Name is `name`, or the file's name without its ending.
+	Name string
+	File string
+	// Entries are in the order of the file; no key stands twice.
+	Entries []Entry
+}
+
+// LoadConnector reads a connector from a .properties file or from a .json file as REST takes it. The error is for a file that
+// cannot be read; everything else is a problem.
+func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
+	entries, problems, err := ReadFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, more := NewConnector(file, entries, providers)
+	return c, append(problems, more...), nil
+}
+
+// NewConnector is [LoadConnector] for entries in hand.
+func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
+	entries, problems := providers.Resolve(entries)
+	c := &Connector{File: file, Entries: entries}
+	if name, ok := c.Get("name"); ok {
+		c.Name = strings.TrimSpace(name)
+	}
+	if c.Name == "" {
+		base := filepath.Base(file)
+		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	return c, problems
+}
+
+// IsConnector tells whether the entries are a connector's rather than a worker's.
+func IsConnector(entries []Entry) bool {
+	return slices.ContainsFunc(entries, func(e Entry) bool { return e.Key == "connector.class" })
+}
+
+// Get is the resolved value of a key.
+func (c *Connector) Get(key string) (string, bool) {
+	e, ok := c.Entry(key)
+	return e.Value, ok
+}
+
+// Entry is the entry of a key.
+func (c *Connector) Entry(key string) (Entry, bool) {
+	i := slices.IndexFunc(c.Entries, func(e Entry) bool { return e.Key == key })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return c.Entries[i], true
+}
+
+// Text is the value of a key without blanks around it; if it is not given, the default of Kafka Connect's own definition.
+func (c *Connector) Text(key string) string {
+	if v, ok := c.Get(key); ok {
+		return strings.TrimSpace(v)
+	}
+	if spec, ok := common.Find(key); ok && spec.DefaultValue != nil {
+		return *spec.DefaultValue
+	}
+	return ""
+}
+
+// Settings are all settings, secrets included: never for guests (see [GuestSettings]).
+func (c *Connector) Settings() []wit.Setting {
+	settings := make([]wit.Setting, len(c.Entries))
+	for i, e := range c.Entries {
+		settings[i] = wit.Setting{Name: e.Key, Value: e.Value}
+	}
+	return settings
+}
+
+// Raw is the configuration as it was written, references unresolved, with the name in it: what REST shows.
+func (c *Connector) Raw() map[string]string {
+	m := map[string]string{"name": c.Name}
+	for _, e := range c.Entries {
+		if e.Key != "name" {
+			m[e.Key] = e.Raw
+		}
+	}
+	return m
+}
+
+// Prefixed is the settings below a prefix, by what follows it.
+func (c *Connector) Prefixed(prefix string) map[string]string {
+	m := map[string]string{}
+	for _, e := range c.Entries {
+		if rest, ok := strings.CutPrefix(e.Key, prefix); ok && rest != "" {
+			m[rest] = e.Value
+		}
+	}
+	return m
+}
+
+// Converter is the class and the settings of `key.converter`, `value.converter` or `header.converter`: the connector's own if it
+// names a class, with its own settings only, else the worker's, as in Kafka Connect.
+func (c *Connector) Converter(which string, w *Worker) (class string, settings map[string]string) {
+	if own := c.Text(which); own != "" {
+		return own, c.Prefixed(which + ".")
+	}
+	return w.Text(which), w.Prefixed(which + ".")
+}
+
+// Setting is a setting that both the worker and the connector may give: the connector's, else the worker's (errors.…).
+func (c *Connector) Setting(key string, w *Worker) string {
+	if v, ok := c.Get(key); ok {
+		return strings.TrimSpace(v)
+	}
+	return w.Text(key)
+}
+
+// Stage is a transform of a connector's chain as `transforms` names it.
+type Stage struct {
+	Alias, Class, Version string
+	// Prefix is `transforms.ALIAS.`
+	Prefix    string
+	Predicate *Predicate
+	Negate    bool
+}
+
+// Predicate is a predicate that a stage names.
+type Predicate struct{ Alias, Class, Version, Prefix string }
+
+// Part is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut off, and where
+// they stand.
+func (c *Connector) Part(prefix string) *Connector {
+	part := &Connector{Name: c.Name, File: c.File}
+	for _, e := range c.Entries {
+		rest, ok := strings.CutPrefix(e.Key, prefix)
+		if !ok || framework[rest] {
+			continue
+		}
+		e.Key = rest
+		part.Entries = append(part.Entries, e)
+	}
+	return part
+}
+
+// framework are the settings of a stage that Kafka Connect itself reads.
+var framework = map[string]bool{"type": true, "plugin.version": true, "predicate": true, "negate": true}
+
+// Stages are the transforms in their order, with the problems of what Kafka Connect itself reads of them.
+func (c *Connector) Stages() ([]Stage, Problems) {
+	var stages []Stage
+	var problems Problems
+	transforms, _ := c.Entry("transforms")
+	predicates, _ := c.Entry("predicates")
+	known := List(predicates.Value)
+	problems = append(problems, c.twice(transforms)...)
+	problems = append(problems, c.twice(predicates)...)
+	for _, alias := range List(transforms.Value) {
+		prefix := "transforms." + alias + "."
+		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"), Prefix: prefix}
+		if s.Class == "" {
+			problems = append(problems, transforms.problem("%stype is missing: expected the class of transform %q", prefix, alias))
+		}
+		negate, given := c.Entry(prefix + "negate")
+		if b, ok := Boolean(negate.Value); ok {
+			s.Negate = b
+		} else if given {
+			problems = append(problems, negate.problem("expected true or false, found %q", negate.Value))
+		}
+		if named, ok := c.Entry(prefix + "predicate"); ok {
+			name := strings.TrimSpace(named.Value)
+			if !slices.Contains(known, name) {
+				problems = append(problems, named.problem("expected one of predicates (%s), found %q", strings.Join(known, ", "), name))
+			}
+			p := "predicates." + name + "."
+			s.Predicate = &Predicate{Alias: name, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"), Prefix: p}
+		} else if s.Negate {
+			problems = append(problems, negate.problem("expected %spredicate with it", prefix))
+		}
+		stages = append(stages, s)
+	}
+	for _, alias := range known {
+		if c.Text("predicates."+alias+".type") == "" {
+			problems = append(problems, predicates.problem("predicates.%s.type is missing: expected the class of predicate %q", alias, alias))
+		}
+	}
+	return stages, problems
+}
+
+func (c *Connector) twice(list Entry) Problems {
+	var problems Problems
+	seen := map[string]bool{}
+	for _, alias := range List(list.Value) {
+		if seen[alias] {
+			problems = append(problems, list.problem("expected each alias once, found %q twice", alias))
+		}
+		seen[alias] = true
+	}
+	return problems
+}
+
+// String is name and file: connectors hold secrets.
+func (c *Connector) String() string { return fmt.Sprintf("connector %s (%s)", c.Name, c.File) }
+
+// LogValue is String.
+func (c *Connector) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,0 +1,332 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+func role(r string) wit.Rule { return wit.Rule{Role: &r} }
+
+// component is what a source plugin might declare.
+func component() wit.Component {
+	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.", "shop#"}, Settings: []wit.SettingSpec{
+		setting("shop.address", wit.KindText, "", "", role("http.address"), wit.Rule{Required: wit.Chosen}),
+		setting("shop.port", wit.KindInt, "443", "", role("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
+		setting("shop.protocol", wit.KindText, "https", "", role("http.scheme"), allowed("http", "https")),
+		setting("shop.user", wit.KindText, "", "", role("http.user")),
+		setting("shop.password", wit.KindPassword, "", "", role("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
+		setting("shop.codes", wit.KindListOfText, "408,429", "", role("retry.codes")),
+		setting("shop.wait.ms", wit.KindInt, "60000", "", role("http.read-timeout-ms")),
+		setting("shop.store.type", wit.KindText, "", "", role("tls.truststore.type"), allowed("jks", "pem")),
+		setting("shop.client", wit.KindText, "", "", role("http.header.sap-client")),
+		setting("shop#{n}.table", wit.KindText, "", ""),
+		setting("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
+	}}
+}
+
+func connector(t *testing.T, text string) *Connector {
+	t.Helper()
+	entries, problems := Read("c.properties", []byte(text))
+	providers, more := NewProviders(nil)
+	c, again := NewConnector("c.properties", entries, providers)
+	if all := append(append(problems, more...), again...); len(all) > 0 {
+		t.Fatal(all)
+	}
+	return c
+}
+
+func plainWorker(t *testing.T, text string) *Worker {
+	t.Helper()
+	entries, _ := Read("w.properties", []byte(text))
+	w, problems := NewWorker("", entries, nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestComponentProblems(t *testing.T) {
+	const good = "name=c\nconnector.class=ShopSource\nshop.address=h\n"
+	cases := []struct{ name, text, want string }{
+		{"nothing wrong", good + "shop#00.table=t\nshop#7.table=t\nshop#123.filter#01.low=a", ""},
+		{"missing", "connector.class=x", "c.properties:1: shop.address: required setting is missing"},
+		{"empty", good[:strings.Index(good, "shop")] + "shop.address=", "c.properties:3: shop.address: expected a value that is not empty, found \"\""},
+		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x", "c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low"},
+		{"four digits", good + "shop#0000.table=x", "c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table"},
+		{"relaxed", good + "unknown.settings=warn\nshop.adress=x", "c.properties:5: shop.adress: warning: unknown setting; the nearest known one is shop.address"},
+		{"misspelt elsewhere", good + "task.max=2", "c.properties:4: task.max: warning: unknown setting; the nearest known one is tasks.max"},
+		{"like nothing", good + "zzzzzzzzzzzz=2", "c.properties:4: zzzzzzzzzzzz: warning: unknown setting"},
+		{"number", good + "shop.port=https", "c.properties:4: shop.port: expected a whole number of 32 bits, at least 1, at most 65535, found \"https\""},
+		{"bounds", good + "shop.port=0", "c.properties:4: shop.port: expected a number, at least 1, at most 65535, found \"0\""},
+		{"enumeration in any case", good + "shop.protocol=HTTPS", ""},
+		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: expected one of http, https, found \"ftp\""},
+		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: expected one of jks, pem, found \"JKS\""},
+		{"tasks.max", good + "tasks.max=0", "c.properties:4: tasks.max: expected a number, at least 1, found \"0\""},
+		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: exactly-once is not to be had on the embedded broker: expected requested, found required"},
+		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x", "c.properties:6: transforms.b.type: warning: unknown setting"},
+		{"password by its alias", good + "shop.pwd=secret", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(connector(t, c.text), component()))
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSinkRules(t *testing.T) {
+	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
+	ch := Checker{Worker: plainWorker(t, "")}
+	for text, want := range map[string]string{
+		"connector.class=x\ntopics=a\ntopics.regex=b":                         "c.properties:3: topics.regex: expected either topics or topics.regex, found both",
+		"connector.class=x\ntopics=a,b\nerrors.deadletterqueue.topic.name=b":  "c.properties:3: errors.deadletterqueue.topic.name: expected a topic that is not among topics, found \"b\"",
+		"connector.class=x\ntopics=a,b\nerrors.deadletterqueue.topic.name=ok": "",
+	} {
+		if got := lines(ch.Component(connector(t, text), sink)); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestPasswordsAreNeverShown(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
+	d := DeclareComponent(component())
+	c.Entries[3].Secret = true // as if a provider had given the port
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(c, component()), c, c.Entries, NewRoles(d, c))
+	if strings.Contains(shown, "hunter2") {
+		t.Errorf("found a secret in %s", shown)
+	}
+	spec := wit.SettingSpec{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
+	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
+		t.Errorf("expected a problem that does not show the value, found %q", text)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop.address= host \nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
+	r := NewRoles(DeclareComponent(component()), c)
+	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ", r.Text("http.password"), " ",
+		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Given("http.port"), " ", r.Setting("http.user")); got != "host 443 http secret 1m0s false false shop.user" {
+		t.Errorf("found %s", got)
+	}
+	if diff := cmp.Diff(Codes{Statuses: []int{408, 503}, Texts: []string{"/IWBEP/CM 7"}}, r.Codes("retry.codes")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]string{"sap-client": "100"}, r.Prefix("http.header.")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a plugin is given holds no password, under whatever name, and nothing that it does not declare.
+func TestGuestSettings(t *testing.T) {
+	c := connector(t, "name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
+		"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
+	greedy := component()
+	greedy.Settings = append(greedy.Settings, setting("value.converter.basic.auth.user.info", wit.KindText, "", ""),
+		setting("producer.override.sasl.jaas.config", wit.KindText, "", ""))
+	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address", Value: "h"},
+		{Name: "shop#00.table", Value: "t"}, {Name: "topics", Value: "a"}}
+	if diff := cmp.Diff(want, GuestSettings(DeclareComponent(greedy), c)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestStages(t *testing.T) {
+	c := connector(t, `transforms=a, b
+predicates=p
+transforms.a.type=A
+transforms.a.predicate=p
+transforms.a.negate=true
+transforms.a.field=x
+transforms.b.type=B
+predicates.p.type=P
+predicates.p.pattern=y`)
+	stages, problems := c.Stages()
+	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
+	want := []Stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b", Class: "B", Prefix: "transforms.b."}}
+	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
+		t.Errorf("(-want +got)\n%s%v", diff, problems)
+	}
+	if diff := cmp.Diff([]wit.Setting{{Name: "field", Value: "x"}}, c.Part("transforms.a.").Settings()); diff != "" {
+		t.Error(diff)
+	}
+	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe")
+	_, problems = bad.Stages()
+	wantLines := `c.properties:1: transforms: expected each alias once, found "a" twice
+c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
+c.properties:1: transforms: transforms.b.type is missing: expected the class of transform "b"
+c.properties:4: transforms.b.negate: expected true or false, found "maybe"
+c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"`
+	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestPartProblems(t *testing.T) {
+	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
+	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{setting("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), setting("count", wit.KindInt, "", "")}}
+	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
+c.properties:4: transforms.a.count: expected a whole number of 32 bits, found "z"
+c.properties:1: transforms.a.field: required setting is missing`
+	if diff := cmp.Diff(want, lines(Checker{}.Part(c, "transforms.a.", smt))); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	cases := []struct{ file, text, want, problems string }{
+		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`, "name=n connector.class=x tasks.max=1 b=true", ""},
+		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
+		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
+			"c.json:3: a: expected text, a number or a boolean, found null\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1}`, "name=m",
+			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: tasks: warning: not a setting: expected inside config"},
+		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: EOF"},
+		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
+		{"c.json", `{"config":[{"a":1}]}`, "", "c.json:1: config: expected text, a number or a boolean, found an object or a list"},
+		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no", "offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
+		{"w.yaml", "a: 1\n  b: 2", "", "w.yaml:1: invalid YAML: yaml: line 2: mapping values are not allowed in this context"},
+		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1", "w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
+	}
+	for _, c := range cases {
+		entries, problems := Read(c.file, []byte(c.text))
+		var got []string
+		for _, e := range entries {
+			got = append(got, e.Key+"="+e.Value)
+		}
+		if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", c.text, diff)
+		}
+		if diff := cmp.Diff(c.problems, lines(problems)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", c.text, diff)
+		}
+	}
+}
+
+func TestProviders(t *testing.T) {
+	dir := t.TempDir()
+	secrets := filepath.Join(dir, "secrets.properties")
+	if err := os.WriteFile(secrets, []byte("user=u\npassword=p:w\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONFIG_TEST_SECRET", "from the environment")
+	const kafka = "org.apache.kafka.common.config.provider."
+	cases := []struct{ worker, value, want, problem string }{
+		{"", "${file:" + secrets + ":password}", "p:w", ""},
+		{"", "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", "aubfrom the environment", ""},
+		{"", "${dir:" + dir + ":secrets.properties}", "user=u\npassword=p:w\n", ""},
+		{"", "${vault:x:y} ${1} $1", "${vault:x:y} ${1} $1", ""},
+		{"", "${file:" + secrets + ":nope}", "", "nothing there by that name"},
+		{"", "${file:/nowhere/x:nope}", "", "no such file"},
+		{"", "${env:CONFIG_TEST_MISSING}", "", "nothing there by that name"},
+		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
+		{"config.providers=f\nconfig.providers.f.class=" + kafka + "FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "", "outside allowed.paths"},
+		{"config.providers=e\nconfig.providers.e.class=" + kafka + "EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "", "does not match allowlist.pattern"},
+	}
+	for _, c := range cases {
+		worker, _ := Read("w.properties", []byte(c.worker))
+		p, problems := NewProviders(worker)
+		got, more := p.Resolve([]Entry{{Key: "k", Value: c.value, Raw: c.value}})
+		problems = append(problems, more...)
+		if c.problem != "" {
+			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
+				t.Errorf("%s: expected a problem with %q, found %v", c.value, c.problem, problems)
+			}
+			continue
+		}
+		if got[0].Value != c.want || got[0].Raw != c.value || len(problems) > 0 || got[0].Secret == (c.value == c.want) {
+			t.Errorf("%s: found %q %v", c.value, got[0].Value, problems)
+		}
+	}
+	worker, _ := Read("w.properties", []byte("config.providers=v\nconfig.providers.v.class=com.example.Vault"))
+	if _, problems := NewProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(), `w.properties:2: config.providers.v.class: expected`) {
+		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
+	}
+}
+
+func TestWorkerLayers(t *testing.T) {
+	entries, _ := Read("w.properties", []byte("bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
+	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2", "CULVERT_LISTENERS=http://:2", "HOME=/"}, map[string]string{"listeners": "http://:3"})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"), w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
+	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
+		t.Errorf("found %s", got)
+	}
+	c := connector(t, "value.converter=own\nvalue.converter.a=1")
+	if class, settings := c.Converter("key.converter", w); class != JSONConverter || settings["schemas.enable"] != "false" {
+		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
+	}
+	if class, settings := c.Converter("value.converter", w); class != "own" || fmt.Sprint(settings) != "map[a:1]" {
+		t.Errorf("expected the connector's value converter, found %s %v", class, settings)
+	}
+}
+
+func TestWorkerProblems(t *testing.T) {
+	entries, _ := Read("w.properties", []byte("group.id=g\nsecurity.protocol=SASL_SSL\noffset.flush.interval.ms=x\noffset.storage.topik=x\nproducer.linger.ms=1\nlisteners=\n"))
+	_, problems := NewWorker("w.properties", entries, nil, nil)
+	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
+w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
+w.properties:2: security.protocol: TLS and SASL to Kafka are not built yet: expected PLAINTEXT, found "SASL_SSL"
+w.properties:3: offset.flush.interval.ms: expected a whole number of 64 bits, at least 1, found "x"
+w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
+w.properties:5: producer.linger.ms: warning: has no effect: settings of Kafka clients and of TLS are not built yet`
+	if diff := cmp.Diff(want, lines(problems)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded", "a.properties": "connector.class=x", "b.json": `{"name":"a","config":{}}`, "notes.txt": "", ".hidden.properties": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := Folder(dir)
+	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"), filepath.Join(dir, "b.json")}}
+	if diff := cmp.Diff(want, files); diff != "" || err != nil {
+		t.Errorf("(-want +got)\n%s%v", diff, err)
+	}
+	in, problems, err := Load(files, nil, nil)
+	if err != nil || in.Connectors[0].Name != "a" || len(problems) != 1 || !strings.Contains(problems[0].Text, "not taken") {
+		t.Errorf("expected one problem about the name, found %v %v", problems, err)
+	}
+	args, err := Arguments([]string{files.Connectors[0], files.Connectors[1]})
+	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
+		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
+	}
+}
+
+// The host uses settings of plugins by role. No name of a plugin's setting may stand in its code, tests apart.
+func TestNoPluginSettingsByName(t *testing.T) {
+	name := regexp.MustCompile(`sap\.odata`)
+	var files int
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(data), "\n") {
+			if name.MatchString(line) {
+				t.Errorf("%s:%d names a plugin's setting: %s", path, i+1, line)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 10 {
+		t.Errorf("expected to read all of host/, read %d files, %v", files, err)
+	}
+}

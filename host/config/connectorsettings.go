@@ -1,0 +1,94 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// commonSettings are Kafka Connect's own settings of every connector, in its order.
+var commonSettings = []wit.SettingSpec{
+	framed("name", wit.KindText, "", wit.High, "Globally unique name of this connector."),
+	framed("connector.class", wit.KindText, "", wit.High, "Class of the connector, or an alias of it.", wit.Rule{Required: wit.Chosen}),
+	framed("connector.plugin.version", wit.KindText, "", wit.Medium, "Version of the plugin; the newest unless given."),
+	framed("tasks.max", wit.KindInt, "1", wit.High, "Largest number of tasks.", atLeast(1)),
+	framed("tasks.max.enforce", wit.KindBoolean, "true", wit.Low, "Whether more tasks than tasks.max are refused."),
+	framed("key.converter", wit.KindClassName, "", wit.Low, "Converter of keys; the worker's unless given."),
+	framed("key.converter.plugin.version", wit.KindText, "", wit.Low, "Its version."),
+	framed("value.converter", wit.KindClassName, "", wit.Low, "Converter of values; the worker's unless given."),
+	framed("value.converter.plugin.version", wit.KindText, "", wit.Low, "Its version."),
+	framed("header.converter", wit.KindClassName, "", wit.Low, "Converter of headers; the worker's unless given."),
+	framed("header.converter.plugin.version", wit.KindText, "", wit.Low, "Its version."),
+	framed("transforms", wit.KindListOfText, "", wit.Low, "Aliases of the transforms, in their order."),
+	framed("predicates", wit.KindListOfText, "", wit.Low, "Aliases of the predicates."),
+	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none", "restart")),
+	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium, "How long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
+	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium, "Longest pause between two tries, in milliseconds.", atLeast(1)),
+	framed("errors.tolerance", wit.KindText, "none", wit.Medium, "none stops at the first bad record, all goes on.", allowed("none", "all")),
+	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium, "Log each bad record."),
+	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "With its topic, partition, offset and timestamp."),
+	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: error, or warn; the worker's unless given.", allowed("error", "warn")),
+}
+
+var sourceSettings = []wit.SettingSpec{
+	framed("topic.creation.groups", wit.KindListOfText, "", wit.Low, "Groups of topics that are created with settings of their own."),
+	framed("exactly.once.support", wit.KindText, "requested", wit.Medium, "Whether the connector must have exactly-once.", allowed("requested", "required")),
+	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end.", allowed("poll", "interval", "connector")),
+	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low, "How often transactions end, in milliseconds.", atLeast(1)),
+	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone."),
+}
+
+var sinkSettings = []wit.SettingSpec{
+	framed("topics", wit.KindListOfText, "", wit.High, "Topics to read."),
+	framed("topics.regex", wit.KindText, "", wit.High, "Topics to read, as a regular expression."),
+	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium, "Topic for records that could not be handled."),
+	framed("errors.deadletterqueue.topic.replication.factor", wit.KindShort, "3", wit.Medium, "Its replicas."),
+	framed("errors.deadletterqueue.context.headers.enable", wit.KindBoolean, "false", wit.Medium, "Whether headers tell what happened."),
+}
+
+// common declares all of them, for defaults.
+var common = Declare(joined(commonSettings, sourceSettings, sinkSettings)...)
+
+// CommonSettings are Kafka Connect's own settings of a source or a sink, in its order.
+func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
+	switch kind {
+	case wit.ComponentSource:
+		return joined(commonSettings, sourceSettings)
+	case wit.ComponentSink:
+		// Kafka Connect shows topics behind the common part, and so do its tools.
+		return joined(commonSettings, sinkSettings)
+	}
+	return commonSettings
+}
+
+// connectorNotBuilt are settings of connectors that must not be passed over in silence while what they ask for is not built.
+func connectorNotBuilt(e Entry, embedded bool) string {
+	v := strings.TrimSpace(e.Value)
+	switch {
+	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required") && embedded:
+		return "exactly-once is not to be had on the embedded broker: expected requested, found required"
+	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required"):
+		return "exactly-once is not built yet: expected requested, found required"
+	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):
+		return "transactions are not built yet: expected poll, found " + v
+	case e.Key == "offsets.storage.topic" && v != "":
+		return "an offsets topic for one connector is not built yet: expected nothing, found " + v
+	case strings.HasPrefix(e.Key, "producer.override."), strings.HasPrefix(e.Key, "consumer.override."), strings.HasPrefix(e.Key, "admin.override."):
+		return "overrides of Kafka clients' settings are not built yet"
+	}
+	return ""
+}
+
+func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string, rules ...wit.Rule) wit.SettingSpec {
+	s := setting(name, kind, value, doc, rules...)
+	s.Importance = importance
+	return s
+}
+
+func joined(lists ...[]wit.SettingSpec) []wit.SettingSpec {
+	var all []wit.SettingSpec
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}

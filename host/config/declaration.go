@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Declarations are the settings that may be given, of one component or of Kafka Connect itself. Names may be templates: {n} and
+// {m} stand for one to three digits, which are kept as written.
+type Declarations struct {
+	specs     []wit.SettingSpec
+	exact     map[string]int // by name and alias
+	templates []template
+	// prefixes: keys that begin so and are not declared are errors.
+	prefixes []string
+}
+
+type template struct {
+	spec    int
+	pattern *regexp.Regexp
+}
+
+// Declare makes Declarations of settings in their order.
+func Declare(specs ...wit.SettingSpec) *Declarations {
+	d := &Declarations{exact: map[string]int{}}
+	d.Add(specs...)
+	return d
+}
+
+// DeclareComponent is [Declare] for a plugin's component, with its prefixes.
+func DeclareComponent(c wit.Component) *Declarations {
+	d := Declare(c.Settings...)
+	d.prefixes = c.Prefixes
+	return d
+}
+
+// Add declares more settings. A name that is declared already stays as it was.
+func (d *Declarations) Add(specs ...wit.SettingSpec) {
+	for _, s := range specs {
+		d.specs = append(d.specs, s)
+		for _, name := range append([]string{s.Name}, aliases(&s)...) {
+			if strings.Contains(name, "{") {
+				d.templates = append(d.templates, template{len(d.specs) - 1, templatePattern(name)})
+			} else if _, ok := d.exact[name]; !ok {
+				d.exact[name] = len(d.specs) - 1
+			}
+		}
+	}
+}
+
+// Specs are the declarations in their order, templates included.
+func (d *Declarations) Specs() []wit.SettingSpec { return d.specs }
+
+func aliases(s *wit.SettingSpec) []string {
+	var names []string
+	for _, r := range s.Rules {
+		if r.Alias != nil {
+			names = append(names, *r.Alias)
+		}
+	}
+	return names
+}
+
+var placeholder = regexp.MustCompile(`\\\{([a-z]+)\\\}`)
+
+// templatePattern matches the names that a template stands for, with a group for each placeholder.
+func templatePattern(name string) *regexp.Regexp {
+	return regexp.MustCompile("^" + placeholder.ReplaceAllString(regexp.QuoteMeta(name), "(?P<$1>[0-9]{1,3})") + "$")
+}
+
+// Find returns the declaration of a key, its name instantiated and never an alias: `shop#{n}.table` is found by
+// `shop#00.table` under just that name.
+func (d *Declarations) Find(key string) (wit.SettingSpec, bool) {
+	if i, ok := d.exact[key]; ok {
+		return d.specs[i], true
+	}
+	for _, t := range d.templates {
+		match := t.pattern.FindStringSubmatch(key)
+		if match == nil {
+			continue
+		}
+		spec := d.specs[t.spec]
+		for i, group := range t.pattern.SubexpNames() {
+			if group != "" {
+				spec.Name = strings.ReplaceAll(spec.Name, "{"+group+"}", match[i])
+			}
+		}
+		return spec, true
+	}
+	return wit.SettingSpec{}, false
+}
+
+// OwnPrefix is the prefix of the component's own that the key begins with, "" if none.
+func (d *Declarations) OwnPrefix(key string) string {
+	for _, p := range d.prefixes {
+		if hasTemplatePrefix(key, p) {
+			return p
+		}
+	}
+	return ""
+}
+
+// hasTemplatePrefix is strings.HasPrefix for a prefix that may hold placeholders.
+func hasTemplatePrefix(key, prefix string) bool {
+	if !strings.Contains(prefix, "{") {
+		return strings.HasPrefix(key, prefix)
+	}
+	pattern := strings.TrimSuffix(templatePattern(prefix).String(), "$")
+	return regexp.MustCompile(pattern).MatchString(key)
+}
+
+var digits = regexp.MustCompile(`[0-9]{1,3}`)
+
+// Nearest is the declared name that looks most like the key, "" if none is near. Placeholders take the key's own digits.
+func (d *Declarations) Nearest(key string) string {
+	numbers := digits.FindAllString(key, -1)
+	best, bestDistance := "", len(key)/4+2
+	for i := range d.specs {
+		for _, name := range append([]string{d.specs[i].Name}, aliases(&d.specs[i])...) {
+			candidate := instantiate(name, numbers)
+			if n := distance(key, candidate); n < bestDistance {
+				best, bestDistance = candidate, n
+			}
+		}
+	}
+	return best
+}
+
+var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+func instantiate(name string, numbers []string) string {
+	if !strings.Contains(name, "{") {
+		return name
+	}
+	i := 0
+	return anyPlaceholder.ReplaceAllStringFunc(name, func(string) string {
+		i++
+		if i <= len(numbers) {
+			return numbers[i-1]
+		}
+		return "00"
+	})
+}
+
+// distance is the number of letters to add, drop, replace or swap with their neighbour to get from a to b.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+// unknown is the text for a key that nobody declared.
+func (d *Declarations) unknown(key string) string {
+	if near := d.Nearest(key); near != "" {
+		return fmt.Sprintf("unknown setting; the nearest known one is %s", near)
+	}
+	return "unknown setting"
+}

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+)
+
+// readProperties reads Java's properties syntax exactly as java.util.Properties.load does, and notes the line of each entry.
+func readProperties(file string, data []byte) ([]Entry, Problems) {
+	var entries []Entry
+	var problems Problems
+	lines := naturalLines(text(data))
+	for i := 0; i < len(lines); {
+		at := i + 1
+		logical, used := logicalLine(lines[i:])
+		i += used
+		if logical == "" {
+			continue
+		}
+		rawKey, rawValue := splitProperty(logical)
+		key, err := unescape(rawKey)
+		value, err2 := unescape(rawValue)
+		if err != nil || err2 != nil {
+			problems = append(problems, Problem{File: file, Line: at, Setting: rawKey, Text: `expected four hexadecimal digits behind \u`})
+			continue
+		}
+		entries = append(entries, Entry{Key: key, Value: value, Raw: value, File: file, Line: at})
+	}
+	return entries, problems
+}
+
+// naturalLines cuts at \n, \r and \r\n.
+func naturalLines(s string) []string {
+	return strings.Split(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), "\n")
+}
+
+const propertyBlanks = " \t\f"
+
+// logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come out empty;
+// only a first line can be a comment, and a comment is never continued.
+func logicalLine(lines []string) (string, int) {
+	first := strings.TrimLeft(lines[0], propertyBlanks)
+	if first == "" || first[0] == '#' || first[0] == '!' {
+		return "", 1
+	}
+	var b strings.Builder
+	line := first
+	for used := 1; ; used++ {
+		body, more := continued(line)
+		b.WriteString(body)
+		if !more || used == len(lines) {
+			return b.String(), used
+		}
+		line = strings.TrimLeft(lines[used], propertyBlanks)
+		if line == "" && b.Len() == 0 {
+			return "", used + 1
+		}
+	}
+}
+
+// continued tells whether the line ends in an odd number of backslashes, and cuts off the last one.
+func continued(line string) (string, bool) {
+	n := len(line) - len(strings.TrimRight(line, `\`))
+	if n%2 == 0 {
+		return line, false
+	}
+	return line[:len(line)-1], true
+}
+
+// splitProperty cuts at the first blank, = or : that is not escaped; one = or : with blanks around it belongs to the cut.
+func splitProperty(line string) (key, value string) {
+	end := len(line)
+	for i := 0; i < len(line); i++ {
+		if line[i] == '\\' {
+			i++
+			continue
+		}
+		if strings.IndexByte(propertyBlanks+"=:", line[i]) >= 0 {
+			end = i
+			break
+		}
+	}
+	key, value = line[:end], strings.TrimLeft(line[end:], propertyBlanks)
+	if value != "" && (value[0] == '=' || value[0] == ':') {
+		value = strings.TrimLeft(value[1:], propertyBlanks)
+	}
+	return key, value
+}
+
+// unescape resolves backslashes. \u counts UTF-16 units, so that two of them may be one character.
+func unescape(s string) (string, error) {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s, nil
+	}
+	var b strings.Builder
+	var units []uint16
+	flush := func() {
+		b.WriteString(string(utf16.Decode(units)))
+		units = units[:0]
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			flush()
+			b.WriteByte(s[i])
+			continue
+		}
+		i++
+		if i == len(s) {
+			break
+		}
+		if s[i] == 'u' {
+			if len(s) < i+5 {
+				return "", strconv.ErrSyntax
+			}
+			n, err := strconv.ParseUint(s[i+1:i+5], 16, 16)
+			if err != nil {
+				return "", err
+			}
+			units = append(units, uint16(n))
+			i += 4
+			continue
+		}
+		flush()
+		switch s[i] {
+		case 't':
+			b.WriteByte('\t')
+		case 'n':
+			b.WriteByte('\n')
+		case 'r':
+			b.WriteByte('\r')
+		case 'f':
+			b.WriteByte('\f')
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	flush()
+	return b.String(), nil
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/magiconair/properties"
+)
+
+// The expected values are those of java.util.Properties.load, by its documentation.
+func TestPropertiesSyntax(t *testing.T) {
+	cases := []struct {
+		name, text string
+		want       []Entry
+	}{
+		{"separators", "a=1\nb:2\nc 3\nd\t=\t4\ne = : 5\nf", []Entry{{Key: "a", Value: "1", Line: 1}, {Key: "b", Value: "2", Line: 2},
+			{Key: "c", Value: "3", Line: 3}, {Key: "d", Value: "4", Line: 4}, {Key: "e", Value: ": 5", Line: 5}, {Key: "f", Line: 6}}},
+		{"a key may hold # and .", "sap.odata#00.topic = Orders", []Entry{{Key: "sap.odata#00.topic", Value: "Orders", Line: 1}}},
+		{"comments", "# a=1\n  ! b=2\nc=3 # no comment\n", []Entry{{Key: "c", Value: "3 # no comment", Line: 3}}},
+		{"continuation", "a=1,\\\n   2,\\\n   3\nb=4", []Entry{{Key: "a", Value: "1,2,3", Line: 1}, {Key: "b", Value: "4", Line: 4}}},
+		{"a continued line may begin with #", "a=1\\\n#2", []Entry{{Key: "a", Value: "1#2", Line: 1}}},
+		{"a comment does not go on", "# a=1 \\\nb=2", []Entry{{Key: "b", Value: "2", Line: 2}}},
+		{"two backslashes do not continue", "a=1\\\\\nb=2", []Entry{{Key: "a", Value: "1\\", Line: 1}, {Key: "b", Value: "2", Line: 2}}},
+		{"a blank line ends a continuation", "a=1\\\n\nb=2", []Entry{{Key: "a", Value: "1", Line: 1}, {Key: "b", Value: "2", Line: 3}}},
+		{"a backslash at the end of the file", "a=1\\", []Entry{{Key: "a", Value: "1", Line: 1}}},
+		{"escapes", `a\ b\=c\:d = \t\n\r\f\"\z`, []Entry{{Key: "a b=c:d", Value: "\t\n\r\f\"z", Line: 1}}},
+		{"unicode", `a = Gr\u00f6\u00DFe \uD83D\uDE00`, []Entry{{Key: "a", Value: "Größe 😀", Line: 1}}},
+		{"trailing blanks stay", "a = 1  ", []Entry{{Key: "a", Value: "1  ", Line: 1}}},
+		{"line ends", "a=1\rb=2\r\nc=3\n", []Entry{{Key: "a", Value: "1", Line: 1}, {Key: "b", Value: "2", Line: 2}, {Key: "c", Value: "3", Line: 3}}},
+		{"nothing is expanded", "a=1\nb=${a}", []Entry{{Key: "a", Value: "1", Line: 1}, {Key: "b", Value: "${a}", Line: 2}}},
+		{"UTF-8", "a=Größe", []Entry{{Key: "a", Value: "Größe", Line: 1}}},
+		{"ISO-8859-1 where it is no UTF-8", "a=Gr\xf6\xdfe", []Entry{{Key: "a", Value: "Größe", Line: 1}}},
+		{"byte order mark", "\ufeffa=1", []Entry{{Key: "a", Value: "1", Line: 1}}},
+		{"empty key", "=1", []Entry{{Value: "1", Line: 1}}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, problems := readProperties("x.properties", []byte(c.text))
+			for i := range c.want {
+				c.want[i].File, c.want[i].Raw = "x.properties", c.want[i].Value
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || len(problems) > 0 {
+				t.Errorf("(-want +got)\n%s%v", diff, problems)
+			}
+		})
+	}
+}
+
+func TestPropertiesProblems(t *testing.T) {
+	entries, problems := Read("x.properties", []byte("a=1\nb=\\u00g0\na=2\n"))
+	want := "x.properties:2: b: expected four hexadecimal digits behind \\u\n" +
+		"x.properties:3: a: warning: given twice, the first time in line 1: the last one counts"
+	if got := lines(problems); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if len(entries) != 1 || entries[0].Value != "2" {
+		t.Errorf("expected the last a alone, found %v", entries)
+	}
+}
+
+func lines(problems Problems) string {
+	var l []string
+	for _, p := range problems {
+		l = append(l, p.String())
+	}
+	return strings.Join(l, "\n")
+}
+
+// FuzzProperties compares with another reader of the same syntax, where that one follows Java.
+func FuzzProperties(f *testing.F) {
+	for _, seed := range []string{"a=1\nb : 2", "a\\ b=1\\\n  2", "!x\n#y\nz", "k = \\u0041\\t", "a=\\\\\n=b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, problems := readProperties("x", []byte(text))
+		if strings.ContainsAny(text, "\\\r\f\x00\ufeff") || strings.ToValidUTF8(text, "") != text {
+			return // the other reader differs from Java in escapes, lone \r and form feeds
+		}
+		loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+		other, err := loader.LoadBytes([]byte(text))
+		if err != nil || len(problems) > 0 {
+			return
+		}
+		last := map[string]string{}
+		for _, e := range got {
+			if e.Key == "" {
+				return // the other reader refuses or misreads empty keys
+			}
+			last[e.Key] = e.Value
+		}
+		if diff := cmp.Diff(other.Map(), last); diff != "" {
+			t.Errorf("%q (-other +ours)\n%s", text, diff)
+		}
+	})
+}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"log/slog"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Roles are the settings of a connector that the host acts on, by what they are for (`http.address`, `retry.codes`) and never by
+// name. Defaults are in. They hold secrets, and show none when printed.
+type Roles struct{ byRole map[string]roleValue }
+
+type roleValue struct {
+	spec  wit.SettingSpec
+	value string
+	given bool
+	has   bool
+}
+
+// NewRoles collects the settings with a role of a component. Declarations whose name is a template take part only where the
+// connector gives a value; the first declaration of a role counts.
+func NewRoles(d *Declarations, c *Connector) Roles {
+	r := Roles{map[string]roleValue{}}
+	for _, spec := range d.Specs() {
+		role := spec.Role()
+		if role == "" || r.byRole[role].given {
+			continue
+		}
+		v := roleValue{spec: spec}
+		if spec.DefaultValue != nil {
+			v.value, v.has = *spec.DefaultValue, true
+		}
+		for _, name := range append([]string{spec.Name}, aliases(&spec)...) {
+			if given, ok := c.Get(name); ok {
+				v.value, v.given, v.has = strings.TrimSpace(given), true, true
+				break
+			}
+		}
+		if v.has && spec.Kind != wit.KindPassword {
+			if s := Spelling(&spec, v.value); s != "" {
+				v.value = s
+			}
+		}
+		if _, ok := r.byRole[role]; !ok || v.given {
+			r.byRole[role] = v
+		}
+	}
+	return r
+}
+
+// RolesOf makes Roles of values alone, for tests and tools: role to value, without declarations.
+func RolesOf(values map[string]string) Roles {
+	r := Roles{map[string]roleValue{}}
+	for role, v := range values {
+		r.byRole[role] = roleValue{spec: wit.SettingSpec{Name: role}, value: v, given: true, has: true}
+	}
+	return r
+}
+
+// Has tells whether the role has a value, by the user or by default, that is not empty.
+func (r Roles) Has(role string) bool { return r.byRole[role].value != "" }
+
+// Given tells whether the user gave a value for the role.
+func (r Roles) Given(role string) bool { return r.byRole[role].given }
+
+// Text is the role's value, "" if it has none.
+func (r Roles) Text(role string) string { return r.byRole[role].value }
+
+// Setting is the name of the setting with that role, for errors; the role itself if nobody declares it.
+func (r Roles) Setting(role string) string {
+	if v, ok := r.byRole[role]; ok {
+		return v.spec.Name
+	}
+	return role
+}
+
+// Int is the role's value as a number, 0 if it has none. Values were checked before roles are made.
+func (r Roles) Int(role string) int {
+	n, _ := strconv.ParseInt(r.byRole[role].value, 10, 64)
+	return int(n)
+}
+
+// Duration is the role's value, given in milliseconds; 0 if it has none.
+func (r Roles) Duration(role string) time.Duration {
+	return time.Duration(r.Int(role)) * time.Millisecond
+}
+
+// Boolean is the role's value, false if it has none.
+func (r Roles) Boolean(role string) bool {
+	b, _ := Boolean(r.byRole[role].value)
+	return b
+}
+
+// List is the role's value cut at commas.
+func (r Roles) List(role string) []string { return List(r.byRole[role].value) }
+
+// Codes is a list of HTTP statuses and of codes that services put into their error documents.
+type Codes struct {
+	Statuses []int
+	Texts    []string
+}
+
+// Codes is the role's value: numbers of three digits are HTTP statuses, everything else is a service's own code.
+func (r Roles) Codes(role string) Codes {
+	var c Codes
+	for _, item := range r.List(role) {
+		if n, err := strconv.Atoi(item); err == nil && len(item) == 3 {
+			c.Statuses = append(c.Statuses, n)
+		} else if item != "" {
+			c.Texts = append(c.Texts, item)
+		}
+	}
+	return c
+}
+
+// Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may hold
+// "sap-client".
+func (r Roles) Prefix(prefix string) map[string]string {
+	values := map[string]string{}
+	for role, v := range r.byRole {
+		if strings.HasPrefix(role, prefix) && v.value != "" {
+			values[strings.TrimPrefix(role, prefix)] = v.value
+		}
+	}
+	return values
+}
+
+// String names the roles that have a value, without the values.
+func (r Roles) String() string {
+	var names []string
+	for role, v := range r.byRole {
+		if v.has {
+			names = append(names, role)
+		}
+	}
+	sort.Strings(names)
+	return "roles(" + strings.Join(names, " ") + ")"
+}
+
+// LogValue is String.
+func (r Roles) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// GuestSettings are what a plugin is given: the settings that it declares, under their declared names and as the user wrote them,
+// and the connector's name, class, topics and number of tasks. Passwords are left out, and so are everything undeclared (a misspelt
+// password must not get in by its wrong name) and what the host alone uses, whatever the plugin declares.
+func GuestSettings(d *Declarations, c *Connector) []wit.Setting {
+	var settings []wit.Setting
+	for _, e := range c.Entries {
+		spec, ok := d.Find(e.Key)
+		switch {
+		case hostAlone(e.Key):
+		case ok && spec.Kind != wit.KindPassword:
+			settings = append(settings, wit.Setting{Name: spec.Name, Value: strings.TrimSpace(e.Value)})
+		case !ok && guestsKnow[e.Key]:
+			settings = append(settings, wit.Setting{Name: e.Key, Value: strings.TrimSpace(e.Value)})
+		}
+	}
+	return settings
+}
+
+var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true, "topics.regex": true}
+
+// hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other stages.
+func hostAlone(key string) bool {
+	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.", "admin.",
+		"transforms.", "predicates.", "errors.", "config.providers"} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/v2"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Worker is the worker's own configuration: defaults, below a file, below the environment (CULVERT_…), below flags.
+type Worker struct {
+	// File is the worker's file, "" if there is none.
+	File      string
+	Providers *Providers
+	values    *koanf.Koanf
+	origin    map[string]Entry
+}
+
+// flat is a delimiter that stands in no key, so that koanf never makes a tree of dotted keys.
+const flat = "\x00"
+
+// layer is a source of entries for koanf.
+type layer []Entry
+
+func (l layer) ReadBytes() ([]byte, error) { return nil, fmt.Errorf("expected entries, not bytes") }
+
+func (l layer) Read() (map[string]any, error) {
+	m := make(map[string]any, len(l))
+	for _, e := range l {
+		m[e.Key] = e.Value
+	}
+	return m, nil
+}
+
+// LoadWorker makes a worker's configuration of a file ("" for none), the environment as os.Environ gives it, and flags by setting
+// name. The error is for a file that cannot be read; everything else is a problem.
+func LoadWorker(file string, environ []string, flags map[string]string) (*Worker, Problems, error) {
+	var entries []Entry
+	var problems Problems
+	if file != "" {
+		var err error
+		if entries, problems, err = ReadFile(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	w, more := NewWorker(file, entries, environ, flags)
+	return w, append(problems, more...), nil
+}
+
+// NewWorker is [LoadWorker] for entries in hand.
+func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
+	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
+	var all []Entry
+	for _, l := range []layer{defaults(), entries, environment(environ), commandLine(flags)} {
+		all = append(all, l...)
+	}
+	var problems, more Problems
+	w.Providers, problems = NewProviders(all)
+	all, more = w.Providers.Resolve(all)
+	problems = append(problems, more...)
+	if err := w.values.Load(layer(all), nil); err != nil {
+		problems = append(problems, Problem{File: file, Text: err.Error()})
+	}
+	for _, e := range all {
+		if e.File != "" {
+			w.origin[e.Key] = e
+		}
+	}
+	problems = append(problems, w.check()...)
+	problems.Sort()
+	return w, problems
+}
+
+func defaults() layer {
+	var l layer
+	for _, s := range workerSettings {
+		if s.DefaultValue != nil {
+			l = append(l, Entry{Key: s.Name, Value: *s.DefaultValue, Raw: *s.DefaultValue})
+		}
+	}
+	return l
+}
+
+// environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms. As in Kafka's container images, _ is a dot,
+// __ an underscore and ___ a dash.
+func environment(environ []string) layer {
+	var l layer
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		rest, ok := strings.CutPrefix(name, "CULVERT_")
+		if !ok {
+			continue
+		}
+		key := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(strings.ToLower(rest))
+		l = append(l, Entry{Key: key, Value: value, Raw: value, File: "environment " + name})
+	}
+	return l
+}
+
+func commandLine(flags map[string]string) layer {
+	var l layer
+	for key, value := range flags {
+		l = append(l, Entry{Key: key, Value: value, Raw: value, File: "command line"})
+	}
+	return l
+}
+
+// check goes over what the user gave and over what is required.
+func (w *Worker) check() Problems {
+	var problems Problems
+	d := Declare(workerSettings...)
+	for _, e := range w.origin {
+		if e.Secret && e.Value == "" {
+			continue // could not be resolved, which is a problem already
+		}
+		spec, ok := d.Find(e.Key)
+		switch {
+		case ok:
+			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
+				problems = append(problems, e.problem("%s", text))
+			} else if reason, ok := unused[e.Key]; ok {
+				problems = append(problems, e.warning("has no effect: %s", reason))
+			} else if refuse, ok := refused[e.Key]; ok {
+				if text := refuse(e.Value); text != "" {
+					problems = append(problems, e.problem("%s", text))
+				}
+			}
+		case hasPrefix(e.Key, passedOn):
+		case hasPrefix(e.Key, unusedPrefixes):
+			problems = append(problems, e.warning("has no effect: settings of Kafka clients and of TLS are not built yet"))
+		default:
+			problems = append(problems, e.warning("%s", d.unknown(e.Key)))
+		}
+	}
+	if w.File != "" && !w.Given("bootstrap.servers") {
+		problems = append(problems, Problem{File: w.File, Line: 1, Setting: "bootstrap.servers",
+			Text: "missing: expected the addresses of Kafka brokers, or `embedded` for the broker that is built in"})
+	}
+	return problems
+}
+
+// passedOn are prefixes whose keys belong to something else that looks at them itself.
+var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers."}
+
+var unusedPrefixes = []string{"producer.", "consumer.", "admin.", "sasl.", "ssl.", "listeners.https."}
+
+func hasPrefix(key string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
+}
+
+// Given tells whether the user set it, by whatever means.
+func (w *Worker) Given(name string) bool { _, ok := w.origin[name]; return ok }
+
+// Text is the value, or the default, without blanks around it.
+func (w *Worker) Text(name string) string { return strings.TrimSpace(w.values.String(name)) }
+
+// List is the value cut at commas.
+func (w *Worker) List(name string) []string { return List(w.Text(name)) }
+
+// Int is the value as a number; values were checked when they were read.
+func (w *Worker) Int(name string) int {
+	n, _ := strconv.Atoi(w.Text(name))
+	return n
+}
+
+// Duration is the value of a setting in milliseconds.
+func (w *Worker) Duration(name string) time.Duration {
+	return time.Duration(w.Int(name)) * time.Millisecond
+}
+
+// Boolean is the value as true or false.
+func (w *Worker) Boolean(name string) bool {
+	b, _ := Boolean(w.Text(name))
+	return b
+}
+
+// Where is the file and line of a setting, for errors about it: `worker.properties:3: listeners`.
+func (w *Worker) Where(name string) string {
+	if e, ok := w.origin[name]; ok {
+		return strings.Replace(e.String(), ":0: ", ": ", 1)
+	}
+	return name
+}
+
+// Prefixed is the settings below a prefix, by what follows it.
+func (w *Worker) Prefixed(prefix string) map[string]string {
+	m := map[string]string{}
+	for key, value := range w.values.All() {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
+			m[rest] = fmt.Sprint(value)
+		}
+	}
+	return m
+}
+
+// PluginFolders is plugin.path.
+func (w *Worker) PluginFolders() []string {
+	var folders []string
+	for _, f := range w.List("plugin.path") {
+		folders = append(folders, filepath.Clean(f))
+	}
+	return folders
+}
+
+// WorkerSettings are the declarations of all that a worker's file may hold.
+func WorkerSettings() []wit.SettingSpec { return workerSettings }

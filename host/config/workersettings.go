@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Default classes of converters.
+const (
+	JSONConverter   = "org.apache.kafka.connect.json.JsonConverter"
+	HeaderConverter = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
+)
+
+// workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in unused, too.
+var workerSettings = []wit.SettingSpec{
+	setting("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` (`embedded:PORT`) for the broker that is built in, which is for trying out."),
+	setting("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a module in a folder goes before a built-in one of the same name."),
+	setting("key.converter", wit.KindClassName, JSONConverter, "Converter of record keys; its own settings follow as key.converter.…"),
+	setting("value.converter", wit.KindClassName, JSONConverter, "Converter of record values; its own settings follow as value.converter.…"),
+	setting("header.converter", wit.KindClassName, HeaderConverter, "Converter of header values."),
+	setting("offset.storage.topic", wit.KindText, "connect-offsets", "Topic with the offsets of sources."),
+	setting("offset.flush.interval.ms", wit.KindLong, "60000", "How often offsets are written, in milliseconds.", atLeast(1)),
+	setting("offset.storage.partitions", wit.KindInt, "", "Partitions of the offsets topic if it has to be made."),
+	setting("offset.storage.replication.factor", wit.KindShort, "", "Replicas of the offsets topic if it has to be made; the broker's default unless given."),
+	setting("task.shutdown.graceful.timeout.ms", wit.KindLong, "5000", "How long tasks may take to stop, all together, in milliseconds.", atLeast(0)),
+	setting("listeners", wit.KindListOfText, "http://:8083", "Where REST listens: http://HOST:PORT; no host means all addresses. Empty: no REST."),
+	setting("rest.advertised.host.name", wit.KindText, "", "Host under which others reach this worker, for worker_id."),
+	setting("rest.advertised.port", wit.KindInt, "", "Port under which others reach this worker, for worker_id."),
+	setting("unknown.settings", wit.KindText, "error", "What an unknown key under a plugin's own prefix is: error, or warn.", allowed("error", "warn")),
+	setting("config.providers", wit.KindListOfText, "", "Names of config providers; file, dir and env are there anyway."),
+	setting("errors.tolerance", wit.KindText, "none", "For connectors that do not say: none stops at the first bad record, all goes on.", allowed("none", "all")),
+	setting("errors.log.enable", wit.KindBoolean, "false", "For connectors that do not say: log each bad record."),
+	setting("errors.log.include.messages", wit.KindBoolean, "false", "For connectors that do not say: with its topic, partition, offset and timestamp."),
+	setting("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: how long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
+	setting("errors.retry.delay.max.ms", wit.KindLong, "60000", "For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
+	setting("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are reached."),
+	setting("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
+	setting("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
+
+	setting("group.id", wit.KindText, "", "Name of the group of workers."),
+	setting("config.storage.topic", wit.KindText, "", "Topic with connector configurations."),
+	setting("config.storage.replication.factor", wit.KindShort, "", "Its replicas."),
+	setting("status.storage.topic", wit.KindText, "", "Topic with states."),
+	setting("status.storage.partitions", wit.KindInt, "", "Its partitions."),
+	setting("status.storage.replication.factor", wit.KindShort, "", "Its replicas."),
+	setting("offset.storage.file.filename", wit.KindText, "", "File with the offsets of a standalone Java worker."),
+	setting("offset.flush.timeout.ms", wit.KindLong, "", "How long a flush of offsets may take."),
+	setting("plugin.discovery", wit.KindText, "", "How Java plugins are found."),
+	setting("connector.client.config.override.policy", wit.KindText, "", "Which client settings connectors may override."),
+	setting("exactly.once.source.support", wit.KindText, "disabled", "Exactly-once for sources.", allowed("disabled", "preparing", "enabled")),
+	setting("admin.listeners", wit.KindListOfText, "", "Where /admin listens."),
+	setting("rest.advertised.listener", wit.KindText, "", "Listener that others are told."),
+	setting("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST."),
+	setting("access.control.allow.origin", wit.KindText, "", "CORS: origins."),
+	setting("access.control.allow.methods", wit.KindText, "", "CORS: methods."),
+	setting("response.http.headers.config", wit.KindText, "", "Headers that REST adds."),
+	setting("session.timeout.ms", wit.KindInt, "", "Group membership."),
+	setting("rebalance.timeout.ms", wit.KindInt, "", "Group membership."),
+	setting("heartbeat.interval.ms", wit.KindInt, "", "Group membership."),
+	setting("worker.sync.timeout.ms", wit.KindInt, "", "Group membership."),
+	setting("worker.unsync.backoff.ms", wit.KindInt, "", "Group membership."),
+	setting("connect.protocol", wit.KindText, "", "Group membership."),
+	setting("scheduled.rebalance.max.delay.ms", wit.KindInt, "", "Group membership."),
+	setting("inter.worker.key.generation.algorithm", wit.KindText, "", "Calls between workers."),
+	setting("inter.worker.signature.algorithm", wit.KindText, "", "Calls between workers."),
+	setting("inter.worker.key.ttl.ms", wit.KindInt, "", "Calls between workers."),
+	setting("inter.worker.key.size", wit.KindInt, "", "Calls between workers."),
+	setting("inter.worker.verification.algorithms", wit.KindListOfText, "", "Calls between workers."),
+	setting("topic.tracking.enable", wit.KindBoolean, "", "Whether REST tells a connector's topics."),
+	setting("topic.tracking.allow.reset", wit.KindBoolean, "", "Whether REST forgets them."),
+	setting("metric.reporters", wit.KindListOfText, "", "Java classes that report metrics."),
+	setting("metrics.num.samples", wit.KindInt, "", "Metrics."),
+	setting("metrics.recording.level", wit.KindText, "", "Metrics."),
+	setting("metrics.sample.window.ms", wit.KindLong, "", "Metrics."),
+	setting("internal.key.converter", wit.KindClassName, "", "Of Kafka before 3.0."),
+	setting("internal.value.converter", wit.KindClassName, "", "Of Kafka before 3.0."),
+	setting("internal.key.converter.schemas.enable", wit.KindBoolean, "", "Of Kafka before 3.0."),
+	setting("internal.value.converter.schemas.enable", wit.KindBoolean, "", "Of Kafka before 3.0."),
+	setting("rest.host.name", wit.KindText, "", "Of Kafka before 3.0."),
+	setting("rest.port", wit.KindInt, "", "Of Kafka before 3.0."),
+}
+
+// unused are Kafka Connect's settings that are taken so that real worker files run, and why they have no effect.
+var unused = map[string]string{
+	"group.id":                                "this worker does not join a group",
+	"config.storage.topic":                    "connectors come from files",
+	"config.storage.replication.factor":       "connectors come from files",
+	"status.storage.topic":                    "states are not stored",
+	"status.storage.partitions":               "states are not stored",
+	"status.storage.replication.factor":       "states are not stored",
+	"offset.storage.file.filename":            "offsets are kept in the topic that offset.storage.topic names",
+	"offset.flush.timeout.ms":                 "a flush takes as long as the producer does",
+	"plugin.discovery":                        "there are no Java plugins",
+	"connector.client.config.override.policy": "overrides of client settings are not built yet",
+	"admin.listeners":                         "/admin is not built yet",
+	"rest.advertised.listener":                "this worker does not join a group",
+	"rest.extension.classes":                  "there are no Java plugins",
+	"access.control.allow.origin":             "CORS is not built yet",
+	"access.control.allow.methods":            "CORS is not built yet",
+	"response.http.headers.config":            "not built yet",
+	"session.timeout.ms":                      "this worker does not join a group",
+	"rebalance.timeout.ms":                    "this worker does not join a group",
+	"heartbeat.interval.ms":                   "this worker does not join a group",
+	"worker.sync.timeout.ms":                  "this worker does not join a group",
+	"worker.unsync.backoff.ms":                "this worker does not join a group",
+	"connect.protocol":                        "this worker does not join a group",
+	"scheduled.rebalance.max.delay.ms":        "this worker does not join a group",
+	"inter.worker.key.generation.algorithm":   "this worker does not join a group",
+	"inter.worker.signature.algorithm":        "this worker does not join a group",
+	"inter.worker.key.ttl.ms":                 "this worker does not join a group",
+	"inter.worker.key.size":                   "this worker does not join a group",
+	"inter.worker.verification.algorithms":    "this worker does not join a group",
+	"topic.tracking.enable":                   "not built yet",
+	"topic.tracking.allow.reset":              "not built yet",
+	"metric.reporters":                        "there are no Java plugins",
+	"metrics.num.samples":                     "not built yet",
+	"metrics.recording.level":                 "not built yet",
+	"metrics.sample.window.ms":                "not built yet",
+	"internal.key.converter":                  "internal topics have one format",
+	"internal.value.converter":                "internal topics have one format",
+	"internal.key.converter.schemas.enable":   "internal topics have one format",
+	"internal.value.converter.schemas.enable": "internal topics have one format",
+	"rest.host.name":                          "use listeners",
+	"rest.port":                               "use listeners",
+}
+
+// refused are settings that must not be passed over in silence while what they ask for is not built.
+var refused = map[string]func(value string) string{
+	"security.protocol": func(v string) string {
+		return notBuilt(v, "PLAINTEXT", "TLS and SASL to Kafka are")
+	},
+	"exactly.once.source.support": func(v string) string {
+		if strings.EqualFold(strings.TrimSpace(v), "preparing") {
+			return ""
+		}
+		return notBuilt(v, "disabled", "exactly-once for sources is")
+	},
+}
+
+func notBuilt(value, only, what string) string {
+	if strings.EqualFold(strings.TrimSpace(value), only) {
+		return ""
+	}
+	return fmt.Sprintf("%s not built yet: expected %s, found %q", what, only, strings.TrimSpace(value))
+}
+
+func setting(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.SettingSpec {
+	s := wit.SettingSpec{Name: name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules}
+	if value != "" {
+		s.DefaultValue = &value
+	}
+	return s
+}
+
+func atLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
+
+func allowed(values ...string) wit.Rule { return wit.Rule{Allowed: &values} }
