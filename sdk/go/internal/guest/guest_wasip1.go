@@ -16,10 +16,12 @@ var (
 	kept [2]any
 )
 
-// memory is this module's own linear memory.
-type memory struct{}
+type linear struct{}
 
-func (memory) View(ptr, size uint32) ([]byte, bool) { return View(ptr, size), true }
+// Memory is this module's own linear memory.
+var Memory canon.Memory = linear{}
+
+func (linear) View(ptr, size uint32) ([]byte, bool) { return View(ptr, size), true }
 
 // View is memory at an address that the host gave.
 func View(ptr, size uint32) []byte {
@@ -77,7 +79,7 @@ func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...u
 		panic(err)
 	}
 	results.reset()
-	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	at, err := im.Place(Memory, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
 	if err != nil {
 		panic(err)
 	}
@@ -87,7 +89,7 @@ func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...u
 
 // Run is [Call] for a function without result.
 func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
-	args, err := f.Lift(memory{}, flats)
+	args, err := f.Lift(Memory, flats)
 	if err != nil {
 		panic(err)
 	}
@@ -103,7 +105,7 @@ func protected(f *canon.Func, run func([]reflect.Value) (any, error), flats []ui
 			}
 		}()
 	}
-	args, err := f.Lift(memory{}, flats)
+	args, err := f.Lift(Memory, flats)
 	if err != nil {
 		return nil, AsFault(err)
 	}
@@ -129,7 +131,7 @@ func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Ro
 	if err != nil {
 		panic(err)
 	}
-	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	at, err := im.Place(Memory, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
 	if err != nil {
 		panic(err)
 	}

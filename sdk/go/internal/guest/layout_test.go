@@ -1,0 +1,55 @@
+package guest
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// The places at which hot results are patched are those that the reflective codec would write to.
+func TestPlacesInHotResults(t *testing.T) {
+	rows, data := make([]wit.Row, 3), make([]byte, 5)
+	for _, c := range []struct {
+		f              *canon.Func
+		ok             any
+		size           uint32
+		rowsAt, dataAt uint32
+	}{
+		{canon.Function(wit.InterfaceSource, "Decode"), wit.Portion{Rows: rows, Data: data}, PortionSize, PortionRows, PortionData},
+		{canon.Function(wit.InterfaceTransform, "Apply"), wit.Applied{Rows: rows, Data: data, Consumed: 7}, AppliedSize, AppliedRows, AppliedData},
+	} {
+		if size, _ := c.f.ResultSize(); size != c.size {
+			t.Errorf("%s: %d bytes, expected %d", c.f, size, c.size)
+		}
+		im, err := c.f.Lower(c.ok, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := im.Blocks[0].Data
+		if n := binary.LittleEndian.Uint32(b[c.rowsAt+4:]); n != 3 {
+			t.Errorf("%s: length of rows is %d", c.f, n)
+		}
+		if n := binary.LittleEndian.Uint32(b[c.dataAt+4:]); n != 5 {
+			t.Errorf("%s: length of data is %d", c.f, n)
+		}
+		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[AppliedConsumed:]) != 7 {
+			t.Errorf("%s: consumed is not at %d", c.f, AppliedConsumed)
+		}
+	}
+}
+
+func TestArenaKeepsToOneChunk(t *testing.T) {
+	var a arena
+	for range 3 {
+		for range 10 {
+			b := a.alloc(50_001)
+			b[50_000] = 1
+		}
+		a.spent = true
+	}
+	if len(a.full) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
+		t.Errorf("%d chunks beside one of %d bytes", len(a.full), len(a.chunk))
+	}
+}

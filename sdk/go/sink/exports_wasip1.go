@@ -1,0 +1,39 @@
+package sink
+
+import (
+	"reflect"
+
+	"github.com/culvert-project/culvert/sdk/go/internal/guest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+var (
+	openFunc   = canon.FuncOf(wit.InterfaceSink, "Open", wit.Sink.Open)
+	encodeFunc = canon.FuncOf(wit.InterfaceSink, "Encode", wit.Sink.Encode)
+	settleFunc = canon.FuncOf(wit.InterfaceSink, "Settle", wit.Sink.Settle)
+)
+
+//go:wasmexport culvert:connect/sink@0.1.0#open
+func open(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
+	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
+		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(), guest.Arg[[]wit.Response](a[3]))
+	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
+}
+
+// encode lifts what is rare by reflection and takes rows and data where they lie.
+//
+//go:wasmexport culvert:connect/sink@0.1.0#encode
+func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, hints, hintsLen uint32) uint32 {
+	return guest.Call(encodeFunc, func(a []reflect.Value) (any, error) {
+		return registered.Encode(a[0].Bytes(), guest.Arg[[]wit.Schema](a[1]), guest.Arg[[]string](a[2]),
+			guest.Rows(rows, rowsLen), guest.View(data, dataLen), guest.Arg[[]wit.Hint](a[5]))
+	}, guest.U(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, hints, hintsLen)...)
+}
+
+//go:wasmexport culvert:connect/sink@0.1.0#settle
+func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen uint32, at int64) uint32 {
+	return guest.Call(settleFunc, func(a []reflect.Value) (any, error) {
+		return registered.Settle(a[0].Bytes(), a[1].Bytes(), guest.Arg[[]uint32](a[2]), guest.Arg[wit.Response](a[3]))
+	}, append(guest.U(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
+}

@@ -1,0 +1,98 @@
+package transform
+
+import (
+	"encoding/binary"
+	"reflect"
+
+	"github.com/culvert-project/culvert/sdk/go/internal/guest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+var (
+	prepareFunc = canon.FuncOf(wit.InterfaceTransform, "Prepare", wit.Transform.Prepare)
+	applyFunc   = canon.FuncOf(wit.InterfaceTransform, "Apply", wit.Transform.Apply)
+	testFunc    = canon.FuncOf(wit.InterfaceTransform, "Test", wit.Transform.Test)
+)
+
+//go:wasmexport culvert:connect/transform@0.1.0#prepare
+func prepare(chain, chainLen uint32) uint32 {
+	return guest.Call(prepareFunc, func(a []reflect.Value) (any, error) {
+		return registered.Prepare(guest.Arg[[]wit.Stage](a[0]))
+	}, guest.U(chain, chainLen)...)
+}
+
+// batch is what apply and test are called with, lifted without allocation where nothing new came.
+type batch struct {
+	context []byte
+	schemas []wit.Schema
+	topics  []string
+	rows    []wit.Row
+	data    []byte
+}
+
+// lastTopics are the topics of the call before: most calls of an instance have the same.
+var lastTopics []string
+
+func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch, err error) {
+	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen), rows: guest.Rows(rows, rowsLen), data: guest.View(data, dataLen)}
+	if schemasLen > 0 {
+		var args []reflect.Value
+		args, err = applyFunc.Lift(guest.Memory, guest.U(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))
+		if err == nil {
+			b.schemas = guest.Arg[[]wit.Schema](args[1])
+		}
+	}
+	return b, err
+}
+
+func liftTopics(ptr, n uint32) []string {
+	list := guest.View(ptr, n*8)
+	text := func(i int) []byte {
+		return guest.View(binary.LittleEndian.Uint32(list[i*8:]), binary.LittleEndian.Uint32(list[i*8+4:]))
+	}
+	same := int(n) == len(lastTopics)
+	for i := 0; same && i < int(n); i++ {
+		same = string(text(i)) == lastTopics[i]
+	}
+	if !same {
+		lastTopics = make([]string, n)
+		for i := range lastTopics {
+			lastTopics[i] = string(text(i))
+		}
+	}
+	return lastTopics
+}
+
+// applyArea is where the result of apply lies when it is rows and data only.
+var applyArea = make([]byte, guest.AppliedSize)
+
+//go:wasmexport culvert:connect/transform@0.1.0#apply
+func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
+	var out wit.Applied
+	fault := guest.Guard(func() error {
+		b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)
+		if err == nil {
+			out, err = registered.Apply(b.context, b.schemas, b.topics, b.rows, b.data)
+		}
+		return err
+	})
+	if fault == nil && len(out.Schemas) == 0 && len(out.Topics) == 0 && len(out.Faults) == 0 {
+		binary.LittleEndian.PutUint32(applyArea[guest.AppliedConsumed:], out.Consumed)
+		return guest.Return(applyArea, guest.AppliedRows, out.Rows, guest.AppliedData, out.Data)
+	}
+	outRows, outData := out.Rows, out.Data
+	out.Rows, out.Data = nil, nil
+	return guest.Lower(applyFunc, out, fault, guest.AppliedRows, outRows, guest.AppliedData, outData)
+}
+
+//go:wasmexport culvert:connect/transform@0.1.0#test
+func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
+	return guest.Call(testFunc, func([]reflect.Value) (any, error) {
+		b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)
+		if err != nil {
+			return nil, err
+		}
+		return registered.Test(b.context, b.schemas, b.topics, b.rows, b.data)
+	}, guest.U(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
+}
