@@ -1,0 +1,268 @@
+package uri
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Origin is where a connector's requests go, and by which other names its service calls itself.
+type Origin struct {
+	// Scheme is http or https.
+	Scheme, Host string
+	// Port: 0 is the scheme's.
+	Port int
+	// Aliases are hosts, `name` or `name:port`, whose links keep path and query and go to the origin.
+	Aliases []string
+}
+
+// ForeignError is a link that leads to another origin.
+type ForeignError struct {
+	Link, Host string
+	Origin     Origin
+}
+
+func (e *ForeignError) Error() string {
+	return "the service's link " + quote(e.Link) + " leads to " + e.Host + ", expected " + e.Origin.String() +
+		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
+}
+
+// LinkError is a link that can't be followed.
+type LinkError struct{ Link, Text string }
+
+func (e *LinkError) Error() string { return "the service's link " + quote(e.Link) + ": " + e.Text }
+
+func quote(s string) string {
+	const most = 300
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// String is `scheme://host:port`, without the port where it is the scheme's.
+func (o Origin) String() string {
+	if o.Port == 0 || o.Port == defaultPort(o.Scheme) {
+		return o.Scheme + "://" + bracketed(o.Host)
+	}
+	return o.Scheme + "://" + bracketed(o.Host) + ":" + strconv.Itoa(o.Port)
+}
+
+func bracketed(host string) string {
+	if strings.IndexByte(host, ':') >= 0 && !strings.HasPrefix(host, "[") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base in
+// force, "" for none; request is path and query (or the URL) that was asked for. The errors are *[ForeignError] and *[LinkError].
+func (o Origin) Resolve(link, base, request string) (string, error) {
+	target := request
+	for _, reference := range [...]string{base, link} {
+		if reference == "" && reference != link {
+			continue
+		}
+		target = join(target, reference)
+	}
+	if link == "" {
+		return "", &LinkError{link, "it is empty"}
+	}
+	scheme, authority, rest := cut(target)
+	if authority == "" {
+		if scheme != "" {
+			return "", &LinkError{link, "expected http or https, found " + scheme}
+		}
+		return sendable(rest), nil
+	}
+	if scheme == "" {
+		scheme = o.Scheme
+	}
+	if scheme != "http" && scheme != "https" {
+		return "", &LinkError{link, "expected http or https, found " + scheme}
+	}
+	host, port, ok := hostPort(authority, scheme)
+	if !ok {
+		return "", &LinkError{link, "expected a host and a port, found " + quote(authority)}
+	}
+	if !o.is(scheme, host, port) && !o.alias(host, port, authority) {
+		return "", &ForeignError{link, scheme + "://" + authority, o}
+	}
+	return sendable(rest), nil
+}
+
+// is compares origins; two loopback names of the same port are one.
+func (o Origin) is(scheme, host string, port int) bool {
+	own := o.Port
+	if own == 0 {
+		own = defaultPort(o.Scheme)
+	}
+	if scheme != o.Scheme || port != own {
+		return false
+	}
+	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || loopback(host) && loopback(o.Host)
+}
+
+func (o Origin) alias(host string, port int, authority string) bool {
+	for _, a := range o.Aliases {
+		a = strings.TrimSpace(a)
+		name, aliasPort, given := a, 0, false
+		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 || i > 0 && strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
+			n, err := strconv.Atoi(a[i+1:])
+			name, aliasPort, given = a[:i], n, err == nil
+		}
+		if strings.EqualFold(strings.Trim(name, "[]"), host) && (!given || aliasPort == port) {
+			return true
+		}
+	}
+	return false
+}
+
+func loopback(host string) bool {
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.") && dotted(host)
+}
+
+func dotted(host string) bool {
+	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
+}
+
+// join resolves a reference on a URL or on path and query, as RFC 3986 section 5.2 says.
+func join(on, reference string) string {
+	if i := strings.IndexByte(reference, '#'); i >= 0 {
+		reference = reference[:i]
+	}
+	scheme, authority, rest := cut(reference)
+	if scheme != "" || authority != "" {
+		return reference
+	}
+	onScheme, onAuthority, onRest := cut(on)
+	prefix := ""
+	if onAuthority != "" {
+		prefix = "//" + onAuthority
+		if onScheme != "" {
+			prefix = onScheme + ":" + prefix
+		}
+	}
+	path, query := onRest, ""
+	if i := strings.IndexByte(onRest, '?'); i >= 0 {
+		path, query = onRest[:i], onRest[i:]
+	}
+	switch {
+	case rest == "":
+		return prefix + path + query
+	case rest[0] == '?':
+		return prefix + path + rest
+	case rest[0] == '/':
+		return prefix + rest
+	}
+	path = path[:strings.LastIndexByte(path, '/')+1]
+	if path == "" {
+		path = "/"
+	}
+	return prefix + clean(path, rest)
+}
+
+// clean takes . and .. out of a relative path put behind the folder of another.
+func clean(folder, rest string) string {
+	query := ""
+	if i := strings.IndexByte(rest, '?'); i >= 0 {
+		rest, query = rest[:i], rest[i:]
+	}
+	for {
+		switch {
+		case rest == "." || rest == "..":
+			rest += "/"
+		case strings.HasPrefix(rest, "./"):
+			rest = rest[2:]
+		case strings.HasPrefix(rest, "../"):
+			rest = rest[3:]
+			folder = folder[:strings.LastIndexByte(strings.TrimSuffix(folder, "/"), '/')+1]
+			if folder == "" {
+				folder = "/"
+			}
+		default:
+			return folder + rest + query
+		}
+	}
+}
+
+// cut splits a reference into scheme, authority and the rest; rest of a reference with an authority starts with '/'.
+func cut(reference string) (scheme, authority, rest string) {
+	rest = reference
+	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && schemed(rest[:i]) {
+		scheme, rest = strings.ToLower(rest[:i]), rest[i+1:]
+	}
+	if !strings.HasPrefix(rest, "//") {
+		return scheme, "", rest
+	}
+	rest = rest[2:]
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, rest = rest[:end], rest[end:]
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	return scheme, authority, rest
+}
+
+// schemed: an entity set with a key such as `Set(a:b)` is no scheme.
+func schemed(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i] | 0x20
+		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func hostPort(authority, scheme string) (host string, port int, ok bool) {
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		return "", 0, false
+	}
+	host, port = authority, defaultPort(scheme)
+	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
+		n, err := strconv.Atoi(authority[i+1:])
+		if err != nil && authority[i+1:] != "" || n < 0 || n > 65535 {
+			return "", 0, false
+		}
+		host = authority[:i]
+		if authority[i+1:] != "" {
+			port = n
+		}
+	}
+	host = strings.Trim(host, "[]")
+	return host, port, host != ""
+}
+
+// sendable escapes what can't stand in a request line and keeps all else as the service wrote it.
+func sendable(target string) string {
+	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f }
+	i := 0
+	for i < len(target) && !bad(target[i]) {
+		i++
+	}
+	if i == len(target) {
+		return target
+	}
+	out := append([]byte(nil), target[:i]...)
+	for ; i < len(target); i++ {
+		if c := target[i]; bad(c) {
+			out = append(out, '%', upperHex[c>>4], upperHex[c&15])
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+const upperHex = "0123456789ABCDEF"

@@ -1,0 +1,192 @@
+// Package uri writes and reads the addresses of OData v2: literals, key predicates, links.
+package uri
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// Literal is a value of a primitive type. Text is the value as Atom writes it: digits, true, ISO dates, base64, plain text.
+type Literal struct {
+	Type edm.Primitive
+	Text string
+}
+
+// AppendLiteral writes a literal as it stands in keys, filters and parameters, before percent-encoding.
+func AppendLiteral(dst []byte, l Literal) []byte {
+	switch l.Type {
+	case edm.String:
+		return quoted(dst, "", l.Text)
+	case edm.Guid:
+		return quoted(dst, "guid", l.Text)
+	case edm.DateTime:
+		return quoted(dst, "datetime", l.Text)
+	case edm.DateTimeOffset:
+		return quoted(dst, "datetimeoffset", l.Text)
+	case edm.Time:
+		return quoted(dst, "time", l.Text)
+	case edm.Binary:
+		return binary(dst, l.Text)
+	case edm.Int64:
+		return append(append(dst, l.Text...), 'L')
+	case edm.Decimal:
+		return append(append(dst, l.Text...), 'M')
+	case edm.Double:
+		return suffixed(dst, l.Text, 'D')
+	case edm.Single:
+		return suffixed(dst, l.Text, 'F')
+	}
+	return append(dst, l.Text...)
+}
+
+func quoted(dst []byte, prefix, text string) []byte {
+	dst = append(append(dst, prefix...), '\'')
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\'' {
+			dst = append(dst, '\'')
+		}
+		dst = append(dst, text[i])
+	}
+	return append(dst, '\'')
+}
+
+func binary(dst []byte, text string) []byte {
+	dst = append(dst, 'X', '\'')
+	raw, _ := base64.StdEncoding.DecodeString(text)
+	for _, c := range raw {
+		dst = append(dst, upperHex[c>>4], upperHex[c&15])
+	}
+	return append(dst, '\'')
+}
+
+// suffixed: NaN and the infinities carry no suffix.
+func suffixed(dst []byte, text string, suffix byte) []byte {
+	dst = append(dst, text...)
+	if strings.Trim(text, "NaIF-") == "" {
+		return dst
+	}
+	return append(dst, suffix)
+}
+
+// LiteralError is a literal that can't be read.
+type LiteralError struct{ Literal, Text string }
+
+func (e *LiteralError) Error() string { return "literal " + quote(e.Literal) + ": " + e.Text }
+
+// ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no suffix
+// are Double.
+func ParseLiteral(s string) (Literal, error) {
+	if i := strings.IndexByte(s, '\''); i >= 0 {
+		return parseQuoted(s, i)
+	}
+	switch s {
+	case "true", "false":
+		return Literal{edm.Boolean, s}, nil
+	case "NaN", "INF", "-INF":
+		return Literal{edm.Double, s}, nil
+	case "":
+		return Literal{}, &LiteralError{s, "it is empty"}
+	}
+	return parseNumber(s)
+}
+
+func parseQuoted(s string, at int) (Literal, error) {
+	text, rest, ok := unquote(s[at:])
+	if !ok || rest != "" {
+		return Literal{}, &LiteralError{s, "expected a closing quote at its end"}
+	}
+	switch prefix := strings.ToLower(s[:at]); prefix {
+	case "":
+		return Literal{edm.String, text}, nil
+	case "guid":
+		return Literal{edm.Guid, text}, nil
+	case "datetime":
+		return Literal{edm.DateTime, text}, nil
+	case "datetimeoffset":
+		return Literal{edm.DateTimeOffset, text}, nil
+	case "time":
+		return Literal{edm.Time, text}, nil
+	case "x", "binary":
+		raw, ok := unhex(text)
+		if !ok {
+			return Literal{}, &LiteralError{s, "expected pairs of hexadecimal digits"}
+		}
+		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
+	}
+	return Literal{}, &LiteralError{s, "unknown prefix " + s[:at]}
+}
+
+func parseNumber(s string) (Literal, error) {
+	body, suffix := s[:len(s)-1], s[len(s)-1]|0x20
+	typ := edm.Double
+	switch suffix {
+	case 'l':
+		typ = edm.Int64
+	case 'm':
+		typ = edm.Decimal
+	case 'd':
+	case 'f':
+		typ = edm.Single
+	default:
+		body = s
+		if strings.Trim(s, "-0123456789") == "" {
+			typ = edm.Int32
+			if _, err := strconv.ParseInt(s, 10, 32); err != nil {
+				typ = edm.Int64
+			}
+		}
+	}
+	var err error
+	switch typ {
+	case edm.Int32, edm.Int64:
+		_, err = strconv.ParseInt(body, 10, 64)
+	default:
+		if strings.Trim(body, "+-.eE0123456789") != "" {
+			err = strconv.ErrSyntax
+		} else if _, err = strconv.ParseFloat(body, 64); typ == edm.Decimal {
+			if e, ok := err.(*strconv.NumError); ok && e.Err == strconv.ErrRange {
+				err = nil
+			}
+		}
+	}
+	if err != nil {
+		return Literal{}, &LiteralError{s, "expected a literal of OData v2"}
+	}
+	return Literal{typ, body}, nil
+}
+
+// unquote reads a quoted text at the start of s, in which quotes are doubled.
+func unquote(s string) (text, rest string, ok bool) {
+	var out []byte
+	for i := 1; i < len(s); i++ {
+		if s[i] != '\'' {
+			out = append(out, s[i])
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '\'' {
+			out = append(out, '\'')
+			i++
+			continue
+		}
+		return string(out), s[i+1:], true
+	}
+	return "", "", false
+}
+
+func unhex(s string) ([]byte, bool) {
+	if len(s)%2 != 0 {
+		return nil, false
+	}
+	out := make([]byte, len(s)/2)
+	for i := range out {
+		n, err := strconv.ParseUint(s[2*i:2*i+2], 16, 8)
+		if err != nil {
+			return nil, false
+		}
+		out[i] = byte(n)
+	}
+	return out, true
+}

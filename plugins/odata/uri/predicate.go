@@ -1,0 +1,129 @@
+package uri
+
+import "strings"
+
+// Key is a member of a key predicate. Name is "" where the predicate doesn't name it (a key of one property).
+type Key struct {
+	Name    string
+	Literal Literal
+}
+
+// AppendPredicate writes a key predicate, `(1)` or `(A='x',B=2)`, percent-encoded for a path. A single key stands without name.
+func AppendPredicate(dst []byte, keys []Key) []byte {
+	dst = append(dst, '(')
+	var literal []byte
+	for i, k := range keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if len(keys) > 1 {
+			dst = append(AppendEscaped(dst, k.Name), '=')
+		}
+		literal = AppendLiteral(literal[:0], k.Literal)
+		dst = AppendEscaped(dst, string(literal))
+	}
+	return append(dst, ')')
+}
+
+// AppendEscaped writes text percent-encoded, for use inside a path segment or a query value; quotes stay, as services are used to.
+func AppendEscaped(dst []byte, text string) []byte {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._~'!*", c) >= 0:
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return dst
+}
+
+// Unescape resolves percent-encoding; bytes that aren't encoded properly stay.
+func Unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if raw, ok := unhex(s[i+1 : i+3]); ok {
+				out = append(out, raw[0])
+				i += 2
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// PredicateError is an address whose key predicate can't be read.
+type PredicateError struct{ Address, Text string }
+
+func (e *PredicateError) Error() string { return "address " + quote(e.Address) + ": " + e.Text }
+
+// ParsePredicate reads the key predicate of the last segment of an entity's address, `…/Set(A='x',B=2)`, and the set's name.
+func ParsePredicate(address string) (set string, keys []Key, err error) {
+	path := address
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	path = Unescape(path)
+	open := predicateStart(path)
+	if open < 0 {
+		return "", nil, &PredicateError{address, "expected a key in parentheses at its end"}
+	}
+	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
+	for rest := path[open+1 : len(path)-1]; rest != ""; {
+		var item string
+		item, rest = cutItem(rest)
+		key := Key{}
+		if i := strings.IndexAny(item, "='"); i > 0 && item[i] == '=' {
+			key.Name, item = strings.TrimSpace(item[:i]), item[i+1:]
+		}
+		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
+		if err != nil {
+			return "", nil, &PredicateError{address, err.Error()}
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return "", nil, &PredicateError{address, "expected a key in parentheses at its end"}
+	}
+	return set, keys, nil
+}
+
+// predicateStart is the parenthesis that opens the last predicate, -1 for none; quoted texts may hold parentheses and slashes.
+func predicateStart(path string) int {
+	if !strings.HasSuffix(path, ")") {
+		return -1
+	}
+	open, inside := -1, false
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '\'' && open >= 0:
+			inside = !inside
+		case inside:
+		case path[i] == '(':
+			open = i
+		case path[i] == ')' && i < len(path)-1:
+			open = -1
+		}
+	}
+	return open
+}
+
+// cutItem cuts at the next comma outside of quotes.
+func cutItem(s string) (item, rest string) {
+	inside := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\'':
+			inside = !inside
+		case s[i] == ',' && !inside:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
