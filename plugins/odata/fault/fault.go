@@ -1,0 +1,176 @@
+// Package fault turns answers of an OData service that aren't data into faults of the contract: error documents in JSON and XML,
+// HTML pages, plain text, nothing at all.
+package fault
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// detailSize is how much of a body a fault carries, in bytes.
+const detailSize = 1024
+
+// Of makes the fault of an answer whose status isn't a success. what was asked for starts the message: "$metadata of /s".
+func Of(what string, response *wit.Response, body []byte) *wit.Fault {
+	code, message := document(body)
+	f := &wit.Fault{Kind: kind(response.Status, code, message), Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
+	switch {
+	case message != "":
+		f.Message += ": " + message
+	case len(body) == 0:
+		f.Message += " without a body"
+	case isHTML(body):
+		f.Message += " with an HTML page: " + logonHint
+	}
+	if code != "" {
+		f.Code = &code
+	}
+	if len(body) > 0 {
+		f.Detail = wit.Ptr(Excerpt(body))
+	}
+	return f
+}
+
+// NotData makes the fault of an answer that says success but holds something else than was asked for, such as a logon page.
+func NotData(what, expected string, body []byte) *wit.Fault {
+	found := "something else"
+	switch {
+	case len(body) == 0:
+		found = "an empty body"
+	case isHTML(body):
+		found = "an HTML page; " + logonHint
+	}
+	f := &wit.Fault{Kind: wit.FaultData, Message: what + ": expected " + expected + ", found " + found}
+	if isHTML(body) {
+		f.Kind = wit.FaultUnauthorized
+	}
+	if len(body) > 0 {
+		f.Detail = wit.Ptr(Excerpt(body))
+	}
+	return f
+}
+
+const logonHint = "is this a logon page? The user must be one for technical communication (type System or Communication), " +
+	"and the path must be that of an OData service"
+
+// Config is a fault of a setting.
+func Config(setting, text string) *wit.Fault {
+	return &wit.Fault{Kind: wit.FaultConfig, Message: text, Setting: &setting}
+}
+
+// Excerpt is the first 1 kB of a body as text.
+func Excerpt(body []byte) string {
+	if len(body) > detailSize {
+		body = body[:detailSize]
+	}
+	return strings.ToValidUTF8(string(body), "\ufffd")
+}
+
+// IsHTML tells whether a body starts as an HTML page.
+func IsHTML(body []byte) bool { return isHTML(body) }
+
+func isHTML(body []byte) bool {
+	start := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n"))
+	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||
+		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
+}
+
+// kind is what the host is to do about a status. A code or text that names a lock is transient whatever the status (P17); the
+// host matches `retry.codes` by the fault's code.
+func kind(status uint16, code, message string) wit.FaultKind {
+	switch {
+	case status == 401:
+		return wit.FaultUnauthorized
+	case status == 403:
+		return wit.FaultForbidden
+	case status == 404:
+		return wit.FaultNotFound
+	case status == 410:
+		return wit.FaultGone
+	case status == 409 || status == 412 || status == 428:
+		return wit.FaultConflict
+	case status == 400 && Locked(code, message):
+		return wit.FaultTransient
+	case status == 408 || status == 429 || status >= 500 && status != 501 && status != 505:
+		return wit.FaultTransient
+	case status == 405 || status == 501 || status == 505:
+		return wit.FaultUnsupported
+	case status >= 300 && status < 400:
+		return wit.FaultUnauthorized
+	}
+	return wit.FaultData
+}
+
+// Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts ("locked by
+// user X", "gesperrt von X") stand for it where no code does.
+func Locked(code, message string) bool {
+	low := strings.ToLower(message)
+	return strings.Contains(low, "locked by") || strings.Contains(low, "is locked") || strings.Contains(low, "gesperrt")
+}
+
+// document reads code and message of an error document.
+func document(body []byte) (code, message string) {
+	text := strings.TrimLeft(strings.TrimPrefix(string(body), "\ufeff"), " \t\r\n")
+	switch {
+	case strings.HasPrefix(text, "{"):
+		return fromJSON(body)
+	case isHTML(body):
+	case strings.HasPrefix(text, "<"):
+		return fromXML(body)
+	case text != "":
+		line, _, _ := strings.Cut(text, "\n")
+		line = strings.TrimSpace(line)
+		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
+	}
+	return "", ""
+}
+
+// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain string.
+func fromJSON(body []byte) (code, message string) {
+	v, err := jsontext.Parse(body)
+	if err != nil {
+		return "", ""
+	}
+	e := v.At("error")
+	if e.Kind != jsontext.Object {
+		e = v.At("odata.error")
+	}
+	if m := e.At("message"); m.Kind == jsontext.String {
+		message = m.Text
+	} else {
+		message = m.At("value").Text
+	}
+	return e.At("code").Text, message
+}
+
+// fromXML reads <error><code/><message/>; the message may hold a <value>.
+func fromXML(body []byte) (code, message string) {
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" {
+		return "", ""
+	}
+	for {
+		kind, err := r.Next()
+		if err != nil || kind == markup.End || kind == markup.Close {
+			return code, message
+		}
+		if kind != markup.Open {
+			continue
+		}
+		name := r.Local
+		text, err := r.Content()
+		text = strings.TrimSpace(text)
+		switch {
+		case err != nil:
+			return code, message
+		case name == "code":
+			code = text
+		case name == "message":
+			message = text
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package fault_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func TestErrorDocuments(t *testing.T) {
+	sap, err := os.ReadFile("../../../testdata/samples/error/sap_odata_v2_error_object.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const xml = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code><message xml:lang="en">Resource not found</message><innererror><code>inner</code></innererror></error>`
+	for name, c := range map[string]struct {
+		status        uint16
+		body          string
+		kind          wit.FaultKind
+		code, message string
+	}{
+		"SAP's":           {400, `{"error":` + string(sap) + `}`, wit.FaultData, "*", "x: HTTP 400: "},
+		"JSON":            {404, `{"error":{"code":"SY/530","message":{"lang":"en","value":"Resource not found"}}}`, wit.FaultNotFound, "SY/530", "x: HTTP 404: Resource not found"},
+		"JSON, v3":        {500, `{"odata.error":{"code":"","message":"no"}}`, wit.FaultTransient, "", "x: HTTP 500: no"},
+		"XML":             {403, xml, wit.FaultForbidden, "SY/530", "x: HTTP 403: Resource not found"},
+		"XML with value":  {412, `<error><code>5</code><message><value>stale</value></message></error>`, wit.FaultConflict, "5", "x: HTTP 412: stale"},
+		"HTML":            {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.FaultUnauthorized, "", "x: HTTP 401 with an HTML page: "},
+		"text":            {401, "Unauthorized", wit.FaultUnauthorized, "", "x: HTTP 401: Unauthorized"},
+		"empty":           {410, "", wit.FaultGone, "", "x: HTTP 410 without a body"},
+		"broken JSON":     {503, `{"error":`, wit.FaultTransient, "", "x: HTTP 503"},
+		"broken XML":      {503, `<error><code>7</code><mess`, wit.FaultTransient, "7", "x: HTTP 503"},
+		"other XML":       {500, `<a/>`, wit.FaultTransient, "", "x: HTTP 500"},
+		"locked":          {400, `{"error":{"code":"CX/1","message":{"value":"Order 7 is locked by user SMITH"}}}`, wit.FaultTransient, "CX/1", "x: HTTP 400: Order 7"},
+		"redirect":        {302, "", wit.FaultUnauthorized, "", "x: HTTP 302"},
+		"not implemented": {501, "", wit.FaultUnsupported, "", "x: HTTP 501"},
+		"conflict":        {409, "", wit.FaultConflict, "", "x: HTTP 409"},
+	} {
+		f := fault.Of("x", &wit.Response{Status: c.status}, []byte(c.body))
+		code := ""
+		if f.Code != nil {
+			code = *f.Code
+		}
+		if f.Kind != c.kind || code != c.code && (c.code != "*" || code == "") || !strings.HasPrefix(f.Message, c.message) {
+			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, c.kind, c.code, c.message, f.Kind, code, f.Message)
+		}
+		if (f.Detail != nil) != (c.body != "") || f.Detail != nil && len(*f.Detail) > 1100 {
+			t.Errorf("%s: the detail is not the start of the body", name)
+		}
+	}
+	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.FaultUnauthorized || !strings.Contains(f.Message, "logon page") {
+		t.Errorf("a logon page with status 200: found %v", f)
+	}
+}
+
+func FuzzErrorDocuments(f *testing.F) {
+	f.Add([]byte(`{"error":{"code":"1","message":{"value":"m"}}}`))
+	f.Fuzz(func(t *testing.T, body []byte) { fault.Of("x", &wit.Response{Status: 500}, body) })
+}
