@@ -208,24 +208,60 @@ func Kebab(name string) string {
 	return b.String()
 }
 
-// Describe writes a type's layout as a text that names every field and case with its place, for the drift test.
-func Describe(t reflect.Type) string { return of(t).String() }
+// Structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift test
+// compares it with the contract's text. Of an enum only the number of cases is known here.
+func Structure(t reflect.Type) string { return of(t).structure() }
 
-func (l *layout) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "size %d align %d", l.size, l.align)
+func (l *layout) structure() string {
+	switch l.shape {
+	case shapeBool:
+		return "bool"
+	case shapeUnsigned:
+		return fmt.Sprintf("u%d", 8*l.size)
+	case shapeSigned:
+		return fmt.Sprintf("s%d", 8*l.size)
+	case shapeFloat:
+		return fmt.Sprintf("f%d", 8*l.size)
+	case shapeText:
+		return "string"
+	case shapeList:
+		return "list<" + l.parts[0].layout.structure() + ">"
+	case shapeOption:
+		return "option<" + l.parts[1].layout.structure() + ">"
+	case shapeEnum:
+		return fmt.Sprintf("enum(%d)", l.cases)
+	}
+	var parts []string
 	for _, p := range l.parts {
 		switch {
-		case p.layout == nil:
-			fmt.Fprintf(&b, "; %s", p.name)
 		case l.shape == shapeRecord:
-			fmt.Fprintf(&b, "; %s @%d size %d", p.name, p.offset, p.layout.size)
+			parts = append(parts, p.name+": "+p.layout.structure())
+		case p.layout == nil:
+			parts = append(parts, p.name)
 		default:
-			fmt.Fprintf(&b, "; %s(size %d)", p.name, p.layout.size)
+			parts = append(parts, p.name+"("+p.layout.structure()+")")
 		}
 	}
-	if l.shape == shapeEnum {
-		fmt.Fprintf(&b, "; %d cases", l.cases)
+	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[l.shape] + " {" + strings.Join(parts, ", ") + "}"
+}
+
+// Signature writes a function as culvert.wit would, without the names of parameters.
+func (f *Func) Signature() string {
+	var params []string
+	for _, p := range f.params {
+		params = append(params, p.structure())
 	}
-	return b.String()
+	result := "_"
+	if f.ok != nil {
+		result = f.ok.structure()
+	}
+	switch {
+	case f.fallible:
+		result = " -> result<" + result + ", " + of(faultType).structure() + ">"
+	case f.ok == nil:
+		result = ""
+	default:
+		result = " -> " + result
+	}
+	return f.Interface + "#" + f.Name + ": func(" + strings.Join(params, ", ") + ")" + result
 }

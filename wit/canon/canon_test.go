@@ -161,7 +161,7 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 func TestRowsLieInMemoryAsInGo(t *testing.T) {
 	row := of(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
-		t.Errorf("row: %s, Go's is %d bytes", row, reflect.TypeFor[wit.Row]().Size())
+		t.Errorf("row: %s, Go's is %d bytes", row.structure(), reflect.TypeFor[wit.Row]().Size())
 	}
 	for _, l := range []*layout{row, of(reflect.TypeFor[wit.Datum]())} {
 		for _, p := range l.parts {

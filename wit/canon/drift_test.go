@@ -1,0 +1,295 @@
+package canon
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// contract is culvert.wit, read by a parser that shares nothing with the Go types: the proof that they say the same.
+type contract struct {
+	tokens []string
+	// types by "interface.name": the structure with names replaced; enums keeps the names of an enum's cases.
+	types     map[string]string
+	enums     map[string][]string
+	functions []string
+	// worlds are the interfaces that a world exports.
+	worlds map[string][]string
+	iface  string
+}
+
+func readContract(t *testing.T) *contract {
+	text := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(wit.Definition, "")
+	c := &contract{
+		tokens: regexp.MustCompile(`[a-z0-9@:.-]*[a-z0-9]|->|[{}()<>,;=_.:%]`).FindAllString(text, -1),
+		types:  map[string]string{}, enums: map[string][]string{}, worlds: map[string][]string{},
+	}
+	for len(c.tokens) > 0 {
+		switch word := c.take(); word {
+		case "package":
+			if name := c.take(); name != wit.Package+"@"+wit.Version {
+				t.Fatalf("culvert.wit is %s, the Go package %s@%s", name, wit.Package, wit.Version)
+			}
+			c.want(";")
+		case "interface":
+			c.iface = c.take()
+			c.readInterface()
+		case "world":
+			c.readWorld()
+		default:
+			t.Fatalf("culvert.wit: unexpected %q", word)
+		}
+	}
+	return c
+}
+
+func (c *contract) take() string { t := c.tokens[0]; c.tokens = c.tokens[1:]; return t }
+func (c *contract) next() string { return c.tokens[0] }
+func (c *contract) want(s string) {
+	if got := c.take(); got != s {
+		panic(fmt.Sprintf("culvert.wit, interface %s: expected %q, found %q before %q", c.iface, s, got, c.tokens[:min(5, len(c.tokens))]))
+	}
+}
+
+func (c *contract) readInterface() {
+	for c.want("{"); c.next() != "}"; {
+		switch word := c.take(); word {
+		case "use":
+			from := strings.TrimSuffix(c.take(), ".")
+			if c.next() == "." {
+				c.take()
+			}
+			for c.take(); ; c.take() { // { or ,
+				name := c.take()
+				c.types[c.iface+"."+name] = c.types[from+"."+name]
+				if c.next() == "}" {
+					break
+				}
+			}
+			c.want("}")
+			c.want(";")
+		case "record", "variant", "enum":
+			name := c.take()
+			c.types[c.iface+"."+name] = c.readBody(word, name)
+		case "type":
+			name := c.take()
+			c.want("=")
+			c.types[c.iface+"."+name] = c.readType()
+			c.want(";")
+		default:
+			c.readFunction(strings.TrimSuffix(word, ":"))
+		}
+	}
+	c.want("}")
+}
+
+func (c *contract) readBody(shape, name string) string {
+	var parts []string
+	for c.want("{"); c.next() != "}"; {
+		part := strings.TrimSuffix(c.take(), ":")
+		switch {
+		case shape == "record":
+			if c.next() == ":" {
+				c.take()
+			}
+			part += ": " + c.readType()
+		case c.next() == "(":
+			c.take()
+			part += "(" + c.readType() + ")"
+			c.want(")")
+		}
+		parts = append(parts, part)
+		if c.next() == "," {
+			c.take()
+		}
+	}
+	c.want("}")
+	if shape == "enum" {
+		c.enums[name] = parts
+		return fmt.Sprintf("enum(%d)", len(parts))
+	}
+	return shape + " {" + strings.Join(parts, ", ") + "}"
+}
+
+func (c *contract) readType() string {
+	switch name := c.take(); name {
+	case "list", "option":
+		c.want("<")
+		inner := c.readType()
+		c.want(">")
+		return name + "<" + inner + ">"
+	case "result":
+		c.want("<")
+		ok := c.readType()
+		c.want(",")
+		fault := c.readType()
+		c.want(">")
+		return "result<" + ok + ", " + fault + ">"
+	default:
+		if full, named := c.types[c.iface+"."+name]; named {
+			return full
+		}
+		return name
+	}
+}
+
+func (c *contract) readFunction(name string) {
+	if c.next() == ":" {
+		c.take()
+	}
+	c.want("func")
+	var params []string
+	for c.want("("); c.next() != ")"; {
+		if c.take(); c.next() == ":" {
+			c.take()
+		}
+		params = append(params, c.readType())
+		if c.next() == "," {
+			c.take()
+		}
+	}
+	c.want(")")
+	f := c.iface + "#" + name + ": func(" + strings.Join(params, ", ") + ")"
+	if c.next() == "->" {
+		c.take()
+		f += " -> " + c.readType()
+	}
+	c.want(";")
+	c.functions = append(c.functions, f)
+}
+
+func (c *contract) readWorld() {
+	name := c.take()
+	for c.want("{"); c.next() != "}"; {
+		switch word := c.take(); word {
+		case "export":
+			c.worlds[name] = append(c.worlds[name], c.take())
+		case "include":
+			c.worlds[name] = append(c.worlds[name], c.worlds[c.take()]...)
+		default: // import host
+			c.take()
+		}
+		c.want(";")
+	}
+	c.want("}")
+}
+
+func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
+	c := readContract(t)
+	var got []string
+	for name := range Interfaces {
+		for _, f := range Functions(name) {
+			got = append(got, f.Signature())
+			if again := FuncOf(f.Interface, f.Method, expressions(t)[f.Interface+"."+f.Method]); again.Signature() != f.Signature() {
+				t.Errorf("by its method expression %s is %s", f.Method, again.Signature())
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(c.functions)
+	if len(c.functions) != 21 {
+		t.Errorf("read %d functions from culvert.wit", len(c.functions))
+	}
+	if diff := cmp.Diff(c.functions, got); diff != "" {
+		t.Errorf("culvert.wit (-) and package wit (+) differ:\n%s", diff)
+	}
+}
+
+// expressions are method expressions of the contract's interfaces, as guests pass them to FuncOf.
+func expressions(t *testing.T) map[string]any {
+	all := map[string]any{}
+	for name, typ := range Interfaces {
+		for i := range typ.NumMethod() {
+			m := typ.Method(i)
+			in := []reflect.Type{typ}
+			for j := range m.Type.NumIn() {
+				in = append(in, m.Type.In(j))
+			}
+			var out []reflect.Type
+			for j := range m.Type.NumOut() {
+				out = append(out, m.Type.Out(j))
+			}
+			all[name+"."+m.Name] = reflect.Zero(reflect.FuncOf(in, out, false)).Interface()
+		}
+	}
+	return all
+}
+
+// The names of an enum's cases stand in Go only as constants: they are read from the source.
+func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
+	c := readContract(t)
+	got := constants(t)
+	for name, cases := range c.enums {
+		consts := got[camel(name)]
+		if len(consts) != len(cases) {
+			t.Errorf("%s: the contract has %v, Go has %v", name, cases, consts)
+			continue
+		}
+		for i, want := range cases {
+			if !strings.HasSuffix(consts[i], camel(want)) {
+				t.Errorf("%s, case %d: the contract has %s, Go has %s", name, i, want, consts[i])
+			}
+		}
+	}
+	if len(c.enums) != 7 {
+		t.Errorf("read %d enums from culvert.wit", len(c.enums))
+	}
+}
+
+func camel(name string) string {
+	var b strings.Builder
+	for _, part := range strings.Split(name, "-") {
+		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return b.String()
+}
+
+// constants returns the names of the constants of package wit that count with iota, by their type.
+func constants(t *testing.T) map[string][]string {
+	files, err := filepath.Glob("../*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no source of package wit", err)
+	}
+	found := map[string][]string{}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.CONST {
+				continue
+			}
+			typ := ""
+			for _, s := range g.Specs {
+				v := s.(*ast.ValueSpec)
+				if id, ok := v.Type.(*ast.Ident); ok {
+					typ = id.Name
+				} else if v.Values != nil {
+					typ = ""
+				}
+				if typ != "" {
+					found[typ] = append(found[typ], v.Names[0].Name)
+				}
+			}
+		}
+	}
+	return found
+}
