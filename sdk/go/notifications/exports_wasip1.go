@@ -1,0 +1,28 @@
+package notifications
+
+import (
+	"reflect"
+
+	"github.com/culvert-project/culvert/sdk/go/internal/guest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+var (
+	notifiedFunc  = canon.FuncOf(wit.InterfaceNotifications, "Notified", wit.Notifications.Notified)
+	subscribeFunc = canon.FuncOf(wit.InterfaceNotifications, "Subscribe", wit.Notifications.Subscribe)
+)
+
+//go:wasmexport culvert:connect/notifications@0.1.0#notified
+func notified(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen uint32) uint32 {
+	return guest.Call(notifiedFunc, func(a []reflect.Value) (any, error) {
+		return registered.Notified(a[0].Bytes(), guest.Arg[wit.Notification](a[1]))
+	}, guest.U(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen)...)
+}
+
+//go:wasmexport culvert:connect/notifications@0.1.0#subscribe
+func subscribe(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen uint32) uint32 {
+	return guest.Call(subscribeFunc, func(a []reflect.Value) (any, error) {
+		return registered.Subscribe(a[0].Bytes(), uint32(a[1].Uint()), a[2].String(), a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
+	}, guest.U(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen)...)
+}

@@ -1,0 +1,10 @@
+// Package notifications gives a module the optional interface `notifications`: push notifications of a source. Import it beside
+// package source.
+package notifications
+
+import "github.com/culvert-project/culvert/wit"
+
+var registered wit.Notifications
+
+// Register makes n the module's handling of notifications. Call it from init.
+func Register(n wit.Notifications) { registered = n }

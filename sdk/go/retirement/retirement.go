@@ -1,0 +1,10 @@
+// Package retirement gives a module the optional interface `retirement`: what to undo at the service when a connector is
+// deleted. Import it beside package source.
+package retirement
+
+import "github.com/culvert-project/culvert/wit"
+
+var registered wit.Retirement
+
+// Register makes r the module's retirement. Call it from init.
+func Register(r wit.Retirement) { registered = r }

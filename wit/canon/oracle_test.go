@@ -1,0 +1,116 @@
+package canon
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// oracle is the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
+func oracle(t *testing.T, world string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../testdata/abi", world+".wat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]string{}
+	for _, m := range regexp.MustCompile(`\(type \(;(\d+);\) \(func(.*)\)\)`).FindAllStringSubmatch(string(text), -1) {
+		types[m[1]] = m[2]
+	}
+	functions := map[string]string{}
+	for _, m := range regexp.MustCompile(`\(func \(;(\d+);\) \(type (\d+)\)`).FindAllStringSubmatch(string(text), -1) {
+		functions[m[1]] = types[m[2]]
+	}
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text), -1) {
+		found[m[1]] = m[1] + functions[m[2]]
+	}
+	for _, m := range regexp.MustCompile(`\(import "([^"]+)" "([^"]+)" \(func \(;(\d+);\)`).FindAllStringSubmatch(string(text), -1) {
+		found[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
+	}
+	if len(found) < 5 {
+		t.Fatalf("%s: found %d exports", world, len(found))
+	}
+	return found
+}
+
+// What the component model's own tools expect of a module is what host and SDK speak: every name, every core signature.
+func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
+	c := readContract(t)
+	for world, exports := range c.worlds {
+		want := oracle(t, world)
+		for _, iface := range append([]string{wit.InterfaceHost}, exports...) {
+			for _, f := range Functions(iface) {
+				if got := f.String(); got != want[f.Export()] {
+					t.Errorf("%s: the oracle has %q, canon has %q", world, want[f.Export()], got)
+				}
+				delete(want, f.Export())
+				delete(want, wit.PostReturn(f.Export()))
+			}
+		}
+		for _, known := range []string{"cabi_realloc", "_initialize"} {
+			delete(want, known)
+		}
+		for name := range want {
+			t.Errorf("%s: the oracle has %q, which canon does not know", world, name)
+		}
+	}
+}
+
+// The SDK writes its exports by hand: their names and signatures are compared with the oracle's.
+func TestExportsOfTheSDKAreThoseOfTheOracle(t *testing.T) {
+	want := oracle(t, "full-source-plugin")
+	for _, world := range []string{"sink-plugin", "transform-plugin"} {
+		for name, signature := range oracle(t, world) {
+			want[name] = signature
+		}
+	}
+	files, _ := filepath.Glob("../../sdk/go/*/exports_wasip1.go")
+	files = append(files, "../../sdk/go/internal/guest/guest_wasip1.go")
+	seen := 0
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Doc == nil {
+				continue
+			}
+			name, exported := strings.CutPrefix(f.Doc.List[len(f.Doc.List)-1].Text, "//go:wasmexport ")
+			if !exported {
+				continue
+			}
+			seen++
+			if got := name + coreSignature(f.Type); got != want[name] {
+				t.Errorf("%s: the oracle has %q, the SDK has %q", file, want[name], got)
+			}
+		}
+	}
+	if seen != 21 {
+		t.Errorf("saw %d exports in %v", seen, files)
+	}
+}
+
+func coreSignature(f *ast.FuncType) string {
+	write := func(name string, list *ast.FieldList) string {
+		if list == nil || len(list.List) == 0 {
+			return ""
+		}
+		s := " (" + name
+		for _, field := range list.List {
+			core := map[string]string{"uint32": "i32", "int64": "i64"}[field.Type.(*ast.Ident).Name]
+			s += strings.Repeat(" "+core, max(1, len(field.Names)))
+		}
+		return s + ")"
+	}
+	return write("param", f.Params) + write("result", f.Results)
+}
