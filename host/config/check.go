@@ -64,10 +64,11 @@ func checkEntry(e Entry, spec *wit.SettingSpec) Problems {
 	return nil
 }
 
-// belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, or a topic creation group's:
-// they are looked at where those are.
+// belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, a topic creation group's or a
+// client's: they are looked at where those are.
 func belongs(c *Connector, key string) bool {
-	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation."}) {
+	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
+		"producer.override.", "consumer.override.", "admin.override."}) {
 		return true
 	}
 	for _, list := range []string{"transforms", "predicates"} {

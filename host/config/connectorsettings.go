@@ -73,8 +73,6 @@ func connectorNotBuilt(e Entry, embedded bool) string {
 		return "transactions are not built yet: expected poll, found " + v
 	case e.Key == "offsets.storage.topic" && v != "":
 		return "an offsets topic for one connector is not built yet: expected nothing, found " + v
-	case strings.HasPrefix(e.Key, "producer.override."), strings.HasPrefix(e.Key, "consumer.override."), strings.HasPrefix(e.Key, "admin.override."):
-		return "overrides of Kafka clients' settings are not built yet"
 	}
 	return ""
 }

@@ -131,9 +131,9 @@ func (w *Worker) check() Problems {
 					problems = append(problems, e.problem("%s", text))
 				}
 			}
-		case hasPrefix(e.Key, passedOn):
+		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case hasPrefix(e.Key, unusedPrefixes):
-			problems = append(problems, e.warning("has no effect: settings of Kafka clients and of TLS are not built yet"))
+			problems = append(problems, e.warning("has no effect: TLS and SASL are not built yet"))
 		default:
 			problems = append(problems, e.warning("%s", d.unknown(e.Key)))
 		}
@@ -146,9 +146,14 @@ func (w *Worker) check() Problems {
 }
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.
-var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers."}
+var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.", "consumer.", "admin."}
 
-var unusedPrefixes = []string{"producer.", "consumer.", "admin.", "sasl.", "ssl.", "listeners.https."}
+// clientSettings are those of all Kafka clients, which package kafka looks at.
+var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms", "reconnect.backoff.ms",
+	"reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
+	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
+
+var unusedPrefixes = []string{"sasl.", "ssl.", "listeners.https."}
 
 func hasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
@@ -195,6 +200,24 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "" {
 			m[rest] = fmt.Sprint(value)
 		}
+	}
+	return m
+}
+
+// Problem is a problem with a setting, at the place where it was given.
+func (w *Worker) Problem(name, text string) Problem {
+	e, ok := w.origin[name]
+	if !ok {
+		e = Entry{Key: name, File: w.File, Line: 1}
+	}
+	return e.problem("%s", text)
+}
+
+// All is every setting with its value, defaults included.
+func (w *Worker) All() map[string]string {
+	m := map[string]string{}
+	for key, value := range w.values.All() {
+		m[key] = strings.TrimSpace(fmt.Sprint(value))
 	}
 	return m
 }

@@ -93,7 +93,7 @@ var unused = map[string]string{
 	"offset.storage.file.filename":            "offsets are kept in the topic that offset.storage.topic names",
 	"offset.flush.timeout.ms":                 "a flush takes as long as the producer does",
 	"plugin.discovery":                        "there are no Java plugins",
-	"connector.client.config.override.policy": "overrides of client settings are not built yet",
+	"connector.client.config.override.policy": "connectors may override all of them",
 	"admin.listeners":                         "/admin is not built yet",
 	"rest.advertised.listener":                "this worker does not join a group",
 	"rest.extension.classes":                  "there are no Java plugins",

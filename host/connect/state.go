@@ -1,0 +1,68 @@
+// Package connect runs connectors and their tasks: it checks their configuration with the plugins, shares their work out among
+// tasks, starts and stops these, and knows the state of each. A failed task leaves all others running.
+package connect
+
+// State of a connector or of a task, under Kafka Connect's names.
+type State string
+
+const (
+	// Unassigned: known, and nothing runs yet, or no longer.
+	Unassigned State = "UNASSIGNED"
+	Running    State = "RUNNING"
+	Failed     State = "FAILED"
+)
+
+// Info is what a connector was asked to be, as REST shows it.
+type Info struct {
+	Name string `json:"name"`
+	// Config is the configuration as it was written: references to config providers are not resolved.
+	Config map[string]string `json:"config"`
+	Tasks  []TaskID          `json:"tasks"`
+	// Type is source, sink, or unknown where the class is.
+	Type string `json:"type"`
+}
+
+// TaskID names a task.
+type TaskID struct {
+	Connector string `json:"connector"`
+	Task      int    `json:"task"`
+}
+
+// Status is what a connector is doing, as REST shows it.
+type Status struct {
+	Name      string          `json:"name"`
+	Connector ConnectorStatus `json:"connector"`
+	Tasks     []TaskStatus    `json:"tasks"`
+	Type      string          `json:"type"`
+}
+
+// ConnectorStatus is the state of the connector itself, apart from its tasks.
+type ConnectorStatus struct {
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Trace    string `json:"trace,omitempty"`
+	Version  string `json:"version,omitempty"`
+}
+
+// TaskStatus is the state of a task.
+type TaskStatus struct {
+	ID       int    `json:"id"`
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Trace    string `json:"trace,omitempty"`
+	Version  string `json:"version,omitempty"`
+}
+
+// TaskInfo is what a task was asked to do.
+type TaskInfo struct {
+	ID     TaskID            `json:"id"`
+	Config map[string]string `json:"config"`
+}
+
+// Plugin is something that a connector can name by its class.
+type Plugin struct {
+	Class string `json:"class"`
+	// Type is source, sink, transformation, predicate, converter or header_converter.
+	Type    string `json:"type"`
+	Version string `json:"version,omitempty"`
+}

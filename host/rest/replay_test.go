@@ -1,0 +1,350 @@
+package rest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// call is a line of a recorded sequence.
+type call struct {
+	N       int               `json:"n"`
+	Method  string            `json:"method"`
+	Path    string            `json:"path"`
+	Sent    map[string]any    `json:"request_headers"`
+	Body    any               `json:"request_body"`
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+	Answer  any               `json:"body"`
+	// Until and Contains: the state that the real worker came to.
+	Until    string         `json:"until"`
+	Contains map[string]any `json:"contains"`
+	Protocol string         `json:"protocol"`
+}
+
+// notYet are resources of Kafka Connect's that this worker does not have.
+var notYet = regexp.MustCompile(`/(topics|offsets|reset|fence)/?(\?|$)|^/admin|^/connector-plugins/.*/config`)
+
+func TestRecordedReads(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/connect-rest/*.jsonl")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("expected the recorded sequences, found %v %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
+			stand := &standIn{connectors: map[string]*standInConnector{}}
+			server := httptest.NewServer(Handler(stand))
+			defer server.Close()
+			compared := 0
+			for _, c := range readCalls(t, file) {
+				if stand.change(c) {
+					continue
+				}
+				compare(t, server.Listener.Addr().String(), c)
+				compared++
+			}
+			if compared < 2 {
+				t.Errorf("expected to compare answers, compared %d", compared)
+			}
+		})
+	}
+}
+
+func readCalls(t *testing.T, file string) []call {
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var calls []call
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 8<<20)
+	for lines.Scan() {
+		var c call
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+// compare sends the call over a plain connection, so that its path and method arrive as recorded.
+func compare(t *testing.T, address string, c call) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", c.Method, c.Path)
+	for name, value := range c.Sent {
+		fmt.Fprintf(conn, "%s: %v\r\n", name, value)
+	}
+	io.WriteString(conn, "\r\n")
+	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.Method})
+	if err != nil {
+		t.Fatalf("%d %s %s: %v", c.N, c.Method, c.Path, err)
+	}
+	body, _ := io.ReadAll(r.Body)
+	where := fmt.Sprintf("%d %s %.80s", c.N, c.Method, c.Path)
+	if r.StatusCode != c.Status {
+		t.Errorf("%s: expected %d, found %d %s", where, c.Status, r.StatusCode, body)
+		return
+	}
+	if html := strings.HasPrefix(c.Headers["content-type"], "text/html"); html {
+		return // an own text will do
+	}
+	if diff := cmp.Diff(c.Headers["content-type"], r.Header.Get("Content-Type")); diff != "" {
+		t.Errorf("%s: content type (-recorded +found)\n%s", where, diff)
+	}
+	if diff := cmp.Diff(sorted(c.Headers["allow"]), sorted(r.Header.Get("Allow"))); diff != "" {
+		t.Errorf("%s: allow (-recorded +found)\n%s", where, diff)
+	}
+	var found any = string(body)
+	if _, text := c.Answer.(string); !text && len(body) > 0 {
+		if err := json.Unmarshal(body, &found); err != nil {
+			t.Errorf("%s: %v in %s", where, err, body)
+		}
+	} else if len(body) == 0 {
+		found = nil
+	}
+	if diff := cmp.Diff(c.Answer, found); diff != "" {
+		t.Errorf("%s: (-recorded +found)\n%s", where, diff)
+	}
+}
+
+func sorted(list string) []string {
+	items := strings.Split(list, ",")
+	sort.Strings(items)
+	return items
+}
+
+// standIn has the state that the recorded writes would have led to.
+type standIn struct{ connectors map[string]*standInConnector }
+
+type standInConnector struct {
+	config map[string]string
+	state  connect.State
+	tasks  []connect.TaskStatus
+	plugin connect.Plugin
+}
+
+// change takes in what is no read, or is one of something that is not built, and tells whether it was such.
+func (s *standIn) change(c call) bool {
+	path, _, _ := strings.Cut(c.Path, "?")
+	switch {
+	case c.Until != "":
+		s.until(c)
+	case c.Method == "", c.Protocol != "", notYet.MatchString(c.Path):
+	case hasNull(c.Sent):
+	case c.Status >= 400 && c.Status != 405 && c.Method != "GET" && c.Method != "HEAD":
+	case c.Status >= 500, strings.Contains(c.Path, "nnnnnnnnnn"), hasLong(c.Sent):
+	case c.Method == "POST" && strings.TrimSuffix(path, "/") == "/connectors" && c.Status == 201:
+		s.create(c.Answer.(map[string]any), c)
+	case c.Method == "PUT" && strings.HasSuffix(path, "/config") && c.Status < 300, c.Method == "PATCH" && c.Status < 300:
+		s.create(c.Answer.(map[string]any), c)
+	case c.Method == "DELETE" && c.Status == 204:
+		delete(s.connectors, nameIn(path))
+	case c.Method == "POST" && c.Status < 300, c.Method == "PUT" && c.Status < 300:
+	default:
+		return false
+	}
+	return true
+}
+
+func hasNull(headers map[string]any) bool {
+	for _, v := range headers {
+		if v == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// hasLong: limits of Jetty's header buffer are not ours.
+func hasLong(headers map[string]any) bool {
+	for _, v := range headers {
+		if text, ok := v.(string); ok && len(text) > 4096 {
+			return true
+		}
+	}
+	return false
+}
+
+func nameIn(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/connectors/"), "/")
+	name, _ = url.PathUnescape(name)
+	return name
+}
+
+func (s *standIn) create(info map[string]any, c call) {
+	name := info["name"].(string)
+	before := s.connectors[name]
+	k := &standInConnector{config: map[string]string{}, state: connect.Running}
+	for key, v := range info["config"].(map[string]any) {
+		k.config[key], _ = v.(string)
+	}
+	k.plugin = connect.Plugin{Type: info["type"].(string)}
+	if before != nil {
+		k.state, k.tasks = before.state, before.tasks
+	}
+	s.connectors[name] = k
+}
+
+// until takes in the state that the recorder waited for.
+func (s *standIn) until(c call) {
+	k := s.connectors[nameIn(c.Until)]
+	if k == nil || c.Contains == nil {
+		return
+	}
+	if connector, ok := c.Contains["connector"].(map[string]any); ok {
+		k.state = connect.State(connector["state"].(string))
+	}
+	tasks, ok := c.Contains["tasks"].([]any)
+	if !ok {
+		return
+	}
+	k.tasks = nil
+	for i, task := range tasks {
+		status := connect.TaskStatus{ID: i, State: connect.State(task.(map[string]any)["state"].(string)), WorkerID: "${worker}", Version: "${version}"}
+		if status.State == connect.Failed {
+			status.Trace = "org.apache.kafka.connect.errors.ConnectException: Couldn't find or create file '${dir}/no/such/dir/out.txt' for FileStreamSinkTask\n${stack}\nCaused by: java.nio.file.NoSuchFileException: ${dir}/no/such/dir/out.txt\n${stack}\n"
+		}
+		k.tasks = append(k.tasks, status)
+	}
+}
+
+func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
+func (s *standIn) Ready(context.Context) error { return nil }
+
+func (s *standIn) Names() []string {
+	var names []string
+	for name := range s.connectors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (s *standIn) Info(name string) (connect.Info, bool) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return connect.Info{}, false
+	}
+	info := connect.Info{Name: name, Config: k.config, Tasks: []connect.TaskID{}, Type: k.plugin.Type}
+	for _, task := range k.tasks {
+		info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: task.ID})
+	}
+	return info, true
+}
+
+func (s *standIn) Status(name string) (connect.Status, bool) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return connect.Status{}, false
+	}
+	return connect.Status{Name: name, Type: k.plugin.Type, Tasks: append([]connect.TaskStatus{}, k.tasks...),
+		Connector: connect.ConnectorStatus{State: k.state, WorkerID: "${worker}", Version: "${version}"}}, true
+}
+
+func (s *standIn) Tasks(name string) ([]connect.TaskInfo, bool) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return nil, false
+	}
+	var tasks []connect.TaskInfo
+	for _, task := range k.tasks {
+		config := map[string]string{"task.class": strings.TrimSuffix(k.config["connector.class"], "Connector") + "Task"}
+		for key, v := range k.config {
+			config[key] = v
+		}
+		tasks = append(tasks, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: task.ID}, Config: config})
+	}
+	return tasks, true
+}
+
+// Plugins are those of the real worker, as it listed them.
+func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
+	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")
+	if err != nil {
+		return nil
+	}
+	for _, line := range strings.Split(string(data), "\n") {
+		var c struct {
+			Path string           `json:"path"`
+			Body []connect.Plugin `json:"body"`
+		}
+		if json.Unmarshal([]byte(line), &c) == nil && c.Path == fmt.Sprintf("/connector-plugins?connectorsOnly=%t", connectorsOnly) {
+			return c.Body
+		}
+	}
+	return nil
+}
+
+func TestHealthWhileStarting(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler(&notReady{}).ServeHTTP(w, httptest.NewRequest("GET", "/health", nil))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
+		t.Errorf("found %d %s", w.Code, w.Body)
+	}
+}
+
+type notReady struct{ standIn }
+
+func (*notReady) Ready(context.Context) error { return errors.New("opening plugins") }
+
+func TestWritesSayThatRestIsReadOnly(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler(&standIn{}).ServeHTTP(w, httptest.NewRequest("PUT", "/connectors/a/config", strings.NewReader("{}")))
+	if w.Code != http.StatusMethodNotAllowed || !strings.Contains(w.Body.String(), "read only") {
+		t.Errorf("found %d %s", w.Code, w.Body)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	first, err := Listen([]string{"http://127.0.0.1:0"}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	for listener, want := range map[string]string{
+		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
+		"https://:8443":                  "listeners: https is not built yet",
+		"localhost:8083":                 "listeners: expected http://HOST:PORT",
+		"http://localhost":               "listeners: expected http://HOST:PORT",
+	} {
+		if _, err := Listen([]string{listener}, log); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: expected %q, found %v", listener, want, err)
+		}
+	}
+	first.Serve(&standIn{})
+	r, err := http.Get("http://" + first.Addresses()[0] + "/connectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if body, _ := io.ReadAll(r.Body); string(body) != "[]" {
+		t.Errorf("expected [], found %s", body)
+	}
+}

@@ -1,0 +1,99 @@
+// Package rest answers Kafka Connect's REST API; read only for now. Statuses, bodies and error texts are those that a real worker
+// was recorded to give, because tools depend on them.
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// Worker is whose state is shown.
+type Worker interface {
+	// Root is what GET / shows.
+	Root() Root
+	// Ready returns nil once start-up is completed; the error says what the worker is doing.
+	Ready(context.Context) error
+	// Names of all connectors.
+	Names() []string
+	Info(name string) (connect.Info, bool)
+	Status(name string) (connect.Status, bool)
+	Tasks(name string) ([]connect.TaskInfo, bool)
+	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
+	Plugins(connectorsOnly bool) []connect.Plugin
+}
+
+// Root names version and cluster. Version begins as Kafka's does, because tools read it.
+type Root struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Cluster string `json:"kafka_cluster_id"`
+}
+
+// Server listens and answers; it has a goroutine for each listener, which Close ends.
+type Server struct {
+	http      http.Server
+	listeners []net.Listener
+	addresses []string
+}
+
+// Listen opens the listeners, given as http://HOST:PORT; no host means all addresses. Errors name the setting `listeners`.
+// Nothing is answered before Serve.
+func Listen(listeners []string, log *slog.Logger) (*Server, error) {
+	s := &Server{}
+	s.http.ReadHeaderTimeout = 10 * time.Second
+	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	for _, l := range listeners {
+		address, err := listenAddress(l)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listeners: REST cannot listen on %s: %w (another port: listeners=http://:8084; none: listeners=)", l, err), s.Close())
+		}
+		s.listeners = append(s.listeners, listener)
+		s.addresses = append(s.addresses, listener.Addr().String())
+	}
+	return s, nil
+}
+
+func listenAddress(l string) (string, error) {
+	u, err := url.Parse(l)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("listeners: expected http://HOST:PORT, found %q: %w", l, err)
+	case u.Scheme == "https":
+		return "", fmt.Errorf("listeners: https is not built yet: expected http://HOST:PORT, found %q", l)
+	case u.Scheme != "http" || u.Port() == "" || (u.Path != "" && u.Path != "/"):
+		return "", fmt.Errorf("listeners: expected http://HOST:PORT, found %q", l)
+	}
+	return u.Host, nil
+}
+
+// Serve begins to answer for the worker.
+func (s *Server) Serve(w Worker) {
+	s.http.Handler = Handler(w)
+	for _, l := range s.listeners {
+		go s.http.Serve(l)
+	}
+}
+
+// Addresses are host:port of each listener, with the ports that port 0 came to.
+func (s *Server) Addresses() []string { return s.addresses }
+
+// Close stops listening at once.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	for _, l := range s.listeners {
+		l.Close() // those that Serve was not called for
+	}
+	return err
+}
