@@ -1,0 +1,228 @@
+// Package service is an OData v2 service for demonstrations and tests: a Northwind of its own rows, computed and never stored,
+// that answers as Microsoft's and SAP's services do, and misbehaves as they do when a switch says so.
+// It is written to the protocol and knows no particular client.
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The service stands below both of these paths, with the same data.
+const (
+	// NorthwindPath answers in Microsoft's manner: m:type in Atom, doubles as numbers, short errors.
+	NorthwindPath = "/V2/Northwind/Northwind.svc/"
+	// SAPPath answers in SAP Gateway's manner: no m:type, doubles as strings, sap: annotations, errors with innererror.
+	SAPPath = "/sap/opu/odata/sap/NORTHWIND_SRV/"
+
+	logoffPath = "/sap/public/bc/icf/logoff"
+)
+
+// Options say what a service holds and how it behaves at the start.
+type Options struct {
+	Rows     int // orders; order lines are 2.5 times as many, products at least 77; 0: 830
+	PageSize int // rows in a page, as Switches.PageSize; 0: what Switches says
+	User     string
+	Password string // asked for when User is set
+	Switches
+}
+
+// Service is an OData v2 service; it is an http.Handler.
+type Service struct {
+	model    *northwind
+	mounts   []*mount
+	user     string
+	password string
+	book     *book
+	sessions *sessions
+
+	mu     sync.Mutex
+	sw     Switches
+	visits map[string]int // how often a feed was asked for, while differ is on
+	churns int            // pages served while churn is on
+	fresh  int64          // numbers for keys of inserted rows
+}
+
+// New makes a service. It holds no rows, only what was written.
+func New(o Options) *Service {
+	if o.Rows == 0 {
+		o.Rows = 830
+	}
+	if o.PageSize != 0 {
+		o.Switches.PageSize = o.PageSize
+	}
+	book := newBook()
+	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches, visits: map[string]int{},
+		sessions: &sessions{open: map[string]*session{}, failures: map[string]int{}, book: book}}
+	s.mounts = []*mount{
+		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
+		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
+	}
+	return s
+}
+
+// mount is one of the two manners.
+type mount struct {
+	path      string
+	namespace string
+	container string
+	sap       bool
+}
+
+func (m *mount) language() string {
+	if m.sap {
+		return "en"
+	}
+	return "en-US"
+}
+
+// Server is a service that listens. Its goroutine ends with Close.
+type Server struct {
+	URL    string // such as http://127.0.0.1:40123, without a slash
+	server *http.Server
+	done   chan error
+}
+
+// Start listens on addr, such as 127.0.0.1:0, and serves until Close.
+func (s *Service) Start(addr string) (*Server, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &Server{URL: "http://" + listener.Addr().String(), server: &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}, done: make(chan error, 1)}
+	go func() { l.done <- l.server.Serve(listener) }()
+	return l, nil
+}
+
+// Close ends the listener and every connection.
+func (l *Server) Close() error {
+	err := l.server.Close()
+	if serve := <-l.done; !errors.Is(serve, http.ErrServerClosed) {
+		err = errors.Join(err, serve)
+	}
+	return err
+}
+
+// Count is the number of entities in a set, -1 for an unknown set.
+func (s *Service) Count(set string) int {
+	t := s.model.byName[set]
+	if t == nil {
+		return -1
+	}
+	return t.count()
+}
+
+// Each walks over the entities of a set in the order of their keys. The key stands as in a URL, such as (10248);
+// the fields as in Atom text, complex ones flattened as Place/City, null ones left out.
+func (s *Service) Each(set string, visit func(key string, fields map[string]string)) {
+	t := s.model.byName[set]
+	if t == nil {
+		return
+	}
+	for c := t.all(); c.next(); {
+		fields := map[string]string{}
+		flatten(fields, "", t.typ.properties, c.current.values)
+		visit(string(appendKey(nil, t.typ, c.current)), fields)
+	}
+}
+
+func flatten(fields map[string]string, prefix string, properties []property, values []value) {
+	for i := range values {
+		switch v := &values[i]; {
+		case v.null:
+		case v.kind == complexKind:
+			flatten(fields, properties[i].name+"/", properties[i].complex.properties, v.fields)
+		default:
+			fields[prefix+properties[i].name] = string(appendPlain(nil, v))
+		}
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/__demo/") {
+		s.control(w, r)
+		return
+	}
+	if r.URL.Path == logoffPath {
+		s.sessions.end(r)
+		w.Header().Set("Content-Type", "text/html;charset=utf-8")
+		w.Write([]byte("<html><body>You have been logged off</body></html>"))
+		return
+	}
+	recorded := &answer{ResponseWriter: w}
+	headers := map[string]string{}
+	for _, name := range recordedHeaders {
+		if text := r.Header.Get(name); text != "" {
+			headers[name] = text
+		}
+	}
+	place := s.book.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
+	defer func() { s.book.close(place, recorded.status) }()
+	for _, m := range s.mounts {
+		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {
+			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: s.Switches()}
+			x.serve(strings.TrimSuffix(rest, "/"))
+			return
+		}
+	}
+	http.NotFound(recorded, r)
+}
+
+// answer remembers the status for the ledger.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// control answers below /__demo/: ledger and switches. It asks for no logon.
+func (s *Service) control(w http.ResponseWriter, r *http.Request) {
+	switch r.Method + " " + r.URL.Path {
+	case "GET /__demo/ledger":
+		writeJSON(w, s.Ledger())
+	case "DELETE /__demo/ledger":
+		s.ResetLedger()
+		w.WriteHeader(http.StatusNoContent)
+	case "GET /__demo/switches":
+		writeJSON(w, s.Switches())
+	case "POST /__demo/switch":
+		if err := s.Set(r.FormValue("name"), r.FormValue("value")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(b.Bytes())
+}

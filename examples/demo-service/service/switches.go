@@ -1,0 +1,176 @@
+package service
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Switches change how the service behaves. The zero value is a well-behaved service without server paging.
+// Each can be set at the start, by Service.Set, or by POST /__demo/switch?name=…&value=…; README.md has the table.
+type Switches struct {
+	PageSize       int    // page-size: rows in a page of a feed; 0: one page
+	ExpandPageSize int    // expand-page-size: rows in an expanded feed before its own next link; 0: all
+	Links          string // links: absolute (default) or relative next links
+	SkipToken      string // skiptoken: key (default; Microsoft's) or offset (rows counted from the start)
+	SelfHost       string // self-host: origin by which the service calls itself in every link, as behind a reverse proxy
+	NextHost       string // next-host: origin of the next links only
+
+	CSRF           bool   // csrf: writes need a token bound to a session
+	RotateSession  string // rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
+	LockAfter      int    // lock-after: failed logons that lock the user; 0: never
+	OmitNull       bool   // omit-null: properties that are null are left out
+	OmitType       bool   // omit-type: no m:type in Atom
+	Prefixes       bool   // prefixes: other namespace prefixes in Atom and $metadata
+	V1             bool   // v1: {"d":[…]} without paging
+	RefuseCount    bool   // refuse-count: $inlinecount is 400
+	RefuseOrderBy  bool   // refuse-orderby: $orderby is 400
+	EndEarly       int    // end-early: feeds end after so many rows without a next link
+	EndEarlyFormat string // end-early-format: all (default), atom or json
+
+	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
+	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
+
+	Match         string        // match: the faults below concern requests whose "METHOD path?query" contains this text
+	Break         string        // break: reset, length or truncate: how the next feeds break off
+	BreakAfter    int           // break-after: bytes of body before that
+	BreakCount    int           // break-count: how many feeds
+	Status        int           // status: code of the next answers
+	StatusCount   int           // status-count: how many
+	StatusBody    string        // status-body: json, xml, html, empty, or auto (default: as the request accepts)
+	StatusCode    string        // status-code: SAP message code in them
+	StatusMessage string        // status-message: text in them
+	LogonPage     int           // logon-page: so many next answers are an HTML logon page with status 200
+	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
+	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
+}
+
+// switchDefinition ties a name to its field.
+type switchDefinition struct {
+	name  string
+	parse func(s *Switches, text string) error
+}
+
+func number(name string, field func(*Switches) *int) switchDefinition {
+	return switchDefinition{name, func(s *Switches, text string) error {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return fmt.Errorf("expected a whole number, found %q", text)
+		}
+		*field(s) = int(n)
+		return nil
+	}}
+}
+
+func flag(name string, field func(*Switches) *bool) switchDefinition {
+	return switchDefinition{name, func(s *Switches, text string) error {
+		on, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("expected true or false, found %q", text)
+		}
+		*field(s) = on
+		return nil
+	}}
+}
+
+// word takes one of the choices, or any text where there are none.
+func word(name string, field func(*Switches) *string, choices ...string) switchDefinition {
+	return switchDefinition{name, func(s *Switches, text string) error {
+		for _, c := range choices {
+			if c == text {
+				choices = nil
+				break
+			}
+		}
+		if len(choices) > 0 {
+			return fmt.Errorf("expected one of %q, found %q", choices, text)
+		}
+		*field(s) = text
+		return nil
+	}}
+}
+
+var switchDefinitions = []switchDefinition{
+	number("page-size", func(s *Switches) *int { return &s.PageSize }),
+	number("expand-page-size", func(s *Switches) *int { return &s.ExpandPageSize }),
+	word("links", func(s *Switches) *string { return &s.Links }, "absolute", "relative"),
+	word("skiptoken", func(s *Switches) *string { return &s.SkipToken }, "key", "offset"),
+	word("self-host", func(s *Switches) *string { return &s.SelfHost }),
+	word("next-host", func(s *Switches) *string { return &s.NextHost }),
+	flag("csrf", func(s *Switches) *bool { return &s.CSRF }),
+	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "fetch", "next", "both"),
+	number("lock-after", func(s *Switches) *int { return &s.LockAfter }),
+	flag("omit-null", func(s *Switches) *bool { return &s.OmitNull }),
+	flag("omit-type", func(s *Switches) *bool { return &s.OmitType }),
+	flag("prefixes", func(s *Switches) *bool { return &s.Prefixes }),
+	flag("v1", func(s *Switches) *bool { return &s.V1 }),
+	flag("refuse-count", func(s *Switches) *bool { return &s.RefuseCount }),
+	flag("refuse-orderby", func(s *Switches) *bool { return &s.RefuseOrderBy }),
+	number("end-early", func(s *Switches) *int { return &s.EndEarly }),
+	word("end-early-format", func(s *Switches) *string { return &s.EndEarlyFormat }, "all", "atom", "json"),
+	number("churn", func(s *Switches) *int { return &s.Churn }),
+	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
+	word("match", func(s *Switches) *string { return &s.Match }),
+	word("break", func(s *Switches) *string { return &s.Break }, "", "reset", "length", "truncate"),
+	number("break-after", func(s *Switches) *int { return &s.BreakAfter }),
+	number("break-count", func(s *Switches) *int { return &s.BreakCount }),
+	number("status", func(s *Switches) *int { return &s.Status }),
+	number("status-count", func(s *Switches) *int { return &s.StatusCount }),
+	word("status-body", func(s *Switches) *string { return &s.StatusBody }, "auto", "json", "xml", "html", "empty"),
+	word("status-code", func(s *Switches) *string { return &s.StatusCode }),
+	word("status-message", func(s *Switches) *string { return &s.StatusMessage }),
+	number("logon-page", func(s *Switches) *int { return &s.LogonPage }),
+	number("lose-answer", func(s *Switches) *int { return &s.LoseAnswer }),
+	{"slow-first-byte", func(s *Switches, text string) (err error) {
+		s.SlowFirstByte, err = time.ParseDuration(text)
+		return err
+	}},
+}
+
+// SwitchNames are the names that Service.Set takes, apart from the action expire-sessions.
+func SwitchNames() []string {
+	var names []string
+	for _, d := range switchDefinitions {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// Set changes one switch. An unknown name or a value of the wrong form is an error.
+// The action expire-sessions ends all sessions at once, as a server does that was restarted.
+func (s *Service) Set(name, text string) error {
+	if name == "expire-sessions" {
+		s.sessions.expire()
+		return nil
+	}
+	for _, d := range switchDefinitions {
+		if d.name == name {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if err := d.parse(&s.sw, text); err != nil {
+				return fmt.Errorf("switch %s: %w", name, err)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown switch %q", name)
+}
+
+// Switches gives the present state; counters show what is left of them.
+func (s *Service) Switches() Switches {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sw
+}
+
+// take uses up one of a counted fault.
+func (s *Service) take(field func(*Switches) *int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := field(&s.sw)
+	if *n == 0 {
+		return false
+	}
+	*n--
+	return true
+}
