@@ -1,0 +1,82 @@
+// Plugin-transform is a transform of your own to start from: it masks text fields, keeping their last characters.
+//
+//	transforms=mask
+//	transforms.mask.type=example.MaskText
+//	transforms.mask.fields=IBAN,Phone
+//	transforms.mask.keep=4
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/transform"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func init() { transform.RegisterRecords(maskText{}) }
+
+// main does not run: a plugin is a library whose exports the host calls.
+func main() {}
+
+type maskText struct{}
+
+// Describe declares the transform and its settings once: from this come parsing, defaults, validation and documentation.
+func (maskText) Describe() wit.Description {
+	return wit.Description{
+		Name: "example-transform", Version: "1.0.0", Documentation: "Masks text fields of a record's value.",
+		Components: []wit.Component{{
+			Name: "example.MaskText", Kind: wit.ComponentTransformation, Documentation: "Masks text fields of a record's value.",
+			Settings: []wit.SettingSpec{
+				{Name: "fields", Kind: wit.KindListOfText, Importance: wit.High,
+					Documentation: "Names of the text fields to mask, separated by commas.", Rules: []wit.Rule{{Required: wit.Chosen}}},
+				{Name: "keep", Kind: wit.KindInt, DefaultValue: wit.Ptr("0"), Importance: wit.Low,
+					Documentation: "How many characters at the end stay readable.", Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(0))}}},
+			},
+		}},
+	}
+}
+
+// New makes the function for one use of the transform.
+func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
+	var fields []string
+	keep := 0
+	for _, s := range settings {
+		switch s.Name {
+		case "fields":
+			for _, f := range strings.Split(s.Value, ",") {
+				fields = append(fields, strings.TrimSpace(f))
+			}
+		case "keep":
+			n, err := strconv.Atoi(s.Value)
+			if err != nil || n < 0 {
+				return nil, sdk.FailSetting("keep", "expected a number from 0, found "+strconv.Quote(s.Value))
+			}
+			keep = n
+		}
+	}
+	if len(fields) == 0 {
+		return nil, sdk.FailSetting("fields", "expected the names of fields, found none")
+	}
+	return func(r *transform.Record) error {
+		for _, f := range fields {
+			if text, ok := r.Value.Field(f); ok {
+				if s, ok := text.(string); ok {
+					if err := r.Value.SetField(f, mask(s, keep)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}, nil
+}
+
+func mask(s string, keep int) string {
+	letters := []rune(s)
+	for i := range max(0, len(letters)-keep) {
+		letters[i] = '*'
+	}
+	return string(letters)
+}
