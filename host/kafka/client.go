@@ -53,8 +53,6 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(p.MaxRequestBytes),
 		kgo.BrokerMaxWriteBytes(max(100<<20, roomFor(p.MaxRequestBytes))),
-		// A record larger than the buffer would be refused at once.
-		kgo.MaxBufferedBytes(max(p.BufferBytes, int(p.MaxRequestBytes))),
 		kgo.TransactionTimeout(p.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),

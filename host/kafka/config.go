@@ -92,7 +92,7 @@ type ConsumerConfig struct {
 	MaxPollInterval time.Duration
 	// Rack of this process, to fetch from the nearest replica.
 	Rack string
-	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky, range.
+	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
 	Assignors []string
 }
 

@@ -11,29 +11,22 @@ func newPartitioner() kgo.Partitioner {
 }
 
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	return &topicPartitioner{byKey: p.byKey.ForTopic(topic)}
+	return &topicPartitioner{p.byKey.ForTopic(topic).(kgo.TopicBackupPartitioner)}
 }
 
-type topicPartitioner struct{ byKey kgo.TopicPartitioner }
+type topicPartitioner struct{ byKey kgo.TopicBackupPartitioner }
 
 // RequiresConsistency: a record for a certain partition waits for it rather than going elsewhere while it has no leader.
 func (p *topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
 	return r.Partition >= 0 || p.byKey.RequiresConsistency(r)
 }
 
-func (p *topicPartitioner) Partition(r *kgo.Record, n int) int {
-	if r.Partition >= 0 {
-		return int(r.Partition)
-	}
-	return p.byKey.Partition(r, n)
-}
+// Partition is not called by the client, which prefers PartitionByBackup; it is right for records with a partition or a key.
+func (p *topicPartitioner) Partition(r *kgo.Record, n int) int { return p.PartitionByBackup(r, n, nil) }
 
 func (p *topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {
 	if r.Partition >= 0 {
 		return int(r.Partition)
 	}
-	if b, ok := p.byKey.(kgo.TopicBackupPartitioner); ok {
-		return b.PartitionByBackup(r, n, backup)
-	}
-	return p.byKey.Partition(r, n)
+	return p.byKey.PartitionByBackup(r, n, backup)
 }

@@ -34,7 +34,7 @@ type Reader struct {
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, err := newClient(c.ConsumerOpts(c.metadataMinAge(50*time.Millisecond)))
+	client, err := newClient(c.ConsumerOpts(c.metadataMinAge(50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,288 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Offsets are what a sink has settled: the offset of the next record by topic and partition, with the leader's epoch
+// of the last record (-1: unknown).
+type Offsets map[string]map[int32]kgo.EpochOffset
+
+// Mark notes that a record and all before it in its partition are settled.
+func (o Offsets) Mark(r *kgo.Record) {
+	if o[r.Topic] == nil {
+		o[r.Topic] = map[int32]kgo.EpochOffset{}
+	}
+	o[r.Topic][r.Partition] = kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}
+}
+
+// ErrRebalanced is in the error of a commit that came after the group had given the partitions to somebody else. Their
+// records come again there; nothing is lost.
+var ErrRebalanced = errors.New("the group has rebalanced")
+
+// ConsumerOptions say what a sink's consumer reads, and who hears of its partitions.
+type ConsumerOptions struct {
+	// Group is connect-NAME, unless the configuration names another.
+	Group string
+	// ClientID is used unless the configuration has one: connector-consumer-orders-0.
+	ClientID string
+	// Topics to read, or Regex that the whole name of a topic must match. Exactly one of both.
+	Topics []string
+	Regex  string
+	// Assigned hears of new partitions before their first record.
+	Assigned func(partitions map[string][]int32)
+	// Revoked hears of partitions that are about to go to another member, and answers the offsets settled so far, which are
+	// committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
+	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
+	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
+	Lost func(partitions map[string][]int32)
+}
+
+// Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
+// goroutines of its client until Close; the group's heartbeat goes on while nobody polls.
+type Consumer struct {
+	config Config
+	o      ConsumerOptions
+	client *kgo.Client
+
+	mu    sync.Mutex
+	owned map[string]map[int32]bool
+
+	records []*kgo.Record // of the last poll
+}
+
+// NewConsumer joins the group with the first Poll; Close leaves it.
+func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
+	if c.Consumer.Group != "" {
+		o.Group = c.Consumer.Group
+	}
+	if c.Consumer.ClientID == "" {
+		c.Consumer.ClientID = o.ClientID
+	}
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}}
+	topics, err := o.topicOpts()
+	if err != nil {
+		return nil, err
+	}
+	opts := append(topics,
+		kgo.ConsumerGroup(o.Group),
+		kgo.DisableAutoCommit(),
+		kgo.Balancers(balancers(c.Consumer.Assignors)...),
+		kgo.SessionTimeout(c.Consumer.SessionTimeout),
+		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
+		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
+		kgo.OnPartitionsAssigned(s.assigned),
+		kgo.OnPartitionsRevoked(s.revoked),
+		kgo.OnPartitionsLost(s.lost),
+	)
+	if c.Consumer.Instance != "" {
+		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
+	}
+	if s.client, err = newClient(c.ConsumerOpts(opts...)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
+	switch {
+	case len(o.Topics) > 0 && o.Regex == "":
+		return []kgo.Opt{kgo.ConsumeTopics(o.Topics...)}, nil
+	case o.Regex != "" && len(o.Topics) == 0:
+		whole := "^(?:" + o.Regex + ")$"
+		if _, err := regexp.Compile(whole); err != nil {
+			return nil, fmt.Errorf("topics.regex: %w", err)
+		}
+		return []kgo.Opt{kgo.ConsumeTopics(whole), kgo.ConsumeRegex()}, nil
+	}
+	return nil, errors.New("expected either topics or topics.regex")
+}
+
+func balancers(names []string) []kgo.GroupBalancer {
+	var result []kgo.GroupBalancer
+	for _, name := range names {
+		switch name {
+		case "range":
+			result = append(result, kgo.RangeBalancer())
+		case "roundrobin":
+			result = append(result, kgo.RoundRobinBalancer())
+		case "sticky":
+			result = append(result, kgo.StickyBalancer())
+		case "cooperative-sticky":
+			result = append(result, kgo.CooperativeStickyBalancer())
+		}
+	}
+	if len(result) == 0 {
+		// Alone: a second one that is not cooperative would make every rebalance stop all tasks.
+		result = append(result, kgo.CooperativeStickyBalancer())
+	}
+	return result
+}
+
+// Poll waits for records and returns at most max.poll.records of them, in order within a partition. The slice is
+// valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
+func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	fetches := s.client.PollRecords(ctx, s.config.Consumer.MaxPollRecords)
+	clear(s.records)
+	s.records = s.records[:0]
+	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
+	if len(s.records) > 0 {
+		return s.records, nil // an error beside them comes again or was of the moment
+	}
+	var failure error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		lost := (*kgo.ErrDataLoss)(nil)
+		switch {
+		case errors.As(err, &lost):
+			// The client has reset itself as configured.
+			if s.config.Logger != nil {
+				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic, "partition", partition, "error", err)
+			}
+		case failure == nil && partition < 0:
+			failure = err
+		case failure == nil:
+			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition, err)
+		}
+	})
+	if failure == nil {
+		failure = ctx.Err()
+	}
+	return nil, failure
+}
+
+// Owns tells whether a partition is this member's now: rows of one that went to another member in the meantime need
+// not be delivered.
+func (s *Consumer) Owns(topic string, partition int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owned[topic][partition]
+}
+
+// Owned are the partitions of this member now.
+func (s *Consumer) Owned() map[string][]int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	result := map[string][]int32{}
+	for topic, partitions := range s.owned {
+		if len(partitions) > 0 {
+			result[topic] = slices.Sorted(maps.Keys(partitions))
+		}
+	}
+	return result
+}
+
+// Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's
+// are left out.
+func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
+	mine := Offsets{}
+	s.mu.Lock()
+	for topic, partitions := range offsets {
+		for partition, at := range partitions {
+			if s.owned[topic][partition] {
+				if mine[topic] == nil {
+					mine[topic] = map[int32]kgo.EpochOffset{}
+				}
+				mine[topic][partition] = at
+			}
+		}
+	}
+	s.mu.Unlock()
+	return s.commit(ctx, mine)
+}
+
+func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
+	if len(offsets) == 0 {
+		return nil
+	}
+	var failure error
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+		if failure = err; err != nil {
+			return
+		}
+		for _, t := range response.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil && failure == nil {
+					failure = fmt.Errorf("%s, partition %d: %w", t.Topic, p.Partition, err)
+				}
+			}
+		}
+	})
+	switch {
+	case failure == nil:
+		return nil
+	case errors.Is(failure, kerr.UnknownMemberID), errors.Is(failure, kerr.IllegalGeneration), errors.Is(failure, kerr.RebalanceInProgress),
+		errors.Is(failure, kerr.FencedInstanceID):
+		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
+	}
+	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, failure)
+}
+
+// Close leaves the group, unless the member is static. Commit before.
+func (s *Consumer) Close() { s.client.CloseAllowingRebalance() }
+
+func (s *Consumer) assigned(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+	s.mu.Lock()
+	for topic, list := range partitions {
+		if s.owned[topic] == nil {
+			s.owned[topic] = map[int32]bool{}
+		}
+		for _, p := range list {
+			s.owned[topic][p] = true
+		}
+	}
+	s.resize(client)
+	s.mu.Unlock()
+	if s.o.Assigned != nil && len(partitions) > 0 {
+		s.o.Assigned(partitions)
+	}
+}
+
+func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	if len(partitions) == 0 {
+		return
+	}
+	if s.o.Revoked != nil {
+		settled := s.o.Revoked(ctx, partitions)
+		if err := s.Commit(ctx, settled); err != nil && s.config.Logger != nil {
+			s.config.Logger.Warn("kafka: offsets of revoked partitions are not stored: their last records come again", "group", s.o.Group, "error", err)
+		}
+	}
+	s.drop(client, partitions)
+}
+
+func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+	s.drop(client, partitions)
+	if s.o.Lost != nil && len(partitions) > 0 {
+		s.o.Lost(partitions)
+	}
+}
+
+func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, list := range partitions {
+		for _, p := range list {
+			delete(s.owned[topic], p)
+		}
+	}
+	s.resize(client)
+}
+
+// resize fetches large pieces of few partitions and small ones of many.
+func (s *Consumer) resize(client *kgo.Client) {
+	n := 0
+	for _, partitions := range s.owned {
+		n += len(partitions)
+	}
+	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes, partitionBytes(s.config.Consumer, n)))
+}

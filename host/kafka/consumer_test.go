@@ -1,0 +1,209 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
+	t.Helper()
+	config := testConfig(addr)
+	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
+	s, err := NewConsumer(config, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// pollValues polls until n records have come and marks them as settled.
+func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
+	t.Helper()
+	ctx := testContext(t)
+	var got []string
+	for len(got) < n {
+		records, err := s.Poll(ctx)
+		if err != nil {
+			t.Fatalf("after %v: %v", got, err)
+		}
+		for _, r := range records {
+			got = append(got, string(r.Value))
+			settled.Mark(r)
+		}
+	}
+	slices.Sort(got)
+	return got
+}
+
+func TestConsumerGoesOnWhereItCommitted(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "1", "2", "3")
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
+
+	s := openTestConsumer(t, b.Addr(), o)
+	settled := Offsets{}
+	if got := pollValues(t, s, 3, settled); !slices.Equal(got, []string{"1", "2", "3"}) {
+		t.Errorf("first: %v", got)
+	}
+	if !s.Owns("orders", 0) || s.Owns("orders", 1) || s.Owns("other", 0) {
+		t.Errorf("owned: %v", s.Owned())
+	}
+	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
+	if err := s.Commit(testContext(t), settled); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+
+	a := openTestAdmin(t, b.Addr())
+	committed, err := a.Committed(testContext(t), "connect-test")
+	if diff := cmp.Diff(map[string]Positions{"orders": {0: 2}}, committed); diff != "" || err != nil {
+		t.Errorf("committed: %v (-want +got):\n%s", err, diff)
+	}
+	s = openTestConsumer(t, b.Addr(), o)
+	if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"3"}) {
+		t.Errorf("second: %v", got)
+	}
+	// Not ours: left out without an error.
+	if err := s.Commit(testContext(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConsumerStartsAsConfigured(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "old")
+	config := testConfig(b.Addr())
+	config.Consumer.Reset = "latest"
+	s, err := NewConsumer(config, ConsumerOptions{Group: "late", Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, got := testContext(t), make(chan string, 1)
+	go func() {
+		records, err := s.Poll(ctx)
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		got <- string(records[0].Value)
+	}()
+	for { // nobody tells when the client has looked for the end
+		select {
+		case v := <-got:
+			if v != "new" {
+				t.Errorf("latest: %q", v)
+			}
+			return
+		default:
+			put(t, b.Addr(), "orders", "new")
+		}
+	}
+}
+
+func TestConsumerRegexMatchesWholeNames(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders-1", "yes")
+	put(t, b.Addr(), "old-orders-1", "no")
+	put(t, b.Addr(), "orders-1x", "no")
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Regex: `orders-\d|orders-two`})
+	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
+		t.Errorf("first: %v", got)
+	}
+	put(t, b.Addr(), "orders-two", "yes, too")
+	s.client.ForceMetadataRefresh()
+	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
+		t.Errorf("a topic that came later: %v", got)
+	}
+	for _, o := range []ConsumerOptions{{Group: "g"}, {Group: "g", Topics: []string{"a"}, Regex: "a"}, {Group: "g", Regex: "("}} {
+		if s, err := NewConsumer(testConfig(b.Addr()), o); err == nil {
+			s.Close()
+			t.Errorf("%+v: expected an error", o)
+		}
+	}
+}
+
+// When a second member comes, the first is asked for what it has settled of the partitions that go, and the second
+// begins behind exactly that.
+func TestConsumerHandsOver(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := testContext(t)
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "wide", Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
+	for i := range 40 {
+		r := &kgo.Record{Topic: "wide", Partition: int32(i % 4), Value: fmt.Appendf(nil, "%02d", i)}
+		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var mu sync.Mutex
+	settled := Offsets{}
+	revoked := make(chan map[string][]int32, 1)
+	o := ConsumerOptions{Group: "g", Topics: []string{"wide"}}
+	o.Revoked = func(_ context.Context, partitions map[string][]int32) Offsets {
+		mu.Lock()
+		defer mu.Unlock()
+		revoked <- partitions
+		half := Offsets{"wide": {}}
+		for _, p := range partitions["wide"] {
+			half["wide"][p] = kgo.EpochOffset{Epoch: -1, Offset: settled["wide"][p].Offset - 5}
+		}
+		return half
+	}
+	first := openTestConsumer(t, b.Addr(), o)
+	mu.Lock()
+	pollValues(t, first, 40, settled)
+	mu.Unlock()
+
+	o.Revoked = nil
+	second := openTestConsumer(t, b.Addr(), o)
+	go func() { // the first goes on polling, as a sink does
+		for ctx.Err() == nil {
+			if _, err := first.Poll(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	got := pollValues(t, second, 10, Offsets{})
+	gone := <-revoked
+	if len(gone["wide"]) != 2 {
+		t.Fatalf("revoked: %v", gone)
+	}
+	var want []string
+	for i := 20; i < 40; i++ {
+		if slices.Contains(gone["wide"], int32(i%4)) {
+			want = append(want, fmt.Sprintf("%02d", i))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the second member (-want +got):\n%s", diff)
+	}
+	for _, p := range gone["wide"] {
+		if first.Owns("wide", p) || !second.Owns("wide", p) {
+			t.Errorf("partition %d: first %v, second %v", p, first.Owns("wide", p), second.Owns("wide", p))
+		}
+	}
+}
+
+func TestPollEndsWithItsContext(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders")
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "g", Topics: []string{"orders"}})
+	ctx, cancel := shortContext(t)
+	defer cancel()
+	if _, err := s.Poll(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("expected the context's error, got %v", err)
+	}
+}

@@ -1,0 +1,296 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Producer writes the records of one feed: one client, idempotent, acknowledged by all in-sync replicas unless
+// configured otherwise. It owns the goroutines of its client until Close.
+//
+// Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the done
+// function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later ones
+// are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
+type Producer struct {
+	client *kgo.Client
+	limit  int // bytes of batches that are not reported yet
+	// life is the context of all records: the client would take back records on their way with the caller's.
+	life context.Context
+	end  context.CancelFunc
+
+	mu         sync.Mutex
+	bytes      int           // of the queue
+	room       chan struct{} // closed when bytes has shrunk; nil: nobody waits
+	queue      []*Batch      // produced and not yet reported, oldest first
+	delivering bool          // somebody calls done functions
+	waiting    []chan struct{}
+	failure    error
+	free       []*Batch
+}
+
+// NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
+// connector-producer-orders-0.
+func NewProducer(c Config, clientID string) (*Producer, error) {
+	if c.Producer.ClientID == "" {
+		c.Producer.ClientID = clientID
+	}
+	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
+	// also governs what is on its way.
+	client, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	if err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.Background())
+	return &Producer{client: client, limit: c.Producer.BufferBytes, life: life, end: end}, nil
+}
+
+// slab is how many records are allocated at once.
+const slab = 512
+
+// Batch is a run of records that is acknowledged as a whole. The bytes that its records point to belong to the caller
+// and must stay as they are until done has been called.
+type Batch struct {
+	producer *Producer
+	slabs    [][]kgo.Record
+	headers  []kgo.RecordHeader
+	n        int
+	bytes    int // of all records, with what they cost around their bytes
+
+	// promise is the method value of settle, made once: one allocation for the batch, none for a record.
+	promise func(*kgo.Record, error)
+	done    func(n int, err error)
+	// pending counts records without an answer, and one for Produce itself.
+	pending atomic.Int64
+	acked   atomic.Int64
+	failed  atomic.Pointer[error]
+	settled bool // under the producer's lock
+}
+
+// NewBatch is an empty batch, of memory that an earlier one used where possible.
+func (p *Producer) NewBatch() *Batch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.free) - 1; last >= 0 {
+		b := p.free[last]
+		p.free = p.free[:last]
+		return b
+	}
+	b := &Batch{producer: p}
+	b.promise = b.settle
+	return b
+}
+
+// Add appends an empty record to be filled in: Topic is needed; Partition is -1 (chosen by the key) and may be set;
+// without a Timestamp it gets the present. Key and Value may be nil.
+func (b *Batch) Add() *kgo.Record {
+	if b.n == len(b.slabs)*slab {
+		b.slabs = append(b.slabs, make([]kgo.Record, slab))
+	}
+	r := b.at(b.n)
+	b.n++
+	*r = kgo.Record{Partition: -1, Context: b.producer.life}
+	return r
+}
+
+// Headers are n empty headers for a record of this batch.
+func (b *Batch) Headers(n int) []kgo.RecordHeader {
+	if len(b.headers)+n > cap(b.headers) {
+		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep what they were given of the old one
+	}
+	start := len(b.headers)
+	b.headers = b.headers[:start+n]
+	return b.headers[start : start+n : start+n]
+}
+
+// Len is the number of records.
+func (b *Batch) Len() int { return b.n }
+
+func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
+
+// Produce sends the records on their way. It waits while more bytes than buffer.memory are not acknowledged yet (a larger
+// batch goes alone); when ctx ends that wait, the batch fails as a whole and nothing of it is sent. When all records are
+// acknowledged or have failed, done is called with the number of acknowledged ones and the first error, and the batch
+// belongs to the producer again. done runs where the client's answers arrive: it must not block and must not call Flush. An
+// empty batch is a mark: its done is called when all that was produced before is settled.
+func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
+	b.done = done
+	b.pending.Store(int64(b.n) + 1)
+	b.measure()
+	p.enqueue(ctx, b)
+	for i := range b.n {
+		if b.failed.Load() != nil {
+			b.release(int64(b.n - i)) // those that are not sent
+			break
+		}
+		p.client.Produce(p.life, b.at(i), b.promise)
+	}
+	b.release(1)
+}
+
+func (b *Batch) measure() {
+	const around = 64 // bytes that a record costs besides, about
+	b.bytes = 0
+	for i := range b.n {
+		r := b.at(i)
+		b.bytes += around + len(r.Key) + len(r.Value)
+		for j := range r.Headers {
+			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
+		}
+	}
+}
+
+// enqueue waits for room and gives b its place; b is marked as failed where nothing of it may be sent.
+func (p *Producer) enqueue(ctx context.Context, b *Batch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.failure == nil && b.bytes > 0 && p.bytes > 0 && p.bytes+b.bytes > p.limit {
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			b.fail(fmt.Errorf("produce: waiting for room: %w", err))
+			break
+		}
+	}
+	if p.failure != nil {
+		b.fail(p.failure)
+	}
+	p.bytes += b.bytes
+	p.queue = append(p.queue, b)
+}
+
+// settle is the promise of every record.
+func (b *Batch) settle(r *kgo.Record, err error) {
+	if err == nil {
+		b.acked.Add(1)
+	} else {
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
+	}
+	b.release(1)
+}
+
+func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
+
+func (b *Batch) release(n int64) {
+	if b.pending.Add(-n) == 0 {
+		b.producer.report(b)
+	}
+}
+
+// report calls done for b and what waits behind it, in order, one at a time.
+func (p *Producer) report(settled *Batch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	settled.settled = true
+	if p.delivering {
+		return // whoever delivers now sees it
+	}
+	p.delivering = true
+	for len(p.queue) > 0 && p.queue[0].settled {
+		b := p.queue[0]
+		p.queue = p.queue[1:]
+		p.bytes -= b.bytes
+		if p.room != nil {
+			close(p.room)
+			p.room = nil
+		}
+		if failed := b.failed.Load(); failed != nil && p.failure == nil {
+			p.failure = *failed
+		}
+		failure, done, acked := p.failure, b.done, int(b.acked.Load())
+		p.mu.Unlock()
+		if done != nil {
+			done(acked, failure)
+		}
+		p.mu.Lock()
+		p.recycle(b)
+	}
+	p.delivering = false
+	if len(p.queue) == 0 {
+		p.queue = nil
+		for _, w := range p.waiting {
+			close(w)
+		}
+		p.waiting = nil
+	}
+}
+
+// recycle keeps the memory of a few batches of ordinary size.
+func (p *Producer) recycle(b *Batch) {
+	const batches, slabs = 8, 32
+	if len(p.free) >= batches {
+		return
+	}
+	for i := range b.n {
+		*b.at(i) = kgo.Record{} // lets go of the caller's bytes
+	}
+	if len(b.slabs) > slabs {
+		b.slabs = b.slabs[:slabs:slabs]
+	}
+	clear(b.headers)
+	b.headers = b.headers[:0]
+	b.n, b.done, b.settled = 0, nil, false
+	b.acked.Store(0)
+	b.failed.Store(nil)
+	p.free = append(p.free, b)
+}
+
+// Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
+// producer was opened, or the context's error.
+func (p *Producer) Flush(ctx context.Context) error {
+	if err := p.client.Flush(ctx); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	p.mu.Lock()
+	if len(p.queue) == 0 && !p.delivering {
+		defer p.mu.Unlock()
+		return p.failure
+	}
+	settled := make(chan struct{})
+	p.waiting = append(p.waiting, settled)
+	p.mu.Unlock()
+	select {
+	case <-settled:
+		return p.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("flush: %w", ctx.Err())
+	}
+}
+
+// Err is the first failure since the producer was opened.
+func (p *Producer) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failure
+}
+
+// Begin is where a transaction begins, before the first batch of a page. Without exactly-once it does nothing.
+func (p *Producer) Begin() error { return nil }
+
+// Commit is where a transaction ends behind the page's last batch and its offset. Without exactly-once it does
+// nothing: batches are acknowledged one by one by their done functions.
+func (p *Producer) Commit(context.Context) error { return nil }
+
+// Abort is where a transaction is given up because the page broke off. Without exactly-once it does nothing: records
+// that were sent stay, and come again from the last stored offset.
+func (p *Producer) Abort(context.Context) error { return nil }
+
+// Close flushes for as long as ctx lasts, then ends the client; batches that are not settled by then fail.
+func (p *Producer) Close(ctx context.Context) error {
+	err := p.Flush(ctx)
+	p.end()
+	p.client.Close()
+	return err
+}
