@@ -1,0 +1,77 @@
+package convert
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// The order row of 12 columns that Northwind has.
+func BenchmarkOrderRow(b *testing.B) {
+	for name, schemas := range map[string]string{"plain": "false", "schemas": "true"} {
+		g := goldensOf(b, "order-plain")
+		batch := &record.Batch{Registry: record.NewRegistry()}
+		d, err := newConverter(b, ClassJSON, batch.Registry).Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", schemas)
+		text, _, err := c.Encode(nil, "t", batch, d)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("encode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			dst := make([]byte, 0, 8192)
+			for b.Loop() {
+				dst, _, _ = c.Encode(dst[:0], "t", batch, d)
+			}
+		})
+		b.Run("decode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			into := &record.Batch{Registry: batch.Registry}
+			for b.Loop() {
+				into.Data = into.Data[:0]
+				if _, err := c.Decode("t", text, into); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestNoAllocationForARow(t *testing.T) {
+	g := goldensOf(t, "order-plain")
+	batch := &record.Batch{Registry: record.NewRegistry()}
+	for _, settings := range [][]string{{"schemas.enable", "true"}, {"schemas.enable", "false"}, {"decimal.format", "numeric"}} {
+		c := newConverter(t, ClassJSON, batch.Registry, settings...)
+		d, err := newConverter(t, ClassJSON, batch.Registry).Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst := make([]byte, 0, 8192)
+		dst, _, _ = c.Encode(dst, "t", batch, d)
+		into := &record.Batch{Registry: batch.Registry, Data: make([]byte, 0, 8192)}
+		n := testing.AllocsPerRun(100, func() {
+			dst, _, _ = c.Encode(dst[:0], "t", batch, d)
+			into.Data = into.Data[:0]
+			if _, err := c.Decode("t", dst, into); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%v: %v allocations a row", settings, n)
+		}
+	}
+}
+
+func goldensOf(t testing.TB, name string) golden {
+	cases := goldens(t, "../../testdata/convert")
+	g, found := cases[name]
+	if !found {
+		t.Fatalf("no case %s", name)
+	}
+	return g
+}

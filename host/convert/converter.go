@@ -1,0 +1,115 @@
+// Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka Connect's
+// converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears and keeps
+// it, so it belongs to one goroutine at a time; tasks have converters of their own.
+type Converter interface {
+	// Encode appends the bytes of a datum of b to dst. null tells that the record has no key or value at all (a tombstone): out
+	// is dst then. On an error out is dst too.
+	Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) (out []byte, null bool, err error)
+	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it was.
+	Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error)
+}
+
+// Names of the exception classes that Kafka Connect would give; they go into the headers of dead letters.
+const (
+	DataException   = "org.apache.kafka.connect.errors.DataException"
+	ConfigException = "org.apache.kafka.common.config.ConfigException"
+)
+
+// Error is a value that cannot be converted, or a setting that makes no sense.
+type Error struct {
+	// Class is the Java class that Kafka Connect would report.
+	Class string
+	Text  string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+func dataError(format string, args ...any) error {
+	return &Error{DataException, fmt.Sprintf(format, args...)}
+}
+
+func configError(format string, args ...any) error {
+	return &Error{ConfigException, fmt.Sprintf(format, args...)}
+}
+
+// ErrorClass is the Java class that stands for an error of this package, or "" for another error.
+func ErrorClass(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return ""
+}
+
+// Classes that New knows, by their full names. Every one is also known by the part behind its last dot.
+const (
+	ClassJSON      = "org.apache.kafka.connect.json.JsonConverter"
+	ClassString    = "org.apache.kafka.connect.storage.StringConverter"
+	ClassByteArray = "org.apache.kafka.connect.converters.ByteArrayConverter"
+)
+
+var classes = map[string]func(settings map[string]string, reg *record.Registry) (Converter, error){
+	ClassJSON:      newJSON,
+	ClassString:    newString,
+	ClassByteArray: newByteArray,
+}
+
+// Classes are the full names of all converters, sorted.
+func Classes() []string {
+	names := make([]string, 0, len(classes))
+	for name := range classes {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`); names that
+// the converter does not know are ignored, as in Kafka Connect. isKey says what it is for; no converter here treats keys
+// otherwise than values.
+func New(class string, settings map[string]string, isKey bool, reg *record.Registry) (Converter, error) {
+	class = strings.TrimSpace(class)
+	for name, make := range classes {
+		if class == name || class == name[strings.LastIndexByte(name, '.')+1:] {
+			return make(settings, reg)
+		}
+	}
+	what := "value"
+	if isKey {
+		what = "key"
+	}
+	return nil, configError("%s converter: unknown class %q; there are %s", what, class, strings.Join(Classes(), ", "))
+}
+
+// boolean reads a setting as Kafka's ConfigDef does: true and false in any case.
+func boolean(settings map[string]string, name string, otherwise bool) (bool, error) {
+	text, given := settings[name]
+	if !given {
+		return otherwise, nil
+	}
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, configError("Invalid value %s for configuration %s: Expected value to be either true or false", text, name)
+}
+
+// typeName is a kind's name in Kafka Connect, upper case as its messages have it.
+func typeName(k wit.Kind) string {
+	return [...]string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY", "MAP", "STRUCT"}[k]
+}

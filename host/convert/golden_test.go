@@ -1,0 +1,125 @@
+package convert
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// golden is one case of testdata/convert: what Kafka Connect's JsonConverter 4.3.1 made of a value (Replay.java there).
+type golden struct {
+	settings               map[string]string
+	schema, value, written string
+}
+
+func goldens(t testing.TB, folder string) map[string]golden {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.golden"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s: %v", folder, err)
+	}
+	cases := map[string]golden{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, written, found := strings.Cut(string(text), "\n-----\n")
+		lines := strings.SplitN(head, "\n", 3)
+		if !found || len(lines) != 3 {
+			t.Fatalf("%s: expected lines of settings, schema and value, ----- and the expected bytes", file)
+		}
+		g := golden{settings: map[string]string{}, schema: lines[1][len("schema "):], value: lines[2][len("value "):],
+			written: strings.TrimSuffix(written, "\n")}
+		for _, pair := range strings.Fields(lines[0])[1:] {
+			name, value, _ := strings.Cut(pair, "=")
+			g.settings[name] = value
+		}
+		cases[strings.TrimSuffix(filepath.Base(file), ".golden")] = g
+	}
+	return cases
+}
+
+// read makes the datum of a case.
+func (g golden) read(t *testing.T, b *record.Batch) wit.Datum {
+	t.Helper()
+	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	d, err := maker.Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func newConverter(t testing.TB, class string, reg *record.Registry, settings ...string) Converter {
+	t.Helper()
+	m := map[string]string{}
+	for i := 0; i < len(settings); i += 2 {
+		m[settings[i]] = settings[i+1]
+	}
+	c, err := New(class, m, false, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestWritesWhatKafkaWrites(t *testing.T) {
+	folder := "../../testdata/convert"
+	if other := os.Getenv("CONVERT_GOLDEN"); other != "" {
+		folder = other
+	}
+	for name, g := range goldens(t, folder) {
+		t.Run(name, func(t *testing.T) {
+			b := &record.Batch{Registry: record.NewRegistry()}
+			d := g.read(t, b)
+			if d.Form == wit.Structured {
+				if err := datum.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+					t.Fatalf("what was read is no value of its schema: %v", err)
+				}
+			}
+			c, err := New(ClassJSON, g.settings, false, b.Registry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, null, err := c.Encode([]byte("before "), "t", b, d)
+			if err != nil || null {
+				t.Fatal(null, err)
+			}
+			if diff := cmp.Diff("before "+g.written, string(out)); diff != "" {
+				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What Kafka wrote with a schema must read as the datum that it was written from.
+func TestReadsWhatKafkaWrote(t *testing.T) {
+	for name, g := range goldens(t, "../../testdata/convert") {
+		if !strings.HasPrefix(g.written, `{"schema":`) || strings.Contains(name, "default") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b := &record.Batch{Registry: record.NewRegistry()}
+			want := g.read(t, b)
+			c := newConverter(t, ClassJSON, b.Registry)
+			// twice: the second time the schema is known
+			for range 2 {
+				got, err := c.Decode("t", []byte(g.written), b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Form != want.Form || got.Schema != want.Schema || string(b.Bytes(got)) != string(b.Bytes(want)) {
+					t.Fatalf("read %v % x, expected %v % x", got, b.Bytes(got), want, b.Bytes(want))
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,315 @@
+package convert
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// jsonConverter is Kafka Connect's JsonConverter.
+//
+// It writes what that class writes, byte for byte (keys of maps in the order in which they came). In what it reads it is as
+// lenient as that class where nothing gets lost, and stricter where Kafka would store something else without a word: a text in a
+// numeric field (0 there), a number that does not fit (wrapped there), a fraction in an integer field (cut there), a decimal
+// with more places than its schema, text behind the document (ignored there) are DataExceptions here. The strings "NaN",
+// "Infinity" and "-Infinity", which both write, are read back as such in fields of floats (0 there).
+type jsonConverter struct {
+	reg     *record.Registry
+	schemas bool
+	form    form
+	// kept is how many compiled schemas are kept in each direction (`schemas.cache.size`).
+	kept int
+
+	programs map[uint32]*program
+	last     *program
+
+	parser parser
+	// readers by the JSON text of their schema
+	readers    map[string]*reader
+	lastReader *reader
+	// fixed is the reader of `schema.content`.
+	fixed *reader
+}
+
+// program is what Encode needs for a schema.
+type program struct {
+	schema *record.Schema
+	writer *writer
+	// envelope is the text in front of the payload, with schemas only.
+	envelope []byte
+}
+
+// Text around a payload.
+const (
+	envelopeSchema   = `{"schema":`
+	envelopePayload  = `,"payload":`
+	schemalessOpener = envelopeSchema + "null" + envelopePayload
+)
+
+func newJSON(settings map[string]string, reg *record.Registry) (Converter, error) {
+	c := &jsonConverter{reg: reg, kept: 1000, programs: map[uint32]*program{}, readers: map[string]*reader{}}
+	var err error
+	if c.schemas, err = boolean(settings, "schemas.enable", true); err != nil {
+		return nil, err
+	}
+	if c.form.replaceNull, err = boolean(settings, "replace.null.with.default", true); err != nil {
+		return nil, err
+	}
+	if text, given := settings["decimal.format"]; given {
+		switch strings.ToUpper(text) {
+		case "BASE64":
+		case "NUMERIC":
+			c.form.numericDecimals = true
+		default:
+			return nil, configError("Invalid value %s for configuration decimal.format: (case insensitive) String must be one of: BASE64, NUMERIC", text)
+		}
+	}
+	if text, given := settings["schemas.cache.size"]; given {
+		if c.kept, err = integer("schemas.cache.size", text); err != nil {
+			return nil, err
+		}
+	}
+	if text := settings["schema.content"]; text != "" && c.schemas {
+		if c.fixed, err = c.newReader([]byte(text)); err != nil {
+			return nil, configError("Invalid value for configuration schema.content: %v", err)
+		}
+	}
+	return c, nil
+}
+
+func (c *jsonConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+	var out []byte
+	switch d.Form {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Dynamic:
+		out = dst
+		if c.schemas {
+			out = append(out, schemalessOpener...)
+		}
+		in := b.Bytes(d)
+		end, i, err := writeDynamic(out, in, 0, 0)
+		if err == nil && i != len(in) {
+			err = broken(i, "bytes left over")
+		}
+		if err != nil {
+			return dst, false, err
+		}
+		out = end
+	case wit.Structured:
+		p := c.last
+		if p == nil || p.schema.ID != d.Schema {
+			var err error
+			if p, err = c.program(d.Schema); err != nil {
+				return dst, false, err
+			}
+		}
+		in := b.Bytes(d)
+		end, i, err := p.writer.write(append(dst, p.envelope...), in, 0)
+		if err == nil && i != len(in) {
+			err = broken(i, "bytes left over")
+		}
+		if err != nil {
+			return dst, false, err
+		}
+		out = end
+	default:
+		return dst, false, dataError("JsonConverter: expected a structured or dynamic datum, found form %d", d.Form)
+	}
+	if c.schemas {
+		out = append(out, '}')
+	}
+	return out, false, nil
+}
+
+// program returns the compiled schema, compiling it when it is new.
+func (c *jsonConverter) program(id uint32) (*program, error) {
+	p := c.programs[id]
+	if p == nil {
+		s := c.reg.Get(id)
+		if s == nil {
+			return nil, dataError("JsonConverter: schema %d is not registered", id)
+		}
+		p = &program{schema: s}
+		var err error
+		if p.writer, err = newWriter(s.Nodes, 0, c.form); err != nil {
+			return nil, err
+		}
+		if c.schemas {
+			p.envelope, err = appendSchema([]byte(envelopeSchema), s.Nodes, 0, nil, c.form)
+			if err != nil {
+				return nil, err
+			}
+			p.envelope = append(p.envelope, envelopePayload...)
+		}
+		if len(c.programs) >= c.kept {
+			clear(c.programs)
+		}
+		c.programs[id] = p
+	}
+	c.last = p
+	return p, nil
+}
+
+func (c *jsonConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	start := len(b.Data)
+	d, err := c.decode(data, b)
+	if err != nil {
+		b.Data = b.Data[:start]
+		return wit.Datum{}, err
+	}
+	return d, nil
+}
+
+func (c *jsonConverter) decode(data []byte, b *record.Batch) (wit.Datum, error) {
+	p := &c.parser
+	p.reset(data)
+	r := c.fixed
+	payload := 0
+	switch {
+	case r != nil:
+	case c.schemas:
+		var err error
+		if r, payload, err = c.open(data); err != nil {
+			return wit.Datum{}, err
+		}
+		// the whole document was walked over: the end is where it should be
+		p.reset(data)
+		p.i = payload
+	default:
+		if p.peek() == 0 && p.i >= len(data) {
+			// a record of no bytes is a null to Jackson
+			return wit.Datum{}, nil
+		}
+	}
+	start := len(b.Data)
+	d := wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
+	var failed *Error
+	if r != nil {
+		d.Form, d.Schema = wit.Structured, r.id
+		b.Data, failed = r.read(p, b.Data)
+	} else {
+		b.Data, failed = readDynamic(p, b.Data)
+	}
+	if failed == nil && payload == 0 {
+		failed = p.end()
+	}
+	if failed != nil {
+		return d, failed
+	}
+	if r == nil && b.Data[start] == 0 {
+		b.Data = b.Data[:start]
+		return wit.Datum{}, nil
+	}
+	d.Size = uint32(len(b.Data) - start)
+	return d, nil
+}
+
+// open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
+func (c *jsonConverter) open(data []byte) (r *reader, payload int, err error) {
+	p := &c.parser
+	var schema []byte
+	count := 0
+	known := false
+	if failed := p.open('{'); failed != nil {
+		return nil, 0, notAnEnvelope()
+	}
+	for first := true; ; first = false {
+		on, failed := p.more(first, '}')
+		if failed != nil {
+			return nil, 0, failed
+		}
+		if !on {
+			break
+		}
+		name, failed := p.name()
+		if failed != nil {
+			return nil, 0, failed
+		}
+		p.peek()
+		from := p.i
+		switch string(name) {
+		case "schema":
+			if r := c.lastReader; r != nil && !known && r.begins(data[from:]) {
+				p.i += len(r.text)
+				schema, known = r.text, true
+				count++
+				continue
+			}
+			if schema == nil {
+				count++
+			}
+			if failed = p.skip(); failed == nil {
+				schema, known = data[from:p.i], false
+			}
+		case "payload":
+			if payload == 0 {
+				count++
+			}
+			payload = from
+			failed = p.skip()
+		default:
+			return nil, 0, notAnEnvelope()
+		}
+		if failed != nil {
+			return nil, 0, failed
+		}
+	}
+	if failed := p.end(); failed != nil {
+		return nil, 0, failed
+	}
+	if count != 2 {
+		return nil, 0, notAnEnvelope()
+	}
+	if known {
+		return c.lastReader, payload, nil
+	}
+	if string(schema) == "null" {
+		return nil, payload, nil
+	}
+	r = c.readers[string(schema)]
+	if r == nil {
+		if r, err = c.newReader(schema); err != nil {
+			return nil, 0, err
+		}
+		if len(c.readers) >= c.kept {
+			clear(c.readers)
+		}
+		c.readers[string(schema)] = r
+	}
+	c.lastReader = r
+	return r, payload, nil
+}
+
+// begins tells whether the text of the reader's schema stands at the start of data as a whole value.
+func (r *reader) begins(data []byte) bool {
+	n := len(r.text)
+	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
+}
+
+func notAnEnvelope() error {
+	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not contain additional fields. " +
+		"If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.")
+}
+
+// newReader compiles the JSON text of a schema.
+func (c *jsonConverter) newReader(text []byte) (*reader, error) {
+	nodes, err := readSchema(text, c.form)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.reg.Intern(nodes)
+	if err != nil {
+		return nil, dataError("%v", err)
+	}
+	r, err := compileReader(s.Nodes, 0, c.form)
+	if err != nil {
+		return nil, err
+	}
+	r.id, r.text = s.ID, append([]byte(nil), text...)
+	return r, nil
+}

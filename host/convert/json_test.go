@@ -1,0 +1,285 @@
+package convert
+
+import (
+	"errors"
+	"math"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// encode writes a value tree; nodes nil: schemaless.
+func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.Node, v any) (string, bool, error) {
+	t.Helper()
+	b := &record.Batch{Registry: reg}
+	d := wit.Datum{Form: wit.Dynamic}
+	var err error
+	if nodes == nil {
+		b.Data, err = datum.AppendDynamic(nil, v)
+	} else {
+		s, bad := reg.Intern(nodes)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		d.Form, d.Schema = wit.Structured, s.ID
+		b.Data, err = datum.Append(nil, s.Nodes, 0, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Size = uint32(len(b.Data))
+	out, null, err := c.Encode(nil, "t", b, d)
+	return string(out), null, err
+}
+
+// What the golden files cannot say, because Kafka's own reader cannot make the value.
+func TestWritesValuesThatJSONCannotSay(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	for _, x := range []struct {
+		nodes []wit.Node
+		v     any
+		want  string
+	}{
+		{[]wit.Node{{Kind: wit.Float64}}, math.NaN(), `"NaN"`},
+		{[]wit.Node{{Kind: wit.Float64}}, math.Inf(1), `"Infinity"`},
+		{[]wit.Node{{Kind: wit.Float32}}, float32(math.Inf(-1)), `"-Infinity"`},
+		{[]wit.Node{{Kind: wit.Float64}}, math.Copysign(0, -1), `-0.0`},
+		{nil, int8(-5), "-5"},
+		{nil, float32(0.1), "0.1"},
+		{nil, []byte{0, 1}, `"AAE="`},
+		{nil, datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, `{"a":1,"b":null}`},
+		{nil, datum.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, `[["a",1],[5,true]]`},
+		{nil, datum.Map{}, `{}`},
+	} {
+		got, null, err := encode(t, c, reg, x.nodes, x.v)
+		if err != nil || null || got != x.want {
+			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
+		}
+	}
+	if _, null, err := c.Encode(nil, "t", &record.Batch{}, wit.Datum{}); !null || err != nil {
+		t.Error("an absent datum must be a tombstone")
+	}
+}
+
+func TestRefusesToWrite(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	for want, v := range map[string]any{
+		"Java class class java.math.BigDecimal does not have corresponding schema type.": datum.Decimal{Scale: 1, Unscaled: datum.Unscaled([]byte{1})},
+		"Java class class java.util.Date does not have corresponding schema type.":       datum.Instant(0),
+		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
+	} {
+		out, _, err := encode(t, c, reg, nil, v)
+		if err == nil || err.Error() != want || ErrorClass(err) != DataException || out != "" {
+			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
+		}
+	}
+	_, _, err := encode(t, c, reg, []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
+	if err == nil || !strings.Contains(err.Error(), "scale parameter not found") {
+		t.Errorf("a Decimal without scale: %v", err)
+	}
+	_, _, err = encode(t, c, reg, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}}}, {Kind: wit.Text}}, datum.Record{"\xff"})
+	if err == nil || !strings.Contains(err.Error(), `field "a": byte 1 of the structured value: text that is not UTF-8`) {
+		t.Errorf("bad text: %v", err)
+	}
+}
+
+func TestReadsWithoutSchema(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	many := strings.Repeat("1,", 99) + "1"
+	list := datum.List{}
+	for range 100 {
+		list = append(list, int64(1))
+	}
+	for text, want := range map[string]any{
+		` {"a" : 1 , "b":[true,null,"x"]} `: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: datum.List{true, nil, "x"}}},
+		`[` + many + `]`:                    list,
+		`1.0`:                               1.0,
+		`007`:                               int64(7),
+		`-9223372036854775808`:              int64(math.MinInt64),
+		`1e400`:                             math.Inf(1),
+		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`:      "ä😀/\uFFFDx\b\f\n\r\t\"\\",
+		`{"a":1,"b":2,"a":"long enough to move","c":3}`:    datum.Map{{Key: "a", Value: "long enough to move"}, {Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
+		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`:            datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: int64(3)}},
+		"\xef\xbb\xbf[]":                                   datum.List{},
+		`"plain ascii text of more than eight bytes, ünd"`: "plain ascii text of more than eight bytes, ünd",
+		`{"a":{"b":{"c":[[],{}]}}}`:                        datum.Map{{Key: "a", Value: datum.Map{{Key: "b", Value: datum.Map{{Key: "c", Value: datum.List{datum.List{}, datum.Map{}}}}}}}},
+	} {
+		b := &record.Batch{Registry: reg, Data: []byte("before")}
+		d, err := c.Decode("t", []byte(text), b)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		expected, _ := datum.AppendDynamic(nil, want)
+		if d.Form != wit.Dynamic || string(b.Bytes(d)) != string(expected) {
+			t.Errorf("%s: read % x, expected % x", text, b.Bytes(d), expected)
+		}
+	}
+	for _, null := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
+		b := &record.Batch{Registry: reg}
+		if d, err := c.Decode("t", null, b); err != nil || d.Form != wit.Absent || len(b.Data) != 0 {
+			t.Errorf("%q: %v %v", null, d, err)
+		}
+	}
+}
+
+const pairSchema = `{"type":"struct","optional":false,"fields":[{"type":"int32","optional":true,"field":"a"},{"type":"string","optional":false,"field":"b"},` +
+	`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"optional":true,"field":"c"},` +
+	`{"type":"double","optional":true,"default":1.5,"field":"d"}]}`
+
+func TestReadsMembersInAnyOrder(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	for payload, want := range map[string]datum.Record{
+		`{"a":1,"b":"x","c":1.5,"d":2}`:           {int32(1), "x", []byte{0, 0x96}, 2.0},
+		`{"d":"NaN","c":"AJY=","b":"x","a":null}`: {nil, "x", []byte{0, 0x96}, math.NaN()},
+		`{"b":"x"}`: {nil, "x", nil, 1.5},
+		`{"x":[{}],"b":"first","b":"x","y":1,"d":null,"c":150e-2}`: {nil, "x", []byte{0, 0x96}, 1.5},
+		`{"b":"\u0078","\u0061":7,"c":-0.0100}`:                    {int32(7), "x", []byte{0xff}, 1.5},
+		`{"b":"x","c":92233720368547758070}`:                       {nil, "x", new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
+	} {
+		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` + payload + `,"schema":` + pairSchema + ` }`} {
+			b := &record.Batch{Registry: reg}
+			d, err := c.Decode("t", []byte(document), b)
+			if err != nil {
+				t.Errorf("%s: %v", payload, err)
+				continue
+			}
+			nodes := reg.Get(d.Schema).Nodes
+			expected, err := datum.Append(nil, nodes, 0, want)
+			if err != nil || string(b.Bytes(d)) != string(expected) {
+				t.Errorf("%s: read % x, expected % x, %v", payload, b.Bytes(d), expected, err)
+			}
+		}
+	}
+}
+
+func TestRefusesToRead(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	enveloped := func(payload string) string { return `{"schema":` + pairSchema + `,"payload":` + payload + `}` }
+	for document, want := range map[string]string{
+		`{"a":1}`:                             "JsonConverter with schemas.enable requires",
+		``:                                    "JsonConverter with schemas.enable requires",
+		`{"schema":null,"payload":1,"x":2}`:   "may not contain additional fields",
+		`{"schema":null}`:                     "JsonConverter with schemas.enable requires",
+		`{"schema":{},"payload":1}`:           "Schema must contain 'type' field",
+		`{"schema":{"type":"x"},"payload":1}`: "Unknown schema type: x",
+		`{"schema":{"type":"array"},"payload":1}`:                             "Array schema did not specify the element type",
+		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`:      "Map schema did not specify the value type",
+		`{"schema":{"type":"struct"},"payload":1}`:                            `Struct schema's "fields" argument is not an array.`,
+		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not specified properly",
+		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`:         "Schema parameters must have string values.",
+		enveloped(`{"a":1}`):                   `field "b": Invalid null value for required STRING field`,
+		enveloped(`{"a":"1","b":"x"}`):         `field "a": expected a JSON value for the type INT32, found STRING`,
+		enveloped(`{"a":3000000000,"b":"x"}`):  "does not fit the type INT32",
+		enveloped(`{"a":1.5,"b":"x"}`):         "does not fit the type INT32",
+		enveloped(`{"a":1,"b":5}`):             `field "b": expected a JSON value for the type STRING, found NUMBER`,
+		enveloped(`{"a":1,"b":"x","c":1.005}`): "more places than the scale 2",
+		enveloped(`{"a":1,"b":"x","c":"!"}`):   "expected base64",
+		enveloped(`{"a":1,"b":"x","c":true}`):  "Invalid type for Decimal, underlying representation should be numeric or bytes but was BOOLEAN",
+		enveloped(`[]`):                        "Structs should be encoded as JSON objects, but found ARRAY",
+		enveloped(`{"a":1,"b":"x"`):            "expected ',' or '}', found the end",
+		enveloped(`{"a":1,"b":"x"},`):          "expected a name in quotation marks",
+		enveloped(`{"a":1,"b":"x"}`) + "x":     "expected the end of the document, found 'x'",
+		enveloped("{\"a\":1,\"b\":\"\x01\"}"):  "no control character",
+		enveloped("{\"a\":1,\"b\":\"\xff\"}"):  "a string in UTF-8",
+		enveloped(`{"a":1,"b":"\x"}`):          "an escape",
+		strings.Repeat("[", 2000):              "JsonConverter with schemas.enable requires",
+	} {
+		b := &record.Batch{Registry: reg, Data: []byte("before")}
+		_, err := c.Decode("t", []byte(document), b)
+		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != DataException || string(b.Data) != "before" {
+			t.Errorf("%s: expected %q, found %v", document, want, err)
+		}
+	}
+	plain := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	for document, want := range map[string]string{
+		strings.Repeat("[", 2000): "nests deeper than 1000",
+		`99999999999999999999`:    "does not fit 64 bits",
+		`{"a":1} {}`:              "the end of the document",
+		`01x`:                     "the end of the document",
+		`+1`:                      "expected a value",
+		`1.`:                      "a digit behind",
+		`nul`:                     "expected null",
+	} {
+		if _, err := plain.Decode("t", []byte(document), &record.Batch{Registry: reg}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20s: expected %q, found %v", document, want, err)
+		}
+	}
+}
+
+func TestNew(t *testing.T) {
+	reg := record.NewRegistry()
+	_, err := New("io.confluent.connect.avro.AvroConverter", nil, true, reg)
+	if err == nil || !strings.Contains(err.Error(), "key converter: unknown class") || !strings.Contains(err.Error(), ClassJSON) {
+		t.Error(err)
+	}
+	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"}, {"schema.content": "{"}, {"schemas.cache.size": "x"}} {
+		if _, err := New("JsonConverter", settings, false, reg); err == nil || ErrorClass(err) != ConfigException {
+			t.Errorf("%v: %v", settings, err)
+		}
+	}
+	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
+	b := &record.Batch{Registry: reg}
+	if d, err := c.Decode("t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured || string(b.Bytes(d)) != "\x02x" {
+		t.Errorf("schema.content: %v %v", d, err)
+	}
+	if ErrorClass(errors.New("x")) != "" {
+		t.Error("a foreign error has no class of ours")
+	}
+}
+
+// Hostile bytes in a datum, or in a record of Kafka, end in an error and nothing else.
+func FuzzHostileDatum(f *testing.F) {
+	reg := record.NewRegistry()
+	c := newConverter(f, ClassJSON, reg)
+	s, _, _ := hostileSchema(reg)
+	f.Add([]byte{2, 2, 4, 2, 0, 2, 2, 'x', 0, 2, 2, 1})
+	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		batch := &record.Batch{Registry: reg, Data: b}
+		out, _, err := c.Encode(nil, "t", batch, wit.Datum{Form: wit.Structured, Schema: s, Size: uint32(len(b))})
+		if bad := datum.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
+			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
+		}
+		c.Encode(nil, "t", batch, wit.Datum{Form: wit.Dynamic, Size: uint32(len(b))})
+	})
+}
+
+func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
+	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "m", Node: 2}, {Name: "p", Node: 3}}},
+		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Mapping, Key: 5, Element: 6}, {Kind: wit.Mapping, Key: 4, Element: 7},
+		{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
+	return s.ID, s, err
+}
+
+func FuzzHostileJSON(f *testing.F) {
+	reg := record.NewRegistry()
+	schemas, plain := newConverter(f, ClassJSON, reg), newConverter(f, ClassJSON, reg, "schemas.enable", "false")
+	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b := &record.Batch{Registry: reg}
+		if d, err := plain.Decode("t", text, b); err == nil && d.Form == wit.Dynamic {
+			if bad := datum.CheckDynamic(b.Bytes(d)); bad != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+			}
+			if _, _, err := plain.Encode(nil, "t", b, d); err != nil {
+				t.Fatalf("%s: cannot be written again: %v", text, err)
+			}
+		}
+		b = &record.Batch{Registry: reg}
+		if d, err := schemas.Decode("t", text, b); err == nil && d.Form == wit.Structured {
+			if bad := datum.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+			}
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package convert
+
+import (
+	"math"
+	"math/big"
+	"math/bits"
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// appendFloat writes a float32 (size 32) or float64 (size 64) in the form of Java's Float.toString and Double.toString: at
+// least one digit on either side of the point, and an exponent (`E7`, no plus sign) from 10^7 up and below 10^-3. The digits are
+// the shortest that read back as the same number, at least two, as Java has them since release 19; older releases write a digit
+// or two too many for some numbers of extreme size (1.17549435E-38 for 1.1754944E-38). Infinities and NaN are the caller's.
+func appendFloat(dst []byte, v float64, size int) []byte {
+	if v == 0 {
+		if math.Signbit(v) {
+			dst = append(dst, '-')
+		}
+		return append(dst, "0.0"...)
+	}
+	if n := int64(v); v > -1e7 && v < 1e7 && float64(n) == v {
+		return append(strconv.AppendInt(dst, n, 10), ".0"...)
+	}
+	var room [32]byte
+	text := strconv.AppendFloat(room[:0], v, 'e', -1, size)
+	if text[0] == '-' {
+		dst, text = append(dst, '-'), text[1:]
+	}
+	if text[1] == 'e' {
+		// one digit suffices: Java takes the closest of two digits (4.9E-324, not 5.0E-324)
+		var second [32]byte
+		two := strconv.AppendFloat(second[:0], math.Abs(v), 'e', 1, size)
+		if back, err := strconv.ParseFloat(string(two), size); err == nil && back == math.Abs(v) {
+			text = append(room[:0], two...)
+		}
+	}
+	digits, exponent := split(text)
+	switch {
+	case exponent < -3 || exponent >= 7:
+		dst = append(dst, digits[0], '.')
+		if len(digits) == 1 {
+			dst = append(dst, '0')
+		}
+		dst = append(append(dst, digits[1:]...), 'E')
+		return strconv.AppendInt(dst, int64(exponent), 10)
+	case exponent < 0:
+		dst = append(dst, "0.00"[:1-exponent]...)
+		return append(dst, digits...)
+	}
+	point := exponent + 1
+	for len(digits) <= point {
+		digits = append(digits, '0')
+	}
+	dst = append(append(dst, digits[:point]...), '.')
+	return append(dst, digits[point:]...)
+}
+
+// split takes `1.25e-07` apart: 125 and -7. Zeros at the end of the digits are dropped. It works inside text.
+func split(text []byte) (digits []byte, exponent int) {
+	e := 0
+	for text[e] != 'e' {
+		e++
+	}
+	for _, c := range text[e+2:] {
+		exponent = exponent*10 + int(c-'0')
+	}
+	if text[e+1] == '-' {
+		exponent = -exponent
+	}
+	digits = text[:1]
+	if e > 1 {
+		digits = append(digits, text[2:e]...)
+	}
+	for len(digits) > 1 && digits[len(digits)-1] == '0' {
+		digits = digits[:len(digits)-1]
+	}
+	return digits, exponent
+}
+
+// shortest drops bytes that only repeat the sign of the next one, as BigInteger.toByteArray has none.
+func shortest(b []byte) []byte {
+	for len(b) > 1 && (b[0] == 0 && b[1] < 0x80 || b[0] == 0xff && b[1] >= 0x80) {
+		b = b[1:]
+	}
+	return b
+}
+
+// appendDecimal writes an unscaled value (two's complement, big-endian) and a scale in the form of Java's BigDecimal.toString:
+// plain, or with an exponent where the scale is negative or the number is below 10^-6. Up to 16 bytes it allocates nothing.
+func appendDecimal(dst, unscaled []byte, scale int) []byte {
+	unscaled = shortest(unscaled)
+	var room [64]byte
+	digits, negative := appendUnscaled(room[:0], unscaled)
+	if negative {
+		dst = append(dst, '-')
+	}
+	adjusted := len(digits) - 1 - scale
+	switch {
+	case scale == 0:
+		return append(dst, digits...)
+	case scale > 0 && adjusted >= -6:
+		whole := len(digits) - scale
+		if whole > 0 {
+			dst = append(append(dst, digits[:whole]...), '.')
+			return append(dst, digits[whole:]...)
+		}
+		dst = append(dst, '0', '.')
+		for ; whole < 0; whole++ {
+			dst = append(dst, '0')
+		}
+		return append(dst, digits...)
+	}
+	dst = append(dst, digits[0])
+	if len(digits) > 1 {
+		dst = append(append(dst, '.'), digits[1:]...)
+	}
+	if adjusted != 0 {
+		dst = append(dst, 'E')
+		if adjusted > 0 {
+			dst = append(dst, '+')
+		}
+		dst = strconv.AppendInt(dst, int64(adjusted), 10)
+	}
+	return dst
+}
+
+// appendUnscaled writes the digits of the absolute value and tells the sign.
+func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
+	negative = len(b) > 0 && b[0] >= 0x80
+	if len(b) > 16 {
+		return new(big.Int).Abs(datum.Unscaled(b)).Append(dst, 10), negative
+	}
+	var hi, lo uint64
+	if negative {
+		hi, lo = math.MaxUint64, math.MaxUint64
+	}
+	for _, c := range b {
+		hi, lo = hi<<8|lo>>56, lo<<8|uint64(c)
+	}
+	if negative {
+		var borrow uint64
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+	}
+	if hi == 0 {
+		return strconv.AppendUint(dst, lo, 10), negative
+	}
+	// 2^127 has 39 digits, so the upper part fits 64 bits
+	const chunk = 1e19
+	upper, lower := bits.Div64(hi, lo, chunk)
+	return padded(strconv.AppendUint(dst, upper, 10), lower), negative
+}
+
+// padded writes n with all 19 digits.
+func padded(dst []byte, n uint64) []byte {
+	for limit := uint64(1e18); limit > n && limit > 1; limit /= 10 {
+		dst = append(dst, '0')
+	}
+	return strconv.AppendUint(dst, n, 10)
+}

@@ -1,0 +1,377 @@
+package convert
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func integer(name, text string) (int, error) {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+	if err != nil {
+		return 0, configError("Invalid value %s for configuration %s: Not a number of type INT", text, name)
+	}
+	return int(n), nil
+}
+
+// byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
+type byteArrayConverter struct {
+	reg  *record.Registry
+	read *record.Schema
+}
+
+func newByteArray(_ map[string]string, reg *record.Registry) (Converter, error) {
+	s, err := reg.Intern([]wit.Node{{Kind: wit.Bytes, Optional: true}})
+	return &byteArrayConverter{reg, s}, err
+}
+
+func (c *byteArrayConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+	in := b.Bytes(d)
+	switch d.Form {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Dynamic:
+		if len(in) == 0 || in[0] != datum.TagBytes {
+			return dst, false, dataError("ByteArrayConverter is not compatible with schemaless values that are not bytes")
+		}
+		in = in[1:]
+	case wit.Structured:
+		s := c.reg.Get(d.Schema)
+		if s == nil {
+			return dst, false, dataError("ByteArrayConverter: schema %d is not registered", d.Schema)
+		}
+		if k := s.Root().Kind; k != wit.Bytes || s.Root().Name != nil && *s.Root().Name == wit.NameDecimal {
+			return dst, false, dataError("Invalid schema type for ByteArrayConverter: %s", typeName(k))
+		}
+		null, size, ok := datum.IsNull(s.Root(), in)
+		if !ok {
+			return dst, false, broken(0, "expected the branch 00 or 02 of an optional value")
+		}
+		if null {
+			return dst, true, nil
+		}
+		in = in[size:]
+	default:
+		return dst, false, dataError("ByteArrayConverter: expected a structured or dynamic datum, found form %d", d.Form)
+	}
+	n, size := length(in, 0)
+	if size <= 0 || size+n != len(in) {
+		return dst, false, broken(0, "expected bytes and nothing behind them")
+	}
+	return append(dst, in[size:]...), false, nil
+}
+
+func (c *byteArrayConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	return appendOptional(b, c.read, data), nil
+}
+
+// appendOptional appends a value of an optional text or bytes without default.
+func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Datum {
+	start := len(b.Data)
+	b.Data = datum.AppendBytes(append(b.Data, 2), content)
+	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+}
+
+// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a hash), so
+// they are refused here.
+type stringConverter struct {
+	reg     *record.Registry
+	read    *record.Schema
+	charset charset
+	scratch []byte
+}
+
+func newString(settings map[string]string, reg *record.Registry) (Converter, error) {
+	c := &stringConverter{reg: reg}
+	if name, given := settings["converter.encoding"]; given {
+		var known bool
+		if c.charset, known = charsets[strings.ToUpper(strings.TrimSpace(name))]; !known {
+			return nil, configError("Invalid value %s for configuration converter.encoding: expected UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE or UTF-16LE", name)
+		}
+	}
+	var err error
+	c.read, err = reg.Intern([]wit.Node{{Kind: wit.Text, Optional: true}})
+	return c, err
+}
+
+func (c *stringConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+	in := b.Bytes(d)
+	var v any
+	nodes := []wit.Node(nil)
+	var err error
+	size := 0
+	switch d.Form {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Dynamic:
+		v, size, err = datum.ReadDynamic(in)
+	case wit.Structured:
+		s := c.reg.Get(d.Schema)
+		if s == nil {
+			return dst, false, dataError("StringConverter: schema %d is not registered", d.Schema)
+		}
+		if out, done := c.encodeText(dst, s.Root(), in); done {
+			return out, false, nil
+		}
+		nodes = s.Nodes
+		v, size, err = datum.Read(nodes, 0, in)
+	default:
+		return dst, false, dataError("StringConverter: expected a structured or dynamic datum, found form %d", d.Form)
+	}
+	if err == nil && size != len(in) {
+		err = broken(size, "bytes left over")
+	}
+	if err != nil {
+		return dst, false, dataError("StringConverter: %v", err)
+	}
+	if v == nil {
+		return dst, true, nil
+	}
+	if c.scratch, err = appendJava(c.scratch[:0], nodes, 0, v); err != nil {
+		return dst, false, err
+	}
+	return c.charset.encode(dst, c.scratch), false, nil
+}
+
+// encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
+func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]byte, bool) {
+	if root.Kind != wit.Text || c.charset != utf8Charset {
+		return dst, false
+	}
+	null, i, ok := datum.IsNull(root, in)
+	n, size := length(in, min(i, len(in)))
+	if null || !ok || size <= 0 || i+size+n != len(in) || !utf8.Valid(in[i+size:]) {
+		return dst, false
+	}
+	return append(dst, in[i+size:]...), true
+}
+
+func (c *stringConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	c.scratch = c.charset.decode(c.scratch[:0], data)
+	return appendOptional(b, c.read, c.scratch), nil
+}
+
+// appendJava writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever the
+// zone of the process.
+func appendJava(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...), nil
+	case string:
+		return append(dst, x...), nil
+	case bool:
+		return strconv.AppendBool(dst, x), nil
+	case int8:
+		return strconv.AppendInt(dst, int64(x), 10), nil
+	case int16:
+		return strconv.AppendInt(dst, int64(x), 10), nil
+	case int32:
+		return appendJavaInteger(dst, nodes, node, int64(x)), nil
+	case int64:
+		return appendJavaInteger(dst, nodes, node, x), nil
+	case float32:
+		return appendJavaReal(dst, float64(x), 32), nil
+	case float64:
+		return appendJavaReal(dst, x, 64), nil
+	case datum.Decimal:
+		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), nil
+	case datum.Instant:
+		return appendJavaDate(dst, int64(x)), nil
+	case []byte:
+		if nodes != nil && nodes[node].Name != nil && *nodes[node].Name == wit.NameDecimal && len(x) > 0 {
+			scale, err := scaleOf(&nodes[node])
+			return appendDecimal(dst, x, scale), err
+		}
+	case datum.List, datum.Map, datum.Record:
+		return appendJavaItems(dst, nodes, node, v)
+	}
+	return dst, dataError("StringConverter: bytes and nested structs have no text of their own")
+}
+
+func appendJavaInteger(dst []byte, nodes []wit.Node, node uint32, n int64) []byte {
+	if nodes != nil && nodes[node].Name != nil {
+		switch *nodes[node].Name {
+		case wit.NameDate:
+			return appendJavaDate(dst, n*86_400_000)
+		case wit.NameTime, wit.NameTimestamp:
+			return appendJavaDate(dst, n)
+		}
+	}
+	return strconv.AppendInt(dst, n, 10)
+}
+
+func appendJavaReal(dst []byte, v float64, size int) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		text := appendReal(nil, v, size)
+		return append(dst, text[1:len(text)-1]...)
+	}
+	return appendFloat(dst, v, size)
+}
+
+func appendJavaDate(dst []byte, ms int64) []byte {
+	return time.UnixMilli(ms).UTC().AppendFormat(dst, "Mon Jan 02 15:04:05 UTC 2006")
+}
+
+func unscaledBytes(n *big.Int) []byte {
+	b := datum.AppendDecimal(nil, n)
+	content, _ := datum.Block(b)
+	return content
+}
+
+func appendJavaItems(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+	var err error
+	child := func(of func(*wit.Node) uint32) uint32 {
+		if nodes == nil {
+			return 0
+		}
+		return of(&nodes[node])
+	}
+	switch x := v.(type) {
+	case datum.List:
+		dst = append(dst, '[')
+		for i, item := range x {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			if dst, err = appendJava(dst, nodes, child(func(n *wit.Node) uint32 { return n.Element }), item); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, ']'), nil
+	case datum.Map:
+		dst = append(dst, '{')
+		for i, e := range x {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			if dst, err = appendJava(dst, nodes, child(func(n *wit.Node) uint32 { return n.Key }), e.Key); err != nil {
+				return dst, err
+			}
+			if dst, err = appendJava(append(dst, '='), nodes, child(func(n *wit.Node) uint32 { return n.Element }), e.Value); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	case datum.Record:
+		dst = append(dst, "Struct{"...)
+		first := true
+		for i, m := range nodes[node].Members {
+			if x[i] == nil {
+				continue
+			}
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			if dst, err = appendJava(append(append(dst, m.Name...), '='), nodes, m.Node, x[i]); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	}
+	return dst, nil
+}
+
+// charset is one of Java's standard character sets.
+type charset uint8
+
+const (
+	utf8Charset charset = iota
+	latinCharset
+	asciiCharset
+	utf16Charset // big-endian, with a mark in front when written
+	utf16BE
+	utf16LE
+)
+
+var charsets = map[string]charset{"UTF-8": utf8Charset, "UTF8": utf8Charset, "ISO-8859-1": latinCharset, "LATIN1": latinCharset,
+	"ISO8859_1": latinCharset, "US-ASCII": asciiCharset, "ASCII": asciiCharset, "UTF-16": utf16Charset, "UTF-16BE": utf16BE, "UTF-16LE": utf16LE}
+
+// encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.
+func (c charset) encode(dst, text []byte) []byte {
+	if c == utf8Charset {
+		return append(dst, text...)
+	}
+	if c == utf16Charset {
+		dst = append(dst, 0xfe, 0xff)
+	}
+	limit := rune(0x100)
+	if c == asciiCharset {
+		limit = 0x80
+	}
+	for _, r := range string(text) {
+		switch {
+		case c == utf16LE:
+			for _, u := range utf16.AppendRune(nil, r) {
+				dst = binary.LittleEndian.AppendUint16(dst, u)
+			}
+		case c >= utf16Charset:
+			for _, u := range utf16.AppendRune(nil, r) {
+				dst = binary.BigEndian.AppendUint16(dst, u)
+			}
+		case r < limit:
+			dst = append(dst, byte(r))
+		default:
+			dst = append(dst, '?')
+		}
+	}
+	return dst
+}
+
+// decode writes as UTF-8; bytes that mean nothing become U+FFFD, as in Java.
+func (c charset) decode(dst, data []byte) []byte {
+	switch c {
+	case utf8Charset:
+		if utf8.Valid(data) {
+			return append(dst, data...)
+		}
+		return append(dst, strings.ToValidUTF8(string(data), "\uFFFD")...)
+	case latinCharset, asciiCharset:
+		for _, b := range data {
+			if c == asciiCharset && b >= 0x80 {
+				dst = utf8.AppendRune(dst, utf8.RuneError)
+				continue
+			}
+			dst = utf8.AppendRune(dst, rune(b))
+		}
+		return dst
+	}
+	var order binary.ByteOrder = binary.BigEndian
+	if c == utf16LE {
+		order = binary.LittleEndian
+	}
+	if c == utf16Charset && len(data) >= 2 {
+		if data[0] == 0xff && data[1] == 0xfe {
+			order = binary.LittleEndian
+		}
+		if r := order.Uint16(data); r == 0xfeff {
+			data = data[2:]
+		}
+	}
+	var units []uint16
+	for ; len(data) >= 2; data = data[2:] {
+		units = append(units, order.Uint16(data))
+	}
+	if len(data) == 1 {
+		units = append(units, 0xfffd)
+	}
+	for _, r := range utf16.Decode(units) {
+		dst = utf8.AppendRune(dst, r)
+	}
+	return dst
+}

@@ -1,0 +1,96 @@
+package convert
+
+import (
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func TestStringConverter(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassString, reg)
+	date := func(name string, k wit.Kind) []wit.Node { return []wit.Node{{Kind: k, Name: &name}} }
+	for _, x := range []struct {
+		nodes []wit.Node
+		v     any
+		want  string
+	}{
+		{[]wit.Node{{Kind: wit.Text}}, "Größe", "Größe"},
+		{[]wit.Node{{Kind: wit.Text, Optional: true}}, "x", "x"},
+		{[]wit.Node{{Kind: wit.Float32}}, float32(1e7), "1.0E7"},
+		{[]wit.Node{{Kind: wit.Boolean}}, true, "true"},
+		{date(wit.NameTimestamp, wit.Int64), int64(1709184496789), "Thu Feb 29 05:28:16 UTC 2024"},
+		{date(wit.NameDate, wit.Int32), int32(-1), "Wed Dec 31 00:00:00 UTC 1969"},
+		{[]wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: "2"}}}}, big.NewInt(-129), "-1.29"},
+		{[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}, {Name: "c", Node: 2}}},
+			{Kind: wit.Int32, Optional: true}, {Kind: wit.Array, Element: 3}, {Kind: wit.Text}}, datum.Record{nil, int32(1), datum.List{"x", "y"}}, "Struct{b=1,c=[x, y]}"},
+		{nil, datum.Map{{Key: "a", Value: nil}, {Key: "b", Value: int64(2)}}, "{a=null, b=2}"},
+		{nil, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"},
+	} {
+		got, null, err := encode(t, c, reg, x.nodes, x.v)
+		if err != nil || null || got != x.want {
+			t.Errorf("%v: expected %q, found %q, %v", x.v, x.want, got, err)
+		}
+	}
+	if _, null, err := encode(t, c, reg, []wit.Node{{Kind: wit.Text, Optional: true}}, nil); !null || err != nil {
+		t.Error("null must be a tombstone", err)
+	}
+	if _, _, err := encode(t, c, reg, nil, []byte{1}); err == nil {
+		t.Error("bytes were written")
+	}
+	b := &record.Batch{Registry: reg}
+	d, err := c.Decode("t", []byte("a\xff"), b)
+	if err != nil || string(b.Bytes(d)) != "\x02\x08a\uFFFD" || !reg.Get(d.Schema).Root().Optional {
+		t.Errorf("%v % x", err, b.Bytes(d))
+	}
+}
+
+func TestStringConverterEncodings(t *testing.T) {
+	for name, want := range map[string]string{"ISO-8859-1": "\xfc?", "US-ASCII": "??", "UTF-16": "\xfe\xff\x00\xfc\x20\xac", "utf-16le": "\xfc\x00\xac\x20"} {
+		reg := record.NewRegistry()
+		c := newConverter(t, ClassString, reg, "converter.encoding", name)
+		got, _, err := encode(t, c, reg, []wit.Node{{Kind: wit.Text}}, "ü€")
+		if err != nil || got != want {
+			t.Errorf("%s: % x, %v", name, got, err)
+		}
+		b := &record.Batch{Registry: reg}
+		d, _ := c.Decode("t", []byte(want), b)
+		if back := string(b.Bytes(d)[2:]); strings.HasPrefix(strings.ToUpper(name), "UTF") && back != "ü€" {
+			t.Errorf("%s: read %q", name, back)
+		}
+	}
+	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"}, false, record.NewRegistry()); ErrorClass(err) != ConfigException {
+		t.Error(err)
+	}
+}
+
+func TestByteArrayConverter(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassByteArray, reg)
+	for _, x := range []struct {
+		nodes []wit.Node
+		v     any
+		want  string
+		null  bool
+		error string
+	}{
+		{[]wit.Node{{Kind: wit.Bytes}}, []byte{0, 255}, "\x00\xff", false, ""},
+		{[]wit.Node{{Kind: wit.Bytes, Optional: true}}, nil, "", true, ""},
+		{nil, []byte("x"), "x", false, ""},
+		{nil, "x", "", false, "not compatible"},
+		{[]wit.Node{{Kind: wit.Text}}, "x", "", false, "Invalid schema type for ByteArrayConverter: STRING"},
+	} {
+		got, null, err := encode(t, c, reg, x.nodes, x.v)
+		if got != x.want || null != x.null || (err == nil) != (x.error == "") || err != nil && !strings.Contains(err.Error(), x.error) {
+			t.Errorf("%v: %q %v %v", x.v, got, null, err)
+		}
+	}
+	b := &record.Batch{Registry: reg}
+	if d, _ := c.Decode("t", []byte{}, b); d.Form != wit.Structured || string(b.Bytes(d)) != "\x02\x00" {
+		t.Errorf("no bytes are not null: %v", d)
+	}
+}

@@ -1,0 +1,340 @@
+package convert
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are allowed.
+// Its memory is kept from one document to the next.
+type parser struct {
+	data  []byte
+	i     int
+	depth int
+	// spans is a stack of positions of members, for structures whose members come in another order than the schema's.
+	spans []int
+	// seen is a stack of names of an object without schema.
+	seen []span
+	// scratch holds a text without its escapes.
+	scratch []byte
+	// binary holds what base64 says.
+	binary []byte
+}
+
+type span struct{ from, to int }
+
+func (p *parser) reset(data []byte) {
+	p.data, p.i, p.depth = data, 0, 0
+	p.spans, p.seen = p.spans[:0], p.seen[:0]
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		p.i = 3
+	}
+}
+
+// bad is an error at the present position.
+func (p *parser) bad(what string) *Error {
+	found := "the end"
+	if p.i < len(p.data) {
+		found = strconv.QuoteRune(rune(p.data[p.i]))
+	}
+	return &Error{DataException, "JSON, byte " + strconv.Itoa(p.i) + ": expected " + what + ", found " + found}
+}
+
+// peek skips blanks and returns the next byte, 0 at the end.
+func (p *parser) peek() byte {
+	for p.i < len(p.data) {
+		switch c := p.data[p.i]; c {
+		case ' ', '\t', '\n', '\r':
+			p.i++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// take skips blanks and one byte, which must be c.
+func (p *parser) take(c byte) *Error {
+	if p.peek() != c || p.i >= len(p.data) {
+		return p.bad(strconv.QuoteRune(rune(c)))
+	}
+	p.i++
+	return nil
+}
+
+// end refuses anything but blanks.
+func (p *parser) end() *Error {
+	p.peek()
+	if p.i < len(p.data) {
+		return p.bad("the end of the document")
+	}
+	return nil
+}
+
+// more is called before each element or member: it takes the comma that belongs there, or the closing byte.
+func (p *parser) more(first bool, closing byte) (bool, *Error) {
+	c := p.peek()
+	switch {
+	case c == closing:
+		p.i++
+		p.depth--
+		return false, nil
+	case first:
+		return true, nil
+	case c == ',':
+		p.i++
+		return true, nil
+	}
+	return false, p.bad("',' or " + strconv.QuoteRune(rune(closing)))
+}
+
+// open takes the opening byte of an array or object.
+func (p *parser) open(c byte) *Error {
+	if err := p.take(c); err != nil {
+		return err
+	}
+	if p.depth++; p.depth > datum.MaxDepth {
+		return &Error{DataException, "JSON: nests deeper than 1000"}
+	}
+	return nil
+}
+
+// word takes true, false or null.
+func (p *parser) word(w string) *Error {
+	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
+		return p.bad(w)
+	}
+	p.i += len(w)
+	return nil
+}
+
+// text takes a string and returns what it says; the bytes are valid until the next call.
+func (p *parser) text() ([]byte, *Error) {
+	s, slashes, err := p.rawText()
+	if err != nil || !slashes {
+		return s, err
+	}
+	p.scratch = unescape(p.scratch[:0], s)
+	return p.scratch, nil
+}
+
+// name takes a member's name and the colon.
+func (p *parser) name() ([]byte, *Error) {
+	if p.peek() != '"' {
+		return nil, p.bad("a name in quotation marks")
+	}
+	s, err := p.text()
+	if err != nil {
+		return nil, err
+	}
+	return s, p.take(':')
+}
+
+// rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in it.
+func (p *parser) rawText() (s []byte, slashes bool, err *Error) {
+	p.i++
+	from, wide := p.i, false
+	for p.i+8 <= len(p.data) && !odd(binary.LittleEndian.Uint64(p.data[p.i:])) {
+		p.i += 8
+	}
+	for {
+		if p.i >= len(p.data) {
+			return nil, false, p.bad("the end of a string")
+		}
+		c := p.data[p.i]
+		switch {
+		case manner[c] == plain:
+		case c == '"':
+			s = p.data[from:p.i]
+			if wide && !utf8.Valid(s) {
+				p.i = from
+				return nil, false, p.bad("a string in UTF-8")
+			}
+			p.i++
+			return s, slashes, nil
+		case c == '\\':
+			slashes = true
+			if err := p.escape(); err != nil {
+				return nil, false, err
+			}
+			continue
+		case c >= 0x80:
+			wide = true
+		default:
+			return nil, false, p.bad("no control character in a string")
+		}
+		p.i++
+	}
+}
+
+// escape takes a backslash and what belongs to it.
+func (p *parser) escape() *Error {
+	p.i++
+	if p.i >= len(p.data) {
+		return p.bad("an escape")
+	}
+	switch p.data[p.i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		p.i++
+		return nil
+	case 'u':
+		for n := 1; n <= 4; n++ {
+			if p.i+n >= len(p.data) || !isHex(p.data[p.i+n]) {
+				return p.bad("u and four hexadecimal digits")
+			}
+		}
+		p.i += 5
+		return nil
+	}
+	return p.bad("an escape")
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+// unescape appends what a checked string says. Half a surrogate pair, which UTF-8 cannot say, becomes U+FFFD.
+func unescape(dst, s []byte) []byte {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c != '\\' {
+			dst = append(dst, c)
+			continue
+		}
+		i++
+		switch s[i] {
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			r := unit(s[i+1:])
+			i += 4
+			if utf16.IsSurrogate(r) {
+				low := rune(utf8.RuneError)
+				if i+6 < len(s) && s[i+1] == '\\' && s[i+2] == 'u' {
+					low = unit(s[i+3:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+		default:
+			dst = append(dst, s[i])
+		}
+	}
+	return dst
+}
+
+func unit(s []byte) (r rune) {
+	for _, c := range s[:4] {
+		if c >= 'a' {
+			c -= 'a' - 'A'
+		}
+		if c >= 'A' {
+			c -= 'A' - 10 - '0'
+		}
+		r = r<<4 | rune(c-'0')
+	}
+	return r
+}
+
+// number takes a number. whole: it has neither point nor exponent.
+func (p *parser) number() (text []byte, whole bool, err *Error) {
+	from := p.i
+	if p.i < len(p.data) && p.data[p.i] == '-' {
+		p.i++
+	}
+	digits := func() bool {
+		start := p.i
+		for p.i < len(p.data) && p.data[p.i]-'0' < 10 {
+			p.i++
+		}
+		return p.i > start
+	}
+	if !digits() {
+		return nil, false, p.bad("a value")
+	}
+	whole = true
+	if p.i < len(p.data) && p.data[p.i] == '.' {
+		whole = false
+		p.i++
+		if !digits() {
+			return nil, false, p.bad("a digit behind the decimal point")
+		}
+	}
+	if p.i < len(p.data) && p.data[p.i]|0x20 == 'e' {
+		whole = false
+		p.i++
+		if p.i < len(p.data) && (p.data[p.i] == '+' || p.data[p.i] == '-') {
+			p.i++
+		}
+		if !digits() {
+			return nil, false, p.bad("a digit of the exponent")
+		}
+	}
+	return p.data[from:p.i], whole, nil
+}
+
+// skip takes a value of any kind.
+func (p *parser) skip() *Error {
+	switch c := p.peek(); c {
+	case '{', '[':
+		closing := c + 2
+		if err := p.open(c); err != nil {
+			return err
+		}
+		for first := true; ; first = false {
+			on, err := p.more(first, closing)
+			if err != nil || !on {
+				return err
+			}
+			if c == '{' {
+				if _, err := p.name(); err != nil {
+					return err
+				}
+			}
+			if err := p.skip(); err != nil {
+				return err
+			}
+		}
+	case '"':
+		_, _, err := p.rawText()
+		return err
+	case 't':
+		return p.word("true")
+	case 'f':
+		return p.word("false")
+	case 'n':
+		return p.word("null")
+	}
+	_, _, err := p.number()
+	return err
+}
+
+// kind names the value at the present position as Jackson's JsonNodeType does.
+func (p *parser) kind() string {
+	switch p.peek() {
+	case '{':
+		return "OBJECT"
+	case '[':
+		return "ARRAY"
+	case '"':
+		return "STRING"
+	case 't', 'f':
+		return "BOOLEAN"
+	case 'n':
+		return "NULL"
+	}
+	return "NUMBER"
+}

@@ -1,0 +1,98 @@
+package convert
+
+import (
+	"encoding/binary"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Bytes of a JSON string by how they are written: as they are, escaped, or only after a look at the whole text (beyond ASCII).
+const (
+	plain = iota
+	escaped
+	foreign
+)
+
+var manner = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case c < 0x20 || c == '"' || c == '\\':
+			t[c] = escaped
+		case c >= 0x80:
+			t[c] = foreign
+		}
+	}
+	return t
+}()
+
+// appendText writes a JSON string as Jackson does: quotation mark, backslash and control characters are escaped, and
+// characters beyond U+FFFF as two surrogates; nothing else. ok is false when s is no UTF-8.
+func appendText(dst, s []byte) (out []byte, ok bool) {
+	dst = append(dst, '"')
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if odd(binary.LittleEndian.Uint64(s[i:])) {
+			return appendOdd(dst, s)
+		}
+	}
+	for ; i < len(s); i++ {
+		if manner[s[i]] != plain {
+			return appendOdd(dst, s)
+		}
+	}
+	dst = append(dst, s...)
+	return append(dst, '"'), true
+}
+
+// odd tells whether one of 8 bytes is not plain.
+func odd(w uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, slash := w^ones*'"', w^ones*'\\'
+	return (w|(w-ones*0x20)|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0
+}
+
+const hex = "0123456789ABCDEF"
+
+func appendOdd(dst, s []byte) ([]byte, bool) {
+	if !utf8.Valid(s) {
+		return dst, false
+	}
+	from := 0
+	for i, c := range s {
+		if c >= 0xf0 {
+			r, size := utf8.DecodeRune(s[i:])
+			high, low := utf16.EncodeRune(r)
+			dst = appendUnit(appendUnit(append(dst, s[from:i]...), high), low)
+			from = i + size
+			continue
+		}
+		if manner[c] != escaped {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = appendUnit(dst, rune(c))
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"'), true
+}
+
+// appendUnit escapes a UTF-16 code unit.
+func appendUnit(dst []byte, u rune) []byte {
+	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+}
