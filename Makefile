@@ -1,0 +1,52 @@
+# make            bin/culvert with the built-in plugins in it, and bin/plugins/*.wasm
+# make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
+# make test       every test that needs nothing but Go
+# make test-real  against software that is not ours: Apache Kafka, SAP CAP, a Rust guest; fetches what it needs
+# make bench      figures, as ratios where there is something to compare with
+# make fuzz       fuzz targets, FUZZTIME each (default 1m)
+# make soak       the long forms of the crash tests
+# make oracle     make testdata/abi anew with wasm-tools (needs cargo)
+GO       ?= go
+FUZZTIME ?= 1m
+ROWS     ?=
+GUESTS   := odata-source odata-sink smt
+WASM     := $(GUESTS:%=bin/plugins/%.wasm)
+EMBED    := cmd/culvert/plugins
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: all demo test test-real bench fuzz soak oracle clean FORCE
+all: bin/culvert
+
+# Go's own build cache decides what is new; the rules always ask it.
+bin/plugins/%.wasm: FORCE
+	@mkdir -p $(@D)
+	GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./plugins/$*
+
+bin/culvert: $(WASM) FORCE
+	@mkdir -p $(EMBED) && cp $(WASM) $(EMBED)/
+	$(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $@ ./cmd/culvert
+
+demo: bin/culvert
+	$(GO) run ./examples/demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
+
+test:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+test-real: bin/culvert
+	$(GO) test -tags real -run Real -count=1 -timeout 15m ./...
+
+bench: bin/culvert
+	$(GO) run ./examples/bench --culvert bin/culvert
+
+fuzz:
+	./testdata/fuzz.sh $(FUZZTIME)
+
+soak: bin/culvert
+	CULVERT_SOAK=1 $(GO) test -run Soak -count=1 -timeout 2h ./cmd/culvert
+
+oracle:
+	./testdata/abi/oracle.sh
+
+clean:
+	rm -rf bin $(EMBED)/*.wasm
