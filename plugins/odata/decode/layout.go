@@ -2,7 +2,11 @@
 // of metadata: what it needs of an entity type under a projection is a [Layout]. Pages come in pieces of any size.
 package decode
 
-import "fmt"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 // Edm is a primitive type of OData v2.
 type Edm uint8
@@ -33,7 +37,7 @@ func (e Edm) String() string {
 	if int(e) < len(edmNames) {
 		return edmNames[e]
 	}
-	return fmt.Sprintf("Edm(%d)", uint8(e))
+	return "Edm(" + strconv.Itoa(int(e)) + ")"
 }
 
 // As tells how a value is written where its Edm type leaves a choice.
@@ -100,6 +104,10 @@ type Column struct {
 	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not among the
 	// properties is taken from there. "" for none.
 	Target string
+
+	// inner is the name and a slash; steps is the target as names of elements, the last one @name for an attribute
+	inner string
+	steps []string
 }
 
 // Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
@@ -133,7 +141,7 @@ type Layout struct {
 // Check finds mistakes in a layout that no service can cause, and readies it for decoders.
 func (l *Layout) Check() error {
 	if l.Visible < 0 || l.Visible > len(l.Columns) {
-		return fmt.Errorf("layout %s: expected 0 to %d visible columns, found %d", l.Name, len(l.Columns), l.Visible)
+		return l.wrong("expected 0 to " + strconv.Itoa(len(l.Columns)) + " visible columns, found " + strconv.Itoa(l.Visible))
 	}
 	l.names, l.known = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Known))
 	for _, name := range l.Known {
@@ -141,42 +149,66 @@ func (l *Layout) Check() error {
 	}
 	for i := range l.Columns {
 		c := &l.Columns[i]
+		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
 		if err := c.check(); err != nil {
-			return fmt.Errorf("layout %s, column %s: %w", l.Name, c.Name, err)
+			return l.wrong("column " + c.Name + ": " + err.Error())
 		}
 		if c.Shape == Blank {
 			continue
 		}
 		if _, twice := l.names[c.Name]; twice {
-			return fmt.Errorf("layout %s: column %s is there twice", l.Name, c.Name)
+			return l.wrong("column " + c.Name + " is there twice")
 		}
 		l.names[c.Name] = i
 	}
 	for _, list := range [][]int{l.Keys, l.Watch} {
 		for _, i := range list {
 			if i < 0 || i >= len(l.Columns) {
-				return fmt.Errorf("layout %s: key or watched column %d of %d columns", l.Name, i, len(l.Columns))
+				return l.wrong("key or watched column " + strconv.Itoa(i) + " of " + strconv.Itoa(len(l.Columns)) + " columns")
 			}
 		}
 	}
 	for _, i := range l.Keys {
 		if l.Columns[i].Shape != Primitive {
-			return fmt.Errorf("layout %s: key column %s is not primitive", l.Name, l.Columns[i].Name)
+			return l.wrong("key column " + l.Columns[i].Name + " is not primitive")
 		}
 	}
 	return nil
 }
 
+// syndication are the targets that metadata has a word for.
+var syndication = map[string]string{
+	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated", "SyndicationPublished": "published",
+	"SyndicationRights": "rights", "SyndicationAuthorName": "author/name", "SyndicationAuthorEmail": "author/email",
+	"SyndicationAuthorUri": "author/uri", "SyndicationContributorName": "contributor/name",
+	"SyndicationContributorEmail": "contributor/email", "SyndicationContributorUri": "contributor/uri",
+}
+
+func targetSteps(target string) []string {
+	if target == "" {
+		return nil
+	}
+	if path, ok := syndication[target]; ok {
+		target = path
+	}
+	return strings.Split(target, "/")
+}
+
+func (l *Layout) wrong(what string) error { return errors.New("layout " + l.Name + ": " + what) }
+
 func (c *Column) check() error {
 	switch c.Shape {
 	case Blank:
 		if !c.Optional {
-			return fmt.Errorf("blank but not optional")
+			return errors.New("blank but not optional")
 		}
 		return nil
 	case Complex, One, Many:
 		if c.Nested == nil {
-			return fmt.Errorf("no layout of its structure")
+			return errors.New("no layout of its structure")
+		}
+		if c.Nested.Visible != len(c.Nested.Columns) {
+			return errors.New("its structure has invisible columns")
 		}
 		return c.Nested.Check()
 	}
@@ -185,7 +217,7 @@ func (c *Column) check() error {
 	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == EdmDecimal:
 	case c.As == AsDate && (c.Type == EdmDateTime || c.Type == EdmDateTimeOffset):
 	default:
-		return fmt.Errorf("mapping %d does not go with %s", c.As, c.Type)
+		return errors.New("mapping " + strconv.Itoa(int(c.As)) + " does not go with " + c.Type.String())
 	}
 	return nil
 }

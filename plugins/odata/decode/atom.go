@@ -1,0 +1,344 @@
+package decode
+
+import "bytes"
+
+// Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
+type Atom struct {
+	s      stream
+	state  atomState
+	scopes scopes
+	// outer is the scope inside the feed; rows is where the bindings of a row start.
+	outer, rows int
+	// feed is the qualified name to be closed.
+	feed []byte
+	text []byte
+}
+
+type atomState uint8
+
+const (
+	// atomStart: nothing was seen yet. atomProlog: in front of the outermost element.
+	atomStart atomState = iota
+	atomProlog
+	atomFeed
+	atomEnd
+)
+
+// NewAtom makes a decoder for rows of a layout that was checked.
+func NewAtom(l *Layout, limits Limits) *Atom {
+	d := &Atom{s: newStream(l, limits)}
+	d.Reset()
+	return d
+}
+
+func (d *Atom) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
+
+func (d *Atom) Feed(tag string, piece []byte, last bool, out *Output) error {
+	return d.s.feed(d, tag, piece, last, out)
+}
+
+func (d *Atom) Reset() {
+	d.s.reset()
+	d.scopes.reset()
+	d.state, d.outer, d.rows = atomStart, 0, 1
+}
+
+func (d *Atom) stream() *stream { return &d.s }
+
+func (d *Atom) nested() Decoder {
+	child := NewAtom(d.s.layout, d.s.limits)
+	child.s.collect = true
+	return child
+}
+
+func (d *Atom) step(out *Output) *syntax {
+	d.s.inRow = false
+	b := d.s.buf
+	i := d.s.pos
+	if d.state == atomStart {
+		return d.start(i)
+	}
+	if i = xmlSpace(b, i); i >= len(b) {
+		d.s.pos = i
+		if d.state == atomEnd && d.s.ended {
+			d.s.page.Done = true
+			return nil
+		}
+		return more
+	}
+	if b[i] != '<' {
+		return d.between(i)
+	}
+	if d.state == atomProlog {
+		if ok, err := d.declaration(i); ok || err != nil {
+			return err
+		}
+	}
+	end, err := xmlAside(b, i)
+	if err != nil {
+		return err
+	}
+	if end > 0 {
+		d.s.pos = end
+		return nil
+	}
+	switch d.state {
+	case atomProlog:
+		return d.root(i, out)
+	case atomFeed:
+		return d.child(i, out)
+	}
+	return wrongByte(b, i, "nothing behind the outermost element")
+}
+
+// between: text between elements means nothing inside a feed, and is wrong outside.
+func (d *Atom) between(i int) *syntax {
+	b := d.s.buf
+	if d.state != atomFeed {
+		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
+			return &syntax{at: i, expected: "Atom", found: "JSON"}
+		}
+		return wrongByte(b, i, "'<'")
+	}
+	less := bytes.IndexByte(b[i:], '<')
+	if less < 0 {
+		d.s.pos = len(b)
+		return more
+	}
+	d.s.pos = i + less
+	return nil
+}
+
+func (d *Atom) start(i int) *syntax {
+	i = xmlSpace(d.s.buf, i)
+	mark, ok := byteOrderMark(d.s.buf, i)
+	if !ok {
+		return more
+	}
+	d.s.pos, d.state = i+mark, atomProlog
+	return nil
+}
+
+// declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have and HTML
+// has, and an encoding; true: it was the XML declaration, which is passed.
+func (d *Atom) declaration(i int) (bool, *syntax) {
+	b := d.s.buf
+	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
+		if err != nil {
+			return false, err
+		}
+		end, err := xmlUntil(b, i, "?>")
+		if err != nil {
+			return false, err
+		}
+		if name := encoding(b[i:end]); name != "" && name != "utf-8" && name != "us-ascii" {
+			return false, &syntax{at: i, expected: "UTF-8", found: "encoding " + quoted([]byte(name))}
+		}
+		d.s.pos = end
+		return true, nil
+	}
+	if i+2 < len(b) && b[i+1] == '!' && (b[i+2] == 'D' || b[i+2] == 'd') {
+		html, known := isHTML(b[i:], d.s.ended)
+		if !known {
+			return false, more
+		}
+		found := "a document type"
+		if html {
+			found = "HTML"
+		}
+		return false, &syntax{at: i, expected: "an Atom feed or entry", found: found, html: html}
+	}
+	return false, nil
+}
+
+// encoding is what an XML declaration says, in lower case.
+func encoding(declaration []byte) string {
+	_, rest, ok := bytes.Cut(declaration, []byte("encoding"))
+	if !ok {
+		return ""
+	}
+	rest = bytes.TrimLeft(rest, " \t\r\n=")
+	if len(rest) == 0 {
+		return ""
+	}
+	value, _, _ := bytes.Cut(rest[1:], rest[:1])
+	return string(bytes.ToLower(value))
+}
+
+// root looks at the outermost element.
+func (d *Atom) root(i int, out *Output) *syntax {
+	b := d.s.buf
+	t, err := xmlTagAt(b, i)
+	if err != nil {
+		return err
+	}
+	scope := d.scopes.open(b, t, 0)
+	where, local := d.scopes.element(b, t, scope)
+	if string(local) == "feed" && where == atomSpace && !t.closing {
+		d.scopes.keep()
+		d.outer, d.rows = scope, len(d.scopes.all)
+		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
+		d.s.pos, d.state = t.end, atomFeed
+		if t.empty {
+			d.state = atomEnd
+		}
+		return nil
+	}
+	d.scopes.reset()
+	d.rows = 1
+	switch name := string(local); {
+	case name == "entry" && where == atomSpace, name == "deleted-entry" && where != atomSpace:
+		return d.element(i, out)
+	case where == dataSpace:
+		return d.function(i, out)
+	default:
+		html := bytes.EqualFold(local, []byte("html"))
+		found := "element " + string(b[t.name.start:t.name.end])
+		if html {
+			found = "HTML"
+		}
+		return &syntax{at: i, expected: "an Atom feed or entry", found: found, html: html}
+	}
+}
+
+// child reads an element of the feed, or its end.
+func (d *Atom) child(i int, out *Output) *syntax {
+	b := d.s.buf
+	if i+1 < len(b) && b[i+1] == '/' {
+		t, err := xmlTagAt(b, i)
+		if err != nil {
+			return err
+		}
+		if !t.is(b, d.feed) {
+			return &syntax{at: i, expected: "</" + string(d.feed) + ">", found: string(b[t.start:t.end])}
+		}
+		d.s.pos, d.state = t.end, atomEnd
+		return nil
+	}
+	return d.element(i, out)
+}
+
+// element reads an element of the feed, or an entry that stands for itself, whole.
+func (d *Atom) element(i int, out *Output) *syntax {
+	b := d.s.buf
+	t, err := xmlTagAt(b, i)
+	if err != nil {
+		return err
+	}
+	d.scopes.all = d.scopes.all[:d.rows]
+	scope := d.scopes.open(b, t, d.outer)
+	where, local := d.scopes.element(b, t, scope)
+	entry := string(local) == "entry" && where == atomSpace
+	deleted := string(local) == "deleted-entry" && where != atomSpace
+	d.s.inRow = entry || deleted
+	end, err := xmlElement(b, i, d.s.limits.Depth)
+	if err != nil {
+		return err
+	}
+	d.s.pos = end
+	if d.state == atomProlog {
+		d.state = atomEnd
+	}
+	at := d.s.base + int64(i)
+	d.s.inRow = false
+	switch {
+	case entry:
+		d.row(b[i:end], at, out)
+	case deleted:
+		d.deleted(b[i:end], t.shifted(i), at, out)
+	case where == atomSpace && string(local) == "link":
+		d.link(b, t, scope)
+	case where == metaSpace && string(local) == "count":
+		if content, ok := xmlContent(d.text[:0], b[t.end:contentEnd(b, t, end)]); ok {
+			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {
+				d.s.page.Count = n
+			}
+		}
+	}
+	return nil
+}
+
+// shifted is the tag's place in a text that starts at i.
+func (t xmlTag) shifted(i int) xmlTag {
+	t.start, t.end, t.name.start, t.name.end = t.start-i, t.end-i, t.name.start-i, t.name.end-i
+	return t
+}
+
+// contentEnd is where the content of an element ends that starts with t and ends at end.
+func contentEnd(b []byte, t xmlTag, end int) int {
+	if t.empty {
+		return t.end
+	}
+	return bytes.LastIndex(b[:end], []byte("</"))
+}
+
+// relation is a link's rel without the registry's address in front.
+func relation(b []byte, t xmlTag) []byte {
+	rel, _ := attribute(b, t, "rel")
+	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
+}
+
+func (d *Atom) linkOf(b []byte, t xmlTag, scope int) Link {
+	href, _ := attribute(b, t, "href")
+	text, _ := xmlContent(nil, href)
+	return Link{Href: string(text), Base: d.scopes.base(scope)}
+}
+
+func (d *Atom) link(b []byte, t xmlTag, scope int) {
+	switch string(relation(b, t)) {
+	case "next":
+		d.s.page.Next = d.linkOf(b, t, scope)
+	case "delta":
+		d.s.page.Delta = d.linkOf(b, t, scope)
+	}
+}
+
+// deleted takes a tombstone.
+func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
+	if d.s.collect {
+		return
+	}
+	origin := d.s.page.Rows
+	ref, given := attribute(element, t, "ref")
+	id, ok := xmlContent(nil, ref)
+	if !given || !ok {
+		out.addFault(origin, &misfit{"ref", "the id of the deleted entry", "none"}, at, func(dst []byte) []byte {
+			return d.scopes.appendSelfContained(dst, element, d.outer)
+		})
+	} else {
+		s := Tombstone{Origin: origin, Ref: string(id)}
+		var m moment
+		if when, ok := attribute(element, t, "when"); ok && m.parse(bytes.TrimSpace(when)) {
+			s.When, s.Timed = m.utc(), true
+		}
+		out.Tombstones = append(out.Tombstones, s)
+	}
+	d.s.page.Rows++
+}
+
+// function reads the result of a function that is no entity: a structure of its own, or several in elements named element.
+func (d *Atom) function(i int, out *Output) *syntax {
+	b := d.s.buf
+	end, err := xmlElement(b, i, d.s.limits.Depth)
+	if err != nil {
+		return err
+	}
+	t, _ := xmlTagAt(b, i)
+	d.s.pos, d.state = end, atomEnd
+	inside := d.scopes.open(b, t, 0)
+	d.scopes.keep()
+	c := content(b, t, end)
+	several := false
+	for e, ok := c.next(); ok; e, ok = c.next() {
+		_, local := split(b[e.tag.name.start:e.tag.name.end])
+		if several = string(local) == "element"; !several {
+			break
+		}
+		d.outer, d.rows = inside, len(d.scopes.all)
+		d.bare(b[e.tag.start:e.end], d.s.base+int64(e.tag.start), out)
+	}
+	if !several && !d.scopes.isNull(b, t, inside) {
+		d.bare(b[i:end], d.s.base+int64(i), out)
+	}
+	return nil
+}

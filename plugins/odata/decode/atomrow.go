@@ -1,0 +1,418 @@
+package decode
+
+import "bytes"
+
+// row decodes an entry, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
+func (d *Atom) row(text []byte, at int64, out *Output) {
+	if d.s.collect {
+		d.s.collected = d.scopes.appendSelfContained(d.s.collected, text, d.outer)
+		d.s.page.Rows++
+		return
+	}
+	d.decode(text, at, out, true)
+}
+
+// bare decodes an element that has the properties inside it, without an entry around them.
+func (d *Atom) bare(text []byte, at int64, out *Output) { d.decode(text, at, out, false) }
+
+func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
+	r := atomReader{d: d, row: text}
+	start := len(out.Data)
+	m := r.decode(out, entry)
+	if m == nil && r.hole.found {
+		out.Data = out.Data[:start]
+		d.s.ask(d, text, at, r.hole, out)
+		return
+	}
+	d.s.follow.waiting = false
+	origin := d.s.page.Rows
+	if m == nil {
+		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
+	}
+	if m != nil {
+		out.Data = out.Data[:start]
+		out.addFault(origin, m, at, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, text, d.outer) })
+	}
+	d.s.page.Rows++
+}
+
+func (d *Atom) redo(out *Output) { d.row(d.s.follow.row, d.s.follow.at, out) }
+
+// splice puts entries behind those of the hole and blanks the link.
+func (d *Atom) splice(collected []byte) {
+	w := &d.s.follow
+	link := w.row[w.hole.linkAt.start:w.hole.linkAt.end]
+	for i := range link {
+		link[i] = ' '
+	}
+	row := append([]byte{}, w.row[:w.hole.rowsAt]...)
+	row = append(row, collected...)
+	w.row = append(row, w.row[w.hole.rowsAt:]...)
+}
+
+// element is an element inside a text, whole and well formed.
+type element struct {
+	tag xmlTag
+	end int
+}
+
+// elements goes through the elements of a content.
+type elements struct {
+	b      []byte
+	i, end int
+}
+
+// content is inside the element that starts with t and ends at end.
+func content(b []byte, t xmlTag, end int) elements {
+	return elements{b, t.end, contentEnd(b, t, end)}
+}
+
+func (e *elements) next() (element, bool) {
+	for e.i < e.end {
+		less := bytes.IndexByte(e.b[e.i:e.end], '<')
+		if less < 0 {
+			break
+		}
+		e.i += less
+		if end, _ := xmlAside(e.b, e.i); end > 0 {
+			e.i = end
+			continue
+		}
+		t, err := xmlTagAt(e.b, e.i)
+		if err != nil || t.closing {
+			break
+		}
+		e.i, _ = xmlElement(e.b, t.start, unlimited)
+		return element{t, e.i}, true
+	}
+	return element{}, false
+}
+
+// unlimited: the depth was checked when the row was found.
+const unlimited = 1 << 30
+
+// atomReader decodes one entry whose text is whole and well formed.
+type atomReader struct {
+	d    *Atom
+	row  []byte
+	hole hole
+}
+
+func (r *atomReader) decode(out *Output, entry bool) *misfit {
+	d, l := r.d, r.d.s.layout
+	d.scopes.all = d.scopes.all[:d.rows]
+	d.s.spans = d.s.spans[:0]
+	r.ready(0, l, "")
+	t, _ := xmlTagAt(r.row, 0)
+	whole := element{t, len(r.row)}
+	scope := d.scopes.open(r.row, t, d.outer)
+	var m *misfit
+	if entry {
+		m = r.entry(whole, scope, l, 0)
+	} else {
+		m = r.properties(whole, scope, l, 0)
+	}
+	if m != nil {
+		return m
+	}
+	for i := range l.Columns {
+		start := len(out.Data)
+		if out.Data, m = r.column(out.Data, l, i, 0, whole, entry); m != nil {
+			return m
+		}
+		d.s.spans = append(d.s.spans, span{start, len(out.Data)})
+	}
+	return nil
+}
+
+// ready clears the memory for a structure.
+func (r *atomReader) ready(depth int, l *Layout, path string) {
+	lv := r.d.s.level(depth, l)
+	lv.path = path
+	if cap(lv.scopes) < len(l.Columns) {
+		lv.scopes = make([]int, len(l.Columns))
+	}
+	lv.scopes = lv.scopes[:len(l.Columns)]
+}
+
+// entry notes where the values of an entry's columns are: properties inside or beside its content, expanded links.
+func (r *atomReader) entry(e element, scope int, l *Layout, depth int) *misfit {
+	s := &r.d.scopes
+	children := content(r.row, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(r.row, c.tag, scope)
+		where, local := s.element(r.row, c.tag, inside)
+		var m *misfit
+		switch {
+		case where == metaSpace && string(local) == "properties":
+			m = r.properties(c, inside, l, depth)
+		case where == atomSpace && string(local) == "content":
+			m = r.content(c, inside, l, depth)
+		case where == atomSpace && string(local) == "link":
+			m = r.link(c, inside, l, depth)
+		}
+		if m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+func (r *atomReader) content(e element, scope int, l *Layout, depth int) *misfit {
+	s := &r.d.scopes
+	children := content(r.row, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(r.row, c.tag, scope)
+		if where, local := s.element(r.row, c.tag, inside); where == metaSpace && string(local) == "properties" {
+			if m := r.properties(c, inside, l, depth); m != nil {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// properties notes the elements of m:properties, or of a complex value.
+func (r *atomReader) properties(e element, scope int, l *Layout, depth int) *misfit {
+	s, lv := &r.d.scopes, &r.d.s.levels[depth]
+	children := content(r.row, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(r.row, c.tag, scope)
+		where, local := s.element(r.row, c.tag, inside)
+		if where != dataSpace {
+			continue
+		}
+		k, ok := l.names[string(local)]
+		if !ok {
+			if !l.known[string(local)] {
+				r.d.s.report(lv.path, local)
+			}
+			continue
+		}
+		if lv.spans[k].end != 0 {
+			return &misfit{l.Columns[k].Name, "one value", "two"}
+		}
+		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
+	}
+	return nil
+}
+
+// link notes what is expanded in a link.
+func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
+	const front = "/related/"
+	s, lv := &r.d.scopes, &r.d.s.levels[depth]
+	rel := relation(r.row, e.tag)
+	slash := bytes.LastIndex(rel, []byte(front))
+	if slash < 0 || e.tag.empty {
+		return nil
+	}
+	k, ok := l.names[string(rel[slash+len(front):])]
+	if !ok || l.Columns[k].Shape != One && l.Columns[k].Shape != Many {
+		return nil
+	}
+	children := content(r.row, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(r.row, c.tag, scope)
+		if where, local := s.element(r.row, c.tag, inside); where != metaSpace || string(local) != "inline" {
+			continue
+		}
+		if lv.spans[k].end != 0 {
+			return &misfit{l.Columns[k].Name, "one value", "two"}
+		}
+		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
+	}
+	return nil
+}
+
+// column writes a column's value. whole is the entry or the structure, for targets outside the properties.
+func (r *atomReader) column(dst []byte, l *Layout, i, depth int, whole element, entry bool) ([]byte, *misfit) {
+	c, lv := &l.Columns[i], &r.d.s.levels[depth]
+	where, scope := lv.spans[i], lv.scopes[i]
+	if where.end == 0 {
+		if entry && len(c.steps) > 0 && c.Shape == Primitive {
+			return r.target(dst, l, c, whole)
+		}
+		return appendNull(dst, c, false)
+	}
+	t, _ := xmlTagAt(r.row, where.start)
+	e := element{t, where.end}
+	if r.d.scopes.isNull(r.row, t, scope) {
+		return appendNull(dst, c, true)
+	}
+	if c.Shape == Primitive {
+		return r.primitive(dst, l, c, r.row[t.end:contentEnd(r.row, t, e.end)])
+	}
+	start := len(dst)
+	if c.Optional {
+		dst = append(dst, 2)
+	}
+	var m *misfit
+	found := true
+	switch c.Shape {
+	case Complex:
+		r.ready(depth+1, c.Nested, c.path(lv.path))
+		if m = r.properties(e, scope, c.Nested, depth+1); m == nil {
+			dst, m = r.structure(dst, c, e, depth+1, false)
+		}
+	case One:
+		dst, found, m = r.inlineEntry(dst, c, e, scope, depth)
+	default:
+		dst, m = r.inlineFeed(dst, c, e, scope, depth)
+	}
+	if m != nil {
+		return dst, m.in(c.Name)
+	}
+	if !found {
+		return appendNull(dst[:start], c, true)
+	}
+	return dst, nil
+}
+
+// structure writes the columns noted at a depth.
+func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, entry bool) ([]byte, *misfit) {
+	for i := range c.Nested.Columns {
+		var m *misfit
+		if dst, m = r.column(dst, c.Nested, i, depth, whole, entry); m != nil {
+			return dst, m
+		}
+	}
+	return dst, nil
+}
+
+func (r *atomReader) primitive(dst []byte, l *Layout, c *Column, content []byte) ([]byte, *misfit) {
+	text, ok := xmlContent(r.d.text[:0], content)
+	r.d.text = text[:0]
+	if !ok {
+		return dst, &misfit{c.Name, "text of characters that XML allows, in UTF-8", quoted(content)}
+	}
+	if c.Type != EdmString {
+		text = bytes.Trim(text, " \t\r\n")
+	}
+	if len(text) == 0 && c.emptyIsNull() {
+		return appendNull(dst, c, true)
+	}
+	if c.Optional {
+		dst = append(dst, 2)
+	}
+	dst, expected := r.d.s.values.append(dst, l, c, text)
+	if expected != "" {
+		return dst, &misfit{c.Name, expected, quoted(text)}
+	}
+	return dst, nil
+}
+
+// inlineEntry writes an expanded entity; false: there is none.
+func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool, *misfit) {
+	s := &r.d.scopes
+	children := content(r.row, inline.tag, inline.end)
+	for e, ok := children.next(); ok; e, ok = children.next() {
+		inside := s.open(r.row, e.tag, scope)
+		if where, local := s.element(r.row, e.tag, inside); where == atomSpace && string(local) == "entry" {
+			dst, m := r.nestedEntry(dst, c, e, inside, depth+1)
+			return dst, true, m
+		}
+	}
+	return dst, false, nil
+}
+
+func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *misfit) {
+	r.ready(depth, c.Nested, c.path(r.d.s.levels[depth-1].path))
+	if m := r.entry(e, scope, c.Nested, depth); m != nil {
+		return dst, m
+	}
+	return r.structure(dst, c, e, depth, true)
+}
+
+// inlineFeed writes the items of an expanded feed.
+func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *misfit) {
+	s := &r.d.scopes
+	children := content(r.row, inline.tag, inline.end)
+	for e, ok := children.next(); ok; e, ok = children.next() {
+		inside := s.open(r.row, e.tag, scope)
+		if where, local := s.element(r.row, e.tag, inside); where == atomSpace && string(local) == "feed" {
+			return r.feed(dst, c, e, inside, depth)
+		}
+	}
+	return append(dst, 0), nil
+}
+
+func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int) ([]byte, *misfit) {
+	count := 0
+	if m := r.eachEntry(feed, scope, func(element, int) *misfit { count++; return nil }); m != nil {
+		return dst, m
+	}
+	if count == 0 {
+		return append(dst, 0), nil
+	}
+	dst = appendCount(dst, count)
+	m := r.eachEntry(feed, scope, func(e element, inside int) (m *misfit) {
+		dst, m = r.nestedEntry(dst, c, e, inside, depth+1)
+		return m
+	})
+	return append(dst, 0), m
+}
+
+// eachEntry goes through the entries of an expanded feed, and notes its next link.
+func (r *atomReader) eachEntry(feed element, scope int, each func(e element, inside int) *misfit) *misfit {
+	s := &r.d.scopes
+	mark := len(s.all)
+	children := content(r.row, feed.tag, feed.end)
+	for e, ok := children.next(); ok; e, ok = children.next() {
+		inside := s.open(r.row, e.tag, scope)
+		where, local := s.element(r.row, e.tag, inside)
+		switch {
+		case where == atomSpace && string(local) == "entry":
+			if m := each(e, inside); m != nil {
+				return m
+			}
+		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" && !r.hole.found && !feed.tag.empty:
+			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
+				r.hole = hole{found: true, link: link, linkAt: span{e.tag.start, e.end}, rowsAt: contentEnd(r.row, feed.tag, feed.end)}
+			}
+		}
+		s.all = s.all[:mark]
+	}
+	return nil
+}
+
+// target writes a value that customised feeds hold elsewhere in the entry.
+func (r *atomReader) target(dst []byte, l *Layout, c *Column, entry element) ([]byte, *misfit) {
+	e := entry
+	for i, step := range c.steps {
+		if step != "" && step[0] == '@' {
+			value, ok := attributeLocal(r.row, e.tag, step[1:])
+			if !ok {
+				return appendNull(dst, c, false)
+			}
+			return r.primitive(dst, l, c, value)
+		}
+		children, found := content(r.row, e.tag, e.end), false
+		for child, ok := children.next(); ok && !found; child, ok = children.next() {
+			if _, local := split(r.row[child.tag.name.start:child.tag.name.end]); string(local) == step {
+				e, found = child, true
+			}
+		}
+		if !found {
+			return appendNull(dst, c, i > 0)
+		}
+	}
+	if null, _ := attributeLocal(r.row, e.tag, "null"); string(null) == "true" {
+		return appendNull(dst, c, true)
+	}
+	return r.primitive(dst, l, c, r.row[e.tag.end:contentEnd(r.row, e.tag, e.end)])
+}
+
+// attributeLocal returns the value of an attribute by its local name.
+func attributeLocal(b []byte, t xmlTag, name string) ([]byte, bool) {
+	for i := t.name.end; ; {
+		a, next, err := xmlAttributeAt(b, i)
+		if err != nil || a.name.end == 0 {
+			return nil, false
+		}
+		i = next
+		prefix, local := split(b[a.name.start:a.name.end])
+		if string(local) == name && string(prefix) != "xmlns" {
+			return b[a.value.start:a.value.end], true
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package decode
+
+import "bytes"
+
+// space is a namespace, as far as feeds know it.
+type space uint8
+
+const (
+	noSpace space = iota
+	otherSpace
+	atomSpace
+	// metaSpace and dataSpace are those of m: and d:.
+	metaSpace
+	dataSpace
+)
+
+func spaceOf(uri []byte) space {
+	switch string(uri) {
+	case "":
+		return noSpace
+	case "http://www.w3.org/2005/Atom":
+		return atomSpace
+	case "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata":
+		return metaSpace
+	case "http://schemas.microsoft.com/ado/2007/08/dataservices":
+		return dataSpace
+	}
+	return otherSpace
+}
+
+// binding is one declaration of a namespace or of xml:base, and those in force around it: a chain, so that a place in a row is
+// remembered with all that is in force there by one number. 0 is the outermost: nothing declared.
+type binding struct {
+	outer  int
+	base   bool
+	prefix []byte
+	value  []byte
+	space  space
+}
+
+// scopes holds the bindings of the page's outer elements, then those of the row being read.
+type scopes struct{ all []binding }
+
+func (s *scopes) reset() { s.all = append(s.all[:0], binding{}) }
+
+// open returns the scope inside a tag.
+func (s *scopes) open(b []byte, t xmlTag, outer int) int {
+	for i := t.name.end; ; {
+		a, next, err := xmlAttributeAt(b, i)
+		if err != nil || a.name.end == 0 {
+			return outer
+		}
+		i = next
+		name, value := b[a.name.start:a.name.end], b[a.value.start:a.value.end]
+		switch {
+		case string(name) == "xmlns":
+			outer = s.add(binding{outer: outer, value: value, space: spaceOf(value)})
+		case bytes.HasPrefix(name, []byte("xmlns:")):
+			outer = s.add(binding{outer: outer, prefix: name[len("xmlns:"):], value: value, space: spaceOf(value)})
+		case string(name) == "xml:base":
+			outer = s.add(binding{outer: outer, base: true, value: value})
+		}
+	}
+}
+
+func (s *scopes) add(b binding) int {
+	s.all = append(s.all, b)
+	return len(s.all) - 1
+}
+
+// keep copies the bindings' bytes, which are those of a buffer that moves.
+func (s *scopes) keep() {
+	for i := range s.all {
+		b := &s.all[i]
+		b.prefix, b.value = bytes.Clone(b.prefix), bytes.Clone(b.value)
+	}
+}
+
+// space of a prefix in a scope.
+func (s *scopes) space(prefix []byte, scope int) space {
+	for ; scope > 0; scope = s.all[scope].outer {
+		b := &s.all[scope]
+		if !b.base && string(b.prefix) == string(prefix) {
+			return b.space
+		}
+	}
+	return noSpace
+}
+
+// base is the xml:base in a scope.
+func (s *scopes) base(scope int) string {
+	for ; scope > 0; scope = s.all[scope].outer {
+		if s.all[scope].base {
+			text, _ := xmlContent(nil, s.all[scope].value)
+			return string(text)
+		}
+	}
+	return ""
+}
+
+// element returns namespace and local name of a tag, in the scope inside it.
+func (s *scopes) element(b []byte, t xmlTag, inside int) (space, []byte) {
+	prefix, local := split(b[t.name.start:t.name.end])
+	return s.space(prefix, inside), local
+}
+
+// attribute returns the value of an attribute without prefix.
+func attribute(b []byte, t xmlTag, name string) ([]byte, bool) {
+	for i := t.name.end; ; {
+		a, next, err := xmlAttributeAt(b, i)
+		if err != nil || a.name.end == 0 {
+			return nil, false
+		}
+		if string(b[a.name.start:a.name.end]) == name {
+			return b[a.value.start:a.value.end], true
+		}
+		i = next
+	}
+}
+
+// isNull tells whether a tag has m:null="true".
+func (s *scopes) isNull(b []byte, t xmlTag, inside int) bool {
+	for i := t.name.end; ; {
+		a, next, err := xmlAttributeAt(b, i)
+		if err != nil || a.name.end == 0 {
+			return false
+		}
+		i = next
+		prefix, local := split(b[a.name.start:a.name.end])
+		if len(prefix) > 0 && string(local) == "null" && s.space(prefix, inside) == metaSpace {
+			value := string(b[a.value.start:a.value.end])
+			return value == "true" || value == "1"
+		}
+	}
+}
+
+// appendSelfContained appends an element with the declarations in force around it repeated.
+func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
+	t, _ := xmlTagAt(element, 0)
+	dst = append(dst, element[:t.name.end]...)
+	for scope := outer; scope > 0; scope = s.all[scope].outer {
+		b := &s.all[scope]
+		if s.hidden(element, t, outer, scope) {
+			continue
+		}
+		switch {
+		case b.base:
+			dst = append(dst, " xml:base="...)
+		case len(b.prefix) == 0:
+			dst = append(dst, " xmlns="...)
+		default:
+			dst = append(append(append(dst, " xmlns:"...), b.prefix...), '=')
+		}
+		quote := byte('"')
+		if bytes.IndexByte(b.value, '"') >= 0 {
+			quote = '\''
+		}
+		dst = append(append(append(dst, quote), b.value...), quote)
+	}
+	return append(dst, element[t.name.end:]...)
+}
+
+// hidden tells whether a binding is hidden by one further in, or by the element's own.
+func (s *scopes) hidden(element []byte, t xmlTag, inner, scope int) bool {
+	b := &s.all[scope]
+	for k := inner; k != scope; k = s.all[k].outer {
+		if o := &s.all[k]; o.base == b.base && string(o.prefix) == string(b.prefix) {
+			return true
+		}
+	}
+	name := "xmlns:" + string(b.prefix)
+	switch {
+	case b.base:
+		name = "xml:base"
+	case len(b.prefix) == 0:
+		name = "xmlns"
+	}
+	_, own := attribute(element, t, name)
+	return own
+}

@@ -1,0 +1,310 @@
+package decode
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// parseLayout reads a layout as golden files have it, one column a line:
+//
+//	ID Edm.Int32 key
+//	Name Edm.String?             optional
+//	Price Edm.Decimal?(10,2)     precision and scale, 0: any precision
+//	Day Edm.DateTime? date
+//	Address complex? {
+//	  …
+//	}
+//	Items many {                 or one
+//	  …
+//	}
+//	Gone blank?
+//	known A B C
+//
+// Words behind a column: key, watch, date, float64, int64, hidden, target=…, and the ways of rounding.
+func parseLayout(t testing.TB, text string) *Layout {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	l := parseColumns(t, &lines, "Row")
+	l.KeySchema, l.ValueSchema = 7, 8
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var roundings = map[string]Rounding{"half_even": RoundHalfEven, "half_up": RoundHalfUp, "half_down": RoundHalfDown, "up": RoundUp,
+	"down": RoundDown, "floor": RoundFloor, "ceiling": RoundCeiling}
+
+func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
+	t.Helper()
+	l := &Layout{Name: name}
+	hidden := 0
+	for len(*lines) > 0 {
+		line := (*lines)[0]
+		*lines = (*lines)[1:]
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if words[0] == "}" {
+			break
+		}
+		if words[0] == "known" {
+			l.Known = append(l.Known, words[1:]...)
+			continue
+		}
+		if words[0] == "tail" {
+			l.KeyTail = []byte(words[1])
+			continue
+		}
+		c := Column{Name: words[0]}
+		kind, facets, _ := strings.Cut(words[1], "(")
+		if strings.HasSuffix(kind, "?") {
+			c.Optional, kind = true, kind[:len(kind)-1]
+		}
+		if facets != "" {
+			if _, err := fmt.Sscanf(facets, "%d,%d)", &c.Precision, &c.Scale); err != nil {
+				t.Fatalf("layout line %q: %v", line, err)
+			}
+		}
+		switch kind {
+		case "complex", "one", "many":
+			c.Shape = map[string]Shape{"complex": Complex, "one": One, "many": Many}[kind]
+			c.Nested = parseColumns(t, lines, c.Name)
+		case "blank":
+			c.Shape = Blank
+		default:
+			found := false
+			for e, n := range edmNames {
+				if n == kind {
+					c.Type, found = Edm(e), true
+				}
+			}
+			if !found {
+				t.Fatalf("layout line %q: unknown type", line)
+			}
+		}
+		for _, w := range words[2:] {
+			target, isTarget := strings.CutPrefix(w, "target=")
+			r, isRounding := roundings[w]
+			switch {
+			case isTarget:
+				c.Target = target
+			case isRounding:
+				c.Rounding = r
+			case w == "key":
+				l.Keys = append(l.Keys, len(l.Columns))
+			case w == "watch":
+				l.Watch = append(l.Watch, len(l.Columns))
+			case w == "hidden":
+				hidden++
+			case w == "date":
+				c.As = AsDate
+			case w == "float64":
+				c.As = AsFloat64
+			case w == "int64":
+				c.As = AsInt64
+			case w == "{":
+			default:
+				t.Fatalf("layout line %q: unknown word %s", line, w)
+			}
+		}
+		l.Columns = append(l.Columns, c)
+	}
+	l.Visible = len(l.Columns) - hidden
+	return l
+}
+
+// render writes an output's rows for people.
+func render(t testing.TB, l *Layout, o *Output) string {
+	var b strings.Builder
+	type line struct {
+		origin uint32
+		text   string
+	}
+	var lines []line
+	for k, r := range o.Rows {
+		var s strings.Builder
+		v := o.Data[r.Value.Start : r.Value.Start+r.Value.Size]
+		if r.Key.Size > 0 {
+			key := &Layout{}
+			for _, i := range l.Keys {
+				c := l.Columns[i]
+				c.Optional = false
+				key.Columns = append(key.Columns, c)
+			}
+			text, rest := renderStruct(t, key, len(key.Columns), o.Data[r.Key.Start:r.Key.Start+r.Key.Size])
+			s.WriteString("key " + text)
+			if len(rest) > 0 {
+				s.WriteString("+" + string(rest))
+			}
+			s.WriteString(" ")
+		}
+		text, rest := renderStruct(t, l, l.Visible, v)
+		if len(rest) > 0 {
+			t.Fatalf("row %d: %d bytes left over", r.Origin, len(rest))
+		}
+		s.WriteString("value " + text)
+		for n, i := range l.Watch {
+			w := o.Watched[k*len(l.Watch)+n]
+			text, _ := renderColumn(t, &l.Columns[i], o.Data[w.Start:w.Start+w.Size])
+			s.WriteString(" watched " + text)
+		}
+		lines = append(lines, line{r.Origin, s.String()})
+	}
+	for _, f := range o.Faults {
+		lines = append(lines, line{f.Origin, "fault " + f.Fault.Message + "\n  raw " + string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
+	}
+	for _, x := range o.Tombstones {
+		s := "deleted " + x.Ref
+		if x.Timed {
+			s += " at " + time.UnixMilli(x.When).UTC().Format(time.RFC3339Nano)
+		}
+		lines = append(lines, line{x.Origin, s})
+	}
+	for n := range uint32(len(lines)) {
+		found := 0
+		for _, x := range lines {
+			if x.origin == n {
+				fmt.Fprintf(&b, "%d %s\n", n, x.text)
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("row number %d is there %d times", n, found)
+		}
+	}
+	return b.String()
+}
+
+// renderPage writes what the page says about itself.
+func renderPage(p Page) string {
+	var b strings.Builder
+	link := func(name string, l Link) {
+		if l.Href != "" {
+			fmt.Fprintf(&b, "%s %s", name, l.Href)
+			if l.Base != "" {
+				fmt.Fprintf(&b, " base %s", l.Base)
+			}
+			b.WriteString("\n")
+		}
+	}
+	if p.Count >= 0 {
+		fmt.Fprintf(&b, "count %d\n", p.Count)
+	}
+	link("next", p.Next)
+	link("delta", p.Delta)
+	for _, u := range p.Unknown {
+		fmt.Fprintf(&b, "unknown %s\n", u)
+	}
+	return b.String()
+}
+
+func renderStruct(t testing.TB, l *Layout, n int, b []byte) (string, []byte) {
+	var s []string
+	for i := range n {
+		var text string
+		text, b = renderColumn(t, &l.Columns[i], b)
+		s = append(s, l.Columns[i].Name+": "+text)
+	}
+	return "{" + strings.Join(s, ", ") + "}", b
+}
+
+func renderColumn(t testing.TB, c *Column, b []byte) (string, []byte) {
+	if c.Optional {
+		if b[0] == 0 {
+			return "null", b[1:]
+		}
+		if b[0] != 2 {
+			t.Fatalf("column %s: branch number %x", c.Name, b[0])
+		}
+		b = b[1:]
+	}
+	switch c.Shape {
+	case Complex, One:
+		return renderStruct(t, c.Nested, len(c.Nested.Columns), b)
+	case Many:
+		n, size := datum.Number(b)
+		b = b[size:]
+		var items []string
+		for range n {
+			var text string
+			text, b = renderStruct(t, c.Nested, len(c.Nested.Columns), b)
+			items = append(items, text)
+		}
+		if n > 0 {
+			if b[0] != 0 {
+				t.Fatalf("column %s: array not ended", c.Name)
+			}
+			b = b[1:]
+		}
+		return "[" + strings.Join(items, ", ") + "]", b
+	}
+	return renderPrimitive(t, c, b)
+}
+
+func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
+	number := func() int64 {
+		n, size := datum.Number(b)
+		if size <= 0 {
+			t.Fatalf("column %s: no number in %x", c.Name, b)
+		}
+		b = b[size:]
+		return n
+	}
+	block := func() []byte {
+		v, size := datum.Block(b)
+		if size <= 0 {
+			t.Fatalf("column %s: no block in %x", c.Name, b)
+		}
+		b = b[size:]
+		return v
+	}
+	float := func() string {
+		var u uint64
+		for i := range 8 {
+			u |= uint64(b[i]) << (8 * i)
+		}
+		b = b[8:]
+		return strconv.FormatFloat(math.Float64frombits(u), 'g', -1, 64)
+	}
+	switch {
+	case c.As == AsDate:
+		return time.UnixMilli(number() * msPerDay).UTC().Format("2006-01-02"), b
+	case c.As == AsFloat64:
+		return float(), b
+	case c.As == AsInt64:
+		return strconv.FormatInt(number(), 10) + "L", b
+	}
+	switch c.Type {
+	case EdmString:
+		return strconv.Quote(string(block())), b
+	case EdmGuid:
+		return string(block()), b
+	case EdmBinary:
+		return "x" + hex.EncodeToString(block()), b
+	case EdmBoolean:
+		return strconv.FormatBool(b[0] == 1), b[1:]
+	case EdmDouble:
+		return float(), b
+	case EdmSingle:
+		u := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+		b = b[4:]
+		return strconv.FormatFloat(float64(math.Float32frombits(u)), 'g', -1, 32) + "f", b
+	case EdmDecimal:
+		v := datum.Unscaled(block())
+		return v.String() + "e-" + strconv.Itoa(c.Scale), b
+	case EdmDateTime, EdmDateTimeOffset:
+		return time.UnixMilli(number()).UTC().Format(time.RFC3339Nano), b
+	case EdmTime:
+		return (time.Duration(number()) * time.Millisecond).String(), b
+	}
+	return strconv.FormatInt(number(), 10), b
+}

@@ -1,0 +1,84 @@
+package decode
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// PageError is a page that cannot be read on: cut off, not the format that it should be, or over a limit. No row behind it was made.
+type PageError struct {
+	// Byte is where in the body of the page (of the nested page, if Tag is set), from 0.
+	Byte int64
+	// Row is the number of the row in the page that was being read, from 0; -1: none.
+	Row             int64
+	Expected, Found string
+	// HTML: an HTML page came, usually a logon page.
+	HTML bool
+	// Tag of the nested page; "" is the page itself.
+	Tag string
+}
+
+func (e *PageError) Error() string {
+	s := "expected " + e.Expected + ", found " + e.Found + " at byte " + strconv.FormatInt(e.Byte, 10)
+	if e.Row >= 0 {
+		s += ", row " + strconv.FormatInt(e.Row, 10)
+	}
+	if e.Tag != "" {
+		s += " of " + e.Tag
+	}
+	if e.HTML {
+		s += " (an HTML page with a status of success is usually a logon page: check the user's type and the authentication)"
+	}
+	return s
+}
+
+// misfit is a value that its column cannot take: the row's fault, not the page's.
+type misfit struct {
+	// path of the property from the row, `Address/Street`
+	path            string
+	expected, found string
+}
+
+func (m *misfit) Error() string {
+	if m.path == "" {
+		return "expected " + m.expected + ", found " + m.found
+	}
+	return "property " + m.path + ": expected " + m.expected + ", found " + m.found
+}
+
+// in puts a step in front of the path.
+func (m *misfit) in(name string) *misfit {
+	if m.path == "" {
+		m.path = name
+	} else {
+		m.path = name + "/" + m.path
+	}
+	return m
+}
+
+// longestQuote bounds how much of a value is repeated in a message.
+const longestQuote = 60
+
+// quoted is a value for a message.
+func quoted(text []byte) string {
+	if len(text) > longestQuote {
+		return strconv.QuoteToASCII(string(text[:longestQuote])) + "… (" + strconv.Itoa(len(text)) + " bytes)"
+	}
+	return strconv.QuoteToASCII(string(text))
+}
+
+// ErrorClass is the class under which rows that do not fit stand in dead letter headers.
+const ErrorClass = "org.apache.kafka.connect.errors.DataException"
+
+// addFault records a row that does not fit; raw is the row as a document of its own.
+func (o *Output) addFault(origin uint32, m *misfit, at int64, raw func(dst []byte) []byte) {
+	start := len(o.Data)
+	o.Data = raw(o.Data)
+	o.Faults = append(o.Faults, wit.RowFault{
+		Origin: origin, ErrorClass: ErrorClass,
+		Fault: wit.Fault{Kind: wit.FaultData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +
+			" of the page, which starts at byte " + strconv.FormatInt(at, 10) + ")"},
+		RawStart: uint32(start), RawSize: uint32(len(o.Data) - start),
+	})
+}

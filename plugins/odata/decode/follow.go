@@ -1,0 +1,82 @@
+package decode
+
+import "strconv"
+
+// follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into the row's
+// text in place of the link and the row is decoded anew: links in them, or further ones in the row, are found then.
+type follow struct {
+	waiting bool
+	// row is the row's text, at its place in the page.
+	row []byte
+	at  int64
+	// hole is where the link is and where rows go.
+	hole   hole
+	tag    string
+	number int
+	child  Decoder
+	out    Output
+}
+
+// hole is a link to more rows of a feed inside a row.
+type hole struct {
+	found bool
+	link  Link
+	// linkAt is the place of the link in the row's text; rowsAt is behind the last row there; empty: there is none before it.
+	linkAt span
+	rowsAt int
+	empty  bool
+}
+
+// ask starts waiting: row has the hole h.
+func (s *stream) ask(f format, row []byte, at int64, h hole, out *Output) {
+	w := &s.follow
+	if !w.waiting {
+		w.row = append(w.row[:0], row...)
+		w.at = at
+	}
+	w.waiting, w.hole = true, h
+	if w.child == nil {
+		w.child = f.nested()
+	}
+	w.child.Reset()
+	s.request(h.link, out)
+}
+
+func (s *stream) request(link Link, out *Output) {
+	w := &s.follow
+	w.number++
+	w.tag = "nested page " + strconv.Itoa(w.number)
+	out.Follow = append(out.Follow, Follow{w.tag, link})
+}
+
+// nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes on.
+func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out *Output) *PageError {
+	w := &s.follow
+	if !w.waiting || tag != w.tag {
+		return s.misuse("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
+	}
+	w.out.Reset()
+	if err := w.child.Feed("", piece, last, &w.out); err != nil {
+		e := *err.(*PageError)
+		e.Tag, e.Row = tag, int64(s.page.Rows)
+		return &e
+	}
+	child := w.child.(format).stream()
+	if len(child.collected)+len(w.row) > s.limits.Row {
+		return &PageError{Row: int64(s.page.Rows), Tag: tag, Found: "a longer one",
+			Expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes with all its nested pages"}
+	}
+	if !last {
+		return nil
+	}
+	if next := w.out.Page.Next; next.Href != "" {
+		collected := child.collected
+		w.child.Reset()
+		child.collected = collected
+		s.request(next, out)
+		return nil
+	}
+	f.splice(child.collected)
+	f.redo(out)
+	return s.run(f, out)
+}

@@ -1,0 +1,69 @@
+package decode
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the expected part of golden files")
+
+// Golden files are testdata/decode/*.txt: the layout, `-----`, the document, `-----`, what becomes of it. Between document and
+// outcome there may be answers to nested links, each headed by `----- <link>`.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("expected golden files, found %d: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { golden(t, file) })
+	}
+}
+
+const testdata = "../../../testdata"
+
+type goldenCase struct {
+	layout, doc, want string
+	nested            map[string]string
+}
+
+func readGolden(t testing.TB, file string) goldenCase {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(raw), "\n-----")
+	if len(parts) < 3 {
+		t.Fatalf("%s: expected layout, document and outcome, found %d parts", file, len(parts))
+	}
+	g := goldenCase{layout: parts[0], nested: map[string]string{}}
+	_, g.doc, _ = strings.Cut(parts[1], "\n")
+	_, g.want, _ = strings.Cut(parts[len(parts)-1], "\n")
+	for _, p := range parts[2 : len(parts)-1] {
+		link, answer, _ := strings.Cut(p, "\n")
+		g.nested[strings.TrimSpace(link)] = answer
+	}
+	return g
+}
+
+func golden(t *testing.T, file string) {
+	g := readGolden(t, file)
+	l := parseLayout(t, g.layout)
+	doc := []byte(g.doc)
+	out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
+	got := describeAll(t, l, out, err)
+	if *update {
+		raw, _ := os.ReadFile(file)
+		i := strings.LastIndex(string(raw), "\n-----\n")
+		if err := os.WriteFile(file, []byte(string(raw[:i])+"\n-----\n"+got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != g.want {
+		t.Fatalf("got:\n%s\nwant:\n%s", got, g.want)
+	}
+	eachCut(t, l, doc, g.nested, got)
+}

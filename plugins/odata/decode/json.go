@@ -1,0 +1,345 @@
+package decode
+
+import "bytes"
+
+// JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and results of
+// functions. Members come in any order.
+type JSON struct {
+	s     stream
+	state jsonState
+	// open is how many objects around the rows are still open.
+	open int
+	text []byte
+}
+
+type jsonState uint8
+
+const (
+	// jsonStart: nothing was seen yet.
+	jsonStart jsonState = iota
+	// jsonRoot, jsonInner: in front of an object that holds the rows or is one.
+	jsonRoot
+	jsonInner
+	// jsonFirstRow, jsonRow: in the array of rows, in front of its first item or its end; in front of an item.
+	jsonFirstRow
+	jsonRow
+	// jsonMembers: behind a member of an object around the rows.
+	jsonMembers
+	// jsonEnd: behind everything.
+	jsonEnd
+)
+
+// NewJSON makes a decoder for rows of a layout that was checked.
+func NewJSON(l *Layout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
+
+func (d *JSON) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
+
+func (d *JSON) Feed(tag string, piece []byte, last bool, out *Output) error {
+	return d.s.feed(d, tag, piece, last, out)
+}
+
+func (d *JSON) Reset() {
+	d.s.reset()
+	d.state, d.open = jsonStart, 0
+}
+
+func (d *JSON) stream() *stream { return &d.s }
+
+func (d *JSON) nested() Decoder {
+	child := NewJSON(d.s.layout, d.s.limits)
+	child.s.collect = true
+	return child
+}
+
+func (d *JSON) step(out *Output) *syntax {
+	b := d.s.buf
+	i := jsonSpace(b, d.s.pos)
+	d.s.inRow = false
+	if d.state == jsonEnd {
+		return d.end(i)
+	}
+	if i >= len(b) {
+		return more
+	}
+	switch d.state {
+	case jsonStart:
+		return d.start(i)
+	case jsonRoot, jsonInner:
+		return d.probe(i, out)
+	case jsonFirstRow:
+		next, closed, err := jsonFirst(b, i, ']')
+		if err != nil {
+			return err
+		}
+		d.s.pos, d.state = next, jsonRow
+		if closed {
+			d.leave()
+		}
+		return nil
+	case jsonRow:
+		return d.item(i, out)
+	}
+	next, closed, err := jsonNext(b, i, '}')
+	if err != nil {
+		return err
+	}
+	if closed {
+		d.s.pos = next
+		d.open--
+		d.leave()
+		return nil
+	}
+	return d.member(next)
+}
+
+// end: only white space may follow.
+func (d *JSON) end(i int) *syntax {
+	if i < len(d.s.buf) {
+		return wrongByte(d.s.buf, i, "nothing behind the page")
+	}
+	d.s.pos = i
+	if !d.s.ended {
+		return more
+	}
+	d.s.page.Done = true
+	return nil
+}
+
+// leave goes on behind something that was closed.
+func (d *JSON) leave() {
+	d.state = jsonMembers
+	if d.open == 0 {
+		d.state = jsonEnd
+	}
+}
+
+// start skips a byte order mark and tells JSON from other things.
+func (d *JSON) start(i int) *syntax {
+	b := d.s.buf
+	mark, ok := byteOrderMark(b, i)
+	if !ok {
+		return more
+	}
+	if i = jsonSpace(b, i+mark); i >= len(b) {
+		return more
+	}
+	switch b[i] {
+	case '{':
+		d.state = jsonRoot
+	case '[':
+		i, d.state = i+1, jsonFirstRow
+	case '<':
+		if html, known := isHTML(b[i:], d.s.ended); known {
+			return &syntax{at: i, expected: "JSON", found: markupName(html), html: html}
+		}
+		return more
+	default:
+		return wrongByte(b, i, "'{' at the start of JSON")
+	}
+	d.s.pos = i
+	return nil
+}
+
+// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself.
+func (d *JSON) probe(start int, out *Output) *syntax {
+	b := d.s.buf
+	if b[start] != '{' {
+		return wrongByte(b, start, "'{'")
+	}
+	var only jsonMember
+	count := 0
+	i, closed, err := jsonFirst(b, start+1, '}')
+	for err == nil && !closed {
+		var m jsonMember
+		if m, err = d.readMember(i); err != nil {
+			break
+		}
+		if d.state == jsonRoot && m.is("d") || m.is("results") {
+			if d.enter(m) {
+				return nil
+			}
+		}
+		var end int
+		if end, err = jsonValue(b, m.value, d.s.limits.Depth); err != nil {
+			break
+		}
+		if m.end = end; !d.pageMember(m) && !m.is("__metadata") {
+			only, count = m, count+1
+		}
+		i, closed, err = jsonNext(b, end, '}')
+	}
+	if err != nil {
+		return err
+	}
+	return d.whole(start, i, only, count, out)
+}
+
+// enter goes into a member that holds the rows; false: it does not.
+func (d *JSON) enter(m jsonMember) bool {
+	b := d.s.buf
+	switch {
+	case b[m.value] == '[':
+		d.s.pos, d.state = m.value+1, jsonFirstRow
+	case b[m.value] == '{' && m.is("d"):
+		d.s.pos, d.state = m.value, jsonInner
+	default:
+		return false
+	}
+	d.open++
+	return true
+}
+
+// whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a function.
+func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *syntax {
+	b, l := d.s.buf, d.s.layout
+	if count == 0 {
+		return &syntax{at: start, expected: "rows", found: "an object without properties"}
+	}
+	if count == 1 {
+		_, column := l.names[string(only.name)]
+		opens := b[only.value]
+		switch {
+		case column || l.known[string(only.name)]:
+		case opens == 'n' && (only.is("d") || only.is("results")):
+			// no entity, as functions answer
+			d.s.pos = end
+			d.leave()
+			return nil
+		case only.is("error") && d.state == jsonRoot:
+			return &syntax{at: only.value, expected: "rows", found: "an error document: " + quoted(b[only.value:only.end])}
+		case only.is("EntitySets") && opens == '[':
+			return &syntax{at: only.value, expected: "rows", found: "a service document"}
+		case opens == '{':
+			d.s.pos, d.state = only.value, jsonInner
+			d.open++
+			return nil
+		case opens == '[':
+			d.s.pos, d.state = only.value+1, jsonFirstRow
+			d.open++
+			return nil
+		}
+	}
+	d.s.pos = end
+	d.leave()
+	d.row(b[start:end], d.s.base+int64(start), out)
+	return nil
+}
+
+// member reads a member of an object around the rows, behind them.
+func (d *JSON) member(i int) *syntax {
+	m, err := d.readMember(i)
+	if err != nil {
+		return err
+	}
+	if m.is("results") || m.is("d") {
+		return &syntax{at: i, expected: "rows once", found: "a second " + string(m.name)}
+	}
+	if m.end, err = jsonValue(d.s.buf, m.value, d.s.limits.Depth); err != nil {
+		return err
+	}
+	d.pageMember(m)
+	d.s.pos = m.end
+	return nil
+}
+
+// jsonMember is a member of an object around the rows.
+type jsonMember struct {
+	name       []byte
+	value, end int
+}
+
+func (m jsonMember) is(name string) bool { return string(m.name) == name }
+
+func (d *JSON) readMember(i int) (jsonMember, *syntax) {
+	b := d.s.buf
+	end, value, err := jsonName(b, i)
+	if err != nil {
+		return jsonMember{}, err
+	}
+	return jsonMember{name: b[i+1 : end-1], value: value}, nil
+}
+
+// pageMember takes what the page says about itself; false: it is something else.
+func (d *JSON) pageMember(m jsonMember) bool {
+	text := d.plain(d.s.buf[m.value:m.end])
+	switch string(m.name) {
+	case "__next":
+		d.s.page.Next.Href = string(text)
+	case "__delta":
+		d.s.page.Delta.Href = string(text)
+	case "__count":
+		if n, ok := integer(bytes.TrimSpace(text), 0, 1<<62); ok {
+			d.s.page.Count = n
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// plain is what a string stands for, or a number's text; nothing for null and what is wrong.
+func (d *JSON) plain(value []byte) []byte {
+	switch {
+	case value[0] == '"':
+		ok := false
+		if d.text, ok = unescape(d.text[:0], value); ok {
+			return d.text
+		}
+		return nil
+	case value[0] == 'n' || value[0] == '{' || value[0] == '[':
+		return nil
+	}
+	return value
+}
+
+// item reads a row of the array.
+func (d *JSON) item(start int, out *Output) *syntax {
+	b := d.s.buf
+	d.s.inRow = true
+	end, err := jsonValue(b, start, d.s.limits.Depth)
+	if err != nil {
+		return err
+	}
+	next, closed, err := jsonNext(b, end, ']')
+	if err != nil {
+		return err
+	}
+	d.s.inRow = false
+	d.s.pos = next
+	if closed {
+		d.leave()
+	}
+	d.row(b[start:end], d.s.base+int64(start), out)
+	return nil
+}
+
+// byteOrderMark returns the length of a byte order mark at i; false: more must be seen.
+func byteOrderMark(b []byte, i int) (size int, ok bool) {
+	const mark = "\xef\xbb\xbf"
+	for k := range len(mark) {
+		if i+k >= len(b) {
+			return 0, false
+		}
+		if b[i+k] != mark[k] {
+			return 0, true
+		}
+	}
+	return len(mark), true
+}
+
+// isHTML tells whether markup is an HTML page; known is false while that cannot be told.
+func isHTML(b []byte, ended bool) (html, known bool) {
+	const enough = 1024
+	head := bytes.ToLower(b[:min(len(b), enough)])
+	if bytes.Contains(head, []byte("<!doctype html")) || bytes.Contains(head, []byte("<html")) {
+		return true, true
+	}
+	return false, ended || len(b) >= enough
+}
+
+func markupName(html bool) string {
+	if html {
+		return "HTML"
+	}
+	return "XML or other markup"
+}

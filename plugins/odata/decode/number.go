@@ -1,0 +1,232 @@
+package decode
+
+import (
+	"math"
+	"math/big"
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// integer reads a whole number within bounds: a sign, then digits.
+func integer(text []byte, low, high int64) (int64, bool) {
+	digits, negative := text, false
+	if len(digits) > 0 && (digits[0] == '-' || digits[0] == '+') {
+		negative, digits = digits[0] == '-', digits[1:]
+	}
+	if len(digits) == 0 {
+		return 0, false
+	}
+	// n is kept negative: the most negative number has no positive twin.
+	var n int64
+	for _, c := range digits {
+		d := int64(c - '0')
+		if c < '0' || c > '9' || n < (math.MinInt64+d)/10 {
+			return 0, false
+		}
+		n = n*10 - d
+	}
+	if !negative {
+		if n == math.MinInt64 {
+			return 0, false
+		}
+		n = -n
+	}
+	return n, low <= n && n <= high
+}
+
+// real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
+func real(text []byte, bits int) (float64, bool) {
+	switch string(text) {
+	case "NaN":
+		return math.NaN(), true
+	case "INF", "+INF", "Infinity":
+		return math.Inf(1), true
+	case "-INF", "-Infinity":
+		return math.Inf(-1), true
+	}
+	// ParseFloat takes hexadecimal, underscores and words too.
+	for _, c := range text {
+		if (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
+			return 0, false
+		}
+	}
+	v, err := strconv.ParseFloat(string(text), bits)
+	return v, err == nil
+}
+
+// decimal is a number taken apart: its digits without leading zeros, times ten to the power of exponent.
+type decimal struct {
+	negative bool
+	digits   []byte
+	exponent int
+}
+
+// largestExponent is how far a Decimal's exponent may go: Edm.Decimal holds 29 digits, SAP's 37.
+const largestExponent = 400
+
+// parse reads sign, digits, point, digits, exponent; the digits are collected in d.digits, whose memory is kept.
+func (d *decimal) parse(text []byte) bool {
+	d.negative, d.digits, d.exponent = false, d.digits[:0], 0
+	i := 0
+	if i < len(text) && (text[i] == '-' || text[i] == '+') {
+		d.negative = text[i] == '-'
+		i++
+	}
+	some, point := false, false
+	for ; i < len(text); i++ {
+		switch c := text[i]; {
+		case '0' <= c && c <= '9':
+			some = true
+			if len(d.digits) == 2*largestExponent {
+				return false
+			}
+			if c != '0' || len(d.digits) > 0 {
+				d.digits = append(d.digits, c)
+			}
+			if point {
+				d.exponent--
+			}
+		case c == '.' && !point:
+			point = true
+		case (c == 'e' || c == 'E') && some:
+			e, ok := integer(text[i+1:], -largestExponent, largestExponent)
+			d.exponent += int(e)
+			return ok
+		default:
+			return false
+		}
+	}
+	return some
+}
+
+// shift brings the number to a scale: what remains in digits is the unscaled value. false: digits that are not zero would be
+// lost and rounding does not allow it, or the number is out of all bounds.
+func (d *decimal) shift(scale int, rounding Rounding) bool {
+	by := d.exponent + scale
+	d.exponent = -scale
+	if len(d.digits) == 0 {
+		return true
+	}
+	for ; by > 0; by-- {
+		d.digits = append(d.digits, '0')
+		if len(d.digits) > 2*largestExponent {
+			return false
+		}
+	}
+	if by == 0 {
+		return true
+	}
+	drop := -by
+	keep := max(len(d.digits)-drop, 0)
+	zero, half := compareHalf(d.digits[keep:], drop)
+	odd := keep > 0 && (d.digits[keep-1]-'0')%2 == 1
+	d.digits = d.digits[:keep]
+	if zero {
+		return true
+	}
+	if rounding == RoundFail {
+		return false
+	}
+	if roundsAway(rounding, half, odd, d.negative) {
+		d.increment()
+	}
+	return true
+}
+
+// compareHalf looks at the last digits, of which there are places (leading zeros among them are not written): are they all
+// zero, and are they less than (-1), equal to (0) or more than (1) half of a unit.
+func compareHalf(digits []byte, places int) (zero bool, half int) {
+	zero = true
+	for _, c := range digits {
+		zero = zero && c == '0'
+	}
+	if len(digits) < places || digits[0] < '5' {
+		return zero, -1
+	}
+	if digits[0] > '5' {
+		return zero, 1
+	}
+	for _, c := range digits[1:] {
+		if c != '0' {
+			return zero, 1
+		}
+	}
+	return zero, 0
+}
+
+func roundsAway(rounding Rounding, half int, odd, negative bool) bool {
+	switch rounding {
+	case RoundHalfEven:
+		return half > 0 || half == 0 && odd
+	case RoundHalfUp:
+		return half >= 0
+	case RoundHalfDown:
+		return half > 0
+	case RoundUp:
+		return true
+	case RoundFloor:
+		return negative
+	case RoundCeiling:
+		return !negative
+	}
+	return false
+}
+
+// increment adds one unit to the digits.
+func (d *decimal) increment() {
+	for i := len(d.digits) - 1; i >= 0; i-- {
+		if d.digits[i] != '9' {
+			d.digits[i]++
+			return
+		}
+		d.digits[i] = '0'
+	}
+	d.digits = append(d.digits, '0')
+	copy(d.digits[1:], d.digits)
+	d.digits[0] = '1'
+}
+
+// appendDecimal writes the text by the column's mapping; expected is "" when it fits.
+func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte, expected string) {
+	if !d.parse(text) {
+		return dst, "Edm.Decimal"
+	}
+	if c.As == AsFloat64 {
+		v, ok := real(text, 64)
+		if !ok {
+			return dst, "Edm.Decimal that fits a double"
+		}
+		return datum.AppendFloat64(dst, v), ""
+	}
+	scale := c.Scale
+	if c.As == AsInt64 {
+		scale = 0
+	}
+	if !d.shift(scale, c.Rounding) {
+		return dst, "Edm.Decimal of scale " + strconv.Itoa(scale)
+	}
+	if c.Precision > 0 && len(d.digits) > c.Precision {
+		return dst, "Edm.Decimal of precision " + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
+	}
+	if small, ok := integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
+		if d.negative {
+			small = -small
+		}
+		if c.As == AsInt64 {
+			return datum.AppendNumber(dst, small), ""
+		}
+		return datum.AppendDecimal64(dst, small), ""
+	}
+	v, _ := new(big.Int).SetString(string(d.digits), 10)
+	if d.negative {
+		v.Neg(v)
+	}
+	if c.As == AsInt64 {
+		if !v.IsInt64() {
+			return dst, "Edm.Decimal that fits a long"
+		}
+		return datum.AppendNumber(dst, v.Int64()), ""
+	}
+	return datum.AppendDecimal(dst, v), ""
+}

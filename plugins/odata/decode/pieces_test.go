@@ -1,0 +1,124 @@
+package decode
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// newDecoder makes the decoder for a document by its first byte that says something.
+func newDecoder(l *Layout, doc []byte) Decoder {
+	if isMarkup(doc) {
+		return NewAtom(l, Limits{})
+	}
+	return NewJSON(l, Limits{})
+}
+
+func isMarkup(doc []byte) bool {
+	doc = bytes.TrimLeft(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")), " \t\r\n")
+	return len(doc) > 0 && doc[0] == '<'
+}
+
+// cuts says how a document is handed over: pieces of a size, or two pieces.
+type cuts struct{ size, at int }
+
+func (c cuts) pieces(doc []byte) [][]byte {
+	if c.size <= 0 {
+		return [][]byte{doc[:c.at], doc[c.at:]}
+	}
+	var all [][]byte
+	for len(doc) > c.size {
+		all, doc = append(all, doc[:c.size]), doc[c.size:]
+	}
+	return append(all, doc)
+}
+
+// decodePieces decodes a document; nested are the answers to links in it.
+func decodePieces(d Decoder, doc []byte, c cuts, nested map[string]string) (*Output, error) {
+	out := &Output{}
+	for i, pieces := 0, c.pieces(doc); i < len(pieces); i++ {
+		// the decoder must not keep the piece
+		piece := bytes.Clone(pieces[i])
+		err := d.Write(piece, i == len(pieces)-1, out)
+		clear(piece)
+		if err != nil {
+			return out, err
+		}
+		for len(out.Follow) > 0 {
+			f := out.Follow[0]
+			out.Follow = out.Follow[:0]
+			answer, ok := nested[f.Link.Href]
+			if !ok {
+				return out, fmt.Errorf("no answer for nested link %q", f.Link.Href)
+			}
+			for j, parts := 0, c.nested().pieces([]byte(answer)); j < len(parts); j++ {
+				if err := d.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
+					return out, err
+				}
+			}
+		}
+	}
+	if !out.Page.Done {
+		return out, fmt.Errorf("the page is not done")
+	}
+	return out, nil
+}
+
+// nested cuts nested pages in pieces too, where that fits.
+func (c cuts) nested() cuts {
+	if c.size <= 0 {
+		return cuts{}
+	}
+	return c
+}
+
+// describeAll is all that came of a document, as text.
+func describeAll(t testing.TB, l *Layout, o *Output, err error) string {
+	if err != nil {
+		return render(t, l, o) + "error " + err.Error() + "\n"
+	}
+	return render(t, l, o) + renderPage(o.Page)
+}
+
+// eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is short.
+func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want string) {
+	t.Helper()
+	sizes := []int{127, 1023, 4096, 65536, len(doc) + 1}
+	for n := 1; n <= 64; n++ {
+		sizes = append(sizes, n)
+	}
+	d := newDecoder(l, doc)
+	check := func(c cuts) bool {
+		d.Reset()
+		out, err := decodePieces(d, doc, c, nested)
+		if got := describeAll(t, l, out, err); got != want {
+			t.Errorf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
+			return false
+		}
+		return true
+	}
+	for _, size := range sizes {
+		if !check(cuts{size: size}) {
+			return
+		}
+	}
+	if len(doc) > 30<<10 {
+		return
+	}
+	for at := 0; at <= len(doc); at++ {
+		if !check(cuts{at: at}) {
+			return
+		}
+	}
+}
+
+// excerpt is the part of a that differs from b.
+func excerpt(a, b string) string {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	i = max(strings.LastIndexByte(a[:i], '\n')+1, 0)
+	return a[i:min(len(a), i+600)]
+}

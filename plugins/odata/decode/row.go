@@ -1,0 +1,62 @@
+package decode
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// finishRow adds the row whose columns were appended to the output from start on; columns has their places in the output's
+// data, all of them, the invisible ones too. The misfit is a null in the key.
+func finishRow(out *Output, l *Layout, origin uint32, start int, columns []span) *misfit {
+	end := len(out.Data)
+	if l.Visible < len(columns) {
+		end = columns[l.Visible].start
+	}
+	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1,
+		Value: wit.Datum{Form: wit.Structured, Schema: l.ValueSchema, Start: uint32(start), Size: uint32(end - start)}}
+	if len(l.Keys) > 0 {
+		var m *misfit
+		if row.Key, m = appendKey(out, l, columns); m != nil {
+			return m
+		}
+	}
+	for _, i := range l.Watch {
+		c := columns[i]
+		out.Watched = append(out.Watched, Span{uint32(c.start), uint32(c.end - c.start)})
+	}
+	out.Rows = append(out.Rows, row)
+	return nil
+}
+
+// appendKey makes the key: the bytes of its columns in place where they lie one behind the other, else a copy.
+func appendKey(out *Output, l *Layout, columns []span) (wit.Datum, *misfit) {
+	first := columns[l.Keys[0]].start
+	end, inPlace := first, len(l.KeyTail) == 0
+	for _, i := range l.Keys {
+		c := columns[i]
+		if l.Columns[i].Optional {
+			if out.Data[c.start] == 0 {
+				return wit.Datum{}, &misfit{l.Columns[i].Name, "a key that is not null", "null"}
+			}
+			inPlace = false
+		}
+		inPlace = inPlace && c.start == end
+		end = c.end
+	}
+	if !inPlace {
+		first = len(out.Data)
+		for _, i := range l.Keys {
+			c := columns[i]
+			if l.Columns[i].Optional {
+				c.start++
+			}
+			out.Data = append(out.Data, out.Data[c.start:c.end]...)
+		}
+		out.Data = append(out.Data, l.KeyTail...)
+		end = len(out.Data)
+	}
+	return wit.Datum{Form: wit.Structured, Schema: l.KeySchema, Start: uint32(first), Size: uint32(end - first)}, nil
+}
+
+// appendCount writes the number of items of an array.
+func appendCount(dst []byte, n int) []byte { return datum.AppendNumber(dst, int64(n)) }

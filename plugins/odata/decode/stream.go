@@ -1,0 +1,187 @@
+package decode
+
+import "strconv"
+
+// stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is tried again
+// when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter first.
+type stream struct {
+	layout *Layout
+	limits Limits
+
+	buf []byte
+	// pos is how far buf is read; base is the byte of the page at which buf starts.
+	pos  int
+	base int64
+	// need is how long the tail must be before the next try.
+	need   int
+	ended  bool
+	failed bool
+	// rowAt tells whether a row is being read, for messages.
+	inRow bool
+
+	page    Page
+	unknown map[string]bool
+	values  values
+	spans   []span
+	levels  []level
+	follow  follow
+	// collect: the decoder reads a nested page; its rows are not decoded but kept as text.
+	collect   bool
+	collected []byte
+}
+
+// format is what differs between JSON and Atom.
+type format interface {
+	// step reads one thing at pos and moves pos behind it.
+	step(out *Output) *syntax
+	// redo decodes a row again whose nested pages have come.
+	redo(out *Output)
+	// splice puts collected rows into the row that waits, in place of its nested link.
+	splice(collected []byte)
+	// nested makes a decoder that collects the rows of a nested page.
+	nested() Decoder
+	stream() *stream
+}
+
+// shortTail is a tail that may be tried at every piece.
+const shortTail = 1 << 10
+
+func newStream(l *Layout, limits Limits) stream {
+	return stream{layout: l, limits: limits.orDefault(), page: Page{Count: -1}, unknown: map[string]bool{}}
+}
+
+// reset readies for another page.
+func (s *stream) reset() {
+	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
+	s.ended, s.failed, s.inRow = false, false, false
+	s.page = Page{Count: -1}
+	s.follow.waiting = false
+	s.collected = s.collected[:0]
+	if len(s.unknown) > 0 {
+		clear(s.unknown)
+	}
+}
+
+func (s *stream) feed(f format, tag string, piece []byte, last bool, out *Output) error {
+	err := s.take(f, tag, piece, last, out)
+	out.Page = s.page
+	if err != nil {
+		s.failed = true
+		return err
+	}
+	return nil
+}
+
+func (s *stream) take(f format, tag string, piece []byte, last bool, out *Output) *PageError {
+	if s.failed {
+		return s.misuse("no piece after an error", "one")
+	}
+	if tag != "" {
+		return s.nestedPiece(f, tag, piece, last, out)
+	}
+	if s.ended {
+		return s.misuse("no piece after the last", "one")
+	}
+	s.append(piece)
+	s.ended = last
+	return s.run(f, out)
+}
+
+func (s *stream) misuse(expected, found string) *PageError {
+	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
+}
+
+// append adds a piece; what was read goes only when it is half of the buffer, so that a long tail is not moved at every piece.
+func (s *stream) append(piece []byte) {
+	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
+		n := copy(s.buf, s.buf[s.pos:])
+		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
+	}
+	s.buf = append(s.buf, piece...)
+}
+
+// run steps until the text is used up, a nested page is needed, or the page is done.
+func (s *stream) run(f format, out *Output) *PageError {
+	for !s.page.Done && !s.follow.waiting {
+		if !s.ended && len(s.buf)-s.pos < s.need {
+			return nil
+		}
+		err := f.step(out)
+		switch {
+		case err == nil:
+			s.need = 0
+		case err != more:
+			return s.wrong(err)
+		case s.ended:
+			return s.wrong(&syntax{at: len(s.buf), expected: "the rest of the page", found: "its end"})
+		default:
+			return s.wait()
+		}
+	}
+	return nil
+}
+
+// wait sets how much text the next try needs.
+func (s *stream) wait() *PageError {
+	tail := len(s.buf) - s.pos
+	if tail > s.limits.Row {
+		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes", found: "a longer one"})
+	}
+	s.need = tail + 1
+	if tail > shortTail {
+		s.need = tail + tail/4
+	}
+	return nil
+}
+
+func (s *stream) wrong(err *syntax) *PageError {
+	e := &PageError{Byte: s.base + int64(err.at), Row: -1, Expected: err.expected, Found: err.found, HTML: err.html}
+	if s.inRow {
+		e.Row = int64(s.page.Rows)
+	}
+	return e
+}
+
+// report notes a property that the layout does not have.
+func (s *stream) report(in string, name []byte) {
+	const most = 100
+	path := in + string(name)
+	if !s.unknown[path] && len(s.page.Unknown) < most {
+		s.unknown[path] = true
+		s.page.Unknown = append(s.page.Unknown, path)
+	}
+}
+
+// span is a place in a text; end 0: none.
+type span struct{ start, end int }
+
+// level is the memory for one structure while it is being read: where its columns' values are.
+type level struct {
+	spans []span
+	// scopes are the namespaces in force at each span; Atom only
+	scopes []int
+	// path of the structure from the row, "" or ending in a slash
+	path string
+}
+
+// level returns cleared memory for a structure at some depth.
+func (s *stream) level(depth int, l *Layout) *level {
+	for len(s.levels) <= depth {
+		s.levels = append(s.levels, level{})
+	}
+	lv := &s.levels[depth]
+	if cap(lv.spans) < len(l.Columns) {
+		lv.spans = make([]span, len(l.Columns))
+	}
+	lv.spans = lv.spans[:len(l.Columns)]
+	clear(lv.spans)
+	return lv
+}
+
+// path of the structure in a column; made anew only when it changes.
+func (c *Column) path(outer string) string {
+	if outer == "" {
+		return c.inner
+	}
+	return outer + c.inner
+}
