@@ -151,9 +151,12 @@ type atomEntry struct {
 }
 
 type atomLink struct {
-	Rel    string    `xml:"rel,attr"`
-	Href   string    `xml:"href,attr"`
-	Inline *atomFeed `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata inline>feed"`
+	Rel    string `xml:"rel,attr"`
+	Href   string `xml:"href,attr"`
+	Inline *struct {
+		Feed  *atomFeed  `xml:"feed"`
+		Entry *atomEntry `xml:"entry"`
+	} `xml:"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata inline"`
 }
 
 type atomFields struct {
