@@ -1,0 +1,72 @@
+package abi
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to the
+// result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a [*Refusal] of
+// arguments that cannot be passed.
+func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Fault, err error) {
+	g.Start()
+	var trap error
+	alloc := func(size, align uint32) (ptr uint32, err error) {
+		ptr, trap = g.allocate(ctx, size, align)
+		return ptr, trap
+	}
+	flats, err := fn.Arguments(quiet{g}, alloc, args...)
+	switch {
+	case trap != nil:
+		return nil, trap
+	case err != nil:
+		return nil, &Refusal{err}
+	}
+	g.Pass(flats...)
+	core, err := g.Call(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	fault, err = fn.Result(g, g.left(), uint64(core), dst)
+	if err != nil {
+		return nil, &Violation{err.Error()}
+	}
+	return fault, g.Done(ctx, f, core)
+}
+
+// quiet is the guest's memory without counting, for arguments.
+type quiet struct{ g *Guest }
+
+func (q quiet) View(ptr, size uint32) ([]byte, bool) { return q.g.memory.Read(ptr, size) }
+
+// PassLowered lowers a list by reflection, puts it into the guest and appends its pointer and length to the core parameters. It
+// is called at the list's turn among the parameters, before any block is written: it allocates.
+func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
+	image, err := canon.Lower(list)
+	if err != nil {
+		return &Refusal{err}
+	}
+	// Block 0 is pointer and length, which travel as core values and are not allocated: the others move up by one.
+	first := image.Blocks[0].Fixups[0].Block - 1
+	image.Blocks = image.Blocks[1:]
+	for b := range image.Blocks {
+		for i := range image.Blocks[b].Fixups {
+			image.Blocks[b].Fixups[i].Block--
+		}
+	}
+	at, err := image.Place(quiet{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
+	if err != nil {
+		return err
+	}
+	g.Pass(uint64(at[first]), uint64(length))
+	return nil
+}
+
+// PassEmpty appends an empty list, for which the guest is asked too.
+func (g *Guest) PassEmpty(ctx context.Context, align uint32) error {
+	ptr, err := g.allocate(ctx, 0, align)
+	g.flat = append(g.flat, uint64(ptr), 0)
+	return err
+}

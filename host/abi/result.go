@@ -1,0 +1,136 @@
+package abi
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// View makes a guest the memory of package canon, and counts what is looked at.
+func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
+	g.bytesOut += uint64(size)
+	return g.memory.Read(ptr, size)
+}
+
+// Area returns size bytes of the guest's memory at ptr, checked. It holds until the next call into the guest.
+func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
+	if ptr%align != 0 {
+		return nil, Violated("expected a pointer aligned to %d, found %#x", align, ptr)
+	}
+	view, ok := g.memory.Read(ptr, size)
+	if !ok {
+		return nil, Violated("%d bytes at %#x lie past the end of memory (%d bytes)", size, ptr, g.memory.Size())
+	}
+	return view, nil
+}
+
+// List returns the memory of a list of n elements, checked and charged to the limit of the call's results. It holds until the
+// next call into the guest.
+func (g *Guest) List(ptr, n, element, align uint32) ([]byte, error) {
+	size := uint64(n) * uint64(element)
+	if err := g.charge(size); err != nil {
+		return nil, err
+	}
+	if ptr%align != 0 {
+		return nil, Violated("list of %d elements: expected a pointer aligned to %d, found %#x", n, align, ptr)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	if size > 1<<32-1 {
+		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr, g.memory.Size())
+	}
+	view, ok := g.memory.Read(ptr, uint32(size))
+	if !ok {
+		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr, g.memory.Size())
+	}
+	return view, nil
+}
+
+func (g *Guest) charge(size uint64) error {
+	g.spent += size
+	g.bytesOut += size
+	if g.spent > g.limit {
+		return Violated("a result of %d bytes: at most %d are allowed", g.spent, g.limit)
+	}
+	return nil
+}
+
+// Word is the u32 at offset in a view.
+func Word(view []byte, offset int) uint32 { return binary.LittleEndian.Uint32(view[offset:]) }
+
+// ListAt returns the memory of the list whose pointer and length stand at offset in view, and its length.
+func (g *Guest) ListAt(view []byte, offset int, element, align uint32) (list []byte, n int, err error) {
+	length := Word(view, offset+4)
+	list, err = g.List(Word(view, offset), length, element, align)
+	return list, int(length), err
+}
+
+// TextAt copies the string whose pointer and length stand at offset in view.
+func (g *Guest) TextAt(view []byte, offset int) (string, error) {
+	list, _, err := g.ListAt(view, offset, 1, 1)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(list) {
+		return "", Violated("text of %d bytes at %#x is not UTF-8", len(list), Word(view, offset))
+	}
+	return string(list), nil
+}
+
+// BytesAt copies the list<u8> whose pointer and length stand at offset in view; never nil.
+func (g *Guest) BytesAt(view []byte, offset int) ([]byte, error) {
+	list, _, err := g.ListAt(view, offset, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(list)), list...), nil
+}
+
+// Lift reads a value of dst's type, which is not nil, at ptr by reflection, charged to the limit of the call's results.
+func (g *Guest) Lift(ptr uint32, dst any) error {
+	l := canon.Lifter{Memory: g, Budget: g.left()}
+	before := l.Budget
+	err := l.Lift(ptr, dst)
+	g.spent += uint64(before - l.Budget)
+	if err != nil {
+		return &Violation{err.Error()}
+	}
+	return nil
+}
+
+// LiftAt reads the list or text whose pointer and length stand at offset in view.
+func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
+	l := canon.Lifter{Memory: g, Budget: g.left()}
+	before := l.Budget
+	err := l.LiftList(Word(view, offset), Word(view, offset+4), dst)
+	g.spent += uint64(before - l.Budget)
+	if err != nil {
+		return &Violation{err.Error()}
+	}
+	return nil
+}
+
+func (g *Guest) left() int { return int(g.limit - min(g.spent, g.limit)) }
+
+// OptionAt reads the discriminant of an option at offset in view.
+func OptionAt(view []byte, offset int) (bool, error) {
+	switch view[offset] {
+	case 0:
+		return false, nil
+	case 1:
+		return true, nil
+	}
+	return false, Violated("option: expected 0 or 1, found %d", view[offset])
+}
+
+// OptionalTextAt copies the option<string> at offset in view, which takes 12 bytes.
+func (g *Guest) OptionalTextAt(view []byte, offset int) (*string, error) {
+	some, err := OptionAt(view, offset)
+	if err != nil || !some {
+		return nil, err
+	}
+	s, err := g.TextAt(view, offset+4)
+	return &s, err
+}

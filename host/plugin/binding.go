@@ -1,0 +1,214 @@
+package plugin
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Binding ties a connector to a plugin: to the version that it runs with, and to a newer one that its task has yet to judge at
+// a page or batch boundary. It is safe for use by several goroutines.
+type Binding struct {
+	manager   *Manager
+	connector string
+	selection selection
+
+	mu                 sync.Mutex
+	current, candidate *Pool
+	// rejected holds the hashes that the task did not take, with the reason.
+	rejected map[string]string
+	reason   string
+	closed   bool
+}
+
+// selection is what a connector asks for: a component, or a plugin as a whole.
+type selection struct {
+	kind    wit.ComponentKind
+	class   string
+	plugin  string
+	version string
+	// within is the plugin that a component must be of, "" for any.
+	within string
+}
+
+func (s selection) offered(m *module) bool {
+	if s.plugin != "" {
+		return m.info.Name == s.plugin
+	}
+	if s.within != "" && s.within != m.info.Name {
+		return false
+	}
+	return m.component(s.kind, s.class) != nil
+}
+
+func (s selection) String() string {
+	if s.plugin != "" {
+		return "plugin " + s.plugin
+	}
+	return fmt.Sprintf("%s %s", s.kind, s.class)
+}
+
+// Status is what becomes of a binding's versions.
+type Status struct {
+	Plugin, Version, Hash string
+	// Removed: the module's file is gone or was replaced.
+	Removed bool
+	// Candidate is the newer version that waits for a boundary, "" for none.
+	Candidate string
+	// Rejected says why the newest other version was not taken, "" if none was.
+	Rejected string
+	// FileError says why the file that the module came from is refused now, "" if it is not.
+	FileError string
+}
+
+// Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the one named.
+// Close the binding when the connector ends.
+func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
+	return m.bind(connector, selection{kind: kind, class: class, version: version})
+}
+
+// BindPlugin is [Manager.Bind] by a plugin's own name: for its commands, which belong to no component.
+func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
+	return m.bind(connector, selection{plugin: name, version: version})
+}
+
+func (m *Manager) bind(connector string, s selection) (*Binding, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, fmt.Errorf("plugins: %w", ErrClosed)
+	}
+	found, err := m.find(s)
+	if err != nil {
+		return nil, err
+	}
+	b := &Binding{manager: m, connector: connector, selection: s, current: newPool(found, connector), rejected: map[string]string{}}
+	m.bindings[b] = struct{}{}
+	return b, nil
+}
+
+// Current is the pool of the version that the connector runs with.
+func (b *Binding) Current() *Pool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current
+}
+
+// Component is the description of what was bound, as the current version has it; nil for a binding by the plugin's name.
+func (b *Binding) Component() *wit.Component {
+	if b.selection.plugin != "" {
+		return nil
+	}
+	return b.Current().module.component(b.selection.kind, b.selection.class)
+}
+
+// Candidate is the pool of a newer version that is loaded and not yet judged, nil if there is none: ask at each boundary, then
+// [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file counts as newer.
+func (b *Binding) Candidate() *Pool {
+	b.manager.mu.Lock()
+	defer b.manager.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	best := b.best()
+	if best == nil {
+		return nil
+	}
+	if b.candidate != nil && b.candidate.module != best {
+		b.candidate.close()
+		b.candidate = nil
+	}
+	if b.candidate == nil {
+		b.candidate = newPool(best, b.connector)
+	}
+	return b.candidate
+}
+
+// best is the module that should take over from the current one, nil if none should. The manager's lock and b's are held.
+func (b *Binding) best() *module {
+	s, current := b.selection, b.current.module
+	s.within = current.info.Name
+	found, err := b.manager.find(s)
+	if err != nil || b.closed || found.info.Hash == current.info.Hash {
+		return nil
+	}
+	if _, no := b.rejected[found.info.Hash]; no {
+		return nil
+	}
+	o := b.manager.origins[current.info.Origin]
+	replaced := o != nil && o.active != current
+	if !replaced && !found.newer(current) {
+		return nil
+	}
+	return found
+}
+
+// Promote makes a candidate current. The old pool closes when its last instance comes back.
+func (b *Binding) Promote(p *Pool) {
+	b.mu.Lock()
+	old := b.current
+	if b.closed || p != b.candidate {
+		b.mu.Unlock()
+		return
+	}
+	b.current, b.candidate, b.reason = p, nil, ""
+	b.mu.Unlock()
+	old.close()
+	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from", old.module.info.Version,
+		"to", p.module.info.Version, "hash", p.module.info.Hash[:12])
+}
+
+// Reject leaves the current version running; the candidate is not offered again. The reason stands in the status.
+func (b *Binding) Reject(p *Pool, reason string) {
+	b.mu.Lock()
+	if b.closed || p != b.candidate {
+		b.mu.Unlock()
+		return
+	}
+	b.reason = fmt.Sprintf("%s: %s", p.module.info.Version, reason)
+	b.rejected[p.module.info.Hash] = reason
+	b.candidate = nil
+	b.mu.Unlock()
+	p.close()
+	b.manager.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin", p.module.info.Name,
+		"version", p.module.info.Version, "reason", reason)
+}
+
+// Status tells which version runs and what keeps others from it.
+func (b *Binding) Status() Status {
+	m := b.manager
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	current := b.current.module
+	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash, Rejected: b.reason}
+	o := m.origins[current.info.Origin]
+	s.Removed = o == nil || o.active != current
+	if o != nil && o.refused != nil {
+		s.FileError = o.refused.Err.Error()
+	}
+	if best := b.best(); best != nil {
+		s.Candidate = best.info.Version
+	}
+	return s
+}
+
+// Close lets go of the plugin.
+func (b *Binding) Close() {
+	b.manager.mu.Lock()
+	delete(b.manager.bindings, b)
+	b.manager.mu.Unlock()
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.closed = true
+	current, candidate := b.current, b.candidate
+	b.mu.Unlock()
+	current.close()
+	if candidate != nil {
+		candidate.close()
+	}
+}

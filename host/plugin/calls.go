@@ -1,0 +1,140 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The calls that are rare go through the reflective codec.
+
+// invoke calls a function by Go's name of it.
+func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
+	fn := functions[iface][method]
+	f, err := i.enter(ctx, iface, fn.Name)
+	if err != nil {
+		return result, err
+	}
+	var dst any = &result
+	if _, none := dst.(*nothing); none {
+		dst = nil
+	}
+	fault, err := i.guest.Invoke(i.calling, f, fn, dst, args...)
+	if err = i.leave(fault, err); err != nil {
+		var zero T
+		return zero, err
+	}
+	return result, nil
+}
+
+// nothing is the result of a function without one.
+type nothing struct{}
+
+// Describe asks the module what it is.
+func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
+	return invoke[wit.Description](ctx, i, wit.InterfacePlugin, "Describe")
+}
+
+// Validate checks settings together.
+func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	return invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+}
+
+// Commands lists what the plugin adds to the command line.
+func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
+	return invoke[[]wit.Command](ctx, i, wit.InterfaceTools, "Commands")
+}
+
+// Run runs a command.
+func (i *Instance) Run(ctx context.Context, command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	return invoke[wit.Reply](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
+}
+
+// Plan shares a source's work out among tasks.
+func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+	return invoke[wit.Layout](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+}
+
+// OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
+func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	opening, err := invoke[wit.SourceOpening](ctx, i, wit.InterfaceSource, "Open", component, settings, state, answers)
+	if err != nil || opening.Ready == nil {
+		return opening, err
+	}
+	for f := range opening.Ready.Feeds {
+		feed := &opening.Ready.Feeds[f]
+		for _, s := range []*wit.Schema{feed.Key, feed.Value} {
+			if s == nil {
+				continue
+			}
+			if err := i.schemas.adopt(s); err != nil {
+				return wit.SourceOpening{}, i.discard(err)
+			}
+		}
+	}
+	return opening, nil
+}
+
+// discard makes a trap of something that only showed after a call had ended well.
+func (i *Instance) discard(err error) error {
+	i.module.counters.traps.Add(1)
+	i.broken = i.trap(err)
+	return i.broken
+}
+
+// Next asks a feed what to fetch. now is in milliseconds since 1970.
+func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	return invoke[wit.Step](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+}
+
+// Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
+func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
+}
+
+// Abandon ends a page before its last piece.
+func (i *Instance) Abandon(ctx context.Context, page uint32) error {
+	_, err := invoke[nothing](ctx, i, wit.InterfaceSource, "Abandon", page)
+	return err
+}
+
+// CheckOffset asks whether a stored offset is one of the plugin's: nil, or a [*wit.Fault] that says why not.
+func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.Field) error {
+	_, err := invoke[nothing](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
+	return err
+}
+
+// Notified hands in a request of the listener's.
+func (i *Instance) Notified(ctx context.Context, context []byte, notification wit.Notification) ([]wit.Wake, error) {
+	return invoke[[]wit.Wake](ctx, i, wit.InterfaceNotifications, "Notified", context, notification)
+}
+
+// Subscribe asks for a subscription of a feed under an address.
+func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+	return invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
+}
+
+// Retire undoes what a connector set up at its service.
+func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+	return invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses, state, answers)
+}
+
+// OpenSink works out what a sink's other calls need.
+func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	return invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+}
+
+// Settle tells what became of a delivery; there is one verdict for each of its rows.
+func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+	verdicts, err := invoke[[]wit.Verdict](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
+	if err == nil && len(verdicts) != len(rows) {
+		return nil, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows), len(verdicts)))
+	}
+	return verdicts, err
+}
+
+// Prepare compiles a chain of stages of this module into a context.
+func (i *Instance) Prepare(ctx context.Context, chain []wit.Stage) ([]byte, error) {
+	return invoke[[]byte](ctx, i, wit.InterfaceTransform, "Prepare", chain)
+}

@@ -1,0 +1,167 @@
+package plugin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// interfaces are those that a module may export, in the order of culvert.wit.
+var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications,
+	wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform}
+
+// functions are the contract's, by interface and Go's name.
+var functions = func() map[string]map[string]*canon.Func {
+	all := map[string]map[string]*canon.Func{}
+	for _, i := range interfaces {
+		all[i] = map[string]*canon.Func{}
+		for _, f := range canon.Functions(i) {
+			all[i][f.Method] = f
+		}
+	}
+	return all
+}()
+
+// exportName is a function's name in a module of that contract version: the patch is the module's own.
+func exportName(version, iface, function string) string {
+	return wit.Package + "/" + iface + "@" + version + "#" + function
+}
+
+// compatible tells whether major and minor are ours.
+func compatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
+
+func majorMinor(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+// Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each refusal says
+// what is missing or different.
+func (b *Binary) Judge() (found []string, err error) {
+	for _, e := range b.Exports {
+		if strings.HasPrefix(e.Name, "cm32p2") {
+			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, such as %q; "+
+				"with wasm-tools they are called legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
+		}
+	}
+	if b.Contract == "" {
+		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", b.built(), wit.Package, wit.Version,
+			wit.ExportName(wit.InterfacePlugin, "describe"))
+	}
+	if !compatible(b.Contract) {
+		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must match; build it "+
+			"anew against %s", b.Contract, wit.Package, b.built(), wit.Version, wit.Version)
+	}
+	found, missing := b.interfaces()
+	if !b.Has("cabi_realloc") {
+		missing = append(missing, "cabi_realloc")
+	}
+	if !slices.Contains(b.Exports, Export{Name: "memory", Kind: kindMemory}) {
+		missing = append(missing, "memory")
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("exports are missing%s: %s", b.built(), strings.Join(missing, ", "))
+	}
+	return found, b.judgeImports()
+}
+
+// built says what the module was built against where its names say something else or nothing.
+func (b *Binary) built() string {
+	if b.BuiltAgainst == "" || b.BuiltAgainst == b.Contract {
+		return ""
+	}
+	return fmt.Sprintf(" (built against %s %s)", wit.Package, b.BuiltAgainst)
+}
+
+// interfaces returns those that are complete, and the functions that are missing from the others: one that is there in part is
+// a mistake, one that is not there at all is not offered.
+func (b *Binary) interfaces() (found, missing []string) {
+	for _, i := range interfaces {
+		var lacks []string
+		for _, f := range canon.Functions(i) {
+			if name := exportName(b.Contract, i, f.Name); !b.Has(name) {
+				lacks = append(lacks, name)
+			}
+		}
+		switch {
+		case len(lacks) == 0:
+			found = append(found, i)
+		case len(lacks) < len(functions[i]) || i == wit.InterfacePlugin:
+			missing = append(missing, lacks...)
+		}
+	}
+	return found, missing
+}
+
+func (b *Binary) judgeImports() error {
+	var unknown []string
+	for _, i := range b.Imports {
+		switch {
+		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]:
+		case i.Kind == kindFunction && isHost(i.Module) && i.Name == "log":
+		default:
+			unknown = append(unknown, i.Module+" "+i.Name)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("imports what no plugin gets: %s; there is log of %s, and the functions of %s",
+			strings.Join(unknown, ", "), wit.ImportModule(wit.InterfaceHost), wasiModule)
+	}
+	return nil
+}
+
+// isHost tells whether a module name is the contract's host interface under a compatible version.
+func isHost(module string) bool {
+	version, ok := strings.CutPrefix(module, wit.Package+"/"+wit.InterfaceHost+"@")
+	return ok && compatible(version)
+}
+
+// judgeSignatures compares the core signatures of a compiled module's exports with the contract's.
+func judgeSignatures(compiled wazero.CompiledModule, version string, found []string) error {
+	exported := compiled.ExportedFunctions()
+	for _, i := range found {
+		for _, f := range canon.Functions(i) {
+			name := exportName(version, i, f.Name)
+			if err := sameSignature(name, exported[name], f.Params(), f.Results()); err != nil {
+				return err
+			}
+			if post := exported["cabi_post_"+name]; post != nil {
+				if err := sameSignature("cabi_post_"+name, post, f.Results(), nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	i32 := canon.I32
+	return sameSignature("cabi_realloc", exported["cabi_realloc"], []canon.ValueType{i32, i32, i32, i32}, []canon.ValueType{i32})
+}
+
+func sameSignature(name string, found api.FunctionDefinition, params, results []canon.ValueType) error {
+	names := map[api.ValueType]string{api.ValueTypeI32: "i32", api.ValueTypeI64: "i64", api.ValueTypeF32: "f32", api.ValueTypeF64: "f64"}
+	text := func(params, results []string) string {
+		return "(" + strings.Join(params, " ") + ") -> (" + strings.Join(results, " ") + ")"
+	}
+	canonical := func(types []canon.ValueType) (s []string) {
+		for _, t := range types {
+			s = append(s, t.String())
+		}
+		return s
+	}
+	core := func(types []api.ValueType) (s []string) {
+		for _, t := range types {
+			s = append(s, cmpOr(names[t], "?"))
+		}
+		return s
+	}
+	want, got := text(canonical(params), canonical(results)), text(core(found.ParamTypes()), core(found.ResultTypes()))
+	if want != got {
+		return fmt.Errorf("export %s: expected the signature %s, found %s", name, want, got)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package guesttest
+
+import "bytes"
+
+// Module is a core module to be put together by hand: for files that no compiler makes.
+type Module struct {
+	Imports []Import
+	// Exports are functions, each with its own signature and body.
+	Exports []Function
+	// MemoryPages is the minimum of an exported memory; negative: no memory.
+	MemoryPages int
+	// Custom sections by name.
+	Custom map[string]string
+}
+
+// Import is a function that the module wants.
+type Import struct{ Module, Name string }
+
+// Function is an exported function. An empty body is `unreachable`.
+type Function struct {
+	Name            string
+	Params, Results []byte
+	Body            []byte
+}
+
+// Core value types.
+const (
+	I32 = 0x7f
+	I64 = 0x7e
+)
+
+// Bytes is the module's binary.
+func (m *Module) Bytes() []byte {
+	var types, imports, functions, exports, bodies [][]byte
+	for _, i := range m.Imports {
+		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, number(len(types))))
+		types = append(types, join([]byte{0x60}, vector(nil), vector(nil)))
+	}
+	for n, f := range m.Exports {
+		functions = append(functions, number(len(types)))
+		types = append(types, join([]byte{0x60}, number(len(f.Params)), f.Params, number(len(f.Results)), f.Results))
+		exports = append(exports, join(text(f.Name), []byte{0}, number(len(m.Imports)+n)))
+		body := f.Body
+		if body == nil {
+			body = []byte{0x00}
+		}
+		code := join([]byte{0}, body, []byte{0x0b})
+		bodies = append(bodies, join(number(len(code)), code))
+	}
+	if m.MemoryPages >= 0 {
+		exports = append(exports, join(text("memory"), []byte{2, 0}))
+	}
+	out := []byte("\x00asm\x01\x00\x00\x00")
+	out = append(out, section(1, vector(types))...)
+	out = append(out, section(2, vector(imports))...)
+	out = append(out, section(3, vector(functions))...)
+	if m.MemoryPages >= 0 {
+		out = append(out, section(5, join([]byte{1, 0}, number(m.MemoryPages)))...)
+	}
+	out = append(out, section(7, vector(exports))...)
+	out = append(out, section(10, vector(bodies))...)
+	for name, content := range m.Custom {
+		out = append(out, section(0, join(text(name), []byte(content)))...)
+	}
+	return out
+}
+
+func section(id byte, content []byte) []byte { return join([]byte{id}, number(len(content)), content) }
+
+func vector(items [][]byte) []byte { return join(number(len(items)), bytes.Join(items, nil)) }
+
+func text(s string) []byte { return join(number(len(s)), []byte(s)) }
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// number is unsigned LEB128.
+func number(n int) (b []byte) {
+	for n >= 0x80 {
+		b = append(b, byte(n)|0x80)
+		n >>= 7
+	}
+	return append(b, byte(n))
+}

@@ -1,0 +1,156 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Instance is one guest at work for one connector. It belongs to one goroutine at a time, from [Pool.Acquire] to
+// [Pool.Release]. A page stays on the instance that began it.
+//
+// An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the instance
+// answers nothing more then), and anything else where the call was not made.
+type Instance struct {
+	module    *module
+	connector string
+	guest     *abi.Guest
+	// calling is the context of guest calls: it carries the instance, so that calls out know who calls. It is made once, since the
+	// engine does not watch contexts.
+	calling context.Context
+	closer  interface{ Close(context.Context) error }
+	out     output
+	schemas schemas
+	hot     hot
+	// broken is why the instance must not be used again.
+	broken   error
+	calls    int64
+	recycle  int64
+	function string
+	started  time.Time
+	// seenIn and seenOut are what of the guest's byte counts was already added to the counters.
+	seenIn, seenOut uint64
+}
+
+// instantiate makes an instance for a connector; "": for the host itself.
+func (m *module) instantiate(ctx context.Context, connector string) (*Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	logger := m.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	if m.info.Name == "" {
+		logger = m.logger.With("plugin", m.info.Origin)
+	}
+	if connector != "" {
+		logger = logger.With("connector", connector)
+	}
+	i := &Instance{module: m, connector: connector, function: "_initialize"}
+	i.out = newOutput(logger, m.limits.LogLinesPerSecond)
+	i.schemas = schemas{registry: m.registry}
+	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)
+	module, err := m.runtime.InstantiateModule(i.calling, m.compiled, config)
+	if err != nil {
+		m.counters.traps.Add(1)
+		return nil, i.trap(err)
+	}
+	m.counters.instances.Add(1)
+	m.counters.started.Add(1)
+	i.closer = module
+	i.guest, err = abi.NewGuest(module, m.limits.ResultBytes)
+	if err != nil {
+		i.close()
+		return nil, err
+	}
+	i.out.flush()
+	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
+	m.counters.sawMemory(int64(i.guest.MemoryBytes()))
+	return i, nil
+}
+
+func (i *Instance) close() {
+	_ = i.closer.Close(context.Background())
+	i.module.counters.instances.Add(-1)
+}
+
+// Module tells which module the instance is of.
+func (i *Instance) Module() Info { return i.module.snapshot() }
+
+// enter begins a call of a function and looks it up.
+func (i *Instance) enter(ctx context.Context, iface, function string) (*abi.Func, error) {
+	if i.broken != nil {
+		return nil, fmt.Errorf("%s: the instance was discarded: %w", function, i.broken)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !i.module.info.Has(iface) {
+		return nil, fmt.Errorf("plugin %s %s has no interface %s", i.module.info.Name, i.module.info.Version, iface)
+	}
+	f := i.guest.Func(exportName(i.module.info.Contract, iface, function))
+	if f == nil {
+		return nil, fmt.Errorf("plugin %s %s has no %s.%s", i.module.info.Name, i.module.info.Version, iface, function)
+	}
+	i.function, i.started = function, time.Now()
+	i.calls++
+	i.out.reset()
+	return f, nil
+}
+
+// leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
+func (i *Instance) leave(fault *wit.Fault, err error) error {
+	c := &i.module.counters
+	c.calls.Add(1)
+	c.nanos.Add(int64(time.Since(i.started)))
+	in, out := i.guest.Crossed()
+	c.bytesIn.Add(int64(in - i.seenIn))
+	c.bytesOut.Add(int64(out - i.seenOut))
+	i.seenIn, i.seenOut = in, out
+	c.sawMemory(int64(i.guest.MemoryBytes()))
+	var refused *abi.Refusal
+	switch {
+	case errors.As(err, &refused):
+		// Arguments of the host's that cannot be passed: the guest was not called.
+		return err
+	case err != nil:
+		c.traps.Add(1)
+		i.broken = i.trap(err)
+		return i.broken
+	}
+	i.out.flush()
+	if fault != nil {
+		c.faults.Add(1)
+		return fault
+	}
+	return nil
+}
+
+// trap makes the error of a call that ended badly, with a word about memory where that is the likely cause.
+func (i *Instance) trap(err error) *Trap {
+	t := &Trap{Plugin: cmpOr(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
+		Function: i.function, Reason: err, Output: string(i.out.text)}
+	if i.guest != nil {
+		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 {
+			t.Reason = fmt.Errorf("%w\nits memory has grown to %d of the allowed %d bytes (%s)", err, size, limit,
+				limitSetting(t.Plugin, "memory.bytes"))
+		}
+	}
+	return t
+}
+
+// worn tells why an instance should be replaced although it works, "" if it should not.
+func (i *Instance) worn() string {
+	switch {
+	case i.calls >= i.module.limits.Calls:
+		return "calls"
+	case int64(i.guest.MemoryBytes()) > i.recycle:
+		return "memory"
+	}
+	return ""
+}

@@ -1,0 +1,109 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// How much of what a guest says is kept: of one line, and of what one call writes to stdout and stderr.
+const (
+	maxLineBytes   = 8 << 10
+	maxOutputBytes = 16 << 10
+)
+
+// LevelTrace is the log level of a guest's trace lines.
+const LevelTrace = slog.LevelDebug - 4
+
+var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+
+// output takes what an instance says: lines by the contract's log, and the bytes that its runtime writes to stdout and stderr,
+// which stay in a buffer until the call is over, since a panic's text belongs to the trap.
+type output struct {
+	logger *slog.Logger
+	text   []byte
+	// cut counts the bytes of this call that did not fit into text.
+	cut int
+	// A bucket of lines, refilled by time.
+	perSecond, left float64
+	filled          time.Time
+	// dropped counts lines since the last report, flood those of this call.
+	dropped, flood int
+}
+
+func newOutput(logger *slog.Logger, perSecond int64) output {
+	return output{logger: logger, perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
+}
+
+// reset starts a call.
+func (o *output) reset() { o.text, o.cut, o.flood = o.text[:0], 0, 0 }
+
+// Write takes stdout and stderr.
+func (o *output) Write(p []byte) (int, error) {
+	room := min(len(p), maxOutputBytes-len(o.text))
+	o.text = append(o.text, p[:room]...)
+	o.cut += len(p) - room
+	return len(p), nil
+}
+
+// line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which breaks the
+// fence, since the host would spend its time on counting.
+func (o *output) line(level wit.Level, text []byte) (flooded bool) {
+	if !o.take() {
+		o.dropped++
+		o.flood++
+		return float64(o.flood) >= 100*o.perSecond
+	}
+	o.report()
+	at := levels[level]
+	if !o.logger.Enabled(context.Background(), at) {
+		return false
+	}
+	message := strings.ToValidUTF8(string(text[:min(len(text), maxLineBytes)]), string(utf8.RuneError))
+	if len(text) > maxLineBytes {
+		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
+	}
+	o.logger.Log(context.Background(), at, message)
+	return false
+}
+
+// take takes a line out of the bucket.
+func (o *output) take() bool {
+	now := time.Now()
+	o.left = min(o.perSecond, o.left+now.Sub(o.filled).Seconds()*o.perSecond)
+	o.filled = now
+	if o.left < 1 {
+		return false
+	}
+	o.left--
+	return true
+}
+
+func (o *output) report() {
+	if o.dropped > 0 {
+		o.logger.Warn("log lines of a plugin were dropped", "lines", o.dropped, "allowed.per.second", o.perSecond)
+		o.dropped = 0
+	}
+}
+
+// flush logs what a call that ended well wrote to stdout and stderr, line by line.
+func (o *output) flush() {
+	if len(o.text) == 0 {
+		return
+	}
+	for line := range bytes.Lines(o.text) {
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			o.line(wit.LevelInfo, line)
+		}
+	}
+	if o.cut > 0 {
+		o.line(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.cut))
+	}
+	o.text = o.text[:0]
+}

@@ -1,0 +1,368 @@
+// All is a guest that behaves well: every interface of the contract, in the smallest form that shows what crosses.
+package main
+
+import (
+	"bytes"
+	"strconv"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/notifications"
+	"github.com/culvert-project/culvert/sdk/go/retirement"
+	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/sdk/go/tools"
+	"github.com/culvert-project/culvert/sdk/go/transform"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Set by the linker.
+var (
+	name    = "all"
+	version = "1.0.0"
+)
+
+func init() {
+	source.Register(reader{})
+	sink.Register(writer{})
+	transform.Register(&changer{})
+	tools.Register(commands{})
+	notifications.Register(pushed{})
+	retirement.Register(pushed{})
+}
+
+func main() {}
+
+type plugin struct{}
+
+// Describe names one component of each kind, and a transform for each thing that a test wants to see.
+func (plugin) Describe() wit.Description {
+	spec := wit.SettingSpec{Name: "text", Kind: wit.KindText, DefaultValue: wit.Ptr("x"), Documentation: "any",
+		Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(-5))}, {Width: wit.Ptr(uint8(3))}, {Allowed: &[]string{"x", "y"}}}}
+	d := wit.Description{Name: name, Version: version, Documentation: "for tests", Components: []wit.Component{
+		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}, Settings: []wit.SettingSpec{spec}},
+		{Name: "org.example.AllSink", Kind: wit.ComponentSink, Prefixes: []string{"all."}},
+		{Name: "odd", Kind: wit.ComponentPredicate},
+	}}
+	for _, c := range []string{"pass", "copy", "unchanged", "none", "faulty", "few", "route", "declare", "mention", "panic", "print", "spy", "twice"} {
+		d.Components = append(d.Components, wit.Component{Name: c, Kind: wit.ComponentTransformation})
+	}
+	return d
+}
+
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	if component == "unknown" {
+		return wit.Inquiry{}, &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component", Setting: wit.Ptr("component"), Code: wit.Ptr("c")}
+	}
+	if online && len(answers) == 0 {
+		return wit.Inquiry{Ask: &wit.Need{Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
+			Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}, State: []byte("asked")}}, nil
+	}
+	done := []wit.Examined{}
+	for _, s := range settings {
+		done = append(done, wit.Examined{Spec: wit.SettingSpec{Name: s.Name}, Value: &s.Value, Errors: []string{string(state)}, Visible: true})
+	}
+	return wit.Inquiry{Done: &done}, nil
+}
+
+// reader makes a row of each line of a page: a structured text by a schema of its own.
+type reader struct{ plugin }
+
+const (
+	textSchema  = wit.GuestSchemas + 1
+	otherSchema = wit.GuestSchemas + 7
+)
+
+func textNodes(name string) []wit.Node { return []wit.Node{{Kind: wit.Text, Name: &name}} }
+
+func (reader) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+	l := wit.Layout{ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}}
+	for range maxTasks {
+		l.Tasks = append(l.Tasks, settings)
+	}
+	return l, nil
+}
+
+func (reader) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	return wit.SourceOpening{Ready: &wit.SourceOpened{Context: []byte("context"), Feeds: []wit.Feed{{Name: "lines", Topic: "lines",
+		Partition: []wit.Field{wit.TextField("service", "s")}, Value: &wit.Schema{ID: textSchema, Nodes: textNodes("line")},
+		PollEveryMs: wit.Ptr(uint32(1000)), Fingerprint: "f"}}}}, nil
+}
+
+func (reader) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	if cause.Wake != nil {
+		return wit.Step{Idle: wit.Chosen}, nil
+	}
+	if now < 0 {
+		return wit.Step{}, sdk.Fail(wit.FaultData, "a time before 1970")
+	}
+	position := append(offset, wit.IntegerField("now", now))
+	return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: string(context), Repeatable: true}, Position: &position}}, nil
+}
+
+var pages []([]byte)
+
+func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	if response.Status >= 400 {
+		return 0, sdk.Fail(wit.FaultNotFound, "status "+strconv.Itoa(int(response.Status)))
+	}
+	pages = append(pages, nil)
+	return uint32(len(pages) - 1), nil
+}
+
+var declared bool
+
+func (reader) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+	var p wit.Portion
+	if !declared {
+		declared = true
+		p.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("line")}}
+	}
+	rest := append(pages[page], piece...)
+	for {
+		line, after, found := bytes.Cut(rest, []byte("\n"))
+		if !found {
+			break
+		}
+		rest = after
+		if string(line) == "bad" {
+			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(len(p.Rows)), ErrorClass: "Bad", Fault: wit.Fault{Kind: wit.FaultData, Message: "bad line"},
+				RawStart: uint32(len(p.Data)), RawSize: 3})
+			p.Data = append(p.Data, line...)
+			continue
+		}
+		start := len(p.Data)
+		p.Data = datum.AppendBytes(p.Data, line)
+		p.Rows = append(p.Rows, wit.Row{Origin: uint32(len(p.Rows)), Partition: -1, Offset: -1, Timestamp: -1,
+			Value: wit.Datum{Form: wit.Structured, Schema: textSchema, Start: uint32(start), Size: uint32(len(p.Data) - start)}})
+	}
+	pages[page] = append([]byte(nil), rest...)
+	if tag != "" {
+		p.Follow = []wit.Request{{Tag: tag, Method: "GET", Target: "/more"}}
+	}
+	if last {
+		p.Next, p.More, p.WaitMs = &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)}, true, 9
+	}
+	return p, nil
+}
+
+func (reader) Abandon(page uint32) {}
+
+func (reader) CheckOffset(partition, offset []wit.Field) error {
+	if len(offset) == 0 {
+		return sdk.Fail(wit.FaultIncompatible, "an offset without entries")
+	}
+	return nil
+}
+
+// writer makes a delivery of each row that it was not hinted to leave.
+type writer struct{ plugin }
+
+func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	if len(answers) == 0 {
+		return wit.SinkOpening{Ask: &wit.Need{State: []byte("s")}}, nil
+	}
+	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...), Topics: []string{"a", "b"}}}, nil
+}
+
+func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, hints []wit.Hint) (wit.Deliveries, error) {
+	var d wit.Deliveries
+	for i, r := range rows {
+		hint := ""
+		for _, h := range hints {
+			if h.Row == uint32(i) {
+				hint = h.Text
+			}
+		}
+		switch {
+		case hint == "ignore":
+			d.Ignored = append(d.Ignored, uint32(i))
+		case hint == "refuse":
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}})
+		case hint == "lose":
+		default:
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, Memo: []byte(topics[r.Topic]), Lane: uint32(i) % 4,
+				Request: wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
+		}
+	}
+	return d, nil
+}
+
+func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+	v := []wit.Verdict{}
+	for range rows {
+		switch {
+		case response.Status == 0:
+			v = append(v, wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}}})
+		case response.Status >= 400:
+			v = append(v, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: string(response.Body), Code: wit.Ptr("E1")}})
+		case response.Status == 299:
+			return v, nil
+		default:
+			v = append(v, wit.Verdict{Written: wit.Chosen})
+		}
+	}
+	return v, nil
+}
+
+// changer has a transform for each behaviour.
+type changer struct {
+	plugin
+	rows     []wit.Row
+	data     []byte
+	declared bool
+	settings []byte
+}
+
+func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
+	if len(chain) == 0 {
+		return nil, sdk.Fail(wit.FaultConfig, "expected a stage")
+	}
+	for _, s := range chain[0].Settings {
+		c.settings = append(c.settings, s.Name+"="+s.Value+"\n"...)
+	}
+	return []byte(chain[0].Component), nil
+}
+
+func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
+	out := wit.Applied{Consumed: uint32(len(rows))}
+	c.rows, c.data = c.rows[:0], c.data[:0]
+	switch string(context) {
+	case "pass":
+		out.Rows, out.Data = rows, data
+		return out, nil
+	case "copy":
+		c.rows, c.data = append(c.rows, rows...), append(c.data, data...)
+	case "unchanged":
+		for _, r := range rows {
+			c.rows = append(c.rows, unchanged(r))
+		}
+	case "none":
+	case "twice":
+		for _, r := range rows {
+			c.rows = append(c.rows, unchanged(r), unchanged(r))
+		}
+	case "faulty":
+		for i, r := range rows {
+			if i%2 == 1 {
+				out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), Stage: 3, ErrorClass: "E", Fault: wit.Fault{Kind: wit.FaultData, Message: "odd"}})
+				continue
+			}
+			c.rows = append(c.rows, unchanged(r))
+		}
+	case "few":
+		out.Consumed = min(7, uint32(len(rows)))
+		for _, r := range rows[:out.Consumed] {
+			r.Value.Start, c.data = uint32(len(c.data)), append(c.data, data[r.Value.Start:r.Value.Start+r.Value.Size]...)
+			c.rows = append(c.rows, r)
+		}
+	case "route":
+		out.Topics = append(append([]string{}, "routed"), topics...)
+		for _, r := range rows {
+			r = unchanged(r)
+			r.Topic, r.Partition = 0, 3
+			c.rows = append(c.rows, r)
+		}
+	case "declare":
+		c.declare(&out, rows)
+	case "mention":
+		c.mention(&out, rows)
+	case "panic":
+		panic("boom")
+	case "print":
+		println("printed")
+		sdk.Log(wit.LevelWarn, "logged")
+		for _, r := range rows {
+			c.rows = append(c.rows, unchanged(r))
+		}
+	case "spy":
+		for _, r := range rows {
+			r.Value = wit.Datum{Form: wit.Dynamic, Start: uint32(len(c.data))}
+			c.data = append(c.data, datum.TagBytes)
+			c.data = datum.AppendBytes(c.data, c.settings)
+			r.Value.Size = uint32(len(c.data)) - r.Value.Start
+			c.rows = append(c.rows, r)
+		}
+	default:
+		return out, sdk.Fail(wit.FaultStale, "unknown context "+string(context))
+	}
+	out.Rows, out.Data = c.rows, c.data
+	return out, nil
+}
+
+func unchanged(r wit.Row) wit.Row {
+	for _, d := range []*wit.Datum{&r.Key, &r.Value, &r.Headers} {
+		*d = wit.Datum{Form: wit.Unchanged, Schema: d.Schema}
+	}
+	return r
+}
+
+// declare gives each row's value a schema of the guest's own, declared once for an instance.
+func (c *changer) declare(out *wit.Applied, rows []wit.Row) {
+	if !c.declared {
+		c.declared = true
+		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
+	}
+	for _, r := range rows {
+		r = unchanged(r)
+		r.Value = c.put(wit.Structured, textSchema, datum.AppendText(nil, "declared"))
+		c.rows = append(c.rows, r)
+	}
+}
+
+func (c *changer) put(form wit.Form, schema uint32, b []byte) wit.Datum {
+	d := wit.Datum{Form: form, Schema: schema, Start: uint32(len(c.data)), Size: uint32(len(b))}
+	c.data = append(c.data, b...)
+	return d
+}
+
+// mention names schemas inside bytes: in headers, and in structs within dynamic values.
+func (c *changer) mention(out *wit.Applied, rows []wit.Row) {
+	if !c.declared {
+		c.declared = true
+		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")}, {ID: otherSchema, Nodes: textNodes("other")}}
+	}
+	for _, r := range rows {
+		r = unchanged(r)
+		content := datum.AppendText(nil, "in")
+		structure := datum.AppendBytes(datum.AppendNumber([]byte{datum.TagStruct}, textSchema), content)
+		r.Value = c.put(wit.Dynamic, 0, append(append([]byte{datum.TagArray, 4}, structure...), structure...))
+		r.Headers = c.put(wit.Raw, 0, datum.AppendHeaders(nil, []datum.Header{
+			{Name: "s", Form: wit.Structured, Schema: otherSchema, Value: content},
+			{Name: "d", Form: wit.Dynamic, Value: structure},
+			{Name: "r", Form: wit.Raw, Value: []byte{1, 2}}}))
+		c.rows = append(c.rows, r)
+	}
+}
+
+func (c *changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
+	t := wit.Tested{Matches: make([]bool, len(rows))}
+	for i := range rows {
+		t.Matches[i] = i%2 == 1
+	}
+	return t, nil
+}
+
+type commands struct{}
+
+func (commands) Commands() []wit.Command {
+	return []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text", Kind: wit.KindText}}}}
+}
+
+func (commands) Run(command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	return wit.Reply{Document: wit.Ptr(strconv.Quote(command + " " + options[0].Value))}, nil
+}
+
+type pushed struct{}
+
+func (pushed) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
+	return []wit.Wake{{Feed: 1, Token: n.Method, Ident: string(n.Body), Hold: true}}, nil
+}
+
+func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+	return wit.Arrangement{Done: &address}, nil
+}
+
+func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+	return wit.Arrangement{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
+}

@@ -1,0 +1,55 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// Trap is a call that ended badly: the guest trapped, ended itself, broke the contract or a fence. Its instance is thrown away.
+// What a plugin says itself about its input or its service is a [wit.Fault] instead.
+type Trap struct {
+	Plugin, Version string
+	// Connector for which the instance worked, "" for the host's own calls.
+	Connector string
+	// Function is the contract's name for what was called: `decode`.
+	Function string
+	// Reason is wazero's error with the guest's stack, or a violation of the contract.
+	Reason error
+	// Output is what the guest wrote to stdout and stderr during the call, up to 16 KiB: a panic's text stands here.
+	Output string
+}
+
+// Error names the plugin, the function and the reason in the first line; what the guest wrote and its stack follow.
+func (t *Trap) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "plugin %s %s", t.Plugin, t.Version)
+	if t.Connector != "" {
+		fmt.Fprintf(&b, " (connector %s)", t.Connector)
+	}
+	reason, stack, _ := strings.Cut(t.reason(), "\n")
+	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
+	output := strings.TrimSpace(t.Output)
+	if output != "" {
+		b.WriteString(": ")
+		b.WriteString(output)
+	}
+	if stack != "" {
+		b.WriteString("\n")
+		b.WriteString(stack)
+	}
+	return b.String()
+}
+
+func (t *Trap) reason() string {
+	var exit *sys.ExitError
+	if errors.As(t.Reason, &exit) {
+		return fmt.Sprintf("the guest ended itself with exit code %d", exit.ExitCode())
+	}
+	return t.Reason.Error()
+}
+
+// Unwrap returns the reason.
+func (t *Trap) Unwrap() error { return t.Reason }

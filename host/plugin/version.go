@@ -1,0 +1,75 @@
+package plugin
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// compareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of parts,
+// parts that are no numbers (those come before numbers). Build metadata does not count.
+func compareVersions(a, b string) int {
+	a, preA := splitVersion(a)
+	b, preB := splitVersion(b)
+	if c := compareParts(a, b, true); c != 0 {
+		return c
+	}
+	switch {
+	case preA == preB:
+		return 0
+	case preA == "":
+		return 1
+	case preB == "":
+		return -1
+	}
+	return compareParts(preA, preB, false)
+}
+
+func splitVersion(v string) (core, pre string) {
+	v, _, _ = strings.Cut(strings.TrimPrefix(v, "v"), "+")
+	core, pre, _ = strings.Cut(v, "-")
+	return core, pre
+}
+
+// compareParts compares part by part; with padded, a part that is missing is 0.
+func compareParts(a, b string, padded bool) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(as), len(bs)) {
+		if !padded && (i >= len(as) || i >= len(bs)) {
+			return cmp.Compare(len(as), len(bs))
+		}
+		if c := comparePart(part(as, i), part(bs, i)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func part(parts []string, i int) string {
+	if i < len(parts) {
+		return parts[i]
+	}
+	return "0"
+}
+
+func comparePart(a, b string) int {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	switch {
+	case errX == nil && errY == nil:
+		return cmp.Compare(x, y)
+	case errX == nil:
+		return 1
+	case errY == nil:
+		return -1
+	}
+	return strings.Compare(a, b)
+}
+
+// newer tells whether m comes after other: by version, then by the time of loading.
+func (m *module) newer(other *module) bool {
+	if c := compareVersions(m.info.Version, other.info.Version); c != 0 {
+		return c > 0
+	}
+	return m.order > other.order
+}

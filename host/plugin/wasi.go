@@ -1,0 +1,79 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const wasiModule = wasi_snapshot_preview1.ModuleName
+
+// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's runtime drags
+// in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random numbers are the same
+// at every start. These are wazero's defaults: do not give a module config anything but outputs.
+var wasiFunctions = func() map[string]bool {
+	all := map[string]bool{}
+	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
+		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags", "fd_fdstat_set_rights",
+		"fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_dir_name", "fd_prestat_get",
+		"fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek", "fd_sync", "fd_tell", "fd_write", "path_create_directory",
+		"path_filestat_get", "path_filestat_set_times", "path_link", "path_open", "path_readlink", "path_remove_directory",
+		"path_rename", "path_symlink", "path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get", "sched_yield",
+		"sock_accept", "sock_recv", "sock_send", "sock_shutdown"} {
+		all[name] = true
+	}
+	return all
+}()
+
+// instanceKey is the key under which a call's context carries the instance that calls out.
+type instanceKey struct{}
+
+// provide makes the imports of a module available in its runtime: the contract's log under the version that the module names,
+// and preview 1 where it asks for it.
+func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
+	provided := map[string]bool{}
+	for _, i := range b.Imports {
+		if provided[i.Module] {
+			continue
+		}
+		provided[i.Module] = true
+		if i.Module == wasiModule {
+			if _, err := wasi_snapshot_preview1.Instantiate(ctx, runtime); err != nil {
+				return err
+			}
+			continue
+		}
+		i32 := api.ValueTypeI32
+		_, err := runtime.NewHostModuleBuilder(i.Module).NewFunctionBuilder().
+			WithGoModuleFunction(api.GoModuleFunc(logFromGuest), []api.ValueType{i32, i32, i32}, nil).Export("log").Instantiate(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logFromGuest is the contract's log. The upper halves of the stack's slots are garbage.
+func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
+	i, _ := ctx.Value(instanceKey{}).(*Instance)
+	level, ptr, size := uint32(stack[0]), uint32(stack[1]), uint32(stack[2])
+	text, ok := m.Memory().Read(ptr, size)
+	switch {
+	case i == nil:
+	case !ok:
+		breach("log: %d bytes at %#x lie past the end of memory", size, ptr)
+	case level >= uint32(wit.Level(0).Cases()):
+		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
+	case i.out.line(wit.Level(level), text):
+		breach("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)", 100*i.out.perSecond, i.out.perSecond,
+			limitSetting(i.module.info.Name, "log.lines.per.second"))
+	}
+}
+
+// breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
+func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
