@@ -1,0 +1,324 @@
+package offset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openTestBroker(t *testing.T, dir string) (*kafka.Broker, kafka.Config) {
+	t.Helper()
+	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c := kafka.Defaults()
+	c.Bootstrap = []string{b.Addr()}
+	return b, c
+}
+
+func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
+	t.Helper()
+	s, err := Open(testContext(t), k, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// writeRaw puts records into the topic as somebody else would; a value of "" is a tombstone.
+func writeRaw(t *testing.T, k kafka.Config, topic string, keysAndValues ...string) {
+	t.Helper()
+	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowAutoTopicCreation())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i := 0; i < len(keysAndValues); i += 2 {
+		r := &kgo.Record{Topic: topic, Partition: -1, Key: []byte(keysAndValues[i])}
+		if v := keysAndValues[i+1]; v != "" {
+			r.Value = []byte(v)
+		}
+		if err := client.ProduceSync(testContext(t), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
+	t.Helper()
+	r, err := kafka.NewReader(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Read(testContext(t), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		value := "-"
+		if r.Value != nil {
+			value = string(r.Value)
+		}
+		lines = append(lines, string(r.Key)+" "+value)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func partition(service, set string) []wit.Field {
+	return []wit.Field{wit.TextField("service", service), wit.TextField("entityset", set)}
+}
+
+func expectOffset(t *testing.T, s *Store, connector string, partition []wit.Field, want string) {
+	t.Helper()
+	offset, found, err := s.Get(connector, partition)
+	got := "none"
+	if found {
+		got = string(AppendFields(nil, offset))
+	}
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("%s %s: %s, expected %s", connector, AppendFields(nil, partition), got, want)
+	}
+}
+
+func TestStoreOverRestart(t *testing.T) {
+	dir := t.TempDir()
+	b, k := openTestBroker(t, dir)
+	s := openTestStore(t, k, Defaults())
+	ctx := testContext(t)
+	odd := []wit.Field{wit.TextField("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerField("record", 1<<62), realField("ratio", 1e-9), wit.NullField("next")}
+	if err := s.Set(ctx, "orders", Entry{partition("/a", "B"), odd}, Entry{partition("/a", "C"), []wit.Field{}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(ctx, "other", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", 7)}}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(s *Store) {
+		t.Helper()
+		expectOffset(t, s, "orders", partition("/a", "B"), `{"url":"/x?$skiptoken='ä\uD83D\uDE00\u0001'","record":4611686018427387904,"ratio":1.0E-9,"next":null}`)
+		expectOffset(t, s, "orders", partition("/a", "C"), `{}`)
+		expectOffset(t, s, "other", partition("/a", "B"), `{"record":7}`)
+		expectOffset(t, s, "orders", partition("/a", "D"), "none")
+		expectOffset(t, s, "ord", partition("/a", "B"), "none")
+	}
+	check(s)
+	s.Close()
+	b.Close()
+	_, k = openTestBroker(t, dir)
+	s = openTestStore(t, k, Defaults())
+	check(s)
+
+	// A tombstone takes one away, over a restart too.
+	if err := s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}); err != nil {
+		t.Fatal(err)
+	}
+	expectOffset(t, s, "orders", partition("/a", "B"), "none")
+	entries, err := openTestStore(t, k, Defaults()).All("orders")
+	if err != nil || len(entries) != 1 || !Same(entries[0].Partition, partition("/a", "C")) {
+		t.Errorf("all of orders: %v, %v", entries, err)
+	}
+}
+
+// A connector moves from a Java worker: its offsets are read whatever order Java's maps had, and go on under the keys
+// that stand in the topic already.
+func TestStoreAdoptsJavasOffsets(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	writeRaw(t, k, c.Topic,
+		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":1,"url":"old"}`,
+		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":2,"url":"new"}`,
+		`["orders",{"entityset":"gone","service":"/a"}]`, `{"record":1}`,
+		`["orders",{"entityset":"gone","service":"/a"}]`, ``,
+		`["orders",{"entityset":"null","service":"/a"}]`, `null`,
+		`["mirror",{"cluster":"s","partition":0,"topic":"t"}]`, `{"offset":5}`,
+		`not json`, `{"a":1}`,
+		`["nested",{"a":{"b":1}}]`, `{"a":1}`,
+	)
+	s := openTestStore(t, k, c)
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2,"url":"new"}`)
+	expectOffset(t, s, "orders", partition("/a", "gone"), "none")
+	expectOffset(t, s, "orders", partition("/a", "null"), "none")
+	expectOffset(t, s, "mirror", []wit.Field{wit.TextField("topic", "t"), realField("partition", 0), wit.TextField("cluster", "s")}, `{"offset":5}`)
+
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.TextField("url", "newer")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "new"), []wit.Field{wit.IntegerField("record", 3)}}); err != nil {
+		t.Fatal(err)
+	}
+	lines := readRaw(t, k, c.Topic)
+	if diff := cmp.Diff([]string{
+		`["orders",{"entityset":"B","service":"/a"}] {"url":"newer"}`,
+		`["orders",{"service":"/a","entityset":"new"}] {"record":3}`,
+	}, lines[len(lines)-2:]); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
+}
+
+// An offset that cannot be read must not look like none.
+func TestStoreReportsUnreadableOffsets(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	writeRaw(t, k, c.Topic,
+		`["orders",{"service":"/a","entityset":"B"}]`, `{"list":[1]}`,
+		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
+	s := openTestStore(t, k, c)
+	_, found, err := s.Get("orders", partition("/a", "B"))
+	if found || err == nil || !strings.Contains(err.Error(), "orders") || !strings.Contains(err.Error(), `"list"`) {
+		t.Errorf("get: %v, %v", found, err)
+	}
+	entries, err := s.All("orders")
+	if len(entries) != 1 || err == nil {
+		t.Errorf("all: %v, %v", entries, err)
+	}
+	// Writing mends it.
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", 2)}}); err != nil {
+		t.Fatal(err)
+	}
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
+}
+
+func TestRefreshSeesOtherWriters(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	one, two := openTestStore(t, k, Defaults()), openTestStore(t, k, Defaults())
+	ctx := testContext(t)
+	for n := range 3 {
+		writer, reader := one, two
+		if n%2 == 1 {
+			writer, reader = two, one
+		}
+		if err := writer.Set(ctx, "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", int64(n))}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
+	}
+}
+
+func TestWriterKeepsTheNewest(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	c.FlushInterval = time.Hour
+	s := openTestStore(t, k, c)
+	w := s.Writer("orders")
+	for n := range 100 {
+		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), []wit.Field{wit.IntegerField("record", int64(n))})
+	}
+	if lines := readRaw(t, k, c.Topic); len(lines) > 0 {
+		t.Errorf("written before the interval: %v", lines)
+	}
+	if err := w.Flush(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(testContext(t)); err != nil { // nothing new: nothing to write
+		t.Fatal(err)
+	}
+	w.Acknowledged(partition("/a", "0"), []wit.Field{wit.IntegerField("record", 100)})
+	if err := w.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`["orders",{"service":"/a","entityset":"0"}] {"record":98}`,
+		`["orders",{"service":"/a","entityset":"1"}] {"record":99}`,
+		`["orders",{"service":"/a","entityset":"0"}] {"record":100}`,
+	}
+	got := readRaw(t, k, c.Topic)
+	if diff := cmp.Diff(want[:2], got[:2], cmpopts.SortSlices(strings.Compare)); diff != "" || len(got) != 3 || got[2] != want[2] {
+		t.Errorf("written: %v (-want +got):\n%s", got, diff)
+	}
+}
+
+func TestWriterWritesByItself(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	c.FlushInterval = 10 * time.Millisecond
+	s := openTestStore(t, k, c)
+	w := s.Writer("orders")
+	defer w.Close(testContext(t))
+	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
+	r, err := kafka.NewReader(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	written := false
+	if _, err := r.Read(testContext(t), c.Topic, kafka.ReadOptions{Follow: true}, func(*kgo.Record) error {
+		written = true
+		return kafka.ErrStop
+	}); err != nil || !written {
+		t.Errorf("written: %v, %v", written, err)
+	}
+}
+
+// What cannot be written in time is written later, once.
+func TestWriterKeepsWhatFailed(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	c.FlushInterval = time.Hour
+	s := openTestStore(t, k, c)
+	w := s.Writer("orders")
+	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
+	w.Acknowledged(partition("/a", "C"), []wit.Field{wit.IntegerField("record", 1)})
+	over, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
+		t.Fatalf("flush with a context that is over: %v", err)
+	}
+	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 2)})
+	if err := w.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	s = openTestStore(t, k, c)
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
+	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
+}
+
+func TestParse(t *testing.T) {
+	got, err := Parse(map[string]string{
+		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5", "offset.storage.replication.factor": "-1",
+		"offset.flush.interval.ms": "10000", "offset.flush.timeout.ms": "100", "offset.storage.max.message.bytes": "1000",
+		"offset.storage.cleanup.policy": "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
+	})
+	want := Config{
+		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second, FlushTimeout: 100 * time.Millisecond,
+		TopicConfigs: map[string]string{"max.message.bytes": "1000"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for name, value := range map[string]string{
+		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
+		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",
+	} {
+		if _, err := Parse(map[string]string{name: value}); err == nil || !strings.HasPrefix(err.Error(), name+":") {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+		if !Owns(name) {
+			t.Errorf("%s is read but not owned", name)
+		}
+	}
+}

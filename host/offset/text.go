@@ -1,0 +1,279 @@
+package offset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// AppendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
+// JsonConverter writes it without schemas.
+func AppendKey(text []byte, connector string, partition []wit.Field) []byte {
+	text = append(text, '[')
+	text = appendString(text, connector)
+	text = append(text, ',')
+	text = AppendFields(text, partition)
+	return append(text, ']')
+}
+
+// AppendFields appends a JSON object, as Kafka Connect's JsonConverter writes a map without a schema.
+func AppendFields(text []byte, fields []wit.Field) []byte {
+	text = append(text, '{')
+	for i, f := range fields {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = appendString(text, f.Name)
+		text = append(text, ':')
+		text = appendScalar(text, f.Value)
+	}
+	return append(text, '}')
+}
+
+func appendScalar(text []byte, s wit.Scalar) []byte {
+	switch {
+	case s.Boolean != nil:
+		return strconv.AppendBool(text, *s.Boolean)
+	case s.Integer != nil:
+		return strconv.AppendInt(text, *s.Integer, 10)
+	case s.Real != nil:
+		return appendReal(text, *s.Real)
+	case s.Text != nil:
+		return appendString(text, *s.Text)
+	}
+	return append(text, "null"...)
+}
+
+// appendReal writes Java's Double.toString: shortest digits, at least one behind the point, an exponent below 0.001 and
+// from 10,000,000. What is not a number stands in quotes, as Jackson has it.
+func appendReal(text []byte, x float64) []byte {
+	switch {
+	case math.IsNaN(x):
+		return append(text, `"NaN"`...)
+	case math.IsInf(x, 1):
+		return append(text, `"Infinity"`...)
+	case math.IsInf(x, -1):
+		return append(text, `"-Infinity"`...)
+	case x == 0:
+		if math.Signbit(x) {
+			text = append(text, '-')
+		}
+		return append(text, "0.0"...)
+	}
+	if abs := math.Abs(x); abs >= 1e-3 && abs < 1e7 {
+		start := len(text)
+		text = strconv.AppendFloat(text, x, 'f', -1, 64)
+		if bytes.IndexByte(text[start:], '.') < 0 {
+			text = append(text, ".0"...)
+		}
+		return text
+	}
+	shortest := strconv.FormatFloat(x, 'e', -1, 64)
+	if !strings.Contains(shortest, ".") {
+		// Java prefers the nearest two digits to the shortest one (4.9E-324, not 5E-324).
+		two := strconv.FormatFloat(x, 'e', 1, 64)
+		if back, err := strconv.ParseFloat(two, 64); err == nil && back == x {
+			shortest = two
+		}
+	}
+	digits, exponent, _ := strings.Cut(shortest, "e")
+	text = append(text, digits...)
+	if !strings.Contains(digits, ".") {
+		text = append(text, ".0"...)
+	}
+	n, _ := strconv.Atoi(exponent)
+	text = append(text, 'E')
+	return strconv.AppendInt(text, int64(n), 10)
+}
+
+// appendString escapes as Jackson does: control characters with capital digits, characters beyond U+FFFF as surrogates,
+// nothing else.
+func appendString(text []byte, s string) []byte {
+	text = append(text, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			text = append(text, '\\', byte(c))
+		case c == '\b':
+			text = append(text, `\b`...)
+		case c == '\t':
+			text = append(text, `\t`...)
+		case c == '\n':
+			text = append(text, `\n`...)
+		case c == '\f':
+			text = append(text, `\f`...)
+		case c == '\r':
+			text = append(text, `\r`...)
+		case c < 0x20:
+			text = fmt.Appendf(text, `\u%04X`, c)
+		case c > 0xffff:
+			c -= 0x10000
+			text = fmt.Appendf(text, `\u%04X\u%04X`, 0xd800+c>>10, 0xdc00+c&0x3ff)
+		default:
+			text = utf8.AppendRune(text, c)
+		}
+	}
+	return append(text, '"')
+}
+
+// ParseKey reads the key of a partition's record.
+func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
+	d := newDecoder(key)
+	if err = d.expect(json.Delim('[')); err != nil {
+		return "", nil, fmt.Errorf("key of an offset: %w", err)
+	}
+	if connector, err = d.text(); err != nil {
+		return "", nil, fmt.Errorf("key of an offset: connector: %w", err)
+	}
+	if partition, err = d.fields(); err != nil {
+		return "", nil, fmt.Errorf("key of an offset: partition: %w", err)
+	}
+	if err = d.expect(json.Delim(']')); err == nil {
+		err = d.end()
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("key of an offset: %w", err)
+	}
+	return connector, partition, nil
+}
+
+// ParseFields reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point or an
+// exponent reals, as in Kafka Connect. Of a name given twice the last counts. The JSON value null is nil, an empty
+// object is not.
+func ParseFields(text []byte) ([]wit.Field, error) {
+	d := newDecoder(text)
+	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
+		return nil, nil
+	}
+	fields, err := d.fields()
+	if err == nil {
+		err = d.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fields, nil
+}
+
+type decoder struct{ *json.Decoder }
+
+func newDecoder(text []byte) decoder {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return decoder{d}
+}
+
+func (d decoder) expect(want json.Token) error {
+	got, err := d.Token()
+	if err != nil {
+		return notJSON(err)
+	}
+	if got != want {
+		return fmt.Errorf("expected %v, found %v", want, describe(got))
+	}
+	return nil
+}
+
+func (d decoder) text() (string, error) {
+	got, err := d.Token()
+	if err != nil {
+		return "", notJSON(err)
+	}
+	s, ok := got.(string)
+	if !ok {
+		return "", fmt.Errorf("expected a text, found %s", describe(got))
+	}
+	return s, nil
+}
+
+func (d decoder) fields() ([]wit.Field, error) {
+	if err := d.expect(json.Delim('{')); err != nil {
+		return nil, err
+	}
+	fields := []wit.Field{}
+	for d.More() {
+		name, err := d.text()
+		if err != nil {
+			return nil, err
+		}
+		value, err := d.Token()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		scalar, err := scalarOf(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", name, err)
+		}
+		fields = set(fields, name, scalar)
+	}
+	return fields, d.expect(json.Delim('}'))
+}
+
+func (d decoder) end() error {
+	if got, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("expected the end, found %s", describe(got))
+	}
+	return nil
+}
+
+func set(fields []wit.Field, name string, value wit.Scalar) []wit.Field {
+	for i := range fields {
+		if fields[i].Name == name {
+			fields[i].Value = value
+			return fields
+		}
+	}
+	return append(fields, wit.Field{Name: name, Value: value})
+}
+
+func scalarOf(token json.Token) (wit.Scalar, error) {
+	switch v := token.(type) {
+	case nil:
+		return wit.Scalar{Null: wit.Chosen}, nil
+	case bool:
+		return wit.Scalar{Boolean: &v}, nil
+	case string:
+		return wit.Scalar{Text: &v}, nil
+	case json.Number:
+		if !strings.ContainsAny(string(v), ".eE") {
+			n, err := strconv.ParseInt(string(v), 10, 64)
+			if err != nil {
+				return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %s", v)
+			}
+			return wit.Scalar{Integer: &n}, nil
+		}
+		x, err := strconv.ParseFloat(string(v), 64)
+		if err != nil {
+			return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %s", v)
+		}
+		return wit.Scalar{Real: &x}, nil
+	}
+	return wit.Scalar{}, fmt.Errorf("expected null, a boolean, a number or a text, found %s", describe(token))
+}
+
+func describe(token json.Token) string {
+	switch v := token.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a text"
+	case json.Delim:
+		return v.String()
+	}
+	return fmt.Sprint(token)
+}
+
+func notJSON(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("not JSON: %w", err)
+}

@@ -1,0 +1,202 @@
+package offset
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+func realField(name string, x float64) wit.Field {
+	return wit.Field{Name: name, Value: wit.Scalar{Real: &x}}
+}
+
+// TestTextOfWorker reads and writes what Java wrote, byte for byte.
+func TestTextOfWorker(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		kind, bytes, found := strings.Cut(line, "\t")
+		if !found {
+			continue // a comment
+		}
+		seen[kind]++
+		var again []byte
+		switch kind {
+		case "key":
+			connector, partition, err := ParseKey([]byte(bytes))
+			if err != nil {
+				t.Errorf("%s: %v", bytes, err)
+				continue
+			}
+			again = AppendKey(nil, connector, partition)
+		case "value":
+			fields, err := ParseFields([]byte(bytes))
+			if err != nil {
+				t.Errorf("%s: %v", bytes, err)
+				continue
+			}
+			again = AppendFields(nil, fields)
+		}
+		if string(again) != bytes {
+			t.Errorf("Java wrote %s\nwe write   %s", bytes, again)
+		}
+	}
+	if seen["key"] != 5 || seen["value"] != 10 {
+		t.Errorf("cases: %v", seen)
+	}
+}
+
+// The values that Offsets.java gave to Java, given to us.
+func TestAppendFields(t *testing.T) {
+	cases := []struct {
+		want   string
+		fields []wit.Field
+	}{
+		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.Field{
+			wit.TextField("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerField("record", 12), wit.NullField("next"), wit.BooleanField("done", false)}},
+		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.Field{
+			wit.TextField("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
+		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.Field{
+			wit.TextField("emoji", "😀 \U00010000 \U0010ffff"), wit.TextField("😀", "k"), wit.TextField("größe", "中文")}},
+		{`{"max":9223372036854775807,"min":-9223372036854775808}`, []wit.Field{
+			wit.IntegerField("max", math.MaxInt64), wit.IntegerField("min", math.MinInt64)}},
+		{`{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,"e7":1.0E7,` +
+			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.Field{
+			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth", 0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
+			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny", math.SmallestNonzeroFloat64),
+			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg", -123.456e-10), realField("hundred", 100)}},
+		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.Field{
+			realField("nan", math.NaN()), realField("inf", math.Inf(1)), realField("-inf", math.Inf(-1))}},
+		{`{}`, nil},
+	}
+	for _, c := range cases {
+		if got := string(AppendFields(nil, c.fields)); got != c.want {
+			t.Errorf("wrote    %s\nexpected %s", got, c.want)
+		}
+	}
+	if got := string(AppendKey([]byte("x"), `a"b`, []wit.Field{wit.IntegerField("p", 1)})); got != `x["a\"b",{"p":1}]` {
+		t.Errorf("key: %s", got)
+	}
+}
+
+func TestParseFields(t *testing.T) {
+	// Forms that other writers of JSON choose.
+	got, err := ParseFields([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
+	want := []wit.Field{wit.IntegerField("a", 0), wit.TextField("b", "ä/")}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if got, err := ParseFields([]byte(" null ")); got != nil || err != nil {
+		t.Errorf("null: %v, %v", got, err)
+	}
+	if got, err := ParseFields([]byte("{}")); got == nil || err != nil {
+		t.Errorf("an empty offset is one: %v, %v", got, err)
+	}
+	for text, expect := range map[string]string{
+		``:                             "not JSON",
+		`{"a":1`:                       "not JSON",
+		`{"a":}`:                       "not JSON",
+		`[1]`:                          "expected {",
+		`{"a":{}}`:                     `"a": expected null, a boolean, a number or a text`,
+		`{"a":[1]}`:                    `"a"`,
+		`{"a":1} {}`:                   "expected the end",
+		`{"a":9223372036854775808}`:    "64 bits",
+		`{"a":1e999}`:                  "64 bits",
+		`{"a":1}x`:                     "expected the end",
+		`"{}"`:                         "expected {",
+		`{"schema":null,"payload":{}}`: `"payload"`,
+	} {
+		if _, err := ParseFields([]byte(text)); err == nil || !strings.Contains(err.Error(), expect) {
+			t.Errorf("%s: expected an error with %q, got %v", text, expect, err)
+		}
+	}
+}
+
+func TestParseKeyRefuses(t *testing.T) {
+	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`, `{"a":{}}`, `["a",null]`, `["a",[]]`} {
+		if c, p, err := ParseKey([]byte(text)); err == nil {
+			t.Errorf("%s: %q %v", text, c, p)
+		}
+	}
+}
+
+func TestSame(t *testing.T) {
+	one, two := wit.TextField("service", "/a"), wit.TextField("entityset", "B")
+	cases := []struct {
+		a, b []wit.Field
+		same bool
+	}{
+		{[]wit.Field{one, two}, []wit.Field{two, one}, true},
+		{[]wit.Field{one}, []wit.Field{one, two}, false},
+		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{realField("p", 1)}, true},
+		{[]wit.Field{wit.IntegerField("p", 0)}, []wit.Field{realField("p", math.Copysign(0, -1))}, true},
+		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{realField("p", 1.5)}, false},
+		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{wit.TextField("p", "1")}, false},
+		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{wit.BooleanField("p", true)}, false},
+		{[]wit.Field{wit.NullField("p")}, []wit.Field{wit.TextField("p", "null")}, false},
+		{[]wit.Field{wit.NullField("p")}, nil, false},
+		{[]wit.Field{wit.TextField("a", `x" "b":"y`)}, []wit.Field{wit.TextField("a", "x"), wit.TextField("b", "y")}, false},
+		{[]wit.Field{realField("p", math.MaxFloat64)}, []wit.Field{realField("p", math.MaxFloat64)}, true},
+		{nil, []wit.Field{}, true},
+	}
+	for _, c := range cases {
+		if got := Same(c.a, c.b); got != c.same || Same(c.b, c.a) != c.same {
+			t.Errorf("%s and %s: %v", AppendFields(nil, c.a), AppendFields(nil, c.b), got)
+		}
+	}
+	if identity("a", nil) == identity("b", nil) {
+		t.Error("connectors are not told apart")
+	}
+}
+
+// FuzzFields: what can be read is written so that it reads the same, and stays as it is from then on.
+func FuzzFields(f *testing.F) {
+	for _, seed := range []string{`{}`, `null`, `{"a":1,"b":-1.5e-7,"c":null,"d":true,"e":"x"}`, `{"a":1e23}`, `{"a":"\ud800"}`, `{"a":-0}`, `{"a":0.1,"a":2}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		fields, err := ParseFields(text)
+		if err != nil || fields == nil {
+			return
+		}
+		written := AppendFields(nil, fields)
+		again, err := ParseFields(written)
+		if err != nil {
+			t.Fatalf("%s: %v", written, err)
+		}
+		if diff := cmp.Diff(fields, again); diff != "" {
+			t.Fatalf("%s (-read +read again):\n%s", written, diff)
+		}
+	})
+}
+
+// FuzzReal: Java's form of a number is the number.
+func FuzzReal(f *testing.F) {
+	for _, seed := range []float64{0, 1, 0.1, 1e7, 1e-3, 5e-324, math.MaxFloat64, 2e23, 9007199254740993} {
+		f.Add(math.Float64bits(seed))
+	}
+	f.Fuzz(func(t *testing.T, bits uint64) {
+		x := math.Float64frombits(bits)
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return
+		}
+		text := string(appendReal(nil, x))
+		if back, err := strconv.ParseFloat(text, 64); err != nil || back != x {
+			t.Fatalf("%x became %s", x, text)
+		}
+		mantissa, _, _ := strings.Cut(text, "E")
+		if whole, fraction, found := strings.Cut(mantissa, "."); !found || whole == "" || fraction == "" {
+			t.Fatalf("%x became %s, which Java would not write", x, text)
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package offset
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Writer writes the positions of one task: those that its caller reports as acknowledged, the newest of each partition,
+// every offset.flush.interval.ms and at Close. It owns a goroutine until Close.
+type Writer struct {
+	store     *Store
+	connector string
+	stop      context.CancelFunc
+	stopped   chan struct{}
+
+	flushing sync.Mutex // one write at a time, so that an older one never overtakes
+
+	mu      sync.Mutex
+	pending map[string]Entry
+}
+
+// Writer begins the writing for a task of a connector.
+func (s *Store) Writer(connector string) *Writer {
+	ctx, stop := context.WithCancel(context.Background())
+	w := &Writer{store: s, connector: connector, stop: stop, stopped: make(chan struct{}), pending: map[string]Entry{}}
+	go w.run(ctx)
+	return w
+}
+
+func (w *Writer) run(ctx context.Context) {
+	defer close(w.stopped)
+	tick := time.NewTicker(w.store.config.FlushInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
+		if err := w.Flush(limited); err != nil && ctx.Err() == nil {
+			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error", err)
+		}
+		cancel()
+	}
+}
+
+// Acknowledged notes that everything up to a position is durably in Kafka: to be called only then, in the order of the
+// positions, and for every batch, since only the newest is written. The fields belong to the writer from here on.
+func (w *Writer) Acknowledged(partition, position []wit.Field) {
+	id := identity(w.connector, partition)
+	w.mu.Lock()
+	w.pending[id] = Entry{partition, position}
+	w.mu.Unlock()
+}
+
+// Flush writes what is pending and waits until it is acknowledged: before a request that tells the service to forget
+// what it has sent. What could not be written stays pending.
+func (w *Writer) Flush(ctx context.Context) error {
+	w.flushing.Lock()
+	defer w.flushing.Unlock()
+	w.mu.Lock()
+	taken := w.pending
+	w.pending = map[string]Entry{}
+	w.mu.Unlock()
+	entries := make([]Entry, 0, len(taken))
+	for _, e := range taken {
+		entries = append(entries, e)
+	}
+	err := w.store.Set(ctx, w.connector, entries...)
+	if err == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, e := range taken {
+		if _, newer := w.pending[id]; !newer {
+			w.pending[id] = e
+		}
+	}
+	return err
+}
+
+// Close ends the goroutine and writes what is pending, for as long as ctx lasts.
+func (w *Writer) Close(ctx context.Context) error {
+	w.stop()
+	<-w.stopped
+	return w.Flush(ctx)
+}
