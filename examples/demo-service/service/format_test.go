@@ -201,7 +201,9 @@ func TestEveryTypeInBothFormats(t *testing.T) {
 				}
 			}
 		}
-		var document struct{ D struct{ Results []map[string]any } }
+		var document struct {
+			D struct{ Results []map[string]any }
+		}
 		d := json.NewDecoder(bytes.NewReader(c.get(mount+"AllTypes", "Accept", "application/json").body))
 		d.UseNumber()
 		if err := d.Decode(&document); err != nil {

@@ -97,39 +97,48 @@ func (s *Service) vanish(t *table, key []value) {
 	}
 }
 
-// appear inserts a copy of the row with this key under a new key: before all others, or close before this one where the key
-// has two parts; or behind all others. Sets with text keys get none.
-func (s *Service) appear(t *table, like []value, before bool) {
-	r := t.find(like)
-	if r == nil {
-		r = t.typ.newRow()
-		for i := t.typ.keys; i < len(r.values); i++ {
-			r.null(i)
+// appear inserts a copy of the row with this key under a new key: near it where keys have gaps (Order_Details), else before all
+// others; or, not near, behind all others. Sets with text keys get none.
+func (s *Service) appear(t *table, like []value, near bool) {
+	for _, key := range s.newKeys(t, like, near) {
+		r := t.find(like)
+		if r == nil { // deleted meanwhile
+			r = t.typ.newRow()
+			for i := range r.values {
+				r.values[i] = zero(&t.typ.properties[i])
+			}
 		}
-		copy(r.values, cloneValues(like))
+		copy(r.values, key)
+		if t.insert(r) {
+			name := t.name + string(appendKey(nil, t.typ, r))
+			s.book.note(func(l *Ledger) { l.Born = append(l.Born, name) })
+			return
+		}
 	}
-	last := &r.values[t.typ.keys-1]
-	if !last.kind.integer() {
-		return
+}
+
+// newKeys are keys to try, the best one first.
+func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
+	if !like[len(like)-1].kind.integer() {
+		return nil
 	}
 	s.mu.Lock()
 	s.fresh++
 	n := s.fresh
 	s.mu.Unlock()
-	switch {
-	case before && t.typ.keys == 1:
-		last.num = -n
-	case before:
-		last.num -= 1000 * n // below every other line of this order
-	case t.typ.keys == 1:
-		last.null = t.typ.properties[0].identity
-		last.num = 1_000_000_000 + n
-	default:
-		r.values[0].num = 1_000_000_000 + n
+	with := func(i int, number int64) []value {
+		key := cloneValues(like)
+		key[i].num = number
+		return key
 	}
-	if t.insert(r) {
-		name := t.name + string(appendKey(nil, t.typ, r))
-		s.book.note(func(l *Ledger) { l.Born = append(l.Born, name) })
+	const beyond = 1_000_000_000
+	switch number := like[len(like)-1].num; {
+	case !near:
+		return [][]value{with(0, beyond+n)}
+	case len(like) == 1:
+		return [][]value{with(0, -n)}
+	default:
+		return [][]value{with(1, number+1), with(1, number+2), with(1, number+3), with(1, number+4), with(1, -n)}
 	}
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -76,13 +77,7 @@ func flag(name string, field func(*Switches) *bool) switchDefinition {
 // word takes one of the choices, or any text where there are none.
 func word(name string, field func(*Switches) *string, choices ...string) switchDefinition {
 	return switchDefinition{name, func(s *Switches, text string) error {
-		for _, c := range choices {
-			if c == text {
-				choices = nil
-				break
-			}
-		}
-		if len(choices) > 0 {
+		if len(choices) > 0 && !slices.Contains(choices, text) {
 			return fmt.Errorf("expected one of %q, found %q", choices, text)
 		}
 		*field(s) = text

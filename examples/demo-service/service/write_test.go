@@ -98,7 +98,9 @@ func bodyOf(format string, fields []string) string {
 
 func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 	c := start(t, service.Options{})
-	var document struct{ D struct{ Results []map[string]any } }
+	var document struct {
+		D struct{ Results []map[string]any }
+	}
 	if err := json.Unmarshal(c.get(service.SAPPath+"AllTypes", "Accept", "application/json").body, &document); err != nil {
 		t.Fatal(err)
 	}

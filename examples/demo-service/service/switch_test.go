@@ -1,0 +1,491 @@
+package service_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+func TestReadmeNamesEverySwitch(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(service.SwitchNames(), "expire-sessions") {
+		if !strings.Contains(string(readme), "| `"+name+"` |") {
+			t.Errorf("README.md has no row for the switch %s", name)
+		}
+	}
+}
+
+func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
+	s := service.New(service.Options{})
+	for _, pair := range [][2]string{{"nope", "1"}, {"page-size", "-1"}, {"page-size", "x"}, {"csrf", "maybe"}, {"links", "sideways"}, {"differ", "nope"}, {"slow-first-byte", "5"}} {
+		if err := s.Set(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), pair[0]) {
+			t.Errorf("%q: %v", pair, err)
+		}
+	}
+}
+
+func TestSwitchAndLedgerByHTTP(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, User: "u", Password: "p"})
+	if r := c.do("POST", "/__demo/switch", "name=page-size&value=4", "Content-Type", "application/x-www-form-urlencoded"); r.status != 204 {
+		t.Fatalf("form: %d %s", r.status, r.body)
+	}
+	if r := c.do("POST", "/__demo/switch?name=links&value=relative", ""); r.status != 204 {
+		t.Fatalf("query: %d %s", r.status, r.body)
+	}
+	if r := c.do("POST", "/__demo/switch?name=links&value=no", ""); r.status != 400 {
+		t.Errorf("wrong value: %d", r.status)
+	}
+	c.headers["Authorization"] = "Basic dTpw"
+	if f := c.jsonFeed(service.SAPPath + "Orders?sap-client=100"); f.next != "Orders?sap-client=100&$skiptoken=10251" {
+		t.Errorf("next %q", f.next)
+	}
+	c.do("GET", service.SAPPath+"Nope", "", "sap-client", "200")
+	var l service.Ledger
+	if err := json.Unmarshal(c.get("/__demo/ledger").body, &l); err != nil {
+		t.Fatal(err)
+	}
+	if l.Total != 2 || l.Pages != 1 || l.Rows != 4 || l.Statuses[200] != 1 || l.Statuses[404] != 1 || l.Logons != 1 || l.SessionsOpened != 1 {
+		t.Errorf("ledger %+v", l)
+	}
+	if q := l.Requests[0]; q.Method != "GET" || q.Path != service.SAPPath+"Orders" || q.Query != "sap-client=100" || q.Status != 200 {
+		t.Errorf("first request %+v", q)
+	}
+	if q := l.Requests[1]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") || q.Status != 404 {
+		t.Errorf("second request %+v", q)
+	}
+	c.do("DELETE", "/__demo/ledger", "")
+	if l := c.service.Ledger(); l.Total != 0 || l.SessionsOpen != 1 {
+		t.Errorf("after the reset %+v", l)
+	}
+}
+
+func TestLogons(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{LockAfter: 3}})
+	c.http.Jar = nil
+	for range 3 {
+		if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTp4"); r.status != 401 {
+			t.Fatalf("wrong password: %d", r.status)
+		}
+	}
+	if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 401 {
+		t.Errorf("the user is locked: %d", r.status)
+	}
+	c.set("lock-after", "0")
+	for range 2 {
+		if r := c.do("GET", service.SAPPath, "", "Authorization", "Basic dTpw"); r.status != 200 {
+			t.Errorf("right password: %d", r.status)
+		}
+	}
+	if l := c.service.Ledger(); l.FailedLogons != 4 || l.Logons != 2 || l.SessionsOpened != 2 || l.SessionsOpen != 2 {
+		t.Errorf("without cookies each call opens a session: %+v", l)
+	}
+}
+
+func TestLogoffAndExpiry(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, User: "u", Password: "p"})
+	c.get(service.SAPPath, "Authorization", "Basic dTpw")
+	c.get(service.SAPPath) // by the cookie alone
+	c.get("/sap/public/bc/icf/logoff")
+	if r := c.do("GET", service.SAPPath, ""); r.status != 401 {
+		t.Errorf("after logoff: %d", r.status)
+	}
+	c.get(service.SAPPath, "Authorization", "Basic dTpw")
+	c.set("expire-sessions", "")
+	if r := c.do("GET", service.SAPPath, ""); r.status != 401 {
+		t.Errorf("after expiry: %d", r.status)
+	}
+	if l := c.service.Ledger(); l.SessionsOpen != 0 || l.SessionsOpened != 2 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
+	for _, mode := range []string{"fetch", "next", "both"} {
+		t.Run(mode, func(t *testing.T) {
+			c := start(t, service.Options{Rows: 10, Switches: service.Switches{CSRF: true, RotateSession: mode}})
+			origin, err := url.Parse(c.origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := func() string {
+				for _, cookie := range c.http.Jar.Cookies(origin) {
+					if strings.HasPrefix(cookie.Name, "SAP_SESSIONID_") {
+						return cookie.Value
+					}
+				}
+				return ""
+			}
+			c.get(service.SAPPath)
+			before := id()
+			token := c.get(service.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
+			atFetch := id()
+			post := func(key string) reply {
+				return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":`+key+`}`, "Content-Type", "application/json", "X-CSRF-Token", token)
+			}
+			if r := post("1"); r.status != 201 {
+				t.Fatalf("first write: %d %s", r.status, r.body)
+			}
+			after := id()
+			if r := post("2"); r.status != 201 {
+				t.Fatalf("second write: %d %s", r.status, r.body)
+			}
+			if (before != atFetch) != (mode != "next") || (atFetch != after) != (mode != "fetch") {
+				t.Errorf("session ids: %s before, %s at the fetch, %s after", before, atFetch, after)
+			}
+			// A client that kept the cookie from before the change is refused.
+			c.http.Jar = nil
+			if r := c.do("POST", service.SAPPath+"Inbox", `{"MessageID":3}`, "Content-Type", "application/json", "X-CSRF-Token", token, "Cookie", "SAP_SESSIONID_NWD_100="+before); r.status != 403 {
+				t.Errorf("the old session id: %d", r.status)
+			}
+		})
+	}
+}
+
+func TestStatusForTheNextRequests(t *testing.T) {
+	c := start(t, service.Options{Rows: 10})
+	tests := []struct{ body, media, contains string }{
+		{"json", "application/json;charset=utf-8", `"code":"SY/530"`}, {"xml", "application/xml;charset=utf-8", "<code>SY/530</code>"},
+		{"html", "text/html; charset=utf-8", "<h1>503"}, {"empty", "", ""},
+	}
+	for _, test := range tests {
+		for name, value := range map[string]string{"match": "GET " + service.SAPPath + "Orders", "status": "503", "status-body": test.body, "status-code": "SY/530", "status-count": "2"} {
+			c.set(name, value)
+		}
+		c.get(service.SAPPath + "Products") // is not concerned
+		for range 2 {
+			r := c.do("GET", service.SAPPath+"Orders", "", "Accept", "application/json")
+			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body), test.contains) || test.body == "empty" && len(r.body) > 0 {
+				t.Errorf("%s: %d %s\n%s", test.body, r.status, r.header.Get("Content-Type"), r.body)
+			}
+		}
+		c.get(service.SAPPath + "Orders")
+	}
+}
+
+func TestLogonPageWithStatus200(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, Switches: service.Switches{LogonPage: 1}})
+	if r := c.get(service.SAPPath + "Orders"); !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || !strings.Contains(string(r.body), `type="password"`) {
+		t.Errorf("%s\n%s", r.header.Get("Content-Type"), r.body)
+	}
+	if r := c.get(service.SAPPath + "Orders"); strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {
+		t.Error("only one answer was to be a logon page")
+	}
+}
+
+func TestBrokenAnswers(t *testing.T) {
+	for _, format := range []string{"json", "atom"} {
+		for _, after := range []int{0, 1, 5000, 100_000} {
+			c := start(t, service.Options{Rows: 1000, Switches: service.Switches{BreakAfter: after}})
+			address := service.NorthwindPath + "Orders?$format=" + format
+			whole := c.get(address).body
+			for _, mode := range []string{"reset", "length", "truncate"} {
+				c.set("break", mode)
+				c.set("break-count", "1")
+				r := c.do("GET", address, "")
+				if len(r.body) > after || mode != "reset" && len(r.body) != after {
+					t.Errorf("%s after %d: %d bytes", mode, after, len(r.body))
+				}
+				if mode == "truncate" && r.err != nil || mode == "length" && !errors.Is(r.err, io.ErrUnexpectedEOF) || mode == "reset" && !errors.Is(r.err, syscall.ECONNRESET) {
+					t.Errorf("%s after %d: status %d, error %v", mode, after, r.status, r.err)
+				}
+				if !strings.HasPrefix(string(whole), string(r.body)) {
+					t.Errorf("%s after %d: not the beginning of the page", mode, after)
+				}
+				if again := c.get(address).body; string(again) != string(whole) {
+					t.Errorf("%s after %d: the next answer is not whole", mode, after)
+				}
+			}
+		}
+	}
+}
+
+func TestAppliedButNotAnswered(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, Switches: service.Switches{LoseAnswer: 1}})
+	post := func() reply {
+		return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":9}`, "Content-Type", "application/json")
+	}
+	if r := post(); r.err == nil {
+		t.Errorf("answered with %d", r.status)
+	}
+	if r := post(); r.status != 400 {
+		t.Errorf("the row exists already: %d", r.status)
+	}
+	if w := c.service.Ledger().Writes["Inbox(9)"]; w.Created != 1 {
+		t.Errorf("%+v", w)
+	}
+}
+
+func TestNextLinkToAnotherHost(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, PageSize: 4})
+	c.set("next-host", "http://other.example:81")
+	for _, f := range []feed{c.jsonFeed(service.SAPPath + "Orders"), c.atomFeed(service.SAPPath + "Orders")} {
+		if f.next != "http://other.example:81"+service.SAPPath+"Orders?$skiptoken=10251" {
+			t.Errorf("next %q", f.next)
+		}
+	}
+	c.set("next-host", "")
+	c.set("self-host", "https://inside.example")
+	if f := c.atom(service.SAPPath + "Orders"); f.next() != "https://inside.example"+service.SAPPath+"Orders?$skiptoken=10251" || !strings.HasPrefix(f.Entries[0].ID, f.Base) {
+		t.Errorf("next %q, base %q, id %q", f.next(), f.Base, f.Entries[0].ID)
+	}
+}
+
+func TestFeedsThatEndEarly(t *testing.T) {
+	c := start(t, service.Options{Rows: 50, PageSize: 20, Switches: service.Switches{EndEarly: 30, EndEarlyFormat: "atom"}})
+	f := c.atomFeed(service.SAPPath + "Orders?$inlinecount=allpages")
+	if len(f.rows) != 30 || f.next != "" || f.count != "50" {
+		t.Errorf("Atom: %d rows, next %q, count %s", len(f.rows), f.next, f.count)
+	}
+	if f := c.atomFeed(service.SAPPath + "Orders?$skip=30"); len(f.rows) != 20 || f.rows[0]["OrderID"] != "10278" {
+		t.Errorf("the rest: %d rows", len(f.rows))
+	}
+	if rows := c.walk(c.jsonFeed, service.SAPPath+"Orders"); len(rows) != 50 {
+		t.Errorf("JSON is not concerned: %d rows", len(rows))
+	}
+}
+
+func TestRefusedOptions(t *testing.T) {
+	c := start(t, service.Options{Rows: 5, Switches: service.Switches{RefuseCount: true, RefuseOrderBy: true}})
+	for query, status := range map[string]int{"": 200, "$inlinecount=none": 200, "$inlinecount=allpages": 400, "$orderby=OrderID": 400} {
+		if r := c.do("GET", service.SAPPath+"Orders?"+query, ""); r.status != status {
+			t.Errorf("%s: %d", query, r.status)
+		}
+	}
+}
+
+func TestOtherShapes(t *testing.T) {
+	c := start(t, service.Options{Rows: 10, PageSize: 4})
+	c.set("omit-null", "true")
+	for format, read := range map[string]func(string) feed{"json": c.jsonFeed, "atom": c.atomFeed} {
+		row := read(service.SAPPath + "Orders?$filter=OrderID eq 10255").rows[0]
+		if _, given := row["CustomerID"]; given || row["OrderID"] != "10255" {
+			t.Errorf("%s with omit-null: %v", format, row)
+		}
+	}
+	c.set("omit-null", "false")
+	c.set("omit-type", "true")
+	if body := string(c.get(service.NorthwindPath + "AllTypes").body); strings.Contains(body, "m:type") {
+		t.Errorf("omit-type: %.2000s", body)
+	}
+	c.set("prefixes", "true")
+	if body := string(c.get(service.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") || !strings.Contains(body, "<atom:entry>") || len(c.atomFeed(service.NorthwindPath+"Orders").rows) != 4 {
+		t.Errorf("prefixes: %.1000s", body)
+	}
+	c.set("v1", "true")
+	var document struct{ D []struct{ OrderID int } }
+	if err := json.Unmarshal(c.get(service.NorthwindPath+"Orders?$format=json").body, &document); err != nil || len(document.D) != 10 {
+		t.Errorf("v1: %v, %d rows", err, len(document.D))
+	}
+}
+
+// existing gives the keys of a set as the ledger writes them.
+func (c *client) existing(set string) []string {
+	var keys []string
+	c.service.Each(set, func(key string, _ map[string]string) { keys = append(keys, set+key) })
+	return keys
+}
+
+// address writes the key of a row that was read as the ledger does.
+func address(set string, r entity) string {
+	if set == "Order_Details" {
+		return set + "(OrderID=" + r["OrderID"] + ",ProductID=" + r["ProductID"] + ")"
+	}
+	return set + "(" + r["OrderID"] + ")"
+}
+
+func TestRowsInMotionBetweenPages(t *testing.T) {
+	for _, set := range []string{"Orders", "Order_Details"} {
+		for _, tokens := range []string{"key", "offset"} {
+			t.Run(set+" "+tokens, func(t *testing.T) {
+				c := start(t, service.Options{Rows: 60, PageSize: 10, Switches: service.Switches{Churn: 3, SkipToken: tokens}})
+				before := c.existing(set)
+				var seen []string
+				for _, r := range c.walk(c.jsonFeed, service.NorthwindPath+set) {
+					seen = append(seen, address(set, r))
+				}
+				l := c.service.Ledger()
+				if len(l.Gone) < 3 || len(l.Born) < 3 {
+					t.Fatalf("gone %d, born %d", len(l.Gone), len(l.Born))
+				}
+				missing := 0
+				for _, key := range before {
+					if !slices.Contains(l.Gone, key) && !slices.Contains(seen, key) {
+						missing++
+					}
+				}
+				// Links that count rows lose some here: that is the fault which the switch is to show. Links by key do not.
+				if (missing > 0) != (tokens == "offset") {
+					t.Errorf("%d rows that existed throughout were not delivered", missing)
+				}
+				for _, key := range c.existing(set) {
+					if slices.Contains(l.Gone, key) || !slices.Contains(before, key) && !slices.Contains(l.Born, key) {
+						t.Errorf("%s exists and the ledger says otherwise", key)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestPageThatDiffersTheSecondTime(t *testing.T) {
+	for _, mode := range []string{"reorder", "delete", "insert", "all"} {
+		for format := range map[string]bool{"json": true, "atom": true} {
+			t.Run(mode+" "+format, func(t *testing.T) {
+				c := start(t, service.Options{Rows: 40, PageSize: 20, Switches: service.Switches{Differ: mode}})
+				read := c.jsonFeed
+				if format == "atom" {
+					read = c.atomFeed
+				}
+				page := func() []string {
+					var keys []string
+					for _, r := range read(service.NorthwindPath + "Order_Details?$skiptoken=10250,20").rows {
+						keys = append(keys, address("Order_Details", r))
+					}
+					return keys
+				}
+				first, second := page(), page()
+				l := c.service.Ledger()
+				if slices.Equal(first, second) || len(second) != 20 {
+					t.Fatalf("the second time: %q", second)
+				}
+				sorted := slices.Clone(second)
+				slices.Sort(sorted)
+				switch mode {
+				case "reorder":
+					was := slices.Clone(first)
+					slices.Sort(was)
+					if !slices.Equal(was, sorted) || second[0] != first[1] || second[19] != first[0] {
+						t.Errorf("reordered: %q", second)
+					}
+				case "delete", "all":
+					if !slices.Equal(l.Gone, []string{first[0], first[2]}) || slices.Contains(second, first[0]) || slices.Contains(second, first[2]) {
+						t.Errorf("gone %q, the second time %q", l.Gone, second)
+					}
+				}
+				if mode == "insert" || mode == "all" {
+					if len(l.Born) != 1 || !slices.Contains(second, l.Born[0]) {
+						t.Errorf("born %q, the second time %q", l.Born, second)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSlowFirstByte(t *testing.T) {
+	c := start(t, service.Options{Rows: 5})
+	c.set("slow-first-byte", "1h")
+	c.http.Timeout = 30 * time.Millisecond
+	if r := c.do("GET", service.SAPPath+"Orders", ""); r.err == nil || !os.IsTimeout(r.err) {
+		t.Errorf("%d %v", r.status, r.err)
+	}
+	c.http.Timeout = 0
+	c.set("slow-first-byte", "50ms")
+	began := time.Now()
+	if c.get(service.SAPPath + "Orders"); time.Since(began) < 50*time.Millisecond {
+		t.Error("the answer came too early")
+	}
+}
+
+func TestPreferredPageSize(t *testing.T) {
+	c := start(t, service.Options{Rows: 30, PageSize: 20})
+	c.headers["Prefer"] = "odata.track-changes, odata.maxpagesize=7"
+	if f := c.jsonFeed(service.SAPPath + "Orders"); len(f.rows) != 7 || f.next == "" {
+		t.Errorf("%d rows", len(f.rows))
+	}
+}
+
+// TestOnePageOfAMillionRows also shows that nothing is gathered: the rows are read as they come and counted.
+func TestOnePageOfAMillionRows(t *testing.T) {
+	const rows = 1_000_000
+	c := start(t, service.Options{Rows: rows})
+	response, err := http.Get(c.origin + service.SAPPath + "Orders?$format=json&$select=OrderID&$inlinecount=allpages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var found, rest int
+	needle, buffer := []byte(`"OrderID":`), make([]byte, 1<<16)
+	for {
+		n, err := response.Body.Read(buffer[rest:])
+		held := buffer[:rest+n]
+		found += strings.Count(string(held), string(needle))
+		rest = copy(buffer, held[max(0, len(held)-len(needle)+1):])
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found != rows {
+		t.Errorf("%d rows", found)
+	}
+}
+
+func TestAtomIsWellFormedInEveryShape(t *testing.T) {
+	c := start(t, service.Options{Rows: 8, PageSize: 3, Switches: service.Switches{ExpandPageSize: 1}})
+	for _, prefixes := range []string{"false", "true"} {
+		c.set("prefixes", prefixes)
+		for _, path := range []string{"Orders?$expand=Customer,Employee,Order_Details/Product/Category", "AllTypes", "Notes", "Pictures", "Codes", "Employees?$expand=Orders", "AllTypes(1)/Place", "Orders(1)", "$metadata", ""} {
+			for _, mount := range []string{service.NorthwindPath, service.SAPPath} {
+				d := xml.NewDecoder(strings.NewReader(string(c.do("GET", mount+path, "", "Accept", "application/xml").body)))
+				for {
+					if _, err := d.Token(); err == io.EOF {
+						break
+					} else if err != nil {
+						t.Fatalf("%s%s: %v", mount, path, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkOrders(b *testing.B) {
+	for _, format := range []string{"json", "atom"} {
+		b.Run(format, func(b *testing.B) {
+			const rows = 100_000
+			s := service.New(service.Options{Rows: rows})
+			request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format="+format, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var w counter
+			b.ReportAllocs()
+			for b.Loop() {
+				w = counter{header: http.Header{}}
+				s.ServeHTTP(&w, request)
+			}
+			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(w.size)/rows, "bytes/row")
+		})
+	}
+}
+
+// counter is a ResponseWriter that only counts.
+type counter struct {
+	header http.Header
+	size   int
+}
+
+func (c *counter) Header() http.Header { return c.header }
+func (c *counter) WriteHeader(int)     {}
+func (c *counter) Write(p []byte) (int, error) {
+	c.size += len(p)
+	return len(p), nil
+}
