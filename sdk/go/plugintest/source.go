@@ -1,0 +1,236 @@
+package plugintest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// maxExchanges bounds a test whose plugin never stops asking.
+const maxExchanges = 100
+
+// Source runs a source over recorded exchanges. After the configuration the input has exchanges, set apart by lines of `=====`:
+// the request's method and target, the status, headers, an empty line, the body. The plugin's requests are answered by method and
+// target, each exchange as often as it is asked for in turn; one that is not there is answered 404. The output has the requests
+// in order, each feed's rows, the offsets at which pages end, faults, and how each feed ended. Bodies go in whole and in pieces
+// of 7 bytes: both must come to the same.
+func Source(t *testing.T, p wit.Source, pattern string) {
+	t.Helper()
+	golden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
+		if len(stages) != 1 {
+			t.Fatalf("configuration: expected one [class], found %d", len(stages))
+		}
+		whole := readSource(t, p, stages[0], input, 1<<30)
+		if pieces := readSource(t, p, stages[0], input, 7); pieces != whole {
+			t.Errorf("in pieces of 7 bytes the bodies come to something else:\n%s", cmp.Diff(whole, pieces))
+		}
+		return whole
+	})
+}
+
+// exchange is a recorded answer.
+type exchange struct {
+	request  string
+	response wit.Response
+}
+
+func exchanges(t *testing.T, input string) (all []exchange) {
+	t.Helper()
+	for _, block := range strings.Split(input, "=====\n") {
+		head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
+		lines := strings.Split(head, "\n")
+		if len(lines) < 2 {
+			t.Fatalf("exchange: expected method and target, then a status, found %q", head)
+		}
+		status, err := strconv.ParseUint(lines[1], 10, 16)
+		if err != nil {
+			t.Fatalf("exchange %s: expected a status, found %q", lines[0], lines[1])
+		}
+		e := exchange{request: lines[0], response: wit.Response{Status: uint16(status), Body: []byte(strings.TrimSuffix(body, "\n"))}}
+		for _, line := range lines[2:] {
+			name, value, _ := strings.Cut(line, ":")
+			e.response.Headers = append(e.response.Headers, wit.Header{Name: strings.ToLower(name), Value: strings.TrimSpace(value)})
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// reading is one run of a source over exchanges.
+type reading struct {
+	t         *testing.T
+	p         wit.Source
+	exchanges []exchange
+	asked     int
+	piece     int
+	b         *batch
+	out       strings.Builder
+}
+
+func readSource(t *testing.T, p wit.Source, stage wit.Stage, input string, piece int) string {
+	r := &reading{t: t, p: p, exchanges: exchanges(t, input), piece: piece, b: newBatch()}
+	opened, err := r.open(stage)
+	if err != nil {
+		return r.out.String() + "open: " + err.Error() + "\n"
+	}
+	for i := range opened.Feeds {
+		r.feed(opened, uint32(i))
+	}
+	return r.out.String()
+}
+
+func (r *reading) open(stage wit.Stage) (*wit.SourceOpened, error) {
+	var state []byte
+	var answers []wit.Response
+	for range 20 {
+		opening, err := r.p.Open(stage.Component, stage.Settings, state, answers)
+		if err != nil {
+			return nil, err
+		}
+		if opening.Ready != nil {
+			return opening.Ready, nil
+		}
+		answers = nil
+		for _, q := range opening.Ask.Requests {
+			answers = append(answers, r.answer(&q))
+		}
+		state = opening.Ask.State
+	}
+	return nil, fmt.Errorf("not ready after 20 rounds of questions")
+}
+
+// answer finds the recorded answer; used ones go to the end, so that a repeated request meets the next recording.
+func (r *reading) answer(q *wit.Request) wit.Response {
+	r.asked++
+	name := q.Method + " " + q.Target
+	fmt.Fprintf(&r.out, "%s\n", name)
+	for i, e := range r.exchanges {
+		if e.request == name {
+			r.exchanges = append(append(r.exchanges[:i:i], r.exchanges[i+1:]...), e)
+			e.response.Tag, e.response.Target = q.Tag, q.Target
+			return e.response
+		}
+	}
+	return wit.Response{Tag: q.Tag, Target: q.Target, Status: 404}
+}
+
+// feed reads a feed until it is idle or finished.
+func (r *reading) feed(opened *wit.SourceOpened, feed uint32) {
+	f := opened.Feeds[feed]
+	fmt.Fprintf(&r.out, "feed %s, topic %s, partition %s\n", f.Name, f.Topic, encode(fields(f.Partition)))
+	var offset []wit.Field
+	cause := wit.Cause{Start: wit.Chosen}
+	for r.asked < maxExchanges {
+		step, err := r.p.Next(opened.Context, feed, offset, cause, 0)
+		switch {
+		case err != nil:
+			fmt.Fprintf(&r.out, "next: %v\n", err)
+			return
+		case step.Fetch == nil:
+			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[step.Finished != nil])
+			return
+		}
+		more, err := r.page(opened.Context, feed, step.Fetch, &offset)
+		if err != nil {
+			fmt.Fprintf(&r.out, "page: %v\n", err)
+			return
+		}
+		cause = wit.Cause{More: wit.Chosen}
+		if !more {
+			cause = wit.Cause{Poll: wit.Chosen}
+		}
+	}
+	fmt.Fprintf(&r.out, "stopped after %d exchanges\n", maxExchanges)
+}
+
+func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.Field) (more bool, err error) {
+	response := r.answer(&fetch.Request)
+	body := response.Body
+	response.Body = nil
+	page, err := r.p.Begin(context, feed, fetch.Position, response)
+	if err != nil {
+		return false, err
+	}
+	return r.decode(page, fetch.Request.Tag, body, offset, 0)
+}
+
+// decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
+func (r *reading) decode(page uint32, tag string, body []byte, offset *[]wit.Field, depth int) (more bool, err error) {
+	if depth > 8 {
+		return false, fmt.Errorf("follows nest deeper than 8")
+	}
+	for first := true; first || len(body) > 0; first = false {
+		n := min(r.piece, len(body))
+		portion, err := r.p.Decode(page, tag, body[:n], n == len(body))
+		if err != nil {
+			return false, err
+		}
+		body = body[n:]
+		r.rows(&portion)
+		for i := range portion.Follow {
+			q := &portion.Follow[i]
+			a := r.answer(q)
+			if a.Status/100 != 2 {
+				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
+			}
+			if _, err := r.decode(page, q.Tag, a.Body, offset, depth+1); err != nil {
+				return false, err
+			}
+		}
+		if portion.Next != nil {
+			*offset = *portion.Next
+			fmt.Fprintf(&r.out, "offset %s\n", encode(fields(*offset)))
+		}
+		more = more || portion.More
+	}
+	return more, nil
+}
+
+func (r *reading) rows(p *wit.Portion) {
+	r.b.learn(p.Schemas)
+	for _, row := range p.Rows {
+		line := object{{"row", row.Origin}}
+		for _, part := range []struct {
+			name string
+			d    wit.Datum
+		}{{"key", row.Key}, {"value", row.Value}} {
+			v, err := r.b.show(part.d, wit.Datum{}, p.Data)
+			if err != nil {
+				r.t.Fatalf("row %d, %s: %v", row.Origin, part.name, err)
+			}
+			if o, structured := v.(object); structured && len(o) == 2 && o[0].name == "schema" {
+				v = o[1].value
+			}
+			line = append(line, pair{part.name, v})
+		}
+		r.out.WriteString(encode(line) + "\n")
+	}
+	for _, f := range p.Faults {
+		fmt.Fprintf(&r.out, "row %d: %v\n", f.Origin, &f.Fault)
+	}
+}
+
+// fields is an offset as an object.
+func fields(list []wit.Field) object {
+	o := object{}
+	for _, f := range list {
+		var v any
+		switch s := f.Value; {
+		case s.Boolean != nil:
+			v = *s.Boolean
+		case s.Integer != nil:
+			v = *s.Integer
+		case s.Real != nil:
+			v = *s.Real
+		case s.Text != nil:
+			v = *s.Text
+		}
+		o = append(o, pair{f.Name, v})
+	}
+	return o
+}
