@@ -1,0 +1,209 @@
+//go:build real
+
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// rustGuest builds the transform of testdata/guests/rust-transform, which is written on the public wit-bindgen crate, and binds it.
+func rustGuest(t *testing.T, registry *record.Registry, log *logBuffer) *plugin.Pool {
+	t.Helper()
+	folder := t.TempDir()
+	build := exec.Command("../../testdata/guests/rust-transform/build.sh", filepath.Join(folder, "rust.wasm"))
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		t.Fatalf("building the Rust guest: %v", err)
+	}
+	m := manager(t, plugin.Options{Registry: registry, Logger: log.logger()}, folder)
+	b, err := m.Bind("test", wit.ComponentTransformation, "rust.Append", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b.Current()
+}
+
+func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instance) error) error {
+	t.Helper()
+	return pool.Do(context.Background(), func(i *plugin.Instance) error { return f(context.Background(), i) })
+}
+
+func TestRealRustGuestAnswersEveryFunctionOfItsWorld(t *testing.T) {
+	var log logBuffer
+	registry := record.NewRegistry()
+	pool := rustGuest(t, registry, &log)
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		d, err := i.Describe(ctx)
+		if err != nil {
+			return err
+		}
+		if len(d.Components) != 4 || d.Documentation != "Größe: a plugin made with wit-bindgen." ||
+			cmp.Diff(d.Components[0].Settings[0].Rules, []wit.Rule{{Required: wit.Chosen}, {Group: wit.Ptr("Rust")}, {Order: wit.Ptr(int32(1))}, {Width: wit.Ptr(uint8(2))}}) != "" {
+			t.Errorf("described itself as %+v", d)
+		}
+		q, err := i.Validate(ctx, "rust.Append", []wit.Setting{{Name: "text", Value: "x"}}, false, nil, nil)
+		if err != nil {
+			return err
+		}
+		if done := *q.Done; len(done) != 2 || len(done[0].Errors) != 1 || *done[1].Value != "x" {
+			t.Errorf("validated as %+v", *q.Done)
+		}
+		_, err = i.Validate(ctx, "rust.None", nil, true, []byte{1}, []wit.Response{{Tag: "t", Status: 200}})
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || !strings.Contains(f.Message, "rust.None") {
+			t.Errorf("an unknown component: %v", err)
+		}
+		_, err = i.Prepare(ctx, nil)
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultUnsupported {
+			t.Errorf("an empty chain: %v", err)
+		}
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "€"}}}})
+		if err != nil {
+			return err
+		}
+		return appendInRust(ctx, t, i, context, registry)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "prepared rust.Append") {
+		t.Errorf("the guest's line is not in the log: %s", log.String())
+	}
+}
+
+func appendInRust(ctx context.Context, t *testing.T, i *plugin.Instance, context []byte, registry *record.Registry) error {
+	schema, err := registry.Intern([]wit.Node{
+		{Kind: wit.Structure, Name: wit.Ptr("T"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
+		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}})
+	if err != nil {
+		return err
+	}
+	for round := range 3 {
+		b := &record.Batch{Registry: registry, Topics: []string{"a", "b"}}
+		for n := range 500 {
+			var name any = strings.Repeat("ü", n%40)
+			if n%7 == 0 {
+				name = nil
+			}
+			start := uint32(len(b.Data))
+			if b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{int32(n), name}); err != nil {
+				return err
+			}
+			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Partition: -1, Offset: int64(n), Timestamp: -1,
+				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start, Size: uint32(len(b.Data)) - start}})
+		}
+		b.Rows[13].Value.Size-- // bytes that are no value of the schema
+		faults, err := i.Apply(ctx, context, b)
+		if err != nil {
+			return err
+		}
+		if len(faults) != 1 || faults[0].Origin != 13 || faults[0].ErrorClass != "rust.Error" || len(b.Rows) != 499 {
+			t.Fatalf("round %d: %d rows, faults %+v", round, len(b.Rows), faults)
+		}
+		for _, row := range b.Rows {
+			n := int(row.Origin)
+			v, _, err := datum.Read(schema.Nodes, 0, b.Bytes(row.Value))
+			if err != nil {
+				return err
+			}
+			want := datum.Record{int32(n), strings.Repeat("ü", n%40) + "€"}
+			if n%7 == 0 {
+				want[1] = nil
+			}
+			if diff := cmp.Diff(any(want), v); diff != "" || row.Topic != uint32(n%2) || row.Offset != int64(n) {
+				t.Fatalf("row %d: %s", n, diff)
+			}
+		}
+	}
+	return nil
+}
+
+// The guest writes every example of wit/encoding.md by itself, from the page alone.
+func TestRealRustGuestWritesTheExamplesOfThePage(t *testing.T) {
+	var want [][]byte
+	for _, m := range regexp.MustCompile("(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic null: `([0-9a-f ]+)`").FindAllStringSubmatch(wit.EncodingPage, -1) {
+		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, b)
+	}
+	registry := record.NewRegistry()
+	pool := rustGuest(t, registry, new(logBuffer))
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Examples"}})
+		if err != nil {
+			return err
+		}
+		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Rows: make([]wit.Row, len(want))}
+		if _, err := i.Apply(ctx, context, b); err != nil {
+			return err
+		}
+		for n, row := range b.Rows {
+			v, _, err := datum.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
+			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
+				t.Errorf("example %d: the guest wrote % x, the page has % x (%v)", n+1, v, want[n], err)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(want) != 28 {
+		t.Fatalf("%d examples, %v", len(want), err)
+	}
+}
+
+func TestRealRustGuestEchoesAndTests(t *testing.T) {
+	registry := record.NewRegistry()
+	pool := rustGuest(t, registry, new(logBuffer))
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		echo, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Echo"}})
+		if err != nil {
+			return err
+		}
+		value := datum.AppendText([]byte{datum.TagText}, "Größe")
+		headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Raw, Value: []byte{0xff}}})
+		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"}, Data: append(append([]byte{}, value...), headers...)}
+		for n := range 10 {
+			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Timestamp: int64(n),
+				Value:   wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
+				Headers: wit.Datum{Form: wit.Raw, Start: uint32(len(value)), Size: uint32(len(headers))}})
+		}
+		if _, err := i.Apply(ctx, echo, b); err != nil {
+			return err
+		}
+		for n, row := range b.Rows {
+			if !bytes.Equal(b.Bytes(row.Value), value) || !bytes.Equal(b.Bytes(row.Headers), headers) || row.Timestamp != int64(n) {
+				t.Errorf("row %d came back as %+v", n, row)
+			}
+		}
+		upper, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Upper"}})
+		if err != nil {
+			return err
+		}
+		matches, _, err := i.Test(ctx, upper, b)
+		for n, m := range matches {
+			if m != (n%2 == 1) {
+				t.Errorf("row %d of topic %s: %v", n, b.Topics[n%2], m)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
