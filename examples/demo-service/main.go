@@ -48,9 +48,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.URL)
+	// Who reads the address may send the signal at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	fmt.Println(l.URL)
 	<-ctx.Done()
 	return l.Close()
 }

@@ -28,7 +28,11 @@ func (x *exchange) serve(rest string) {
 	if tunnelled := x.r.Header.Get("X-HTTP-Method"); tunnelled != "" && x.method == http.MethodPost {
 		x.method = strings.ToUpper(tunnelled)
 	}
-	x.base = "http://" + x.r.Host + x.mount.path
+	scheme := "http://"
+	if x.r.TLS != nil {
+		scheme = "https://"
+	}
+	x.base = scheme + x.r.Host + x.mount.path
 	if x.sw.SelfHost != "" {
 		x.base = strings.TrimSuffix(x.sw.SelfHost, "/") + x.mount.path
 	}

@@ -168,7 +168,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, m := range s.mounts {
 		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {
 			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: s.Switches()}
-			x.serve(strings.TrimSuffix(rest, "/"))
+			x.serve(strings.TrimRight(rest, "/"))
 			return
 		}
 	}
