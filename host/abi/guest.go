@@ -27,6 +27,12 @@ func (v *Violation) Error() string { return v.Text }
 // Violated makes a [*Violation].
 func Violated(format string, args ...any) error { return &Violation{fmt.Sprintf(format, args...)} }
 
+// TooLarge is the [*Violation] of a result beyond the limit.
+type TooLarge struct{ Violation }
+
+// Unwrap makes it a violation.
+func (t *TooLarge) Unwrap() error { return &t.Violation }
+
 // Refusal is a mistake of the host's in the arguments of a call: the guest was not called and can go on.
 type Refusal struct{ Err error }
 

@@ -2,6 +2,7 @@ package abi
 
 import (
 	"encoding/binary"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit/canon"
@@ -52,7 +53,7 @@ func (g *Guest) charge(size uint64) error {
 	g.spent += size
 	g.bytesOut += size
 	if g.spent > g.limit {
-		return Violated("a result of %d bytes: at most %d are allowed", g.spent, g.limit)
+		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.spent, g.limit)}}
 	}
 	return nil
 }

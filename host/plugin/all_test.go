@@ -163,7 +163,9 @@ func texts(t testing.TB, b *record.Batch) (list []string) {
 func TestApply(t *testing.T) {
 	reg := record.NewRegistry()
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
-		row := func(n int, topic string, value string) string { return fmt.Sprintf("%s %d@%d: %s", topic, 1000+n, n, value) }
+		row := func(n int, topic string, value string) string {
+			return fmt.Sprintf("%s %d@%d: %s", topic, 1000+n, n, value)
+		}
 		in := func(n int) string { return fmt.Sprintf("%06d", n) }
 		for _, c := range []struct {
 			name   string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -136,10 +137,13 @@ func (i *Instance) trap(err error) *Trap {
 	t := &Trap{Plugin: cmpOr(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
 		Function: i.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
-		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 {
-			t.Reason = fmt.Errorf("%w\nits memory has grown to %d of the allowed %d bytes (%s)", err, size, limit,
-				limitSetting(t.Plugin, "memory.bytes"))
+		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 || strings.Contains(t.Output, "out of memory") {
+			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin, "memory.bytes"))
 		}
+	}
+	var large *abi.TooLarge
+	if errors.As(err, &large) {
+		t.Hint = "the limit is set by " + limitSetting(t.Plugin, "result.bytes")
 	}
 	return t
 }

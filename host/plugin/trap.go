@@ -20,6 +20,8 @@ type Trap struct {
 	Reason error
 	// Output is what the guest wrote to stdout and stderr during the call, up to 16 KiB: a panic's text stands here.
 	Output string
+	// Hint says which limit was probably hit and how it is changed, "" if there is nothing to say.
+	Hint string
 }
 
 // Error names the plugin, the function and the reason in the first line; what the guest wrote and its stack follow.
@@ -31,16 +33,29 @@ func (t *Trap) Error() string {
 	}
 	reason, stack, _ := strings.Cut(t.reason(), "\n")
 	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
-	output := strings.TrimSpace(t.Output)
-	if output != "" {
-		b.WriteString(": ")
-		b.WriteString(output)
+	if output := strings.TrimSpace(t.Output); output != "" {
+		b.WriteString(": " + head(output))
+	}
+	if t.Hint != "" {
+		b.WriteString("\n" + t.Hint)
 	}
 	if stack != "" {
-		b.WriteString("\n")
-		b.WriteString(stack)
+		b.WriteString("\n" + head(stack))
 	}
 	return b.String()
+}
+
+// head is the first lines of a text: traces of deep recursion have thousands.
+func head(s string) string {
+	const lines, size = 16, 2000
+	short := s[:min(len(s), size)]
+	if parts := strings.SplitN(short, "\n", lines+1); len(parts) > lines {
+		short = strings.Join(parts[:lines], "\n")
+	}
+	if len(short) == len(s) {
+		return s
+	}
+	return strings.ToValidUTF8(short, "") + fmt.Sprintf("\n... (%d bytes more)", len(s)-len(short))
 }
 
 func (t *Trap) reason() string {

@@ -1,0 +1,177 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func equal[T any](t *testing.T, what string, want T) func(T, error) {
+	t.Helper()
+	return func(got T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		} else if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", what, d)
+		}
+	}
+}
+
+func fault(t *testing.T, err error, kind wit.FaultKind, message string) {
+	t.Helper()
+	var f *wit.Fault
+	if !errors.As(err, &f) || f.Kind != kind || f.Message != message {
+		t.Errorf("expected the fault %s %q, found %v", kind, message, err)
+	}
+}
+
+func TestPluginAndTools(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance) {
+		d, err := i.Describe(ctx)
+		if err != nil || d.Name != "all" || len(d.Components) != 16 || len(d.Components[0].Settings[0].Rules) != 3 ||
+			*d.Components[0].Settings[0].Rules[0].AtLeast != -5 || d.Components[1].Prefixes[0] != "all." {
+			t.Errorf("describe: %v %+v", err, d)
+		}
+		settings := []wit.Setting{{Name: "a", Value: "1"}}
+		equal(t, "validate", wit.Inquiry{Ask: &wit.Need{State: []byte("asked"), Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
+			Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(i.Validate(ctx, "c", settings, true, nil, nil))
+		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}}, Body: []byte("b"), At: -1}}
+		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"), Errors: []string{"asked"}, Visible: true}}})(
+			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
+		_, err = i.Validate(ctx, "unknown", nil, false, nil, nil)
+		fault(t, err, wit.FaultConfig, "unknown component")
+		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text"}}}})(i.Commands(ctx))
+		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo", []wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
+		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil, wit.Notification{Method: "POST", Body: []byte("x")}))
+		equal(t, "subscribe", wit.Arrangement{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
+		equal(t, "retire", wit.Arrangement{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
+	})
+}
+
+func TestSource(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		settings := []wit.Setting{{Name: "a", Value: "1"}}
+		equal(t, "plan", wit.Layout{Tasks: [][]wit.Setting{settings, settings}, ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
+		opening, err := i.OpenSource(ctx, "s", settings, nil, nil)
+		if err != nil || opening.Ready == nil || len(opening.Ready.Feeds) != 1 {
+			t.Fatalf("open: %v %+v", err, opening)
+		}
+		feed := opening.Ready.Feeds[0]
+		if s := reg.Get(feed.Value.ID); s == nil || *s.Root().Name != "line" || *feed.PollEveryMs != 1000 || feed.Partition[0].Name != "service" {
+			t.Errorf("feed: %+v", feed)
+		}
+		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}}, wit.NullField("z"), wit.TextField("t", "ü")}
+		position := append(offset[:4:4], wit.IntegerField("now", 7))
+		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context", Repeatable: true}, Position: &position}})(
+			i.Next(ctx, opening.Ready.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 7))
+		equal(t, "next", wit.Step{Idle: wit.Chosen})(i.Next(ctx, nil, 0, nil, wit.Cause{Wake: wit.Ptr("w")}, 7))
+		_, err = i.Next(ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, -1)
+		fault(t, err, wit.FaultData, "a time before 1970")
+		if _, err = i.Next(ctx, nil, 0, nil, wit.Cause{}, 7); err == nil {
+			t.Error("a cause without a case was passed on")
+		}
+		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
+		fault(t, err, wit.FaultNotFound, "status 404")
+		fault(t, i.CheckOffset(ctx, nil, nil), wit.FaultIncompatible, "an offset without entries")
+		if err := i.CheckOffset(ctx, nil, offset); err != nil {
+			t.Error(err)
+		}
+		page, err := i.Begin(ctx, nil, 0, &position, wit.Response{Status: 200})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decodePage(t, ctx, i, page, reg)
+		if err := i.Abandon(ctx, page); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint32, reg *record.Registry) {
+	t.Helper()
+	into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
+	equal(t, "decode", wit.Portion{})(i.Decode(ctx, page, "", []byte("one\ntw"), false, into))
+	p, err := i.Decode(ctx, page, "tag", []byte("o\nbad\nthree\n"), true, into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := p.Faults[0]
+	if got := string(into.Data[f.RawStart : f.RawStart+f.RawSize]); got != "bad" || f.ErrorClass != "Bad" {
+		t.Errorf("fault %+v holds %q", f, got)
+	}
+	p.Faults = nil
+	want := wit.Portion{Follow: []wit.Request{{Tag: "tag", Method: "GET", Target: "/more"}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
+		More: true, WaitMs: 9}
+	if d := cmp.Diff(want, p); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSink(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		equal(t, "open", wit.SinkOpening{Ask: &wit.Need{State: []byte("s")}})(i.OpenSink(ctx, "s", nil, nil, nil))
+		equal(t, "open", wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte("sbody"), Topics: []string{"a", "b"}}})(
+			i.OpenSink(ctx, "s", nil, []byte("s"), []wit.Response{{Body: []byte("body")}}))
+		b := batch(t, reg, 3, 6)
+		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil, "000000")}
+		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0}, Memo: []byte("in")}},
+			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}}, Ignored: []uint32{1}})(
+			i.Encode(ctx, nil, b, []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
+		rows := []uint32{4, 5}
+		written := wit.Verdict{Written: wit.Chosen}
+		equal(t, "settle", []wit.Verdict{written, written})(i.Settle(ctx, nil, nil, rows, wit.Response{Status: 200}))
+		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}}}
+		equal(t, "settle", []wit.Verdict{again, again})(i.Settle(ctx, nil, nil, rows, wit.Response{}))
+		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
+		equal(t, "settle", []wit.Verdict{refused, refused})(i.Settle(ctx, nil, []byte("memo"), rows, wit.Response{Status: 400, Body: []byte("text")}))
+	})
+}
+
+func TestTest(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		matches, faults, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
+		if err != nil || faults != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
+			t.Error(matches, faults, err)
+		}
+	})
+}
+
+// A plugin that answers something that the contract forbids is trapped, and its instance is not used again.
+func TestBrokenPromises(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg}, all, "all")
+	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
+		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
+			_, err := i.Settle(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
+			return err
+		},
+		"row 1 is in none of ready, refused and ignored": func(ctx context.Context, i *plugin.Instance) error {
+			_, err := i.Encode(ctx, nil, batch(t, reg, 3, 6), []wit.Hint{{Row: 1, Text: "lose"}})
+			return err
+		},
+	} {
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			trapped(t, call(ctx, i), want)
+			if _, err := i.Describe(ctx); err == nil {
+				t.Error("the instance answers after a trap")
+			}
+		})
+	}
+	if got := b.Current().Module().Metrics; got.Traps != 2 || got.Instances != 0 || got.Started != 3 {
+		t.Errorf("%+v", got)
+	}
+}

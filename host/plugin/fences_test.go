@@ -1,0 +1,157 @@
+package plugin_test
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const rogue = "./testdata/guests/rogue"
+
+// misbehave applies a batch with a guest that breaks one rule.
+func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode string) (err error) {
+	t.Helper()
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		prepared, failed := i.Prepare(ctx, []wit.Stage{{Component: mode}})
+		if failed != nil {
+			t.Fatal(mode, failed)
+		}
+		rows := batch(t, reg, 3, 6)
+		_, err = i.Apply(ctx, prepared, rows)
+		if err != nil && (len(rows.Rows) != 3 || len(rows.Data) != 21 || len(rows.Topics) != 1) {
+			t.Errorf("%s: the batch changed", mode)
+		}
+	})
+	return err
+}
+
+func TestRogueResults(t *testing.T) {
+	reg := record.NewRegistry()
+	var log logBuffer
+	_, b := guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
+	if err := misbehave(t, b, reg, "nothing"); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[string]string{
+		"result-outside":     "lie past the end of memory",
+		"result-unaligned":   "expected a pointer aligned to 4",
+		"case":               "expected ok (0) or a fault (1), found case 7",
+		"rows-outside":       "list of 3 elements at 0xfffffff8 lies past the end of memory",
+		"rows-unaligned":     "list of 3 elements: expected a pointer aligned to 8",
+		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
+		"rows-3gb":           "at most 67108864 are allowed",
+		"rows-wrap":          "at most 67108864 are allowed",
+		"topics-outside":     "list of 1048576 elements",
+		"topic-utf8":         `expected a name in UTF-8, found "x\xffy"`,
+		"faults-outside":     "run past the memory",
+		"consumed-none":      "consumed: expected 1 to 3 rows, found 0",
+		"consumed-more":      "consumed: expected 1 to 3 rows, found 4",
+		"form":               "row 0, value: expected a form from 0 to 4, found 9",
+		"raw-value":          "row 0, value: form 4 does not belong here",
+		"structured-headers": "row 0, headers: form 2 does not belong here",
+		"datum":              "row 0, value: 2 bytes at 4294967295 lie past the end of data (21 bytes)",
+		"schema":             "names schema 0x80000005, which it has not declared",
+		"host-schema":        "names schema 4000, which it was not given",
+		"no-schema":          "names schema 0, which it was not given",
+		"topic":              "expected a topic below 1, found 1",
+		"partition":          "expected a partition of -1 or above, found -2",
+		"origin":             "expected an origin from 0 to 2, found 3",
+		"order":              "row 1: expected an origin from 2 to 2",
+		"headers":            "a block of headers of 2 bytes",
+		"dynamic":            "a dynamic value of 2 bytes",
+		"log-level":          "log: expected a level from 0 to 4, found 9",
+		"log-outside":        "log: 4294901760 bytes",
+		"realloc-unaligned":  "cabi_realloc: expected a pointer that is a multiple of",
+		"realloc-outside":    "lie past the end of memory",
+		"panic":              "wasm error: unreachable: panic: boom",
+		"exit":               "the guest ended itself with exit code 3",
+		"deadlock":           "all goroutines are asleep",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			trap := trapped(t, misbehave(t, b, reg, mode), want, "(connector orders)", "apply")
+			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" || trap.Function != "apply") {
+				t.Errorf("%+v", trap)
+			}
+		})
+	}
+	// After all that, the pool works.
+	if err := misbehave(t, b, reg, "log-binary"); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("expected %q in the log", want)
+		}
+	}
+}
+
+func TestPredicateMustAnswerForEachRow(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg}, rogue, "rogue")
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
+		trapped(t, err, "matches: expected 3, one for each row, found 4")
+	})
+}
+
+func TestMemoryFence(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}}, rogue, "rogue")
+	for _, mode := range []string{"grow", "recurse"} {
+		trapped(t, misbehave(t, b, reg, mode), "out of memory", "50331648 bytes (plugin.rogue.limits.memory.bytes)")
+	}
+	if got := b.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
+		t.Errorf("memory rose to %d", got)
+	}
+	if err := misbehave(t, b, reg, "nothing"); err != nil {
+		t.Error(err)
+	}
+}
+
+// An instance that has grown is replaced, and its memory goes back to the host.
+func TestRecycling(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{RecycleBytes: 1}}, rogue, "rogue")
+	for range 3 {
+		if err := misbehave(t, b, reg, "swell"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
+		t.Errorf("%+v", got)
+	}
+	_, b = guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Calls: 4}}, rogue, "rogue")
+	for range 4 {
+		if err := misbehave(t, b, reg, "nothing"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
+		t.Errorf("%+v", got)
+	}
+	runtime.GC()
+}
+
+func TestLogFence(t *testing.T) {
+	reg := record.NewRegistry()
+	var log logBuffer
+	_, b := guest(t, plugin.Options{Registry: reg, Logger: log.logger(), Settings: map[string]string{"plugin.rogue.limits.log.lines.per.second": "10"}}, rogue, "rogue")
+	if err := misbehave(t, b, reg, "chatter"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < 10 || got > 20 {
+		t.Errorf("expected about 10 lines of 300, found %d", got)
+	}
+	trapped(t, misbehave(t, b, reg, "flood"), "log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
+	if err := misbehave(t, b, reg, "output"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), `msg="some output"`) {
+		t.Error("expected what the guest printed in the log")
+	}
+}

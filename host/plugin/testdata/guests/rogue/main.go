@@ -1,0 +1,232 @@
+// Rogue is a guest that breaks one rule of the contract at a time. It is written against the canonical ABI by hand, without the
+// SDK, which would not let it. The chain that prepare gets names the rule; apply breaks it.
+package main
+
+import (
+	"os"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+func main() {}
+
+// kept roots everything that was ever handed out: this guest is short-lived.
+var kept [][]byte
+
+func give(size uint32) uint32 {
+	if size == 0 {
+		return 0
+	}
+	b := make([]byte, size+8)
+	kept = append(kept, b)
+	p := uint32(uintptr(unsafe.Pointer(&b[0])))
+	return (p + 7) &^ 7
+}
+
+// mode is the rule to be broken.
+var mode string
+
+//go:wasmexport cabi_realloc
+func realloc(old, oldSize, align, size uint32) uint32 {
+	switch mode {
+	case "realloc-unaligned":
+		return give(size+8) + 1
+	case "realloc-outside":
+		return 0xffff_fff0
+	}
+	return give(size)
+}
+
+func view(ptr, size uint32) []byte {
+	if size == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(ptr))), size)
+}
+
+type memory struct{}
+
+func (memory) View(ptr, size uint32) ([]byte, bool) { return view(ptr, size), true }
+
+func lower(iface, method string, v any) uint32 {
+	im, err := canon.Function(iface, method).Lower(v, nil)
+	if err != nil {
+		panic(err)
+	}
+	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return give(size), nil })
+	if err != nil {
+		panic(err)
+	}
+	return at[0]
+}
+
+//go:wasmimport culvert:connect/host@0.1.0 log
+func log(level, ptr, size uint32)
+
+//go:wasmexport culvert:connect/plugin@0.1.0#describe
+func describe() uint32 {
+	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
+		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation}}})
+}
+
+//go:wasmexport culvert:connect/plugin@0.1.0#validate
+func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
+	return lower(wit.InterfacePlugin, "Validate", wit.Inquiry{Done: &[]wit.Examined{}})
+}
+
+//go:wasmexport culvert:connect/transform@0.1.0#prepare
+func prepare(chain, chainLen uint32) uint32 {
+	args, err := canon.Function(wit.InterfaceTransform, "Prepare").Lift(memory{}, []uint64{uint64(chain), uint64(chainLen)})
+	if err != nil {
+		panic(err)
+	}
+	p := lower(wit.InterfaceTransform, "Prepare", []byte{})
+	mode = args[0].Interface().([]wit.Stage)[0].Component
+	return p
+}
+
+// result is what apply gives back, as it lies in memory: ok, then schemas, topics, rows, data, faults, consumed.
+type result struct {
+	ok                                  uint32
+	schemas, topics, rows, data, faults list
+	consumed                            uint32
+	// room for the fault that it might be
+	_ [2]uint32
+}
+
+type list struct{ ptr, n uint32 }
+
+var (
+	answer result
+	row    wit.Row
+	text   = []byte("x\xffy")
+)
+
+//go:wasmexport culvert:connect/transform@0.1.0#apply
+func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
+	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
+	row = *(*wit.Row)(unsafe.Pointer(uintptr(rows)))
+	ptr := uint32(uintptr(unsafe.Pointer(&answer)))
+	one := func() { answer.rows = list{uint32(uintptr(unsafe.Pointer(&row))), 1} }
+	switch mode {
+	case "result-outside":
+		return 0xffff_fff0
+	case "result-unaligned":
+		return ptr + 2
+	case "case":
+		answer.ok = 7
+	case "rows-outside":
+		answer.rows.ptr = 0xffff_fff8
+	case "rows-unaligned":
+		answer.rows.ptr += 4
+	case "3gb":
+		answer.data.n = 3 << 30
+	case "rows-3gb":
+		answer.rows.n = 3 << 30 / 80
+	case "rows-wrap":
+		answer.rows.n = 1<<32/80 + 1
+	case "topics-outside":
+		answer.topics = list{rows, 1 << 20}
+	case "topic-utf8":
+		answer.topics = list{uint32(uintptr(unsafe.Pointer(&answer.schemas))), 1}
+		answer.schemas = list{uint32(uintptr(unsafe.Pointer(&text[0]))), 0}
+		p := give(8)
+		b := (*[2]uint32)(unsafe.Pointer(uintptr(p)))
+		b[0], b[1] = uint32(uintptr(unsafe.Pointer(&text[0]))), 3
+		answer.topics.ptr = p
+	case "faults-outside":
+		answer.faults = list{0xffff_ff00, 9}
+	case "consumed-none":
+		answer.consumed = 0
+	case "consumed-more":
+		answer.consumed = rowsLen + 1
+	case "form":
+		one()
+		row.Value.Form = 9
+	case "raw-value":
+		one()
+		row.Value.Form = wit.Raw
+	case "structured-headers":
+		one()
+		row.Headers = row.Value
+	case "datum":
+		one()
+		row.Value.Start, row.Value.Size = 0xffff_ffff, 2
+	case "schema":
+		one()
+		row.Value.Schema = wit.GuestSchemas + 5
+	case "host-schema":
+		one()
+		row.Value.Schema = 4000
+	case "no-schema":
+		one()
+		row.Value.Schema = 0
+	case "topic":
+		one()
+		row.Topic = 1
+	case "partition":
+		one()
+		row.Partition = -2
+	case "origin":
+		one()
+		row.Origin = rowsLen
+	case "order":
+		copy(view(rows, 4), []byte{2, 0, 0, 0})
+	case "headers":
+		one()
+		row.Headers = wit.Datum{Form: wit.Raw, Start: 0, Size: 2}
+	case "dynamic":
+		one()
+		row.Value = wit.Datum{Form: wit.Dynamic, Start: 0, Size: 2}
+		copy(view(data, 2), "\x0f\x0f")
+	case "log-level":
+		log(9, data, 1)
+	case "log-outside":
+		log(0, data, 0xffff_0000)
+	case "log-binary":
+		log(2, uint32(uintptr(unsafe.Pointer(&text[0]))), 3)
+	case "flood":
+		for range 1_000_000 {
+			log(2, data, 1)
+		}
+	case "chatter":
+		for range 300 {
+			log(2, data, 1)
+		}
+	case "grow":
+		for {
+			kept = append(kept, make([]byte, 4<<20))
+		}
+	case "swell":
+		for range 10 {
+			kept = append(kept, make([]byte, 4<<20))
+		}
+	case "panic":
+		panic("boom")
+	case "exit":
+		os.Exit(3)
+	case "deadlock":
+		select {}
+	case "recurse":
+		recurse(0)
+	case "output":
+		for range 10_000 {
+			println("some output")
+		}
+	}
+	return ptr
+}
+
+//go:noinline
+func recurse(n int) int {
+	var frame [1024]byte
+	frame[n%1024] = 1
+	return recurse(n+1) + int(frame[n%7])
+}
+
+//go:wasmexport culvert:connect/transform@0.1.0#test
+func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
+	return lower(wit.InterfaceTransform, "Test", wit.Tested{Matches: make([]bool, rowsLen+1)})
+}
