@@ -32,12 +32,9 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	d.s.page.Rows++
 }
 
-// appendJSONDocument makes a row a document of its own.
+// appendJSONDocument makes a row a document of its own. It is an array of one: a lone object might be taken for the result of a function.
 func appendJSONDocument(dst, row []byte) []byte {
-	if row[0] == '{' {
-		return append(append(append(dst, `{"d":`...), row...), '}')
-	}
-	return append(append(append(dst, `{"d":[`...), row...), "]}"...)
+	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
 
 func (d *JSON) redo(out *Output) {

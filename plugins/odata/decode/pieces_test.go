@@ -3,6 +3,8 @@ package decode
 import (
 	"bytes"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -84,19 +86,24 @@ func describeAll(t testing.TB, l *Layout, o *Output, err error) string {
 // eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is short.
 func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want string) {
 	t.Helper()
-	sizes := []int{127, 1023, 4096, 65536, len(doc) + 1}
-	for n := 1; n <= 64; n++ {
-		sizes = append(sizes, n)
-	}
 	d := newDecoder(l, doc)
+	whole, wholeErr := decodePieces(d, doc, cuts{size: len(doc) + 1}, nested)
+	if got := describeAll(t, l, whole, wholeErr); got != want {
+		t.Fatalf("decoded again whole:\ngot  %s\nwant %s", excerpt(got, want), excerpt(want, got))
+	}
 	check := func(c cuts) bool {
 		d.Reset()
 		out, err := decodePieces(d, doc, c, nested)
-		if got := describeAll(t, l, out, err); got != want {
+		if !same(whole, out) || fmt.Sprint(wholeErr) != fmt.Sprint(err) {
+			got := describeAll(t, l, out, err)
 			t.Errorf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 			return false
 		}
 		return true
+	}
+	sizes := []int{127, 1023, 4096, 65536, len(doc) + 1}
+	for n := 1; n <= 64; n++ {
+		sizes = append(sizes, n)
 	}
 	for _, size := range sizes {
 		if !check(cuts{size: size}) {
@@ -111,6 +118,13 @@ func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want
 			return
 		}
 	}
+}
+
+// same tells whether two outputs are equal to the byte.
+func same(a, b *Output) bool {
+	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Watched, b.Watched) &&
+		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) && a.Page.Next == b.Page.Next &&
+		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows && slices.Equal(a.Page.Unknown, b.Page.Unknown)
 }
 
 // excerpt is the part of a that differs from b.

@@ -16,7 +16,9 @@ type stream struct {
 	need   int
 	ended  bool
 	failed bool
-	// rowAt tells whether a row is being read, for messages.
+	// tries counts steps, for tests
+	tries int
+	// inRow tells whether a row is being read, for messages.
 	inRow bool
 
 	page    Page
@@ -106,6 +108,7 @@ func (s *stream) run(f format, out *Output) *PageError {
 		if !s.ended && len(s.buf)-s.pos < s.need {
 			return nil
 		}
+		s.tries++
 		err := f.step(out)
 		switch {
 		case err == nil:

@@ -1,0 +1,76 @@
+package decode
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+const (
+	feedFront  = `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">`
+	entryFront = `<entry><content><m:properties>`
+	entryBack  = `</m:properties></content></entry>`
+)
+
+func TestRowsOverTheLimitAreRefused(t *testing.T) {
+	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
+	long := strings.Repeat("x", 5000)
+	for _, c := range []struct {
+		d   Decoder
+		doc string
+	}{
+		{NewJSON(l, Limits{Row: 1000}), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
+		{NewAtom(l, Limits{Row: 1000}), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront + "<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
+	} {
+		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64}, nil)
+		var e *PageError
+		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, "1000 bytes") || len(out.Rows) != 1 {
+			t.Errorf("expected one row, then the limit, found %d rows and %v", len(out.Rows), err)
+		}
+	}
+}
+
+// A row of 300 KB in pieces of one byte must not be looked at again for each byte.
+func TestSmallPiecesAreNotQuadratic(t *testing.T) {
+	l := parseLayout(t, "Text Edm.String?")
+	long := strings.Repeat("x", 300_000)
+	json := NewJSON(l, Limits{})
+	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 || json.s.tries > 3000 {
+		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.s.tries, err)
+	}
+	atom := NewAtom(l, Limits{})
+	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
+	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 || atom.s.tries > 3000 {
+		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.s.tries, err)
+	}
+}
+
+func TestMisuseIsRefused(t *testing.T) {
+	l := parseLayout(t, "ID Edm.Int32")
+	d := NewJSON(l, Limits{})
+	out := &Output{}
+	if err := d.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
+		t.Fatalf("done %v, %v", out.Page.Done, err)
+	}
+	if err := d.Write([]byte("[]"), true, out); err == nil {
+		t.Error("a piece after the last was taken")
+	}
+	d.Reset()
+	if err := d.Feed("nested page 1", nil, true, out); err == nil {
+		t.Error("a nested page was taken that was not asked for")
+	}
+	if err := d.Write([]byte("[]"), true, out); err == nil {
+		t.Error("a piece after an error was taken")
+	}
+}
+
+func TestLocalTimes(t *testing.T) {
+	l := parseLayout(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
+	l.Local = func(ms int64) int64 { return ms - 3600_000 }
+	doc := []byte(`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
+	out, err := decodePieces(NewJSON(l, Limits{}), doc, cuts{size: len(doc)}, nil)
+	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"
+	if got := describeAll(t, l, out, err); got != want {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+}

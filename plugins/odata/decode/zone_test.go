@@ -1,0 +1,42 @@
+package decode
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Results depend on neither the process's time zone nor its locale: the test runs itself in others (T11).
+func TestZoneAndLocaleChangeNothing(t *testing.T) {
+	if os.Getenv("CULVERT_DIGEST") != "" {
+		os.Stdout.WriteString("digest " + digest(t) + "\n")
+		return
+	}
+	want := "digest " + digest(t) + "\n"
+	for _, env := range [][]string{{"TZ=Asia/Kolkata"}, {"TZ=America/St_Johns"}, {"LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8"}} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestZoneAndLocaleChangeNothing$")
+		cmd.Env = append(append(os.Environ(), "CULVERT_DIGEST=1"), env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte(want)) {
+			t.Errorf("%v: expected %s, found %s (%v)", env, want, out, err)
+		}
+	}
+}
+
+// digest of what becomes of all golden documents.
+func digest(t *testing.T) string {
+	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
+	sum := sha256.New()
+	for _, file := range files {
+		g := readGolden(t, file)
+		l, doc := parseLayout(t, g.layout), []byte(g.doc)
+		out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
+		sum.Write(out.Data)
+		sum.Write([]byte(describeAll(t, l, out, err)))
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
