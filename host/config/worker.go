@@ -131,6 +131,7 @@ func (w *Worker) check() Problems {
 					problems = append(problems, e.problem("%s", text))
 				}
 			}
+		case strings.HasPrefix(e.Key, "offset.storage.") && distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: TLS and SASL are not built yet"))

@@ -1,0 +1,121 @@
+// Command culvert moves data between OData services and Apache Kafka. It is thin: packages below host do the work.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+)
+
+// Exit codes.
+const (
+	exitDone      = 0
+	exitFailed    = 1   // a check or a task failed
+	exitWrong     = 2   // wrong use or configuration
+	exitInterrupt = 130 // a second signal
+)
+
+// version is set by the build: -ldflags "-X main.version=1.2.3".
+var version string
+
+func main() {
+	host.Release = version
+	ctx, stop := interruptible()
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. The second ends the process.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		cancel()
+		<-signals
+		os.Exit(exitInterrupt)
+	}()
+	return ctx, cancel
+}
+
+// failure is an error with the exit code that it comes to.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{exitFailed, err}
+}
+
+func wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{exitWrong, err}
+}
+
+// execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra finds.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(ctx, args)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, text)
+	}
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
+	}
+	return exitWrong
+}
+
+func newRoot(ctx context.Context, args []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "culvert",
+		Short: "Move data between OData services and Apache Kafka",
+		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's connector
+files unchanged; what a service's bytes mean lives in sandboxed plugins.
+
+Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check or a task failed;
+2 wrong use or configuration; 130 stopped at once by a second signal.`,
+		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
+  culvert consume Orders                  # read it
+  culvert run --config /etc/culvert       # a worker, until it is stopped`,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newRun(), newConsume(), newValidate(), newPlugins(), newBroker(), newVersion())
+	addTools(root, args)
+	return root
+}
+
+// dataFlag is the folder that run, consume and broker share.
+func dataFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "data", "culvert-data", "`folder` of the embedded broker and of caches")
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func newPlugins() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "plugins",
+		Short: "Look at plugins",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck())
+	return c
+}
+
+// openPlugins opens the plugins that are built in, and those of the folders.
+func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
+	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	if err := problems.Err(); err != nil {
+		return nil, wrong(err)
+	}
+	o := host.Config{Data: in.data, Logger: log}
+	if embedded {
+		o.Embedded = builtIn()
+	}
+	if in.plugins != "" {
+		o.Plugins = []string{in.plugins}
+	}
+	m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
+	return m, wrong(err)
+}
+
+func newPluginsList() *cobra.Command {
+	var in installation
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List plugins: built-in ones, those of CULVERT_PLUGIN_PATH and of --plugins",
+		Example: "  culvert plugins list\n  culvert plugins list --plugins ./plugins --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			m, err := openPlugins(c, &in, true)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			modules := m.Modules()
+			if len(modules) == 0 {
+				fmt.Fprintln(c.ErrOrStderr(), "no plugins: this program was built without them (`make` builds them in), and none are in --plugins")
+			}
+			if asJSON {
+				return failed(json.NewEncoder(c.OutOrStdout()).Encode(described(modules)))
+			}
+			return failed(listPlugins(c.OutOrStdout(), modules))
+		},
+	}
+	in.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func newPluginsShow() *cobra.Command {
+	var in installation
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "show FILE|NAME",
+		Short:   "Show a plugin with its components and their settings",
+		Example: "  culvert plugins show odata-source\n  culvert plugins show ./my.wasm --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			modules, err := modulesOf(c, &in, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return failed(json.NewEncoder(c.OutOrStdout()).Encode(described(modules)))
+			}
+			for _, m := range modules {
+				if m.Err != nil {
+					return failed(m.Err)
+				}
+				showPlugin(c.OutOrStdout(), m)
+			}
+			return nil
+		},
+	}
+	in.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+func newPluginsCheck() *cobra.Command {
+	var in installation
+	c := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check whether a plugin's file would be accepted",
+		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that it compiles
+and says what it is. Exit code: 0 accepted, 1 refused.`,
+		Example: "  culvert plugins check ./my.wasm",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return wrong(err)
+			}
+			modules, err := modulesOf(c, &in, args[0])
+			if err != nil {
+				return err
+			}
+			for _, m := range modules {
+				if m.Err != nil {
+					return failed(m.Err)
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s: accepted: %s %s, contract %s\n", args[0], m.Name, m.Version, m.Contract)
+			}
+			return nil
+		},
+	}
+	in.flags(c)
+	return c
+}
+
+// modulesOf is the module of a file, or those with a name.
+func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, error) {
+	info, err := os.Stat(name)
+	if err == nil && !info.IsDir() {
+		return moduleOfFile(c, in, name)
+	}
+	m, err := openPlugins(c, in, true)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	var found []plugin.Info
+	for _, module := range m.Modules() {
+		if module.Name == name {
+			found = append(found, module)
+		}
+	}
+	if len(found) == 0 {
+		return nil, failed(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
+	}
+	return found, nil
+}
+
+// moduleOfFile loads one file, through a folder that holds nothing else.
+func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
+	dir, err := os.MkdirTemp("", "culvert-plugin-")
+	if err != nil {
+		return nil, failed(err)
+	}
+	defer os.RemoveAll(dir)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	only := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) + ".wasm"
+	if err := os.WriteFile(filepath.Join(dir, only), data, 0o600); err != nil {
+		return nil, failed(err)
+	}
+	alone := *in
+	alone.plugins = dir
+	m, err := openPlugins(c, &alone, false)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	var found []plugin.Info
+	for _, module := range m.Modules() {
+		if !strings.HasPrefix(module.Origin, dir) {
+			continue
+		}
+		if module.Err != nil {
+			module.Err = errors.New(strings.ReplaceAll(module.Err.Error(), filepath.Join(dir, only), file))
+		}
+		module.Origin = file
+		found = append(found, module)
+	}
+	return found, nil
+}
+
+func listPlugins(w io.Writer, modules []plugin.Info) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tCONTRACT\tFROM\tCOMPONENTS")
+	for _, m := range modules {
+		if m.Err != nil {
+			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %v\n", m.Hash, m.Origin, m.Err)
+			continue
+		}
+		var classes []string
+		for _, c := range m.Components {
+			classes = append(classes, c.Kind.String()+" "+c.Name)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", m.Name, m.Version, m.Hash, m.Contract, m.Origin, strings.Join(classes, ", "))
+	}
+	return t.Flush()
+}
+
+func showPlugin(w io.Writer, m plugin.Info) {
+	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", m.Name, m.Version, m.Documentation, m.Hash, m.Contract,
+		m.Origin, strings.Join(m.Interfaces, ", "))
+	for _, c := range m.Components {
+		fmt.Fprintf(w, "\n%s %s", c.Kind, c.Name)
+		if len(c.Aliases) > 0 {
+			fmt.Fprintf(w, " (%s)", strings.Join(c.Aliases, ", "))
+		}
+		fmt.Fprintf(w, "\n  %s\n\n", c.Documentation)
+		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		for _, s := range c.Settings {
+			value := ""
+			if s.DefaultValue != nil {
+				value = *s.DefaultValue
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Name, kindName(s.Kind), value, s.Documentation)
+		}
+		t.Flush()
+	}
+}
+
+func kindName(k wit.SettingKind) string {
+	return [...]string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}[k]
+}
+
+// described is what --json shows.
+func described(modules []plugin.Info) []map[string]any {
+	list := []map[string]any{}
+	for _, m := range modules {
+		if m.Err != nil {
+			list = append(list, map[string]any{"from": m.Origin, "hash": m.Hash, "refused": m.Err.Error()})
+			continue
+		}
+		var components []map[string]any
+		for _, c := range m.Components {
+			components = append(components, map[string]any{"class": c.Name, "kind": c.Kind.String(), "aliases": c.Aliases,
+				"documentation": c.Documentation, "settings": settingsShown(c.Settings)})
+		}
+		list = append(list, map[string]any{"name": m.Name, "version": m.Version, "hash": m.Hash, "contract": m.Contract, "from": m.Origin,
+			"documentation": m.Documentation, "interfaces": m.Interfaces, "components": components})
+	}
+	return list
+}
+
+func settingsShown(specs []wit.SettingSpec) []map[string]any {
+	list := []map[string]any{}
+	for _, s := range specs {
+		list = append(list, map[string]any{"name": s.Name, "kind": kindName(s.Kind), "default": s.DefaultValue, "role": s.Role(), "documentation": s.Documentation})
+	}
+	return list
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two seconds.
+// What else goes to the same place is written through it, above the live lines. It has a goroutine from follow to the end.
+type display struct {
+	mu       sync.Mutex
+	out      io.Writer
+	terminal bool
+	shown    int // live lines on the screen
+	live     []string
+}
+
+const (
+	terminalEvery = 250 * time.Millisecond
+	plainEvery    = 2 * time.Second
+)
+
+func newDisplay(out io.Writer) *display {
+	d := &display{out: out}
+	if f, ok := out.(*os.File); ok {
+		info, err := f.Stat()
+		d.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return d
+}
+
+// Write writes above the live lines.
+func (d *display) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	n, err := d.out.Write(p)
+	d.paint()
+	return n, err
+}
+
+// follow shows what progress says until the returned function is called, which shows it a last time.
+func (d *display) follow(progress func() []connect.Progress) func() {
+	every := plainEvery
+	if d.terminal {
+		every = terminalEvery
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		rates := rates{}
+		for {
+			select {
+			case now := <-ticker.C:
+				d.show(rates.lines(progress(), now))
+			case <-stop:
+				d.show(rates.lines(progress(), time.Now()))
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
+func (d *display) show(lines []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.terminal {
+		fmt.Fprint(d.out, strings.Join(lines, ""))
+		return
+	}
+	d.erase()
+	d.live = lines
+	d.paint()
+}
+
+// erase moves up over the live lines and clears from there.
+func (d *display) erase() {
+	if d.shown > 0 {
+		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.shown)
+		d.shown = 0
+	}
+}
+
+func (d *display) paint() {
+	if !d.terminal {
+		return
+	}
+	var b bytes.Buffer
+	for _, line := range d.live {
+		b.WriteString(line)
+	}
+	d.out.Write(b.Bytes())
+	d.shown = len(d.live)
+}
+
+// rates remembers the last counts of each connector, for rows a second.
+type rates map[string]sample
+
+type sample struct {
+	rows int64
+	at   time.Time
+}
+
+func (r rates) lines(progress []connect.Progress, now time.Time) []string {
+	width := 0
+	for _, p := range progress {
+		width = max(width, len(p.Connector))
+	}
+	var lines []string
+	for _, p := range progress {
+		perSecond := 0.0
+		if last, ok := r[p.Connector]; ok && now.After(last.at) {
+			perSecond = float64(p.Rows-last.rows) / now.Sub(last.at).Seconds()
+		}
+		r[p.Connector] = sample{p.Rows, now}
+		lines = append(lines, line(p, width, perSecond))
+	}
+	return lines
+}
+
+func line(p connect.Progress, width int, perSecond float64) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-*s  %-6s %-10s %10d rows %9.0f/s", width, p.Connector, p.Type, p.State, p.Rows, perSecond)
+	if p.Type == "source" {
+		fmt.Fprintf(&b, " %7d pages", p.Pages)
+	} else {
+		fmt.Fprintf(&b, " %7d lag", p.Lag)
+	}
+	if p.Failed > 0 {
+		fmt.Fprintf(&b, "  %d failed", p.Failed)
+	}
+	b.WriteByte('\n')
+	return b.String()
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// installation is what the commands that read configuration have in common.
+type installation struct {
+	plugins, data, folder string
+	logLevel              string
+	set                   []string
+}
+
+func (in *installation) flags(c *cobra.Command) {
+	dataFlag(c, &in.data)
+	c.Flags().StringVar(&in.plugins, "plugins", "", "`folder` with .wasm plugins, besides those that are built in and plugin.path")
+	c.Flags().StringVar(&in.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`; goes before its file")
+}
+
+func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
+		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
+	}
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+// config is the host's configuration for files.
+func (in *installation) config(files config.Files, stderr io.Writer) (host.Config, error) {
+	log, err := in.logger(stderr)
+	if err != nil {
+		return host.Config{}, err
+	}
+	settings := map[string]string{}
+	for _, s := range in.set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return host.Config{}, wrong(fmt.Errorf("--set: expected name=value, found %q", s))
+		}
+		settings[name] = value
+	}
+	c := host.Config{Files: files, Data: in.data, Embedded: builtIn(), Environ: os.Environ(), Settings: settings, Logger: log}
+	if in.plugins != "" {
+		c.Plugins = []string{in.plugins}
+	}
+	return c, nil
+}
+
+// files are those of the --config folder or those named as arguments.
+func (in *installation) files(args []string) (config.Files, error) {
+	switch {
+	case in.folder != "" && len(args) > 0:
+		return config.Files{}, wrong(errors.New("expected either --config or files, found both"))
+	case in.folder != "":
+		files, err := config.Folder(in.folder)
+		return files, wrong(err)
+	}
+	files, err := config.Arguments(args)
+	return files, wrong(err)
+}
+
+func newRun() *cobra.Command {
+	var in installation
+	var once, progress bool
+	c := &cobra.Command{
+		Use:   "run [--config DIR | worker-file connector-files…]",
+		Short: "Run a worker with its connectors",
+		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then everything under way is acknowledged and offsets
+are stored, within task.shutdown.graceful.timeout.ms.
+
+In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties or .json file a connector's, named
+by its setting ` + "`name`" + `, else by the file. Files named as arguments are as with Kafka's connect-standalone: the worker's first; it may be left
+out, and then the embedded broker is used.
+
+With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
+A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1. REST listens only where
+` + "`listeners`" + ` is set.`,
+		Example: `  culvert run --config /etc/culvert
+  culvert run worker.properties orders.properties products.json
+  culvert run --once --progress orders.properties`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if in.folder == "" && len(args) == 0 {
+				return wrong(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
+			}
+			files, err := in.files(args)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), &in, files, once, progress, c.ErrOrStderr())
+		},
+	}
+	in.flags(c)
+	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
+	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
+	return c
+}
+
+func run(ctx context.Context, in *installation, files config.Files, once, progress bool, stderr io.Writer) error {
+	hostConfig, err := in.config(files, stderr)
+	if err != nil {
+		return err
+	}
+	hostConfig.Once = once
+	var display *display
+	if progress {
+		display = newDisplay(stderr)
+		if hostConfig.Logger, err = in.logger(display); err != nil {
+			return err
+		}
+	}
+	h, err := host.New(hostConfig)
+	if err != nil {
+		return wrong(err)
+	}
+	defer h.Close()
+	if display != nil {
+		defer display.follow(h.Progress)()
+	}
+	err = h.Run(ctx)
+	var setup *host.SetupError
+	if errors.As(err, &setup) {
+		return wrong(err)
+	}
+	return failed(err)
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which there are,
+// and with what options, is known when the plugin of FILE has been asked.
+
+// addTools adds the commands of the plugin of the file that -p names. Without -p only ping is there, to say what it needs.
+func addTools(root *cobra.Command, args []string) {
+	ok := hasFile(args)
+	name, found := firstWord(args)
+	if !found || isKnown(root, name) {
+		root.AddCommand(pingWithoutFile())
+		return
+	}
+	if !ok {
+		if name == "ping" {
+			root.AddCommand(pingWithoutFile())
+		}
+		return
+	}
+	root.AddCommand(newTool(name))
+}
+
+// hasFile tells whether -p or --properties is among the arguments.
+func hasFile(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return a == "-p" || a == "--properties" || strings.HasPrefix(a, "-p=") || strings.HasPrefix(a, "--properties=")
+	})
+}
+
+func firstWord(args []string) (string, bool) {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return "", false
+	}
+	return args[0], true
+}
+
+func isKnown(root *cobra.Command, name string) bool {
+	return name == "help" || name == "completion" || strings.HasPrefix(name, "__") ||
+		slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
+}
+
+func pingWithoutFile() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ping -p FILE [options]",
+		Short: "Ask a connector's service whether it answers; a command of the connector's plugin",
+		Long: `Ask a connector's service whether it answers. This is a command of the plugin of the connector in FILE, as are others:
+culvert COMMAND -p FILE. With -p, --help shows the options.`,
+		Example: "  culvert ping -p orders.properties -s /sap/opu/odata/IWBEP/GWSAMPLE_BASIC",
+		RunE: func(*cobra.Command, []string) error {
+			return wrong(errors.New("expected -p FILE, a connector's properties"))
+		},
+	}
+	c.Flags().StringP("properties", "p", "", "`file` of the connector")
+	return c
+}
+
+// newTool is a command of the plugin of a connector's file. Its options are read after the plugin was asked.
+func newTool(name string) *cobra.Command {
+	return &cobra.Command{
+		Use:                name + " -p FILE [options]",
+		Hidden:             name != "ping",
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			return runTool(c, name, args)
+		},
+	}
+}
+
+func runTool(parent *cobra.Command, name string, args []string) error {
+	// What is to be known before the plugin can say more: the folders and the file.
+	var in installation
+	var file string
+	early := &cobra.Command{Use: name}
+	in.flags(early)
+	early.Flags().StringVarP(&file, "properties", "p", "", "`file` of the connector")
+	early.Flags().ParseErrorsWhitelist.UnknownFlags = true
+	early.Flags().BoolP("help", "h", false, "")
+	if err := early.Flags().Parse(args); err != nil {
+		return wrong(err)
+	}
+	tool, closeAll, err := openTool(parent, &in, file)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	commands, err := tool.Commands(parent.Context())
+	if err != nil {
+		return failed(err)
+	}
+	i := slices.IndexFunc(commands, func(c wit.Command) bool { return c.Name == name })
+	if i < 0 {
+		var names []string
+		for _, c := range commands {
+			names = append(names, c.Name)
+		}
+		return wrong(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
+	}
+	command := toolCommand(tool, commands[i])
+	command.SetArgs(args)
+	command.SetOut(parent.OutOrStdout())
+	command.SetErr(parent.ErrOrStderr())
+	return command.ExecuteContext(parent.Context())
+}
+
+func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, func(), error) {
+	log, err := in.logger(c.ErrOrStderr())
+	if err != nil {
+		return nil, nil, err
+	}
+	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	connector, more, err := config.LoadConnector(file, w.Providers)
+	if err != nil {
+		return nil, nil, wrong(err)
+	}
+	problems = append(problems, more...)
+	if err := problems.Err(); err != nil {
+		return nil, nil, wrong(err)
+	}
+	var m *plugin.Manager
+	if m, err = openPlugins(c, in, true); err != nil {
+		return nil, nil, err
+	}
+	tool, err := connect.OpenTool(m, connector, log)
+	if err != nil {
+		m.Close()
+		return nil, nil, wrong(err)
+	}
+	return tool, func() { tool.Close(); m.Close() }, nil
+}
+
+// toolCommand is the command with the options that the plugin declares.
+func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
+	var in installation
+	var asJSON bool
+	c := &cobra.Command{
+		Use:           "culvert " + command.Name,
+		Short:         command.Usage,
+		Long:          command.Usage,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	in.flags(c)
+	c.Flags().StringP("properties", "p", "", "`file` of the connector")
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	for _, o := range command.Options {
+		declareOption(c, &o)
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		var options []wit.Setting
+		for _, o := range command.Options {
+			long, _ := optionNames(&o)
+			f := c.Flags().Lookup(long)
+			switch {
+			case f.Changed:
+				if text := config.CheckValue(&o, f.Value.String(), true); text != "" {
+					return wrong(fmt.Errorf("--%s: %s", long, text))
+				}
+				options = append(options, wit.Setting{Name: o.Name, Value: f.Value.String()})
+			case o.DefaultValue != nil:
+				options = append(options, wit.Setting{Name: o.Name, Value: *o.DefaultValue})
+			case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
+				return wrong(fmt.Errorf("--%s is required: %s", long, o.Documentation))
+			}
+		}
+		return answerTool(c.Context(), tool, command.Name, options, asJSON, c.OutOrStdout())
+	}
+	return c
+}
+
+// optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each form.
+func optionNames(o *wit.SettingSpec) (long, short string) {
+	names := []string{o.Name}
+	for _, r := range o.Rules {
+		if r.Alias != nil {
+			names = append(names, *r.Alias)
+		}
+	}
+	for _, name := range names {
+		switch {
+		case len(name) == 1 && short == "":
+			short = name
+		case len(name) > 1 && long == "":
+			long = name
+		}
+	}
+	if long == "" {
+		long = o.Name
+	}
+	return long, short
+}
+
+func declareOption(c *cobra.Command, o *wit.SettingSpec) {
+	long, short := optionNames(o)
+	if c.Flags().Lookup(long) != nil {
+		return // one of the command line's own
+	}
+	if c.Flags().ShorthandLookup(short) != nil {
+		short = ""
+	}
+	value := ""
+	if o.DefaultValue != nil {
+		value = *o.DefaultValue
+	}
+	if o.Kind == wit.KindBoolean {
+		c.Flags().BoolP(long, short, value == "true", o.Documentation)
+		return
+	}
+	c.Flags().StringP(long, short, value, o.Documentation)
+}
+
+func answerTool(ctx context.Context, tool *connect.Tool, command string, options []wit.Setting, asJSON bool, out io.Writer) error {
+	document, err := tool.Run(ctx, command, options)
+	if err != nil {
+		return failed(err)
+	}
+	if asJSON {
+		fmt.Fprintln(out, document)
+		return nil
+	}
+	return failed(render(out, []byte(document)))
+}
+
+// render shows a JSON document: an array of objects as a table, an object as lines, anything else as it stands.
+func render(out io.Writer, document []byte) error {
+	var rows []json.RawMessage
+	if json.Unmarshal(document, &rows) == nil && len(rows) > 0 {
+		if columns := fields(rows[0]); columns != nil {
+			return table(out, columns, rows)
+		}
+	}
+	members := fields(document)
+	if members == nil {
+		_, err := fmt.Fprintln(out, string(document))
+		return err
+	}
+	values := map[string]json.RawMessage{}
+	if err := json.Unmarshal(document, &values); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for _, name := range members {
+		var nested []json.RawMessage
+		if json.Unmarshal(values[name], &nested) == nil && len(nested) > 0 && fields(nested[0]) != nil {
+			t.Flush()
+			fmt.Fprintf(out, "%s:\n", name)
+			if err := table(out, fields(nested[0]), nested); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\n", name, cell(values[name]))
+	}
+	return t.Flush()
+}
+
+// fields are the names of an object's members in their order, nil if it is none.
+func fields(document []byte) []string {
+	d := json.NewDecoder(bytes.NewReader(document))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil
+	}
+	names := []string{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		names = append(names, name.(string))
+		var skipped json.RawMessage
+		if err := d.Decode(&skipped); err != nil {
+			return nil
+		}
+	}
+	return names
+}
+
+func table(out io.Writer, columns []string, rows []json.RawMessage) error {
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
+	for _, row := range rows {
+		values := map[string]json.RawMessage{}
+		if err := json.Unmarshal(row, &values); err != nil {
+			return err
+		}
+		var cells []string
+		for _, column := range columns {
+			cells = append(cells, cell(values[column]))
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
+}
+
+// cell is a value as text: a string without its quotes, nothing for null.
+func cell(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	if list := []string{}; json.Unmarshal(value, &list) == nil {
+		return strings.Join(list, ", ")
+	}
+	return string(value)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
+)
+
+func newValidate() *cobra.Command {
+	var in installation
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "validate FILES…",
+		Short: "Check configuration files, offline",
+		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. Each problem is one line,
+FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Exit code: 0 nothing wrong (there may be
+warnings), 1 problems.`,
+		Example: `  culvert validate orders.properties
+  culvert validate worker.properties *.json
+  culvert validate /etc/culvert --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			files, err := sortFiles(args)
+			if err != nil {
+				return wrong(err)
+			}
+			hostConfig, err := in.config(files, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			problems, err := host.Check(c.Context(), hostConfig)
+			if err != nil {
+				return wrong(err)
+			}
+			if err := printProblems(c, problems, asJSON); err != nil {
+				return failed(err)
+			}
+			if problems.Err() != nil {
+				return failed(fmt.Errorf("%s", count(problems)))
+			}
+			return nil
+		},
+	}
+	in.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+// sortFiles tells the worker's file from the connectors'.
+func sortFiles(args []string) (config.Files, error) {
+	var files config.Files
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return files, err
+		}
+		var more config.Files
+		if info.IsDir() {
+			more, err = config.Folder(arg)
+		} else {
+			more, err = config.Arguments([]string{arg})
+		}
+		if err != nil {
+			return files, err
+		}
+		if more.Worker != "" && files.Worker != "" {
+			// Only a connector without a class looks like a second worker.
+			more.Connectors, more.Worker = append(more.Connectors, more.Worker), ""
+		}
+		if more.Worker != "" {
+			files.Worker = more.Worker
+		}
+		files.Connectors = append(files.Connectors, more.Connectors...)
+	}
+	return files, nil
+}
+
+func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) error {
+	if asJSON {
+		type problem struct {
+			File    string `json:"file"`
+			Line    int    `json:"line"`
+			Setting string `json:"setting,omitempty"`
+			Text    string `json:"text"`
+			Warning bool   `json:"warning"`
+		}
+		list := []problem{}
+		for _, p := range problems {
+			list = append(list, problem(p))
+		}
+		return json.NewEncoder(c.OutOrStdout()).Encode(list)
+	}
+	for _, p := range problems {
+		fmt.Fprintln(c.OutOrStdout(), p)
+	}
+	return nil
+}
+
+func count(problems config.Problems) string {
+	var errors, warnings int
+	for _, p := range problems {
+		if p.Warning {
+			warnings++
+		} else {
+			errors++
+		}
+	}
+	return fmt.Sprintf("%d problems, %d warnings", errors, warnings)
+}

@@ -1,0 +1,73 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder already.
+func (h *Host) openBroker(ctx context.Context, closing *closers) error {
+	listen, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
+	if err != nil || !embedded {
+		return err
+	}
+	if address, running := kafka.FindBroker(ctx, h.config.Data); running {
+		h.log.Info("using the embedded broker that runs on the data folder", "address", address, "data", h.config.Data)
+		h.kafka.Bootstrap = []string{address}
+		return nil
+	}
+	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: h.config.Data, Listen: listen, Logger: h.log})
+	if err != nil {
+		return fmt.Errorf("embedded broker: %w", err)
+	}
+	closing.add(func() {
+		if err := b.Close(); err != nil {
+			h.log.Warn("embedded broker", "error", err)
+		}
+	})
+	h.kafka.Bootstrap = []string{b.Addr()}
+	h.log.Info("embedded broker listens: it is for trying out, not for production", "bootstrap.servers", b.Addr(), "data", h.config.Data)
+	return nil
+}
+
+// reachWithin is how long brokers are waited for at the start.
+const reachWithin = 60 * time.Second
+
+// reach waits until Kafka answers and returns the cluster's id.
+func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
+	reaching, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	for warned := false; ; warned = true {
+		err := dial(reaching, h.kafka.Bootstrap)
+		if err == nil {
+			return admin.ClusterID(reaching)
+		}
+		if !warned {
+			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers", strings.Join(h.kafka.Bootstrap, ","), "error", err)
+		}
+		select {
+		case <-reaching.Done():
+			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachWithin, err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// dial tells whether any of the addresses takes a connection; a Kafka client alone would only say that time is up.
+func dial(ctx context.Context, addresses []string) error {
+	var all []error
+	for _, a := range addresses {
+		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", a)
+		if err == nil {
+			return conn.Close()
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,173 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Checker finds what is wrong with connectors without sending anything anywhere.
+type Checker struct {
+	Worker  *config.Worker
+	Plugins *plugin.Manager
+	// Kafka is the worker's configuration of clients.
+	Kafka kafka.Config
+	// Embedded: the broker is the one that is built in.
+	Embedded bool
+	Registry *record.Registry
+}
+
+// Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms, its
+// converters, its destination.
+func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
+	class, ok := c.Entry("connector.class")
+	if !ok {
+		return config.Problems{{File: c.File, Line: 1, Setting: "connector.class", Text: "required setting is missing"}}
+	}
+	info, component, err := find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		return config.Problems{problem(class, err)}
+	}
+	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded}
+	problems := rules.Component(c, component)
+	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
+	problems = append(problems, k.stages(ctx, c, rules)...)
+	problems = append(problems, k.converters(c)...)
+	problems = append(problems, k.clients(c)...)
+	problems = append(problems, notBuilt(c, config.DeclareComponent(component))...)
+	if problems.Err() == nil {
+		problems = append(problems, destination(c, component)...)
+	}
+	problems.Sort()
+	return problems
+}
+
+// ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it belongs to.
+func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component, found config.Problems) config.Problems {
+	part := c
+	if prefix != "" {
+		part = c.Part(prefix)
+	}
+	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+	}
+	defer binding.Close()
+	settings := config.GuestSettings(config.DeclareComponent(component), part)
+	var inquiry wit.Inquiry
+	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		inquiry, err = i.Validate(ctx, component.Name, settings, false, nil, nil)
+		return err
+	})
+	var fault *wit.Fault
+	switch {
+	case errors.As(err, &fault) && fault.Setting != nil:
+		return config.Problems{problem(entry(c, prefix+*fault.Setting), errors.New(fault.Message))}
+	case err != nil:
+		return config.Problems{problem(entry(c, "connector.class"), err)}
+	case inquiry.Done == nil:
+		return config.Problems{problem(entry(c, "connector.class"), fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
+	}
+	return config.Examined(c, prefix, *inquiry.Done, found)
+}
+
+func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.Checker) config.Problems {
+	stages, problems := c.Stages()
+	check := func(prefix, class, version string, kind wit.ComponentKind) {
+		if class == "" {
+			return
+		}
+		info, component, err := find(k.Plugins, class, version, kind)
+		if err != nil {
+			problems = append(problems, problem(entry(c, prefix+"type"), err))
+			return
+		}
+		found := rules.Part(c, prefix, component)
+		problems = append(problems, found...)
+		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)
+	}
+	seen := map[string]bool{}
+	for _, s := range stages {
+		check(s.Prefix, s.Class, s.Version, wit.ComponentTransformation)
+		if s.Predicate != nil && !seen[s.Predicate.Alias] {
+			seen[s.Predicate.Alias] = true
+			check(s.Predicate.Prefix, s.Predicate.Class, s.Predicate.Version, wit.ComponentPredicate)
+		}
+	}
+	return problems
+}
+
+func (k *Checker) converters(c *config.Connector) config.Problems {
+	var problems config.Problems
+	for _, which := range []string{"key.converter", "value.converter"} {
+		class, settings := c.Converter(which, k.Worker)
+		if _, err := convert.New(class, settings, which == "key.converter", k.Registry); err != nil {
+			problems = append(problems, problem(entry(c, which), err))
+		}
+	}
+	if class, _ := c.Converter("header.converter", k.Worker); !knownHeaderConverter(class) {
+		problems = append(problems, problem(entry(c, "header.converter"), fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
+	}
+	return problems
+}
+
+func knownHeaderConverter(class string) bool {
+	return class == config.HeaderConverter || class == "SimpleHeaderConverter"
+}
+
+// clients checks what the connector changes about its Kafka clients.
+func (k *Checker) clients(c *config.Connector) config.Problems {
+	var problems config.Problems
+	settings := map[string]string{}
+	for _, e := range c.Entries {
+		settings[e.Key] = e.Value
+	}
+	_, warnings, err := k.Kafka.Override(settings)
+	for _, text := range warnings {
+		problems = append(problems, config.Problem{File: c.File, Line: 1, Text: text, Warning: true})
+	}
+	if err != nil {
+		problems = append(problems, config.Problem{File: c.File, Line: 1, Text: err.Error()})
+	}
+	return problems
+}
+
+// destination checks what transport makes of the settings that have roles, where the component declares any.
+func destination(c *config.Connector, component wit.Component) config.Problems {
+	roles := config.NewRoles(config.DeclareComponent(component), c)
+	if !roles.Has("http.address") {
+		return nil
+	}
+	client, err := newClient(roles, nil, nil)
+	if err != nil {
+		var fault *wit.Fault
+		if errors.As(err, &fault) && fault.Setting != nil {
+			return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
+		}
+		return config.Problems{problem(entry(c, roles.Setting("http.address")), err)}
+	}
+	client.Close()
+	return nil
+}
+
+// entry is the entry of a key, or where it would stand.
+func entry(c *config.Connector, key string) config.Entry {
+	if e, ok := c.Entry(key); ok {
+		return e
+	}
+	return config.Entry{Key: key, File: c.File, Line: 1}
+}
+
+func problem(e config.Entry, err error) config.Problem {
+	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error()}
+}
+
+var _ transport.Roles = config.Roles{}

@@ -1,0 +1,50 @@
+package connect
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/transport"
+)
+
+// builtRoles are those that the host acts on. A role that ends in a dot stands for all below it.
+var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms",
+	"http.read-timeout-ms", "http.header.", "retry."}
+
+// newClient opens the client of a connector's destination; it sends nothing.
+func newClient(roles config.Roles, logons *transport.Logons, log *slog.Logger) (*transport.Client, error) {
+	c, err := transport.ConfigOf(roles)
+	if err != nil {
+		return nil, err
+	}
+	c.Logons, c.Logger = logons, log
+	return transport.New(c)
+}
+
+// notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
+// send secrets in the clear.
+func notBuilt(c *config.Connector, d *config.Declarations) config.Problems {
+	var problems config.Problems
+	for _, e := range c.Entries {
+		spec, ok := d.Find(e.Key)
+		if !ok || spec.Role() == "" || strings.TrimSpace(e.Value) == "" || built(spec.Role()) {
+			continue
+		}
+		if spec.DefaultValue != nil && strings.EqualFold(strings.TrimSpace(e.Value), *spec.DefaultValue) {
+			continue
+		}
+		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)", spec.Role())))
+	}
+	return problems
+}
+
+func built(role string) bool {
+	for _, b := range append(builtRoles, sinkRoles...) {
+		if role == b || strings.HasSuffix(b, ".") && strings.HasPrefix(role, b) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,279 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// connector is one connector at work. Its life: found by its class when it is made; planned, which shares its work out among
+// tasks; its tasks run, each for itself; closed when the last of them has ended.
+type connector struct {
+	o         *Options
+	config    *config.Connector
+	log       *slog.Logger
+	component wit.Component
+	plugin    plugin.Info
+	unknown   error // the class was not found
+
+	// From here on: of a run.
+	client *transport.Client
+	kafka  kafka.Config
+
+	mu    sync.Mutex
+	state State
+	fault error
+	tasks []*task
+}
+
+// task is one of a connector's tasks.
+type task struct {
+	connector *connector
+	number    int
+	settings  []wit.Setting
+
+	// under the connector's lock
+	state    State
+	fault    error
+	version  string
+	progress func(*Progress)
+}
+
+func newConnector(o *Options, c *config.Connector) *connector {
+	k := &connector{o: o, config: c, state: Unassigned, log: o.Logger.With("connector", c.Name)}
+	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	return k
+}
+
+func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind == wit.ComponentSink }
+
+// run starts the connector and its tasks and returns when all of them have ended.
+func (c *connector) run(ctx context.Context, once bool) {
+	close, err := c.start(ctx)
+	if err != nil {
+		c.failed(ctx, err)
+		return
+	}
+	defer close()
+	var wg sync.WaitGroup
+	for _, t := range c.tasks {
+		wg.Go(func() { t.run(ctx, once) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		c.set(Unassigned, nil)
+	}
+}
+
+func (c *connector) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	c.set(Failed, err)
+	c.log.Error("connector FAILED", "error", err)
+}
+
+func (c *connector) set(s State, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state, c.fault = s, err
+}
+
+// start opens the destination, has the plugin plan, and makes the tasks.
+func (c *connector) start(ctx context.Context) (close func(), err error) {
+	if c.unknown != nil {
+		return nil, c.unknown
+	}
+	if c.kafka, err = overridden(c.o.Kafka, c.config); err != nil {
+		return nil, err
+	}
+	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+	if c.client, err = newClient(roles, nil, c.log); err != nil {
+		return nil, err
+	}
+	layout, err := c.plan(ctx)
+	if err != nil {
+		c.client.Close()
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state, c.fault, c.tasks = Running, nil, nil
+	for i, settings := range layout {
+		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
+	}
+	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "tasks", len(c.tasks))
+	return c.client.Close, nil
+}
+
+func overridden(k kafka.Config, c *config.Connector) (kafka.Config, error) {
+	settings := map[string]string{}
+	for _, e := range c.Entries {
+		settings[e.Key] = e.Value
+	}
+	k, _, err := k.Override(settings)
+	return k, err
+}
+
+// plan is the settings of each task. A sink has as many tasks as it may have: its group shares the partitions out.
+func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
+	most := config.RolesOf(map[string]string{"n": c.config.Text("tasks.max")}).Int("n")
+	settings := config.GuestSettings(config.DeclareComponent(c.component), c.config)
+	if c.isSink() {
+		layout := make([][]wit.Setting, most)
+		for i := range layout {
+			layout[i] = settings
+		}
+		return layout, nil
+	}
+	binding, err := c.bind()
+	if err != nil {
+		return nil, err
+	}
+	defer binding.Close()
+	var layout wit.Layout
+	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		layout, err = i.Plan(ctx, c.component.Name, settings, uint32(most))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if len(layout.Tasks) > most {
+		return nil, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
+	}
+	return layout.Tasks, nil
+}
+
+func (c *connector) bind() (*plugin.Binding, error) {
+	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
+}
+
+// run runs the task until ctx ends, or with once until its work is done.
+func (t *task) run(ctx context.Context, once bool) {
+	err := t.work(ctx, once)
+	t.connector.mu.Lock()
+	defer t.connector.mu.Unlock()
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		t.state, t.fault = Failed, err
+		t.connector.log.Error("task FAILED", "task", t.number, "error", err)
+	case ctx.Err() != nil:
+		t.state = Unassigned
+	}
+}
+
+// work makes the task's parts and runs it.
+func (t *task) work(ctx context.Context, once bool) error {
+	binding, err := t.connector.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	if t.connector.isSink() {
+		return t.sink(ctx, binding, once)
+	}
+	return t.source(ctx, binding, once)
+}
+
+// running notes that the task works, and how to ask how far it is.
+func (t *task) running(version string, progress func(*Progress)) {
+	t.connector.mu.Lock()
+	defer t.connector.mu.Unlock()
+	t.state, t.version, t.progress = Running, version, progress
+}
+
+func (c *connector) failures() []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var failures []error
+	if c.fault != nil {
+		failures = append(failures, &Failure{c.config.Name, -1, c.fault})
+	}
+	for _, t := range c.tasks {
+		if t.fault != nil {
+			failures = append(failures, &Failure{c.config.Name, t.number, t.fault})
+		}
+	}
+	return failures
+}
+
+func (c *connector) kind() string {
+	if c.unknown != nil {
+		return "unknown"
+	}
+	return c.component.Kind.String()
+}
+
+func (c *connector) info() Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info := Info{Name: c.config.Name, Config: c.config.Raw(), Tasks: []TaskID{}, Type: c.kind()}
+	for _, t := range c.tasks {
+		info.Tasks = append(info.Tasks, TaskID{c.config.Name, t.number})
+	}
+	return info
+}
+
+func (c *connector) status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Status{Name: c.config.Name, Type: c.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
+		State: c.state, WorkerID: c.o.WorkerID, Version: c.plugin.Version}}
+	if c.fault != nil {
+		s.Connector.Trace = trace(c.fault, "connector "+c.config.Name)
+	}
+	for _, t := range c.tasks {
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: t.version}
+		if t.fault != nil {
+			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+t.version)
+		}
+		s.Tasks = append(s.Tasks, task)
+	}
+	return s
+}
+
+// taskInfos show settings as the plugin planned them; they hold no passwords.
+func (c *connector) taskInfos() []TaskInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var infos []TaskInfo
+	for _, t := range c.tasks {
+		settings := map[string]string{"task.class": c.component.Name}
+		for _, s := range t.settings {
+			settings[s.Name] = s.Value
+		}
+		infos = append(infos, TaskInfo{TaskID{c.config.Name, t.number}, settings})
+	}
+	return infos
+}
+
+func (c *connector) progress() Progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := Progress{Connector: c.config.Name, Type: c.kind(), State: c.state, CaughtUp: len(c.tasks) > 0}
+	for _, t := range c.tasks {
+		one := Progress{}
+		if t.progress != nil {
+			t.progress(&one)
+		}
+		p.Rows += one.Rows
+		p.Pages += one.Pages
+		p.Bytes += one.Bytes
+		p.Lag += one.Lag
+		p.Failed += one.Failed
+		p.CaughtUp = p.CaughtUp && one.CaughtUp
+		if t.state == Failed {
+			p.State = Failed
+		}
+	}
+	return p
+}

@@ -1,0 +1,116 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/offset"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// source runs a task of a source.
+func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
+	c := t.connector
+	name := c.config.Name
+	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
+	writer := c.o.Offsets.Writer(name)
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if err := writer.Close(closing); err != nil {
+			c.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
+		}
+	}()
+	task := source.NewTask(source.Options{
+		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
+		Versions: sourceVersions{binding}, Client: c.client, Registry: c.o.Registry,
+		Offsets: sourceOffsets{writer, c.o.Offsets, name},
+		NewProducer: func(string) (source.Producer, error) {
+			p, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
+			return sourceProducer{p}, err
+		},
+		NewChain:      c.sourceChain(),
+		NewConverters: c.converters,
+		EnsureTopic:   c.ensureTopic,
+		TolerateAll:   c.tolerateAll(),
+		Once:          once,
+		StopWithin:    stopWithin,
+		Logger:        c.o.Logger,
+	})
+	t.running(binding.Current().Module().Version, func(p *Progress) {
+		now := task.Progress()
+		p.Rows, p.Pages, p.Bytes, p.Failed, p.CaughtUp = now.Written, now.Pages, now.Bytes, now.Skipped, now.CaughtUp
+	})
+	return task.Run(ctx)
+}
+
+// converters makes a pair of converters; they are not to be shared.
+func (c *connector) converters() (key, value convert.Converter, err error) {
+	class, settings := c.config.Converter("key.converter", c.o.Worker)
+	if key, err = convert.New(class, settings, true, c.o.Registry); err != nil {
+		return nil, nil, fmt.Errorf("key.converter: %w", err)
+	}
+	class, settings = c.config.Converter("value.converter", c.o.Worker)
+	if value, err = convert.New(class, settings, false, c.o.Registry); err != nil {
+		return nil, nil, fmt.Errorf("value.converter: %w", err)
+	}
+	return key, value, nil
+}
+
+func (c *connector) tolerateAll() bool {
+	return c.config.Setting("errors.tolerance", c.o.Worker) == "all"
+}
+
+// sourceVersions, sourceCode, sourceProducer and sourceOffsets are what a source task knows of plugins, producers and offsets.
+type sourceVersions struct{ binding *plugin.Binding }
+
+func (v sourceVersions) Current() source.Code { return sourceCode{v.binding.Current()} }
+
+func (v sourceVersions) Candidate() source.Code {
+	if p := v.binding.Candidate(); p != nil {
+		return sourceCode{p}
+	}
+	return nil
+}
+
+func (v sourceVersions) Promote(c source.Code) { v.binding.Promote(c.(sourceCode).pool) }
+
+func (v sourceVersions) Reject(c source.Code, reason string) {
+	v.binding.Reject(c.(sourceCode).pool, reason)
+}
+
+type sourceCode struct{ pool *plugin.Pool }
+
+func (c sourceCode) Acquire(ctx context.Context) (source.Reader, error) {
+	i, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (c sourceCode) Release(r source.Reader) { c.pool.Release(r.(*plugin.Instance)) }
+func (c sourceCode) Version() string         { return c.pool.Module().Version }
+
+type sourceProducer struct{ *kafka.Producer }
+
+func (p sourceProducer) NewBatch() source.Batch { return p.Producer.NewBatch() }
+
+func (p sourceProducer) Produce(ctx context.Context, b source.Batch, done func(n int, err error)) {
+	p.Producer.Produce(ctx, b.(*kafka.Batch), done)
+}
+
+type sourceOffsets struct {
+	*offset.Writer
+	store     *offset.Store
+	connector string
+}
+
+func (o sourceOffsets) Get(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
+	fields, _, err := o.store.Get(o.connector, partition)
+	return fields, err
+}

@@ -1,0 +1,77 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Tool runs commands of the plugin of a connector, with the connector's settings and destination.
+type Tool struct {
+	connector *config.Connector
+	component wit.Component
+	info      plugin.Info
+	binding   *plugin.Binding
+	logger    *slog.Logger
+}
+
+// OpenTool finds the plugin of a connector's class. Close lets go of it.
+func OpenTool(m *plugin.Manager, c *config.Connector, logger *slog.Logger) (*Tool, error) {
+	info, component, err := find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
+	}
+	if !info.Has(wit.InterfaceTools) {
+		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
+	}
+	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return nil, err
+	}
+	return &Tool{c, component, info, b, logger}, nil
+}
+
+// Close lets go of the plugin.
+func (t *Tool) Close() { t.binding.Close() }
+
+// Commands are those of the plugin, in its order.
+func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
+	err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		commands, err = i.Commands(ctx)
+		return err
+	})
+	return commands, err
+}
+
+// Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination.
+func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (string, error) {
+	declared := config.DeclareComponent(t.component)
+	client, err := newClient(config.NewRoles(declared, t.connector), nil, t.logger)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	settings := config.GuestSettings(declared, t.connector)
+	var document *string
+	err = transport.Ask(ctx, client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+			reply, err := i.Run(ctx, command, options, settings, state, answers)
+			need, document = reply.Ask, reply.Document
+			return err
+		})
+		return need, err
+	})
+	if err == nil && document == nil {
+		err = errors.New("the plugin answered nothing")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", command, err)
+	}
+	return *document, nil
+}

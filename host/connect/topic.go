@@ -1,0 +1,61 @@
+package connect
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's defaults. With
+// topic.creation.enable=false it is left to the broker.
+func (c *connector) ensureTopic(ctx context.Context, topic string) error {
+	if !c.o.Worker.Boolean("topic.creation.enable") {
+		return nil
+	}
+	_, err := c.o.Admin.EnsureTopics(ctx, newTopic(c.config, topic))
+	return err
+}
+
+// newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as topic.creation.default.…
+// say.
+func newTopic(c *config.Connector, name string) kafka.Topic {
+	for _, group := range config.List(c.Text("topic.creation.groups")) {
+		prefix := "topic.creation." + group + "."
+		if matchesAny(c.Text(prefix+"include"), name) && !matchesAny(c.Text(prefix+"exclude"), name) {
+			return topicOf(c, prefix, name)
+		}
+	}
+	return topicOf(c, "topic.creation.default.", name)
+}
+
+func matchesAny(patterns, name string) bool {
+	for _, p := range config.List(patterns) {
+		if re, err := regexp.Compile("^(?:" + p + ")$"); err == nil && re.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func topicOf(c *config.Connector, prefix, name string) kafka.Topic {
+	t := kafka.Topic{Name: name, Configs: map[string]string{}}
+	for key, value := range c.Prefixed(prefix) {
+		value = strings.TrimSpace(value)
+		switch key {
+		case "include", "exclude":
+		case "partitions":
+			n, _ := strconv.ParseInt(value, 10, 32)
+			t.Partitions = int32(n)
+		case "replication.factor":
+			n, _ := strconv.ParseInt(value, 10, 16)
+			t.Replication = int16(n)
+		default:
+			t.Configs[key] = value
+		}
+	}
+	return t
+}

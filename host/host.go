@@ -1,0 +1,328 @@
+// Package host runs a worker: it reads its configuration, opens plugins and Kafka, and runs connectors. It is the API for programs
+// that embed culvert: host.New(config), then Run.
+package host
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/offset"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Config says what to run.
+type Config struct {
+	// Files of the worker and of its connectors.
+	Files config.Files
+	// Settings of the worker that go before its file, by name; Environ is the environment as os.Environ gives it, of which
+	// CULVERT_… count.
+	Settings map[string]string
+	Environ  []string
+	// Data is the folder of the embedded broker and of caches. Default culvert-data.
+	Data string
+	// Plugins are folders with .wasm files, besides plugin.path. They are watched.
+	Plugins []string
+	// Embedded holds the plugins that come with the program, nil for none.
+	Embedded fs.FS
+	// Once ends Run when everything that is there has arrived: see [connect.Herder.RunOnce].
+	Once bool
+	// Logger. Default slog.Default().
+	Logger *slog.Logger
+}
+
+const defaultData = "culvert-data"
+
+// SetupError is in the errors of what is wrong with the configuration or the surroundings, rather than with a task.
+type SetupError struct{ Cause error }
+
+func (e *SetupError) Error() string { return e.Cause.Error() }
+func (e *SetupError) Unwrap() error { return e.Cause }
+
+// Host is a worker. Run may be called once.
+type Host struct {
+	config   Config
+	log      *slog.Logger
+	in       *config.Installation
+	kafka    kafka.Config
+	plugins  *plugin.Manager
+	registry *record.Registry
+
+	mu     sync.Mutex
+	herder *connect.Herder // nil before Run has opened everything
+	rest   *rest.Server
+	root   rest.Root
+}
+
+// New reads and checks the configuration and opens the plugins. It sends nothing. Errors are a [SetupError], of
+// config.Problems where it is the configuration; warnings are logged.
+func New(c Config) (*Host, error) {
+	if c.Data == "" {
+		c.Data = defaultData
+	}
+	if err := os.MkdirAll(c.Data, 0o755); err != nil {
+		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
+	}
+	h, problems, err := open(context.Background(), c)
+	if err == nil && problems.Err() != nil {
+		h.Close()
+		err = problems
+	}
+	if err != nil {
+		return nil, &SetupError{err}
+	}
+	for _, p := range problems {
+		h.log.Warn(p.String())
+	}
+	return h, nil
+}
+
+// Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that cannot be read.
+func Check(ctx context.Context, c Config) (config.Problems, error) {
+	h, problems, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	h.Close()
+	return problems, nil
+}
+
+// open reads the configuration, opens the plugins and checks the connectors with them.
+func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
+	if c.Data == "" {
+		c.Data = defaultData
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	h := &Host{config: c, log: c.Logger, registry: record.NewRegistry()}
+	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.in = in
+	var warnings []string
+	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
+		problems = append(problems, in.Worker.Problem("", err.Error()))
+	}
+	for _, w := range warnings {
+		p := in.Worker.Problem("", w)
+		p.Warning = true
+		problems = append(problems, p)
+	}
+	if _, err := offset.Parse(in.Worker.All()); err != nil {
+		problems = append(problems, in.Worker.Problem("", err.Error()))
+	}
+	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
+	if err != nil {
+		problems = append(problems, in.Worker.Problem("", err.Error()))
+	}
+	if err := h.openPlugins(ctx); err != nil {
+		return nil, nil, err
+	}
+	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry}
+	for _, connector := range in.Connectors {
+		problems = append(problems, checker.Check(ctx, connector)...)
+	}
+	return h, unique(problems), nil
+}
+
+// unique leaves out problems that two sides have found.
+func unique(problems config.Problems) config.Problems {
+	seen := map[config.Problem]bool{}
+	var once config.Problems
+	for _, p := range problems {
+		if !seen[p] {
+			once = append(once, p)
+		}
+		seen[p] = true
+	}
+	return once
+}
+
+func (h *Host) openPlugins(ctx context.Context) (err error) {
+	h.plugins, err = OpenPlugins(ctx, h.config, h.in.Worker, h.registry)
+	return err
+}
+
+// OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
+func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
+	folders := append(w.PluginFolders(), c.Plugins...)
+	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),
+		Registry: registry, Logger: c.Logger, Watch: len(folders) > 0})
+}
+
+// cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches; "" where
+// neither can be written, and then they are compiled anew each time.
+func cacheFolder(data string) string {
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		data = filepath.Join(user, "culvert")
+	}
+	dir := filepath.Join(data, "plugins.cache")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
+// [SetupError] before anything runs, else the faults of tasks, with Once alone: each a [connect.Failure].
+func (h *Host) Run(ctx context.Context) error {
+	defer tuneGC()()
+	closing, err := h.start(ctx)
+	defer closing.close()
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case h.config.Once:
+		err := h.herder.RunOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	h.herder.Run(ctx)
+	return nil
+}
+
+// closers are closed in the opposite order.
+type closers []func()
+
+func (c *closers) add(f func()) { *c = append(*c, f) }
+
+func (c closers) close() {
+	for i := len(c) - 1; i >= 0; i-- {
+		c[i]()
+	}
+}
+
+// start opens REST, Kafka and the offsets, and makes the herder. What was opened is to be closed, with an error too.
+func (h *Host) start(ctx context.Context) (closing closers, err error) {
+	if err := h.listen(&closing); err != nil {
+		return closing, &SetupError{err}
+	}
+	if err := h.openBroker(ctx, &closing); err != nil {
+		return closing, &SetupError{err}
+	}
+	admin, err := kafka.NewAdmin(h.kafka)
+	if err != nil {
+		return closing, &SetupError{err}
+	}
+	closing.add(admin.Close)
+	cluster, err := h.reach(ctx, admin)
+	if err != nil {
+		return closing, err
+	}
+	offsets, err := offset.Parse(h.in.Worker.All())
+	if err != nil {
+		return closing, &SetupError{err}
+	}
+	store, err := offset.Open(ctx, h.kafka, offsets, h.log)
+	if err != nil {
+		return closing, err
+	}
+	closing.add(store.Close)
+	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka, Admin: admin,
+		Offsets: store, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
+	_, commit := Version()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.herder, h.root = herder, rest.Root{Version: restVersion(), Commit: commit, Cluster: cluster}
+	return closing, nil
+}
+
+// listen opens REST's listeners, and answers from now on; with Once only where the user asked for them.
+func (h *Host) listen(closing *closers) error {
+	listeners := h.in.Worker.List("listeners")
+	if len(listeners) == 0 || h.config.Once && !h.in.Worker.Given("listeners") {
+		return nil
+	}
+	server, err := rest.Listen(listeners, h.log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.in.Worker.Where("listeners"), err)
+	}
+	closing.add(func() { server.Close() })
+	h.mu.Lock()
+	h.rest = server
+	h.mu.Unlock()
+	server.Serve(worker{h})
+	for _, address := range server.Addresses() {
+		h.log.Info("REST listens", "url", "http://"+local(address))
+	}
+	return nil
+}
+
+// local is an address that a browser on this machine can open.
+func local(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return address
+}
+
+// workerID is host:port of REST, as others reach it.
+func (h *Host) workerID() string {
+	host, port := h.in.Worker.Text("rest.advertised.host.name"), h.in.Worker.Text("rest.advertised.port")
+	if h.rest != nil {
+		listens, at, _ := net.SplitHostPort(h.rest.Addresses()[0])
+		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
+			host = listens
+		}
+		if port == "" {
+			port = at
+		}
+	}
+	if host == "" {
+		host, _ = os.Hostname()
+	}
+	if port == "" {
+		port = "8083"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// Addresses are host:port of REST's listeners, once Run has opened them.
+func (h *Host) Addresses() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.rest == nil {
+		return nil
+	}
+	return h.rest.Addresses()
+}
+
+// Progress is that of each connector; empty before Run has opened everything.
+func (h *Host) Progress() []connect.Progress {
+	h.mu.Lock()
+	herder := h.herder
+	h.mu.Unlock()
+	if herder == nil {
+		return nil
+	}
+	return herder.Progress()
+}
+
+// Close ends the plugins. Run has returned before.
+func (h *Host) Close() error {
+	if h.plugins == nil {
+		return nil
+	}
+	return h.plugins.Close()
+}

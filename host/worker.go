@@ -1,0 +1,70 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// worker is what REST shows of a host, while it starts and after.
+type worker struct{ host *Host }
+
+func (w worker) herder() *connect.Herder {
+	w.host.mu.Lock()
+	defer w.host.mu.Unlock()
+	return w.host.herder
+}
+
+func (w worker) Root() rest.Root {
+	w.host.mu.Lock()
+	defer w.host.mu.Unlock()
+	if w.host.herder == nil {
+		_, commit := Version()
+		return rest.Root{Version: restVersion(), Commit: commit}
+	}
+	return w.host.root
+}
+
+func (w worker) Ready(context.Context) error {
+	if w.herder() == nil {
+		return errors.New("Kafka is being reached and offsets are being read.")
+	}
+	return nil
+}
+
+func (w worker) Names() []string {
+	if h := w.herder(); h != nil {
+		return h.Names()
+	}
+	return nil
+}
+
+func (w worker) Info(name string) (info connect.Info, ok bool) {
+	if h := w.herder(); h != nil {
+		return h.Info(name)
+	}
+	return info, false
+}
+
+func (w worker) Status(name string) (status connect.Status, ok bool) {
+	if h := w.herder(); h != nil {
+		return h.Status(name)
+	}
+	return status, false
+}
+
+func (w worker) Tasks(name string) ([]connect.TaskInfo, bool) {
+	if h := w.herder(); h != nil {
+		return h.Tasks(name)
+	}
+	return nil, false
+}
+
+func (w worker) Plugins(connectorsOnly bool) []connect.Plugin {
+	if h := w.herder(); h != nil {
+		return h.Plugins(connectorsOnly)
+	}
+	return nil
+}
