@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxShown is how many differences are printed.
+const maxShown = 10
+
+// comparison gathers what differs.
+type comparison struct {
+	differences int
+}
+
+func (c *comparison) differ(format string, args ...any) {
+	if c.differences++; c.differences <= maxShown {
+		fmt.Fprintf(os.Stderr, "differs: "+format+"\n", args...)
+	}
+}
+
+// compare holds what arrived in the topics, and what was written back, against what the service has.
+func (d *demo) compare(took time.Duration) error {
+	c := &comparison{}
+	rows := 0
+	for _, set := range []string{"Orders", "Products", "Order_Details"} {
+		n, err := d.compareTopic(c, set)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-20s %8d rows in the service, %8d records in the topic\n", set, d.service.Count(set), n)
+		rows += n
+	}
+	d.compareCopies(c)
+	fmt.Printf("%-20s %8d rows in the service, %8d written back\n", "Order_DetailCopies", d.service.Count("Order_Details"), d.service.Count("Order_DetailCopies"))
+	if c.differences > 0 {
+		return fmt.Errorf("%d differences", c.differences)
+	}
+	fmt.Printf("all equal: %d records read, %d written back, in %.1f s\n", rows, d.service.Count("Order_DetailCopies"), took.Seconds())
+	return nil
+}
+
+// compareCopies compares two sets of the service, value by value: what was read, and what came back.
+func (d *demo) compareCopies(c *comparison) {
+	copies := map[string]map[string]string{}
+	d.service.Each("Order_DetailCopies", func(key string, fields map[string]string) { copies[key] = fields })
+	d.service.Each("Order_Details", func(key string, want map[string]string) {
+		if got, arrived := copies[key]; !arrived {
+			c.differ("Order_DetailCopies%s is missing", key)
+		} else if !maps.Equal(got, want) {
+			c.differ("Order_DetailCopies%s is %v, Order_Details has %v", key, got, want)
+		}
+		delete(copies, key)
+	})
+	for key := range copies {
+		c.differ("Order_DetailCopies%s is not in Order_Details", key)
+	}
+	for entity, n := range d.service.Ledger().Writes {
+		if n.Created > 1 {
+			c.differ("%s was written %d times", entity, n.Created)
+		}
+	}
+}
+
+// compareTopic reads a topic with `culvert consume` and compares each record with the entity of its key.
+func (d *demo) compareTopic(c *comparison, set string) (records int, err error) {
+	out, err := exec.Command(d.culvert, "consume", set, "--data", d.data).Output()
+	if err != nil {
+		return 0, fmt.Errorf("culvert consume %s: %w", set, err)
+	}
+	got := map[string]map[string]any{}
+	for line := range bytes.Lines(out) {
+		var r struct{ Key, Value map[string]any }
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.UseNumber()
+		if err := decoder.Decode(&r); err != nil {
+			return 0, fmt.Errorf("culvert consume %s: %w: %s", set, err, line)
+		}
+		records++
+		key := identity(payload(r.Key))
+		if _, twice := got[key]; twice {
+			c.differ("topic %s: key %s came twice", set, key)
+		}
+		got[key] = payload(r.Value)
+	}
+	d.service.Each(set, func(key string, want map[string]string) {
+		// the service's keys are (10248) or (OrderID=10248,ProductID=11): the values in order say as much
+		id := identityOf(key)
+		have, arrived := got[id]
+		if !arrived {
+			c.differ("topic %s: %s%s is missing", set, set, key)
+			return
+		}
+		for name, value := range want {
+			if !same(have, name, value) {
+				c.differ("topic %s: %s%s/%s is %v, the service has %q", set, set, key, name, have[name], value)
+			}
+		}
+		delete(got, id)
+	})
+	for key := range got {
+		c.differ("topic %s: key %s is not in the service", set, key)
+	}
+	return records, nil
+}
+
+// payload is what a converter with schemas put into an envelope.
+func payload(v map[string]any) map[string]any {
+	if inner, ok := v["payload"].(map[string]any); ok && v["schema"] != nil {
+		return inner
+	}
+	return v
+}
+
+// identity writes the values of a key in the order of their names.
+func identity(key map[string]any) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(key)) {
+		parts = append(parts, fmt.Sprint(key[name]))
+	}
+	return strings.Join(parts, "/")
+}
+
+func identityOf(key string) string {
+	var parts []string
+	for _, part := range strings.Split(strings.Trim(key, "()"), ",") {
+		parts = append(parts, strings.Trim(part[strings.Index(part, "=")+1:], "'"))
+	}
+	return strings.Join(parts, "/")
+}
+
+// renamed are fields that the demo's transforms give another name.
+var renamed = map[string]string{"Freight": "FreightCost"}
+
+// same compares a field of a record with the service's text for it.
+func same(record map[string]any, name, want string) bool {
+	v, there := record[name]
+	if !there {
+		v = record[renamed[name]]
+	}
+	switch got := v.(type) {
+	case string:
+		return got == want
+	case bool:
+		return fmt.Sprint(got) == want
+	case json.Number:
+		if at, err := time.Parse("2006-01-02T15:04:05.999", want); err == nil {
+			ms, err := got.Int64()
+			return err == nil && ms == at.UnixMilli()
+		}
+		a, ok := new(big.Rat).SetString(got.String())
+		b, fine := new(big.Rat).SetString(want)
+		return ok && fine && a.Cmp(b) == 0
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+// Demo shows Culvert at work on one machine: an OData service to read and write, an embedded broker, connectors both ways. It runs
+// the culvert binary as a user would, with the configuration beside this file.
+//
+//	go run ./examples/demo --culvert bin/culvert           until Ctrl-C
+//	go run ./examples/demo --culvert bin/culvert --once    until all has arrived at both ends, then compares
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+func main() {
+	d := demo{}
+	flag.BoolVar(&d.once, "once", false, "stop when all has arrived at both ends, and compare; starts with an empty data folder")
+	flag.IntVar(&d.rows, "rows", 830, "orders in the service; order lines are 2.5 times as many")
+	flag.StringVar(&d.data, "data", "data/demo", "folder of the embedded broker")
+	flag.StringVar(&d.config, "config", "examples/demo/config", "folder of the worker's and the connectors' files")
+	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := d.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+type demo struct {
+	once                  bool
+	rows                  int
+	data, config, culvert string
+	service               *service.Service
+}
+
+func (d *demo) run(ctx context.Context) error {
+	if d.once {
+		d.data += "-once"
+		if err := os.RemoveAll(d.data); err != nil {
+			return err
+		}
+	}
+	d.service = service.New(service.Options{Rows: d.rows, PageSize: 200, User: "demo", Password: "secret",
+		Switches: service.Switches{CSRF: true}})
+	listener, err := d.service.Start("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	rest, err := freePort(8083)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(listener.URL, "http://"))
+	if err != nil {
+		return err
+	}
+	d.announce(listener.URL, rest)
+	started := time.Now()
+	if err := d.worker(ctx, port, rest); err != nil {
+		return err
+	}
+	if !d.once || ctx.Err() != nil {
+		return nil
+	}
+	return d.compare(time.Since(started))
+}
+
+// announce says where to look, before the worker's own lines.
+func (d *demo) announce(service string, rest int) {
+	fmt.Printf(`OData service  %s/V2/Northwind/Northwind.svc/  (user demo, password secret)
+REST API       http://127.0.0.1:%d/connectors?expand=status
+a topic        %s consume Orders --data %s
+configuration  %s
+`, service, rest, d.culvert, d.data, d.config)
+	if !d.once {
+		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data + ", and the next `make demo` goes on from there.")
+	}
+	fmt.Println()
+}
+
+// worker runs culvert until it ends or ctx does; then it gets SIGTERM and the time that it needs.
+func (d *demo) worker(ctx context.Context, port string, rest int) error {
+	args := []string{"run", "--config", d.config, "--data", d.data, "--progress"}
+	if d.once {
+		args = append(args, "--once")
+	}
+	c := exec.CommandContext(ctx, d.culvert, args...)
+	c.Env = append(os.Environ(), "CULVERT_DEMO_PORT="+port, "CULVERT_DEMO_REST_PORT="+strconv.Itoa(rest))
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 30 * time.Second
+	err := c.Run()
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is not there: run `make` first (%w)", d.culvert, err)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", filepath.Base(d.culvert), err)
+	}
+	return nil
+}
+
+// freePort is the wanted port, or any other when it is taken.
+func freePort(wanted int) (int, error) {
+	for _, port := range []int{wanted, 0} {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).Port, nil
+		}
+	}
+	return 0, errors.New("no free port on 127.0.0.1")
+}
