@@ -80,6 +80,17 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 	return from, nil
 }
 
+// Empty tells whether no record that can be read lies in any partition from one offset up to another: a consumer that
+// stands there has caught up, though markers and aborted records keep its offset below the end.
+func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (bool, error) {
+	empty := true
+	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
+		empty = false
+		return ErrStop
+	})
+	return empty && err == nil, err
+}
+
 // bounds works out where each partition is to be read from and to.
 func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
 	starts, err := listed(r.admin.ListStartOffsets(ctx, topic))

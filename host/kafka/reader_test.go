@@ -144,6 +144,16 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 	end(aborted, kgo.TryAbort)
 	check("aborted before an open one", []string{"0/0 seen"}, 3)
 
+	caughtUp := func(from, to int64, want bool) {
+		t.Helper()
+		if got, err := r.Empty(ctx, "orders", Positions{0: from}, Positions{0: to}); err != nil || got != want {
+			t.Errorf("nothing from %d to %d: %v, %v", from, to, got, err)
+		}
+	}
+	caughtUp(0, 3, false)
+	caughtUp(1, 3, true)
+	caughtUp(3, 3, true)
+
 	end(open, kgo.TryAbort)
 	check("nothing but aborted at the end", []string{"0/0 seen"}, 6)
 
