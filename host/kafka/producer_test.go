@@ -268,6 +268,45 @@ func TestCloseGivesUp(t *testing.T) {
 	}
 }
 
+// A producer goes on when its broker is killed and started again: nothing that was reported is missing.
+func TestProduceOutlivesItsBroker(t *testing.T) {
+	dir, ctx := t.TempDir(), testContext(t)
+	addr, kill := startBrokerProcess(t, dir, "127.0.0.1:0")
+	if _, err := openTestAdmin(t, addr).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	p := openTestProducer(t, testConfig(addr))
+	var mu sync.Mutex
+	acked := 0
+	const batches, records = 60, 50
+	for i := range batches {
+		if i%20 == 10 {
+			kill()
+			_, kill = startBrokerProcess(t, dir, addr)
+		}
+		b := p.NewBatch()
+		for j := range records {
+			r := b.Add()
+			r.Topic, r.Value = "orders", fmt.Append(nil, i*records+j)
+		}
+		p.Produce(ctx, b, func(n int, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			acked += n
+		})
+	}
+	if err := p.Flush(ctx); err != nil || acked != batches*records {
+		t.Errorf("%d of %d acknowledged, %v", acked, batches*records, err)
+	}
+	seen := map[string]bool{}
+	for _, v := range values(t, addr, "orders") {
+		seen[v] = true
+	}
+	if len(seen) != batches*records {
+		t.Errorf("%d of %d records", len(seen), batches*records)
+	}
+}
+
 // A record costs no allocation of ours: what is left is the client's own, by batches and requests.
 func TestProduceAllocations(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
