@@ -1,0 +1,218 @@
+package plugin_test
+
+import (
+	"encoding/hex"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// module is a well-formed plugin without code: every function of the interfaces is `unreachable`.
+func module(version string, interfaces ...string) guesttest.Module {
+	m := guesttest.Module{MemoryPages: 1}
+	for _, i := range interfaces {
+		for _, f := range canon.Functions(i) {
+			m.Exports = append(m.Exports, guesttest.Function{Name: strings.Replace(f.Export(), wit.Version, version, 1), Params: core(f.Params()), Results: core(f.Results())})
+		}
+	}
+	i32 := byte(guesttest.I32)
+	m.Exports = append(m.Exports, guesttest.Function{Name: "cabi_realloc", Params: []byte{i32, i32, i32, i32}, Results: []byte{i32}})
+	return m
+}
+
+func core(types []canon.ValueType) (b []byte) {
+	for _, t := range types {
+		b = append(b, map[canon.ValueType]byte{canon.I32: guesttest.I32, canon.I64: guesttest.I64}[t])
+	}
+	return b
+}
+
+func without(m guesttest.Module, names ...string) guesttest.Module {
+	var left []guesttest.Function
+	for _, f := range m.Exports {
+		keep := true
+		for _, n := range names {
+			keep = keep && f.Name != n
+		}
+		if keep {
+			left = append(left, f)
+		}
+	}
+	m.Exports = left
+	return m
+}
+
+func with1[T any](m T, change func(*T)) T { change(&m); return m }
+
+func TestRefusals(t *testing.T) {
+	plain := module(wit.Version, wit.InterfacePlugin, wit.InterfaceTransform)
+	full := plain.Bytes()
+	component, err := hex.DecodeString("0061736d0d000100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		module []byte
+		want   []string
+	}{
+		"empty":     {nil, []string{"the file is empty: expected a core WebAssembly module"}},
+		"text":      {[]byte("#!/bin/sh"), []string{"no WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
+		"short":     {full[:6], []string{"cut off: expected at least 8 bytes, found 6"}},
+		"magic":     {full[:3], []string{"cut off"}},
+		"truncated": {full[:len(full)/2], []string{"the file is cut off: section 7 at byte", "are left"}},
+		"component": {component, []string{"a WebAssembly component: expected a core module", "wasm32-unknown-unknown instead of wasm32-wasip2",
+			"jco transpile", "wasm-tools component unbundle"}},
+		"version 2":     {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }), []string{"found version 2 of layer 0"}},
+		"other version": {bytesOf(module("0.2.0", wit.InterfacePlugin)), []string{"made for version 0.2.0 of the contract culvert:connect", "this host speaks " + wit.Version, "major.minor must match"}},
+		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {
+			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.1|describe"}}
+		})), []string{`exports "cm32p2|culvert:connect/plugin@0.1|describe"`, "mangling cm32p2", `"culvert:connect/plugin@0.1.0#describe"`}},
+		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}), []string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
+		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
+			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}), []string{"no plugin (built against culvert:connect 0.3.0)"}},
+		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform", "test"))),
+			[]string{"exports are missing: culvert:connect/transform@0.1.0#apply, culvert:connect/transform@0.1.0#test"}},
+		"no describe":  {bytesOf(without(plain, wit.ExportName("plugin", "describe"))), []string{"exports are missing: culvert:connect/plugin@0.1.0#describe"}},
+		"no allocator": {bytesOf(without(plain, "cabi_realloc")), []string{"exports are missing: cabi_realloc"}},
+		"no memory":    {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })), []string{"exports are missing: memory"}},
+		"unknown import": {bytesOf(with1(plain, func(m *guesttest.Module) {
+			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1", Name: "thread_spawn"}}
+		})),
+			[]string{"imports what no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
+		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
+			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.2.0", Name: "log"}}
+		})), []string{"culvert:connect/host@0.2.0 log"}},
+		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
+			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"), Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
+		})), []string{"export culvert:connect/transform@0.1.0#prepare: expected the signature (i32 i32) -> (i32), found (i64) -> (i32)"}},
+		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
+			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed (plugin.NAME.limits.memory.bytes)"}},
+		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
+		"invalid code": {bytesOf(with1(plain, func(m *guesttest.Module) {
+			m.Exports = append(m.Exports, guesttest.Function{Name: "more", Body: []byte{0x6a}})
+		})), []string{"the module does not compile"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			put(t, folder, "x.wasm", c.module)
+			m := manager(t, plugin.Options{}, folder)
+			infos := m.Modules()
+			if len(infos) != 1 || infos[0].Err == nil {
+				t.Fatalf("expected one refused file, found %+v", infos)
+			}
+			for _, want := range append(c.want, folder) {
+				if !strings.Contains(infos[0].Err.Error(), want) {
+					t.Errorf("expected %q, found %v", want, infos[0].Err)
+				}
+			}
+			_, err := m.Bind("c", wit.ComponentTransformation, "rogue", "")
+			if err == nil || !strings.Contains(err.Error(), "no plugin has the transformation rogue") || !strings.Contains(err.Error(), c.want[0]) {
+				t.Errorf("bind: %v", err)
+			}
+		})
+	}
+}
+
+func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
+
+// Truncated anywhere, a module is refused and nothing worse.
+func TestTruncatedAnywhere(t *testing.T) {
+	m := module(wit.Version, wit.InterfacePlugin, wit.InterfaceTransform)
+	full := m.Bytes()
+	for n := range full {
+		b, err := plugin.ReadBinary(full[:n])
+		if err == nil {
+			_, err = b.Judge()
+		}
+		// Without its last section the rest is a module, but code is missing: that is the compiler's to see.
+		if err == nil && n > 0 && full[n] != 10 {
+			t.Errorf("cut off at %d of %d: accepted", n, len(full))
+		}
+	}
+}
+
+func FuzzReadBinary(f *testing.F) {
+	m := module(wit.Version, wit.InterfacePlugin)
+	m.Imports = []guesttest.Import{{Module: "a", Name: "b"}}
+	m.Custom = map[string]string{"component-type:x": "culvert:connect@0.1.0"}
+	f.Add(m.Bytes())
+	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if b, err := plugin.ReadBinary(data); err == nil {
+			_, _ = b.Judge()
+		}
+	})
+}
+
+// The patch of the contract's version is ignored; a module's own names are called.
+func TestPatchVersionIsIgnored(t *testing.T) {
+	m := module("0.1.7", wit.InterfacePlugin, wit.InterfaceSink)
+	m.Imports = []guesttest.Import{}
+	b, err := plugin.ReadBinary(m.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := b.Judge()
+	if err != nil || len(found) != 2 || b.Contract != "0.1.7" {
+		t.Errorf("%v %v %s", err, found, b.Contract)
+	}
+}
+
+func TestLimitSettings(t *testing.T) {
+	for setting, want := range map[string]string{
+		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown limit memory: expected one of calls, instances, log.lines.per.second, memory.bytes",
+		"plugin.x.memory.bytes":  "expected plugin.NAME.limits.LIMIT",
+	} {
+		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{setting: "1"}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", setting, err)
+		}
+	}
+	for _, value := range []string{"", "0", "-1", "1k"} {
+		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
+		if err == nil || !strings.Contains(err.Error(), "expected a number above 0") {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+// A limit below what the module starts with is reported as such, by the plugin's own name where that is known.
+func TestLimitBelowMinimum(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
+	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}, folder)
+	infos := m.Modules()
+	if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)") {
+		t.Errorf("%+v", infos)
+	}
+}
+
+// A folder's plugin overrides an embedded one of the same name and version.
+func TestFolderOverridesEmbedded(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "mine.wasm", variant(t, "1.0.0", 'x')) // a custom section more: other bytes
+	embedded := fstest.MapFS{"plugins/all.wasm": {Data: guesttest.Bytes(t, all)}, "plugins/readme.txt": {Data: []byte("x")}}
+	m := manager(t, plugin.Options{Embedded: embedded}, folder)
+	found, err := m.Find(wit.ComponentSource, "AllSource", "")
+	if err != nil || !strings.HasPrefix(found.Origin, folder) {
+		t.Fatal(err, found.Origin, m.Modules())
+	}
+	var active []string
+	for _, i := range m.Modules() {
+		if i.Active {
+			active = append(active, i.Origin)
+		}
+	}
+	if len(active) != 1 || active[0] != found.Origin {
+		t.Errorf("active: %v", active)
+	}
+	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(), "source AllSource: expected version 2.0.0, there are 1.0.0") {
+		t.Error(err)
+	}
+}

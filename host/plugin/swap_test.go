@@ -1,0 +1,276 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// variant is the guest all in another version and with other bytes.
+func variant(t testing.TB, version string, mark byte) []byte {
+	t.Helper()
+	return append(slices.Clone(guesttest.Bytes(t, all, "main.version="+version)), 0, 3, 1, 'm', mark)
+}
+
+// until waits for a condition that a watcher brings about.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func watched(t *testing.T, folder string) (*plugin.Manager, *plugin.Binding) {
+	t.Helper()
+	m := manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
+	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return m, b
+}
+
+func works(t *testing.T, p *plugin.Pool, version string) {
+	t.Helper()
+	err := p.Do(t.Context(), func(i *plugin.Instance) error {
+		d, err := i.Describe(t.Context())
+		if err == nil && d.Version != version {
+			t.Errorf("expected version %s, found %s", version, d.Version)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSwapByPromotion(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	_, b := watched(t, folder)
+	if b.Candidate() != nil {
+		t.Fatal("a candidate before anything changed")
+	}
+	// An instance is out while the file changes: its page goes on with the old code.
+	i, err := b.Current().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := b.Current()
+	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
+	until(t, "a candidate", func() bool { return b.Candidate() != nil })
+	candidate := b.Candidate()
+	if candidate != b.Candidate() || b.Current() != old {
+		t.Error("asking changes the answer")
+	}
+	if s := b.Status(); s.Version != "1.0.0" || s.Candidate != "1.1.0" || !s.Removed {
+		t.Errorf("%+v", s)
+	}
+	works(t, candidate, "1.1.0")
+	works(t, old, "1.0.0")
+	b.Promote(candidate)
+	if b.Current() != candidate || b.Candidate() != nil {
+		t.Error("promoted, but not current")
+	}
+	if d, err := i.Describe(t.Context()); err != nil || d.Version != "1.0.0" {
+		t.Errorf("the page of the old version: %v %v", d.Version, err)
+	}
+	old.Release(i)
+	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
+		t.Errorf("the old pool: %v", err)
+	}
+	works(t, b.Current(), "1.1.0")
+	if got := b.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSwapByRejection(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	_, b := watched(t, folder)
+	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
+	until(t, "a candidate", func() bool { return b.Candidate() != nil })
+	b.Reject(b.Candidate(), "feeds differ")
+	if b.Candidate() != nil {
+		t.Error("a rejected version is offered again")
+	}
+	if s := b.Status(); s.Version != "1.0.0" || s.Rejected != "1.1.0: feeds differ" || s.Candidate != "" || s.Removed {
+		t.Errorf("%+v", s)
+	}
+	works(t, b.Current(), "1.0.0")
+	// A third file is judged anew.
+	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
+	until(t, "another candidate", func() bool { return b.Candidate() != nil })
+	b.Promote(b.Candidate())
+	if s := b.Status(); s.Version != "1.2.0" || s.Rejected != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBadFileLeavesTheOldRunning(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	m, b := watched(t, folder)
+	whole := variant(t, "1.1.0", 0)
+	put(t, folder, "all.wasm", whole[:len(whole)/2])
+	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
+	if s := b.Status(); s.Version != "1.0.0" || s.Removed || !strings.Contains(s.FileError, "cut off") {
+		t.Errorf("%+v", s)
+	}
+	if b.Candidate() != nil {
+		t.Error("a refused file is a candidate")
+	}
+	works(t, b.Current(), "1.0.0")
+	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
+		t.Error("new connectors do not get the old version", err)
+	}
+	infos := m.Modules()
+	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
+		t.Errorf("%+v", infos)
+	}
+	// The rest of the copy arrives.
+	put(t, folder, "all.wasm", whole)
+	until(t, "the whole file", func() bool { return b.Candidate() != nil })
+	if s := b.Status(); s.FileError != "" || s.Candidate != "1.1.0" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRemovedFile(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	m, b := watched(t, folder)
+	if err := os.Remove(filepath.Join(folder, "all.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the removal", func() bool { return b.Status().Removed })
+	works(t, b.Current(), "1.0.0")
+	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(), "no plugin has the source AllSource") {
+		t.Errorf("a new connector: %v", err)
+	}
+	if len(m.Modules()) != 0 {
+		t.Error("the module is still listed")
+	}
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
+	until(t, "its return", func() bool { return b.Candidate() != nil })
+}
+
+func TestRollback(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	m, b := watched(t, folder)
+	if err := m.Rollback("all"); err == nil || !strings.Contains(err.Error(), "no version before") {
+		t.Error(err)
+	}
+	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
+	until(t, "a candidate", func() bool { return b.Candidate() != nil })
+	b.Promote(b.Candidate())
+	if err := m.Rollback("all"); err != nil {
+		t.Fatal(err)
+	}
+	p := b.Candidate()
+	if p == nil || p.Module().Version != "1.0.0" {
+		t.Fatalf("candidate %v", p)
+	}
+	b.Promote(p)
+	works(t, b.Current(), "1.0.0")
+}
+
+func TestVersionsSideBySide(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "old.wasm", variant(t, "1.9.0", 0))
+	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
+		b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		works(t, b.Current(), want)
+		if b.Candidate() != nil {
+			t.Error("a connector that chose its version is offered another")
+		}
+		if c := b.Component(); c == nil || c.Name != "org.example.AllSink" {
+			t.Errorf("%+v", c)
+		}
+	}
+	// Of equal versions with other bytes the one that was loaded later is newer.
+	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
+	m = manager(t, plugin.Options{}, folder)
+	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
+	if err != nil || filepath.Base(found.Origin) != "z.wasm" {
+		t.Error(found.Origin, err)
+	}
+}
+
+func TestOneClassInTwoPlugins(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "a.wasm", guesttest.Bytes(t, all))
+	put(t, folder, "b.wasm", guesttest.Bytes(t, all, "main.name=other"))
+	m := manager(t, plugin.Options{}, folder)
+	if _, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", ""); err == nil || !strings.Contains(err.Error(), "expected one plugin that has it, there are all, other") {
+		t.Error(err)
+	}
+}
+
+// Two instances number schemas as they like; outside there is one number for equal structures.
+func TestSchemasOfTwoInstances(t *testing.T) {
+	reg := record.NewRegistry()
+	_, first := guest(t, plugin.Options{Registry: reg}, all, "all")
+	ids := map[uint32]bool{}
+	pass := func(i *plugin.Instance, context string, b *record.Batch) {
+		t.Helper()
+		prepared, err := i.Prepare(t.Context(), []wit.Stage{{Component: context}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Apply(t.Context(), prepared, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use(t, first, func(ctx context.Context, a *plugin.Instance) {
+		use(t, first, func(ctx context.Context, other *plugin.Instance) {
+			for _, i := range []*plugin.Instance{a, other, a} {
+				b := batch(t, reg, 2, 6)
+				pass(i, "declare", b)
+				for _, r := range b.Rows {
+					ids[r.Value.Schema] = true
+				}
+				// What one instance declared comes to the other as the host's.
+				pass(other, "pass", b)
+				pass(a, "unchanged", b)
+				for _, r := range b.Rows {
+					ids[r.Value.Schema] = true
+				}
+			}
+		})
+	})
+	if len(ids) != 1 {
+		t.Errorf("expected one schema, found %v", ids)
+	}
+	for id := range ids {
+		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
+			t.Errorf("schema %d: %+v", id, s)
+		}
+	}
+}
