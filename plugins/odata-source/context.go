@@ -1,0 +1,180 @@
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
+const contextVersion = "odata-source 1"
+
+// opened is what open worked out: what a context holds, and what an instance made of it.
+type opened struct {
+	origin uri.Origin
+	feeds  []feed
+}
+
+// feed is an entity set to read.
+type feed struct {
+	entry
+	name string
+	// address is how the container names the set: bare, or with its container.
+	address string
+	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
+	ordered, countable, pageable bool
+	// model holds the set's type first, then the complex types that it needs.
+	model *edm.Model
+
+	key, value wit.Schema
+	layout     *decode.Layout
+	// spare are decoders that wait for the next page of their format.
+	spare map[bool]decode.Decoder
+}
+
+func (f *feed) structure() *edm.Structure { return f.model.Structures[0] }
+
+// packContext writes a context.
+func packContext(o *opened) []byte {
+	b := pack.Text(nil, contextVersion)
+	b = pack.Text(pack.Text(b, o.origin.Scheme), o.origin.Host)
+	b = pack.Texts(pack.Number(b, o.origin.Port), o.origin.Aliases)
+	b = pack.Number(b, len(o.feeds))
+	for i := range o.feeds {
+		f := &o.feeds[i]
+		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.name, f.address} {
+			b = pack.Text(b, s)
+		}
+		b = pack.Number(pack.Number(b, f.period), f.pageSize)
+		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals, f.options.Lenient} {
+			b = pack.Flag(b, on)
+		}
+		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
+		b = edm.Pack(b, f.model.Structures)
+	}
+	return b
+}
+
+// unpackContext reads a context and makes schemas and layouts anew.
+func unpackContext(context []byte) (*opened, error) {
+	r := pack.Open(context)
+	if r.Text() != contextVersion {
+		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	}
+	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}}
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		f := feed{}
+		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.name, &f.address} {
+			*s = r.Text()
+		}
+		f.period, f.pageSize = r.Number(), r.Number()
+		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient} {
+			*on = r.Flag()
+		}
+		f.options.ScaleFallback, f.options.Rounding = r.Number(), decode.Rounding(r.Number())
+		f.model = edm.Unpack(r)
+		if r.Bad || len(f.model.Structures) == 0 {
+			break
+		}
+		o.feeds = append(o.feeds, f)
+	}
+	if !r.Done() {
+		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context can't be read"}
+	}
+	for i := range o.feeds {
+		if err := o.feeds[i].compile(); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// compile makes schemas and layout of a feed's type.
+func (f *feed) compile() error {
+	s := f.structure()
+	fail := func(err error) error {
+		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.set + " of " + f.service + ": " + err.Error()}
+	}
+	value, err := f.model.ValueSchema(s, f.options)
+	if err != nil {
+		return fail(err)
+	}
+	key, err := f.model.KeySchema(s, f.options)
+	if err != nil {
+		return fail(err)
+	}
+	f.layout, err = f.model.Layout(s, f.options)
+	if err != nil {
+		return fail(err)
+	}
+	f.value = wit.Schema{ID: schemaID(), Nodes: value}
+	f.layout.ValueSchema = f.value.ID
+	if key != nil {
+		f.key = wit.Schema{ID: schemaID(), Nodes: key}
+		f.layout.KeySchema = f.key.ID
+	}
+	f.spare = map[bool]decode.Decoder{}
+	return nil
+}
+
+var lastSchema uint32 = wit.GuestSchemas
+
+// schemaID gives the instance's next schema id.
+func schemaID() uint32 {
+	lastSchema++
+	return lastSchema
+}
+
+// schemas are those that the feed's rows name.
+func (f *feed) schemas() []wit.Schema {
+	list := []wit.Schema{f.value}
+	if f.key.Nodes != nil {
+		list = append(list, f.key)
+	}
+	return list
+}
+
+// cache keeps what the instance made of contexts; a connector has one, a second while it is opened anew.
+type cache struct{ entries []cached }
+
+type cached struct {
+	context string
+	opened  *opened
+}
+
+const mostContexts = 4
+
+func (c *cache) get(context []byte) (*opened, error) {
+	for i := range c.entries {
+		if e := c.entries[i]; e.context == string(context) {
+			if i > 0 {
+				copy(c.entries[1:i+1], c.entries[:i])
+				c.entries[0] = e
+			}
+			return e.opened, nil
+		}
+	}
+	o, err := unpackContext(context)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.entries) == mostContexts {
+		c.entries = c.entries[:mostContexts-1]
+	}
+	c.entries = append([]cached{{string(context), o}}, c.entries...)
+	return o, nil
+}
+
+// feed finds the feed that a call is about.
+func (c *cache) feed(context []byte, number uint32) (*opened, *feed, error) {
+	o, err := c.get(context)
+	if err != nil {
+		return nil, nil, err
+	}
+	if int(number) >= len(o.feeds) {
+		return nil, nil, &wit.Fault{Kind: wit.FaultInternal, Message: "no feed of that number"}
+	}
+	return o, &o.feeds[number], nil
+}

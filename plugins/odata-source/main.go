@@ -1,0 +1,52 @@
+// Command odata-source is the guest that reads entity sets of OData v2 services: full loads in verbose JSON or Atom.
+package main
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/sdk/go/tools"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// version of the plugin.
+const version = "0.1.0"
+
+func init() {
+	p := &plugin{}
+	source.Register(p)
+	tools.Register(p)
+}
+
+func main() {}
+
+// plugin is the module's state: caches, and the pages that are being read.
+type plugin struct {
+	contexts cache
+	pages    pages
+}
+
+func (p *plugin) Describe() wit.Description {
+	return wit.Description{Name: "odata-source", Version: version, Documentation: "Reads entity sets of OData v2 services.",
+		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSource, Aliases: []string{Alias},
+			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.", Settings: settings.Specs, Prefixes: setting.Prefixes}}}
+}
+
+func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	if err := known(component); err != nil {
+		return wit.Inquiry{}, err
+	}
+	examined := examine(given)
+	return wit.Inquiry{Done: &examined}, nil
+}
+
+func (p *plugin) Plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, error) {
+	return plan(component, given, mostTasks)
+}
+
+func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	return open(component, given, answers)
+}
+
+func equalFold(a, b string) bool { return strings.EqualFold(a, b) }

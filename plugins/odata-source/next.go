@@ -1,0 +1,94 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Next says which page comes next. A load that broke off goes on where it was; a complete one is repeated when its period is
+// over, also when the period ended while the connector was down.
+func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	_, f, err := p.contexts.feed(context, number)
+	if err != nil {
+		return wit.Step{}, err
+	}
+	at, err := readPlace(offset)
+	if err != nil {
+		return wit.Step{}, err
+	}
+	if at != nil && at.done {
+		due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && now-at.at >= int64(f.period)*1000
+		switch {
+		case f.period < 0:
+			return wit.Step{Finished: wit.Chosen}, nil
+		case !due:
+			return wit.Step{Idle: wit.Chosen}, nil
+		}
+		at = nil
+	}
+	if at == nil {
+		at = f.first(false, false)
+	}
+	position := at.fields()
+	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", at.url), Position: &position, RepeatsExactly: f.ordered && !at.unordered}}, nil
+}
+
+// first is the place of a load's first page.
+func (f *feed) first(unordered, uncounted bool) *place {
+	at := &place{count: -1, unordered: unordered, uncounted: uncounted}
+	at.url = f.url(at, "", 0)
+	return at
+}
+
+// url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.
+func (f *feed) url(at *place, filter string, skip int) string {
+	var options []string
+	if filter != "" {
+		options = append(options, "$filter="+string(uri.AppendEscaped(nil, filter)))
+	}
+	if f.ordered && !at.unordered {
+		options = append(options, "$orderby="+strings.Join(f.structure().Key, ","))
+	}
+	if skip > 0 {
+		options = append(options, "$skip="+strconv.Itoa(skip))
+	}
+	if f.count && f.countable && !at.uncounted {
+		options = append(options, "$inlinecount=allpages")
+	}
+	if !f.atom {
+		options = append(options, "$format=json")
+	}
+	url := f.service + "/" + f.address
+	if len(options) > 0 {
+		url += "?" + strings.Join(options, "&")
+	}
+	return url
+}
+
+// request asks for a page, or for more of a feed inside one.
+func (f *feed) request(tag, target string) wit.Request {
+	accept := "application/json"
+	if f.atom {
+		accept = "application/atom+xml"
+	}
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
+		{Name: "Accept", Value: accept},
+		{Name: "MaxDataServiceVersion", Value: "2.0"},
+		{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.pageSize)},
+	}}
+}
+
+// CheckOffset tells whether an offset, stored by another version or set by an operator, can be gone on from.
+func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
+	for _, name := range []string{"service", "entityset"} {
+		v, ok := wit.Lookup(partition, name)
+		if !ok || v.Text == nil {
+			return &wit.Fault{Kind: wit.FaultIncompatible, Message: "partition: expected the texts service and entityset, found no " + name}
+		}
+	}
+	_, err := readPlace(offset)
+	return err
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// open asks for the services' metadata and works out the feeds.
+func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpening, error) {
+	if err := known(component); err != nil {
+		return wit.SourceOpening{}, err
+	}
+	if f := setting.First(examine(given)); f != nil {
+		return wit.SourceOpening{}, f
+	}
+	v := settings.Values(given)
+	all := entries(v)
+	services := servicesOf(all)
+	if len(answers) == 0 {
+		need := &wit.Need{}
+		for _, s := range services {
+			need.Requests = append(need.Requests, metadataRequest(s))
+		}
+		return wit.SourceOpening{Ask: need}, nil
+	}
+	if len(answers) != len(services) {
+		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " + strconv.Itoa(len(answers))}
+	}
+	o := &opened{origin: origin(v)}
+	models := make([]*edm.Model, len(services))
+	for i := range services {
+		m, err := readMetadata(services[i], &answers[i])
+		if err != nil {
+			return wit.SourceOpening{}, err
+		}
+		models[i] = m
+	}
+	for _, e := range all {
+		f, err := newFeed(e, models[slices.Index(services, e.service)])
+		if err != nil {
+			return wit.SourceOpening{}, err
+		}
+		o.feeds = append(o.feeds, *f)
+	}
+	name(o.feeds)
+	return ready(o, v)
+}
+
+func servicesOf(all []entry) []string {
+	var services []string
+	for _, e := range all {
+		if !slices.Contains(services, e.service) {
+			services = append(services, e.service)
+		}
+	}
+	return services
+}
+
+func metadataRequest(service string) wit.Request {
+	return wit.Request{Tag: service, Method: "GET", Target: service + "/$metadata", Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// readMetadata reads the answer to metadataRequest.
+func readMetadata(service string, answer *wit.Response) (*edm.Model, error) {
+	what := "$metadata of " + service
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, fault.Of(what, answer, answer.Body)
+	}
+	if len(answer.Body) == 0 || fault.IsHTML(answer.Body) {
+		return nil, fault.NotData(what, "a $metadata document", answer.Body)
+	}
+	m, err := edm.Parse(answer.Body)
+	if err != nil {
+		f := fault.NotData(what, "a $metadata document", answer.Body)
+		f.Message = what + ": " + err.Error()
+		return nil, f
+	}
+	return m, nil
+}
+
+// newFeed finds the set in the metadata.
+func newFeed(e entry, m *edm.Model) (*feed, error) {
+	set := m.Set(e.set)
+	if set == nil {
+		text := "Entity set " + e.set + " isn't in $metadata of " + e.service
+		if near := nearest(m, e.set); near != "" {
+			text += "; the nearest name is " + near
+		}
+		return nil, fault.Config(setting.InGroup(e.number, nameEntitySet), text)
+	}
+	s := m.Structure(set.Type)
+	if s == nil {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + e.set + " of " + e.service + ": its type " + set.Type + " isn't in $metadata"}
+	}
+	f := &feed{entry: e, address: set.Name, countable: set.Countable, pageable: set.Pageable, model: subset(m, s)}
+	if !set.Default {
+		f.address = set.Container + "." + set.Name
+	}
+	f.ordered = len(s.Key) > 0
+	for _, k := range s.Key {
+		p := s.Property(k)
+		f.ordered = f.ordered && p != nil && p.Sortable
+	}
+	return f, f.compile()
+}
+
+// subset is a model that holds what rows of a type need.
+func subset(m *edm.Model, s *edm.Structure) *edm.Model {
+	return &edm.Model{Structures: m.Closure(s, false)}
+}
+
+// nearest is the entity set whose name differs only in case, if there is one.
+func nearest(m *edm.Model, name string) string {
+	for _, s := range m.Sets {
+		if equalFold(s.Name, name) {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// name gives feeds their names: the set's, with the entry's identity or number where a name is taken.
+func name(feeds []feed) {
+	var taken []string
+	for i := range feeds {
+		f := &feeds[i]
+		f.name = f.set
+		if f.id != "" {
+			f.name += "-" + f.id
+		}
+		if slices.Contains(taken, f.name) {
+			f.name += "-" + f.number
+		}
+		taken = append(taken, f.name)
+	}
+}
+
+// ready writes the context and tells the feeds.
+func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
+	out := &wit.SourceOpened{Context: packContext(o)}
+	for i := range o.feeds {
+		f := &o.feeds[i]
+		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value, Fingerprint: fingerprint(o, f, v)}
+		if f.key.Nodes != nil {
+			w.Key = &f.key
+		}
+		if f.period > 0 {
+			w.PollEveryMs = wit.Ptr(uint32(f.period) * 1000)
+		}
+		out.Feeds = append(out.Feeds, w)
+	}
+	return wit.SourceOpening{Ready: out}, nil
+}
+
+// partition is the key of the feed's offsets.
+func (f *feed) partition() []wit.Field {
+	p := []wit.Field{wit.TextField("service", f.service), wit.TextField("entityset", f.set)}
+	if f.id != "" {
+		p = append(p, wit.TextField("id", f.id))
+	}
+	return p
+}
+
+// fingerprint is what an offset belongs to (P7), readable so that the host can name what differs.
+func fingerprint(o *opened, f *feed, v setting.Values) string {
+	format := "json"
+	if f.atom {
+		format = "atom"
+	}
+	return "origin=" + o.origin.String() + " client=" + v.Text(setting.Client) + " user=" + v.Text(setting.User) +
+		" set=" + f.service + "/" + f.address + " mode=full format=" + format
+}

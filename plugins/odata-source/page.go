@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// page is an answer that is being read.
+type page struct {
+	opened *opened
+	feed   *feed
+	at     place
+	// answer is the response without its body; target is what relative links stand on.
+	answer wit.Response
+	target string
+
+	decoder decode.Decoder
+	atom    bool
+	out     decode.Output
+	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an abandoned one
+	// takes nothing with it.
+	ended, declared bool
+	// body of an answer that is no success.
+	body []byte
+	// last is the key of the last row, structured, and the row's number.
+	last   []byte
+	lastAt uint32
+}
+
+// pages by number; spare ones keep their memory.
+type pages struct {
+	open  map[uint32]*page
+	spare []*page
+	last  uint32
+}
+
+// mostErrorBody is how much of an error document is read, in bytes.
+const mostErrorBody = 256 << 10
+
+func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	o, f, err := p.contexts.feed(context, number)
+	if err != nil {
+		return 0, err
+	}
+	var at *place
+	if position != nil {
+		if at, err = readPlace(*position); err != nil {
+			return 0, err
+		}
+	}
+	if at == nil {
+		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+	}
+	pg := p.pages.take()
+	pg.opened, pg.feed, pg.at, pg.ended, pg.declared = o, f, *at, false, false
+	pg.answer = wit.Response{Status: response.Status, At: response.At}
+	pg.target = string([]byte(response.Target))
+	if pg.target == "" {
+		pg.target = at.url
+	}
+	p.pages.last++
+	p.pages.open[p.pages.last] = pg
+	return p.pages.last, nil
+}
+
+func (ps *pages) take() *page {
+	if ps.open == nil {
+		ps.open = map[uint32]*page{}
+	}
+	if n := len(ps.spare); n > 0 {
+		pg := ps.spare[n-1]
+		ps.spare = ps.spare[:n-1]
+		return pg
+	}
+	return &page{}
+}
+
+// drop ends a page. Its decoder, unless it failed, and its memory wait for the next one.
+func (ps *pages) drop(number uint32, sound bool) {
+	pg := ps.open[number]
+	if pg == nil {
+		return
+	}
+	delete(ps.open, number)
+	if sound && pg.decoder != nil {
+		pg.decoder.Reset()
+		pg.feed.spare[pg.atom] = pg.decoder
+	}
+	pg.decoder, pg.opened, pg.feed = nil, nil, nil
+	pg.body, pg.last = pg.body[:0], pg.last[:0]
+	ps.spare = append(ps.spare, pg)
+}
+
+func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
+
+// Decode reads a piece. Rows point into memory that the next call uses again.
+func (p *plugin) Decode(number uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+	pg := p.pages.open[number]
+	if pg == nil {
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
+	}
+	portion, ended, err := pg.decode(tag, piece, last)
+	if err != nil || ended {
+		p.pages.drop(number, err == nil)
+	}
+	return portion, err
+}
+
+func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+	if pg.answer.Status < 200 || pg.answer.Status > 299 {
+		pg.body = append(pg.body, piece[:min(len(piece), mostErrorBody-len(pg.body))]...)
+		if !last {
+			return portion, false, nil
+		}
+		portion, err = pg.refused()
+		return portion, true, err
+	}
+	if pg.decoder == nil && !pg.choose(piece, last) {
+		return portion, false, nil
+	}
+	pg.ended = pg.ended || tag == "" && last
+	pg.out.Reset()
+	if err := pg.decoder.Feed(tag, piece, last, &pg.out); err != nil {
+		return portion, true, pg.broken(err)
+	}
+	if len(pg.out.Tombstones) > 0 {
+		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.what() +
+			": the feed holds deleted entries, which only delta mode reads; it is not built yet"}
+	}
+	portion, err = pg.portion()
+	if err != nil {
+		return wit.Portion{}, true, err
+	}
+	if ended = pg.ended && pg.out.Page.Done; ended {
+		err = pg.finish(&portion)
+	}
+	return portion, ended, err
+}
+
+// choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while nothing came.
+func (pg *page) choose(piece []byte, last bool) bool {
+	if len(piece) == 0 && !last {
+		return false
+	}
+	atom := pg.feed.atom
+	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+	case len(start) == 0:
+	case start[0] == '<':
+		atom = true
+	case start[0] == '{' || start[0] == '[':
+		atom = false
+	}
+	pg.atom = atom
+	if pg.decoder = pg.feed.spare[atom]; pg.decoder != nil {
+		delete(pg.feed.spare, atom)
+		return true
+	}
+	if atom {
+		pg.decoder = decode.NewAtom(pg.feed.layout, decode.Limits{})
+	} else {
+		pg.decoder = decode.NewJSON(pg.feed.layout, decode.Limits{})
+	}
+	return true
+}
+
+// portion is what the piece came to.
+func (pg *page) portion() (wit.Portion, error) {
+	portion := wit.Portion{Rows: pg.out.Rows, Data: pg.out.Data, Faults: pg.out.Faults}
+	if n := len(pg.out.Rows); n > 0 {
+		row := &pg.out.Rows[n-1]
+		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
+		pg.lastAt = row.Origin
+		if !pg.declared {
+			pg.declared = true
+			portion.Schemas = pg.feed.schemas()
+		}
+	}
+	for _, follow := range pg.out.Follow {
+		target, err := pg.resolve(follow.Link)
+		if err != nil {
+			return portion, err
+		}
+		portion.Follow = append(portion.Follow, pg.feed.request(follow.Tag, target))
+	}
+	return portion, nil
+}
+
+// resolve turns a link of the page into a target on the connector's origin.
+func (pg *page) resolve(link decode.Link) (string, error) {
+	target, err := pg.opened.origin.Resolve(link.Href, link.Base, pg.target)
+	var foreign *uri.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		return "", fault.Config("sap.odata.link.hosts", pg.what()+": "+err.Error())
+	case err != nil:
+		return "", &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": " + err.Error()}
+	}
+	return target, nil
+}
+
+func (pg *page) what() string { return "entity set " + pg.feed.set + " of " + pg.feed.service }
+
+// broken is a page that can't be read on. One that ends too early is worth another try.
+func (pg *page) broken(err error) error {
+	f := &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ", " + pg.at.url + ": " + err.Error()}
+	var e *decode.PageError
+	if errors.As(err, &e) {
+		switch {
+		case e.HTML:
+			f.Kind = wit.FaultUnauthorized
+		case e.Found == "its end":
+			f.Kind = wit.FaultTransient
+		}
+	}
+	return f
+}
+
+// finish says where to go on behind a page that was read to its end.
+func (pg *page) finish(portion *wit.Portion) error {
+	for _, name := range pg.out.Page.Unknown {
+		sdk.Log(wit.LevelWarn, pg.what()+": property "+name+" isn't in $metadata and is left out")
+	}
+	next, err := pg.after()
+	if err != nil {
+		return err
+	}
+	fields := next.fields()
+	portion.Next, portion.More = &fields, !next.done
+	return nil
+}
+
+// after is the place behind the page.
+func (pg *page) after() (*place, error) {
+	f, read := pg.feed, &pg.out.Page
+	next := pg.at
+	next.link = ""
+	next.seen += int(read.Rows)
+	if read.Count >= 0 {
+		next.count = int(read.Count)
+		// A filter by key left the rows before it out of the count.
+		next.count += pg.at.base
+	}
+	if read.Next.Href != "" {
+		target, err := pg.resolve(read.Next)
+		if err != nil {
+			return nil, err
+		}
+		if target == pg.at.url {
+			return nil, &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the next link of " + target + " leads to itself"}
+		}
+		next.url = target
+		pg.preferKey(&next, target)
+		return &next, nil
+	}
+	if f.count && next.count > next.seen {
+		return pg.missing(&next)
+	}
+	next.url, next.done, next.at = pg.at.url, true, pg.answer.At
+	return &next, nil
+}
+
+// refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
+// $orderby, $inlinecount and filters by key (P3).
+func (pg *page) refused() (wit.Portion, error) {
+	f, at := pg.feed, &pg.at
+	failed := fault.Of(pg.what()+", "+at.url, &pg.answer, pg.body)
+	if !refusal(pg.answer.Status, failed) {
+		return wit.Portion{}, failed
+	}
+	var other *place
+	switch {
+	case at.link != "":
+		p := *at
+		p.url, p.link, p.links, p.base = at.link, "", true, 0
+		other = &p
+	case at.seen == 0 && at.url == f.first(at.unordered, at.uncounted).url:
+		other = f.fewerOptions(at, pg.body)
+	}
+	if other == nil {
+		return wit.Portion{}, failed
+	}
+	sdk.Log(wit.LevelWarn, failed.Message+"; going on without what the service may not know: "+other.url)
+	fields := other.fields()
+	return wit.Portion{Next: &fields, More: true}, nil
+}
+
+// refusal tells whether an answer may mean that the service doesn't know an option: a 500 does where it has an error document,
+// since ABAP services dump on options that they never implemented.
+func refusal(status uint16, f *wit.Fault) bool {
+	switch status {
+	case 400:
+		return f.Kind != wit.FaultTransient
+	case 500:
+		return f.Code != nil
+	}
+	return status == 501
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
+func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, error) {
+	if err := known(component); err != nil {
+		return wit.Layout{}, err
+	}
+	if f := setting.First(examine(given)); f != nil {
+		return wit.Layout{}, f
+	}
+	v := settings.Values(given)
+	all := entries(v)
+	tasks := make([][]wit.Setting, min(len(all), max(int(mostTasks), 1)))
+	for i := range tasks {
+		for _, s := range given {
+			if !strings.HasPrefix(s.Name, "sap.odata#") {
+				tasks[i] = append(tasks[i], s)
+			}
+		}
+	}
+	for i, e := range all {
+		task := &tasks[i%len(tasks)]
+		for _, s := range given {
+			if strings.HasPrefix(s.Name, setting.InGroup(e.number, "")) {
+				*task = append(*task, s)
+			}
+		}
+	}
+	return wit.Layout{Tasks: tasks, ExactlyOnce: exactlyOnce(all)}, nil
+}
+
+// exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can be read in
+// a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of each page.
+func exactlyOnce(all []entry) wit.Support {
+	for _, e := range all {
+		if e.period >= 0 {
+			return wit.Support{Unsupported: wit.Ptr("entity set " + e.set + " of " + e.service + " is read whole every " +
+				setting.InGroup(e.number, nameExecPeriod) + " seconds; exactly once needs delta mode or exec-period = -1")}
+		}
+	}
+	return wit.Support{Supported: wit.Chosen}
+}
+
+func known(component string) error {
+	if component == Component || component == Alias {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + Component}
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Component is the connector's class name, Alias the short one.
+const (
+	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
+	Alias     = "ODataSource"
+)
+
+// Names of the settings of one entity set, behind `sap.odata#NN.`.
+const (
+	nameService        = "service"
+	nameEntitySet      = "entityset"
+	nameTopic          = "topic"
+	nameID             = "id"
+	nameTrackChanges   = "track-changes"
+	nameExecPeriod     = "exec-period"
+	nameDecimalMapping = "decimal.mapping"
+	namePageSize       = "page.size"
+	nameCount          = "count"
+	nameFormat         = "format"
+	nameNullable       = "nullable"
+	namePaging         = "paging"
+
+	scaleFallback   = "sap.odata.decimal.scale.fallback"
+	decimalRounding = "sap.odata.decimal.rounding.mode"
+	decimalOverflow = "sap.odata.decimal.overflow"
+)
+
+// mostSeconds is the longest period that the contract can say, in seconds.
+const mostSeconds = 4_294_967
+
+var settings = declare()
+
+func declare() *setting.Table {
+	t := &setting.Table{}
+	t.Destination()
+	t.Declare(setting.Spec(setting.LinkHosts, wit.KindListOfText, wit.Medium, nil,
+		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or a reverse proxy. "+
+			"Such links keep path and query and go to the configured host; links to any other host fail the task.",
+		setting.Group("Service destination"), setting.Display("Hosts in links")))
+	declareSets(t)
+	declareShared(t)
+	declareDecimals(t)
+	declareLater(t)
+	return t
+}
+
+func declareSets(t *setting.Table) {
+	group := setting.Group("Entity set {n}")
+	of := func(name string) string { return "sap.odata#{n}." + name }
+	t.Declare(
+		setting.Spec(of(nameService), wit.KindText, wit.High, nil, "Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
+			setting.Required(), group, setting.Display("Service")),
+		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set. With the service it identifies the entry.",
+			setting.Required(), group, setting.Display("Entity set")),
+		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
+			setting.Required(), group, setting.Display("Topic")),
+		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
+			"Joins the identity of the entry, so that one entity set can be read in several ways.", group, setting.Display("Identity")),
+		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
+			"0 reads the whole entity set each time (full mode), 1 reads changes (delta mode). Delta mode is not built yet.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Track changes")),
+		setting.Spec(of(nameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
+			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
+			setting.AtLeast(-1), setting.AtMost(mostSeconds), group, setting.Display("Period")),
+		setting.Spec(of(nameDecimalMapping), wit.KindText, wit.Medium, nil,
+			"primitive turns decimals into long where the scale is 0, else into double; none, the default, keeps them exact.",
+			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
+	)
+	t.Restrict(of(nameTrackChanges), "0", "false")
+}
+
+// declareShared declares what may be said for all sets and for each.
+func declareShared(t *setting.Table) {
+	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string, rules ...wit.Rule) {
+		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value, documentation+" For all entity sets that don't say otherwise.", rules...),
+			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation, append(rules, setting.Group("Entity set {n}"))...))
+	}
+	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.", setting.AtLeast(1), setting.Display("Page size"))
+	both(nameCount, wit.KindText, wit.Low, "allpages",
+		"allpages asks for the number of rows, by which a feed that ends early is noticed; none doesn't.",
+		setting.Allowed("allpages", "none"), setting.Display("Count"))
+	both(nameFormat, wit.KindText, wit.Low, "json", "Format in which rows are asked for: json or atom.",
+		setting.Allowed("json", "atom"), setting.Display("Format"))
+	both(nameNullable, wit.KindText, wit.Low, "metadata",
+		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
+		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
+	both(namePaging, wit.KindText, wit.Low, "auto",
+		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come and go can't "+
+			"disturb; auto follows links that don't count rows, and goes by key instead of those that do.",
+		setting.Allowed("auto", "links", "keys"), setting.Display("Paging"))
+}
+
+func declareDecimals(t *setting.Table) {
+	group := setting.Group("Decimals")
+	t.Declare(
+		setting.Spec(scaleFallback, wit.KindInt, wit.Low, setting.Is("6"), "Scale of decimals whose metadata leaves it open.",
+			setting.AtLeast(0), setting.AtMost(127), group),
+		setting.Spec(decimalOverflow, wit.KindText, wit.Low, setting.Is("fail"),
+			"What happens to digits behind the scale: fail refuses the row, round rounds.", setting.Allowed("fail", "round"), group),
+		setting.Spec(decimalRounding, wit.KindText, wit.Low, setting.Is("half_even"), "How decimal.overflow = round rounds.",
+			setting.Allowed(roundingNames()...), group),
+	)
+}
+
+// roundings by the name of Java's RoundingMode.
+var roundings = []struct {
+	name string
+	mode decode.Rounding
+}{{"half_even", decode.RoundHalfEven}, {"half_up", decode.RoundHalfUp}, {"half_down", decode.RoundHalfDown}, {"up", decode.RoundUp},
+	{"down", decode.RoundDown}, {"floor", decode.RoundFloor}, {"ceiling", decode.RoundCeiling}}
+
+func roundingNames() []string {
+	var names []string
+	for _, r := range roundings {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// declareLater declares what other connectors of this kind have and this one is going to.
+func declareLater(t *setting.Table) {
+	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
+		t.Later(setting.Spec("sap.odata#{n}."+name, kind, wit.Low, nil, documentation), harmless...)
+	}
+	one("subscription.enable", wit.KindText, "Whether the service sends notifications of changes.", "0", "false")
+	one("delta.link.recovery", wit.KindText, "Whether a lost delta link is replaced by the oldest one that the service keeps.", "0", "false")
+	one("delta.link.regex", wit.KindText, "Regular expression for the part of a stored delta link that is replaced at the start.")
+	one("delta.link.replacement", wit.KindText, "What replaces it.")
+	one("null-messages", wit.KindText, "Whether an answer without rows makes a record that carries the new offset.", "0", "false")
+	one("cron.expression", wit.KindText, "Quartz expression for the times of extractions.")
+	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
+	one("select", wit.KindListOfText, "Properties to read; the key's are always read.")
+	one("expand", wit.KindListOfText, "Navigation properties to read along.")
+	one("query.change", wit.KindText, "What happens when a stored offset belongs to another query: fail, reload or keep.", "fail")
+	one("deletes", wit.KindText, "How deleted entities are written.")
+	one("key.extra", wit.KindText, "Literals that join the record's key.")
+	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
+	one("before.images", wit.KindText, "Whether before images of ODP are kept.")
+	for _, part := range []string{"property", "option", "low", "high"} {
+		t.Later(setting.Spec("sap.odata#{n}.filter#{m}."+part, wit.KindText, wit.Low, nil, "Filter condition {m}: its "+part+"."))
+	}
+	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
+		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
+	}
+	connector("subscription.dest", wit.KindText, "Name of SAP's RFC destination that leads to the listener.")
+	connector("subscription.ports", wit.KindListOfText, "Ports of the listener, the first free one is taken.", setting.Role("listener.ports"))
+	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
+	connector("metadata.refresh.ms", wit.KindLong, "How often $metadata is read anew.")
+	connector("delta.takeover", wit.KindText, "Whether a delta queue of another reader is taken over.")
+}
+
+// entry is one entity set of the connector, as its settings say.
+type entry struct {
+	number                  string
+	service, set, topic, id string
+	// period in seconds, -1: once.
+	period   int
+	pageSize int
+	count    bool
+	atom     bool
+	paging   string
+	options  edm.Options
+}
+
+// entries reads the groups.
+func entries(v setting.Values) []entry {
+	var all []entry
+	for _, number := range v.Groups() {
+		of := func(name string) string { return v.Set(number, name) }
+		e := entry{number: number, service: path(of(nameService)), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic), id: of(nameID),
+			period: v.Number(setting.InGroup(number, nameExecPeriod)), pageSize: v.Number(v.SetName(number, namePageSize)),
+			count: !strings.EqualFold(of(nameCount), "none"), atom: strings.EqualFold(of(nameFormat), "atom"), paging: strings.ToLower(of(namePaging))}
+		e.options = edm.Options{PrimitiveDecimals: strings.EqualFold(of(nameDecimalMapping), "primitive"), ScaleFallback: v.Number(scaleFallback),
+			Lenient: strings.EqualFold(of(nameNullable), "lenient")}
+		if v.Word(decimalOverflow) == "round" {
+			for _, r := range roundings {
+				if r.name == v.Word(decimalRounding) {
+					e.options.Rounding = r.mode
+				}
+			}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// path is a service's path with a slash in front and none at the end: both spellings are one service.
+func path(s string) string { return "/" + strings.Trim(s, "/") }
+
+// origin is where the connector's requests go.
+func origin(v setting.Values) uri.Origin {
+	return uri.Origin{Scheme: v.Word(setting.Scheme), Host: v.Text(setting.Address), Port: v.Number(setting.Port), Aliases: v.List(setting.LinkHosts)}
+}
+
+// examine checks all settings; what is wrong stands in the errors.
+func examine(given []wit.Setting) []wit.Examined {
+	examined := settings.Examine(given)
+	v := settings.Values(given)
+	all := entries(v)
+	if len(all) == 0 {
+		setting.Complain(examined, setting.Address, "No entity set is configured: expected "+setting.InGroup("00", nameService)+", "+
+			setting.InGroup("00", nameEntitySet)+" and "+setting.InGroup("00", nameTopic))
+	}
+	for i, e := range all {
+		if e.period == 0 {
+			setting.Complain(examined, setting.InGroup(e.number, nameExecPeriod),
+				"Invalid value 0 for configuration "+setting.InGroup(e.number, nameExecPeriod)+": expected -1 or at least 1 second")
+		}
+		for _, other := range all[:i] {
+			if other.service == e.service && other.set == e.set && other.id == e.id {
+				setting.Complain(examined, setting.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+
+					setting.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+setting.InGroup(e.number, nameID))
+			}
+		}
+	}
+	if v.Number("sap.odata.min.retry.backoff.ms") > v.Number("sap.odata.max.retry.backoff.ms") {
+		setting.Complain(examined, "sap.odata.min.retry.backoff.ms", "Invalid value "+v.Text("sap.odata.min.retry.backoff.ms")+
+			" for configuration sap.odata.min.retry.backoff.ms: expected at most sap.odata.max.retry.backoff.ms, "+v.Text("sap.odata.max.retry.backoff.ms"))
+	}
+	return examined
+}

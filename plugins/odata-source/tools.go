@@ -1,0 +1,235 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options of the commands, by the letters of the original's command line.
+const (
+	optionService = "s"
+	optionSet     = "e"
+)
+
+func (p *plugin) Commands() []wit.Command {
+	service := setting.Spec(optionService, wit.KindText, wit.High, nil, "Path of the service, such as /V2/Northwind/Northwind.svc.",
+		setting.Required(), wit.Rule{Alias: wit.Ptr("service")})
+	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(), wit.Rule{Alias: wit.Ptr("entity-set")})
+	return []wit.Command{
+		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{service}},
+		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{service}},
+		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{service, set}},
+	}
+}
+
+// Run asks for the service's documents first and answers with what they say.
+func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	service, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
+	switch {
+	case command != "ping" && command != "list-entitysets" && command != "extract-schema":
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected ping, list-entitysets or extract-schema"}
+	case service == "":
+		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
+	case command == "extract-schema" && set == "":
+		return wit.Reply{}, fault.Config(optionSet, command+" needs the entity set's name: -e NAME")
+	}
+	service = path(service)
+	if len(answers) == 0 {
+		need := &wit.Need{Requests: []wit.Request{metadataRequest(service)}}
+		if command == "ping" {
+			need.Requests = append(need.Requests, documentRequest(service))
+		}
+		return wit.Reply{Ask: need}, nil
+	}
+	m, err := readMetadata(service, &answers[0])
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	var v jsontext.Value
+	switch command {
+	case "ping":
+		v, err = ping(service, m, answers)
+	case "list-entitysets":
+		v = listSets(m)
+	default:
+		v, err = extractSchema(service, set, m, given)
+	}
+	if err != nil {
+		return wit.Reply{}, err
+	}
+	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, v)))}, nil
+}
+
+func option(options []wit.Setting, names ...string) string {
+	for _, o := range options {
+		for _, name := range names {
+			if o.Name == name {
+				return strings.TrimSpace(o.Value)
+			}
+		}
+	}
+	return ""
+}
+
+func documentRequest(service string) wit.Request {
+	return wit.Request{Tag: "document", Method: "GET", Target: service + "/", Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// ping compares the service document with the metadata.
+func ping(service string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
+	what := "service document of " + service
+	if len(answers) < 2 {
+		return jsontext.Value{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": no answer was handed in"}
+	}
+	answer := &answers[1]
+	if answer.Status < 200 || answer.Status > 299 {
+		return jsontext.Value{}, fault.Of(what, answer, answer.Body)
+	}
+	collections, ok := readCollections(answer.Body)
+	if !ok {
+		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
+	}
+	return jsontext.Of(
+		member("service", jsontext.Text(service)),
+		member("collections", count(len(collections))),
+		member("entitySets", count(len(m.Sets))),
+		member("entityTypes", count(entityTypes(m))),
+		member("functionImports", count(len(m.Functions))),
+	), nil
+}
+
+// readCollections reads a service document in JSON or in Atom's publishing format.
+func readCollections(body []byte) ([]string, bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		var names []string
+		for _, item := range v.At("EntitySets").Items {
+			names = append(names, item.Text)
+		}
+		return names, v.Has("EntitySets")
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {
+		return nil, false
+	}
+	var names []string
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil:
+			return nil, false
+		case kind == markup.End:
+			return names, true
+		case kind == markup.Open && r.Local == "collection":
+			href, _ := r.Attribute("href")
+			names = append(names, href)
+		}
+	}
+}
+
+func entityTypes(m *edm.Model) int {
+	n := 0
+	for _, s := range m.Structures {
+		if !s.Complex {
+			n++
+		}
+	}
+	return n
+}
+
+func member(name string, v jsontext.Value) jsontext.Member { return jsontext.Member{Name: name, Value: v} }
+
+func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: strconv.Itoa(n)} }
+
+// listSets is a table of the entity sets.
+func listSets(m *edm.Model) jsontext.Value {
+	list := jsontext.List()
+	for _, s := range m.Sets {
+		name := s.Name
+		if !s.Default {
+			name = s.Container + "." + s.Name
+		}
+		var keys []string
+		if t := m.Structure(s.Type); t != nil {
+			keys = t.Key
+		}
+		list.Items = append(list.Items, jsontext.Of(
+			member("name", jsontext.Text(name)),
+			member("type", jsontext.Text(s.Type)),
+			member("key", jsontext.Text(strings.Join(keys, ","))),
+			member("creatable", jsontext.Bool(s.Creatable)),
+			member("deletable", jsontext.Bool(s.Deletable)),
+			member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			member("label", jsontext.Text(s.Label)),
+		))
+	}
+	return list
+}
+
+// extractSchema shows schemas in the form of Kafka Connect's JSON converter.
+func extractSchema(service, set string, m *edm.Model, given []wit.Setting) (jsontext.Value, error) {
+	e := entry{number: "00", service: service, set: set, options: edm.Options{ScaleFallback: settings.Values(given).Number(scaleFallback)}}
+	for _, configured := range entries(settings.Values(given)) {
+		if configured.service == service && configured.set == set {
+			e = configured
+		}
+	}
+	f, err := newFeed(e, m)
+	if err != nil {
+		return jsontext.Value{}, err
+	}
+	key := jsontext.Value{}
+	if f.key.Nodes != nil {
+		key = schemaDocument(f.key.Nodes, 0, "")
+	}
+	return jsontext.Of(member("service", jsontext.Text(service)), member("entitySet", jsontext.Text(set)),
+		member("key", key), member("value", schemaDocument(f.value.Nodes, 0, ""))), nil
+}
+
+var kindNames = [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64", wit.Float32: "float",
+	wit.Float64: "double", wit.Boolean: "boolean", wit.Text: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Mapping: "map", wit.Structure: "struct"}
+
+// schemaDocument is a node as the JSON converter writes schemas.
+func schemaDocument(nodes []wit.Node, at uint32, field string) jsontext.Value {
+	n := &nodes[at]
+	v := jsontext.Of(member("type", jsontext.Text(kindNames[n.Kind])))
+	add := func(name string, x jsontext.Value) { v.Members = append(v.Members, member(name, x)) }
+	switch n.Kind {
+	case wit.Structure:
+		fields := jsontext.List()
+		for _, m := range n.Members {
+			fields.Items = append(fields.Items, schemaDocument(nodes, m.Node, m.Name))
+		}
+		add("fields", fields)
+	case wit.Array:
+		add("items", schemaDocument(nodes, n.Element, ""))
+	}
+	add("optional", jsontext.Bool(n.Optional))
+	if n.Name != nil {
+		add("name", jsontext.Text(*n.Name))
+	}
+	if n.Version != nil {
+		add("version", count(int(*n.Version)))
+	}
+	if len(n.Parameters) > 0 {
+		parameters := jsontext.Of()
+		for _, p := range n.Parameters {
+			parameters.Members = append(parameters.Members, member(p.Name, jsontext.Text(p.Value)))
+		}
+		add("parameters", parameters)
+	}
+	if field != "" {
+		add("field", jsontext.Text(field))
+	}
+	return v
+}

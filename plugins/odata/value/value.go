@@ -1,0 +1,408 @@
+// Package value turns values of Kafka Connect into values of OData v2: for key predicates, filters and bodies. Values come as the
+// trees of package datum, structured or dynamic.
+package value
+
+import (
+	"encoding/base64"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Converted is a value of a primitive type of EDM.
+type Converted struct {
+	Type edm.Primitive
+	// Text is the value as Atom writes it.
+	Text string
+	// Millis are those since 1970 of a DateTime or DateTimeOffset.
+	Millis int64
+}
+
+// MisfitError is a value that an EDM type can't hold.
+type MisfitError struct{ Expected, Found string }
+
+func (e *MisfitError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
+
+// Text reads the structured value of a node at the start of b as a primitive type, and tells its size. A null is an error.
+func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string, size int, err error) {
+	v, size, err := datum.Read(nodes, node, b)
+	if err != nil {
+		return "", 0, err
+	}
+	c, err := Convert(&edm.Property{Type: edm.Type{Primitive: t}, Scale: -1}, &nodes[node], v)
+	return c.Text, size, err
+}
+
+// Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node, nil for
+// dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema have no other way
+// to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
+func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+	c := Converted{Type: p.Type.Primitive}
+	var ok bool
+	switch c.Type {
+	case edm.Boolean:
+		c.Text, ok = boolean(v)
+	case edm.SByte:
+		c.Text, ok = integer(v, n, math.MinInt8, math.MaxInt8)
+	case edm.Byte:
+		c.Text, ok = integer(v, n, 0, math.MaxUint8)
+	case edm.Int16:
+		c.Text, ok = integer(v, n, math.MinInt16, math.MaxInt16)
+	case edm.Int32:
+		c.Text, ok = integer(v, n, math.MinInt32, math.MaxInt32)
+	case edm.Int64:
+		c.Text, ok = integer(v, n, math.MinInt64, math.MaxInt64)
+	case edm.Double:
+		c.Text, ok = float(v, n, 64)
+	case edm.Single:
+		c.Text, ok = float(v, n, 32)
+	case edm.Decimal:
+		c.Text, ok = decimal(v, n)
+		c.Text = trimScale(c.Text, p.Scale)
+	case edm.DateTime, edm.DateTimeOffset:
+		c.Millis, ok = instant(v, n)
+		if ok {
+			c.Text, ok = iso(c.Millis, c.Type == edm.DateTimeOffset)
+		}
+	case edm.Time:
+		c.Text, ok = clock(v, n)
+	case edm.Binary:
+		c.Text, ok = binary(v)
+	default:
+		c.Text, ok = v.(string)
+	}
+	if !ok {
+		return c, &MisfitError{c.Type.String(), describe(v, n)}
+	}
+	return c, nil
+}
+
+// AppendJSON writes the value as verbose JSON does: Int64 and Decimal are strings, dates \/Date(…)\/ in UTC.
+func (c *Converted) AppendJSON(dst []byte) []byte {
+	switch c.Type {
+	case edm.Boolean, edm.Byte, edm.SByte, edm.Int16, edm.Int32:
+		return append(dst, c.Text...)
+	case edm.Double, edm.Single:
+		if strings.Trim(c.Text, "NaIF-") != "" {
+			return append(dst, c.Text...)
+		}
+	case edm.DateTime, edm.DateTimeOffset:
+		dst = strconv.AppendInt(append(dst, `"\/Date(`...), c.Millis, 10)
+		if c.Type == edm.DateTimeOffset {
+			dst = append(dst, "+0000"...)
+		}
+		return append(dst, `)\/"`...)
+	}
+	return jsontext.AppendString(dst, c.Text)
+}
+
+func logical(n *wit.Node) string {
+	if n == nil || n.Name == nil {
+		return ""
+	}
+	return *n.Name
+}
+
+// whole is an integer without logical meaning.
+func whole(v any) (int64, bool) {
+	switch x := v.(type) {
+	case int8:
+		return int64(x), true
+	case int16:
+		return int64(x), true
+	case int32:
+		return int64(x), true
+	case int64:
+		return x, true
+	}
+	return 0, false
+}
+
+func boolean(v any) (string, bool) {
+	switch x := v.(type) {
+	case bool:
+		return strconv.FormatBool(x), true
+	case string:
+		return x, x == "true" || x == "false"
+	}
+	return "", false
+}
+
+func integer(v any, n *wit.Node, least, most int64) (string, bool) {
+	i, ok := whole(v)
+	if s, isText := v.(string); isText {
+		var err error
+		i, err = strconv.ParseInt(s, 10, 64)
+		ok = err == nil
+	}
+	if f, isFloat := v.(float64); isFloat && n == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		// Without schema every number of JSON may come as a float.
+		i, ok = int64(f), true
+	}
+	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !timed(n)
+}
+
+// timed tells whether a node's integers are dates or times.
+func timed(n *wit.Node) bool {
+	switch logical(n) {
+	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+		return true
+	}
+	return false
+}
+
+func float(v any, n *wit.Node, bits int) (string, bool) {
+	var f float64
+	switch x := v.(type) {
+	case float32:
+		if bits == 64 {
+			f, bits = float64(x), 32
+		} else {
+			f = float64(x)
+		}
+	case float64:
+		f = x
+		if bits == 32 && float64(float32(f)) != f && !math.IsNaN(f) {
+			if math.Abs(f) > math.MaxFloat32 && !math.IsInf(f, 0) {
+				return "", false
+			}
+			bits = 64
+		}
+	case string:
+		if _, err := strconv.ParseFloat(x, 64); err != nil || strings.ContainsAny(x, "xXpP_iI") && x != "INF" && x != "-INF" {
+			return "", false
+		}
+		return x, true
+	default:
+		return decimal(v, n)
+	}
+	switch {
+	case math.IsNaN(f):
+		return "NaN", true
+	case math.IsInf(f, 1):
+		return "INF", true
+	case math.IsInf(f, -1):
+		return "-INF", true
+	}
+	return strconv.FormatFloat(f, 'g', -1, bits), true
+}
+
+func decimal(v any, n *wit.Node) (string, bool) {
+	if i, ok := whole(v); ok {
+		return strconv.FormatInt(i, 10), !timed(n)
+	}
+	switch x := v.(type) {
+	case float32:
+		return strconv.FormatFloat(float64(x), 'f', -1, 32), finite(float64(x))
+	case float64:
+		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
+	case datum.Decimal:
+		return pointed(x.Unscaled, int(x.Scale))
+	case []byte:
+		if logical(n) != wit.NameDecimal {
+			return "", false
+		}
+		return pointed(datum.Unscaled(x), scale(n))
+	case string:
+		return x, isDecimal(x)
+	}
+	return "", false
+}
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
+// isDecimal takes digits with a sign and a point; exponents would have to be resolved.
+func isDecimal(s string) bool {
+	digits := strings.TrimLeft(s, "+-")
+	if len(s)-len(digits) > 1 {
+		return false
+	}
+	before, after, _ := strings.Cut(digits, ".")
+	return strings.Trim(before+after, "0123456789") == "" && before+after != ""
+}
+
+func scale(n *wit.Node) int {
+	for _, p := range n.Parameters {
+		if p.Name == wit.ParameterScale {
+			s, _ := strconv.Atoi(p.Value)
+			return s
+		}
+	}
+	return 0
+}
+
+// mostScale bounds the zeros that a scale can ask for.
+const mostScale = 1000
+
+// pointed writes an unscaled value with its point.
+func pointed(unscaled *big.Int, scale int) (string, bool) {
+	if scale > mostScale || scale < -mostScale {
+		return "", false
+	}
+	digits := unscaled.String()
+	sign := ""
+	if digits[0] == '-' {
+		sign, digits = "-", digits[1:]
+	}
+	switch {
+	case scale <= 0 && digits == "0", scale == 0:
+		return sign + digits, true
+	case scale < 0:
+		return sign + digits + strings.Repeat("0", -scale), true
+	case len(digits) <= scale:
+		digits = strings.Repeat("0", scale-len(digits)+1) + digits
+	}
+	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:], true
+}
+
+// trimScale drops zeros behind the scale of the property, which services refuse as too many digits.
+func trimScale(text string, scale int) string {
+	point := strings.IndexByte(text, '.')
+	if point < 0 || scale < 0 {
+		return text
+	}
+	for len(text)-point-1 > scale && text[len(text)-1] == '0' {
+		text = text[:len(text)-1]
+	}
+	return strings.TrimSuffix(text, ".")
+}
+
+const millisOfDay = 24 * 60 * 60 * 1000
+
+// instant reads a point in time: Timestamp, Date, a number of milliseconds, ISO text, or /Date(…)/ as JSON has it.
+func instant(v any, n *wit.Node) (int64, bool) {
+	switch x := v.(type) {
+	case datum.Instant:
+		return int64(x), true
+	case int64:
+		return x, true
+	case int32:
+		return int64(x) * millisOfDay, logical(n) == wit.NameDate
+	case string:
+		return parseInstant(x)
+	}
+	return 0, false
+}
+
+func parseInstant(s string) (int64, bool) {
+	if inner, ok := strings.CutPrefix(s, "/Date("); ok {
+		inner, ok = strings.CutSuffix(inner, ")/")
+		ms, err := strconv.ParseInt(strings.TrimSuffix(inner, "+0000"), 10, 64)
+		return ms, ok && err == nil
+	}
+	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UnixMilli(), t.Nanosecond()%1e6 == 0
+		}
+	}
+	return 0, false
+}
+
+// iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
+func iso(ms int64, zoned bool) (string, bool) {
+	t := time.UnixMilli(ms).UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		return "", false
+	}
+	layout := "2006-01-02T15:04:05.999"
+	if zoned {
+		layout += "Z"
+	}
+	return t.Format(layout), true
+}
+
+// clock reads a time of day: Time, the time of a Timestamp, the start of a Date, milliseconds of the day, or ISO text.
+func clock(v any, n *wit.Node) (string, bool) {
+	var ms int64
+	switch x := v.(type) {
+	case datum.Instant:
+		ms = mod(int64(x))
+	case int64:
+		ms = x
+		if logical(n) == wit.NameTimestamp {
+			ms = mod(x)
+		}
+	case int32:
+		ms = int64(x)
+		switch logical(n) {
+		case wit.NameDate:
+			ms = 0
+		case wit.NameTime:
+		default:
+			return "", false
+		}
+	case string:
+		return x, strings.HasPrefix(x, "PT") && len(x) > 3
+	default:
+		return "", false
+	}
+	if ms < 0 || ms >= millisOfDay {
+		return "", false
+	}
+	text := "PT" + two(ms/3_600_000) + "H" + two(ms/60_000%60) + "M" + two(ms/1000%60)
+	if rest := ms % 1000; rest > 0 {
+		text += "." + strings.TrimRight(strconv.FormatInt(1000+rest, 10)[1:], "0")
+	}
+	return text + "S", true
+}
+
+func mod(ms int64) int64 { return (ms%millisOfDay + millisOfDay) % millisOfDay }
+
+func two(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
+
+func binary(v any) (string, bool) {
+	switch x := v.(type) {
+	case []byte:
+		return base64.StdEncoding.EncodeToString(x), true
+	case string:
+		_, err := base64.StdEncoding.DecodeString(x)
+		return x, err == nil
+	}
+	return "", false
+}
+
+// describe names a value for an error; its text is cut.
+func describe(v any, n *wit.Node) string {
+	name := "a value"
+	switch x := v.(type) {
+	case bool:
+		name = strconv.FormatBool(x)
+	case string:
+		const most = 60
+		if len(x) > most {
+			x = strings.ToValidUTF8(x[:most], "") + "..."
+		}
+		name = strconv.Quote(x)
+	case []byte:
+		name = "bytes"
+	case float32:
+		name = "float32 " + strconv.FormatFloat(float64(x), 'g', -1, 32)
+	case float64:
+		name = "float64 " + strconv.FormatFloat(x, 'g', -1, 64)
+	case datum.List:
+		name = "an array"
+	case datum.Map:
+		name = "a map"
+	case datum.Record, datum.Nested:
+		name = "a struct"
+	case datum.Decimal:
+		name = "a decimal"
+	case datum.Instant:
+		name = "a date"
+	default:
+		if i, ok := whole(v); ok {
+			name = "integer " + strconv.FormatInt(i, 10)
+		}
+	}
+	if l := logical(n); l != "" {
+		name += " (" + l + ")"
+	}
+	return name
+}
