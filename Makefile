@@ -37,7 +37,7 @@ test-real: bin/culvert
 	$(GO) test -tags real -run Real -count=1 -timeout 15m ./...
 
 bench: bin/culvert
-	$(GO) run ./examples/bench --culvert bin/culvert
+	$(GO) run ./cmd/bench --culvert bin/culvert
 
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)

@@ -1,0 +1,317 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// process is a program that prints its address on standard output, once it can be used.
+type process struct {
+	cmd     *exec.Cmd
+	address string
+}
+
+// spawn starts a program and waits for the first line that holds an address.
+func spawn(ctx context.Context, name string, args ...string) (*process, error) {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 20 * time.Second
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		for _, word := range strings.Fields(lines.Text()) {
+			if address := strings.TrimSuffix(strings.TrimPrefix(word, "http://"), "/"); isAddress(address) {
+				go func() {
+					for lines.Scan() {
+					}
+				}()
+				return &process{c, address}, nil
+			}
+		}
+	}
+	_ = c.Wait()
+	return nil, fmt.Errorf("%s ended before it could be used: %s", name, errs.String())
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	_, number := strconv.Atoi(port)
+	return err == nil && number == nil
+}
+
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Wait()
+}
+
+func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
+
+// resident is a figure of the process's status in MiB: VmRSS now, VmHWM at most so far.
+func resident(pid int, field string) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), field+":")
+	kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	return kb / 1024
+}
+
+// set is an entity set to read, with what goes before its records.
+type set struct {
+	name, format string
+	transforms   int
+}
+
+var threeTransforms = []string{
+	"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value\ntransforms.a.static.field=Source\ntransforms.a.static.value=northwind",
+	"transforms.b.type=org.apache.kafka.connect.transforms.ReplaceField$Value\ntransforms.b.exclude=ShipName\ntransforms.b.renames=Freight:FreightCost",
+	"transforms.c.type=org.apache.kafka.connect.transforms.RegexRouter\ntransforms.c.regex=(.*)\ntransforms.c.replacement=sap.$1",
+}
+
+// configuration writes a worker's and a connector's file.
+func (b *bench) configuration(name, broker, servicePort string, s set) (worker, connector string, err error) {
+	worker = filepath.Join(b.dir, name+"-worker.properties")
+	connector = filepath.Join(b.dir, name+".properties")
+	err = os.WriteFile(worker, []byte("bootstrap.servers="+broker+`
+key.converter=org.apache.kafka.connect.json.JsonConverter
+key.converter.schemas.enable=false
+value.converter=org.apache.kafka.connect.json.JsonConverter
+value.converter.schemas.enable=false
+offset.storage.topic=offsets-`+name+`
+`), 0o644)
+	if err != nil {
+		return "", "", err
+	}
+	text := `name=` + name + `
+connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector
+sap.odata.host.address=127.0.0.1
+sap.odata.host.port=` + servicePort + `
+sap.odata.host.protocol=http
+sap.odata.user.name=demo
+sap.odata.user.pwd=secret
+sap.odata#00.service=/V2/Northwind/Northwind.svc
+sap.odata#00.entityset=` + s.name + `
+sap.odata#00.topic=` + name + `
+sap.odata#00.format=` + s.format + `
+`
+	if s.transforms > 0 {
+		text += "transforms=" + strings.Join([]string{"a", "b", "c"}[:s.transforms], ",") + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
+	}
+	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
+}
+
+// used is what a run of the worker took.
+type used struct {
+	cpu, wall time.Duration
+	peak      float64
+}
+
+// once runs the worker until the set has arrived.
+func (b *bench) once(ctx context.Context, name, broker, servicePort string, s set) (u used, err error) {
+	worker, connector, err := b.configuration(name, broker, servicePort, s)
+	if err != nil {
+		return u, err
+	}
+	c := exec.CommandContext(ctx, b.culvert, "run", "--once", "--data", filepath.Join(b.dir, "worker"), worker, connector)
+	var log bytes.Buffer
+	c.Stderr = &log
+	started := time.Now()
+	if err := c.Run(); err != nil {
+		return u, fmt.Errorf("%w: %s", err, log.String())
+	}
+	usage := c.ProcessState.SysUsage().(*syscall.Rusage)
+	return used{cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall: time.Since(started), peak: float64(usage.Maxrss) / 1024}, nil
+}
+
+// peers starts the demo service and a broker of its own.
+func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
+	service, err = spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize), "--user", "demo", "--password", "secret")
+	if err != nil {
+		return nil, nil, err
+	}
+	broker, err = b.broker(ctx, fmt.Sprintf("broker-%d-%d", rows, pageSize))
+	if err != nil {
+		service.stop()
+	}
+	return service, broker, err
+}
+
+func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
+	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
+}
+
+// pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
+// empty run, one row, is what start and stop cost; it is taken off.
+func pipeline(ctx context.Context, b *bench) error {
+	service, broker, err := b.peers(ctx, b.rows, 5000)
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	defer broker.stop()
+	cases := []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0}, {"Orders", "atom", 3}}
+	cpu, wall, peak := make([][]float64, len(cases)), make([][]float64, len(cases)), make([][]float64, len(cases))
+	for round := range b.rounds {
+		for i, s := range cases {
+			u, err := b.once(ctx, fmt.Sprintf("p%d-%d", i, round), broker.address, service.port(), s)
+			if err != nil {
+				return err
+			}
+			cpu[i], wall[i], peak[i] = append(cpu[i], u.cpu.Seconds()), append(wall[i], u.wall.Seconds()), append(peak[i], u.peak)
+		}
+	}
+	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only, start and stop (%.2f s CPU) taken off\n", b.rows, b.rounds, median(cpu[0]))
+	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
+	for i, s := range cases[1:] {
+		c, w := median(cpu[i+1])-median(cpu[0]), median(wall[i+1])-median(wall[0])
+		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6, float64(b.rows)/c, float64(b.rows)/w, median(peak[i+1]))
+	}
+	return nil
+}
+
+// start is the time from starting the program, its compile cache warm, to the first record that a consumer sees.
+func start(ctx context.Context, b *bench) error {
+	service, broker, err := b.peers(ctx, 830, 100)
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	defer broker.stop()
+	var first []float64
+	for round := range b.rounds + 1 {
+		name := fmt.Sprintf("s%d", round)
+		took, err := b.firstRecord(ctx, name, broker.address, service.port())
+		if err != nil {
+			return err
+		}
+		if round > 0 { // the first one warms the cache
+			first = append(first, float64(took.Milliseconds()))
+		} else {
+			fmt.Printf("cold compile cache: %d ms to the first record\n", took.Milliseconds())
+		}
+	}
+	fmt.Printf("warm compile cache: %.0f ms to the first record (median of %d; Olingo's client on a JVM: 290–390 ms)\n", median(first), len(first))
+	return nil
+}
+
+func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort string) (time.Duration, error) {
+	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
+	if err != nil {
+		return 0, err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.AllowAutoTopicCreation(), kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := client.Ping(wait); err != nil {
+		return 0, err
+	}
+	// a first poll makes the topic, so that the consumer is waiting when the worker starts
+	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
+	client.PollFetches(settle)
+	done()
+	var log bytes.Buffer
+	c := exec.CommandContext(ctx, b.culvert, "run", "--once", "--data", filepath.Join(b.dir, "start"), worker, connector)
+	c.Stderr = &log
+	started := time.Now()
+	if err := c.Start(); err != nil {
+		return 0, err
+	}
+	var took time.Duration
+	for took == 0 && wait.Err() == nil {
+		if client.PollFetches(wait).NumRecords() > 0 {
+			took = time.Since(started)
+		}
+	}
+	if err := c.Wait(); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, log.String())
+	}
+	if took == 0 {
+		return 0, errors.New("no record came in 30 s")
+	}
+	return took, nil
+}
+
+// memory is what the worker holds at rest, and at most while pages of growing size stream through.
+func memory(ctx context.Context, b *bench) error {
+	if err := b.idle(ctx); err != nil {
+		return err
+	}
+	fmt.Println("one page of n rows, peak resident memory of the worker:")
+	for _, rows := range []int{10_000, 100_000, 1_000_000} {
+		service, broker, err := b.peers(ctx, rows, 0)
+		if err != nil {
+			return err
+		}
+		u, err := b.once(ctx, fmt.Sprintf("m%d", rows), broker.address, service.port(), set{"Orders", "json", 3})
+		broker.stop()
+		service.stop()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU\n", rows, u.peak, u.cpu.Seconds())
+	}
+	return nil
+}
+
+// idle starts a worker without connectors and waits until its REST API answers.
+func (b *bench) idle(ctx context.Context) error {
+	broker, err := b.broker(ctx, "broker-idle")
+	if err != nil {
+		return err
+	}
+	defer broker.stop()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	rest := l.Addr().String()
+	l.Close()
+	worker := filepath.Join(b.dir, "idle.properties")
+	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker.address+"\nlisteners=http://"+rest+"\n"), 0o644); err != nil {
+		return err
+	}
+	c := exec.CommandContext(ctx, b.culvert, "run", "--data", filepath.Join(b.dir, "idle"), worker)
+	if err := c.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
+	var plugins []any
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && len(plugins) == 0; time.Sleep(100 * time.Millisecond) {
+		if answer, err := http.Get("http://" + rest + "/connector-plugins?connectorsOnly=false"); err == nil {
+			_ = json.NewDecoder(answer.Body).Decode(&plugins)
+			answer.Body.Close()
+		}
+	}
+	time.Sleep(2 * time.Second)
+	fmt.Printf("idle worker, %d plugins loaded: %.0f MiB resident (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", len(plugins), resident(c.Process.Pid, "VmRSS"))
+	return nil
+}
