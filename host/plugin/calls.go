@@ -12,7 +12,7 @@ import (
 // invoke calls a function by Go's name of it.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
 	fn := functions[iface][method]
-	f, err := i.enter(ctx, iface, fn.Name)
+	f, err := i.enter(ctx, fn)
 	if err != nil {
 		return result, err
 	}

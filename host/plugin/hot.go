@@ -23,6 +23,13 @@ const (
 	portionSize = 60
 )
 
+var (
+	applyFunc  = functions[wit.InterfaceTransform]["Apply"]
+	testFunc   = functions[wit.InterfaceTransform]["Test"]
+	encodeFunc = functions[wit.InterfaceSink]["Encode"]
+	decodeFunc = functions[wit.InterfaceSource]["Decode"]
+)
+
 // hot is the buffers of an instance.
 type hot struct {
 	rows   []wit.Row
@@ -188,7 +195,7 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 
 // applySome makes one call with the rows from a position on; its results go to i.hot.rows.
 func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int, faults []wit.RowFault, err error) {
-	f, err := i.enter(ctx, wit.InterfaceTransform, "apply")
+	f, err := i.enter(ctx, applyFunc)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -335,7 +342,7 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 
 // Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it is.
 func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
-	f, err := i.enter(ctx, wit.InterfaceTransform, "test")
+	f, err := i.enter(ctx, testFunc)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -376,7 +383,7 @@ func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowFault, error) {
 // Encode makes deliveries of a batch's rows. Row numbers in hints and in the result are positions in b.Rows, each of which
 // stands in exactly one of the result's three lists.
 func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, hints []wit.Hint) (d wit.Deliveries, err error) {
-	f, err := i.enter(ctx, wit.InterfaceSink, "encode")
+	f, err := i.enter(ctx, encodeFunc)
 	if err != nil {
 		return d, err
 	}
@@ -441,7 +448,7 @@ func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
 // nil in the portion; raw bytes of faults lie in into.Data. Rows have topic 0: into.Topics begins with the feed's. On an error into
 // is as it was.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
-	f, err := i.enter(ctx, wit.InterfaceSource, "decode")
+	f, err := i.enter(ctx, decodeFunc)
 	if err != nil {
 		return p, err
 	}

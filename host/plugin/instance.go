@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/abi"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
 )
 
 // Instance is one guest at work for one connector. It belongs to one goroutine at a time, from [Pool.Acquire] to
@@ -30,7 +31,9 @@ type Instance struct {
 	schemas schemas
 	hot     hot
 	// broken is why the instance must not be used again.
-	broken   error
+	broken error
+	// funcs are the exports that were called before.
+	funcs    map[*canon.Func]*abi.Func
 	calls    int64
 	recycle  int64
 	function string
@@ -51,7 +54,7 @@ func (m *module) instantiate(ctx context.Context, connector string) (*Instance, 
 	if connector != "" {
 		logger = logger.With("connector", connector)
 	}
-	i := &Instance{module: m, connector: connector, function: "_initialize"}
+	i := &Instance{module: m, connector: connector, function: "_initialize", funcs: map[*canon.Func]*abi.Func{}}
 	i.out = newOutput(logger, m.limits.LogLinesPerSecond)
 	i.schemas = schemas{registry: m.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
@@ -84,21 +87,21 @@ func (i *Instance) close() {
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
 // enter begins a call of a function and looks it up.
-func (i *Instance) enter(ctx context.Context, iface, function string) (*abi.Func, error) {
+func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
-		return nil, fmt.Errorf("%s: the instance was discarded: %w", function, i.broken)
+		return nil, fmt.Errorf("%s: the instance was discarded: %w", fn.Name, i.broken)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !i.module.info.Has(iface) {
-		return nil, fmt.Errorf("plugin %s %s has no interface %s", i.module.info.Name, i.module.info.Version, iface)
-	}
-	f := i.guest.Func(exportName(i.module.info.Contract, iface, function))
+	f := i.funcs[fn]
 	if f == nil {
-		return nil, fmt.Errorf("plugin %s %s has no %s.%s", i.module.info.Name, i.module.info.Version, iface, function)
+		if f = i.guest.Func(exportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
+			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name, i.module.info.Version, fn.Interface)
+		}
+		i.funcs[fn] = f
 	}
-	i.function, i.started = function, time.Now()
+	i.function, i.started = fn.Name, time.Now()
 	i.calls++
 	i.out.reset()
 	return f, nil
@@ -114,12 +117,11 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	c.bytesOut.Add(int64(out - i.seenOut))
 	i.seenIn, i.seenOut = in, out
 	c.sawMemory(int64(i.guest.MemoryBytes()))
-	var refused *abi.Refusal
-	switch {
-	case errors.As(err, &refused):
-		// Arguments of the host's that cannot be passed: the guest was not called.
-		return err
-	case err != nil:
+	if err != nil {
+		if refused := new(abi.Refusal); errors.As(err, &refused) {
+			// Arguments of the host's that cannot be passed: the guest was not called.
+			return err
+		}
 		c.traps.Add(1)
 		i.broken = i.trap(err)
 		return i.broken

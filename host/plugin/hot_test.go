@@ -1,0 +1,276 @@
+package plugin_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A batch costs no allocation, whatever its number of rows, once the buffers have their size.
+func TestApplyAllocatesNothing(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		for _, component := range []string{"pass", "copy", "unchanged"} {
+			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := batch(t, reg, 500, 1000)
+			rows, size := append([]wit.Row(nil), b.Rows...), len(b.Data)
+			apply := func() {
+				b.Rows, b.Data = append(b.Rows[:0], rows...), b.Data[:size]
+				if _, err := i.Apply(ctx, prepared, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 5 {
+				apply()
+			}
+			if n := testing.AllocsPerRun(50, apply); n > 0 {
+				t.Errorf("%s: %v allocations for 500 rows", component, n)
+			}
+		}
+	})
+}
+
+// Schema numbers inside dynamic values and headers are translated like those of rows.
+func TestSchemasInsideBytes(t *testing.T) {
+	reg := record.NewRegistry()
+	_, binding := guest(t, plugin.Options{Registry: reg}, all, "all")
+	b := batch(t, reg, 2, 6)
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		if _, err := i.Apply(ctx, []byte("mention"), b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	check := func() {
+		t.Helper()
+		for _, r := range b.Rows {
+			v, n, err := datum.ReadDynamic(b.Bytes(r.Value))
+			if err != nil || n != int(r.Value.Size) {
+				t.Fatal(err, n)
+			}
+			headers, err := datum.Headers(nil, b.Bytes(r.Headers))
+			if err != nil || len(headers) != 3 {
+				t.Fatal(err, headers)
+			}
+			if s := reg.Get(headers[0].Schema); s == nil || *s.Root().Name != "other" {
+				t.Errorf("header of schema %d", headers[0].Schema)
+			}
+			for _, x := range append(v.(datum.List), mustDynamic(t, headers[1].Value)) {
+				if s := x.(datum.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" || string(s.Bytes) != "\x04in" {
+					t.Errorf("struct of schema %d: %q", s.Schema, s.Bytes)
+				}
+			}
+		}
+	}
+	check()
+	// A fresh instance is given what it needs to read them, and may name it.
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		other, err := binding.Current().Acquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer binding.Current().Release(other)
+		for _, context := range []string{"copy", "unchanged", "copy"} {
+			if _, err := other.Apply(ctx, []byte(context), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	check()
+	b.Rows[0].Value.Form, b.Rows[0].Value.Size = wit.Dynamic, b.Rows[0].Value.Size-1
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(), "a dynamic value of") {
+			t.Errorf("bytes cut off: %v", err)
+		}
+		if _, err := i.Describe(ctx); err != nil {
+			t.Errorf("the host's mistake cost the instance: %v", err)
+		}
+	})
+}
+
+func mustDynamic(t *testing.T, b []byte) any {
+	t.Helper()
+	v, _, err := datum.ReadDynamic(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// What the host itself gets wrong is refused before the guest is called, and costs no instance.
+func TestHostMistakes(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		for want, change := range map[string]func(*record.Batch){
+			"topic 1 of 1":                       func(b *record.Batch) { b.Rows[1].Topic = 1 },
+			"names schema 4711":                  func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
+			"names schema 0":                     func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
+			"with 99 bytes at":                   func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
+			"form 1":                             func(b *record.Batch) { b.Rows[1].Key = wit.Datum{Form: wit.Unchanged} },
+			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },
+			"a block of headers of 7 bytes":      func(b *record.Batch) { b.Rows[1].Headers = b.Rows[1].Value; b.Rows[1].Headers.Form = wit.Raw },
+			"which is not registered":            func(b *record.Batch) { b.Rows[1].Value.Schema = wit.GuestSchemas },
+		} {
+			b := batch(t, reg, 2, 6)
+			change(b)
+			if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("expected %q, found %v", want, err)
+			}
+		}
+		// A schema that was pending when the call failed is given again.
+		if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 2, 6)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A guest is told of settings only what it is given; what it prints and logs carries its name.
+func TestOutput(t *testing.T) {
+	reg := record.NewRegistry()
+	var log logBuffer
+	with(t, plugin.Options{Registry: reg, Logger: log.logger()}, func(ctx context.Context, i *plugin.Instance) {
+		if _, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, want := range []string{"level=WARN msg=logged plugin=all version=1.0.0 connector=orders", "level=INFO msg=printed plugin=all version=1.0.0 connector=orders"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("expected %q in %s", want, log.String())
+		}
+	}
+}
+
+// A panic that the SDK caught is a fault, and the instance goes on.
+func TestPanicUnderTheSDK(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		_, err := i.Apply(ctx, []byte("panic"), batch(t, reg, 1, 6))
+		fault(t, err, wit.FaultInternal, "panic: boom")
+		if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 1, 6)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPoolIsBounded(t *testing.T) {
+	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all, "all")
+	p := b.Current()
+	first, err := p.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.Acquire(t.Context())
+	if err != nil || first == second {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := p.Acquire(short); err == nil || !strings.Contains(err.Error(), "waiting for an instance of plugin all (2 are out)") {
+		t.Error(err)
+	}
+	got := make(chan *plugin.Instance)
+	go func() {
+		i, _ := p.Acquire(t.Context())
+		got <- i
+	}()
+	p.Release(second)
+	if i := <-got; i != second {
+		t.Error("expected the instance that came back")
+	}
+	p.Release(first)
+	p.Release(second)
+	if n := p.Module().Metrics.Instances; n != 2 {
+		t.Errorf("%d instances", n)
+	}
+	b.Close()
+	if n := p.Module().Metrics.Instances; n != 0 {
+		t.Errorf("%d instances after closing", n)
+	}
+}
+
+func TestPoolUnderConcurrency(t *testing.T) {
+	reg := record.NewRegistry()
+	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all, "all")
+	second, err := m.BindPlugin("other", "all", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	var wait sync.WaitGroup
+	for worker := range 12 {
+		wait.Go(func() {
+			binding := []*plugin.Binding{first, second}[worker%2]
+			for round := range 15 {
+				b := batch(t, reg, 20+worker, 10+round)
+				want := texts(t, b)
+				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
+					_, err := i.Apply(t.Context(), []byte([]string{"pass", "copy", "few", "unchanged"}[round%4]), b)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				} else if d := cmp.Diff(want, texts(t, b)); d != "" {
+					t.Error(d)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	got := first.Current().Module().Metrics
+	if got.Instances > 6 || got.Recycled == 0 || got.Traps != 0 || got.Calls != 12*15+1+extraCalls(12, 15) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// extraCalls are those that the component few needs because it stops early.
+func extraCalls(workers, rounds int) (n int64) {
+	for w := range workers {
+		for r := range rounds {
+			if r%4 == 2 {
+				n += int64((20+w+6)/7 - 1)
+			}
+		}
+	}
+	return n
+}
+
+func BenchmarkApply(b *testing.B) {
+	reg := record.NewRegistry()
+	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		for _, component := range []string{"pass", "copy", "unchanged"} {
+			for _, n := range []int{1, 500} {
+				b.Run(fmt.Sprintf("%s/%d", component, n), func(b *testing.B) {
+					in := batch(b, reg, n, 1000)
+					rows, size := append([]wit.Row(nil), in.Rows...), len(in.Data)
+					b.ReportAllocs()
+					for b.Loop() {
+						in.Rows, in.Data = append(in.Rows[:0], rows...), in.Data[:size]
+						if _, err := i.Apply(ctx, []byte(component), in); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
+				})
+			}
+		}
+		b.Run("abandon", func(b *testing.B) {
+			for b.Loop() {
+				if err := i.Abandon(ctx, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
