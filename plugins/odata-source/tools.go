@@ -147,7 +147,9 @@ func entityTypes(m *edm.Model) int {
 	return n
 }
 
-func member(name string, v jsontext.Value) jsontext.Member { return jsontext.Member{Name: name, Value: v} }
+func member(name string, v jsontext.Value) jsontext.Member {
+	return jsontext.Member{Name: name, Value: v}
+}
 
 func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: strconv.Itoa(n)} }
 

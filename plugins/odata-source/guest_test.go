@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	host "github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold calls, and
+// math/big with fmt behind it.
+const mostSize = 6 << 20
+
+// TestGuest builds the guest and reads a feed through it: the same rows as natively.
+func TestGuest(t *testing.T) {
+	path := guesttest.Build(t, ".")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the guest has %d bytes", info.Size())
+	if info.Size() > mostSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", mostSize, info.Size())
+	}
+	registry := record.NewRegistry()
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	b, err := m.Bind("c", wit.ComponentSource, Alias, "")
+	if err != nil {
+		t.Fatalf("%v (%v)", err, m.Modules())
+	}
+	t.Cleanup(b.Close)
+
+	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
+	native := newLoad(t, s, set("00", "Orders")...)
+	if _, err := native.run(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	batch := &record.Batch{Registry: registry}
+	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLoad(t, i, s, batch) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(batch.Rows) != len(native.values) {
+		t.Fatalf("expected %d rows, found %d", len(native.values), len(batch.Rows))
+	}
+	for i := range batch.Rows {
+		nodes := registry.Get(batch.Rows[i].Value.Schema).Nodes
+		native.schemas[batch.Rows[i].Value.Schema] = nodes
+		if found := native.read(batch.Rows[i].Value, batch.Data); found != native.values[i] {
+			t.Fatalf("row %d: expected %s, found %s", i, native.values[i], found)
+		}
+	}
+}
+
+// guestLoad reads the first feed to its end.
+func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {
+	ctx, l := context.Background(), &load{t: t, service: s}
+	var answers []wit.Response
+	opening, err := i.OpenSource(ctx, Component, configuration(set("00", "Orders")...), nil, nil)
+	if err != nil {
+		return err
+	}
+	for _, q := range opening.Ask.Requests {
+		answers = append(answers, l.exchange(&q))
+	}
+	if opening, err = i.OpenSource(ctx, Component, configuration(set("00", "Orders")...), nil, answers); err != nil {
+		return err
+	}
+	var offset []wit.Field
+	cause := wit.Cause{Start: wit.Chosen}
+	for {
+		step, err := i.Next(ctx, opening.Ready.Context, 0, offset, cause, 0)
+		if err != nil || step.Fetch == nil {
+			return err
+		}
+		answer := l.exchange(&step.Fetch.Request)
+		body := answer.Body
+		answer.Body = nil
+		page, err := i.Begin(ctx, opening.Ready.Context, 0, step.Fetch.Position, answer)
+		if err != nil {
+			return err
+		}
+		for len(body) > 0 {
+			n := min(len(body), 64<<10)
+			portion, err := i.Decode(ctx, page, "", body[:n], n == len(body), batch)
+			if err != nil {
+				return err
+			}
+			body = body[n:]
+			if portion.Next != nil {
+				offset = *portion.Next
+			}
+		}
+		cause = wit.Cause{More: wit.Chosen}
+	}
+}
