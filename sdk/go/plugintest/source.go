@@ -156,7 +156,7 @@ func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]
 	if err != nil {
 		return false, err
 	}
-	return r.decode(page, fetch.Request.Tag, body, offset, 0)
+	return r.decode(page, "", body, offset, 0)
 }
 
 // decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
