@@ -38,6 +38,10 @@ var workerSettings = []wit.SettingSpec{
 	setting("errors.retry.delay.max.ms", wit.KindLong, "60000", "For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
 	setting("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are reached."),
 	setting("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
+	setting("proxy.type", wit.KindText, "none", "How brokers are reached: none, or cloud-connector for SOCKS5 through SAP's connectivity proxy."),
+	setting("proxy.address", wit.KindText, "", "Host of the proxy."),
+	setting("proxy.port", wit.KindInt, "", "Port of the proxy."),
+	setting("proxy.location.ids", wit.KindListOfText, "", "Location ids of Cloud Connectors, tried in order."),
 	setting("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 
 	setting("group.id", wit.KindText, "", "Name of the group of workers."),
@@ -130,6 +134,11 @@ var refused = map[string]func(value string) string{
 	"security.protocol": func(v string) string {
 		return notBuilt(v, "PLAINTEXT", "TLS and SASL to Kafka are")
 	},
+	// A worker that passed them over would go to other brokers, or to none.
+	"proxy.type":         func(v string) string { return notBuilt(v, "none", "reaching brokers through a proxy is") },
+	"proxy.address":      func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
+	"proxy.port":         func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
+	"proxy.location.ids": func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
 	"exactly.once.source.support": func(v string) string {
 		if strings.EqualFold(strings.TrimSpace(v), "preparing") {
 			return ""
