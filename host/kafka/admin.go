@@ -27,8 +27,8 @@ func NewAdmin(c Config) (*Admin, error) {
 		return nil, err
 	}
 	admin := kadm.NewClient(client)
-	if c.RequestTimeout > 0 {
-		admin.SetTimeoutMillis(int32(c.RequestTimeout.Milliseconds()))
+	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
+		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
 	return &Admin{c, client, admin}, nil
 }

@@ -11,34 +11,30 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// commonOpts are for every client; bootstrap and id may be replaced by those of a side.
-func (c Config) commonOpts(bootstrap []string, id string) []kgo.Opt {
-	if len(bootstrap) == 0 {
-		bootstrap = c.Bootstrap
-	}
-	if id == "" {
-		id = c.ClientID
-	}
+// opts are for every client.
+func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(bootstrap...),
-		kgo.ClientID(id),
+		kgo.SeedBrokers(c.Bootstrap...),
+		kgo.ClientID(c.ClientID),
 		kgo.SoftwareNameAndVersion("culvert", "0"),
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
+		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
+		kgo.AlwaysRetryEOF(),
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		c.metadataMinAge(time.Second),
 	}
 	if c.MetadataMaxAge > 0 {
 		opts = append(opts, kgo.MetadataMaxAge(c.MetadataMaxAge))
 	}
-	if c.Logger != nil {
-		opts = append(opts, kgo.WithLogger(clientLogger{c.Logger}))
+	if log != nil {
+		opts = append(opts, kgo.WithLogger(clientLogger{log}))
 	}
 	return opts
 }
 
 // metadataMinAge is at most the greatest age, or the client refuses it.
-func (c Config) metadataMinAge(age time.Duration) kgo.Opt {
+func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 	if c.MetadataMaxAge > 0 {
 		age = min(age, c.MetadataMaxAge)
 	}
@@ -47,8 +43,8 @@ func (c Config) metadataMinAge(age time.Duration) kgo.Opt {
 
 // ProducerOpts are the options of a client that writes; extra ones and [Config.Extra] come after them.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	p := c.Producer
-	opts := append(c.commonOpts(p.Bootstrap, p.ClientID),
+	p, client := c.Producer, c.Producer.over(c.ClientConfig)
+	opts := append(client.opts(c.Logger),
 		kgo.ProducerBatchCompression(codec(p.Compression)),
 		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(p.MaxRequestBytes),
@@ -70,8 +66,8 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if p.Retries >= 0 {
 		opts = append(opts, kgo.RecordRetries(p.Retries))
 	}
-	if c.RequestTimeout > 0 {
-		opts = append(opts, kgo.ProduceRequestTimeout(c.RequestTimeout))
+	if client.RequestTimeout > 0 {
+		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
 	}
 	return append(append(opts, extra...), c.Extra...)
 }
@@ -79,7 +75,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 // ConsumerOpts are the options of a client that reads; extra ones and [Config.Extra] come after them.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	s := c.Consumer
-	opts := append(c.commonOpts(s.Bootstrap, s.ClientID),
+	opts := append(s.over(c.ClientConfig).opts(c.Logger),
 		kgo.FetchMaxBytes(s.FetchBytes),
 		kgo.BrokerMaxReadBytes(max(100<<20, roomFor(s.FetchBytes))),
 		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
@@ -107,7 +103,8 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 // AdminOpts are the options of a client that neither reads nor writes records.
 func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
-	opts := append(c.commonOpts(nil, ""), c.metadataMinAge(50*time.Millisecond))
+	client := c.Admin.over(c.ClientConfig)
+	opts := append(client.opts(c.Logger), client.metadataMinAge(50*time.Millisecond))
 	return append(append(opts, extra...), c.Extra...)
 }
 

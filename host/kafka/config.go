@@ -19,18 +19,12 @@ import (
 
 // Config says how clients reach Kafka and how they behave. The zero value is not usable: take [Defaults] or [Parse].
 type Config struct {
-	// Bootstrap holds HOST:PORT of brokers to start from. [Parse] leaves the word "embedded" (or "embedded:PORT") as
-	// it stands; whoever opens the broker puts its address here. See [EmbeddedListen].
-	Bootstrap []string
-	// ClientID names the process in the broker's logs and quotas. Default "culvert".
-	ClientID string
-	// MetadataMaxAge is the longest time that topics and leaders are believed without asking. Default 5 min.
-	MetadataMaxAge time.Duration
-	// RequestTimeout is how long one request may take at the broker. Default 10 s for produce, else what the request says.
-	RequestTimeout time.Duration
-
+	// ClientConfig is for every client; what Producer, Consumer and Admin have of their own wins.
+	ClientConfig
 	Producer ProducerConfig
 	Consumer ConsumerConfig
+	// Admin is what `admin.*` and `admin.override.*` set.
+	Admin ClientConfig
 
 	// Extra is appended to the options of every client: TLS, SASL, a dialer. It wins over all else.
 	Extra []kgo.Opt
@@ -38,10 +32,39 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// ClientConfig is what all kinds of clients have.
+type ClientConfig struct {
+	// Bootstrap holds HOST:PORT of brokers to start from. [Parse] leaves the word "embedded" (or "embedded:PORT") as
+	// it stands; whoever opens the broker puts its address here. See [EmbeddedListen].
+	Bootstrap []string
+	// ClientID names the process in the broker's logs and quotas. Default "culvert", or what the caller thinks fit.
+	ClientID string
+	// MetadataMaxAge is the longest time that topics and leaders are believed without asking. Default 5 min.
+	MetadataMaxAge time.Duration
+	// RequestTimeout is how long one request may take at the broker. Default: what the request says, 10 s for produce.
+	RequestTimeout time.Duration
+}
+
+// over is c with what it leaves open taken from base.
+func (c ClientConfig) over(base ClientConfig) ClientConfig {
+	if len(c.Bootstrap) == 0 {
+		c.Bootstrap = base.Bootstrap
+	}
+	if c.ClientID == "" {
+		c.ClientID = base.ClientID
+	}
+	if c.MetadataMaxAge == 0 {
+		c.MetadataMaxAge = base.MetadataMaxAge
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = base.RequestTimeout
+	}
+	return c
+}
+
 // ProducerConfig is what `producer.*` and `producer.override.*` set.
 type ProducerConfig struct {
-	Bootstrap []string
-	ClientID  string
+	ClientConfig
 	// Compression: none, gzip, snappy, lz4 or zstd. Default none: snappy costs 1.4 µs, lz4 2.6 µs, zstd 6 µs a record of 1 KB.
 	Compression string
 	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
@@ -66,8 +89,7 @@ type ProducerConfig struct {
 
 // ConsumerConfig is what `consumer.*` and `consumer.override.*` set.
 type ConsumerConfig struct {
-	Bootstrap []string
-	ClientID  string
+	ClientConfig
 	// Group replaces the group that the caller names (consumer.override.group.id); empty: none.
 	Group string
 	// Instance makes a static member (group.instance.id).
@@ -99,8 +121,7 @@ type ConsumerConfig struct {
 // Defaults is a Config without brokers.
 func Defaults() Config {
 	return Config{
-		ClientID:       "culvert",
-		MetadataMaxAge: 5 * time.Minute,
+		ClientConfig: ClientConfig{ClientID: "culvert", MetadataMaxAge: 5 * time.Minute},
 		Producer: ProducerConfig{
 			Compression: "none", Acks: -1, Idempotent: true, Linger: 10 * time.Millisecond, Retries: -1, InFlight: 1,
 			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,

@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Bootstrap, want.ClientID, want.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
+	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
 	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3, 5*time.Millisecond
 	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true, []string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -83,6 +83,29 @@ func TestOverride(t *testing.T) {
 	}
 	if worker.Producer.Compression != "none" {
 		t.Error("the worker's configuration was changed")
+	}
+}
+
+// What one kind of client is told does not change the others.
+func TestSidesAreApart(t *testing.T) {
+	c, _, err := Parse(map[string]string{
+		"bootstrap.servers": "a:9092", "client.id": "all",
+		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092", "admin.client.id": "admin",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, side := range []struct {
+		name, broker, id string
+		opts             []kgo.Opt
+	}{
+		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()}, {"admin", "x:9092", "admin", c.AdminOpts()},
+	} {
+		client := testClient(t, side.opts...)
+		brokers, id := client.OptValue(kgo.SeedBrokers).([]string), client.OptValue(kgo.ClientID).(string)
+		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
+			t.Errorf("%s: %v %s", side.name, brokers, id)
+		}
 	}
 }
 

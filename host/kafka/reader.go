@@ -34,7 +34,7 @@ type Reader struct {
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, err := newClient(c.ConsumerOpts(c.metadataMinAge(50 * time.Millisecond)))
+	client, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ type ReadOptions struct {
 	// To is where to end (exclusive); nil: at the ends that the topic has when Read begins. Otherwise partitions
 	// that are missing are not read.
 	To Positions
-	// Follow goes on with new records until the context ends.
+	// Follow goes on with new records until the context ends; partitions that are added meanwhile are not read.
 	Follow bool
 	// Uncommitted gives records of open and aborted transactions too.
 	Uncommitted bool
