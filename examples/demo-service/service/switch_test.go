@@ -456,6 +456,20 @@ func TestAtomIsWellFormedInEveryShape(t *testing.T) {
 	}
 }
 
+func TestMemoryDoesNotGrowWithThePage(t *testing.T) {
+	allocations := func(rows int) float64 {
+		s := service.New(service.Options{Rows: rows})
+		request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format=json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(5, func() { s.ServeHTTP(&counter{header: http.Header{}}, request) })
+	}
+	if few, many := allocations(1000), allocations(100_000); many > few+10 {
+		t.Errorf("%.0f allocations for 1,000 rows, %.0f for 100,000", few, many)
+	}
+}
+
 func BenchmarkOrders(b *testing.B) {
 	for _, format := range []string{"json", "atom"} {
 		b.Run(format, func(b *testing.B) {
