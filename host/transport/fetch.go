@@ -60,3 +60,36 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		c.counter.repeated.Add(1)
 	}
 }
+
+// Fetcher is what answers needs: a [Client].
+type Fetcher interface {
+	Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error)
+}
+
+// mostRounds bounds how often a function may ask before it is done.
+const mostRounds = 20
+
+// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, and 64 MiB of
+// answers in all.
+func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
+	var state []byte
+	var answers []wit.Response
+	left := LargestBodies
+	for range mostRounds + 1 {
+		need, err := call(state, answers)
+		if err != nil || need == nil {
+			return err
+		}
+		if answers, err = f.Fetch(ctx, *need); err != nil {
+			return err
+		}
+		for i := range answers {
+			left -= len(answers[i].Body)
+		}
+		if left < 0 {
+			return faultf(wit.FaultData, "expected at most %d MiB of documents, found more", LargestBodies>>20)
+		}
+		state = need.State
+	}
+	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", mostRounds)
+}

@@ -1,0 +1,74 @@
+package source
+
+import (
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// A chunk is closed when it has this many rows or bytes: enough for a call of a transform to be worth its crossing.
+const (
+	enoughRows  = 500
+	enoughBytes = 256 << 10
+)
+
+// chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
+type chunk struct {
+	batch record.Batch
+	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
+	origins []uint32
+	// page is what the rows came from, for messages.
+	page string
+	// mark is where the feed stands when this chunk and all before it are acknowledged.
+	mark  place
+	moves bool // mark counts
+	// barrier is closed when the mark is durable, nil where nobody waits.
+	barrier chan struct{}
+
+	// err is why a stage could not handle it.
+	err      error
+	out      []byte
+	produced Batch
+	records  int
+	settled  chan error // one error for each use: what became of the records
+	done     func(n int, err error)
+}
+
+func newChunk(registry *record.Registry) *chunk {
+	c := &chunk{settled: make(chan error, 1)}
+	c.batch.Registry = registry
+	c.done = func(n int, err error) { c.records = n; c.settled <- err }
+	return c
+}
+
+func (c *chunk) reset(topic, page string) {
+	c.batch.Reset()
+	c.batch.Topics = append(c.batch.Topics, topic)
+	c.page, c.origins = page, c.origins[:0]
+	c.mark, c.moves, c.barrier = place{}, false, nil
+	c.err, c.out, c.produced, c.records = nil, c.out[:0], nil, 0
+	if cap(c.out) > 8*enoughBytes {
+		c.out = nil // of a giant row
+	}
+	if cap(c.batch.Data) > 8*enoughBytes {
+		c.batch.Data = nil
+	}
+}
+
+func (c *chunk) enough() bool {
+	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
+}
+
+// cut takes away the rows from one on.
+func (c *chunk) cut(from int) {
+	c.batch.Rows = c.batch.Rows[:from]
+	c.origins = c.origins[:min(from, len(c.origins))]
+}
+
+// truncate is cut for the first row with this number or a higher one.
+func (c *chunk) truncate(origin uint32) {
+	for i := range c.batch.Rows {
+		if c.batch.Rows[i].Origin >= origin {
+			c.cut(i)
+			return
+		}
+	}
+}

@@ -1,0 +1,97 @@
+// Package source reads feeds of a service into Kafka: the loop of a source task. What a service's bytes mean is the plugin's
+// business; what may be skipped, sent again and stored is this package's.
+package source
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader is an instance of a source plugin: *plugin.Instance. It belongs to one goroutine at a time.
+type Reader interface {
+	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error)
+	Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error)
+	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error)
+	// Decode appends rows and data to `into`; Rows and Data of the portion are nil.
+	Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (wit.Portion, error)
+	Abandon(ctx context.Context, page uint32) error
+	CheckOffset(ctx context.Context, partition, offset []wit.Field) error
+}
+
+// Code is one version of a plugin at work for one connector: *plugin.Pool.
+type Code interface {
+	Acquire(ctx context.Context) (Reader, error)
+	Release(Reader)
+	// Version is for messages.
+	Version() string
+}
+
+// Versions is what a connector runs and what it could run: *plugin.Binding. Codes are comparable.
+type Versions interface {
+	Current() Code
+	// Candidate is a newer version that nobody has judged yet, nil if there is none.
+	Candidate() Code
+	Promote(Code)
+	Reject(c Code, reason string)
+}
+
+// Client makes the exchanges: *transport.Client.
+type Client interface {
+	transport.Fetcher
+	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
+	Retry() transport.Retry
+}
+
+// Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a fault's origin is the position
+// of the row in the call.
+type Chain interface {
+	Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error)
+}
+
+// Batch is a run of records that is acknowledged as a whole: *kafka.Batch.
+type Batch interface {
+	Add() *kgo.Record
+	Headers(n int) []kgo.RecordHeader
+	Len() int
+}
+
+// Producer writes the records of one feed. done functions are called in the order of Produce, once all that came before is
+// acknowledged too; after a failure all are called with it. They must not block. An empty batch is a mark.
+type Producer interface {
+	NewBatch() Batch
+	Produce(ctx context.Context, b Batch, done func(n int, err error))
+	Flush(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+// Offsets stores the offsets of the task's connector: an offset.Writer with its store. It writes what was acknowledged from
+// time to time.
+type Offsets interface {
+	// Get is the stored offset of a partition; nil: none.
+	Get(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
+	// Acknowledged says that everything up to an offset is in Kafka.
+	Acknowledged(partition, offset []wit.Field)
+	// Flush returns when what was acknowledged is stored.
+	Flush(ctx context.Context) error
+}
+
+// wait pauses; it ends early with the context's cause.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,222 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// watchEvery is how often an idle feed looks for a new version of its plugin.
+const watchEvery = time.Second
+
+// read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is caught up.
+func (f *feed) read(ctx context.Context) error {
+	cause := wit.Cause{Start: wit.Chosen}
+	tried := attempts{retry: f.task.o.Client.Retry()}
+	for {
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		end, err := f.turn(ctx, cause, &tried)
+		if err != nil {
+			if err = f.overcome(ctx, &tried, err); err != nil {
+				return err
+			}
+			if end.fetched {
+				cause = wit.Cause{Start: wit.Chosen} // f.at is the place in this page now
+			}
+			continue
+		}
+		tried.reset()
+		if end.more {
+			cause = wit.Cause{More: wit.Chosen}
+			if err := wait(ctx, end.wait); err != nil {
+				return err
+			}
+			continue
+		}
+		f.caughtUp.Store(true)
+		if f.task.o.Once {
+			return nil
+		}
+		every := f.wit().PollEveryMs
+		if end.finished {
+			every = nil
+		}
+		if err := f.rest(ctx, began, every, end.wait); err != nil {
+			return err
+		}
+		cause = wit.Cause{Poll: wit.Chosen}
+	}
+}
+
+// turnEnd is how a turn ended.
+type turnEnd struct {
+	// fetched: there was a page with a position of its own
+	fetched, more, finished bool
+	wait                    time.Duration
+}
+
+// turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
+func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
+	select {
+	case f.task.pages <- struct{}{}:
+	case <-ctx.Done():
+		return end, context.Cause(ctx)
+	}
+	defer func() { <-f.task.pages }()
+	r, err := f.opened.code.Acquire(ctx)
+	if err != nil {
+		if f.opened.code != f.task.o.Versions.Current() {
+			return end, errSwapped
+		}
+		return end, err
+	}
+	defer f.opened.code.Release(r)
+	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
+	if err != nil {
+		return end, fmt.Errorf("next: %w", err)
+	}
+	if step.Fetch == nil {
+		return turnEnd{finished: step.Finished != nil}, nil
+	}
+	if position := step.Fetch.Position; position != nil {
+		if name, ok := reservedField(*position); ok {
+			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
+		}
+	}
+	f.caughtUp.Store(false)
+	end, err = f.page(ctx, r, step.Fetch, tried)
+	end.fetched = step.Fetch.Position != nil
+	return end, err
+}
+
+// errSwapped: another feed has promoted a newer version while this one was about to use the old.
+var errSwapped = errors.New("the plugin was swapped")
+
+// rest waits for the next poll: `every` milliseconds from the start of the last one, at least `least`. every nil: for ever. In the
+// meantime it looks for a new version of the plugin.
+func (f *feed) rest(ctx context.Context, began time.Time, every *uint32, least time.Duration) error {
+	f.stand(f.at.fields)
+	var due time.Time
+	if every != nil {
+		due = began.Add(time.Duration(*every) * time.Millisecond)
+		if soonest := time.Now().Add(least); due.Before(soonest) {
+			due = soonest
+		}
+	}
+	for {
+		pause := watchEvery
+		if every != nil {
+			left := time.Until(due)
+			if left <= 0 {
+				return context.Cause(ctx)
+			}
+			pause = min(pause, left)
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// attempts counts what was tried for one page.
+type attempts struct {
+	retry retryPolicy
+	count int
+	stale bool
+}
+
+type retryPolicy interface {
+	Times() int
+	Names(code string) bool
+	Wait(ctx context.Context, atLeast time.Duration) error
+}
+
+func (a *attempts) reset() { a.count, a.stale = 0, false }
+
+// errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
+var errMismatch = errors.New("the page answers differently now")
+
+// overcome decides what becomes of a page that failed: nil where it is to be asked for again.
+func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, errSwapped) {
+		return nil
+	}
+	if errors.Is(err, errMismatch) {
+		f.task.count.repeated.Add(1)
+		f.log.Warn("the rows that were delivered already are not those that the service answers now: the page is delivered again",
+			"row", f.at.row, "page", describe(f.at.fields))
+		f.at.inside = false
+		return nil
+	}
+	f.task.count.faults.Add(1)
+	var fault *wit.Fault
+	var final *finalError
+	if !errors.As(err, &fault) || errors.As(err, &final) {
+		return err
+	}
+	switch {
+	case fault.Kind == wit.FaultStale && !a.stale:
+		a.stale = true
+		f.log.Info("the plugin asks to be opened anew", "reason", fault.Message)
+		return f.reopen(ctx)
+	case fault.Kind == wit.FaultStale:
+		return fmt.Errorf("opening the plugin anew did not help: %w", err)
+	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+		if a.count >= a.retry.Times() {
+			return fmt.Errorf("tried %d times: %w", a.count+1, err)
+		}
+		a.count++
+		f.log.Warn("page to be asked for again", "retry", a.count, "error", err)
+		return a.retry.Wait(ctx, 0)
+	}
+	return err
+}
+
+// finalError is one that must not be tried again here: the transport has done so already.
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// stand notes where the feed stands at a boundary, for those who judge other versions.
+func (f *feed) stand(at []wit.Field) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.between = at
+}
+
+// describe writes fields for a message.
+func describe(fields []wit.Field) string {
+	b := []byte{}
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, f.Name...), '=')
+		switch v := f.Value; {
+		case v.Text != nil:
+			b = append(b, *v.Text...)
+		case v.Integer != nil:
+			b = fmt.Append(b, *v.Integer)
+		case v.Real != nil:
+			b = fmt.Append(b, *v.Real)
+		case v.Boolean != nil:
+			b = fmt.Append(b, *v.Boolean)
+		default:
+			b = append(b, "null"...)
+		}
+	}
+	return string(b)
+}

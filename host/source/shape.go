@@ -1,0 +1,200 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// shaper makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
+type shaper struct {
+	feed       *feed
+	chain      Chain
+	key, value convert.Converter
+	topics     map[string]bool // known to exist
+	spans      []span
+	headers    []headerSpan
+	parsed     []datum.Header
+	names      map[string]string
+}
+
+// span is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
+type span struct {
+	row                  int
+	key, keyEnd          int
+	value, valueEnd      int
+	keyNull, valueNull   bool
+	headers, headerCount int
+}
+
+type headerSpan struct {
+	name       string
+	start, end int
+	null       bool
+}
+
+func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
+	s := &shaper{feed: f, topics: map[string]bool{}, names: map[string]string{}}
+	var err error
+	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if f.task.o.NewChain != nil {
+		if s.chain, err = f.task.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// shape is the second stage.
+func (f *feed) shape(s *shaper) {
+	var failed error
+	for c := range f.decoded {
+		if failed == nil && f.failed.Err() == nil {
+			failed = s.work(f.failed, c)
+		}
+		c.err = failed // nothing goes past a chunk that failed
+		f.shaped <- c
+	}
+}
+
+func (s *shaper) work(ctx context.Context, c *chunk) error {
+	if s.chain != nil && len(c.batch.Rows) > 0 {
+		faults, err := s.chain.Apply(ctx, &c.batch)
+		if err != nil {
+			return fmt.Errorf("%s: transforms: %w", c.page, err)
+		}
+		for i := range faults {
+			if err := s.fault(c, faults[i].Origin, "transforms", &faults[i].Fault); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.convert(ctx, c); err != nil {
+		return err
+	}
+	s.records(c)
+	return nil
+}
+
+// fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
+func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
+	t := s.feed.task
+	row := at
+	if int(at) < len(c.origins) {
+		row = c.origins[at]
+	}
+	t.count.faults.Add(1)
+	if !t.o.TolerateAll {
+		return fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
+	}
+	t.count.skipped.Add(1)
+	s.feed.log.Warn("row skipped", "page", c.page, "row", row, "stage", stage, "error", err)
+	return nil
+}
+
+// convert writes keys, values and headers to the chunk's output.
+func (s *shaper) convert(ctx context.Context, c *chunk) error {
+	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	for i := range c.batch.Rows {
+		before, headers := len(c.out), len(s.headers)
+		sp, stage, err := s.row(ctx, c, i)
+		if err == nil {
+			s.spans = append(s.spans, sp)
+			continue
+		}
+		c.out, s.headers = c.out[:before], s.headers[:headers]
+		if ctx.Err() != nil {
+			return err
+		}
+		at := uint32(i)
+		if s.chain != nil {
+			at = c.batch.Rows[i].Origin
+		}
+		if err := s.fault(c, at, stage, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage string, err error) {
+	r, b := &c.batch.Rows[i], &c.batch
+	sp.row = i
+	topic := b.Topics[r.Topic]
+	if !s.topics[topic] {
+		if ensure := s.feed.task.o.EnsureTopic; ensure != nil {
+			if err := ensure(ctx, topic); err != nil {
+				return sp, "topic " + topic, err
+			}
+		}
+		s.topics[topic] = true
+	}
+	sp.key = len(c.out)
+	if c.out, sp.keyNull, err = s.key.Encode(c.out, topic, b, r.Key); err != nil {
+		return sp, "key converter", err
+	}
+	sp.keyEnd, sp.value = len(c.out), len(c.out)
+	if c.out, sp.valueNull, err = s.value.Encode(c.out, topic, b, r.Value); err != nil {
+		return sp, "value converter", err
+	}
+	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
+	if r.Headers.Form == wit.Raw {
+		if err := s.rowHeaders(c, topic, r.Headers); err != nil {
+			return sp, "header converter", err
+		}
+	}
+	sp.headerCount = len(s.headers) - sp.headers
+	return sp, "", nil
+}
+
+func (s *shaper) rowHeaders(c *chunk, topic string, block wit.Datum) (err error) {
+	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
+		return err
+	}
+	for i := range s.parsed {
+		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
+		if c.out, h.null, err = s.feed.task.o.Headers.Encode(c.out, topic, &c.batch, &s.parsed[i]); err != nil {
+			return fmt.Errorf("header %s: %w", h.name, err)
+		}
+		h.end = len(c.out)
+		s.headers = append(s.headers, h)
+	}
+	return nil
+}
+
+// records cuts the chunk's output, which stands still now, into records.
+func (s *shaper) records(c *chunk) {
+	c.produced = s.feed.producer.NewBatch()
+	for i := range s.spans {
+		sp := &s.spans[i]
+		row := &c.batch.Rows[sp.row]
+		r := c.produced.Add()
+		r.Topic, r.Partition = c.batch.Topics[row.Topic], row.Partition
+		if row.Timestamp >= 0 {
+			r.Timestamp = time.UnixMilli(row.Timestamp)
+		}
+		if !sp.keyNull {
+			r.Key = c.out[sp.key:sp.keyEnd:sp.keyEnd]
+		}
+		if !sp.valueNull {
+			r.Value = c.out[sp.value:sp.valueEnd:sp.valueEnd]
+		}
+		if sp.headerCount > 0 {
+			r.Headers = c.produced.Headers(sp.headerCount)
+			for n, h := range s.headers[sp.headers : sp.headers+sp.headerCount] {
+				r.Headers[n] = kgo.RecordHeader{Key: h.name}
+				if !h.null {
+					r.Headers[n].Value = c.out[h.start:h.end:h.end]
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Options are what a task works with. Fields without a default must be set.
+type Options struct {
+	// Connector and Task name the task in logs and headers.
+	Connector string
+	Task      int
+	// Component is the class that the plugin opens, Settings are those of this task, without passwords.
+	Component string
+	Settings  []wit.Setting
+	Versions  Versions
+	Client    Client
+	Registry  *record.Registry
+	Offsets   Offsets
+	// NewProducer opens a producer; each feed has one. The task closes it.
+	NewProducer func(feed string) (Producer, error)
+	// NewChain makes the transforms of one feed; nil: there are none.
+	NewChain func(ctx context.Context) (Chain, error)
+	// NewConverters makes the converters of one feed.
+	NewConverters func() (key, value convert.Converter, err error)
+	// Headers makes the value of a record's header of one of a row's. Default: texts and bytes as they are, numbers and booleans
+	// as text.
+	Headers HeaderConverter
+	// EnsureTopic is called before the first record of a topic. Default: nothing, the broker creates it or not.
+	EnsureTopic func(ctx context.Context, topic string) error
+	// TolerateAll skips rows that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task fails.
+	TolerateAll bool
+	// Once ends Run when every feed is caught up and acknowledged.
+	Once bool
+	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
+	StopWithin time.Duration
+	// Pages is how many feeds read a page at the same time. Default 4.
+	Pages int
+	// Logger. Default: discards.
+	Logger *slog.Logger
+}
+
+// HeaderConverter turns a header's value into bytes.
+type HeaderConverter interface {
+	// Encode appends the bytes of a header of b to dst; null tells that it has none.
+	Encode(dst []byte, topic string, b *record.Batch, h *datum.Header) (out []byte, null bool, err error)
+}
+
+// Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
+type Task struct {
+	o     Options
+	log   *slog.Logger
+	pages chan struct{} // tokens for pages being read
+	count counters
+
+	judging    sync.Mutex // held while a version is judged
+	judgeAfter time.Time
+
+	mu sync.Mutex
+	// opened is what the current code opened.
+	opened *opened
+	feeds  []*feed
+}
+
+// opened is a plugin version that has been opened.
+type opened struct {
+	code    Code
+	context []byte
+	feeds   []wit.Feed
+}
+
+// Progress is what a task has done since it started.
+type Progress struct {
+	// Read rows came from pages; Written records are acknowledged by Kafka; Bytes are those of pages' bodies.
+	Read, Written, Bytes int64
+	Pages                int64
+	// Skipped rows could not be handled and were tolerated. Faults counts all faults of rows and pages, retried ones included.
+	Skipped, Faults int64
+	// Repeated pages were delivered again from their start; Resumed rows were read again and not delivered again.
+	Repeated, Resumed int64
+	// CaughtUp: no feed has anything left to read at the moment.
+	CaughtUp bool
+	// Version of the plugin.
+	Version string
+}
+
+type counters struct {
+	read, written, bytes, pages, skipped, faults, repeated, resumed atomic.Int64
+}
+
+// NewTask makes a task; nothing runs before [Task.Run].
+func NewTask(o Options) *Task {
+	if o.StopWithin == 0 {
+		o.StopWithin = 5 * time.Second
+	}
+	if o.Pages == 0 {
+		o.Pages = 4
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Headers == nil {
+		o.Headers = plainHeaders{o.Registry}
+	}
+	return &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+}
+
+// Progress is safe to call at any time.
+func (t *Task) Progress() Progress {
+	c := &t.count
+	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(), Skipped: c.skipped.Load(),
+		Faults: c.faults.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.CaughtUp = t.opened != nil
+	for _, f := range t.feeds {
+		p.CaughtUp = p.CaughtUp && f.caughtUp.Load()
+	}
+	if t.opened != nil {
+		p.Version = t.opened.code.Version()
+	}
+	return p
+}
+
+// Run reads until ctx ends, then has what was read acknowledged, stores offsets and returns nil. With Once it returns nil when
+// every feed is caught up and acknowledged. An error is the task's fault: it names the feed and, where there is one, the request
+// and the row. Offsets of what was acknowledged are stored then too.
+func (t *Task) Run(ctx context.Context) error {
+	if err := t.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	var failure error
+	var once sync.Once
+	for _, f := range t.feeds {
+		wg.Go(func() {
+			if err := f.run(running); err != nil {
+				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
+				stop(errOther)
+			}
+		})
+	}
+	wg.Wait()
+	return failure
+}
+
+// errOther ends the other feeds of a task whose one feed failed.
+var errOther = errors.New("another feed of the task has failed")
+
+// start opens the plugin and finds where its feeds stand.
+func (t *Task) start(ctx context.Context) error {
+	o, err := t.open(ctx, t.o.Versions.Current())
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if err := checkFeeds(o.feeds); err != nil {
+		return err
+	}
+	feeds := make([]*feed, len(o.feeds))
+	for i := range o.feeds {
+		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); err != nil {
+			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opened, t.feeds = o, feeds
+	return nil
+}
+
+// open has a version of the plugin work out what it needs.
+func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
+	o := &opened{code: code}
+	err := transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = do(ctx, code, func(r Reader) error {
+			opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
+			if err != nil {
+				return err
+			}
+			if opening.Ready != nil {
+				o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
+			}
+			need = opening.Ask
+			return nil
+		})
+		return need, err
+	})
+	return o, err
+}
+
+func do(ctx context.Context, code Code, call func(Reader) error) error {
+	r, err := code.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer code.Release(r)
+	return call(r)
+}
+
+func checkFeeds(feeds []wit.Feed) error {
+	for i := range feeds {
+		if feeds[i].Cron != nil {
+			return &wit.Fault{Kind: wit.FaultUnsupported, Message: "feed " + feeds[i].Name + ": polling by cron expression is not built yet: use a period"}
+		}
+		for j := range i {
+			if sameFields(feeds[i].Partition, feeds[j].Partition) {
+				return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own", feeds[j].Name, feeds[i].Name)
+			}
+		}
+	}
+	return nil
+}
