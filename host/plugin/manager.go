@@ -43,6 +43,13 @@ type Options struct {
 	Debounce time.Duration
 }
 
+func (o *Options) logger() *slog.Logger {
+	if o.Logger != nil {
+		return o.Logger
+	}
+	return slog.Default()
+}
+
 // Manager knows all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
 type Manager struct {
 	loader  loader
@@ -79,10 +86,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
 	}
-	logger := o.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger := o.logger()
 	named, err := limitsOf(o.Limits, o.Settings)
 	if err != nil {
 		return nil, err
