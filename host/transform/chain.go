@@ -1,0 +1,311 @@
+// Package transform runs the chain of transforms of a connector over batches. Stages that stand side by side and come from one
+// version of one plugin go to it as one chain, to be fused there; a predicate of one plugin on a transform of another is asked
+// first, and only the rows that it means are sent on.
+package transform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Stage is one transform of a connector's configuration.
+type Stage struct {
+	// Alias is the user's name for it, as in `transforms.<alias>.type`.
+	Alias string
+	// Class and Version choose the component; Version "" is the newest.
+	Class, Version string
+	// Settings are those behind `transforms.<alias>.`, without the ones of type password.
+	Settings  []wit.Setting
+	Predicate *Predicate
+	// Negate sends the rows here that the predicate does not match.
+	Negate bool
+}
+
+// Predicate decides which rows a stage sees.
+type Predicate struct {
+	Alias, Class, Version string
+	Settings              []wit.Setting
+}
+
+// Options of a [Chain].
+type Options struct {
+	Manager   *plugin.Manager
+	Connector string
+	Stages    []Stage
+	// Logger tells about rows that trapped a plugin. Default slog.Default().
+	Logger *slog.Logger
+	// BatchRows is the most rows in one call of a plugin. Default 500.
+	BatchRows int
+}
+
+// Chain is the transforms of one task. It belongs to one goroutine.
+type Chain struct {
+	groups []group
+	limit  int
+	logger *slog.Logger
+	// input is the rows as they came, faults what failed since.
+	input  []wit.Row
+	faults []wit.RowFault
+	// piece, chosen, others and out hold parts of a batch.
+	piece, chosen record.Batch
+	others, out   []wit.Row
+}
+
+// group is stages that go to one plugin in one call.
+type group struct {
+	chain *prepared
+	// first is the place of its first stage in the chain; aliases are those of all.
+	first   int
+	aliases []string
+	// condition is a predicate of another plugin, in front of a single stage; nil: none.
+	condition *prepared
+	negate    bool
+}
+
+// New binds the stages to plugins and prepares them. Its errors name the settings at fault: `transforms.<alias>.…`.
+func New(ctx context.Context, o Options) (*Chain, error) {
+	c := &Chain{limit: o.BatchRows, logger: o.Logger}
+	if c.limit <= 0 {
+		c.limit = 500
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if err := c.bind(o); err != nil {
+		c.Close()
+		return nil, err
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		for _, p := range []*prepared{g.chain, g.condition} {
+			if p == nil {
+				continue
+			}
+			if err := p.prepare(ctx); err != nil {
+				c.Close()
+				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+			}
+		}
+	}
+	return c, nil
+}
+
+// bind finds the plugins and puts neighbours together.
+func (c *Chain) bind(o Options) error {
+	for i, s := range o.Stages {
+		at := "transforms." + s.Alias + "."
+		own, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
+		if err != nil {
+			return fmt.Errorf("%stype: %w", at, err)
+		}
+		stage := wit.Stage{Component: s.Class, Settings: s.Settings}
+		var other *prepared
+		if s.Predicate != nil {
+			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
+			if err != nil {
+				own.Close()
+				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
+			}
+			if same(own, b) && s.Version == s.Predicate.Version {
+				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Settings: s.Predicate.Settings, Negate: s.Negate}
+				b.Close()
+			} else {
+				other = &prepared{binding: b, stages: []wit.Stage{{Component: s.Predicate.Class, Settings: s.Predicate.Settings}}}
+			}
+		}
+		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
+			g := &c.groups[n-1]
+			g.chain.stages, g.aliases = append(g.chain.stages, stage), append(g.aliases, s.Alias)
+			own.Close()
+			continue
+		}
+		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
+			chain: &prepared{binding: own, version: s.Version, stages: []wit.Stage{stage}}})
+	}
+	return nil
+}
+
+// takes tells whether a stage of this binding may join the group.
+func (g *group) takes(b *plugin.Binding, version string) bool {
+	return g.condition == nil && g.chain.version == version && same(g.chain.binding, b)
+}
+
+// same tells whether two bindings run the same module now.
+func same(a, b *plugin.Binding) bool {
+	return a.Current().Module().Hash == b.Current().Module().Hash
+}
+
+// Close lets go of the plugins.
+func (c *Chain) Close() {
+	for i := range c.groups {
+		c.groups[i].chain.binding.Close()
+		if c.groups[i].condition != nil {
+			c.groups[i].condition.binding.Close()
+		}
+	}
+}
+
+// Status is the state of the plugins behind the stages, by alias.
+func (c *Chain) Status() map[string]plugin.Status {
+	all := map[string]plugin.Status{}
+	for i := range c.groups {
+		for _, alias := range c.groups[i].aliases {
+			all[alias] = c.groups[i].chain.binding.Status()
+		}
+	}
+	return all
+}
+
+// Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of the one that
+// it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out: their faults come back in order, with
+// Origin as the place in b.Rows as it was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a
+// plugin is found by halving and fails alone. On an error nothing can be said of b.
+//
+// Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
+func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
+	if len(c.groups) == 0 {
+		return nil, nil
+	}
+	c.input = append(c.input[:0], b.Rows...)
+	c.faults = c.faults[:0]
+	for i := range b.Rows {
+		b.Rows[i].Origin = uint32(i)
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		g.chain.swap(ctx)
+		if g.condition != nil {
+			g.condition.swap(ctx)
+		}
+		if err := c.run(ctx, g, b); err != nil {
+			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+		}
+	}
+	for i := range b.Rows {
+		b.Rows[i].Origin = c.input[b.Rows[i].Origin].Origin
+	}
+	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
+	return c.faults, nil
+}
+
+// Input is a row of the last batch as it came; its bytes are in the batch still. It is valid until the next Apply.
+func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
+
+// run sends all rows through a group, some at a time.
+func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
+	if g.condition == nil && len(b.Rows) <= c.limit {
+		return c.part(ctx, g, b)
+	}
+	rows := b.Rows
+	c.piece.Registry, c.piece.Topics, c.piece.Data = b.Registry, b.Topics, b.Data
+	c.out = c.out[:0]
+	for from := 0; from < len(rows); from += c.limit {
+		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
+		var err error
+		if g.condition == nil {
+			err = c.part(ctx, g, &c.piece)
+		} else {
+			err = c.conditional(ctx, g, &c.piece)
+		}
+		if err != nil {
+			return err
+		}
+		c.out = append(c.out, c.piece.Rows...)
+	}
+	b.Rows, b.Topics, b.Data = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data
+	return nil
+}
+
+// part sends the rows of a small batch through a group's plugin.
+func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
+	faults, err := g.chain.apply(ctx, b)
+	var trap *plugin.Trap
+	if errors.As(err, &trap) && ctx.Err() == nil {
+		return c.halve(ctx, g, b, trap)
+	}
+	for _, f := range faults {
+		f.Stage += uint32(g.first)
+		c.faults = append(c.faults, f)
+	}
+	return err
+}
+
+// conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all together again.
+func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
+	matches, faults, err := g.condition.test(ctx, b)
+	if err != nil {
+		return err
+	}
+	failed := map[uint32]bool{}
+	for _, f := range faults {
+		failed[f.Origin] = true
+		f.Origin, f.Stage = b.Rows[f.Origin].Origin, uint32(g.first)
+		c.faults = append(c.faults, f)
+	}
+	chosen := &c.chosen
+	chosen.Registry, chosen.Topics, chosen.Data, chosen.Rows = b.Registry, b.Topics, b.Data, chosen.Rows[:0]
+	c.others = c.others[:0]
+	for i, row := range b.Rows {
+		switch {
+		case len(faults) > 0 && failed[uint32(i)]:
+		case matches[i] != g.negate:
+			chosen.Rows = append(chosen.Rows, row)
+		default:
+			c.others = append(c.others, row)
+		}
+	}
+	if len(chosen.Rows) > 0 {
+		if err := c.part(ctx, g, chosen); err != nil {
+			return err
+		}
+	}
+	b.Topics, b.Data = chosen.Topics, chosen.Data
+	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
+	return nil
+}
+
+// merge puts two lists of rows that are sorted by Origin into one.
+func merge(dst, a, b []wit.Row) []wit.Row {
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].Origin <= b[0].Origin {
+			dst, a = append(dst, a[0]), a[1:]
+		} else {
+			dst, b = append(dst, b[0]), b[1:]
+		}
+	}
+	return append(append(dst, a...), b...)
+}
+
+// halve sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand alone: these
+// fail (P32).
+func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
+	if len(b.Rows) == 1 {
+		c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
+		c.faults = append(c.faults, wit.RowFault{Origin: b.Rows[0].Origin, Stage: uint32(g.first), ErrorClass: trapClass,
+			Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}})
+		b.Rows = b.Rows[:0]
+		return nil
+	}
+	rows := slices.Clone(b.Rows)
+	var out []wit.Row
+	for _, half := range [][]wit.Row{rows[:len(rows)/2], rows[len(rows)/2:]} {
+		b.Rows = append(b.Rows[:0], half...)
+		if err := c.part(ctx, g, b); err != nil {
+			return err
+		}
+		out = append(out, b.Rows...)
+	}
+	b.Rows = append(b.Rows[:0], out...)
+	return nil
+}
+
+// trapClass is the class under which a dead letter names a trap.
+const trapClass = "org.apache.kafka.connect.errors.ConnectException"

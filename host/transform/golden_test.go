@@ -1,0 +1,212 @@
+package transform
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// manager loads the plugin smt as it is built, and the plugins in further files.
+func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Registry, string) {
+	t.Helper()
+	dir := t.TempDir()
+	files := map[string][]byte{"smt.wasm": guesttest.Bytes(t, "../../plugins/smt")}
+	for name, b := range more {
+		files[name] = b
+	}
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reg := record.NewRegistry()
+	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: filepath.Join(os.TempDir(), "culvert-test-cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m, reg, dir
+}
+
+// golden is a case of plugins/smt/testdata.
+type golden struct {
+	stages []Stage
+	record map[string]json.RawMessage
+	want   string
+}
+
+func readGolden(t *testing.T, file string) golden {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, want, found := strings.Cut(string(text), "-----\n")
+	g := golden{want: want}
+	for _, line := range strings.Split(strings.TrimSpace(head), "\n") {
+		kind, rest, _ := strings.Cut(line, " ")
+		switch kind {
+		case "stage":
+			g.stages = append(g.stages, readStage(t, rest, len(g.stages)))
+		case "record":
+			if err := json.Unmarshal([]byte(rest), &g.record); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			found = false
+		}
+	}
+	if !found {
+		t.Fatalf("%s: expected lines of stage and record, ----- and what comes out", file)
+	}
+	return g
+}
+
+func readStage(t *testing.T, text string, n int) Stage {
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(text), &fields); err != nil {
+		t.Fatal(err)
+	}
+	settings := func(of map[string]any) (list []wit.Setting, class string) {
+		for name, v := range of {
+			if s, ok := v.(string); ok && name == "type" {
+				class = s
+			} else if ok {
+				list = append(list, wit.Setting{Name: name, Value: s})
+			}
+		}
+		return list, class
+	}
+	s := Stage{Alias: "s" + strconv.Itoa(n)}
+	s.Settings, s.Class = settings(fields)
+	if p, ok := fields["predicate"].(map[string]any); ok {
+		s.Predicate = &Predicate{Alias: "p"}
+		s.Predicate.Settings, s.Predicate.Class = settings(p)
+		s.Negate, _ = fields["negate"].(bool)
+	}
+	return s
+}
+
+func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
+	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"}, false, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// batch makes a batch of the case's record.
+func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
+	number := func(name string) int64 {
+		n := int64(-1)
+		if text, given := g.record[name]; given {
+			if err := json.Unmarshal(text, &n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	var topic string
+	if err := json.Unmarshal(g.record["topic"], &topic); err != nil {
+		t.Fatal(err)
+	}
+	b := &record.Batch{Registry: reg, Topics: []string{topic}}
+	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"), Timestamp: number("timestamp")}
+	var err error
+	if row.Key, err = jsonConverter(t, reg).Decode("t", g.record["key"], b); err != nil {
+		t.Fatal(err)
+	}
+	if row.Value, err = jsonConverter(t, reg).Decode("t", g.record["value"], b); err != nil {
+		t.Fatal(err)
+	}
+	b.Rows = []wit.Row{row}
+	return b
+}
+
+// The plugin in its sandbox, and the host around it, make of each record what Kafka Connect 4.3.1 made of it (Replay.java there).
+func TestTransformsAsKafkaDoes(t *testing.T) {
+	m, reg, _ := manager(t, nil)
+	files, _ := filepath.Glob("../../plugins/smt/testdata/*.golden")
+	if len(files) < 80 {
+		t.Fatalf("only %d cases", len(files))
+	}
+	for _, file := range files {
+		g := readGolden(t, file)
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
+			c, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: g.stages})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			b := g.batch(t, reg)
+			faults, err := c.Apply(context.Background(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(t, b, faults); !equalOutcome(g.want, got) {
+				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
+			}
+			if len(b.Rows) == 1 && b.Rows[0].Origin != 77 {
+				t.Errorf("origin %d", b.Rows[0].Origin)
+			}
+		})
+	}
+}
+
+func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
+	if len(faults) > 0 {
+		f := faults[0]
+		return "stage " + strconv.Itoa(int(f.Stage)) + " fails: " + f.ErrorClass + ": " + f.Fault.Message + "\n"
+	}
+	if len(b.Rows) == 0 {
+		return "dropped\n"
+	}
+	row := b.Rows[0]
+	return "topic " + b.Topics[row.Topic] + "\nkey " + written(t, b, row.Key) + "\nvalue " + written(t, b, row.Value) + "\n"
+}
+
+func written(t *testing.T, b *record.Batch, d wit.Datum) string {
+	out, null, err := jsonConverter(t, b.Registry).Encode(nil, "t", b, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if null {
+		return "(none)"
+	}
+	return string(out)
+}
+
+// equalOutcome compares texts, but values without schema as JSON: their members come in the order of a Java hash table.
+func equalOutcome(want, got string) bool {
+	if want == got {
+		return true
+	}
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		_, x, ok := strings.Cut(a[i], `{"schema":null,`)
+		_, y, _ := strings.Cut(b[i], `{"schema":null,`)
+		var v, w any
+		if a[i] == b[i] {
+			continue
+		}
+		if !ok || json.Unmarshal([]byte("{"+x), &v) != nil || json.Unmarshal([]byte("{"+y), &w) != nil || !reflect.DeepEqual(v, w) {
+			return false
+		}
+	}
+	return true
+}

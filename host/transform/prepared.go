@@ -1,0 +1,80 @@
+package transform
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// prepared is stages of one plugin and the context that its current version made of them.
+type prepared struct {
+	binding *plugin.Binding
+	version string
+	stages  []wit.Stage
+	context []byte
+	// origins are those of the rows of a call.
+	origins []uint32
+}
+
+// prepare makes the context on the current version.
+func (p *prepared) prepare(ctx context.Context) error {
+	made, err := prepare(ctx, p.binding.Current(), p.stages)
+	p.context = made
+	return err
+}
+
+func prepare(ctx context.Context, pool *plugin.Pool, stages []wit.Stage) (made []byte, err error) {
+	err = pool.Do(ctx, func(i *plugin.Instance) error {
+		made, err = i.Prepare(ctx, stages)
+		return err
+	})
+	return made, err
+}
+
+// swap takes a newer version of the plugin if it can prepare the same stages; otherwise the present one goes on and the binding's
+// status says why.
+func (p *prepared) swap(ctx context.Context) {
+	candidate := p.binding.Candidate()
+	if candidate == nil {
+		return
+	}
+	made, err := prepare(ctx, candidate, p.stages)
+	switch {
+	case err == nil:
+		p.context = made
+		p.binding.Promote(candidate)
+	case ctx.Err() == nil:
+		p.binding.Reject(candidate, fmt.Sprintf("it does not take the settings of the transforms: %v", err))
+	}
+}
+
+// apply sends b through the stages. Faults name rows by the Origin that they have in b.
+func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
+	p.origins = p.origins[:0]
+	for i := range b.Rows {
+		p.origins = append(p.origins, b.Rows[i].Origin)
+	}
+	pool := p.binding.Current()
+	instance, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Release(instance)
+	faults, err = instance.Apply(ctx, p.context, b)
+	for i := range faults {
+		faults[i].Origin = p.origins[faults[i].Origin]
+	}
+	return faults, err
+}
+
+// test asks the predicate of each row. Faults name rows by their place in b.
+func (p *prepared) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
+	err = p.binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		matches, faults, err = i.Test(ctx, p.context, b)
+		return err
+	})
+	return matches, faults, err
+}

@@ -1,0 +1,214 @@
+// Package chain is Kafka Connect's transforms and predicates, compiled: adjacent stages become one plan for each topic and schema,
+// which skips and copies bytes. The plugin smt exports it; nothing here knows of WebAssembly, so it is tested as it is.
+package chain
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Classes of the components, as Kafka Connect names them.
+const (
+	pkg                 = "org.apache.kafka.connect.transforms."
+	ClassInsertKey      = pkg + "InsertField$Key"
+	ClassInsertValue    = pkg + "InsertField$Value"
+	ClassReplaceKey     = pkg + "ReplaceField$Key"
+	ClassReplaceValue   = pkg + "ReplaceField$Value"
+	ClassRegexRouter    = pkg + "RegexRouter"
+	ClassFilter         = pkg + "Filter"
+	ClassTopicNameMatch = pkg + "predicates.TopicNameMatches"
+)
+
+// Classes of errors, as Kafka Connect's own classes throw them.
+const (
+	dataException          = "org.apache.kafka.connect.errors.DataException"
+	schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
+	classCastException     = "java.lang.ClassCastException"
+	illegalArgument        = "java.lang.IllegalArgumentException"
+	indexOutOfBounds       = "java.lang.IndexOutOfBoundsException"
+	invalidTopicException  = "org.apache.kafka.common.errors.InvalidTopicException"
+)
+
+// component is a transform or predicate that chains are made of.
+type component struct {
+	name, doc string
+	kind      wit.ComponentKind
+	specs     []wit.SettingSpec
+	// transform or predicate makes one with settings; the other is nil.
+	transform func(settings) (operation, *wit.Fault)
+	predicate func(settings) (condition, *wit.Fault)
+}
+
+// components in the order in which describe lists them.
+var components = []component{
+	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended to be used conditionally to filter out records matching (or not matching) a particular predicate.",
+		wit.ComponentTransformation, nil, newFilter, nil},
+	{ClassInsertKey, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's key.",
+		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
+	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
+		wit.ComponentTransformation, insertSpecs, newInsert(valueSide), nil},
+	{ClassRegexRouter, "Update the record topic using the configured regular expression and replacement string. The expression must match the whole topic; its syntax, and that of the replacement, are Java's.",
+		wit.ComponentTransformation, routerSpecs, newRouter, nil},
+	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs, newReplace(keySide), nil},
+	{ClassReplaceValue, "Filter or rename fields of the record's value.", wit.ComponentTransformation, replaceSpecs, newReplace(valueSide), nil},
+	{ClassTopicNameMatch, "A predicate which is true for records with a topic name that matches the configured regular expression.",
+		wit.ComponentPredicate, topicNameSpecs, nil, newTopicName},
+}
+
+// alias is the short name of a component: the part of the class behind its package.
+func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
+
+// find returns a component by name or alias, nil if there is none.
+func find(name string) *component {
+	for i := range components {
+		if c := &components[i]; c.name == name || c.alias() == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Components describes what chains can be made of.
+func Components() []wit.Component {
+	list := make([]wit.Component, len(components))
+	for i := range components {
+		c := &components[i]
+		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc, Settings: c.specs}
+	}
+	return list
+}
+
+// Examine checks a component's settings as Kafka's ConfigDef and the class's own validators do.
+func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
+	c := find(name)
+	if c == nil {
+		return nil, fail("", "unknown component "+strconv.Quote(name))
+	}
+	s := settings{given}
+	list := make([]wit.Examined, len(c.specs))
+	sound := true
+	for i, spec := range c.specs {
+		e := &list[i]
+		*e = wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
+		if text, ok := s.find(spec.Name); ok {
+			e.Value = &text
+		}
+		switch {
+		case e.Value == nil && required(&spec):
+			e.Errors = []string{`Missing required configuration "` + spec.Name + `" which has no default value.`}
+		case e.Value != nil && spec.Kind == wit.KindBoolean:
+			if _, err := s.boolean(spec.Name); err != nil {
+				e.Errors = []string{err.Message}
+			}
+		}
+		sound = sound && len(e.Errors) == 0
+	}
+	if !sound {
+		return list, nil
+	}
+	if err := c.check(s); err != nil && err.Setting != nil {
+		for i := range list {
+			if list[i].Spec.Name == *err.Setting {
+				list[i].Errors = append(list[i].Errors, err.Message)
+			}
+		}
+	}
+	return list, nil
+}
+
+func (c *component) check(s settings) *wit.Fault {
+	var err *wit.Fault
+	if c.transform != nil {
+		_, err = c.transform(s)
+	} else {
+		_, err = c.predicate(s)
+	}
+	return err
+}
+
+func required(spec *wit.SettingSpec) bool {
+	for _, r := range spec.Rules {
+		if r.Required != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// fail makes a fault of kind config.
+func fail(setting, message string) *wit.Fault {
+	f := &wit.Fault{Kind: wit.FaultConfig, Message: message}
+	if setting != "" {
+		f.Setting = &setting
+	}
+	return f
+}
+
+func invalid(setting, value, why string) *wit.Fault {
+	return fail(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
+}
+
+// settings reads values as Kafka's ConfigDef does.
+type settings struct{ given []wit.Setting }
+
+// find returns a setting; of one that is there twice the last counts.
+func (s settings) find(name string) (string, bool) {
+	for i := len(s.given) - 1; i >= 0; i-- {
+		if s.given[i].Name == name {
+			return s.given[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// needed returns a setting without a default.
+func (s settings) needed(name string) (string, *wit.Fault) {
+	text, ok := s.find(name)
+	if !ok {
+		return "", fail(name, `Missing required configuration "`+name+`" which has no default value.`)
+	}
+	return text, nil
+}
+
+// boolean reads true or false in any case; the default of all of them here is true.
+func (s settings) boolean(name string) (bool, *wit.Fault) {
+	text, ok := s.find(name)
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	if !ok {
+		return true, nil
+	}
+	return false, invalid(name, text, "Expected value to be either true or false")
+}
+
+// list reads texts between commas, without the blanks around them.
+func (s settings) list(name string) []string {
+	text, _ := s.find(name)
+	if text = strings.TrimSpace(text); text == "" {
+		return nil
+	}
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
+}
+
+// spec declares a setting with a default, or of type text without a value.
+func spec(name string, kind wit.SettingKind, value *string, doc string) wit.SettingSpec {
+	return wit.SettingSpec{Name: name, Kind: kind, DefaultValue: value, Importance: wit.Medium, Documentation: doc}
+}
+
+// needs declares a setting of type text without a default.
+func needs(name string, importance wit.Importance, doc string) wit.SettingSpec {
+	return wit.SettingSpec{Name: name, Kind: wit.KindText, Importance: importance, Documentation: doc, Rules: []wit.Rule{{Required: wit.Chosen}}}
+}
+
+var replaceNullSpec = spec("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
+	"Whether to replace fields that have a default value and that are null to the default value. When set to true, the default value is used, otherwise null is used.")

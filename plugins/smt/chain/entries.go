@@ -1,0 +1,132 @@
+package chain
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// entries is a map without schema on its way through the steps. Values are never looked into.
+type entries struct {
+	list, spare []entry
+	// placed are the places of the entries that the present step has put.
+	placed []int
+	// kept holds what was inserted into this map.
+	kept    []byte
+	changed bool
+}
+
+// entry of a map: key and value with their tags; name is the text of a key that is one, else nil.
+type entry struct{ key, name, value []byte }
+
+// read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes are bad.
+func (m *entries) read(in []byte) (class string, bad bool) {
+	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
+	if len(in) == 0 || in[0] > datum.TagStruct {
+		return "", true
+	}
+	if in[0] != datum.TagMap {
+		return dynamicClasses[in[0]], false
+	}
+	count, size := datum.Number(in[1:])
+	if size <= 0 || count < 0 || count > int64(len(in)) {
+		return "", true
+	}
+	i := 1 + size
+	for ; count > 0; count-- {
+		key, err := datum.SkipDynamic(in[i:])
+		if err != nil {
+			return "", true
+		}
+		value, err := datum.SkipDynamic(in[i+key:])
+		if err != nil {
+			return "", true
+		}
+		e := entry{key: in[i : i+key], value: in[i+key : i+key+value]}
+		if e.key[0] == datum.TagText {
+			e.name, _ = datum.Block(e.key[1:])
+		}
+		m.list = append(m.list, e)
+		i += key + value
+	}
+	return "", i != len(in)
+}
+
+var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short", "java.lang.Integer",
+	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
+	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
+
+// room and keep: a value is appended to what room returns and handed to keep.
+func (m *entries) room() []byte { return m.kept }
+
+func (m *entries) keep(b []byte) []byte {
+	value := b[len(m.kept):len(b):len(b)]
+	m.kept = b
+	return value
+}
+
+// put sets the value of a name: in the place of the entry that has it, else at the end.
+func (m *entries) put(name string, value []byte) {
+	m.changed = true
+	for i := range m.list {
+		if m.list[i].name != nil && string(m.list[i].name) == name {
+			m.list[i].value = value
+			m.placed = append(m.placed, i)
+			return
+		}
+	}
+	key := m.keep(datum.AppendText(append(m.room(), datum.TagText), name))
+	text, _ := datum.Block(key[1:])
+	m.placed = append(m.placed, len(m.list))
+	m.list = append(m.list, entry{key, text, value})
+}
+
+// add appends an entry, or sets the value of the one that was put under its name.
+func (m *entries) add(e entry) {
+	for _, i := range m.placed {
+		if string(m.list[i].key) == string(e.key) {
+			m.list[i].value = e.value
+			return
+		}
+	}
+	m.list = append(m.list, e)
+}
+
+// swap empties the map and returns the entries that it had.
+func (m *entries) swap() []entry {
+	m.list, m.spare, m.placed = m.spare[:0], m.list, m.placed[:0]
+	return m.spare
+}
+
+// write appends the map.
+func (m *entries) write(dst []byte) []byte {
+	dst = datum.AppendNumber(append(dst, datum.TagMap), int64(len(m.list)))
+	for i := range m.list {
+		dst = append(append(dst, m.list[i].key...), m.list[i].value...)
+	}
+	return dst
+}
+
+// runDynamic does the steps on a value without schema.
+func (p *plan) runDynamic(m *entries, dst []byte, d *wit.Datum, in []byte, row *wit.Row) ([]byte, *failure) {
+	first := p.steps[0]
+	class, bad := m.read(in)
+	if bad {
+		return dst, &failure{first.stage, dataException, "bytes that are no dynamic value"}
+	}
+	if class != "" {
+		return dst, &failure{first.stage, dataException,
+			"Only Map objects supported in absence of schema for [" + first.operation.purpose() + "], found: " + class}
+	}
+	for _, s := range p.steps {
+		if f := s.operation.schemaless(m, s, row); f != nil {
+			return dst, f
+		}
+	}
+	if !m.changed {
+		return dst, nil
+	}
+	from := uint32(len(dst))
+	dst = m.write(dst)
+	d.Form, d.Start, d.Size = wit.Dynamic, from, uint32(len(dst))-from
+	return dst, nil
+}

@@ -1,0 +1,187 @@
+package chain
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+const optionality = " Suffix with <code>!</code> to make this a required field, or <code>?</code> to keep it optional (the default)."
+
+var insertSpecs = []wit.SettingSpec{
+	spec("topic.field", wit.KindText, nil, "Field name for Kafka topic."+optionality),
+	spec("partition.field", wit.KindText, nil, "Field name for Kafka partition."+optionality),
+	spec("offset.field", wit.KindText, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+optionality[1:]),
+	spec("timestamp.field", wit.KindText, nil, "Field name for record timestamp."+optionality),
+	spec("static.field", wit.KindText, nil, "Field name for static data field."+optionality),
+	spec("static.value", wit.KindText, nil, "Static field value, if field name configured."),
+	replaceNullSpec,
+}
+
+// insert is InsertField: fields from what a record is besides its key and value, or a fixed text.
+type insert struct {
+	at          side
+	fields      []insertion
+	static      *string
+	replaceNull bool
+}
+
+// insertion is one field to insert.
+type insertion struct {
+	what     what
+	name     string
+	optional bool
+}
+
+// what an inserted field holds, in the order in which InsertField adds them.
+type what uint8
+
+const (
+	theTopic what = iota
+	thePartition
+	theOffset
+	theTimestamp
+	theStatic
+)
+
+var insertNames = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
+
+func newInsert(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &insert{at: at}
+		var err *wit.Fault
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
+		for w, setting := range insertNames {
+			name, given := s.find(setting)
+			if !given {
+				continue
+			}
+			f := insertion{what: what(w), name: name, optional: true}
+			if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
+				f.name, f.optional = text, false
+			} else {
+				f.name = strings.TrimSuffix(name, "?")
+			}
+			o.fields = append(o.fields, f)
+		}
+		if text, given := s.find("static.value"); given {
+			o.static = &text
+		}
+		if len(o.fields) == 0 {
+			return nil, fail("", "No field insertion configured")
+		}
+		if last := o.fields[len(o.fields)-1]; last.what == theStatic && o.static == nil {
+			return nil, fail("", "Invalid value null for configuration static.value: No value specified for static field: "+last.name)
+		}
+		return o, nil
+	}
+}
+
+const insertPurpose = "field insertion"
+
+func (o *insert) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+
+func (o *insert) purpose() string { return insertPurpose }
+
+// node is the schema of an inserted field.
+func (f insertion) node() wit.Node {
+	n := wit.Node{Kind: wit.Text, Optional: f.optional}
+	switch f.what {
+	case thePartition:
+		n.Kind = wit.Int32
+	case theOffset:
+		n.Kind = wit.Int64
+	case theTimestamp:
+		n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+	}
+	return n
+}
+
+// text is what a field holds that is the same for all rows of a route.
+func (o *insert) text(f insertion, topic string) string {
+	if f.what == theTopic {
+		return topic
+	}
+	return *o.static
+}
+
+// layout adds the fields to a structure.
+func (o *insert) layout(l *layout, s step) *failure {
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for _, f := range o.fields {
+		item := field{name: f.name, nodes: []wit.Node{f.node()}, from: constant}
+		switch f.what {
+		case theTopic, theStatic:
+			item.bytes = datum.AppendText(datum.AppendBranch(nil, &item.nodes[0], false), o.text(f, s.topic))
+		default:
+			item.from, item.what, item.optional = attribute, f.what, f.optional
+			if f.what == theOffset || !f.optional {
+				l.checks = append(l.checks, check{f.what, s.stage, f.name})
+			}
+		}
+		if err := l.add(item, s.stage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// schemaless puts the fields into a map; what a record does not have is left out.
+func (o *insert) schemaless(m *entries, s step, row *wit.Row) *failure {
+	for _, f := range o.fields {
+		var value []byte
+		switch f.what {
+		case theTopic, theStatic:
+			value = m.keep(datum.AppendText(append(m.room(), datum.TagText), o.text(f, s.topic)))
+		case thePartition:
+			if row.Partition < 0 {
+				continue
+			}
+			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt32), int64(row.Partition)))
+		case theOffset:
+			if row.Offset < 0 {
+				return noSinkRecord(s.stage)
+			}
+			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Offset))
+		case theTimestamp:
+			if row.Timestamp < 0 {
+				continue
+			}
+			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Timestamp))
+		}
+		m.put(f.name, value)
+	}
+	return nil
+}
+
+func noSinkRecord(stage int) *failure {
+	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose + "], found: org.apache.kafka.connect.source.SourceRecord"}
+}
+
+// check is something that must be there in a row for a field that was inserted.
+type check struct {
+	what  what
+	stage int
+	name  string
+}
+
+// failed is the first check that a row does not pass, nil if it passes all.
+func failed(checks []check, row *wit.Row) *failure {
+	for i := range checks {
+		c := &checks[i]
+		switch {
+		case c.what == theOffset && row.Offset < 0:
+			return noSinkRecord(c.stage)
+		case c.what == thePartition && row.Partition < 0:
+			return &failure{c.stage, dataException, "Invalid value: null used for required field: \"" + c.name + "\", schema type: INT32"}
+		case c.what == theTimestamp && row.Timestamp < 0:
+			return &failure{c.stage, dataException, "Invalid value: null used for required field: \"" + c.name + "\", schema type: INT64"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package chain
+
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// layout is a structure on its way through the steps: which fields the result has, and where each comes from.
+type layout struct {
+	fields []field
+	checks []check
+	// wrong is a failure that counts only when the schema can be made.
+	wrong *failure
+}
+
+// field of a layout.
+type field struct {
+	name string
+	// nodes and node are its schema.
+	nodes []wit.Node
+	node  uint32
+	from  origin
+	// index is the member of the input that it comes from.
+	index int
+	// orDefault: a null becomes the default.
+	orDefault bool
+	// bytes of a constant, the branch included.
+	bytes []byte
+	// what the row has to say, for an attribute.
+	what     what
+	optional bool
+}
+
+// origin tells where a field's bytes come from.
+type origin uint8
+
+const (
+	input origin = iota
+	constant
+	attribute
+)
+
+func (l *layout) add(f field, stage int) *failure {
+	if f.name == "" {
+		return &failure{stage, schemaBuilderException, "fieldName cannot be null."}
+	}
+	for i := range l.fields {
+		if l.fields[i].name == f.name {
+			return &failure{stage, schemaBuilderException, "Cannot create field because of field name duplication " + f.name}
+		}
+	}
+	l.fields = append(l.fields, f)
+	return nil
+}
+
+func (l *layout) pending(f *failure) {
+	if l.wrong == nil {
+		l.wrong = f
+	}
+}
+
+// replaceNulls puts defaults for nulls in all fields of the input.
+func (l *layout) replaceNulls() {
+	for i := range l.fields {
+		f := &l.fields[i]
+		if f.from == input && f.nodes[f.node].Optional && f.nodes[f.node].DefaultValue != nil {
+			f.orDefault = true
+		}
+	}
+}
+
+// subtree is a field's schema with its own numbering.
+func subtree(f field) []wit.Node {
+	return graft(nil, f.nodes, f.node)
+}
+
+// graft appends a node and what is below it, numbered anew, parents first.
+func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
+	at := len(dst)
+	n := nodes[node]
+	dst = append(dst, n)
+	below := func(child uint32) uint32 {
+		id := uint32(len(dst))
+		dst = graft(dst, nodes, child)
+		return id
+	}
+	switch n.Kind {
+	case wit.Array:
+		n.Element = below(n.Element)
+	case wit.Mapping:
+		n.Key = below(n.Key)
+		n.Element = below(n.Element)
+	case wit.Structure:
+		n.Members = append([]wit.Member(nil), n.Members...)
+		for i := range n.Members {
+			n.Members[i].Node = below(n.Members[i].Node)
+		}
+	}
+	dst[at] = n
+	return dst
+}
+
+// program is a plan for one schema: skip over the input, then copy and write.
+type program struct {
+	skips []skip
+	parts []part
+	// same: the result's bytes are the input's.
+	same   bool
+	out    uint32
+	checks []check
+	// failure of every row that is not null, unless a check of an earlier stage fails it first.
+	failure *failure
+	// optional: the input begins with a branch, full being that of a value.
+	optional bool
+	full     byte
+}
+
+// part of a result.
+type part struct {
+	from origin
+	// first and last: the members of the input to copy, in one piece.
+	first, last int
+	// bytes: a constant, or what replaces a null of the member `first`, whose branch is then null.
+	bytes    []byte
+	null     byte
+	what     what
+	optional bool
+}
+
+// newProgram compiles steps for a schema. declare gives a new schema its number.
+func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
+	root := &nodes[0]
+	p := &program{optional: root.Optional, full: 2}
+	if root.DefaultValue != nil {
+		p.full = 0
+	}
+	if root.Kind != wit.Structure {
+		p.failure = &failure{steps[0].stage, dataException,
+			"Only Struct objects supported for [" + steps[0].operation.purpose() + "], found: " + javaClass(root)}
+		return p
+	}
+	l := &layout{}
+	for i, m := range root.Members {
+		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
+		p.skips = append(p.skips, newSkip(nodes, m.Node))
+	}
+	for _, s := range steps {
+		if p.failure = s.operation.layout(l, s); p.failure != nil {
+			break
+		}
+	}
+	p.checks = l.checks
+	if p.failure != nil {
+		return p
+	}
+	result := []wit.Node{{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters}}
+	members := make([]wit.Member, len(l.fields))
+	for i := range l.fields {
+		f := &l.fields[i]
+		members[i] = wit.Member{Name: f.name, Node: uint32(len(result))}
+		result = graft(result, f.nodes, f.node)
+		p.emit(f)
+	}
+	result[0].Members = members
+	p.out = declare(result)
+	p.same = !p.optional && p.whole(len(root.Members))
+	return p
+}
+
+// emit adds a field to the parts, joining it with the one before where it can.
+func (p *program) emit(f *field) {
+	var last *part
+	if n := len(p.parts); n > 0 {
+		last = &p.parts[n-1]
+	}
+	switch {
+	case f.from == input && f.orDefault:
+		n := &f.nodes[f.node]
+		p.parts = append(p.parts, part{from: input, first: f.index, last: f.index, null: datum.AppendBranch(nil, n, true)[0],
+			bytes: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)})
+	case f.from == input && last != nil && last.from == input && last.bytes == nil && last.last+1 == f.index:
+		last.last++
+	case f.from == input:
+		p.parts = append(p.parts, part{from: input, first: f.index, last: f.index})
+	case f.from == constant && last != nil && last.from == constant:
+		last.bytes = append(bytes.Clone(last.bytes), f.bytes...)
+	case f.from == constant:
+		p.parts = append(p.parts, part{from: constant, bytes: f.bytes})
+	default:
+		p.parts = append(p.parts, part{from: attribute, what: f.what, optional: f.optional})
+	}
+}
+
+// whole tells whether the parts are the input's members, all and in order.
+func (p *program) whole(members int) bool {
+	if members == 0 {
+		return len(p.parts) == 0
+	}
+	return len(p.parts) == 1 && p.parts[0].from == input && p.parts[0].bytes == nil && p.parts[0].first == 0 && p.parts[0].last == members-1
+}
+
+// javaClass is the class that Kafka Connect holds a value of a schema in.
+func javaClass(n *wit.Node) string {
+	if n.Name != nil {
+		switch *n.Name {
+		case wit.NameDecimal:
+			return "java.math.BigDecimal"
+		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+			return "java.util.Date"
+		}
+	}
+	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float", "java.lang.Double",
+		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap", "org.apache.kafka.connect.data.Struct"}[n.Kind]
+}

@@ -1,0 +1,182 @@
+package chain
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+var replaceSpecs = []wit.SettingSpec{
+	spec("exclude", wit.KindListOfText, wit.Ptr(""), "Fields to exclude. This takes precedence over the fields to include."),
+	spec("include", wit.KindListOfText, wit.Ptr(""), "Fields to include. If specified, only these fields will be used."),
+	spec("renames", wit.KindListOfText, wit.Ptr(""), "Field rename mappings."),
+	replaceNullSpec,
+}
+
+// replace is ReplaceField: which fields stay, and under which names.
+type replace struct {
+	at               side
+	exclude, include []string
+	renames          []rename
+	replaceNull      bool
+}
+
+type rename struct{ from, to string }
+
+func newReplace(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &replace{at: at, exclude: s.list("exclude"), include: s.list("include")}
+		var err *wit.Fault
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
+		pairs := s.list("renames")
+		for _, pair := range pairs {
+			parts := strings.Split(pair, ":")
+			for len(parts) > 0 && parts[len(parts)-1] == "" {
+				parts = parts[:len(parts)-1] // Java's split drops them
+			}
+			if len(parts) != 2 {
+				return nil, invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
+			}
+			o.rename(parts[0], parts[1])
+		}
+		o.renames = javaOrder(o.renames)
+		return o, nil
+	}
+}
+
+// rename adds a mapping; the last of a name counts.
+func (o *replace) rename(from, to string) {
+	for i := range o.renames {
+		if o.renames[i].from == from {
+			o.renames[i].to = to
+			return
+		}
+	}
+	o.renames = append(o.renames, rename{from, to})
+}
+
+// javaOrder sorts as java.util.HashMap iterates: where two fields get one name, the order decides which of them ReplaceField
+// looks for.
+func javaOrder(list []rename) []rename {
+	size := uint32(16)
+	for uint32(len(list)) > size/4*3 {
+		size *= 2
+	}
+	bucket := func(s string) uint32 {
+		var h uint32
+		for _, u := range utf16.Encode([]rune(s)) {
+			h = h*31 + uint32(u)
+		}
+		return (h ^ h>>16) & (size - 1)
+	}
+	slices.SortStableFunc(list, func(a, b rename) int { return int(bucket(a.from)) - int(bucket(b.from)) })
+	return list
+}
+
+func (o *replace) stays(name string) bool {
+	return !slices.Contains(o.exclude, name) && (len(o.include) == 0 || slices.Contains(o.include, name))
+}
+
+func (o *replace) renamed(name string) string {
+	for _, r := range o.renames {
+		if r.from == name {
+			return r.to
+		}
+	}
+	return name
+}
+
+// source is the field whose value goes into a field of the result: with two renames to one name, the last one's.
+func (o *replace) source(name string) string {
+	for i := len(o.renames) - 1; i >= 0; i-- {
+		if o.renames[i].to == name {
+			return o.renames[i].from
+		}
+	}
+	return name
+}
+
+func (o *replace) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+
+func (o *replace) purpose() string { return "field replacement" }
+
+// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was renamed, its value
+// from the field that the rename names: they differ where a field that is not renamed has the name of a rename's result.
+func (o *replace) layout(l *layout, s step) *failure {
+	before := l.fields
+	l.fields = nil
+	for _, f := range before {
+		if !o.stays(f.name) {
+			continue
+		}
+		name := o.renamed(f.name)
+		if source := o.source(name); source != f.name {
+			i := slices.IndexFunc(before, func(f field) bool { return f.name == source })
+			if i < 0 {
+				l.pending(&failure{s.stage, dataException, source + " is not a valid field name"})
+			} else if !reflect.DeepEqual(subtree(before[i]), subtree(f)) {
+				l.pending(&failure{s.stage, dataException, "Invalid Java object for schema: the value of field \"" + source + "\" for the schema of \"" + name + "\""})
+			} else {
+				f = before[i]
+			}
+		}
+		f.name = name
+		if err := l.add(f, s.stage); err != nil {
+			return err
+		}
+	}
+	if l.wrong != nil {
+		return l.wrong
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	return nil
+}
+
+// schemaless takes entries out and renames them.
+func (o *replace) schemaless(m *entries, s step, row *wit.Row) *failure {
+	before := m.swap()
+	for i := range before {
+		e := &before[i]
+		if e.name == nil {
+			return &failure{s.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
+		}
+		name, changed := o.outcome(e.name)
+		switch {
+		case !changed:
+			m.add(*e)
+		case name != "":
+			m.put(name, e.value)
+		}
+		m.changed = m.changed || changed
+	}
+	return nil
+}
+
+// outcome tells what becomes of a name: changed is false when it stays, and an empty name means that the field goes.
+func (o *replace) outcome(name []byte) (to string, changed bool) {
+	for _, x := range o.exclude {
+		if x == string(name) {
+			return "", true
+		}
+	}
+	in := len(o.include) == 0
+	for _, x := range o.include {
+		in = in || x == string(name)
+	}
+	if !in {
+		return "", true
+	}
+	for i := range o.renames {
+		if o.renames[i].from == string(name) {
+			return o.renames[i].to, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,153 @@
+package chain
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+var routerSpecs = []wit.SettingSpec{
+	needs("regex", wit.High, "Regular expression to use for matching."),
+	needs("replacement", wit.High, "Replacement string."),
+}
+
+// router is RegexRouter: another topic for records whose topic matches as a whole.
+type router struct {
+	pattern     pattern
+	replacement []piece
+	// wrong is what is wrong with the replacement; Kafka finds out when a topic matches.
+	wrong *failure
+}
+
+// piece of a replacement: a text, or what a group matched.
+type piece struct {
+	text  string
+	group int // -1: the text
+}
+
+func newRouter(s settings) (operation, *wit.Fault) {
+	text, err := s.needed("regex")
+	if err != nil {
+		return nil, err
+	}
+	replacement, err := s.needed("replacement")
+	if err != nil {
+		return nil, err
+	}
+	o := &router{}
+	if o.pattern, err = compile("regex", text); err != nil {
+		return nil, err
+	}
+	o.parse(replacement)
+	return o, nil
+}
+
+// parse reads Java's replacement syntax: $1, ${name}, and a backslash in front of what stands for itself.
+func (o *router) parse(text string) {
+	wrong := func(class, why string) { o.wrong = &failure{class: class, text: why} }
+	var plain strings.Builder
+	flush := func() {
+		if plain.Len() > 0 {
+			o.replacement = append(o.replacement, piece{plain.String(), -1})
+			plain.Reset()
+		}
+	}
+	groups := o.pattern.groups
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			if i++; i == len(text) {
+				wrong(illegalArgument, "character to be escaped is missing")
+				return
+			}
+			plain.WriteByte(text[i])
+		case text[i] != '$':
+			plain.WriteByte(text[i])
+		case i+1 < len(text) && text[i+1] == '{':
+			name, _, closed := strings.Cut(text[i+2:], "}")
+			group, known := o.pattern.names[name]
+			if !closed || !known {
+				wrong(illegalArgument, "No group with name {"+name+"}")
+				return
+			}
+			flush()
+			o.replacement = append(o.replacement, piece{group: group})
+			i += len(name) + 2
+		case i+1 < len(text) && text[i+1]-'0' < 10:
+			group := int(text[i+1] - '0')
+			if group > groups {
+				wrong(indexOutOfBounds, "No group "+strconv.Itoa(group))
+				return
+			}
+			// further digits belong to the number as long as there is such a group
+			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= groups; i++ {
+				group = group*10 + int(text[i+1]-'0')
+			}
+			flush()
+			o.replacement = append(o.replacement, piece{group: group})
+		case i+1 == len(text):
+			wrong(illegalArgument, "Illegal group reference: group index is missing")
+			return
+		default:
+			wrong(illegalArgument, "Illegal group reference")
+			return
+		}
+	}
+	flush()
+}
+
+func (o *router) route(r *route, stage int) {
+	if !o.pattern.matches(r.topic) {
+		return
+	}
+	topic, wrong := o.replace(r.topic)
+	if wrong == nil && topic == "" {
+		wrong = &failure{class: invalidTopicException, text: "the topic " + strconv.Quote(r.topic) + " would become an empty name"}
+	}
+	if wrong != nil {
+		r.stop = &failure{stage, wrong.class, wrong.text}
+		return
+	}
+	r.topic = topic
+}
+
+func (o *router) replace(topic string) (string, *failure) {
+	if o.wrong != nil {
+		return "", o.wrong
+	}
+	// as in Kafka, the first place where the expression matches is replaced, whole or not
+	m, err := o.pattern.find.FindStringMatch(topic)
+	if err != nil || m == nil {
+		return topic, nil
+	}
+	runes := []rune(topic)
+	var b strings.Builder
+	b.WriteString(string(runes[:m.Index]))
+	for _, p := range o.replacement {
+		if p.group < 0 {
+			b.WriteString(p.text)
+		} else if g := m.GroupByNumber(p.group); g != nil && len(g.Captures) > 0 {
+			b.WriteString(g.String())
+		}
+	}
+	b.WriteString(string(runes[m.Index+m.Length:]))
+	return b.String(), nil
+}
+
+// filter is Filter: it drops every record that comes to it.
+type filter struct{}
+
+func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
+
+func (filter) route(r *route, stage int) { r.dropped = true }
+
+var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium, "A Java regular expression for matching against the name of a record's topic.")}
+
+func newTopicName(s settings) (condition, *wit.Fault) {
+	text, err := s.needed("pattern")
+	if err != nil {
+		return nil, err
+	}
+	return compile("pattern", text)
+}

@@ -1,0 +1,36 @@
+// The plugin smt: Kafka Connect's transforms and predicates under their own class names. Stages that stand side by side are
+// compiled into one pass over the bytes of a record.
+//
+// Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm ./plugins/smt
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/smt/chain"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/transform"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func init() { transform.Register(plugin{chain.New()}) }
+
+func main() {}
+
+type plugin struct{ *chain.Engine }
+
+var (
+	_ transform.Plugin = plugin{}
+	_ sdk.Validator    = plugin{}
+)
+
+func (plugin) Describe() wit.Description {
+	return wit.Description{Name: "smt", Version: "0.1.0", Documentation: "Kafka Connect's single message transforms and predicates.",
+		Components: chain.Components()}
+}
+
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	list, err := chain.Examine(component, settings)
+	if err != nil {
+		return wit.Inquiry{}, err
+	}
+	return wit.Inquiry{Done: &list}, nil
+}

@@ -1,0 +1,124 @@
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+
+import org.apache.kafka.common.record.TimestampType;
+import org.apache.kafka.connect.connector.ConnectRecord;
+import org.apache.kafka.connect.data.SchemaAndValue;
+import org.apache.kafka.connect.json.JsonConverter;
+import org.apache.kafka.connect.sink.SinkRecord;
+import org.apache.kafka.connect.source.SourceRecord;
+import org.apache.kafka.connect.transforms.Transformation;
+import org.apache.kafka.connect.transforms.predicates.Predicate;
+
+/**
+ * Runs the golden cases of this folder through Kafka Connect's own transforms: java -cp 'LIB/*' Replay.java FOLDER [write].
+ * A case is a `stage` line for each stage, a `record` line, `-----`, and what comes out. Without `write` it compares and ends with
+ * 1 where they differ; with it, it puts Kafka's answer in. LIB holds connect-transforms, connect-json and what they need.
+ */
+public class Replay {
+    static final ObjectMapper JSON = new ObjectMapper();
+
+    public static void main(String[] args) throws IOException {
+        int bad = 0, good = 0;
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
+            for (Path file : files) {
+                String text = Files.readString(file);
+                String head = text.substring(0, text.indexOf("-----\n") + 6);
+                String found = answer(head.split("\n"));
+                if (args.length > 1) {
+                    Files.writeString(file, head + found);
+                } else if (!text.equals(head + found)) {
+                    bad++;
+                    System.out.println(file.getFileName() + ": Kafka makes\n" + found);
+                    continue;
+                }
+                good++;
+            }
+        }
+        System.out.println(good + " good, " + bad + " differ");
+        System.exit(bad == 0 ? 0 : 1);
+    }
+
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    static String answer(String[] lines) throws IOException {
+        ConnectRecord record = null;
+        for (String line : lines) {
+            if (line.startsWith("record ")) {
+                record = record(JSON.readTree(line.substring(7)));
+            }
+        }
+        int at = 0;
+        for (String line : lines) {
+            if (!line.startsWith("stage ")) {
+                continue;
+            }
+            try {
+                JsonNode stage = JSON.readTree(line.substring(6));
+                Transformation transform = (Transformation) make(stage);
+                if (stage.has("predicate")) {
+                    Predicate predicate = (Predicate) make(stage.get("predicate"));
+                    if (predicate.test(record) == stage.path("negate").asBoolean()) {
+                        at++;
+                        continue;
+                    }
+                }
+                record = transform.apply(record);
+            } catch (Exception e) {
+                return "stage " + at + " fails: " + e.getClass().getName() + ": " + e.getMessage() + "\n";
+            }
+            if (record == null) {
+                return "dropped\n";
+            }
+            at++;
+        }
+        return "topic " + record.topic() + "\nkey " + json(record, true) + "\nvalue " + json(record, false) + "\n";
+    }
+
+    static Object make(JsonNode of) throws Exception {
+        Map<String, String> settings = new HashMap<>();
+        of.fields().forEachRemaining(e -> {
+            if (e.getValue().isTextual()) {
+                settings.put(e.getKey(), e.getValue().textValue());
+            }
+        });
+        Object made = Class.forName(settings.remove("type")).getDeclaredConstructor().newInstance();
+        ((org.apache.kafka.common.Configurable) made).configure(settings);
+        return made;
+    }
+
+    static ConnectRecord record(JsonNode r) {
+        SchemaAndValue key = datum(r.get("key")), value = datum(r.get("value"));
+        Integer partition = r.has("partition") ? r.get("partition").intValue() : null;
+        Long timestamp = r.has("timestamp") ? r.get("timestamp").longValue() : null;
+        if (r.has("offset")) {
+            return new SinkRecord(r.get("topic").textValue(), partition, key.schema(), key.value(), value.schema(), value.value(),
+                    r.get("offset").longValue(), timestamp, TimestampType.CREATE_TIME);
+        }
+        return new SourceRecord(null, null, r.get("topic").textValue(), partition, key.schema(), key.value(), value.schema(), value.value(), timestamp);
+    }
+
+    static SchemaAndValue datum(JsonNode envelope) {
+        JsonConverter converter = new JsonConverter();
+        converter.configure(Map.of("replace.null.with.default", "false"), false);
+        return converter.toConnectData("t", envelope == null ? null : envelope.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    static String json(ConnectRecord r, boolean key) {
+        JsonConverter converter = new JsonConverter();
+        converter.configure(Map.of("replace.null.with.default", "false"), key);
+        try {
+            byte[] bytes = key ? converter.fromConnectData("t", r.keySchema(), r.key()) : converter.fromConnectData("t", r.valueSchema(), r.value());
+            return bytes == null ? "(none)" : new String(bytes, StandardCharsets.UTF_8);
+        } catch (Exception e) {
+            return "cannot be converted: " + e.getMessage();
+        }
+    }
+}
