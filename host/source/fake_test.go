@@ -323,11 +323,11 @@ type broker struct {
 	events, kill int
 	// killAfter more offsets stored it ends too, if that is not 0.
 	killAfter int
-	flushes      bool // every acknowledged offset is stored at once, else a coin decides
-	coin         *rand.Rand
-	refuse       string // a record with this text fails
-	slow         chan struct{}
-	stores       []string
+	flushes   bool // every acknowledged offset is stored at once, else a coin decides
+	coin      *rand.Rand
+	refuse    string // a record with this text fails
+	slow      chan struct{}
+	stores    []string
 }
 
 func newBroker() *broker {

@@ -35,6 +35,8 @@ type page struct {
 	// skip is where rows begin that were not delivered yet.
 	skip     place
 	skipping bool
+	// end is what the portions said of the page's end: it comes with the last piece, of the page or of what it nests.
+	end wit.Portion
 	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
 	pieces [][]byte
 	depth  int
@@ -88,22 +90,21 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 	if err != nil {
 		return end, fmt.Errorf("%s: %w", p.what, err)
 	}
-	portion, err := p.body(ctx, "", answer.Body)
-	if err != nil {
+	if err := p.body(ctx, "", answer.Body); err != nil {
 		// the instance may be gone: then there is nothing to abandon
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
 		return end, fmt.Errorf("%s%s: %w", p.what, p.row(), err)
 	}
-	if portion.Next != nil {
-		if name, ok := reservedField(*portion.Next); ok {
+	if p.end.Next != nil {
+		if name, ok := reservedField(*p.end.Next); ok {
 			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name", p.what, name)
 		}
 	}
-	if err := p.finish(ctx, &portion); err != nil {
+	if err := p.finish(ctx); err != nil {
 		return end, err
 	}
 	f.task.count.pages.Add(1)
-	return turnEnd{more: portion.More, wait: time.Duration(portion.WaitMs) * time.Millisecond}, nil
+	return turnEnd{more: p.end.More, wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
 // row says behind which row something happened.
@@ -114,8 +115,8 @@ func (p *page) row() string {
 	return fmt.Sprintf(", behind row %d", p.last)
 }
 
-// body feeds a body to the plugin in pieces, and what the plugin asks for in between. It returns the portion of the last piece.
-func (p *page) body(ctx context.Context, tag string, body io.Reader) (wit.Portion, error) {
+// body feeds a body to the plugin in pieces, and what the plugin asks for in between.
+func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 	if p.depth == len(p.pieces) {
 		p.pieces = append(p.pieces, make([]byte, pieceSize))
 	}
@@ -129,20 +130,20 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) (wit.Portio
 			if n > 0 && p.fetch.RepeatsExactly {
 				_, _ = p.decode(ctx, tag, piece[:n], false) // its rows need not come again
 			}
-			return wit.Portion{}, err
+			return err
 		}
 		p.feed.task.count.bytes.Add(int64(n))
 		portion, err := p.decode(ctx, tag, piece[:n], last)
 		if err != nil {
-			return wit.Portion{}, err
+			return err
 		}
 		for i := range portion.Follow {
 			if err := p.follow(ctx, &portion.Follow[i]); err != nil {
-				return wit.Portion{}, err
+				return err
 			}
 		}
 		if last {
-			return portion, nil
+			return nil
 		}
 	}
 }
@@ -168,7 +169,7 @@ func (p *page) follow(ctx context.Context, r *wit.Request) error {
 		}
 		return err
 	}
-	if _, err := p.body(ctx, r.Tag, answer.Body); err != nil {
+	if err := p.body(ctx, r.Tag, answer.Body); err != nil {
 		return fmt.Errorf("follow %s: %w", r.Target, err)
 	}
 	return nil
@@ -202,6 +203,10 @@ func (p *page) decode(ctx context.Context, tag string, piece []byte, last bool) 
 		p.chunk.cut(from)
 		return portion, err
 	}
+	if portion.Next != nil {
+		p.end.Next = portion.Next
+	}
+	p.end.More, p.end.WaitMs = p.end.More || portion.More, max(p.end.WaitMs, portion.WaitMs)
 	if err := p.take(from); err != nil {
 		return portion, err
 	}
@@ -343,7 +348,7 @@ func (f *feed) hand(ctx context.Context, c *chunk) error {
 }
 
 // finish ends a page that was read whole: its rows, and behind them the offset from which to go on.
-func (p *page) finish(ctx context.Context, portion *wit.Portion) error {
+func (p *page) finish(ctx context.Context) error {
 	f := p.feed
 	if p.skipping && (p.last != int64(p.skip.row) || p.keys != p.skip.keys) || p.skip.beyond > 0 {
 		return errMismatch
@@ -352,8 +357,8 @@ func (p *page) finish(ctx context.Context, portion *wit.Portion) error {
 		return err
 	}
 	next := f.standing
-	if portion.Next != nil {
-		next = *portion.Next
+	if p.end.Next != nil {
+		next = *p.end.Next
 	}
 	p.chunk.mark, p.chunk.moves = place{fields: next}, true
 	if err := p.pass(ctx); err != nil {
