@@ -3,7 +3,6 @@ package abi
 import (
 	"encoding/binary"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -68,27 +67,6 @@ func (g *Guest) ListAt(view []byte, offset int, element, align uint32) (list []b
 	return list, int(length), err
 }
 
-// TextAt copies the string whose pointer and length stand at offset in view.
-func (g *Guest) TextAt(view []byte, offset int) (string, error) {
-	list, _, err := g.ListAt(view, offset, 1, 1)
-	if err != nil {
-		return "", err
-	}
-	if !utf8.Valid(list) {
-		return "", Violated("text of %d bytes at %#x is not UTF-8", len(list), Word(view, offset))
-	}
-	return string(list), nil
-}
-
-// BytesAt copies the list<u8> whose pointer and length stand at offset in view; never nil.
-func (g *Guest) BytesAt(view []byte, offset int) ([]byte, error) {
-	list, _, err := g.ListAt(view, offset, 1, 1)
-	if err != nil {
-		return nil, err
-	}
-	return append(make([]byte, 0, len(list)), list...), nil
-}
-
 // Lift reads a value of dst's type, which is not nil, at ptr by reflection, charged to the limit of the call's results.
 func (g *Guest) Lift(ptr uint32, dst any) error {
 	l := canon.Lifter{Memory: g, Budget: g.left()}
@@ -114,24 +92,3 @@ func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
 }
 
 func (g *Guest) left() int { return int(g.limit - min(g.spent, g.limit)) }
-
-// OptionAt reads the discriminant of an option at offset in view.
-func OptionAt(view []byte, offset int) (bool, error) {
-	switch view[offset] {
-	case 0:
-		return false, nil
-	case 1:
-		return true, nil
-	}
-	return false, Violated("option: expected 0 or 1, found %d", view[offset])
-}
-
-// OptionalTextAt copies the option<string> at offset in view, which takes 12 bytes.
-func (g *Guest) OptionalTextAt(view []byte, offset int) (*string, error) {
-	some, err := OptionAt(view, offset)
-	if err != nil || !some {
-		return nil, err
-	}
-	s, err := g.TextAt(view, offset+4)
-	return &s, err
-}
