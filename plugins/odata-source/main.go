@@ -2,8 +2,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/tools"
@@ -48,5 +46,3 @@ func (p *plugin) Plan(component string, given []wit.Setting, mostTasks uint32) (
 func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
 	return open(component, given, answers)
 }
-
-func equalFold(a, b string) bool { return strings.EqualFold(a, b) }

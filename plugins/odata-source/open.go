@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -24,7 +24,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, metadataRequest(s))
+			need.Requests = append(need.Requests, service.MetadataRequest(s))
 		}
 		return wit.SourceOpening{Ask: need}, nil
 	}
@@ -34,7 +34,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	o := &opened{origin: origin(v)}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
-		m, err := readMetadata(services[i], &answers[i])
+		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SourceOpening{}, err
 		}
@@ -61,47 +61,13 @@ func servicesOf(all []entry) []string {
 	return services
 }
 
-func metadataRequest(service string) wit.Request {
-	return wit.Request{Tag: service, Method: "GET", Target: service + "/$metadata", Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
-}
-
-// readMetadata reads the answer to metadataRequest.
-func readMetadata(service string, answer *wit.Response) (*edm.Model, error) {
-	what := "$metadata of " + service
-	if answer.Status < 200 || answer.Status > 299 {
-		return nil, fault.Of(what, answer, answer.Body)
-	}
-	if len(answer.Body) == 0 || fault.IsHTML(answer.Body) {
-		return nil, fault.NotData(what, "a $metadata document", answer.Body)
-	}
-	m, err := edm.Parse(answer.Body)
-	if err != nil {
-		f := fault.NotData(what, "a $metadata document", answer.Body)
-		f.Message = what + ": " + err.Error()
-		return nil, f
-	}
-	return m, nil
-}
-
 // newFeed finds the set in the metadata.
 func newFeed(e entry, m *edm.Model) (*feed, error) {
-	set := m.Set(e.set)
-	if set == nil {
-		text := "Entity set " + e.set + " isn't in $metadata of " + e.service
-		if near := nearest(m, e.set); near != "" {
-			text += "; the nearest name is " + near
-		}
-		return nil, fault.Config(setting.InGroup(e.number, nameEntitySet), text)
+	set, s, err := service.FindSet(m, e.service, e.set, setting.InGroup(e.number, nameEntitySet))
+	if err != nil {
+		return nil, err
 	}
-	s := m.Structure(set.Type)
-	if s == nil {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + e.set + " of " + e.service + ": its type " + set.Type + " isn't in $metadata"}
-	}
-	f := &feed{entry: e, address: set.Name, countable: set.Countable, pageable: set.Pageable, model: subset(m, s)}
-	if !set.Default {
-		f.address = set.Container + "." + set.Name
-	}
+	f := &feed{entry: e, address: service.Address(set), countable: set.Countable, pageable: set.Pageable, model: subset(m, s)}
 	f.ordered = len(s.Key) > 0
 	for _, k := range s.Key {
 		p := s.Property(k)
@@ -113,16 +79,6 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 // subset is a model that holds what rows of a type need.
 func subset(m *edm.Model, s *edm.Structure) *edm.Model {
 	return &edm.Model{Structures: m.Closure(s, false)}
-}
-
-// nearest is the entity set whose name differs only in case, if there is one.
-func nearest(m *edm.Model, name string) string {
-	for _, s := range m.Sets {
-		if equalFold(s.Name, name) {
-			return s.Name
-		}
-	}
-	return ""
 }
 
 // name gives feeds their names: the set's, with the entry's identity or number where a name is taken.

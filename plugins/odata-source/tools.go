@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,47 +20,47 @@ const (
 )
 
 func (p *plugin) Commands() []wit.Command {
-	service := setting.Spec(optionService, wit.KindText, wit.High, nil, "Path of the service, such as /V2/Northwind/Northwind.svc.",
+	root := setting.Spec(optionService, wit.KindText, wit.High, nil, "Path of the service, such as /V2/Northwind/Northwind.svc.",
 		setting.Required(), wit.Rule{Alias: wit.Ptr("service")})
 	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(), wit.Rule{Alias: wit.Ptr("entity-set")})
 	return []wit.Command{
-		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{service}},
-		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{service}},
-		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{service, set}},
+		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{root}},
+		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{root}},
+		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{root, set}},
 	}
 }
 
 // Run asks for the service's documents first and answers with what they say.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
-	service, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
+	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
 	case command != "ping" && command != "list-entitysets" && command != "extract-schema":
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected ping, list-entitysets or extract-schema"}
-	case service == "":
+	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
 	case command == "extract-schema" && set == "":
 		return wit.Reply{}, fault.Config(optionSet, command+" needs the entity set's name: -e NAME")
 	}
-	service = path(service)
+	root = path(root)
 	if len(answers) == 0 {
-		need := &wit.Need{Requests: []wit.Request{metadataRequest(service)}}
+		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root)}}
 		if command == "ping" {
-			need.Requests = append(need.Requests, documentRequest(service))
+			need.Requests = append(need.Requests, documentRequest(root))
 		}
 		return wit.Reply{Ask: need}, nil
 	}
-	m, err := readMetadata(service, &answers[0])
+	m, err := service.ReadMetadata(root, &answers[0])
 	if err != nil {
 		return wit.Reply{}, err
 	}
 	var v jsontext.Value
 	switch command {
 	case "ping":
-		v, err = ping(service, m, answers)
+		v, err = ping(root, m, answers)
 	case "list-entitysets":
 		v = listSets(m)
 	default:
-		v, err = extractSchema(service, set, m, given)
+		v, err = extractSchema(root, set, m, given)
 	}
 	if err != nil {
 		return wit.Reply{}, err
@@ -78,14 +79,14 @@ func option(options []wit.Setting, names ...string) string {
 	return ""
 }
 
-func documentRequest(service string) wit.Request {
-	return wit.Request{Tag: "document", Method: "GET", Target: service + "/", Repeatable: true,
+func documentRequest(root string) wit.Request {
+	return wit.Request{Tag: "document", Method: "GET", Target: root + "/", Repeatable: true,
 		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
 // ping compares the service document with the metadata.
-func ping(service string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
-	what := "service document of " + service
+func ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, error) {
+	what := "service document of " + root
 	if len(answers) < 2 {
 		return jsontext.Value{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": no answer was handed in"}
 	}
@@ -98,7 +99,7 @@ func ping(service string, m *edm.Model, answers []wit.Response) (jsontext.Value,
 		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
 	}
 	return jsontext.Of(
-		member("service", jsontext.Text(service)),
+		member("service", jsontext.Text(root)),
 		member("collections", count(len(collections))),
 		member("entitySets", count(len(m.Sets))),
 		member("entityTypes", count(entityTypes(m))),
@@ -157,16 +158,12 @@ func count(n int) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, 
 func listSets(m *edm.Model) jsontext.Value {
 	list := jsontext.List()
 	for _, s := range m.Sets {
-		name := s.Name
-		if !s.Default {
-			name = s.Container + "." + s.Name
-		}
 		var keys []string
 		if t := m.Structure(s.Type); t != nil {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.Of(
-			member("name", jsontext.Text(name)),
+			member("name", jsontext.Text(service.Address(s))),
 			member("type", jsontext.Text(s.Type)),
 			member("key", jsontext.Text(strings.Join(keys, ","))),
 			member("creatable", jsontext.Bool(s.Creatable)),
@@ -179,10 +176,10 @@ func listSets(m *edm.Model) jsontext.Value {
 }
 
 // extractSchema shows schemas in the form of Kafka Connect's JSON converter.
-func extractSchema(service, set string, m *edm.Model, given []wit.Setting) (jsontext.Value, error) {
-	e := entry{number: "00", service: service, set: set, options: edm.Options{ScaleFallback: settings.Values(given).Number(scaleFallback)}}
+func extractSchema(root, set string, m *edm.Model, given []wit.Setting) (jsontext.Value, error) {
+	e := entry{number: "00", service: root, set: set, options: edm.Options{ScaleFallback: settings.Values(given).Number(scaleFallback)}}
 	for _, configured := range entries(settings.Values(given)) {
-		if configured.service == service && configured.set == set {
+		if configured.service == root && configured.set == set {
 			e = configured
 		}
 	}
@@ -194,7 +191,7 @@ func extractSchema(service, set string, m *edm.Model, given []wit.Setting) (json
 	if f.key.Nodes != nil {
 		key = schemaDocument(f.key.Nodes, 0, "")
 	}
-	return jsontext.Of(member("service", jsontext.Text(service)), member("entitySet", jsontext.Text(set)),
+	return jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)),
 		member("key", key), member("value", schemaDocument(f.value.Nodes, 0, ""))), nil
 }
 

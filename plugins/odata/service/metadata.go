@@ -1,0 +1,61 @@
+// Package service asks OData services for the documents that describe them.
+package service
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// MetadataRequest asks for a service's $metadata; path has no slash at its end.
+func MetadataRequest(path string) wit.Request {
+	return wit.Request{Tag: path, Method: "GET", Target: path + "/$metadata", Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// ReadMetadata reads the answer to MetadataRequest. Errors are *wit.Fault.
+func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
+	what := "$metadata of " + path
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, fault.Of(what, answer, answer.Body)
+	}
+	if len(answer.Body) == 0 || fault.IsHTML(answer.Body) {
+		return nil, fault.NotData(what, "a $metadata document", answer.Body)
+	}
+	m, err := edm.Parse(answer.Body)
+	if err != nil {
+		f := fault.NotData(what, "a $metadata document", answer.Body)
+		f.Message = what + ": " + err.Error()
+		return nil, f
+	}
+	return m, nil
+}
+
+// FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Fault.
+func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
+	s := m.Set(set)
+	if s == nil {
+		text := "Entity set " + set + " isn't in $metadata of " + path
+		for _, other := range m.Sets {
+			if strings.EqualFold(other.Name, set) {
+				text += "; the nearest name is " + other.Name
+			}
+		}
+		return nil, nil, fault.Config(name, text)
+	}
+	t := m.Structure(s.Type)
+	if t == nil {
+		return nil, nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + set + " of " + path + ": its type " + s.Type + " isn't in $metadata"}
+	}
+	return s, t, nil
+}
+
+// Address is how requests name a set: bare, or with its container where that isn't the default one.
+func Address(s *edm.Set) string {
+	if s.Default {
+		return s.Name
+	}
+	return s.Container + "." + s.Name
+}
