@@ -32,7 +32,6 @@ func (h *Host) openBroker(ctx context.Context, closing *closers) error {
 		}
 	})
 	h.kafka.Bootstrap = []string{b.Addr()}
-	h.log.Info("embedded broker listens: it is for trying out, not for production", "bootstrap.servers", b.Addr(), "data", h.config.Data)
 	return nil
 }
 

@@ -255,7 +255,7 @@ func (h *Host) listen(closing *closers) error {
 	}
 	server, err := rest.Listen(listeners, h.log)
 	if err != nil {
-		return fmt.Errorf("%s: %w", h.in.Worker.Where("listeners"), err)
+		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
 	closing.add(func() { server.Close() })
 	h.mu.Lock()

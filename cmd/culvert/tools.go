@@ -71,6 +71,7 @@ culvert COMMAND -p FILE. With -p, --help shows the options.`,
 		},
 	}
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
+	c.FParseErrWhitelist.UnknownFlags = true // the plugin's options
 	return c
 }
 

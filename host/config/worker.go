@@ -186,12 +186,16 @@ func (w *Worker) Boolean(name string) bool {
 	return b
 }
 
-// Where is the file and line of a setting, for errors about it: `worker.properties:3: listeners`.
+// Where is in front of an error that names a setting: `worker.properties:3: `, or nothing where nobody gave it.
 func (w *Worker) Where(name string) string {
-	if e, ok := w.origin[name]; ok {
-		return strings.Replace(e.String(), ":0: ", ": ", 1)
+	e, ok := w.origin[name]
+	switch {
+	case !ok:
+		return ""
+	case e.Line == 0:
+		return e.File + ": "
 	}
-	return name
+	return fmt.Sprintf("%s:%d: ", e.File, e.Line)
 }
 
 // Prefixed is the settings below a prefix, by what follows it.

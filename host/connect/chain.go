@@ -2,16 +2,94 @@ package connect
 
 import (
 	"context"
-	"errors"
+	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/source"
+	"github.com/culvert-project/culvert/host/transform"
+	"github.com/culvert-project/culvert/wit"
 )
 
-// sourceChain makes the chain of each feed; nil where there are no transforms.
-func (c *connector) sourceChain() func(context.Context) (source.Chain, error) {
-	if len(config.List(c.config.Text("transforms"))) == 0 {
+// chains makes the chains of transforms that a task needs, and closes them with it.
+type chains struct {
+	connector *connector
+	stages    []transform.Stage
+
+	mu   sync.Mutex
+	made []*transform.Chain
+}
+
+func newChains(c *connector) (*chains, error) {
+	stages, problems := c.config.Stages()
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	k := &chains{connector: c}
+	for _, s := range stages {
+		stage, err := k.stage(s)
+		if err != nil {
+			return nil, err
+		}
+		k.stages = append(k.stages, stage)
+	}
+	return k, nil
+}
+
+func (k *chains) stage(s config.Stage) (transform.Stage, error) {
+	class, settings, err := k.component(s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
+	stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings, Negate: s.Negate}
+	if err != nil || s.Predicate == nil {
+		return stage, err
+	}
+	p := s.Predicate
+	class, settings, err = k.component(p.Class, p.Version, p.Prefix, wit.ComponentPredicate)
+	stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, Settings: settings}
+	return stage, err
+}
+
+// component is the declared name of a class and the settings that its plugin may have.
+func (k *chains) component(class, version, prefix string, kind wit.ComponentKind) (string, []wit.Setting, error) {
+	_, component, err := find(k.connector.o.Plugins, class, version, kind)
+	if err != nil {
+		return "", nil, err
+	}
+	return component.Name, config.GuestSettings(config.DeclareComponent(component), k.connector.config.Part(prefix)), nil
+}
+
+// make makes a chain, nil where there are no transforms.
+func (k *chains) make(ctx context.Context) (*transform.Chain, error) {
+	if len(k.stages) == 0 {
+		return nil, nil
+	}
+	chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins, Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.made = append(k.made, chain)
+	return chain, nil
+}
+
+// source is make for a source's feeds; nil where there are no transforms.
+func (k *chains) source() func(context.Context) (source.Chain, error) {
+	if len(k.stages) == 0 {
 		return nil
 	}
-	return func(context.Context) (source.Chain, error) { return nil, errors.New("transforms are not built yet") }
+	return func(ctx context.Context) (source.Chain, error) {
+		chain, err := k.make(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return chain, nil
+	}
+}
+
+func (k *chains) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.made {
+		c.Close()
+	}
+	k.made = nil
 }

@@ -25,6 +25,11 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 			c.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
 		}
 	}()
+	transforms, err := newChains(c)
+	if err != nil {
+		return err
+	}
+	defer transforms.close()
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: sourceVersions{binding}, Client: c.client, Registry: c.o.Registry,
@@ -33,7 +38,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 			p, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
 			return sourceProducer{p}, err
 		},
-		NewChain:      c.sourceChain(),
+		NewChain:      transforms.source(),
 		NewConverters: c.converters,
 		EnsureTopic:   c.ensureTopic,
 		TolerateAll:   c.tolerateAll(),

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+func TestWrongUse(t *testing.T) {
+	p := newPlace(t)
+	cases := []struct {
+		name string
+		args []string
+		code int
+		want string // in stderr
+	}{
+		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
+		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
+		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
+		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},
+		{"run with both", []string{"run", "--config", ".", "x.properties"}, 2, "found both"},
+		{"ping without a file", []string{"ping", "-s", "/x"}, 2, "expected -p FILE"},
+		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
+		{"consume without a topic", []string{"consume"}, 2, "accepts 1 arg"},
+		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
+		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", freeAddress(t)}, 1, "connection refused"},
+		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
+		{"log level", []string{"validate", "--log-level", "loud", p.file("a.properties", "connector.class=x")}, 2, "expected debug, info"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := p.run(c.args...)
+			if r.code != c.code || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
+				t.Errorf("expected exit %d and %q, found %d, stdout %q, stderr\n%s", c.code, c.want, r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+func TestHelpIsEverywhere(t *testing.T) {
+	p := newPlace(t)
+	for _, words := range []string{"", "run", "consume", "validate", "plugins", "plugins list", "plugins show", "plugins check", "broker", "version", "ping"} {
+		r := p.run(append(strings.Fields(words), "--help")...)
+		if r.code != 0 || !strings.Contains(r.stdout, "Usage:") || words != "plugins" && !strings.Contains(r.stdout, "Examples:") {
+			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.code, r.stdout)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 10})
+	good := p.file("good.properties", source("good", address, "Orders")...)
+	r := p.run("validate", "--plugins", plugins(t), good)
+	if r.code != 0 || r.stdout != "" {
+		t.Errorf("expected nothing wrong, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	bad := p.file("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`, `"sap.odata.host.adress": "x",`,
+		`"sap.odata.host.port": "none", "sap.odata.user.pwd": "hunter2"`, `}}`)
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "group.id=x", "offset.flush.interval.ms=soon")
+	r = p.run("validate", "--plugins", plugins(t), worker, good, bad)
+	for _, want := range []string{
+		worker + ":2: group.id: warning: has no effect",
+		worker + ":3: offset.flush.interval.ms: expected a whole number",
+		bad + ":1: sap.odata.host.address: required setting is missing\n",
+		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address\n",
+		bad + ":4: sap.odata.host.port: expected a whole number of 32 bits",
+	} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("expected %q in\n%s", want, r.stdout)
+		}
+	}
+	if r.code != 1 || strings.Contains(r.stdout+r.stderr, "hunter2") {
+		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	var list []map[string]any
+	r = p.run("validate", "--json", "--plugins", plugins(t), bad)
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
+		t.Errorf("expected a list, found %v in %s", err, r.stdout)
+	}
+	if got := s.Ledger().Total; got != 0 {
+		t.Errorf("expected validate to send nothing, the service saw %d requests", got)
+	}
+}
+
+func TestPing(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10, User: "u", Password: "right"})
+	lines := append(source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
+	file := p.file("x.properties", lines...)
+	r := p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
+	if r.code != 0 || !strings.Contains(r.stdout, "entitySets") {
+		t.Errorf("exit %d, stdout %q\n%s", r.code, r.stdout, r.stderr)
+	}
+	var document map[string]any
+	r = p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t), "--json")
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil {
+		t.Errorf("%v in %s", err, r.stdout)
+	}
+	r = p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
+	if r.code != 0 || !strings.Contains(r.stdout, "Order_Details") {
+		t.Errorf("another command of the plugin: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	r = p.run("ping", "-p", file, "--plugins", plugins(t), "--help")
+	if r.code != 0 || !strings.Contains(r.stdout, "--service") {
+		t.Errorf("expected the plugin's options in the help, found exit %d\n%s", r.code, r.stdout)
+	}
+	if r = p.run("nonsense", "-p", file, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr, "ping") {
+		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.code, r.stderr)
+	}
+	wrong := p.file("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
+	if r = p.run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 1 || strings.Contains(r.stderr, "hunter2") {
+		t.Errorf("expected exit 1 and no secret, found %d\n%s", r.code, r.stderr)
+	}
+}
+
+func TestPlugins(t *testing.T) {
+	p := newPlace(t)
+	r := p.run("plugins", "list", "--plugins", plugins(t))
+	if r.code != 0 || !strings.Contains(r.stdout, "odata-source") || !strings.Contains(r.stdout, "0.1.0") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	var list []struct {
+		Name       string
+		From       string
+		Components []struct{ Class string }
+	}
+	r = p.run("plugins", "list", "--json", "--plugins", plugins(t))
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) == 0 || len(list[0].Components) == 0 {
+		t.Errorf("%v in %s", err, r.stdout)
+	}
+	r = p.run("plugins", "show", "odata-source", "--plugins", plugins(t))
+	if r.code != 0 || !strings.Contains(r.stdout, "sap.odata.host.address") {
+		t.Errorf("exit %d\n%s", r.code, r.stdout)
+	}
+	if r = p.run("plugins", "check", plugins(t)+"/odata-source.wasm"); r.code != 0 || !strings.Contains(r.stdout, "accepted") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	empty := p.file("empty.wasm")
+	if r = p.run("plugins", "check", empty); r.code != 1 || !strings.Contains(r.stderr, empty) || r.stdout != "" {
+		t.Errorf("expected exit 1 and the file's name, found %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// bench is where the program under test is: the binary, built once, and a compile cache that all tests share.
+var bench struct{ dir, binary, cache, plugins string }
+
+func TestMain(m *testing.M) {
+	code, err := prepare(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.RemoveAll(bench.dir)
+	os.Exit(code)
+}
+
+func prepare(m *testing.M) (code int, err error) {
+	if bench.dir, err = os.MkdirTemp("", "culvert-e2e-"); err != nil {
+		return 1, err
+	}
+	bench.binary, bench.cache = filepath.Join(bench.dir, "culvert"), filepath.Join(bench.dir, "plugins.cache")
+	bench.plugins = filepath.Join(bench.dir, "plugins")
+	for _, dir := range []string{bench.cache, bench.plugins} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return 1, err
+		}
+	}
+	if out, err := exec.Command("go", "build", "-o", bench.binary, ".").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// plugins is a folder with our guests: the source, and those that are named. Each is built once.
+func plugins(t *testing.T, more ...string) string {
+	t.Helper()
+	for _, name := range append([]string{"odata-source"}, more...) {
+		path := filepath.Join(bench.plugins, name+".wasm")
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := os.WriteFile(path, guesttest.Bytes(t, "../../plugins/"+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bench.plugins
+}
+
+// place is a folder that a test works in, with a data folder for the embedded broker.
+type place struct {
+	t    *testing.T
+	dir  string
+	data string
+}
+
+func newPlace(t *testing.T) *place {
+	p := &place{t: t, dir: t.TempDir()}
+	p.data = filepath.Join(p.dir, "data")
+	if err := os.Mkdir(p.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(bench.cache, filepath.Join(p.data, "plugins.cache")); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// file writes a file and returns its path.
+func (p *place) file(name string, lines ...string) string {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
+}
+
+// result is how a command ended.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// lastLine of stderr.
+func (r result) lastLine() string {
+	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+	return lines[len(lines)-1]
+}
+
+// limit bounds every command of the tests.
+const limit = 90 * time.Second
+
+// run runs the program to its end.
+func (p *place) run(args ...string) result {
+	p.t.Helper()
+	c := p.start(args...)
+	return c.wait()
+}
+
+// command is the program at work.
+type command struct {
+	t              *testing.T
+	process        *exec.Cmd
+	stdout, stderr buffer
+	cancel         context.CancelFunc
+}
+
+func (p *place) start(args ...string) *command {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	c := &command{t: p.t, cancel: cancel, process: exec.CommandContext(ctx, bench.binary, args...)}
+	c.process.Dir = p.dir
+	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+bench.dir)
+	c.process.Stdout, c.process.Stderr = &c.stdout, &c.stderr
+	if err := c.process.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		c.process.Process.Kill()
+		cancel()
+	})
+	return c
+}
+
+func (c *command) wait() result {
+	c.process.Wait()
+	c.cancel()
+	return result{c.process.ProcessState.ExitCode(), c.stdout.String(), c.stderr.String()}
+}
+
+func (c *command) signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := c.process.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// eventually polls until done answers true, or fails with what the command has said.
+func (c *command) eventually(what string, done func() bool) {
+	c.t.Helper()
+	deadline := time.NewTimer(limit / 3)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			c.t.Fatalf("%s did not come about; stderr:\n%s", what, c.stderr.String())
+		case <-tick.C:
+		}
+	}
+}
+
+// says waits until stderr holds a text, and returns what follows it in its line.
+func (c *command) says(text string) string {
+	c.t.Helper()
+	c.eventually("stderr with "+text, func() bool { return strings.Contains(c.stderr.String(), text) })
+	_, after, _ := strings.Cut(c.stderr.String(), text)
+	line, _, _ := strings.Cut(after, "\n")
+	return line
+}
+
+// demo starts the demo service.
+func demo(t *testing.T, o service.Options) (*service.Service, string) {
+	t.Helper()
+	s := service.New(o)
+	server, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return s, strings.TrimPrefix(server.URL, "http://")
+}
+
+// source is the settings of a connector that reads sets of the demo service into topics of the same name.
+func source(name, address string, sets ...string) []string {
+	host, port, _ := net.SplitHostPort(address)
+	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+	for i, set := range sets {
+		prefix := fmt.Sprintf("sap.odata#%02d.", i)
+		lines = append(lines, prefix+"service="+service.NorthwindPath, prefix+"entityset="+set, prefix+"topic="+set)
+	}
+	return lines
+}
+
+// freeAddress is an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// get asks REST.
+func get(t *testing.T, url string, into any) int {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	data, _ := io.ReadAll(r.Body)
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("GET %s: %v in %s", url, err, data)
+	}
+	return r.StatusCode
+}
+
+// records reads a topic by `culvert consume`.
+func (p *place) records(topic string) []map[string]any {
+	p.t.Helper()
+	r := p.run("consume", topic, "--data", p.data)
+	if r.code != 0 {
+		p.t.Fatalf("consume %s: exit %d\n%s", topic, r.code, r.stderr)
+	}
+	var all []map[string]any
+	for line := range strings.Lines(r.stdout) {
+		var one map[string]any
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			p.t.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// buffer may be read while it is written to.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 300, PageSize: 100})
+	file := p.file("orders.properties", source("orders", address, "Orders", "Order_Details")...)
+	for round := range 2 {
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file)
+		if r.code != 0 || r.stdout != "" {
+			t.Fatalf("round %d: exit %d, stdout %q\n%s", round, r.code, r.stdout, r.stderr)
+		}
+		for _, set := range []string{"Orders", "Order_Details"} {
+			if got, want := len(p.records(set)), s.Count(set); got != want {
+				t.Errorf("round %d: %s has %d records, expected %d", round, set, got, want)
+			}
+		}
+	}
+	if strings.Contains(p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file).stderr, "REST listens") {
+		t.Error("expected no REST with --once unless listeners is set")
+	}
+	offsets := p.records("connect-offsets")
+	key, _ := json.Marshal(offsets[0]["key"])
+	if !strings.HasPrefix(string(key), `["orders",{`) {
+		t.Errorf("expected offsets in Kafka Connect's form, found %s", key)
+	}
+}
+
+func TestRunUntilStopped(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 200, PageSize: 50})
+	listen := freeAddress(t)
+	folder := filepath.Join(p.dir, "etc")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.file("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen, "offset.flush.interval.ms: 3600000")
+	p.file("etc/orders.properties", source("orders", address, "Orders")[1:]...) // named by its file
+	c := p.start("run", "--config", folder, "--plugins", plugins(t), "--data", p.data, "--progress")
+	var status connect.Status
+	c.eventually("RUNNING", func() bool {
+		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
+	})
+	c.says(fmt.Sprintf("%10d rows", s.Count("Orders")))
+	if got := len(p.records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected %d records in the running broker, found %d", s.Count("Orders"), got)
+	}
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if got := p.records("connect-offsets"); len(got) == 0 {
+		t.Error("expected offsets to be stored at the stop")
+	}
+	rows := s.Ledger().Rows
+	if r := p.run("run", "--once", "--config", folder, "--plugins", plugins(t), "--data", p.data); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if again := s.Ledger().Rows - rows; again != 0 {
+		t.Errorf("expected nothing to be read again, the service gave %d rows", again)
+	}
+}
+
+func TestFailedTaskLeavesOthersRunning(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 100})
+	good := p.file("good.properties", source("good", address, "Orders")...)
+	bad := p.file("bad.properties", source("bad", freeAddress(t), "Orders")...)
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, bad, good)
+	if want := "connector bad, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
+		t.Errorf("expected exit 1 and a last line with %q, found %d and %q", want, r.code, r.lastLine())
+	}
+	if got := len(p.records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected the other connector to finish, found %d records of %d", got, s.Count("Orders"))
+	}
+
+	listen := freeAddress(t)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data, bad, good)
+	var status connect.Status
+	c.eventually("FAILED", func() bool {
+		return get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == connect.Failed
+	})
+	if status.Connector.State != connect.Running {
+		t.Errorf("expected the connector itself RUNNING, found %s", status.Connector.State)
+	}
+	if trace := status.Tasks[0].Trace; !strings.HasPrefix(trace, "org.apache.kafka.") || !strings.Contains(trace, "\n\tat ") {
+		t.Errorf("expected a trace as Java's, found %q", trace)
+	}
+	get(t, "http://"+listen+"/connectors/good/status", &status)
+	if status.Tasks[0].State != connect.Running {
+		t.Errorf("expected the other task RUNNING, found %s", status.Tasks[0].State)
+	}
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("expected exit 0 after SIGTERM, found %d\n%s", r.code, r.stderr)
+	}
+}
+
+// T16: a misspelt filter key sends 0 requests.
+func TestMisspeltSettingSendsNothing(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 10})
+	file := p.file("orders.properties", append(source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file)
+	want := file + ":10: sap.odata#00.exec-perod: unknown setting; the nearest known one is sap.odata#00.exec-period"
+	if r.code != 2 || !strings.Contains(r.stderr, want) {
+		t.Errorf("expected exit 2 and %q, found %d and\n%s", want, r.code, r.stderr)
+	}
+	if got := s.Ledger().Total; got != 0 {
+		t.Errorf("expected no request, the service saw %d", got)
+	}
+}
+
+// A stop that cannot end, since the broker is silent, is ended by a second signal.
+func TestSecondSignalStopsAtOnce(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 10})
+	file := p.file("orders.properties", source("orders", address, "Orders")...)
+	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
+	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
+	worker := p.file("worker.properties", "bootstrap.servers="+strings.TrimSpace(broker.stdout.String()), "listeners=",
+		"task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")
+	c := p.start("run", "--progress", "--plugins", plugins(t), "--data", p.data, worker, file)
+	c.says(fmt.Sprintf("%10d rows", s.Count("Orders")))
+	broker.signal(syscall.SIGSTOP)
+	c.signal(syscall.SIGTERM)
+	c.says("once more to stop at once")
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 130 {
+		t.Errorf("expected exit 130, found %d\n%s", r.code, r.stderr)
+	}
+}
+
+func TestListenersTaken(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	file := p.file("orders.properties", source("orders", address, "Orders")...)
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
+	r := p.run("run", "--plugins", plugins(t), "--data", p.data, worker, file)
+	if want := worker + ":2: listeners: REST cannot listen on http://" + address; r.code != 2 || !strings.HasPrefix(r.lastLine(), want) {
+		t.Errorf("expected exit 2 and a last line with %q, found %d and %q", want, r.code, r.lastLine())
+	}
+}
+
+// A worker that is killed loses nothing that the broker on its own has acknowledged.
+func TestBrokerOutlivesTheWorker(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 400, PageSize: 20})
+	file := p.file("orders.properties", source("orders", address, "Orders")...)
+	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
+	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=", file)
+	c.says("connector started")
+	c.signal(syscall.SIGKILL)
+	c.wait()
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	seen := map[string]bool{}
+	for _, r := range p.records("Orders") {
+		key, _ := json.Marshal(r["key"])
+		seen[string(key)] = true
+	}
+	if len(seen) != s.Count("Orders") {
+		t.Errorf("expected %d keys, found %d", s.Count("Orders"), len(seen))
+	}
+	broker.signal(syscall.SIGTERM)
+	if r := broker.wait(); r.code != 0 {
+		t.Errorf("broker: exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+func TestTransforms(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 50})
+	file := p.file("orders.properties", append(source("orders", address, "Orders", "Products"),
+		"transforms=system,route", "transforms.system.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.system.static.field=system", "transforms.system.static.value=PRD",
+		"transforms.system.predicate=orders", "transforms.system.negate=true",
+		"transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.route.regex=(.*)", "transforms.route.replacement=sap.$1",
+		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches", "predicates.orders.pattern=Ord.*")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, file); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	for set, inserted := range map[string]bool{"Orders": false, "Products": true} {
+		records := p.records("sap." + set)
+		if len(records) != s.Count(set) {
+			t.Errorf("%s: expected %d records, found %d", set, s.Count(set), len(records))
+		}
+		value, _ := json.Marshal(records[0]["value"])
+		if strings.Contains(string(value), `"system":"PRD"`) != inserted {
+			t.Errorf("%s: expected the field to be inserted: %t, found %s", set, inserted, value)
+		}
+	}
+}
