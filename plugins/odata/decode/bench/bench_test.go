@@ -1,0 +1,235 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+)
+
+const (
+	pageRows  = 1000
+	pieceSize = 64 << 10
+)
+
+// guest is the decoder in Wasm.
+type guest struct {
+	m                            api.Module
+	room, page, piece            api.Function
+	data, dataSize, rows, allocs api.Function
+	copied                       []byte
+}
+
+var build = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	file := filepath.Join(folder, "guest.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-o", file, "./guest")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		os.Stderr.Write(text)
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
+func newGuest(t testing.TB) *guest {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	r := wazero.NewRuntime(ctx)
+	t.Cleanup(func() { r.Close(ctx) })
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	m, err := r.InstantiateWithConfig(ctx, binary, wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{m: m}
+	for name, f := range map[string]*api.Function{"room": &g.room, "page": &g.page, "piece": &g.piece, "data": &g.data,
+		"dataSize": &g.dataSize, "rows": &g.rows, "allocated": &g.allocs} {
+		*f = m.ExportedFunction(name)
+	}
+	return g
+}
+
+func (g *guest) call(t testing.TB, f api.Function, args ...uint64) uint64 {
+	result, err := f.Call(context.Background(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result) == 0 {
+		return 0
+	}
+	return result[0]
+}
+
+// decode hands a page over in pieces and copies rows and data out, as the host does.
+func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size int, each func(rows, data []byte)) int {
+	at := uint32(g.call(t, g.room, uint64(size)))
+	g.call(t, g.page, uint64(shape), atom)
+	total := 0
+	for len(doc) > 0 {
+		n := min(size, len(doc))
+		g.m.Memory().Write(at, doc[:n])
+		doc = doc[n:]
+		last := uint64(0)
+		if len(doc) == 0 {
+			last = 1
+		}
+		rows := int32(g.call(t, g.piece, uint64(n), last))
+		if rows < 0 {
+			t.Fatal("the guest could not decode the page")
+		}
+		total += int(rows)
+		view, _ := g.m.Memory().Read(uint32(g.call(t, g.rows)), uint32(rows)*80)
+		g.copied = append(g.copied[:0], view...)
+		view, _ = g.m.Memory().Read(uint32(g.call(t, g.data)), uint32(g.call(t, g.dataSize)))
+		g.copied = append(g.copied, view...)
+		if each != nil {
+			each(g.copied[:rows*80], g.copied[rows*80:])
+		}
+	}
+	return total
+}
+
+// cpu is the processor time that the process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func timed(f func()) float64 {
+	start := cpu()
+	f()
+	return float64(cpu() - start)
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// anchor is what a plain program does with a page natively: encoding/json into a map, or all tokens of encoding/xml. No value
+// is converted.
+func anchor(atom bool, doc []byte) {
+	if !atom {
+		var v map[string]any
+		if err := json.Unmarshal(doc, &v); err != nil {
+			panic(err)
+		}
+		return
+	}
+	d := xml.NewDecoder(bytes.NewReader(doc))
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			panic(err)
+		}
+	}
+}
+
+// BenchmarkPages measures processor time a row of the guest under wazero (copying in and out included) and of the anchor,
+// natively, in turns. ratio is the anchor's time over the guest's; the pages of irregular rows are compared with the
+// guest's own time for the regular page.
+func BenchmarkPages(b *testing.B) {
+	g := newGuest(b)
+	for atom, format := range []string{"JSON", "Atom"} {
+		for k, shape := range Shapes(pageRows) {
+			page := func(v Variant) []byte {
+				if atom == 1 {
+					return shape.Atom(v)
+				}
+				return shape.JSON(v)
+			}
+			regular := page(Regular)
+			decode := func(doc []byte) func() {
+				return func() {
+					if n := g.decode(b, k, uint64(atom), doc, pieceSize, nil); n != pageRows {
+						b.Fatalf("expected %d rows, found %d", pageRows, n)
+					}
+				}
+			}
+			b.Run(format+"/"+shape.Name, func(b *testing.B) {
+				var guests, anchors []float64
+				for b.Loop() {
+					guests = append(guests, timed(decode(regular)))
+					anchors = append(anchors, timed(func() { anchor(atom == 1, regular) }))
+				}
+				ours, theirs := median(guests), median(anchors)
+				b.ReportMetric(ours/pageRows, "guest-ns/row")
+				b.ReportMetric(theirs/pageRows, "anchor-ns/row")
+				b.ReportMetric(float64(len(regular))/ours*1000, "guest-MB/s")
+				b.ReportMetric(theirs/ours, "ratio")
+				b.ReportMetric(0, "ns/op")
+			})
+			if shape.Name == "Long" {
+				continue
+			}
+			for _, v := range []Variant{Omitted, Shuffled} {
+				other := page(v)
+				b.Run(format+"/"+shape.Name+"/"+v.String(), func(b *testing.B) {
+					var first, second []float64
+					for b.Loop() {
+						first = append(first, timed(decode(regular)))
+						second = append(second, timed(decode(other)))
+					}
+					b.ReportMetric(median(second)/pageRows, "guest-ns/row")
+					b.ReportMetric(median(second)/median(first), "times-regular")
+					b.ReportMetric(0, "ns/op")
+				})
+			}
+		}
+	}
+}
+
+// The guest makes the rows that the decoder makes natively, to the byte.
+func TestGuestMakesTheSameRows(t *testing.T) {
+	g := newGuest(t)
+	for atom := range 2 {
+		for k, shape := range Shapes(100) {
+			for _, v := range []Variant{Regular, Omitted, Shuffled} {
+				doc := shape.JSON(v)
+				var d decode.Decoder = decode.NewJSON(shape.Layout, decode.Limits{})
+				if atom == 1 {
+					doc, d = shape.Atom(v), decode.NewAtom(shape.Layout, decode.Limits{})
+				}
+				var out decode.Output
+				if err := d.Write(doc, true, &out); err != nil || len(out.Rows) != 100 {
+					t.Fatalf("%s %s: %d rows, %v", shape.Name, v, len(out.Rows), err)
+				}
+				for _, size := range []int{pieceSize, 4096, 700} {
+					var data []byte
+					g.decode(t, k, uint64(atom), doc, size, func(_, d []byte) { data = append(data, d...) })
+					if !bytes.Equal(data, out.Data) {
+						t.Errorf("%s %s in pieces of %d: the guest's data differ", shape.Name, v, size)
+					}
+				}
+			}
+		}
+	}
+}

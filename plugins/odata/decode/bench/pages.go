@@ -1,0 +1,231 @@
+// Package bench measures the decoders as they run: compiled to Wasm by stock Go, under wazero, against what a plain Go program
+// would do natively. See bench_test.go.
+package bench
+
+import (
+	"fmt"
+	"math/rand"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+)
+
+// Shape is a kind of page.
+type Shape struct {
+	Name   string
+	Layout *decode.Layout
+	// rows of text values, by column; nil is null
+	rows [][]*string
+}
+
+// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is null, and 5
+// columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22 bytes.
+func Shapes(rows int) []Shape {
+	return []Shape{orders(rows), wide(rows), long(rows)}
+}
+
+// Layouts are the layouts of the shapes.
+func Layouts() []*decode.Layout {
+	var all []*decode.Layout
+	for _, s := range Shapes(0) {
+		all = append(all, s.Layout)
+	}
+	return all
+}
+
+func column(name string, t decode.Edm, optional bool) decode.Column {
+	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
+}
+
+func finish(name string, columns []decode.Column) *decode.Layout {
+	l := &decode.Layout{Name: name, Columns: columns, Visible: len(columns), Keys: []int{0}, KeySchema: 1, ValueSchema: 2,
+		Known: []string{"Items", "Customer"}}
+	if err := l.Check(); err != nil {
+		panic(err)
+	}
+	return l
+}
+
+func orders(rows int) Shape {
+	s := Shape{Name: "Orders", Layout: finish("Demo.Order", []decode.Column{
+		column("OrderID", decode.EdmInt32, false), column("CustomerID", decode.EdmString, true), column("Number", decode.EdmInt64, true),
+		column("OrderDate", decode.EdmDateTime, true), column("ShippedDate", decode.EdmDateTime, true), column("Freight", decode.EdmDecimal, true),
+		column("ShipName", decode.EdmString, true), column("ShipCity", decode.EdmString, true), column("ShipCountry", decode.EdmString, true),
+		column("Weight", decode.EdmDouble, true), column("Paid", decode.EdmBoolean, true), column("Reference", decode.EdmGuid, true),
+	})}
+	r := rand.New(rand.NewSource(1))
+	for i := range rows {
+		s.rows = append(s.rows, values(r, s.Layout, i, 0, 0))
+	}
+	return s
+}
+
+func wide(rows int) Shape {
+	types := []decode.Edm{decode.EdmString, decode.EdmInt32, decode.EdmString, decode.EdmDecimal, decode.EdmDateTime, decode.EdmString,
+		decode.EdmInt64, decode.EdmBoolean, decode.EdmString, decode.EdmDouble}
+	columns := []decode.Column{column("ID", decode.EdmInt32, false)}
+	for i := 1; i < 60; i++ {
+		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)], true))
+	}
+	s := Shape{Name: "Wide", Layout: finish("Demo.Wide", columns)}
+	r := rand.New(rand.NewSource(2))
+	for i := range rows {
+		s.rows = append(s.rows, values(r, s.Layout, i, 0.2, 0))
+	}
+	return s
+}
+
+func long(rows int) Shape {
+	s := Shape{Name: "Long", Layout: finish("Demo.Long", []decode.Column{
+		column("ID", decode.EdmInt32, false), column("Title", decode.EdmString, true), column("Body", decode.EdmString, true),
+		column("Changed", decode.EdmDateTime, true), column("Notes", decode.EdmString, true),
+	})}
+	r := rand.New(rand.NewSource(3))
+	for i := range rows {
+		s.rows = append(s.rows, values(r, s.Layout, i, 0, 1000))
+	}
+	return s
+}
+
+var words = []string{"Rotterdam", "Alfreds Futterkiste", "Graz", "Berglunds snabb", "Lyon", "Ottilies", "Rua do Mercado", "Helvetia 47"}
+
+func values(r *rand.Rand, l *decode.Layout, row int, nulls float64, longText int) []*string {
+	out := make([]*string, len(l.Columns))
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		if i > 0 && r.Float64() < nulls {
+			continue
+		}
+		text := ""
+		switch c.Type {
+		case decode.EdmInt32:
+			text = fmt.Sprint(r.Intn(100_000))
+		case decode.EdmInt64:
+			text = fmt.Sprint(r.Int63n(100_000_000_000))
+		case decode.EdmDecimal:
+			text = fmt.Sprintf("%d.%04d", r.Intn(100_000), r.Intn(10_000))
+		case decode.EdmDouble:
+			text = fmt.Sprintf("%d.%d", r.Intn(1000), r.Intn(1000))
+		case decode.EdmBoolean:
+			text = fmt.Sprint(r.Intn(2) == 0)
+		case decode.EdmDateTime:
+			text = fmt.Sprint(1_400_000_000_000 + r.Int63n(200_000_000_000))
+		case decode.EdmGuid:
+			text = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536), r.Int63n(1<<47))
+		default:
+			text = words[r.Intn(len(words))]
+			if longText > 0 && i > 1 {
+				text = prose(r, longText+r.Intn(5*longText))
+			}
+		}
+		if i == 0 {
+			text = fmt.Sprint(10_000 + row)
+		}
+		out[i] = &text
+	}
+	return out
+}
+
+// prose is text of n bytes with something special every 22.
+func prose(r *rand.Rand, n int) string {
+	special := []string{"\n", "\"", "ü", "&", "<"}
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString("the quick brown fox j"[:21])
+		b.WriteString(special[r.Intn(len(special))])
+	}
+	return b.String()
+}
+
+// Variant is how a page differs from the regular one.
+type Variant uint8
+
+const (
+	Regular Variant = iota
+	// Omitted: nulls are left out; in shapes without nulls a fifth of the values is.
+	Omitted
+	// Shuffled: the properties of each row come in an order of their own.
+	Shuffled
+)
+
+func (v Variant) String() string { return [...]string{"regular", "nulls left out", "shuffled"}[v] }
+
+// order returns the columns of a row as they are to be written.
+func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
+	var order []int
+	for i := range row {
+		if v == Omitted && i > 0 && (row[i] == nil || !hasNulls && r.Float64() < 0.2) {
+			continue
+		}
+		order = append(order, i)
+	}
+	if v == Shuffled {
+		r.Shuffle(len(order), func(i, k int) { order[i], order[k] = order[k], order[i] })
+	}
+	return order
+}
+
+// JSON is the shape's page in verbose JSON.
+func (s Shape) JSON(v Variant) []byte {
+	r := rand.New(rand.NewSource(9))
+	var b strings.Builder
+	b.WriteString(`{"d":{"results":[`)
+	for n, row := range s.rows {
+		if n > 0 {
+			b.WriteByte(',')
+		}
+		uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
+		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"Demo.%s"}`, uri, uri, s.Name)
+		for _, i := range v.order(r, row, s.Name == "Wide") {
+			fmt.Fprintf(&b, `,"%s":%s`, s.Layout.Columns[i].Name, jsonText(s.Layout.Columns[i].Type, row[i]))
+		}
+		fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
+	}
+	b.WriteString(`],"__count":"1000","__next":"x?$skiptoken=2"}}`)
+	return []byte(b.String())
+}
+
+func jsonText(t decode.Edm, v *string) string {
+	if v == nil {
+		return "null"
+	}
+	switch t {
+	case decode.EdmInt32, decode.EdmBoolean:
+		return *v
+	case decode.EdmDateTime:
+		return `"\/Date(` + *v + `)\/"`
+	}
+	return `"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(*v) + `"`
+}
+
+// Atom is the shape's page as a feed, as SAP Gateway writes it: nothing between elements.
+func (s Shape) Atom(v Variant) []byte {
+	r := rand.New(rand.NewSource(9))
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`)
+	for _, row := range s.rows {
+		uri := s.Name + "(" + *row[0] + ")"
+		fmt.Fprintf(&b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items"/><content type="application/xml"><m:properties>`, uri, uri, s.Name, uri, s.Name, uri)
+		for _, i := range v.order(r, row, s.Name == "Wide") {
+			name := s.Layout.Columns[i].Name
+			if row[i] == nil {
+				fmt.Fprintf(&b, `<d:%s m:null="true"/>`, name)
+				continue
+			}
+			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Layout.Columns[i].Type, *row[i]), name)
+		}
+		b.WriteString(`</m:properties></content></entry>`)
+	}
+	b.WriteString(`<link rel="next" href="x?$skiptoken=2"/></feed>`)
+	return []byte(b.String())
+}
+
+func atomText(t decode.Edm, v string) string {
+	if t == decode.EdmDateTime {
+		var ms int64
+		fmt.Sscan(v, &ms)
+		return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000")
+	}
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(v)
+}
