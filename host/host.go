@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -113,20 +114,21 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	h.in = in
 	var warnings []string
 	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
-		problems = append(problems, in.Worker.Problem("", err.Error()))
+		problems = append(problems, about(in.Worker, err.Error()))
 	}
 	for _, w := range warnings {
-		p := in.Worker.Problem("", w)
+		p := about(in.Worker, w)
 		p.Warning = true
 		problems = append(problems, p)
 	}
 	if _, err := offset.Parse(in.Worker.All()); err != nil {
-		problems = append(problems, in.Worker.Problem("", err.Error()))
+		problems = append(problems, about(in.Worker, err.Error()))
 	}
 	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
 	if err != nil {
-		problems = append(problems, in.Worker.Problem("", err.Error()))
+		problems = append(problems, about(in.Worker, err.Error()))
 	}
+	h.kafka.Logger = h.log
 	if err := h.openPlugins(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -135,6 +137,15 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 		problems = append(problems, checker.Check(ctx, connector)...)
 	}
 	return h, unique(problems), nil
+}
+
+// about is a problem of a text that begins with the name of a setting, at its place.
+func about(w *config.Worker, text string) config.Problem {
+	name, rest, ok := strings.Cut(text, ": ")
+	if ok && w.Given(name) {
+		return w.Problem(name, rest)
+	}
+	return w.Problem("", text)
 }
 
 // unique leaves out problems that two sides have found.

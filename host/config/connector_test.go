@@ -256,7 +256,7 @@ func TestProviders(t *testing.T) {
 
 func TestWorkerLayers(t *testing.T) {
 	entries, _ := Read("w.properties", []byte("bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
-	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2", "CULVERT_LISTENERS=http://:2", "HOME=/"}, map[string]string{"listeners": "http://:3"})
+	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2", "CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -274,11 +274,11 @@ func TestWorkerLayers(t *testing.T) {
 }
 
 func TestWorkerProblems(t *testing.T) {
-	entries, _ := Read("w.properties", []byte("group.id=g\nsecurity.protocol=SASL_SSL\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"))
+	entries, _ := Read("w.properties", []byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
 	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
 w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
-w.properties:2: security.protocol: TLS and SASL to Kafka are not built yet: expected PLAINTEXT, found "SASL_SSL"
+w.properties:2: exactly.once.source.support: exactly-once for sources is not built yet: expected disabled, found "enabled"
 w.properties:3: offset.flush.interval.ms: expected a whole number of 64 bits, at least 1, found "x"
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
 w.properties:5: ssl.protocol: warning: has no effect: TLS and SASL are not built yet`

@@ -46,11 +46,13 @@ type Problem struct {
 // String is `FILE:LINE: SETTING: text`.
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+		}
+		b.WriteString(": ")
 	}
-	b.WriteString(": ")
 	if p.Setting != "" {
 		b.WriteString(p.Setting)
 		b.WriteString(": ")

@@ -87,6 +87,9 @@ func defaults() layer {
 	return l
 }
 
+// fromEnvironment is in front of the variable's name in Entry.File.
+const fromEnvironment = "environment "
+
 // environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms. As in Kafka's container images, _ is a dot,
 // __ an underscore and ___ a dash.
 func environment(environ []string) layer {
@@ -98,7 +101,7 @@ func environment(environ []string) layer {
 			continue
 		}
 		key := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(strings.ToLower(rest))
-		l = append(l, Entry{Key: key, Value: value, Raw: value, File: "environment " + name})
+		l = append(l, Entry{Key: key, Value: value, Raw: value, File: fromEnvironment + name})
 	}
 	return l
 }
@@ -133,6 +136,7 @@ func (w *Worker) check() Problems {
 			}
 		case strings.HasPrefix(e.Key, "offset.storage.") && distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
+		case strings.HasPrefix(e.File, fromEnvironment) && distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: TLS and SASL are not built yet"))
 		default:

@@ -131,9 +131,6 @@ var unused = map[string]string{
 
 // refused are settings that must not be passed over in silence while what they ask for is not built.
 var refused = map[string]func(value string) string{
-	"security.protocol": func(v string) string {
-		return notBuilt(v, "PLAINTEXT", "TLS and SASL to Kafka are")
-	},
 	// A worker that passed them over would go to other brokers, or to none.
 	"proxy.type":         func(v string) string { return notBuilt(v, "none", "reaching brokers through a proxy is") },
 	"proxy.address":      func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },

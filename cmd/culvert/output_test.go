@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+func TestRender(t *testing.T) {
+	for document, want := range map[string]string{
+		`[{"b":"x","a":1},{"b":"longer","a":null}]`: "B       A\nx       1\nlonger  \n",
+		`{"service":"/x","sets":["a","b"],"n":2}`:   "service  /x\nsets     a, b\nn        2\n",
+		`{"n":2,"list":[{"k":"v"}]}`:                "n  2\nlist:\nK\nv\n",
+		`"text"`:                                    "\"text\"\n",
+		`[]`:                                        "[]\n",
+		`[1,2]`:                                     "[1,2]\n",
+	} {
+		var b bytes.Buffer
+		if err := render(&b, []byte(document)); err != nil {
+			t.Errorf("%s: %v", document, err)
+		}
+		if diff := cmp.Diff(want, b.String()); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", document, diff)
+		}
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	start := time.Unix(1000, 0)
+	r := rates{}
+	r.lines([]connect.Progress{{Connector: "orders", Rows: 100}}, start)
+	got := r.lines([]connect.Progress{
+		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
+		{Connector: "copies-of-orders", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
+	}, start.Add(2*time.Second))
+	want := []string{
+		"orders            source RUNNING           300 rows       100/s       3 pages\n",
+		"copies-of-orders  sink   FAILED              5 rows         0/s       7 lag  1 failed\n",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// On a terminal, what is logged goes above the live lines, which are written over.
+func TestDisplayOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	d := newDisplay(&out)
+	d.terminal = true
+	d.show([]string{"a 1\n", "b 1\n"})
+	d.Write([]byte("log\n"))
+	d.show([]string{"a 2\n", "b 2\n"})
+	up := "\x1b[2A\x1b[J"
+	if want := "a 1\nb 1\n" + up + "log\na 1\nb 1\n" + up + "a 2\nb 2\n"; out.String() != want {
+		t.Errorf("expected %q, found %q", want, out.String())
+	}
+}
+
+func TestDisplayElsewhere(t *testing.T) {
+	var out bytes.Buffer
+	d := newDisplay(&out)
+	d.show([]string{"a 1\n"})
+	d.Write([]byte("log\n"))
+	d.show([]string{"a 2\n"})
+	if want := "a 1\nlog\na 2\n"; out.String() != want || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("expected %q, found %q", want, out.String())
+	}
+}
