@@ -1,0 +1,45 @@
+// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, and deletes for tombstones,
+// one request a record.
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// version of the plugin.
+const version = "0.1.0"
+
+func init() { sink.Register(newPlugin()) }
+
+func main() {}
+
+// plugin is the module's state: caches only.
+type plugin struct {
+	contexts []cached
+	schemas  map[uint32][]wit.Node
+}
+
+func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }
+
+func (p *plugin) Describe() wit.Description {
+	return wit.Description{Name: "odata-sink", Version: version, Documentation: "Writes to entity sets of OData v2 services.",
+		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSink, Aliases: []string{Alias},
+			Documentation: "Writes records to entity sets of SAP and other OData v2 services.", Settings: settings.Specs, Prefixes: setting.Prefixes}}}
+}
+
+func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	if err := known(component); err != nil {
+		return wit.Inquiry{}, err
+	}
+	examined := examine(given)
+	return wit.Inquiry{Done: &examined}, nil
+}
+
+func known(component string) error {
+	if component == Component || component == Alias {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + Component}
+}
