@@ -99,7 +99,7 @@ func (d *demo) worker(ctx context.Context, port string, rest int) error {
 		args = append(args, "--once")
 	}
 	c := exec.CommandContext(ctx, d.culvert, args...)
-	c.Env = append(os.Environ(), "CULVERT_DEMO_PORT="+port, "CULVERT_DEMO_REST_PORT="+strconv.Itoa(rest))
+	c.Env = append(os.Environ(), "DEMO_PORT="+port, "DEMO_REST_PORT="+strconv.Itoa(rest))
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 30 * time.Second

@@ -60,13 +60,13 @@ func (l Limits) filled() Limits {
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / pageBytes) }
 
-// limitsOf parses the settings `plugin.<name>.limits.*` of a worker. Keys that do not begin with `plugin.` are left alone.
+// limitsOf parses the settings `plugin.<name>.limits.*` of a worker. Other keys are left alone.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
 	all := map[string]Limits{}
 	for key, value := range settings {
 		rest, ok := strings.CutPrefix(key, "plugin.")
-		if !ok {
-			continue
+		if !ok || !strings.Contains(rest, ".") {
+			continue // plugin.path and plugin.discovery are the worker's
 		}
 		at := strings.LastIndex(rest, ".limits.")
 		if at <= 0 {
