@@ -1,0 +1,81 @@
+package value
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func node(name string, scale string) *wit.Node {
+	n := &wit.Node{}
+	if name != "" {
+		n.Name = &name
+	}
+	if scale != "" {
+		n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: scale}}
+	}
+	return n
+}
+
+func TestConvert(t *testing.T) {
+	plain, decimal := node("", ""), node(wit.NameDecimal, "2")
+	date, clock, stamp := node(wit.NameDate, ""), node(wit.NameTime, ""), node(wit.NameTimestamp, "")
+	for _, c := range []struct {
+		typ   edm.Primitive
+		node  *wit.Node
+		value any
+		// json is the value in verbose JSON, "" where it doesn't fit.
+		json string
+	}{
+		{edm.SByte, plain, int64(-128), `-128`}, {edm.SByte, plain, int8(127), `127`}, {edm.SByte, plain, int16(128), ``},
+		{edm.Byte, plain, int32(255), `255`}, {edm.Byte, plain, int64(-1), ``}, {edm.Byte, plain, int64(256), ``},
+		{edm.Int16, plain, int64(32768), ``}, {edm.Int16, plain, int64(-32768), `-32768`},
+		{edm.Int32, plain, int64(math.MaxInt32), `2147483647`}, {edm.Int32, plain, int64(math.MaxInt32 + 1), ``}, {edm.Int32, nil, float64(7), `7`}, {edm.Int32, nil, 7.5, ``},
+		{edm.Int32, plain, float64(7), ``}, {edm.Int32, nil, "007", `7`}, {edm.Int32, date, int32(7), ``},
+		{edm.Int64, plain, int64(math.MinInt64), `"-9223372036854775808"`}, {edm.Int64, nil, "9223372036854775808", ``},
+		{edm.Guid, plain, "00000001-0000-0000-0000-000000000000", `"00000001-0000-0000-0000-000000000000"`},
+		{edm.String, plain, " 007\"ü ", `" 007\"ü "`}, {edm.String, plain, int64(7), ``},
+		{edm.Boolean, plain, true, `true`}, {edm.Boolean, nil, "false", `false`}, {edm.Boolean, nil, "yes", ``},
+		{edm.Binary, plain, []byte{0xff, 0}, `"/wA="`}, {edm.Binary, nil, "/wA=", `"/wA="`}, {edm.Binary, nil, "?", ``},
+		{edm.Double, plain, 1.5, `1.5`}, {edm.Double, plain, float32(0.1), `0.1`}, {edm.Double, plain, 1e300, `1e+300`}, {edm.Double, plain, math.NaN(), `"NaN"`},
+		{edm.Double, plain, math.Inf(-1), `"-INF"`}, {edm.Double, plain, int16(3), `3`}, {edm.Double, decimal, []byte{0x84}, `-1.24`}, {edm.Double, nil, "0x1p-2", ``},
+		{edm.Single, plain, float32(0.1), `0.1`}, {edm.Single, plain, 0.25, `0.25`}, {edm.Single, plain, 1e300, ``},
+		{edm.Decimal, decimal, []byte{0x84}, `"-1.24"`}, {edm.Decimal, decimal, []byte{}, `"0.00"`}, {edm.Decimal, plain, []byte{1}, ``},
+		{edm.Decimal, plain, int8(5), `"5"`}, {edm.Decimal, plain, 0.1, `"0.1"`}, {edm.Decimal, plain, 1e21, `"1000000000000000000000"`}, {edm.Decimal, plain, math.NaN(), ``},
+		{edm.Decimal, nil, datum.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`}, {edm.Decimal, nil, datum.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
+		{edm.Decimal, nil, "12.50", `"12.50"`}, {edm.Decimal, nil, "1e5", ``}, {edm.Decimal, nil, "", ``}, {edm.Decimal, nil, ".", ``},
+		{edm.DateTime, stamp, int64(1467981296789), `"\/Date(1467981296789)\/"`}, {edm.DateTime, date, int32(-1), `"\/Date(-86400000)\/"`}, {edm.DateTime, plain, int64(0), `"\/Date(0)\/"`},
+		{edm.DateTime, plain, int32(0), ``}, {edm.DateTime, stamp, int64(-62135596800000), `"\/Date(-62135596800000)\/"`}, {edm.DateTime, stamp, int64(-62135596800001), ``},
+		{edm.DateTime, stamp, int64(253402300799999), `"\/Date(253402300799999)\/"`}, {edm.DateTime, stamp, int64(253402300800000), ``},
+		{edm.DateTime, nil, "2016-07-08T12:34:56", `"\/Date(1467981296000)\/"`}, {edm.DateTime, nil, "/Date(5)/", `"\/Date(5)\/"`}, {edm.DateTime, nil, "2016-07-08", `"\/Date(1467936000000)\/"`},
+		{edm.DateTime, nil, "2016-07-08T12:34:56.1234567", ``}, {edm.DateTime, nil, "yesterday", ``}, {edm.DateTime, nil, datum.Instant(5), `"\/Date(5)\/"`},
+		{edm.DateTimeOffset, stamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`}, {edm.DateTimeOffset, nil, "2016-07-08T14:34:56+02:00", `"\/Date(1467981296000+0000)\/"`},
+		{edm.Time, clock, int32(45296789), `"PT12H34M56.789S"`}, {edm.Time, stamp, int64(-1), `"PT23H59M59.999S"`}, {edm.Time, date, int32(5), `"PT00H00M00S"`},
+		{edm.Time, plain, int64(86400000), ``}, {edm.Time, plain, int64(500), `"PT00H00M00.5S"`}, {edm.Time, plain, int32(5), ``}, {edm.Time, nil, "PT1H", `"PT1H"`},
+		{edm.Int32, nil, datum.Map{}, ``}, {edm.String, nil, datum.List{}, ``},
+	} {
+		found := ""
+		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, c.node, c.value); err == nil {
+			found = string(x.AppendJSON(nil))
+		}
+		if found != c.json {
+			t.Errorf("%v of %#v: expected %s, found %s", c.typ, c.value, c.json, found)
+		}
+	}
+}
+
+func TestZerosBehindTheScaleAreDropped(t *testing.T) {
+	for _, c := range []struct {
+		scale    int
+		expected string
+	}{{-1, "1.2000"}, {4, "1.2000"}, {2, "1.20"}, {1, "1.2"}, {0, "1.2"}} {
+		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: edm.Decimal}, Scale: c.scale}, nil, "1.2000")
+		if err != nil || x.Text != c.expected {
+			t.Errorf("scale %d: expected %s, found %s (%v)", c.scale, c.expected, x.Text, err)
+		}
+	}
+}
