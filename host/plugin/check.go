@@ -37,7 +37,7 @@ func Check(ctx context.Context, path string, o Options) (Info, []Finding, error)
 	if err != nil {
 		return Info{}, nil, err
 	}
-	l := loader{cache: wazero.NewCompilationCache(), limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
+	l := loader{cache: wazero.NewCompilationCache(), dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
 	if o.CacheDir != "" {
 		if l.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
 			return Info{}, nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)

@@ -71,13 +71,7 @@ type origin struct {
 	active, previous *module
 	// refused is the last file there when it was not accepted.
 	refused *Info
-	// stamp is the file as it was last read.
-	stamp stamp
-}
-
-type stamp struct {
-	size int64
-	time time.Time
+	// hash is that of the file as it was last read.
 	hash string
 }
 
@@ -98,7 +92,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		}
 	}
 	m := &Manager{cache: cache, logger: logger, folders: o.Folders, origins: map[string]*origin{}, bindings: map[*Binding]struct{}{},
-		loader: loader{cache: cache, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
+		loader: loader{cache: cache, dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
 		if m.watcher, err = watch(m, o.Folders, o.Debounce); err != nil {
@@ -131,7 +125,7 @@ func (m *Manager) loadEmbedded(ctx context.Context, embedded fs.FS) error {
 		if err != nil {
 			return err
 		}
-		m.take(ctx, "embedded:"+path, data, stamp{hash: hashOf(data)})
+		m.take(ctx, "embedded:"+path, data, hashOf(data))
 		return ctx.Err()
 	})
 }
@@ -172,43 +166,36 @@ func (m *Manager) scan(ctx context.Context) error {
 	return nil
 }
 
-// look reads a file unless it is as it was.
+// look reads a file and loads it unless it is as it was. Its bytes decide: the clock of a file system may stand for milliseconds,
+// so that a file that was just replaced has the size and time of the one before.
 func (m *Manager) look(ctx context.Context, path string) {
-	file, err := os.Stat(path)
-	if err != nil {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return // gone again; the next scan sees it
 	}
-	seen := stamp{size: file.Size(), time: file.ModTime()}
+	hash := ""
+	if err == nil {
+		hash = hashOf(data)
+	}
 	m.mu.Lock()
 	o := m.origins[path]
-	same := o != nil && o.stamp.size == seen.size && o.stamp.time.Equal(seen.time)
+	same := o != nil && err == nil && o.hash == hash
 	m.mu.Unlock()
-	if same {
-		return
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		m.refuse(path, nil, seen, err)
-		return
-	}
-	seen.hash = hashOf(data)
-	m.mu.Lock()
-	same = o != nil && o.stamp.hash == seen.hash && (o.active != nil || o.refused != nil)
-	if same {
-		o.stamp = seen
-	}
-	m.mu.Unlock()
-	if !same {
-		m.take(ctx, path, data, seen)
+	switch {
+	case same:
+	case err != nil:
+		m.refuse(path, nil, "", err)
+	default:
+		m.take(ctx, path, data, hash)
 	}
 }
 
 // take loads a module and makes it what its origin offers. What was there before stays for rollback, or stays active when the
 // new one is refused.
-func (m *Manager) take(ctx context.Context, path string, data []byte, seen stamp) {
+func (m *Manager) take(ctx context.Context, path string, data []byte, hash string) {
 	loaded, err := m.loader.load(ctx, path, data)
 	if err != nil {
-		m.refuse(path, data, seen, err)
+		m.refuse(path, data, hash, err)
 		return
 	}
 	m.mu.Lock()
@@ -227,7 +214,7 @@ func (m *Manager) take(ctx context.Context, path string, data []byte, seen stamp
 	} else {
 		o.previous = o.active
 	}
-	o.active, o.refused, o.stamp = loaded, nil, seen
+	o.active, o.refused, o.hash = loaded, nil, hash
 	m.mu.Unlock()
 	if dropped != nil {
 		dropped.release()
@@ -245,12 +232,12 @@ func (m *Manager) origin(path string) *origin {
 	return o
 }
 
-func (m *Manager) refuse(path string, data []byte, seen stamp, err error) {
+func (m *Manager) refuse(path string, data []byte, hash string, err error) {
 	err = fmt.Errorf("%s: %w", path, err)
 	m.mu.Lock()
 	o := m.origin(path)
-	o.refused = &Info{Origin: path, Size: len(data), Hash: seen.hash, Loaded: time.Now(), Err: err}
-	o.stamp = seen
+	o.refused = &Info{Origin: path, Size: len(data), Hash: hash, Loaded: time.Now(), Err: err}
+	o.hash = hash
 	running := o.active
 	m.mu.Unlock()
 	if running != nil {

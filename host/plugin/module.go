@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,7 +71,9 @@ func hashOf(data []byte) string {
 
 // loader makes modules.
 type loader struct {
-	cache    wazero.CompilationCache
+	cache wazero.CompilationCache
+	// dir is where the cache keeps its files, "" for memory only.
+	dir      string
 	limits   Limits
 	named    map[string]Limits
 	registry *record.Registry
@@ -91,7 +96,7 @@ func (l *loader) load(ctx context.Context, origin string, data []byte) (*module,
 	if err != nil {
 		return nil, err
 	}
-	if err := m.compile(ctx, l.cache, prepared); err != nil {
+	if err := m.compile(ctx, l, prepared); err != nil {
 		return nil, err
 	}
 	if err := m.describe(ctx); err != nil {
@@ -106,11 +111,19 @@ func (l *loader) load(ctx context.Context, origin string, data []byte) (*module,
 	before := m.limits
 	if m.limits = own.filled(); m.limits.pages() != before.pages() {
 		m.close()
-		if err := m.compile(ctx, l.cache, prepared); err != nil {
+		if err := m.compile(ctx, l, prepared); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// purge deletes what the compile cache keeps on disk: files named by 64 hexadecimal digits in the engine's folders.
+func (l *loader) purge() {
+	files, _ := filepath.Glob(filepath.Join(l.dir, "wazero-*", strings.Repeat("[0-9a-f]", 64)))
+	for _, f := range files {
+		_ = os.Remove(f)
+	}
 }
 
 // widest are limits under which any module that some setting allows can be asked for its name.
@@ -123,12 +136,12 @@ func (l *loader) widest() Limits {
 }
 
 // compile makes the runtime and compiles into it; from the cache where the same bytes were compiled before.
-func (m *module) compile(ctx context.Context, cache wazero.CompilationCache, prepared []byte) error {
+func (m *module) compile(ctx context.Context, l *loader, prepared []byte) error {
 	if pages := m.limits.pages(); m.binary.MemoryPages > uint64(pages) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)", m.binary.MemoryPages*pageBytes,
 			m.limits.MemoryBytes, limitSetting(cmpOr(m.info.Name, "NAME"), "memory.bytes"))
 	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.limits.pages()).WithDebugInfoEnabled(true)
+	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(m.limits.pages()).WithDebugInfoEnabled(true)
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	m.closed = false
 	if err := provide(ctx, m.runtime, m.binary); err != nil {
@@ -136,6 +149,12 @@ func (m *module) compile(ctx context.Context, cache wazero.CompilationCache, pre
 		return err
 	}
 	compiled, err := m.runtime.CompileModule(ctx, prepared)
+	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
+		// A damaged file must cost time, not the plugin.
+		m.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
+		l.purge()
+		compiled, err = m.runtime.CompileModule(ctx, prepared)
+	}
 	if err != nil {
 		m.close()
 		return fmt.Errorf("the module does not compile: %w", err)

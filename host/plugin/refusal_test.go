@@ -2,6 +2,8 @@ package plugin_test
 
 import (
 	"encoding/hex"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -14,11 +16,11 @@ import (
 )
 
 // module is a well-formed plugin without code: every function of the interfaces is `unreachable`.
-func module(version string, interfaces ...string) guesttest.Module {
+func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
 		for _, f := range canon.Functions(i) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: strings.Replace(f.Export(), wit.Version, version, 1), Params: core(f.Params()), Results: core(f.Results())})
+			m.Exports = append(m.Exports, guesttest.Function{Name: f.Export(), Params: core(f.Params()), Results: core(f.Results())})
 		}
 	}
 	i32 := byte(guesttest.I32)
@@ -51,7 +53,7 @@ func without(m guesttest.Module, names ...string) guesttest.Module {
 func with1[T any](m T, change func(*T)) T { change(&m); return m }
 
 func TestRefusals(t *testing.T) {
-	plain := module(wit.Version, wit.InterfacePlugin, wit.InterfaceTransform)
+	plain := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := plain.Bytes()
 	component, err := hex.DecodeString("0061736d0d000100")
 	if err != nil {
@@ -69,7 +71,7 @@ func TestRefusals(t *testing.T) {
 		"component": {component, []string{"a WebAssembly component: expected a core module", "wasm32-unknown-unknown instead of wasm32-wasip2",
 			"jco transpile", "wasm-tools component unbundle"}},
 		"version 2":     {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }), []string{"found version 2 of layer 0"}},
-		"other version": {bytesOf(module("0.2.0", wit.InterfacePlugin)), []string{"made for version 0.2.0 of the contract culvert:connect", "this host speaks " + wit.Version, "major.minor must match"}},
+		"other version": {guesttest.Static(wit.Description{}, "0.2.0"), []string{"made for version 0.2.0 of the contract culvert:connect", "this host speaks " + wit.Version, "major.minor must match"}},
 		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.1|describe"}}
 		})), []string{`exports "cm32p2|culvert:connect/plugin@0.1|describe"`, "mangling cm32p2", `"culvert:connect/plugin@0.1.0#describe"`}},
@@ -123,7 +125,7 @@ func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
 
 // Truncated anywhere, a module is refused and nothing worse.
 func TestTruncatedAnywhere(t *testing.T) {
-	m := module(wit.Version, wit.InterfacePlugin, wit.InterfaceTransform)
+	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
 	for n := range full {
 		b, err := plugin.ReadBinary(full[:n])
@@ -138,7 +140,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 }
 
 func FuzzReadBinary(f *testing.F) {
-	m := module(wit.Version, wit.InterfacePlugin)
+	m := module(wit.InterfacePlugin)
 	m.Imports = []guesttest.Import{{Module: "a", Name: "b"}}
 	m.Custom = map[string]string{"component-type:x": "culvert:connect@0.1.0"}
 	f.Add(m.Bytes())
@@ -152,15 +154,30 @@ func FuzzReadBinary(f *testing.F) {
 
 // The patch of the contract's version is ignored; a module's own names are called.
 func TestPatchVersionIsIgnored(t *testing.T) {
-	m := module("0.1.7", wit.InterfacePlugin, wit.InterfaceSink)
-	m.Imports = []guesttest.Import{}
-	b, err := plugin.ReadBinary(m.Bytes())
-	if err != nil {
-		t.Fatal(err)
+	folder := t.TempDir()
+	put(t, folder, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.1.7", wit.InterfaceSink))
+	infos := manager(t, plugin.Options{}, folder).Modules()
+	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.1.7" || infos[0].Name != "patched" || len(infos[0].Interfaces) != 2 {
+		t.Errorf("%+v", infos)
 	}
-	found, err := b.Judge()
-	if err != nil || len(found) != 2 || b.Contract != "0.1.7" {
-		t.Errorf("%v %v %s", err, found, b.Contract)
+}
+
+func TestDescriptionsThatAreRefused(t *testing.T) {
+	source := func(names ...string) []wit.Component {
+		return []wit.Component{{Name: names[0], Kind: wit.ComponentSource, Aliases: names[1:]}}
+	}
+	for want, d := range map[string]wit.Description{
+		`expected a name and a version, found "" and "1"`:                                                 {Version: "1"},
+		`expected a name and a version, found "x" and ""`:                                                 {Name: "x"},
+		`component "a" is a source: expected the interface source among the exports, found [plugin sink]`: {Name: "x", Version: "1", Components: source("a")},
+		`component "a": expected names that are not empty and stand once, found "a"`:                      {Name: "x", Version: "1", Components: source("a", "a")},
+	} {
+		folder := t.TempDir()
+		put(t, folder, "x.wasm", guesttest.Static(d, "", wit.InterfaceSink))
+		infos := manager(t, plugin.Options{}, folder).Modules()
+		if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(), want) {
+			t.Errorf("expected %q, found %+v", want, infos)
+		}
 	}
 }
 
@@ -196,8 +213,8 @@ func TestLimitBelowMinimum(t *testing.T) {
 // A folder's plugin overrides an embedded one of the same name and version.
 func TestFolderOverridesEmbedded(t *testing.T) {
 	folder := t.TempDir()
-	put(t, folder, "mine.wasm", variant(t, "1.0.0", 'x')) // a custom section more: other bytes
-	embedded := fstest.MapFS{"plugins/all.wasm": {Data: guesttest.Bytes(t, all)}, "plugins/readme.txt": {Data: []byte("x")}}
+	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // a custom section more: other bytes
+	embedded := fstest.MapFS{"plugins/all.wasm": {Data: variant(t, "1.0.0", 0)}, "plugins/readme.txt": {Data: []byte("x")}}
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	found, err := m.Find(wit.ComponentSource, "AllSource", "")
 	if err != nil || !strings.HasPrefix(found.Origin, folder) {
@@ -214,5 +231,40 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	}
 	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(), "source AllSource: expected version 2.0.0, there are 1.0.0") {
 		t.Error(err)
+	}
+}
+
+// A damaged compile cache costs time, not the plugin.
+func TestDamagedCompileCache(t *testing.T) {
+	folder, cache := t.TempDir(), t.TempDir()
+	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
+	load := func() string {
+		t.Helper()
+		var log logBuffer
+		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cache, Registry: record.NewRegistry(), Logger: log.logger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if infos := m.Modules(); len(infos) != 1 || infos[0].Err != nil {
+			t.Fatalf("%+v", infos)
+		}
+		return log.String()
+	}
+	load()
+	files, err := filepath.Glob(filepath.Join(cache, "wazero-*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	for _, size := range []int64{0, 5, 100_000} {
+		if err := os.Truncate(files[0], size); err != nil {
+			t.Fatal(err)
+		}
+		if log := load(); !strings.Contains(log, "compile cache is damaged") {
+			t.Errorf("%d bytes: %s", size, log)
+		}
+		if log := load(); strings.Contains(log, "damaged") {
+			t.Errorf("still damaged: %s", log)
+		}
 	}
 }

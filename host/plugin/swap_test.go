@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,16 +15,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// variant is the guest all in another version and with other bytes.
+// variant is a small plugin in the given version; files with different marks have different bytes.
 func variant(t testing.TB, version string, mark byte) []byte {
 	t.Helper()
-	return append(slices.Clone(guesttest.Bytes(t, all, "main.version="+version)), 0, 3, 1, 'm', mark)
+	return named("all", version, mark)
+}
+
+func named(name, version string, mark byte) []byte {
+	return guesttest.Static(wit.Description{Name: name, Version: version, Documentation: string('a' + rune(mark)), Components: []wit.Component{
+		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}},
+		{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
 }
 
 // until waits for a condition that a watcher brings about.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(60 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -225,8 +230,8 @@ func TestVersionsSideBySide(t *testing.T) {
 
 func TestOneClassInTwoPlugins(t *testing.T) {
 	folder := t.TempDir()
-	put(t, folder, "a.wasm", guesttest.Bytes(t, all))
-	put(t, folder, "b.wasm", guesttest.Bytes(t, all, "main.name=other"))
+	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
+	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	if _, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", ""); err == nil || !strings.Contains(err.Error(), "expected one plugin that has it, there are all, other") {
 		t.Error(err)

@@ -7,7 +7,7 @@ import (
 )
 
 // compareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of parts,
-// parts that are no numbers (those come before numbers). Build metadata does not count.
+// parts that are no numbers (before the first hyphen they come before numbers). Build metadata does not count.
 func compareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)
@@ -38,7 +38,7 @@ func compareParts(a, b string, padded bool) int {
 		if !padded && (i >= len(as) || i >= len(bs)) {
 			return cmp.Compare(len(as), len(bs))
 		}
-		if c := comparePart(part(as, i), part(bs, i)); c != 0 {
+		if c := comparePart(part(as, i), part(bs, i), padded); c != 0 {
 			return c
 		}
 	}
@@ -52,15 +52,17 @@ func part(parts []string, i int) string {
 	return "0"
 }
 
-func comparePart(a, b string) int {
+// comparePart compares two parts; textFirst: text comes before numbers, else after them.
+func comparePart(a, b string, textFirst bool) int {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)
 	switch {
 	case errX == nil && errY == nil:
 		return cmp.Compare(x, y)
-	case errX == nil:
-		return 1
-	case errY == nil:
+	case errX == nil || errY == nil:
+		if textFirst == (errX == nil) {
+			return 1
+		}
 		return -1
 	}
 	return strings.Compare(a, b)

@@ -9,6 +9,9 @@ type Module struct {
 	Exports []Function
 	// MemoryPages is the minimum of an exported memory; negative: no memory.
 	MemoryPages int
+	// Data lies in memory from DataAt on.
+	Data   []byte
+	DataAt int
 	// Custom sections by name.
 	Custom map[string]string
 }
@@ -59,6 +62,9 @@ func (m *Module) Bytes() []byte {
 	}
 	out = append(out, section(7, vector(exports))...)
 	out = append(out, section(10, vector(bodies))...)
+	if len(m.Data) > 0 {
+		out = append(out, section(11, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b}, number(len(m.Data)), m.Data))...)
+	}
 	for name, content := range m.Custom {
 		out = append(out, section(0, join(text(name), []byte(content)))...)
 	}

@@ -1,0 +1,82 @@
+package guesttest
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and versions,
+// where a real guest would only cost time. It has the given interfaces beside `plugin`, under the given version of the contract
+// ("": ours).
+func Static(d wit.Description, contract string, interfaces ...string) []byte {
+	m := Module{MemoryPages: 2}
+	memory := &image{data: make([]byte, staticEnd-staticStart)}
+	lowered, err := canon.Lower(d)
+	if err != nil {
+		panic(err)
+	}
+	at, err := lowered.Place(memory, memory.alloc)
+	if err != nil {
+		panic(err)
+	}
+	m.Data, m.DataAt = memory.data[:memory.used], staticStart
+	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
+		for _, f := range canon.Functions(i) {
+			e := Function{Name: f.Export(), Params: core(f.Params()), Results: core(f.Results())}
+			if contract != "" {
+				e.Name = strings.Replace(e.Name, "@"+wit.Version, "@"+contract, 1)
+			}
+			if i == wit.InterfacePlugin && f.Name == "describe" {
+				e.Body = constant(int(at[0]))
+			}
+			m.Exports = append(m.Exports, e)
+		}
+	}
+	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}, Body: constant(staticEnd)})
+	return m.Bytes()
+}
+
+// What describes the plugin lies between these, in a memory of two pages.
+const staticStart, staticEnd = 1024, 65536
+
+// image is a memory in the making; addresses begin at staticStart.
+type image struct {
+	data []byte
+	used int
+}
+
+func (i *image) alloc(size, align uint32) (uint32, error) {
+	a := int(align)
+	i.used = (i.used + a - 1) / a * a
+	ptr := uint32(staticStart + i.used)
+	i.used += int(size)
+	return ptr, nil
+}
+
+// View makes it a memory for canon.
+func (i *image) View(ptr, size uint32) ([]byte, bool) {
+	from := ptr - staticStart
+	return i.data[from : from+size], true
+}
+
+func core(types []canon.ValueType) (b []byte) {
+	for _, t := range types {
+		b = append(b, map[canon.ValueType]byte{canon.I32: I32, canon.I64: I64}[t])
+	}
+	return b
+}
+
+// constant is the body `i32.const n`.
+func constant(n int) []byte {
+	b := []byte{0x41}
+	for {
+		c := byte(n & 0x7f)
+		n >>= 7
+		if n == 0 && c&0x40 == 0 {
+			return append(b, c)
+		}
+		b = append(b, c|0x80)
+	}
+}
