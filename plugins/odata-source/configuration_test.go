@@ -1,0 +1,247 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func TestConfigurations(t *testing.T) {
+	orders := set("00", "Orders")
+	for _, c := range []struct {
+		settings         []string
+		setting, message string
+	}{
+		{orders, "", ""},
+		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE", "sap.odata#00.decimal.mapping=Primitive"), "", ""},
+		{nil, "sap.odata.host.address", "No entity set is configured"},
+		{orders[:2], "sap.odata#00.topic", "Missing required"},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.track-changes", "Value 1 for configuration sap.odata#00.track-changes is not built yet"},
+		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
+		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
+		{append(orders, "sap.odata#00.subscription.enable=1"), "sap.odata#00.subscription.enable", "Value 1 for configuration sap.odata#00.subscription.enable is not built yet"},
+		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property", "Value OrderID for configuration sap.odata#00.filter#00.property is not built yet"},
+		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property", "Unknown configuration \"sap.odata#00.filtr#00.property\"; the nearest known name is \"sap.odata#00.filter#00.property\""},
+		{append(orders, "sap.odata.keystore.location=x"), "sap.odata.keystore.location", "Value x for configuration sap.odata.keystore.location is not built yet"},
+		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset", "Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
+		{append(append(orders, set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
+		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms", "Invalid value 20000"},
+		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
+	} {
+		setting, message := "", ""
+		inquiry, err := (&plugin{}).Validate(Component, configuration(c.settings...), false, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range *inquiry.Done {
+			if len(e.Errors) > 0 && (setting == "" || e.Spec.Name == c.setting) {
+				setting, message = e.Spec.Name, e.Errors[0]
+			}
+		}
+		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
+			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		}
+		if _, err := (&plugin{}).Open(Component, configuration(c.settings...), nil, nil); (err == nil) != (c.message == "") {
+			t.Errorf("%v: open says %v", c.settings, err)
+		}
+	}
+}
+
+// TestNoSecretIsRead: the plugin works without the password, and a password that is handed in all the same shows nowhere.
+func TestNoSecretIsRead(t *testing.T) {
+	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
+	s := service.New(service.Options{})
+	l := newLoad(t, s, set("00", "Orders")...)
+	asked, err := l.p.Open(Component, with, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []wit.Response
+	for _, q := range asked.Ask.Requests {
+		answers = append(answers, l.exchange(&q))
+	}
+	opened, err := l.p.Open(Component, with, nil, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(opened.Ready.Context) != string(l.opened.Context) || opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
+		t.Error("the password changes what open says")
+	}
+	all, err := json.Marshal([]any{asked, opened})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(all), "hush") {
+		t.Error("the password shows")
+	}
+	passwords := 0
+	for _, spec := range settings.Specs {
+		if spec.Kind == wit.KindPassword {
+			passwords++
+		}
+	}
+	if passwords != 3 {
+		t.Errorf("expected 3 passwords, found %d", passwords)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	all := append(append(set("00", "Orders"), set("01", "Products")...), append(set("2", "Customers"), "sap.odata.format=atom")...)
+	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
+		layout, err := (&plugin{}).Plan(Component, configuration(all...), most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tasks []string
+		for _, task := range layout.Tasks {
+			v := settings.Values(task)
+			tasks = append(tasks, strings.Join(v.Groups(), " "))
+			if v.Text("sap.odata.format") != "atom" || v.Text(setting.Address) == "" {
+				t.Error("a task lacks a setting that is for all")
+			}
+		}
+		if found := strings.Join(tasks, "|"); found != expected {
+			t.Errorf("%d tasks: expected %s, found %s", most, expected, found)
+		}
+		if layout.ExactlyOnce.Supported == nil {
+			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
+		}
+	}
+	layout, err := (&plugin{}).Plan(Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
+	if err != nil || layout.ExactlyOnce.Unsupported == nil || !strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
+		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
+	}
+}
+
+// TestCauses: a load that broke off goes on; a complete one waits for its period, also over a restart.
+func TestCauses(t *testing.T) {
+	s := service.New(service.Options{Switches: service.Switches{PageSize: 500}})
+	l := newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
+	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
+		t.Errorf("expected a period of 60000 ms, found %v", p)
+	}
+	step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges || !step.Fetch.Request.Repeatable {
+		t.Fatalf("expected the first page, found %+v (%v)", step, err)
+	}
+	middle, err := l.page(0, step.Fetch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := l.p.Next(l.opened.Context, 0, append(middle, wit.IntegerField("record", 3)), wit.Cause{Start: wit.Chosen}, 0)
+	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
+		t.Fatalf("expected the second page, found %+v (%v)", again, err)
+	}
+	done, err := l.run(0, middle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = 1_700_000_000_000
+	for _, c := range []struct {
+		cause    wit.Cause
+		now      int64
+		expected bool
+	}{
+		{wit.Cause{Start: wit.Chosen}, at + 59_999, false}, {wit.Cause{Start: wit.Chosen}, at + 60_000, true},
+		{wit.Cause{More: wit.Chosen}, at + 90_000, false}, {wit.Cause{Poll: wit.Chosen}, at, true},
+	} {
+		step, err := l.p.Next(l.opened.Context, 0, done, c.cause, c.now)
+		if err != nil || (step.Fetch != nil) != c.expected || (step.Idle != nil) == c.expected {
+			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", c.cause, c.now-at, c.expected, step, err)
+		}
+	}
+	once := newLoad(t, s, set("00", "Orders")...)
+	if step, err := once.p.Next(once.opened.Context, 0, done, wit.Cause{Start: wit.Chosen}, at+90_000); err != nil || step.Finished == nil {
+		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
+	}
+}
+
+func TestStaleContext(t *testing.T) {
+	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
+	for _, context := range [][]byte{nil, {1}, l.opened.Context[:len(l.opened.Context)-1], append(l.opened.Context, 0)} {
+		_, err := l.p.Next(context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultStale {
+			t.Errorf("a context of %d bytes: found %v", len(context), err)
+		}
+	}
+}
+
+func TestOffsets(t *testing.T) {
+	partition := []wit.Field{wit.TextField("service", "/s"), wit.TextField("entityset", "X")}
+	good := []wit.Field{wit.TextField("url", "/s/X"), wit.IntegerField("seen", 3), wit.TextField("of the host", "x")}
+	for _, c := range []struct {
+		partition, offset []wit.Field
+		ok                bool
+	}{
+		{partition, good, true}, {partition, nil, true}, {partition[:1], good, false}, {nil, good, false},
+		{partition, good[1:], false}, {partition, append(good, wit.IntegerField("count", -1)), false}, {partition, append(good, wit.TextField("done", "x")), false},
+		{partition, []wit.Field{wit.TextField("url", "http://evil/")}, false},
+	} {
+		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
+			t.Errorf("%v %v: expected %v, found %v", c.partition, c.offset, c.ok, err)
+		}
+	}
+}
+
+func TestTools(t *testing.T) {
+	s := service.New(service.Options{})
+	l := newLoad(t, s, set("00", "Orders")...)
+	run := func(command string, options ...string) (string, error) {
+		var list []wit.Setting
+		for _, o := range options {
+			name, value, _ := strings.Cut(o, "=")
+			list = append(list, wit.Setting{Name: name, Value: value})
+		}
+		reply, err := l.p.Run(command, list, configuration(), nil, nil)
+		if err != nil || reply.Ask == nil {
+			return "", err
+		}
+		var answers []wit.Response
+		for _, q := range reply.Ask.Requests {
+			answers = append(answers, l.exchange(&q))
+		}
+		if reply, err = l.p.Run(command, list, configuration(), nil, answers); err != nil {
+			return "", err
+		}
+		if !json.Valid([]byte(*reply.Document)) {
+			t.Errorf("%s: no JSON: %s", command, *reply.Document)
+		}
+		return *reply.Document, nil
+	}
+	for _, c := range []struct {
+		command string
+		options []string
+		part    string
+	}{
+		{"ping", []string{"s=" + northwind + "/"}, `{"service":"/V2/Northwind/Northwind.svc","collections":`},
+		{"list-entitysets", []string{"service=" + northwind}, `{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`},
+		{"extract-schema", []string{"s=" + northwind, "e=Order_Details"}, `{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"4","connect.decimal.precision":"19"},"field":"UnitPrice"}`},
+	} {
+		document, err := run(c.command, c.options...)
+		if err != nil || !strings.Contains(document, c.part) {
+			t.Errorf("%s: expected %s in %s (%v)", c.command, c.part, document, err)
+		}
+	}
+	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"}, "list-entitysets": {"s=/nowhere"}} {
+		if document, err := run(command, options...); err == nil {
+			t.Errorf("%s %v: expected an error, found %s", command, options, document)
+		}
+	}
+	commands := l.p.Commands()
+	if len(commands) != 3 || commands[0].Name != "ping" {
+		t.Errorf("expected ping to be the first of three commands, found %+v", commands)
+	}
+}
+
+func TestUnknownSets(t *testing.T) {
+	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
+	answers := []wit.Response{l.exchange(&wit.Request{Method: "GET", Target: northwind + "/$metadata"})}
+	_, err := l.p.Open(Component, configuration(set("00", "orders")...), nil, answers)
+	if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || *f.Setting != "sap.odata#00.entityset" || !strings.Contains(f.Message, "Orders") {
+		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
+	}
+}
