@@ -84,12 +84,16 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	if err != nil {
 		return wit.Applied{}, err
 	}
-	e.begin(len(topics))
+	e.begin(len(topics), len(rows))
 	n := 0
-	for ; n < len(rows) && len(e.data) < maxData; n++ {
+	for n < len(rows) && len(e.data) < maxData {
+		if n = e.alike(topics, rows, n, data); n == len(rows) || len(e.data) >= maxData {
+			break
+		}
 		if err := e.row(c, topics, rows, n, data); err != nil {
 			return wit.Applied{}, err
 		}
+		n++
 	}
 	out := e.out
 	out.Rows, out.Data, out.Consumed = e.rows, e.data, uint32(n)
@@ -97,10 +101,38 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	return out, nil
 }
 
-func (e *Engine) begin(topics int) {
+func (e *Engine) begin(topics, rows int) {
 	e.out = wit.Applied{}
+	if cap(e.rows) < rows {
+		e.rows = make([]wit.Row, 0, rows)
+	}
 	e.rows, e.data = e.rows[:0], e.data[:0]
 	e.routes = append(e.routes[:0], make([]*route, topics)...)
+}
+
+// alike handles rows that need nothing but what was compiled before, by the loops of fast.go. It returns the first row that is
+// left; Engine.row does that one, and compiles what the next will need.
+func (e *Engine) alike(topics []string, rows []wit.Row, n int, data []byte) int {
+	in := &rows[n]
+	if int(in.Topic) >= len(topics) || e.routes[in.Topic] == nil {
+		return n
+	}
+	r := e.routes[in.Topic]
+	value := &r.sides[valueSide]
+	if r.dropped || r.stop != nil || len(r.sides[keySide].steps) > 0 {
+		return n
+	}
+	to := in.Topic
+	if r.topic != topics[to] {
+		to = e.topic(r.topic, topics)
+	}
+	if len(value.steps) == 0 {
+		return e.pass(r, in.Topic, to, rows, n)
+	}
+	if p := value.last; p != nil && p.fast.usable {
+		return e.structures(p, value.lastID, in.Topic, to, rows, n, data)
+	}
+	return n
 }
 
 // row handles one row. The error is of the call, not of the row.

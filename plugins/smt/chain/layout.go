@@ -115,6 +115,7 @@ type program struct {
 	// optional: the input begins with a branch, full being that of a value.
 	optional bool
 	full     byte
+	fast     fastProgram
 }
 
 // part of a result.
@@ -164,7 +165,15 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		p.emit(f)
 	}
 	result[0].Members = members
+	for i := range p.parts {
+		// the fast way copies short constants by words
+		b := p.parts[i].bytes
+		if p.parts[i].from == constant {
+			p.parts[i].bytes = append(make([]byte, 0, len(b)+8), b...)
+		}
+	}
 	p.out = declare(result)
+	p.compileFast()
 	p.same = !p.optional && p.whole(len(root.Members))
 	return p
 }

@@ -1,0 +1,441 @@
+package chain
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maker makes random schemas, values and chains. Names come from a small pool, so that they meet.
+type maker struct{ *rand.Rand }
+
+var pool = []string{"a", "b", "c", "d", "e", "f", "g", "long.name-with ümlaut"}
+
+func (m maker) name() string { return pool[m.IntN(len(pool))] }
+
+// fresh is mostly a name that no field has.
+func (m maker) fresh() string {
+	if m.IntN(5) == 0 {
+		return m.name()
+	}
+	return "n" + strconv.Itoa(m.IntN(30))
+}
+
+// node appends a random node and what is below it.
+func (m maker) node(nodes []wit.Node, depth int) []wit.Node {
+	at := len(nodes)
+	kinds := wit.Structure + 1
+	if depth > 2 {
+		kinds = wit.Array
+	}
+	n := wit.Node{Kind: wit.Kind(m.IntN(int(kinds))), Optional: m.IntN(2) == 0}
+	nodes = append(nodes, n)
+	below := func() uint32 {
+		id := uint32(len(nodes))
+		nodes = m.node(nodes, depth+1)
+		return id
+	}
+	switch n.Kind {
+	case wit.Array:
+		n.Element = below()
+	case wit.Mapping:
+		n.Key, n.Element = below(), below()
+	case wit.Structure:
+		n.Members = m.members(m.IntN(4), below)
+	}
+	nodes[at] = n
+	if n.Kind < wit.Array && m.IntN(4) == 0 {
+		b, err := datum.AppendDefault(nil, nodes, uint32(at), m.value(nodes, uint32(at), true))
+		if err != nil {
+			panic(err)
+		}
+		nodes[at].DefaultValue = &b
+	}
+	return nodes
+}
+
+func (m maker) members(n int, below func() uint32) []wit.Member {
+	list := []wit.Member{}
+	for _, i := range m.Perm(len(pool))[:n] {
+		list = append(list, wit.Member{Name: pool[i], Node: below()})
+	}
+	return list
+}
+
+// structure makes a schema whose root is mostly a structure.
+func (m maker) structure() []wit.Node {
+	if m.IntN(12) == 0 {
+		return m.node(nil, 0)
+	}
+	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"), Version: wit.Ptr(int32(m.IntN(3)))}}
+	members := m.members(m.IntN(len(pool)+1), func() uint32 {
+		id := uint32(len(nodes))
+		nodes = m.node(nodes, 1)
+		return id
+	})
+	nodes[0].Members = members
+	return nodes
+}
+
+func (m maker) text() string {
+	return strings.Repeat("x", []int{0, 1, 5, 63, 64, 200, 5000, 9000}[min(m.IntN(8), m.IntN(8))])
+}
+
+func (m maker) value(nodes []wit.Node, node uint32, full bool) any {
+	n := &nodes[node]
+	if n.Optional && !full && m.IntN(3) == 0 {
+		return nil
+	}
+	v := m.Uint64() >> m.IntN(64)
+	switch n.Kind {
+	case wit.Int8:
+		return int8(v)
+	case wit.Int16:
+		return int16(v)
+	case wit.Int32:
+		return int32(v)
+	case wit.Int64:
+		return int64(v)
+	case wit.Float32:
+		return float32(int32(v))
+	case wit.Float64:
+		return float64(int64(v))
+	case wit.Boolean:
+		return v&1 == 0
+	case wit.Text:
+		return m.text()
+	case wit.Bytes:
+		return []byte(m.text())
+	case wit.Array:
+		l := datum.List{}
+		for range m.IntN(4) {
+			l = append(l, m.value(nodes, n.Element, false))
+		}
+		return l
+	case wit.Mapping:
+		l := datum.Map{}
+		for range m.IntN(4) {
+			l = append(l, datum.Entry{Key: m.value(nodes, n.Key, false), Value: m.value(nodes, n.Element, false)})
+		}
+		return l
+	}
+	rec := datum.Record{}
+	for _, member := range n.Members {
+		rec = append(rec, m.value(nodes, member.Node, false))
+	}
+	return rec
+}
+
+// schemaless makes a value that is mostly a map with texts as keys.
+func (m maker) schemaless() any {
+	if m.IntN(10) == 0 {
+		return []any{"text", int64(1), datum.List{nil}, true}[m.IntN(4)]
+	}
+	out := datum.Map{}
+	for _, i := range m.Perm(len(pool))[:m.IntN(len(pool)+1)] {
+		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, "v", int64(5), datum.List{int64(1)}, datum.Map{}}[m.IntN(5)]})
+	}
+	if m.IntN(20) == 0 {
+		out = append(out, datum.Entry{Key: int64(1), Value: nil})
+	}
+	return out
+}
+
+func (m maker) stage() wit.Stage {
+	s := wit.Stage{}
+	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
+	switch m.IntN(10) {
+	case 0:
+		s.Component = ClassRegexRouter
+		set("regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)])
+		set("replacement", []string{"x.$0", "t1", "t2"}[m.IntN(3)])
+	case 1:
+		s.Component = ClassFilter
+		s.Condition = &wit.Condition{Component: ClassTopicNameMatch}
+	case 2, 3, 4, 5:
+		s.Component = []string{ClassInsertValue, "InsertField$Value", ClassInsertKey}[m.IntN(3)]
+		marks := []string{"", "!", "?"}
+		for _, setting := range insertNames[:4] {
+			if m.IntN(4) == 0 {
+				set(setting, m.fresh()+m.mark(setting, marks))
+			}
+		}
+		if m.IntN(2) == 0 || len(s.Settings) == 0 {
+			set("static.field", m.fresh()+marks[m.IntN(3)])
+			set("static.value", m.text())
+		}
+	default:
+		s.Component = []string{ClassReplaceValue, ClassReplaceKey}[min(m.IntN(2), m.IntN(2))]
+		if m.IntN(2) == 0 {
+			set("exclude", m.name()+" , "+m.name())
+		}
+		if m.IntN(4) == 0 {
+			set("include", m.name()+","+m.name()+","+m.name()+","+m.name())
+		}
+		if m.IntN(2) == 0 {
+			from, to := m.Perm(len(pool)), m.Perm(len(pool))
+			set("renames", pool[from[0]]+":"+m.fresh()+","+pool[from[1]]+":"+pool[to[1]])
+		}
+	}
+	if m.IntN(3) == 0 {
+		set("replace.null.with.default", "false")
+	}
+	if s.Condition != nil || m.IntN(4) == 0 {
+		s.Condition = &wit.Condition{Component: ClassTopicNameMatch, Negate: m.IntN(2) == 0,
+			Settings: []wit.Setting{{Name: "pattern", Value: []string{"t0", "t[12]", "x.*"}[m.IntN(3)]}}}
+	}
+	return s
+}
+
+// mark keeps offsets and required attributes rare: they fail rows.
+func (m maker) mark(setting string, marks []string) string {
+	if m.IntN(3) > 0 {
+		return ""
+	}
+	return marks[m.IntN(3)]
+}
+
+// world is a batch with the records that it was made from.
+type world struct {
+	schemas []wit.Schema
+	topics  []string
+	rows    []wit.Row
+	data    []byte
+	records []refRecord
+}
+
+func (m maker) world() *world {
+	w := &world{topics: []string{"t0", "t1", "t2"}}
+	for i := range 3 {
+		w.schemas = append(w.schemas, wit.Schema{ID: uint32(i + 1), Nodes: m.structure()})
+	}
+	offset := int64(m.IntN(2)) - 1
+	for len(w.rows) < 20 {
+		topic, schema := m.IntN(3), m.IntN(3)
+		// rows that are alike come in runs
+		for range 1 + m.IntN(4) {
+			row := wit.Row{Origin: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1, Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
+			if offset >= 0 {
+				row.Offset = int64(m.IntN(1 << 20))
+			}
+			r := refRecord{topic: w.topics[topic], partition: row.Partition, offset: row.Offset, timestamp: row.Timestamp}
+			row.Key, r.key = m.datum(w, m.IntN(3), m.IntN(3) == 0)
+			row.Value, r.value = m.datum(w, schema, m.IntN(8) == 0)
+			w.rows, w.records = append(w.rows, row), append(w.records, r)
+		}
+	}
+	return w
+}
+
+func (m maker) datum(w *world, schema int, other bool) (wit.Datum, refDatum) {
+	start := len(w.data)
+	var err error
+	d, r := wit.Datum{Form: wit.Structured, Schema: w.schemas[schema].ID, Start: uint32(start)}, refDatum{}
+	switch {
+	case other && m.IntN(2) == 0:
+		return wit.Datum{}, refDatum{absent: true}
+	case other:
+		d.Form, d.Schema = wit.Dynamic, 0
+		r.tree = m.schemaless()
+		w.data, err = datum.AppendDynamic(w.data, r.tree)
+	default:
+		r.nodes = w.schemas[schema].Nodes
+		r.tree = m.value(r.nodes, 0, false)
+		w.data, err = datum.Append(w.data, r.nodes, 0, r.tree)
+	}
+	if err != nil {
+		panic(err)
+	}
+	d.Size = uint32(len(w.data) - start)
+	return d, r
+}
+
+// outcome of a record, in a form that can be compared.
+type outcome struct {
+	Dropped            bool
+	Stage              int
+	Class              string
+	Topic              string
+	KeyNodes, ValNodes []wit.Node
+	Key, Value         any
+}
+
+func (r *refRecord) outcome() outcome {
+	if r.dropped {
+		return outcome{Dropped: true}
+	}
+	if r.failedStage >= 0 {
+		return outcome{Stage: r.failedStage, Class: r.failed}
+	}
+	return outcome{Topic: r.topic, KeyNodes: normal(r.key.nodes), Key: r.key.tree, ValNodes: normal(r.value.nodes), Value: r.value.tree}
+}
+
+// normal makes no members and an empty list of members one.
+func normal(nodes []wit.Node) []wit.Node {
+	nodes = slices.Clone(nodes)
+	for i := range nodes {
+		if len(nodes[i].Members) == 0 {
+			nodes[i].Members = nil
+		}
+	}
+	return nodes
+}
+
+// batch is what goes into a call and what came out of one, resolved.
+type batch struct {
+	topics []string
+	rows   []wit.Row
+	data   []byte
+}
+
+// apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends data.
+func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowFault) {
+	t.Helper()
+	out := batch{topics: b.topics, data: append([]byte(nil), b.data...)}
+	var faults []wit.RowFault
+	for from := 0; from < len(b.rows); {
+		got, err := e.Apply(context, schemas, b.topics, b.rows[from:], b.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := uint32(len(out.data))
+		out.data = append(out.data, got.Data...)
+		names := got.Topics
+		if names == nil {
+			names = b.topics
+		}
+		for _, r := range got.Rows {
+			in := b.rows[from+int(r.Origin)]
+			for _, d := range [][2]*wit.Datum{{&r.Key, &in.Key}, {&r.Value, &in.Value}, {&r.Headers, &in.Headers}} {
+				if d[0].Form == wit.Unchanged {
+					schema := d[0].Schema
+					*d[0] = *d[1]
+					if d[0].Form == wit.Structured {
+						d[0].Schema = schema
+					}
+				} else {
+					d[0].Start += base
+				}
+			}
+			r.Origin = in.Origin
+			name := names[r.Topic]
+			r.Topic = uint32(len(out.topics))
+			out.topics = append(out.topics, name)
+			out.rows = append(out.rows, r)
+		}
+		for _, f := range got.Faults {
+			f.Origin = b.rows[from+int(f.Origin)].Origin
+			faults = append(faults, f)
+		}
+		from += int(got.Consumed)
+	}
+	return out, faults
+}
+
+func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []outcome {
+	t.Helper()
+	list := make([]outcome, n)
+	for i := range list {
+		list[i].Dropped = true
+	}
+	for _, f := range faults {
+		list[f.Origin] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
+	}
+	read := func(d wit.Datum) ([]wit.Node, any) {
+		bytes := b.data[d.Start : d.Start+d.Size]
+		switch d.Form {
+		case wit.Structured:
+			nodes := e.schemas[d.Schema]
+			if err := datum.Check(nodes, bytes); err != nil {
+				t.Fatalf("a result that is no value of its schema: %v", err)
+			}
+			v, _, _ := datum.Read(nodes, 0, bytes)
+			return normal(nodes), v
+		case wit.Dynamic:
+			v, _, err := datum.ReadDynamic(bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return nil, v
+		}
+		return nil, nil
+	}
+	for _, r := range b.rows {
+		o := &list[r.Origin]
+		*o = outcome{Topic: b.topics[r.Topic]}
+		o.KeyNodes, o.Key = read(r.Key)
+		o.ValNodes, o.Value = read(r.Value)
+	}
+	return list
+}
+
+// The plans, the same stages one at a time, and the slow reference agree on every record.
+func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
+	rounds := 3000
+	if testing.Short() {
+		rounds = 300
+	}
+	seen := map[string]int{}
+	for seed := range uint64(rounds) {
+		m := maker{rand.New(rand.NewPCG(seed, 7))}
+		w := m.world()
+		var stages []wit.Stage
+		for range 1 + m.IntN(5) {
+			stages = append(stages, m.stage())
+		}
+		in := batch{w.topics, w.rows, w.data}
+		fused := New()
+		context, err := fused.Prepare(stages)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		out, faults := apply(t, fused, context, w.schemas, in)
+		got := outcomes(t, fused, len(w.rows), out, faults)
+		single := singly(t, stages, w.schemas, in)
+		for i := range w.records {
+			refRun(stages, &w.records[i])
+			want := w.records[i].outcome()
+			seen[fmt.Sprint(want.Dropped, want.Class, want.ValNodes != nil, want.Value != nil)]++
+			if !reflect.DeepEqual(want, got[i]) {
+				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +fused):\n%s", seed, i, stages, cmp.Diff(want, got[i]))
+			}
+			if !reflect.DeepEqual(want, single[i]) {
+				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +stage by stage):\n%s", seed, i, stages, cmp.Diff(want, single[i]))
+			}
+		}
+	}
+	t.Log(seen)
+	if len(seen) < 8 {
+		t.Errorf("the cases do not reach far enough: %v", seen)
+	}
+}
+
+func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch) []outcome {
+	n := len(b.rows)
+	e := New()
+	var all []wit.RowFault
+	for i, s := range stages {
+		context, err := e.Prepare([]wit.Stage{s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var faults []wit.RowFault
+		if b, faults = apply(t, e, context, schemas, b); i == 0 {
+			schemas = nil
+		}
+		for _, f := range faults {
+			f.Stage = uint32(i)
+			all = append(all, f)
+		}
+	}
+	return outcomes(t, e, n, b, all)
+}

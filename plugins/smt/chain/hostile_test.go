@@ -1,0 +1,102 @@
+package chain
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// hostileNodes has every way to skip, with and without branch and default.
+func hostileNodes() []wit.Node {
+	nodes := []wit.Node{{Kind: wit.Structure}}
+	for _, n := range []wit.Node{{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true}, {Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
+		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: pool[0] + string(rune('0'+len(nodes))), Node: uint32(len(nodes))})
+		nodes = append(nodes, n)
+	}
+	nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "list", Node: uint32(len(nodes))})
+	return append(nodes, wit.Node{Kind: wit.Array, Element: uint32(len(nodes) + 1)}, wit.Node{Kind: wit.Text, Optional: true})
+}
+
+// Whatever a datum's bytes are, the slow loop and the fast one do the same with them, and what is no value fails its row.
+func FuzzHostileStructure(f *testing.F) {
+	nodes := hostileNodes()
+	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0, int16(7), []byte{1}, datum.List{"x", nil}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add(bytes.Repeat([]byte{0xff}, 40))
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "t"}}},
+		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude", Value: "a3"}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	value := func(start, size int) wit.Datum {
+		return wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(start), Size: uint32(size)}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		data := append(append([]byte(nil), good...), b...)
+		// behind a good row the loop of alike rows takes over; alone, a fresh engine has only the slow way
+		rows := []wit.Row{{Value: value(0, len(good))}, {Value: value(len(good), len(b))}, {Value: value(0, len(good))}}
+		fast, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Faults) != len(slow.Faults) {
+			t.Fatalf("% x: %d rows in the fast way, %d and two in the slow one", b, len(fast.Rows), len(slow.Rows))
+		}
+		size, bad := datum.Skip(nodes, 0, b)
+		whole := bad == nil && size == len(b)
+		if whole && len(slow.Rows) == 0 {
+			t.Fatalf("% x: a value that was refused: %v", b, slow.Faults)
+		}
+		if len(slow.Rows) == 0 {
+			return
+		}
+		one, other := fast.Rows[1].Value, slow.Rows[0].Value
+		if !bytes.Equal(fast.Data[one.Start:one.Start+one.Size], slow.Data[other.Start:other.Start+other.Size]) {
+			t.Fatalf("% x: the two ways differ", b)
+		}
+	})
+}
+
+func FuzzHostileDynamic(f *testing.F) {
+	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
+	f.Add([]byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0})
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "t"}}},
+		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "a:b,t:k"}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(b))}}}
+		out, err := e.Apply(context, nil, []string{"t"}, rows, b)
+		if err != nil || len(out.Rows)+len(out.Faults) != 1 {
+			t.Fatal(err, out)
+		}
+		size, bad := datum.SkipDynamic(b)
+		if (bad == nil && size == len(b) && b[0] == datum.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
+			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Faults, size, bad)
+		}
+		if len(out.Rows) == 1 {
+			d := out.Rows[0].Value
+			if size, err := datum.SkipDynamic(out.Data[d.Start : d.Start+d.Size]); err != nil || size != int(d.Size) {
+				t.Fatalf("% x: a result that is no value: % x, %v", b, out.Data, err)
+			}
+		}
+	})
+}
+
+func keyCast(out wit.Applied) bool {
+	return len(out.Faults) == 1 && out.Faults[0].ErrorClass == classCastException
+}

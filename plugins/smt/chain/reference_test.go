@@ -1,0 +1,326 @@
+package chain
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A slow second implementation, over value trees and one stage at a time, the way Kafka's own classes go about it. It shares
+// nothing with the plans but the wording of settings.
+
+type refDatum struct {
+	absent bool
+	nodes  []wit.Node // nil: no schema
+	tree   any
+}
+
+type refRecord struct {
+	topic             string
+	partition         int32
+	offset, timestamp int64
+	key, value        refDatum
+	dropped           bool
+	failedStage       int
+	failed            string // Java class
+}
+
+type refField struct {
+	name  string
+	nodes []wit.Node // its own subtree
+	value any
+}
+
+func (r *refRecord) fail(stage int, class string) { r.failedStage, r.failed = stage, class }
+
+func refRun(stages []wit.Stage, r *refRecord) {
+	r.failedStage = -1
+	for i, s := range stages {
+		if c := s.Condition; c != nil {
+			p, _ := newTopicName(settings{c.Settings})
+			if p.matches(r.topic) == c.Negate {
+				continue
+			}
+		}
+		at := &r.value
+		if strings.HasSuffix(s.Component, "Key") {
+			at = &r.key
+		}
+		get := func(name string) (string, bool) { return settings{s.Settings}.find(name) }
+		class := ""
+		switch {
+		case strings.Contains(s.Component, "Filter"):
+			r.dropped = true
+			return
+		case strings.Contains(s.Component, "RegexRouter"):
+			// the only replacement that the test uses
+			to, _ := get("replacement")
+			if from, _ := get("regex"); from == "(.*)" || from == r.topic {
+				r.topic = strings.ReplaceAll(to, "$0", r.topic)
+			}
+		case strings.Contains(s.Component, "InsertField"):
+			class = refInsert(get, r, at)
+		default:
+			class = refReplace(get, settings{s.Settings}, at)
+		}
+		if class != "" {
+			r.fail(i, class)
+			return
+		}
+	}
+}
+
+func refFields(d *refDatum) []refField {
+	var out []refField
+	for i, m := range d.nodes[0].Members {
+		out = append(out, refField{m.Name, refSubtree(d.nodes, m.Node), d.tree.(datum.Record)[i]})
+	}
+	return out
+}
+
+// refSubtree copies a whole schema and moves one node to the front: wasteful, but another way than graft's.
+func refSubtree(nodes []wit.Node, node uint32) []wit.Node {
+	n := nodes[node]
+	out := []wit.Node{n}
+	child := func(id uint32) uint32 {
+		sub := refSubtree(nodes, id)
+		shift := uint32(len(out))
+		for _, x := range sub {
+			x.Members = slices.Clone(x.Members)
+			for i := range x.Members {
+				x.Members[i].Node += shift
+			}
+			if x.Kind == wit.Array || x.Kind == wit.Mapping {
+				x.Element += shift
+			}
+			if x.Kind == wit.Mapping {
+				x.Key += shift
+			}
+			out = append(out, x)
+		}
+		return shift
+	}
+	switch n.Kind {
+	case wit.Array:
+		n.Element = child(n.Element)
+	case wit.Mapping:
+		n.Key = child(n.Key)
+		n.Element = child(n.Element)
+	case wit.Structure:
+		n.Members = slices.Clone(n.Members)
+		for i := range n.Members {
+			n.Members[i].Node = child(n.Members[i].Node)
+		}
+	}
+	out[0] = n
+	return out
+}
+
+// refStruct puts fields together, as SchemaBuilder does.
+func refStruct(d *refDatum, fields []refField) (class string) {
+	old := d.nodes[0]
+	nodes := []wit.Node{{Kind: wit.Structure, Name: old.Name, Version: old.Version, Doc: old.Doc, Parameters: old.Parameters}}
+	tree := datum.Record{}
+	seen := map[string]bool{}
+	for _, f := range fields {
+		if f.name == "" || seen[f.name] {
+			return schemaBuilderException
+		}
+		seen[f.name] = true
+		shift := uint32(len(nodes))
+		for _, x := range f.nodes {
+			x.Members = slices.Clone(x.Members)
+			for i := range x.Members {
+				x.Members[i].Node += shift
+			}
+			if x.Kind == wit.Array || x.Kind == wit.Mapping {
+				x.Element += shift
+			}
+			if x.Kind == wit.Mapping {
+				x.Key += shift
+			}
+			nodes = append(nodes, x)
+		}
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: f.name, Node: shift})
+		tree = append(tree, f.value)
+	}
+	if nodes[0].Members == nil {
+		nodes[0].Members = []wit.Member{}
+	}
+	d.nodes, d.tree = nodes, tree
+	return ""
+}
+
+func refDefaults(fields []refField, on bool) {
+	for i := range fields {
+		f := &fields[i]
+		if n := f.nodes[0]; on && f.value == nil && n.DefaultValue != nil {
+			n.Optional, n.DefaultValue = false, nil
+			bare := append([]wit.Node{n}, f.nodes[1:]...)
+			f.value, _, _ = datum.Read(bare, 0, *f.nodes[0].DefaultValue)
+		}
+	}
+}
+
+func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (class string) {
+	if d.absent || d.nodes != nil && d.tree == nil {
+		return ""
+	}
+	type insertion struct {
+		name, setting string
+		optional      bool
+		value         any
+		nodes         []wit.Node
+	}
+	static, _ := get("static.value")
+	var list []insertion
+	for _, x := range []insertion{
+		{setting: "topic.field", value: r.topic, nodes: []wit.Node{{Kind: wit.Text}}},
+		{setting: "partition.field", value: r.partition, nodes: []wit.Node{{Kind: wit.Int32}}},
+		{setting: "offset.field", value: r.offset, nodes: []wit.Node{{Kind: wit.Int64}}},
+		{setting: "timestamp.field", value: r.timestamp, nodes: []wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp), Version: wit.Ptr(int32(1))}}},
+		{setting: "static.field", value: static, nodes: []wit.Node{{Kind: wit.Text}}},
+	} {
+		name, given := get(x.setting)
+		if !given {
+			continue
+		}
+		x.optional = !strings.HasSuffix(name, "!")
+		x.name = strings.TrimRight(name, "!?")
+		x.nodes[0].Optional = x.optional
+		if x.value == int32(-1) || x.value == int64(-1) {
+			x.value = nil
+		}
+		list = append(list, x)
+	}
+	if d.nodes == nil {
+		m, ok := d.tree.(datum.Map)
+		if !ok {
+			return dataException
+		}
+		m = slices.Clone(m)
+		for _, x := range list {
+			if x.setting == "offset.field" && x.value == nil {
+				return dataException
+			}
+			if x.value != nil {
+				m = refPut(m, x.name, x.value)
+			}
+		}
+		d.tree = m
+		return ""
+	}
+	if d.nodes[0].Kind != wit.Structure {
+		return dataException
+	}
+	fields := refFields(d)
+	on, _ := get("replace.null.with.default")
+	refDefaults(fields, on != "false")
+	for _, x := range list {
+		fields = append(fields, refField{x.name, x.nodes, x.value})
+	}
+	before := *d
+	if class := refStruct(d, fields); class != "" {
+		return class
+	}
+	for _, x := range list {
+		if x.value == nil && (!x.optional || x.setting == "offset.field") {
+			*d = before
+			return dataException
+		}
+	}
+	return ""
+}
+
+func refPut(m datum.Map, name string, value any) datum.Map {
+	for i := range m {
+		if m[i].Key == name {
+			m[i].Value = value
+			return m
+		}
+	}
+	return append(m, datum.Entry{Key: name, Value: value})
+}
+
+func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class string) {
+	if d.absent || d.nodes != nil && d.tree == nil {
+		return ""
+	}
+	exclude, include := s.list("exclude"), s.list("include")
+	renames, reverse := map[string]string{}, map[string]string{}
+	var inOrder []rename // of Java's hash table: golden cases say that it is right
+	for _, pair := range s.list("renames") {
+		from, to, _ := strings.Cut(pair, ":")
+		renames[from] = to
+		inOrder = append(inOrder, rename{from, to})
+	}
+	for _, r := range javaOrder(inOrder) {
+		reverse[r.to] = r.from
+	}
+	stays := func(n string) bool {
+		return !slices.Contains(exclude, n) && (len(include) == 0 || slices.Contains(include, n))
+	}
+	if d.nodes == nil {
+		m, ok := d.tree.(datum.Map)
+		if !ok {
+			return dataException
+		}
+		out := datum.Map{}
+		for _, e := range m {
+			name, ok := e.Key.(string)
+			if !ok {
+				return classCastException
+			}
+			if !stays(name) {
+				continue
+			}
+			if to, ok := renames[name]; ok {
+				name = to
+			}
+			out = refPut(out, name, e.Value)
+		}
+		d.tree = out
+		return ""
+	}
+	if d.nodes[0].Kind != wit.Structure {
+		return dataException
+	}
+	fields := refFields(d)
+	byName := map[string]refField{}
+	for _, f := range fields {
+		byName[f.name] = f
+	}
+	var out []refField
+	wrong := ""
+	for _, f := range fields {
+		if !stays(f.name) {
+			continue
+		}
+		if to, ok := renames[f.name]; ok {
+			f.name = to
+		}
+		from := f.name
+		if back, ok := reverse[f.name]; ok {
+			from = back
+		}
+		source, ok := byName[from]
+		if !ok || !reflect.DeepEqual(source.nodes, f.nodes) {
+			wrong = dataException
+		}
+		f.value = source.value
+		out = append(out, f)
+	}
+	before := *d
+	on, _ := get("replace.null.with.default")
+	refDefaults(out, on != "false")
+	if class := refStruct(d, out); class != "" {
+		return class
+	}
+	if wrong != "" {
+		*d = before
+	}
+	return wrong
+}
