@@ -1,0 +1,373 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// mostAgain is how often a row may be encoded anew without a fault.
+const mostAgain = 8
+
+// writing is one batch being written. Lanes are goroutines, at most InFlight at a time, all of them ended when deliver returns.
+type writing struct {
+	task  *Task
+	batch *batch
+	// stopping ends the start of deliveries, working the deliveries themselves.
+	stopping, working context.Context
+	// tries counts for each row what it cost so far; a row belongs to one lane.
+	tries []tries
+
+	mu      sync.Mutex
+	failure error
+}
+
+type tries struct{ again, attempts int }
+
+// job is a delivery that is to be made: its rows as positions in the batch.
+type job struct {
+	wit.Delivery
+	rows []uint32
+	// opened is what encoded it: settle must be of the same.
+	opened *opened
+}
+
+// deliver writes a batch: it returns when every row is settled, or with the task's fault, when nothing is on its way any more.
+func (t *Task) deliver(stopping, working context.Context, b *batch) error {
+	t.count.batches.Add(1)
+	if len(b.rows.Rows) == 0 {
+		return nil
+	}
+	w := &writing{task: t, batch: b, stopping: stopping, working: working, tries: make([]tries, len(b.rows.Rows))}
+	all := make([]uint32, len(b.rows.Rows))
+	for i := range all {
+		all[i] = uint32(i)
+	}
+	jobs, err := w.encode(all, nil)
+	if err != nil {
+		return err
+	}
+	lanes := map[uint32][]job{}
+	var order []uint32
+	for _, j := range jobs {
+		if lanes[j.Lane] == nil {
+			order = append(order, j.Lane)
+		}
+		lanes[j.Lane] = append(lanes[j.Lane], j)
+	}
+	places := make(chan struct{}, t.o.InFlight)
+	var wg sync.WaitGroup
+	for _, lane := range order {
+		places <- struct{}{}
+		if w.ended() {
+			<-places
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-places }()
+			w.lane(lanes[lane])
+		})
+	}
+	wg.Wait()
+	if w.failure == nil && stopping.Err() != nil {
+		return context.Cause(stopping)
+	}
+	return w.failure
+}
+
+// ended tells whether nothing more is to be started.
+func (w *writing) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failure != nil || w.stopping.Err() != nil
+}
+
+func (w *writing) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure == nil {
+		w.failure = err
+	}
+}
+
+// lane makes deliveries one after another. What is to be encoded again goes before what comes behind it in the lane, so that rows
+// of one key never overtake (P20).
+func (w *writing) lane(jobs []job) {
+	for len(jobs) > 0 && !w.ended() {
+		again, err := w.job(&jobs[0])
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		jobs = append(again, jobs[1:]...)
+	}
+}
+
+// job makes one delivery and settles its rows. It returns the deliveries of rows that are to be written anew.
+func (w *writing) job(j *job) ([]job, error) {
+	items := make([]*item, len(j.rows))
+	for n, row := range j.rows {
+		items[n] = w.batch.items[row]
+	}
+	if !w.task.ledger.begin(items) {
+		return nil, nil // their new owner writes them
+	}
+	defer w.task.ledger.end(items)
+	w.task.count.requests.Add(1)
+	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+	var lost *transport.NoAnswer
+	switch {
+	case errors.As(err, &lost):
+		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
+	case err != nil && w.working.Err() != nil:
+		return nil, context.Cause(w.working)
+	case err != nil:
+		return nil, &recordError{w.name(j.rows), j.Request.Method + " " + j.Request.Target, err}
+	}
+	verdicts, err := w.settle(j, response)
+	if err != nil {
+		return nil, &recordError{w.name(j.rows), "settle", err}
+	}
+	return w.judge(j, verdicts, lost)
+}
+
+// name names the rows of a delivery: the first one, and how many more.
+func (w *writing) name(rows []uint32) string {
+	if len(rows) == 0 {
+		return "no row"
+	}
+	name := w.batch.items[rows[0]].String()
+	if len(rows) > 1 {
+		name += fmt.Sprintf(" and %d more", len(rows)-1)
+	}
+	return name
+}
+
+// settle asks the plugin what became of a delivery. If what it worked out no longer fits, it is opened anew and asked once more.
+func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
+	for again := false; ; again = true {
+		err = do(w.working, j.opened.code, func(p Writer) error {
+			verdicts, err = p.Settle(w.working, j.opened.context, j.Memo, j.Delivery.Rows, response)
+			return err
+		})
+		if again || !stale(err) {
+			break
+		}
+		if j.opened, err = w.reopen(j.opened); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil && len(verdicts) != len(j.rows) {
+		err = fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+	}
+	return verdicts, err
+}
+
+// judge does what the verdicts say.
+func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer) ([]job, error) {
+	t := w.task
+	var rows []uint32
+	var hints []wit.Hint
+	var pause bool
+	for n, v := range verdicts {
+		row := j.rows[n]
+		item := w.batch.items[row]
+		switch {
+		case v.Written != nil:
+			t.count.written.Add(1)
+			t.ledger.settle(item)
+		case v.Refused != nil:
+			if err := w.refused(row, v.Refused, lost); err != nil {
+				return nil, err
+			}
+			if retryable(v.Refused, t.o.Client.Retry()) {
+				rows, pause = append(rows, row), true
+			}
+		case v.Again != nil:
+			ok, err := w.again(row, v.Again, lost)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
+				rows, pause = append(rows, row), pause || v.Again.Fault != nil
+			}
+		default:
+			return nil, &recordError{item.String(), "settle", errors.New("the plugin gave no verdict")}
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	t.count.again.Add(int64(len(rows)))
+	if pause {
+		if err := t.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+			return nil, err
+		}
+	}
+	return w.encode(rows, hints)
+}
+
+// refused decides about a row that was refused: an error fails the task, nil goes on: the row is settled, or, where retryable says
+// so, is to be sent once more.
+func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) error {
+	t, item := w.task, w.batch.items[row]
+	switch {
+	case lost != nil:
+		// P19: it may have been written. It is neither sent again nor called refused.
+		t.count.faults.Add(1)
+		return &recordError{item.String(), "it may have been written or not, and is not sent again", fmt.Errorf("%w (%w)", lost, f)}
+	case retryable(f, t.o.Client.Retry()):
+		t.count.faults.Add(1)
+		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
+			return &recordError{item.String(), fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
+		}
+		t.log.Warn("row to be written again", "record", item.String(), "error", f)
+		return nil
+	case f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible || f.Kind == wit.FaultInternal:
+		// No fault of the row's: the next one would fare no better.
+		t.count.faults.Add(1)
+		return &recordError{item.String(), "write", f}
+	}
+	return t.refuse(item, "write", f)
+}
+
+// retryable tells whether a fault may be gone the next time. An answer came, so nothing was written.
+func retryable(f *wit.Fault, retry transport.Retry) bool {
+	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
+}
+
+// again tells whether a row is to be encoded anew; where it was often enough, it is refused.
+func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+	t, item := w.task, w.batch.items[row]
+	if r.Fault == nil {
+		if w.tries[row].again++; w.tries[row].again > mostAgain {
+			return false, &recordError{item.String(), "write", fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
+		}
+		return true, nil
+	}
+	t.count.faults.Add(1)
+	if w.tries[row].attempts++; w.tries[row].attempts <= t.o.Client.Retry().Times() {
+		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
+		return true, nil
+	}
+	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
+		return false, &recordError{item.String(), fmt.Sprintf("tried %d times", w.tries[row].attempts), r.Fault}
+	}
+	return false, w.refused(row, r.Fault, nil)
+}
+
+// encode makes deliveries of rows of the batch.
+func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
+	return w.encodeBy(w.task.current(), rows, hints)
+}
+
+func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, error) {
+	part := record.Batch{Registry: w.batch.rows.Registry, Topics: w.batch.rows.Topics, Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
+	for n, row := range rows {
+		part.Rows[n] = w.batch.rows.Rows[row]
+		part.Rows[n].Origin = uint32(n)
+	}
+	var d wit.Deliveries
+	var err error
+	for attempt, reopened := 0, false; ; {
+		err = do(w.working, o.code, func(p Writer) error {
+			d, err = p.Encode(w.working, o.context, &part, hints)
+			return err
+		})
+		var f *wit.Fault
+		switch {
+		case stale(err) && !reopened:
+			if o, err = w.reopen(o); err != nil {
+				return nil, err
+			}
+			reopened = true
+			continue
+		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
+			attempt++
+			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		break
+	}
+	var trap *plugin.Trap
+	if errors.As(err, &trap) {
+		return w.halve(o, rows, hints, err)
+	}
+	if err != nil {
+		return nil, &recordError{w.name(rows), "encode", err}
+	}
+	return w.encoded(o, rows, d)
+}
+
+// halve finds the row on which the plugin traps (P32).
+func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
+	if len(rows) == 1 {
+		return nil, w.task.refuse(w.batch.items[rows[0]], "encode", err)
+	}
+	var jobs []job
+	middle := len(rows) / 2
+	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
+		var its []wit.Hint
+		for _, h := range hints {
+			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
+				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
+			}
+		}
+		some, err := w.encodeBy(o, rows[half[0]:half[1]], its)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
+}
+
+// encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
+func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, error) {
+	t := w.task
+	for _, row := range d.Ignored {
+		t.count.ignored.Add(1)
+		t.ledger.settle(w.batch.items[rows[row]])
+	}
+	for i := range d.Refused {
+		f := &d.Refused[i]
+		if err := t.refuse(w.batch.items[rows[f.Origin]], "encode", &f.Fault); err != nil {
+			return nil, err
+		}
+	}
+	jobs := make([]job, 0, len(d.Ready))
+	for _, ready := range d.Ready {
+		j := job{Delivery: ready, rows: make([]uint32, len(ready.Rows)), opened: o}
+		for n, row := range ready.Rows {
+			j.rows[n] = rows[row]
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+func stale(err error) bool {
+	var f *wit.Fault
+	return errors.As(err, &f) && f.Kind == wit.FaultStale
+}
+
+// reopen opens a version anew because what it worked out no longer fits.
+func (w *writing) reopen(o *opened) (*opened, error) {
+	w.task.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	fresh, err := w.task.open(w.working, o.code)
+	if err != nil {
+		return nil, fmt.Errorf("open anew: %w", err)
+	}
+	w.task.take(fresh)
+	return fresh, nil
+}

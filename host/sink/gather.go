@@ -1,0 +1,262 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// largestBatch is how many bytes of records make a batch full, whatever their number.
+const largestBatch = 8 << 20
+
+// quiet is how long nothing must come before a finishing task looks whether it has caught up.
+const quiet = 200 * time.Millisecond
+
+// batch is what one call of encode gets.
+type batch struct {
+	rows record.Batch
+	// items are the records that the rows came of, one for each row.
+	items []*item
+	// err is why there are no more batches.
+	err error
+	// caughtUp: nothing came, look for the end.
+	caughtUp bool
+}
+
+// gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the deliveries by
+// two batches.
+type gatherer struct {
+	task       *Task
+	consumer   Consumer
+	key, value convert.Converter
+	chain      Chain
+	headers    []datum.Header
+}
+
+func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
+	g := &gatherer{task: t}
+	var err error
+	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if t.o.NewChain != nil {
+		if g.chain, err = t.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return g, nil
+}
+
+func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
+	for {
+		b, err := g.batch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			b = &batch{err: err}
+		}
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// batch polls until there are rows enough or time is up.
+func (g *gatherer) batch(ctx context.Context) (*batch, error) {
+	t := g.task
+	var items []*item
+	var due time.Time
+	bytes := 0
+	for len(items) < t.o.Rows && bytes < largestBatch {
+		records, err := g.poll(ctx, due, len(items) == 0)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		if due.IsZero() {
+			due = time.Now().Add(t.every())
+		}
+		for _, r := range records {
+			bytes += len(r.Key) + len(r.Value)
+		}
+		t.count.read.Add(int64(len(records)))
+		items = t.ledger.add(items, records)
+	}
+	if len(items) == 0 {
+		return &batch{caughtUp: true}, nil
+	}
+	return g.shape(ctx, items)
+}
+
+// every is how long a batch waits for more: not long when the task is about to end.
+func (t *Task) every() time.Duration {
+	select {
+	case <-t.finishing:
+		return min(t.o.Every, quiet)
+	default:
+		return t.o.Every
+	}
+}
+
+// poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a while.
+func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if first {
+		// The end of the wait is told from the end of ctx below.
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			select {
+			case <-g.task.finishing:
+			case <-stop:
+				return
+			}
+			timer := time.NewTimer(quiet)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				cancel()
+			case <-stop:
+			}
+		}()
+	} else {
+		waiting, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	for {
+		records, err := g.consumer.Poll(waiting)
+		switch {
+		case len(records) > 0:
+			return records, nil
+		case ctx.Err() == nil && waiting.Err() != nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// shape makes rows of records. A batch holds the rows of all its records, which are settled with it.
+func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
+	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
+	read := make([]*item, 0, len(items))
+	for _, i := range items {
+		row, stage, err := g.row(&b.rows, i.record)
+		if err != nil {
+			if err := g.task.refuse(i, stage, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		row.Origin = uint32(len(read))
+		b.rows.Rows = append(b.rows.Rows, row)
+		read = append(read, i)
+	}
+	if g.chain == nil || len(read) == 0 {
+		b.items = read
+		return b, nil
+	}
+	faults, err := g.chain.Apply(ctx, &b.rows)
+	if err != nil {
+		return nil, fmt.Errorf("transforms: %w", err)
+	}
+	return b, g.transformed(b, read, faults)
+}
+
+// transformed finds out which rows came of which record.
+func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
+	rows := make([]int, len(read))
+	for i := range b.rows.Rows {
+		r := &b.rows.Rows[i]
+		if int(r.Origin) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", r.Origin, len(read))
+		}
+		rows[r.Origin]++
+		b.items = append(b.items, read[r.Origin])
+		r.Origin = uint32(i)
+	}
+	for i := range faults {
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			rows[f.Origin]++ // until it is refused
+		}
+	}
+	for i, n := range rows {
+		g.task.ledger.become(read[i], n)
+	}
+	for i := range faults {
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			if err := g.task.refuse(read[f.Origin], "transforms", &f.Fault); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *gatherer) row(b *record.Batch, r *kgo.Record) (row wit.Row, stage string, err error) {
+	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: -1}
+	if !r.Timestamp.IsZero() {
+		row.Timestamp = r.Timestamp.UnixMilli()
+	}
+	if row.Key, err = g.key.Decode(r.Topic, r.Key, b); err != nil {
+		return row, "key converter", err
+	}
+	if row.Value, err = g.value.Decode(r.Topic, r.Value, b); err != nil {
+		return row, "value converter", err
+	}
+	if len(r.Headers) > 0 {
+		g.headers = g.headers[:0]
+		for _, h := range r.Headers {
+			header := datum.Header{Name: h.Key, Form: wit.Raw, Value: h.Value}
+			if h.Value == nil {
+				header = datum.Header{Name: h.Key, Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+			}
+			g.headers = append(g.headers, header)
+		}
+		start := len(b.Data)
+		b.Data = datum.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, "", nil
+}
+
+// recordError is a record that cannot be written where none may be skipped.
+type recordError struct {
+	item  string
+	stage string
+	err   error
+}
+
+func (e *recordError) Error() string { return fmt.Sprintf("%s: %s: %v", e.item, e.stage, e.err) }
+func (e *recordError) Unwrap() error { return e.err }
+
+// refuse settles a row that cannot be written where such rows are tolerated; else it returns the task's fault.
+func (t *Task) refuse(i *item, stage string, err error) error {
+	t.count.faults.Add(1)
+	if !t.o.TolerateAll {
+		return &recordError{i.String(), stage, err}
+	}
+	t.count.skipped.Add(1)
+	t.log.Warn("record skipped", "record", i.String(), "stage", stage, "error", err)
+	t.ledger.settle(i)
+	return nil
+}

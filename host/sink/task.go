@@ -1,0 +1,326 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options are what a task works with. Fields without a default must be set.
+type Options struct {
+	// Connector and Task name the task in logs.
+	Connector string
+	Task      int
+	// Component is the class that the plugin opens, Settings are the connector's, without passwords.
+	Component string
+	Settings  []wit.Setting
+	Versions  Versions
+	Client    Client
+	Registry  *record.Registry
+	// NewConsumer joins the group. topics are those that the plugin named when it was opened; the connector's own `topics` go
+	// first. The task closes it.
+	NewConsumer func(topics []string, r Rebalances) (Consumer, error)
+	// NewChain makes the transforms; nil: there are none.
+	NewChain func(ctx context.Context) (Chain, error)
+	// NewConverters makes the converters.
+	NewConverters func() (key, value convert.Converter, err error)
+	// Rows and Every bound a batch: it is written when it has so many rows, or so long after its first record came. Defaults
+	// 500 and 1 s.
+	Rows  int
+	Every time.Duration
+	// InFlight is how many requests are under way at the same time. Default 4. Rows of one key never overtake each other.
+	InFlight int
+	// CommitEvery is how often offsets are committed while a batch is being written; they are also at its end. Default 1 s.
+	CommitEvery time.Duration
+	// TolerateAll skips rows that cannot be converted or that the service refuses, counted and logged (`errors.tolerance=all`).
+	// Default: the task fails.
+	TolerateAll bool
+	// Once is [Task.Finish] from the start. It needs CaughtUp.
+	Once bool
+	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed. See [Ends].
+	CaughtUp func(ctx context.Context) (bool, error)
+	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
+	StopWithin time.Duration
+	// Logger. Default: discards.
+	Logger *slog.Logger
+}
+
+// Task writes the partitions that its consumer gets. It owns its goroutines while Run runs.
+type Task struct {
+	o      Options
+	log    *slog.Logger
+	ledger *ledger
+	count  counters
+
+	finishing  chan struct{}
+	finishOnce sync.Once
+
+	committing sync.Mutex // a commit never overtakes another
+
+	mu     sync.Mutex
+	opened *opened
+}
+
+// opened is a plugin version that has been opened.
+type opened struct {
+	code    Code
+	context []byte
+	topics  []string
+}
+
+// Progress is what a task has done since it started.
+type Progress struct {
+	// Read records came from Kafka; Written rows are in the service; Ignored ones were to be left out by the connector's settings.
+	Read, Written, Ignored int64
+	// Batches were encoded, Requests delivered.
+	Batches, Requests int64
+	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row was
+	// encoded anew.
+	Skipped, Faults, Again int64
+	// Open records were read and are not settled.
+	Open int
+	// Version of the plugin.
+	Version string
+}
+
+type counters struct {
+	read, written, ignored, batches, requests, skipped, faults, again atomic.Int64
+}
+
+// NewTask makes a task; nothing runs before [Task.Run].
+func NewTask(o Options) *Task {
+	if o.Rows <= 0 {
+		o.Rows = 500
+	}
+	if o.Every <= 0 {
+		o.Every = time.Second
+	}
+	if o.InFlight <= 0 {
+		o.InFlight = 4
+	}
+	if o.CommitEvery <= 0 {
+		o.CommitEvery = time.Second
+	}
+	if o.StopWithin <= 0 {
+		o.StopWithin = 5 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(), finishing: make(chan struct{})}
+	if o.Once {
+		t.Finish()
+	}
+	return t
+}
+
+// Finish lets Run return when everything is settled that the topics hold at this moment.
+func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
+
+// Progress is safe to call at any time.
+func (t *Task) Progress() Progress {
+	c := &t.count
+	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(), Batches: c.batches.Load(), Requests: c.requests.Load(),
+		Skipped: c.skipped.Load(), Faults: c.faults.Load(), Again: c.again.Load(), Open: t.ledger.open()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.opened != nil {
+		p.Version = t.opened.code.Version()
+	}
+	return p
+}
+
+// Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish]. An error
+// is the task's fault and names the record, where it is one's. Offsets of what was settled in order are committed then too.
+func (t *Task) Run(ctx context.Context) (err error) {
+	o, err := t.open(ctx, t.o.Versions.Current())
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("open: %w", err)
+	}
+	t.take(o)
+	g, err := t.newGatherer(ctx)
+	if err != nil {
+		return err
+	}
+	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost})
+	if err != nil {
+		return err
+	}
+	defer consumer.Close()
+	g.consumer = consumer
+
+	// Requests on their way outlive ctx, but not for ever.
+	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
+	})
+	defer stop()
+	gathering, endGathering := context.WithCancel(ctx)
+	batches := make(chan *batch, 1)
+	var gatherer sync.WaitGroup
+	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
+	committing, endCommits := context.WithCancel(working)
+	var committer sync.WaitGroup
+	committer.Go(func() { t.commits(committing, consumer) })
+
+	err = t.deliverAll(ctx, working, batches, consumer)
+	endGathering()
+	for range batches { // lets the gatherer go
+	}
+	gatherer.Wait()
+	endCommits()
+	committer.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
+	defer cancel()
+	t.commit(last, consumer)
+	return err
+}
+
+var errStopped = errors.New("the stop took too long")
+
+// deliverAll writes batch after batch.
+func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch, consumer Consumer) error {
+	for b := range batches {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if b.caughtUp {
+			t.commit(working, consumer)
+			done, err := t.o.CaughtUp(working)
+			if err != nil {
+				return fmt.Errorf("look for the ends of the topics: %w", err)
+			}
+			if done {
+				return nil
+			}
+			continue
+		}
+		if err := t.adopt(ctx); err != nil {
+			return ignoreStop(ctx, err)
+		}
+		if err := t.deliver(ctx, working, b); err != nil {
+			return ignoreStop(ctx, err)
+		}
+		t.commit(working, consumer)
+	}
+	return nil
+}
+
+// ignoreStop takes what comes of the end of ctx for no fault.
+func ignoreStop(ctx context.Context, err error) error {
+	var record *recordError
+	if ctx.Err() != nil && !errors.As(err, &record) {
+		return nil
+	}
+	return err
+}
+
+// commits commits from time to time what is settled.
+func (t *Task) commits(ctx context.Context, consumer Consumer) {
+	ticker := time.NewTicker(t.o.CommitEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			t.commit(ctx, consumer)
+		}
+	}
+}
+
+func (t *Task) commit(ctx context.Context, consumer Consumer) {
+	t.committing.Lock()
+	defer t.committing.Unlock()
+	offsets := t.ledger.uncommitted()
+	if len(offsets) == 0 {
+		return
+	}
+	switch err := consumer.Commit(ctx, offsets); {
+	case err == nil:
+	case errors.Is(err, kafka.ErrRebalanced):
+		t.log.Info("offsets not committed, the group has rebalanced", "error", err)
+	default:
+		t.ledger.restore(offsets)
+		t.log.Warn("offsets not committed, to be tried again", "error", err)
+	}
+}
+
+// open has a version of the plugin work out what it needs.
+func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
+	o := &opened{code: code}
+	err := transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = do(ctx, code, func(w Writer) error {
+			opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)
+			if err != nil {
+				return err
+			}
+			if opening.Ready != nil {
+				o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
+			}
+			need = opening.Ask
+			return nil
+		})
+		return need, err
+	})
+	return o, err
+}
+
+func (t *Task) take(o *opened) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opened = o
+}
+
+func (t *Task) current() *opened {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.opened
+}
+
+// adopt takes a newer version of the plugin at a batch boundary, if there is one and it fits: one that wants the same topics.
+func (t *Task) adopt(ctx context.Context) error {
+	v := t.o.Versions
+	if c := v.Candidate(); c != nil {
+		o, err := t.open(ctx, c)
+		if err == nil && !slices.Equal(o.topics, t.current().topics) {
+			err = fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", t.current().topics, o.topics)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			v.Reject(c, err.Error())
+		default:
+			v.Promote(c)
+			t.take(o)
+		}
+	}
+	if current := v.Current(); current != t.current().code {
+		// promoted by another task of the connector
+		o, err := t.open(ctx, current)
+		if err != nil {
+			return fmt.Errorf("open version %s of the plugin: %w", current.Version(), err)
+		}
+		t.take(o)
+	}
+	return nil
+}
