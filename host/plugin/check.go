@@ -46,7 +46,7 @@ func Check(ctx context.Context, path string, o Options) (Info, []Finding, error)
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	m, err := l.load(ctx, path, data)
+	m, err := l.load(ctx, path, data, hashOf(data))
 	if err != nil {
 		return Info{Origin: path, Hash: hashOf(data), Size: len(data), Err: err}, []Finding{{true, "load", err.Error()}}, nil
 	}

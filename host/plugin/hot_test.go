@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -273,4 +275,29 @@ func BenchmarkApply(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkLoad is the start of a worker with one Go guest whose code is in the disk cache.
+func BenchmarkLoad(b *testing.B) {
+	folder := b.TempDir()
+	put(b, folder, "all.wasm", guesttest.Bytes(b, all))
+	manager(b, plugin.Options{}, folder)
+	for b.Loop() {
+		m, err := plugin.New(b.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cacheDir(), Registry: record.NewRegistry(),
+			Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = m.Close()
+	}
+}
+
+// BenchmarkInstance is what a fresh instance costs.
+func BenchmarkInstance(b *testing.B) {
+	_, binding := guest(b, plugin.Options{Limits: plugin.Limits{Calls: 1}}, all, "all")
+	for b.Loop() {
+		if err := binding.Current().Do(b.Context(), func(i *plugin.Instance) error { return i.Abandon(b.Context(), 0) }); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

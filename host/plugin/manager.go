@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -65,16 +63,6 @@ type Manager struct {
 	closed   bool
 }
 
-// origin is a place that a module comes from: a file, or an entry among the embedded ones.
-type origin struct {
-	// active is what new connectors get, previous what it replaced, kept for rollback; nil where there is none.
-	active, previous *module
-	// refused is the last file there when it was not accepted.
-	refused *Info
-	// hash is that of the file as it was last read.
-	hash string
-}
-
 // New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
 func New(ctx context.Context, o Options) (*Manager, error) {
 	if o.Registry == nil {
@@ -100,8 +88,9 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 			return nil, err
 		}
 	}
-	if err = m.loadEmbedded(ctx, o.Embedded); err == nil {
-		err = m.scan(ctx)
+	embedded, err := m.embedded(o.Embedded)
+	if err == nil {
+		err = m.scan(ctx, embedded)
 	}
 	if err != nil {
 		m.Close()
@@ -111,177 +100,6 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		m.watcher.start()
 	}
 	return m, nil
-}
-
-func (m *Manager) loadEmbedded(ctx context.Context, embedded fs.FS) error {
-	if embedded == nil {
-		return nil
-	}
-	return fs.WalkDir(embedded, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !isModule(path) {
-			return err
-		}
-		data, err := fs.ReadFile(embedded, path)
-		if err != nil {
-			return err
-		}
-		m.take(ctx, "embedded:"+path, data, hashOf(data))
-		return ctx.Err()
-	})
-}
-
-func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), ".wasm") }
-
-// scan compares the folders with what is known: new and changed files are loaded, modules whose files are gone retire.
-func (m *Manager) scan(ctx context.Context) error {
-	present := map[string]bool{}
-	for _, folder := range m.folders {
-		entries, err := os.ReadDir(folder)
-		if err != nil {
-			return fmt.Errorf("plugin folder: %w", err)
-		}
-		for _, e := range entries {
-			if e.IsDir() || !isModule(e.Name()) {
-				continue
-			}
-			path := filepath.Join(folder, e.Name())
-			present[path] = true
-			m.look(ctx, path)
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-	}
-	m.mu.Lock()
-	var gone []string
-	for path, o := range m.origins {
-		if !strings.HasPrefix(path, "embedded:") && !present[path] && (o.active != nil || o.refused != nil) {
-			gone = append(gone, path)
-		}
-	}
-	m.mu.Unlock()
-	for _, path := range gone {
-		m.remove(path)
-	}
-	return nil
-}
-
-// look reads a file and loads it unless it is as it was. Its bytes decide: the clock of a file system may stand for milliseconds,
-// so that a file that was just replaced has the size and time of the one before.
-func (m *Manager) look(ctx context.Context, path string) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return // gone again; the next scan sees it
-	}
-	hash := ""
-	if err == nil {
-		hash = hashOf(data)
-	}
-	m.mu.Lock()
-	o := m.origins[path]
-	same := o != nil && err == nil && o.hash == hash
-	m.mu.Unlock()
-	switch {
-	case same:
-	case err != nil:
-		m.refuse(path, nil, "", err)
-	default:
-		m.take(ctx, path, data, hash)
-	}
-}
-
-// take loads a module and makes it what its origin offers. What was there before stays for rollback, or stays active when the
-// new one is refused.
-func (m *Manager) take(ctx context.Context, path string, data []byte, hash string) {
-	loaded, err := m.loader.load(ctx, path, data)
-	if err != nil {
-		m.refuse(path, data, hash, err)
-		return
-	}
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		loaded.close()
-		return
-	}
-	m.loads++
-	loaded.order = m.loads
-	loaded.hold()
-	o := m.origin(path)
-	dropped := o.previous
-	if o.active == nil {
-		dropped = nil
-	} else {
-		o.previous = o.active
-	}
-	o.active, o.refused, o.hash = loaded, nil, hash
-	m.mu.Unlock()
-	if dropped != nil {
-		dropped.release()
-	}
-	m.logger.Info("plugin loaded", "plugin", loaded.info.Name, "version", loaded.info.Version, "hash", loaded.info.Hash[:12], "file", path)
-}
-
-// origin returns the entry of a place; m.mu is held.
-func (m *Manager) origin(path string) *origin {
-	o := m.origins[path]
-	if o == nil {
-		o = &origin{}
-		m.origins[path] = o
-	}
-	return o
-}
-
-func (m *Manager) refuse(path string, data []byte, hash string, err error) {
-	err = fmt.Errorf("%s: %w", path, err)
-	m.mu.Lock()
-	o := m.origin(path)
-	o.refused = &Info{Origin: path, Size: len(data), Hash: hash, Loaded: time.Now(), Err: err}
-	o.hash = hash
-	running := o.active
-	m.mu.Unlock()
-	if running != nil {
-		m.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name, "version", running.info.Version)
-		return
-	}
-	m.logger.Error("plugin refused", "error", err)
-}
-
-// remove retires what an origin offered: running connectors keep it, new ones do not get it.
-func (m *Manager) remove(path string) {
-	m.mu.Lock()
-	o := m.origins[path]
-	active, previous := o.active, o.previous
-	delete(m.origins, path)
-	m.mu.Unlock()
-	for _, gone := range []*module{active, previous} {
-		if gone != nil {
-			gone.release()
-		}
-	}
-	if active != nil {
-		m.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin", active.info.Name,
-			"version", active.info.Version, "file", path)
-	}
-}
-
-// Rollback makes the version before the present one of a file active again, until the file changes. name is a plugin's.
-func (m *Manager) Rollback(name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var newest *origin
-	for _, o := range m.origins {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil && (newest == nil || o.active.order > newest.active.order) {
-			newest = o
-		}
-	}
-	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept", name)
-	}
-	newest.active, newest.previous = newest.previous, newest.active
-	m.loads++
-	newest.active.order = m.loads
-	return nil
 }
 
 // Modules lists what was found, refused files with Err among them, by name, version (newest first) and origin.

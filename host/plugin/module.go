@@ -81,7 +81,7 @@ type loader struct {
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
-func (l *loader) load(ctx context.Context, origin string, data []byte) (*module, error) {
+func (l *loader) load(ctx context.Context, origin string, data []byte, hash string) (*module, error) {
 	binary, err := ReadBinary(data)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (l *loader) load(ctx context.Context, origin string, data []byte) (*module,
 	if err != nil {
 		return nil, err
 	}
-	m := &module{binary: binary, registry: l.registry, logger: l.logger, limits: l.widest(), info: Info{Hash: hashOf(data), Size: len(data),
+	m := &module{binary: binary, registry: l.registry, logger: l.logger, limits: l.widest(), info: Info{Hash: hash, Size: len(data),
 		Origin: origin, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
 	prepared, err := prepareModule(data)
 	if err != nil {

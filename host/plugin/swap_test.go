@@ -161,6 +161,20 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	}
 }
 
+// A file that is put right again by what runs already needs no swap.
+func TestTheOldFileComesBack(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	_, b := watched(t, folder)
+	put(t, folder, "all.wasm", []byte("nonsense"))
+	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	until(t, "the return", func() bool { return b.Status().FileError == "" })
+	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestRemovedFile(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))

@@ -70,7 +70,7 @@ func (w *watcher) run(ctx context.Context) {
 			w.manager.logger.Warn("watching plugin folders", "error", err)
 			quiet.Reset(w.debounce)
 		case <-quiet.C:
-			if err := w.manager.scan(ctx); err != nil && ctx.Err() == nil {
+			if err := w.manager.scan(ctx, nil); err != nil && ctx.Err() == nil {
 				w.manager.logger.Warn("reading plugin folders", "error", err)
 			}
 		}
