@@ -103,7 +103,7 @@ func (t *translator) next() {
 	case strings.IndexByte("*+?{", c) >= 0:
 		t.repeat()
 	default:
-		t.begin(string(c))
+		t.begin(t.in[t.i : t.i+1])
 	}
 }
 

@@ -1,0 +1,186 @@
+package chain
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// definition is an entry of what a real worker answers for GET /connector-plugins/<class>/config.
+type definition struct {
+	Name          string  `json:"name"`
+	Type          string  `json:"type"`
+	Required      bool    `json:"required"`
+	DefaultValue  *string `json:"default_value"`
+	Importance    string  `json:"importance"`
+	Documentation string  `json:"documentation"`
+}
+
+// Settings are declared as the real classes declare them, in their order. The file was recorded from Kafka Connect 4.3.1.
+func TestDeclaresWhatKafkaDeclares(t *testing.T) {
+	f, err := os.Open("../testdata/definitions.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	recorded := map[string][]definition{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var line struct {
+			Class, Type string
+			Config      []definition
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		recorded[line.Class] = line.Config
+		if c := find(line.Class); c == nil || c.kind.String() != line.Type {
+			t.Errorf("%s: not there as a %s", line.Class, line.Type)
+		}
+	}
+	for _, c := range Components() {
+		ours := []definition{}
+		for _, s := range c.Settings {
+			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation, Required: required(&s),
+				Type:       map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST"}[s.Kind],
+				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
+			ours = append(ours, d)
+		}
+		if diff := cmp.Diff(recorded[c.Name], ours); diff != "" {
+			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
+		}
+	}
+	if len(recorded) != len(components) {
+		t.Errorf("%d recorded, %d components", len(recorded), len(components))
+	}
+}
+
+func pairs(texts ...string) (list []wit.Setting) {
+	for i := 0; i < len(texts); i += 2 {
+		list = append(list, wit.Setting{Name: texts[i], Value: texts[i+1]})
+	}
+	return list
+}
+
+func TestExamine(t *testing.T) {
+	for _, x := range []struct {
+		component string
+		given     []wit.Setting
+		want      map[string]string // setting → beginning of its error
+	}{
+		{ClassFilter, pairs("more", "x"), nil},
+		{ClassInsertValue, nil, nil},
+		{"InsertField$Key", pairs("replace.null.with.default", "maybe"), map[string]string{
+			"replace.null.with.default": "Invalid value maybe for configuration replace.null.with.default: Expected value to be either true or false"}},
+		{ClassReplaceValue, pairs("renames", "a"), map[string]string{"renames": "Invalid value [a] for configuration renames: Invalid rename mapping: a"}},
+		{ClassReplaceValue, pairs("renames", "a:b, c:d:e"), map[string]string{"renames": "Invalid value [a:b, c:d:e] for configuration renames: Invalid rename mapping: c:d:e"}},
+		{ClassReplaceValue, pairs("renames", ""), nil},
+		{ClassRegexRouter, nil, map[string]string{"regex": `Missing required configuration "regex" which has no default value.`,
+			"replacement": `Missing required configuration "replacement" which has no default value.`}},
+		{ClassRegexRouter, pairs("regex", "(", "replacement", ""), map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
+		{ClassRegexRouter, pairs("regex", "(.*)", "replacement", ""), nil},
+		{ClassTopicNameMatch, pairs("pattern", "("), map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
+	} {
+		list, err := Examine(x.component, x.given)
+		if err != nil || len(list) != len(find(x.component).specs) {
+			t.Errorf("%s: %v, %d settings", x.component, err, len(list))
+		}
+		for _, e := range list {
+			got, want := strings.Join(e.Errors, "; "), x.want[e.Spec.Name]
+			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+				t.Errorf("%s %v: %s: expected %q, found %q", x.component, x.given, e.Spec.Name, want, got)
+			}
+		}
+	}
+	if _, err := Examine("X", nil); err == nil {
+		t.Error("an unknown component was examined")
+	}
+}
+
+func TestPrepareRefuses(t *testing.T) {
+	for want, s := range map[string]wit.Stage{
+		`stage 0, X: expected a transform of this plugin`:                                              {Component: "X"},
+		`No field insertion configured`:                                                                {Component: ClassInsertValue},
+		`No value specified for static field: a`:                                                       {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
+		`expected a predicate of this plugin as the condition, found "Filter"`:                         {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},
+		`pattern: stage 0, Filter: Missing required configuration "pattern"`:                           {Component: "Filter", Condition: &wit.Condition{Component: "TopicNameMatches"}},
+		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
+	} {
+		_, err := New().Prepare([]wit.Stage{s})
+		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Fault).Kind != wit.FaultConfig {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
+		t.Error("a context that nobody made was taken")
+	}
+}
+
+// What the golden cases do not show of Java's regular expressions; expectations as java.util.regex 17 has them.
+func TestJavaPatterns(t *testing.T) {
+	for _, x := range []struct {
+		pattern, topic string
+		want           bool
+	}{
+		{`a{2,3}+b`, "aaab", true}, {`a++ab`, "aaab", false}, {`(?:ab)*+c`, "ababc", true}, {`[ab]?+b`, "b", false}, {`\d++x`, "12x", true},
+		{`[\d\-x]+`, "1-x", true}, {`[^\d]`, "5", false}, {`[\p{Alpha}_]+`, "a_B", true}, {`\P{Digit}`, "5", false}, {`\p{L}+`, "aé", true}, {`\p{IsGreek}`, "α", true},
+		{`\Qa*b`, "a*b", true}, {`[]a]+`, "]a", true}, {`[\Q^]\E]+`, "]^", true}, {`\h\H`, "\tx", true}, {`\x{41}\x42\u0043\0104`, "ABCD", true},
+		{`(a)(?<n>b)\k<n>\1`, "abba", true}, {`a|b`, "ab", false}, {`ab|a`, "ab", true}, {`.`, "\n", false}, {`a$`, "a", true}, {`ä+`, "ää", true}, {`ä++`, "ää", true},
+		{`\w`, "é", false}, {`\W`, "é", true}, {`[\W]`, "a", false}, {`[\W]`, "-", true},
+	} {
+		p, err := compile("x", x.pattern)
+		if err != nil {
+			t.Errorf("%s: %v", x.pattern, err)
+		} else if got := p.matches(x.topic); got != x.want {
+			t.Errorf("%s on %q: %v", x.pattern, x.topic, got)
+		}
+	}
+	for _, bad := range []string{`a&&[`, `[a&&b]`, `[a[b]]`, `\X`, `\p{javaLowerCase}`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `(?<a>x)\2`, `\xZZ`} {
+		if _, err := compile("x", bad); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+// Apply stops when it has written a megabyte, and the host goes on behind what was consumed.
+func TestApplyStopsEarly(t *testing.T) {
+	schema, rows, data := tenFields(t, 3000, 1024)
+	e := New()
+	context, err := e.Prepare(benchChain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := e.Apply(context, []wit.Schema{schema}, []string{"orders"}, rows, data)
+	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
+		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
+	}
+	out, faults := apply(t, New(), context, []wit.Schema{schema}, batch{[]string{"orders"}, rows, data})
+	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].Origin != 2999 {
+		t.Fatalf("%d rows, %v", len(out.rows), faults)
+	}
+}
+
+// After the first call nothing is allocated for rows of a known schema.
+func TestNoAllocationForARow(t *testing.T) {
+	schema, rows, data := tenFields(t, 500, 1024)
+	e := New()
+	context, err := e.Prepare(benchChain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := []wit.Schema{schema}
+	n := testing.AllocsPerRun(20, func() {
+		if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
+			t.Fatal(err)
+		}
+		schemas = nil
+	})
+	if n > 1 {
+		t.Errorf("%v allocations a call", n)
+	}
+}
