@@ -332,6 +332,7 @@ func TestRebalance(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- NewTask(x.o).Run(ctx) }()
 		time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		synctest.Wait()
 		x.group.revoke(ctx, place{"t", 0})
 		if x.committed("t", 0) != 2 {
 			t.Errorf("%d committed when the partition goes", x.committed("t", 0))
@@ -392,6 +393,13 @@ func TestTransforms(t *testing.T) {
 		}
 		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Open != 0 {
 			t.Errorf("%+v %v", p, x.group.committed)
+		}
+		x.o.TolerateAll = false
+		x.group.put("t", 0, "f=fault")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 5, key "f": transforms: no`)
+		if x.committed("t", 0) != 5 {
+			t.Errorf("a record that failed is committed: %v", x.group.committed)
 		}
 	})
 }
