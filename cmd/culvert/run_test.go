@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 )
@@ -203,5 +205,63 @@ func TestTransforms(t *testing.T) {
 		if strings.Contains(string(value), `"system":"PRD"`) != inserted {
 			t.Errorf("%s: expected the field to be inserted: %t, found %s", set, inserted, value)
 		}
+	}
+}
+
+// sinkOf is the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
+func sinkOf(name, address string, pairs ...string) []string {
+	host, port, _ := strings.Cut(address, ":")
+	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+	var topics []string
+	for i := 0; i < len(pairs); i += 2 {
+		prefix := fmt.Sprintf("sap.odata#%02d.", i/2)
+		lines = append(lines, prefix+"service="+service.SAPPath, prefix+"entityset="+pairs[i+1], prefix+"topic="+pairs[i])
+		topics = append(topics, pairs[i])
+	}
+	return append(lines, "topics="+strings.Join(topics, ","))
+}
+
+// The main job: service → topics → transforms → service.
+func TestBothWays(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+	there := p.file("there.properties", source("there", address, "Orders", "Order_Details")...)
+	back := p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies")...)
+	for round := range 2 {
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, there, back)
+		if r.code != 0 {
+			t.Fatalf("round %d: exit %d\n%s", round, r.code, r.stderr)
+		}
+		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
+			if diff := cmp.Diff(entities(s, from), entities(s, to)); diff != "" {
+				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
+			}
+		}
+	}
+	for entity, w := range s.Ledger().Writes {
+		if w.Created != 1 {
+			t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
+		}
+	}
+}
+
+func entities(s *service.Service, set string) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { all[key] = fields })
+	return all
+}
+
+func TestFailedSinkIsTheLastLine(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 20})
+	there := p.file("there.properties", source("there", address, "Orders")...)
+	back := p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...)
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000")
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, there, back)
+	if want := "connector back, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) || !strings.Contains(r.lastLine(), "Orders") {
+		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.code, r.lastLine())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/source"
 	"github.com/culvert-project/culvert/host/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -92,4 +93,18 @@ func (k *chains) close() {
 		c.Close()
 	}
 	k.made = nil
+}
+
+// sink is make for a sink's task; nil where there are no transforms.
+func (k *chains) sink() func(context.Context) (sink.Chain, error) {
+	if len(k.stages) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) (sink.Chain, error) {
+		chain, err := k.make(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return chain, nil
+	}
 }

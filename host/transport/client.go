@@ -183,11 +183,12 @@ const mostRedirects = 10
 func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 	repeated, redirected, renewed := 0, 0, false
 	for {
-		used, err := c.tokens.get(ctx, c, e.tokenFrom)
+		used, answered, err := c.tokens.get(ctx, c, e.tokenFrom)
 		if err != nil {
 			return nil, err
 		}
 		a, h, err := c.send(ctx, e, used.value)
+		answered()
 		if err != nil {
 			if err := c.again(ctx, e, err, &repeated); err != nil {
 				return nil, err

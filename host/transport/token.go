@@ -28,26 +28,30 @@ func newTokens() tokens {
 	return t
 }
 
-// get returns the token for requests that name this path, fetching it if it is not known.
-func (t *tokens) get(ctx context.Context, c *Client, from string) (csrf, error) {
+// get returns the token for requests that name this path, fetching it if it is not known. answered is to be called when the
+// request has its answer, or none: the first request with a new token goes alone, because services change the session's id with
+// its answer and know the one before no longer.
+func (t *tokens) get(ctx context.Context, c *Client, from string) (token csrf, answered func(), err error) {
 	if from == "" {
-		return csrf{}, nil
+		return csrf{}, func() {}, nil
 	}
 	select {
 	case <-t.turn:
 	case <-ctx.Done():
-		return csrf{}, context.Cause(ctx)
+		return csrf{}, nil, context.Cause(ctx)
 	}
-	defer func() { t.turn <- struct{}{} }()
+	release := func() { t.turn <- struct{}{} }
 	if known, ok := t.known[from]; ok {
-		return known, nil
+		release()
+		return known, func() {}, nil
 	}
 	value, err := c.fetchToken(ctx, from)
 	if err != nil {
-		return csrf{}, err
+		release()
+		return csrf{}, nil, err
 	}
 	t.known[from] = csrf{value, *t.epochs}
-	return t.known[from], nil
+	return t.known[from], release, nil
 }
 
 // drop forgets the session that a refused token belonged to, unless somebody has begun another one since.
