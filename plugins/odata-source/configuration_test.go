@@ -245,3 +245,38 @@ func TestUnknownSets(t *testing.T) {
 		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
 	}
 }
+
+// TestMetadataInMotion: what doesn't fit old metadata has them read anew; what doesn't fit fresh ones is a fault of its own.
+func TestMetadataInMotion(t *testing.T) {
+	const read = 1_700_000_000_000
+	for _, c := range []struct {
+		body  string
+		at    int64
+		stale bool
+		// rows and faults that come where the page isn't stale
+		rows, faults int
+	}{
+		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, true, 0, 0},
+		{`{"d":[{"ID":1,"New":2}]}`, read + 60_000, false, 1, 0},
+		{`{"d":[{"ID":"x"}]}`, read + 60_001, true, 0, 0},
+		{`{"d":[{"ID":"x"}]}`, read, false, 0, 1},
+		{`{"d":[{"ID":1}]}`, read + 60_001, false, 1, 0},
+	} {
+		p := &plugin{}
+		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
+			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+		opened, err := p.Open(Component, configuration(set("00", "X")...), nil, []wit.Response{{Status: 200, Body: []byte(metadata), At: read}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")}, wit.Response{Status: 200, At: c.at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		portion, err := p.Decode(page, "", []byte(c.body), true)
+		f, isFault := err.(*wit.Fault)
+		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows || len(portion.Faults) != c.faults {
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows), len(portion.Faults))
+		}
+	}
+}

@@ -14,7 +14,9 @@ const contextVersion = "odata-source 1"
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
 	origin uri.Origin
-	feeds  []feed
+	// at is when the metadata came, in milliseconds since 1970.
+	at    int64
+	feeds []feed
 }
 
 // feed is an entity set to read.
@@ -30,6 +32,8 @@ type feed struct {
 
 	key, value wit.Schema
 	layout     *decode.Layout
+	// unknown are properties that came and that fresh metadata don't have.
+	unknown map[string]bool
 	// spare are decoders that wait for the next page of their format.
 	spare map[bool]decode.Decoder
 }
@@ -41,6 +45,7 @@ func packContext(o *opened) []byte {
 	b := pack.Text(nil, contextVersion)
 	b = pack.Text(pack.Text(b, o.origin.Scheme), o.origin.Host)
 	b = pack.Texts(pack.Number(b, o.origin.Port), o.origin.Aliases)
+	b = pack.Number(b, int(o.at))
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
@@ -63,7 +68,7 @@ func unpackContext(context []byte) (*opened, error) {
 	if r.Text() != contextVersion {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
-	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}}
+	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}, at: int64(r.Number())}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
 		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.name, &f.address} {
@@ -115,7 +120,7 @@ func (f *feed) compile() error {
 		f.key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.layout.KeySchema = f.key.ID
 	}
-	f.spare = map[bool]decode.Decoder{}
+	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
 	return nil
 }
 

@@ -38,7 +38,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		if err != nil {
 			return wit.SourceOpening{}, err
 		}
-		models[i] = m
+		models[i], o.at = m, max(o.at, answers[i].At)
 	}
 	for _, e := range all {
 		f, err := newFeed(e, models[slices.Index(services, e.service)])

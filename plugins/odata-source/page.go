@@ -134,6 +134,9 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.what() +
 			": the feed holds deleted entries, which only delta mode reads; it is not built yet"}
 	}
+	if err := pg.outdated(); err != nil {
+		return portion, true, err
+	}
 	portion, err = pg.portion()
 	if err != nil {
 		return wit.Portion{}, true, err
@@ -168,6 +171,31 @@ func (pg *page) choose(piece []byte, last bool) bool {
 		pg.decoder = decode.NewJSON(pg.feed.layout, decode.Limits{})
 	}
 	return true
+}
+
+// freshFor is how long metadata are trusted over what a page says, in milliseconds: what still doesn't fit them then is no change
+// of theirs. It also bounds how often they are read anew.
+const freshFor = 60_000
+
+// outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a value that
+// doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of its own.
+func (pg *page) outdated() error {
+	old := pg.answer.At-pg.opened.at > freshFor
+	for _, name := range pg.out.Page.Unknown {
+		if pg.feed.unknown[name] {
+			continue
+		}
+		text := pg.what() + ": property " + name + " isn't in $metadata"
+		if old {
+			return &wit.Fault{Kind: wit.FaultStale, Message: text}
+		}
+		pg.feed.unknown[name] = true
+		sdk.Log(wit.LevelWarn, text+" and is left out")
+	}
+	if old && len(pg.out.Faults) > 0 {
+		return &wit.Fault{Kind: wit.FaultStale, Message: pg.what() + ": " + pg.out.Faults[0].Fault.Message}
+	}
+	return nil
 }
 
 // portion is what the piece came to.
@@ -224,9 +252,6 @@ func (pg *page) broken(err error) error {
 
 // finish says where to go on behind a page that was read to its end.
 func (pg *page) finish(portion *wit.Portion) error {
-	for _, name := range pg.out.Page.Unknown {
-		sdk.Log(wit.LevelWarn, pg.what()+": property "+name+" isn't in $metadata and is left out")
-	}
 	next, err := pg.after()
 	if err != nil {
 		return err
