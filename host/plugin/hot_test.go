@@ -301,3 +301,40 @@ func BenchmarkInstance(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkEncode(b *testing.B) {
+	reg := record.NewRegistry()
+	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		in := batch(b, reg, 500, 1000)
+		b.ReportAllocs()
+		for b.Loop() {
+			d, err := i.Encode(ctx, nil, in, nil)
+			if err != nil || len(d.Ready) != 500 {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
+	})
+}
+
+// BenchmarkDecode hands in pieces of 64 KiB; each line of 100 bytes becomes a row.
+func BenchmarkDecode(b *testing.B) {
+	reg := record.NewRegistry()
+	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		page, err := i.Begin(ctx, nil, 0, nil, wit.Response{Status: 200})
+		if err != nil {
+			b.Fatal(err)
+		}
+		piece := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 640))
+		into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
+		b.ReportAllocs()
+		b.SetBytes(int64(len(piece)))
+		for b.Loop() {
+			into.Rows, into.Data = into.Rows[:0], into.Data[:0]
+			if _, err := i.Decode(ctx, page, "", piece, false, into); err != nil || len(into.Rows) != 640 {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/640, "ns/record")
+	})
+}

@@ -3,6 +3,7 @@ package guest
 import (
 	"encoding/binary"
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
@@ -45,6 +46,11 @@ func Rows(ptr, n uint32) []wit.Row {
 func realloc(old, oldSize, align, size uint32) uint32 {
 	if size == 0 {
 		return 0
+	}
+	if arguments.spent {
+		// The collector's workers run only when somebody yields: without this a cycle may never end in a guest whose calls are all
+		// short, and its memory grows to the limit (seen after some hundred calls).
+		runtime.Gosched()
 	}
 	b := arguments.alloc(int(size))
 	if old != 0 {

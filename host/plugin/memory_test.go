@@ -1,0 +1,25 @@
+package plugin_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// A guest whose calls make garbage keeps to a constant memory on one instance: its collector gets to run.
+func TestGuestCollectsItsGarbage(t *testing.T) {
+	reg := record.NewRegistry()
+	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
+		in := batch(t, reg, 500, 100)
+		for n := range 600 {
+			if _, err := i.Encode(ctx, nil, in, nil); err != nil {
+				t.Fatal(n, err)
+			}
+			if got := i.Module().Metrics.MemoryBytes; got > 32<<20 {
+				t.Fatalf("call %d: memory has grown to %d bytes", n, got)
+			}
+		}
+	})
+}
