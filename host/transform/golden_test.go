@@ -19,6 +19,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// cache is where compiled guests are kept for all tests of the process.
+var cache string
+
+func TestMain(m *testing.M) {
+	var err error
+	if cache, err = os.MkdirTemp("", "culvert-transform-test"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(cache)
+	os.Exit(code)
+}
+
 // manager loads the plugin smt as it is built, and the plugins in further files.
 func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Registry, string) {
 	t.Helper()
@@ -33,7 +46,7 @@ func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Reg
 		}
 	}
 	reg := record.NewRegistry()
-	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: filepath.Join(os.TempDir(), "culvert-test-cache")})
+	m, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache})
 	if err != nil {
 		t.Fatal(err)
 	}
