@@ -24,7 +24,7 @@ func (h *Host) openBroker(ctx context.Context, closing *closers) error {
 	}
 	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: h.config.Data, Listen: listen, Logger: h.log})
 	if err != nil {
-		return fmt.Errorf("embedded broker: %w", err)
+		return err
 	}
 	closing.add(func() {
 		if err := b.Close(); err != nil {

@@ -42,7 +42,11 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problem
 	}
 	switch {
 	case ok:
-		return checkEntry(e, &spec)
+		problems := checkEntry(e, &spec)
+		if value, unused := connectorUnused[e.Key]; unused && problems == nil && !strings.EqualFold(strings.TrimSpace(e.Value), value) {
+			problems = Problems{e.warning("has no effect: not built yet")}
+		}
+		return problems
 	case own.OwnPrefix(e.Key) != "":
 		p := e.problem("%s", own.unknown(e.Key))
 		p.Warning = strings.EqualFold(c.Setting("unknown.settings", ch.Worker), "warn")

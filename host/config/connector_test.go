@@ -88,9 +88,10 @@ func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
 	ch := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
-		"connector.class=x\ntopics=a\ntopics.regex=b":                         "c.properties:3: topics.regex: expected either topics or topics.regex, found both",
-		"connector.class=x\ntopics=a,b\nerrors.deadletterqueue.topic.name=b":  "c.properties:3: errors.deadletterqueue.topic.name: expected a topic that is not among topics, found \"b\"",
-		"connector.class=x\ntopics=a,b\nerrors.deadletterqueue.topic.name=ok": "",
+		"connector.class=x\ntopics=a\ntopics.regex=b":                      "c.properties:3: topics.regex: expected either topics or topics.regex, found both",
+		"connector.class=x\ntopics=a\nerrors.deadletterqueue.topic.name=b": "c.properties:3: errors.deadletterqueue.topic.name: a topic for dead letters is not built yet: expected nothing, found b",
+		"connector.class=x\ntopics=a\nerrors.log.enable=true":              "c.properties:3: errors.log.enable: warning: has no effect: not built yet",
+		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE":             "",
 	} {
 		if got := lines(ch.Component(connector(t, text), sink)); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)

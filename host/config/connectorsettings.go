@@ -71,10 +71,21 @@ func connectorNotBuilt(e Entry, embedded bool) string {
 		return "exactly-once is not built yet: expected requested, found required"
 	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):
 		return "transactions are not built yet: expected poll, found " + v
+	case e.Key == "errors.deadletterqueue.topic.name" && v != "":
+		return "a topic for dead letters is not built yet: expected nothing, found " + v
 	case e.Key == "offsets.storage.topic" && v != "":
 		return "an offsets topic for one connector is not built yet: expected nothing, found " + v
 	}
 	return ""
+}
+
+// connectorUnused are settings of connectors without effect so far, where passing them over loses nothing: at other values than
+// these they make a warning.
+var connectorUnused = map[string]string{
+	"errors.retry.timeout":             "0",
+	"errors.log.enable":                "false",
+	"errors.log.include.messages":      "false",
+	"transaction.boundary.interval.ms": "",
 }
 
 func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string, rules ...wit.Rule) wit.SettingSpec {
