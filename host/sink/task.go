@@ -48,7 +48,7 @@ type Options struct {
 	TolerateAll bool
 	// Once is [Task.Finish] from the start. It needs CaughtUp.
 	Once bool
-	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed. See [Ends].
+	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.
 	CaughtUp func(ctx context.Context) (bool, error)
 	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
 	StopWithin time.Duration

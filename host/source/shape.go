@@ -21,7 +21,6 @@ type shaper struct {
 	spans      []span
 	headers    []headerSpan
 	parsed     []datum.Header
-	names      map[string]string
 }
 
 // span is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
@@ -40,7 +39,7 @@ type headerSpan struct {
 }
 
 func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
-	s := &shaper{feed: f, topics: map[string]bool{}, names: map[string]string{}}
+	s := &shaper{feed: f, topics: map[string]bool{}}
 	var err error
 	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
 		return nil, err
