@@ -25,7 +25,9 @@ const (
 )
 
 // NewAtom makes a decoder for rows of a layout that was checked.
-func NewAtom(l *Layout, limits Limits) *Atom {
+func NewAtom(l *Layout, limits Limits) *Atom { return newPlainAtom(l, limits) }
+
+func newPlainAtom(l *Layout, limits Limits) *Atom {
 	d := &Atom{s: newStream(l, limits)}
 	d.Reset()
 	return d
@@ -46,7 +48,7 @@ func (d *Atom) Reset() {
 func (d *Atom) stream() *stream { return &d.s }
 
 func (d *Atom) nested() Decoder {
-	child := NewAtom(d.s.layout, d.s.limits)
+	child := newPlainAtom(d.s.layout, d.s.limits)
 	child.s.collect = true
 	return child
 }

@@ -63,7 +63,7 @@ func golden(t *testing.T, file string) {
 		return
 	}
 	if got != g.want {
-		t.Fatalf("got:\n%s\nwant:\n%s", got, g.want)
+		t.Fatalf("got:\n%s\nwant:\n%s", excerpt(got, g.want), excerpt(g.want, got))
 	}
 	eachCut(t, l, doc, g.nested, got)
 }

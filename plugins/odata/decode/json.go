@@ -10,6 +10,8 @@ type JSON struct {
 	// open is how many objects around the rows are still open.
 	open int
 	text []byte
+	// fast is nil where every row is for the plain parser
+	fast *fastJSON
 }
 
 type jsonState uint8
@@ -30,7 +32,13 @@ const (
 )
 
 // NewJSON makes a decoder for rows of a layout that was checked.
-func NewJSON(l *Layout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
+func NewJSON(l *Layout, limits Limits) *JSON {
+	d := newPlainJSON(l, limits)
+	d.fast = newFastJSON(d)
+	return d
+}
+
+func newPlainJSON(l *Layout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
 
 func (d *JSON) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
 
@@ -41,12 +49,15 @@ func (d *JSON) Feed(tag string, piece []byte, last bool, out *Output) error {
 func (d *JSON) Reset() {
 	d.s.reset()
 	d.state, d.open = jsonStart, 0
+	if d.fast != nil && d.fast.reported {
+		d.fast = newFastJSON(d)
+	}
 }
 
 func (d *JSON) stream() *stream { return &d.s }
 
 func (d *JSON) nested() Decoder {
-	child := NewJSON(d.s.layout, d.s.limits)
+	child := newPlainJSON(d.s.layout, d.s.limits)
 	child.s.collect = true
 	return child
 }
@@ -77,6 +88,14 @@ func (d *JSON) step(out *Output) *syntax {
 		}
 		return nil
 	case jsonRow:
+		if d.fast != nil && b[i] == '{' {
+			if next, closed, ok := d.fast.rows(i, out); ok {
+				if d.s.pos = next; closed {
+					d.leave()
+				}
+				return nil
+			}
+		}
 		return d.item(i, out)
 	}
 	next, closed, err := jsonNext(b, i, '}')

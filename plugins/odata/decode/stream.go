@@ -1,6 +1,10 @@
 package decode
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+)
 
 // stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is tried again
 // when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter first.
@@ -93,13 +97,19 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece; what was read goes only when it is half of the buffer, so that a long tail is not moved at every piece.
+// append adds a piece, and the zero bytes behind it that the fast path needs; what was read goes only when it is half of the buffer, so that a long tail is not moved at every piece.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
 		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
 	}
+	if need := len(s.buf) + len(piece) + fast.Room; need > cap(s.buf) {
+		grown := make([]byte, len(s.buf), need+need/2)
+		copy(grown, s.buf)
+		s.buf = grown
+	}
 	s.buf = append(s.buf, piece...)
+	clear(s.buf[len(s.buf) : len(s.buf)+fast.Room])
 }
 
 // run steps until the text is used up, a nested page is needed, or the page is done.

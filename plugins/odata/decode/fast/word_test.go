@@ -1,0 +1,135 @@
+package fast
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand"
+	"strconv"
+	"testing"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// text is a text with its sentinel.
+func text(s string) unsafe.Pointer {
+	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Room)...)))
+}
+
+func TestDigits(t *testing.T) {
+	for _, s := range []string{"", "0", "7", "12345678", "123456789", "1234567890123456", "12345678901234567", "123456789012345678",
+		"1234567890123456789", "00012", "12:34"} {
+		for _, tail := range []string{"", ",", "\"", "/", ":", "\xff", "a1"} {
+			n := 0
+			for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+				n++
+			}
+			want, _ := strconv.ParseUint(s[:n], 10, 64)
+			got, size := Digits(text(s+tail), 0)
+			if size != n || n < 19 && got != want {
+				t.Errorf("%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
+			}
+		}
+	}
+}
+
+func TestPutNumber(t *testing.T) {
+	p := unsafe.Pointer(unsafe.SliceData(make([]byte, 2*Room)))
+	for shift := range 64 {
+		for _, v := range []int64{1 << shift, 1<<shift - 1, -(1 << shift), -(1 << shift) - 1} {
+			n := PutNumber(p, 0, v)
+			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, datum.AppendNumber(nil, v)) {
+				t.Errorf("%d: %x", v, got)
+			}
+			n = PutUnscaled(p, 0, v)
+			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, datum.AppendDecimal64(nil, v)) {
+				t.Errorf("decimal %d: %x, not %x", v, got, datum.AppendDecimal64(nil, v))
+			}
+		}
+	}
+}
+
+func TestGUID(t *testing.T) {
+	const good = "01234567-89AB-cdef-0123-456789abcdef"
+	if !IsGUID(text(good), 0) {
+		t.Error("a good one is refused")
+	}
+	for i := range good {
+		for _, c := range []byte{0, '/', ':', '@', 'G', '`', 'g', '-', ' ', 0x80, 0xb1, 0xff} {
+			if bad := good[:i] + string(c) + good[i+1:]; bad != good && len(bad) == 36 && IsGUID(text(bad), 0) {
+				t.Errorf("%q is taken", bad)
+			}
+			raw := []byte(good)
+			if raw[i] = c; string(raw) != good && IsGUID(text(string(raw)), 0) {
+				t.Errorf("%q is taken", raw)
+			}
+		}
+	}
+}
+
+// Every stop is found at every place, and nothing else is one.
+func TestStops(t *testing.T) {
+	for name, c := range map[string]struct {
+		s    *Stops
+		stop func(c byte) bool
+	}{
+		"JSON":       {&JSONText, func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
+		"Atom":       {&AtomText, func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
+		"skip":       {&AtomSkip, func(c byte) bool { return c == 0 || c == '<' }},
+		"quoted":     {&AtomQuoted, func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
+		"apostrophe": {&AtomApostrophed, func(c byte) bool { return c < 0x20 || c == '\'' || c == '<' }},
+	} {
+		for b := range 256 {
+			for at := range 20 {
+				s := bytes.Repeat([]byte{'x'}, at)
+				s = append(s, byte(b), 'y', 'z')
+				end := len(s)
+				if c.stop(byte(b)) {
+					end = at
+				}
+				if got := Scan(text(string(s)), c.s); got != end {
+					t.Fatalf("%s: byte %#x at %d: expected a stop at %d, found it at %d", name, b, at, end, got)
+				}
+				dst := make([]byte, len(s)+2*Room)
+				n, ascii := Copy(unsafe.Pointer(&dst[0]), text(string(s)), c.s)
+				if n != end || !bytes.Equal(dst[:n], s[:n]) || (ascii&Highs != 0) != (b >= 0x80) {
+					t.Fatalf("%s: byte %#x at %d: copied %d, ascii %x", name, b, at, n, ascii)
+				}
+			}
+		}
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	r := rand.New(rand.NewSource(1))
+	for range 2000 {
+		var tmpl Template
+		var doc []byte
+		for range r.Intn(4) {
+			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20))
+			tmpl.Text(run...)
+			doc = append(doc, run...)
+			tmpl.Text('"')
+			tmpl.Hole(&JSONText)
+			tmpl.Text('"')
+			doc = fmt.Appendf(doc, "%q", string(bytes.Repeat([]byte{'h'}, r.Intn(20))))
+		}
+		tmpl.Text([]byte("end")[:r.Intn(3)+1]...)
+		doc = append(doc, "end"[:len("end")]...)
+		tmpl.Done()
+		n := tmpl.Match(text(string(doc) + "behind"))
+		if n == 0 || n > len(doc) {
+			t.Fatalf("%q: matched %d", doc, n)
+		}
+		// with any byte of it other, it must not match over that byte, except inside a hole
+		i := r.Intn(n)
+		broken := bytes.Clone(doc)
+		broken[i] ^= 1
+		if tmpl.Match(text(string(broken))) != 0 && doc[i] != 'h' {
+			t.Fatalf("%q: matched with another byte at %d", doc, i)
+		}
+		if tmpl.Match(text(string(doc[:n-1]))) != 0 {
+			t.Fatalf("%q: matched without its last byte", doc[:n-1])
+		}
+	}
+}
