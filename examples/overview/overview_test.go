@@ -1,0 +1,209 @@
+// Package overview holds one file for each thing that the descriptions of the connectors' properties show.
+package overview
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are accepted without a
+// word, the others are refused by the setting that they name, and by nothing else than what is not built.
+func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
+	data := dataFolder(t)
+	for _, file := range all(t) {
+		t.Run(file, func(t *testing.T) {
+			first, _, _ := strings.Cut(read(t, file), "\n")
+			refused, isRefused := strings.CutPrefix(first, "# refused: ")
+			refused, wellFormed := strings.CutSuffix(refused, " is not built yet")
+			if first != "# runs" && !(isRefused && wellFormed) {
+				t.Fatalf("the first line is %q, expected `# runs` or `# refused: SETTING is not built yet`", first)
+			}
+			arguments, err := config.Arguments([]string{file})
+			if err != nil {
+				t.Fatal(err)
+			}
+			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data, Plugins: []string{guests}, Logger: quiet()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			named := false
+			for _, p := range problems {
+				switch {
+				case isRefused && p.Setting == refused && !p.Warning:
+					named = true
+				case p.Warning && isRefused:
+				case !isRefused, !strings.Contains(p.Text, "not built"):
+					t.Error(p)
+				}
+			}
+			if isRefused && !named {
+				t.Errorf("no problem names %s: %v", refused, problems)
+			}
+		})
+	}
+}
+
+// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org and with the embedded
+// broker: apart from address, port and protocol nothing in the files is changed.
+func TestSourcesRun(t *testing.T) {
+	demo := service.New(service.Options{Rows: 40, PageSize: 25})
+	server, err := demo.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http")
+	folder, sources := t.TempDir(), 0
+	for _, file := range all(t) {
+		text := read(t, file)
+		if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, "OData2SourceConnector") {
+			continue
+		}
+		sources++
+		if err := os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := config.Folder(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.New(host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := h.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	// Each of them reads one entity set of 100 order lines, 40 orders or 77 products to its end; parallelism reads all three.
+	want := int64(0)
+	for _, file := range files.Connectors {
+		for set, rows := range map[string]int64{"Order_Details": 100, "Orders": 40, "Products": 77} {
+			want += rows * int64(strings.Count(read(t, file), "entityset = "+set+"\n"))
+		}
+	}
+	if rows := demo.Ledger().Rows; sources < 8 || rows != want {
+		t.Errorf("%d sources read %d rows, expected %d", sources, rows, want)
+	}
+}
+
+// TestSinksRun runs the sinks that say so, one after another, each against a demo service that was written to by none before.
+func TestSinksRun(t *testing.T) {
+	var demo *service.Service
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { demo.ServeHTTP(w, r) }))
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "port = 8090", "port = "+port, "protocol = https", "protocol = http")
+	data, sinks := dataFolder(t), 0
+	for _, file := range all(t) {
+		text := read(t, file)
+		if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, "\ntopics = Order_Details\n") {
+			continue
+		}
+		sinks++
+		folder := t.TempDir()
+		for _, name := range []string{file, "entity-set.properties"} { // the source fills the topic, once
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(moved.Replace(read(t, name))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, err := config.Folder(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		demo = service.New(service.Options{Rows: 40, Switches: service.Switches{CSRF: true}})
+		h, err := host.New(host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true, Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = h.Run(t.Context())
+		h.Close()
+		if n := demo.Count("Order_DetailCopies"); err != nil || n != 100 {
+			t.Errorf("%s: %d of 100 order lines were written, %v", file, n, err)
+		}
+	}
+	if sinks < 3 {
+		t.Errorf("%d sinks ran", sinks)
+	}
+}
+
+func all(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.properties")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files, %v", err)
+	}
+	return files
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// guests is the folder of the plugins, built once for all tests; compiled a data folder with their machine code.
+var guests, compiled string
+
+func TestMain(m *testing.M) {
+	os.Exit(withGuests(m))
+}
+
+// withGuests makes the plugins as make does, into a folder of its own.
+func withGuests(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "culvert-overview-")
+	if err != nil {
+		slog.Error(err.Error())
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
+		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(folder, name+".wasm"), "../../plugins/"+name)
+		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+		if output, err := c.CombinedOutput(); err != nil {
+			slog.Error("building a plugin", "plugin", name, "error", err, "output", string(output))
+			return 1
+		}
+	}
+	guests = folder
+	// Opening them once compiles them for all.
+	compiled = filepath.Join(folder, "data")
+	if err := os.Mkdir(compiled, 0o755); err != nil {
+		slog.Error(err.Error())
+		return 1
+	}
+	if _, err := host.Check(context.Background(), host.Config{Data: compiled, Plugins: []string{guests}, Logger: quiet()}); err != nil {
+		slog.Error("opening the plugins", "error", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// dataFolder is a new data folder that holds nothing but the compiled plugins.
+func dataFolder(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(compiled)); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
