@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/culvert-project/culvert/host/abi"
 	"github.com/culvert-project/culvert/wit"
@@ -59,7 +60,8 @@ func (m *module) instantiate(ctx context.Context, connector string) (*Instance, 
 	i.schemas = schemas{registry: m.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)
-	module, err := m.runtime.InstantiateModule(i.calling, m.compiled, config)
+	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
+	module, err := m.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), m.compiled, config)
 	if err != nil {
 		m.counters.traps.Add(1)
 		return nil, i.trap(err)

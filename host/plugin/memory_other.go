@@ -1,0 +1,8 @@
+//go:build !linux && !darwin
+
+package plugin
+
+import "github.com/tetratelabs/wazero/experimental"
+
+// allocateMemory is the engine's hook.
+func allocateMemory(_, most uint64) experimental.LinearMemory { return &onHeap{most: most} }
