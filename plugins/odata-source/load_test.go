@@ -194,6 +194,7 @@ func TestLoads(t *testing.T) {
 		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500}, settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
 		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"", "$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=300", "$skip=600"}},
+		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300}, settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&", "$skip=600"}},
 		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
 		{name: "refuses the count", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true}, asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken"}},
 		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken"}},

@@ -66,7 +66,8 @@ func (pg *page) missing(next *place) (*place, error) {
 	if pg.out.Page.Rows == 0 {
 		return nil, pg.short(next, "and "+pg.at.url+" brings none")
 	}
-	if url := pg.keyURL(next); url != "" && url != pg.at.url && !next.links {
+	byKey := pg.feed.paging != "links" && !next.links
+	if url := pg.keyURL(next); byKey && url != "" && url != pg.at.url {
 		next.url, next.base = url, next.seen
 	} else if next.url, next.base = pg.feed.url(next, "", next.seen), 0; !pg.feed.pageable {
 		return nil, pg.short(next, "and its metadata say that it can't be paged")

@@ -236,6 +236,9 @@ func own(name string) bool {
 func (t *Table) examine(v Values, spec *wit.SettingSpec, name string) wit.Examined {
 	concrete := *spec
 	concrete.Name = name
+	if number, _, ok := group(name); ok {
+		concrete.Rules = inGroup(spec.Rules, number)
+	}
 	e := wit.Examined{Spec: concrete, Value: concrete.DefaultValue, Visible: true}
 	value, given := v.Given(name)
 	for _, r := range spec.Rules {
@@ -257,6 +260,17 @@ func (t *Table) examine(v Values, spec *wit.SettingSpec, name string) wit.Examin
 		e.Errors = []string{notBuilt(name, value, spec.Kind, harmless)}
 	}
 	return e
+}
+
+// inGroup puts the group's number into what is displayed.
+func inGroup(rules []wit.Rule, number string) []wit.Rule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		if title := rules[i].Group; title != nil {
+			rules[i].Group = wit.Ptr(strings.Replace(*title, "{n}", number, 1))
+		}
+	}
+	return rules
 }
 
 func notBuilt(name, value string, kind wit.SettingKind, built []string) string {
