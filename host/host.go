@@ -193,7 +193,11 @@ func cacheFolder(data string) string {
 // Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
 // [SetupError] before anything runs, else the faults of tasks, with Once alone: each a [connect.Failure].
 func (h *Host) Run(ctx context.Context) error {
-	defer tuneGC()()
+	tuning, stop := context.WithCancel(context.Background())
+	var tuner sync.WaitGroup
+	tuner.Go(func() { tune(tuning, h.moved) })
+	defer tuner.Wait()
+	defer stop()
 	closing, err := h.start(ctx)
 	defer closing.close()
 	switch {
@@ -328,6 +332,14 @@ func (h *Host) Progress() []connect.Progress {
 		return nil
 	}
 	return herder.Progress()
+}
+
+// moved is a sum that changes when anything does.
+func (h *Host) moved() (n int64) {
+	for _, p := range h.Progress() {
+		n += p.Rows + p.Bytes + p.Failed
+	}
+	return n
 }
 
 // Close ends the plugins. Run has returned before.

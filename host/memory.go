@@ -1,27 +1,79 @@
 package host
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// tuneGC lets garbage grow to four times what is alive while tasks run, which is the largest single lever on throughput, and
-// limits memory to half of the machine's, or of the container's, so that it cannot run away. What GOGC or GOMEMLIMIT say counts
-// instead. The returned function undoes it.
-func tuneGC() func() {
-	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(-1)
-	debug.SetGCPercent(percent)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+// collector sets the garbage collector's target by what the worker does: while rows move, garbage may grow to four times what is
+// alive, which is the largest single lever on throughput; at rest the target is Go's own and what is not needed goes back to the
+// system. Memory is limited to half of the machine's, or of the container's, so that it cannot run away. What GOGC or GOMEMLIMIT
+// say counts instead.
+type collector struct {
+	fixed   bool // GOGC is given
+	working bool
+	rest    int // looks without anything moving
+}
+
+const (
+	workingPercent = 400
+	restingPercent = 100
+	// lookEvery is how often the collector looks; restAfter is after how many looks without a change the worker is at rest.
+	lookEvery = time.Second
+	restAfter = 3
+)
+
+// tune follows what moved reports, a sum of counters, until ctx ends, and then leaves things as they were.
+func tune(ctx context.Context, moved func() int64) {
+	limit := debug.SetMemoryLimit(-1)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available() / 2)
 	}
-	return func() {
-		debug.SetGCPercent(percent)
+	c := collector{fixed: os.Getenv("GOGC") != ""}
+	defer func() {
+		c.set(restingPercent)
 		debug.SetMemoryLimit(limit)
+	}()
+	c.set(workingPercent)
+	c.working = true
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for last := int64(-1); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := moved()
+		c.look(now != last)
+		last = now
+	}
+}
+
+// look changes the target where work has begun or ended.
+func (c *collector) look(moved bool) {
+	switch {
+	case moved && !c.working:
+		c.working = true
+		c.set(workingPercent)
+	case moved:
+		c.rest = 0
+	case c.working:
+		if c.rest++; c.rest == restAfter {
+			c.working, c.rest = false, 0
+			c.set(restingPercent)
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+func (c *collector) set(percent int) {
+	if !c.fixed {
+		debug.SetGCPercent(percent)
 	}
 }
 

@@ -51,6 +51,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 // others go on.
 func (h *Herder) Run(ctx context.Context) {
 	h.run(ctx, h.connectors, false)
+	<-ctx.Done() // although all have failed, or there are none: REST still answers
 }
 
 // RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment. Errors are the

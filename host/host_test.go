@@ -1,0 +1,135 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A worker without connectors runs until it is told to stop, and answers.
+func TestRunWithoutConnectors(t *testing.T) {
+	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
+	h, err := New(Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	body := untilHealthy(t, h, ended)
+	if want := `{"status":"healthy"`; !strings.HasPrefix(body, want) {
+		t.Errorf("expected %s, found %s", want, body)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		select {
+		case err := <-ended:
+			t.Fatalf("ended early: %v", err)
+		case <-deadline:
+			t.Fatal("never healthy")
+		case <-tick.C:
+		}
+		addresses := h.Addresses()
+		if len(addresses) == 0 {
+			continue
+		}
+		r, err := http.Get("http://" + addresses[0] + "/health")
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		if r.StatusCode == http.StatusOK {
+			return string(body)
+		}
+	}
+}
+
+func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
+	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n")
+	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{worker + ":2: producer.linger.ms: expected a number", worker + ":3: offset.storage.partitions: expected"} {
+		if !strings.Contains(problems.Error(), want) {
+			t.Errorf("expected %q in\n%s", want, problems.Error())
+		}
+	}
+	_, err = New(Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	var setup *SetupError
+	if !errors.As(err, &setup) {
+		t.Errorf("expected a SetupError, found %v", err)
+	}
+}
+
+func TestVersionReadsAsKafkas(t *testing.T) {
+	if v := restVersion(); !strings.HasPrefix(v, "4.3.1-culvert-") {
+		t.Errorf("found %s", v)
+	}
+}
+
+func TestCollectorRests(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	percent := func() int {
+		p := debug.SetGCPercent(100)
+		debug.SetGCPercent(p)
+		return p
+	}
+	c := collector{working: true}
+	c.set(workingPercent)
+	for range restAfter - 1 {
+		c.look(false)
+	}
+	if percent() != workingPercent {
+		t.Error("rested too early")
+	}
+	c.look(false)
+	if percent() != restingPercent {
+		t.Error("expected the resting target")
+	}
+	c.look(true)
+	if percent() != workingPercent {
+		t.Error("expected the working target")
+	}
+	fixed := collector{fixed: true, working: true}
+	for range restAfter {
+		fixed.look(false)
+	}
+	if percent() != workingPercent {
+		t.Error("expected GOGC to be left alone")
+	}
+}
