@@ -56,6 +56,9 @@ type Manager struct {
 	logger  *slog.Logger
 	watcher *watcher
 
+	// scanning is held while the folders are read; it comes before mu.
+	scanning sync.Mutex
+
 	mu       sync.Mutex
 	origins  map[string]*origin
 	bindings map[*Binding]struct{}
@@ -102,7 +105,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Modules lists what was found, refused files with Err among them, by name, version (newest first) and origin.
+// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, and versions that
+// are only there because connectors still run them.
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,6 +121,9 @@ func (m *Manager) Modules() []Info {
 			all = append(all, *o.refused)
 		}
 	}
+	for _, x := range m.retired() {
+		all = append(all, x.snapshot())
+	}
 	slices.SortFunc(all, func(a, b Info) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
 			return c
@@ -127,6 +134,17 @@ func (m *Manager) Modules() []Info {
 		return strings.Compare(a.Origin, b.Origin)
 	})
 	return all
+}
+
+// retired are modules that no origin offers any more, but connectors run; m.mu is held.
+func (m *Manager) retired() (list []*module) {
+	for b := range m.bindings {
+		x := b.Current().module
+		if o := m.origins[x.info.Origin]; (o == nil || o.active != x) && !slices.Contains(list, x) {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // overridden tells whether another origin offers the same version, loaded later; m.mu is held.

@@ -53,9 +53,14 @@ const embeddedPrefix = "embedded:"
 
 func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), ".wasm") }
 
+// Reload reads the folders now: what Options.Watch does by itself.
+func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil) }
+
 // scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules whose files
 // are gone retire.
 func (m *Manager) scan(ctx context.Context, list []*arrival) error {
+	m.scanning.Lock()
+	defer m.scanning.Unlock()
 	present := map[string]bool{}
 	for _, folder := range m.folders {
 		entries, err := os.ReadDir(folder)

@@ -71,7 +71,7 @@ func works(t *testing.T, p *plugin.Pool, version string) {
 func TestSwapByPromotion(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	_, b := watched(t, folder)
+	m, b := watched(t, folder)
 	if b.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
@@ -89,6 +89,9 @@ func TestSwapByPromotion(t *testing.T) {
 	}
 	if s := b.Status(); s.Version != "1.0.0" || s.Candidate != "1.1.0" || !s.Removed {
 		t.Errorf("%+v", s)
+	}
+	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active || infos[1].Version != "1.0.0" {
+		t.Errorf("%+v", infos)
 	}
 	works(t, candidate, "1.1.0")
 	works(t, old, "1.0.0")
@@ -187,8 +190,8 @@ func TestRemovedFile(t *testing.T) {
 	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(), "no plugin has the source AllSource") {
 		t.Errorf("a new connector: %v", err)
 	}
-	if len(m.Modules()) != 0 {
-		t.Error("the module is still listed")
+	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
+		t.Errorf("%+v", infos)
 	}
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
 	until(t, "its return", func() bool { return b.Candidate() != nil })
@@ -235,7 +238,9 @@ func TestVersionsSideBySide(t *testing.T) {
 	}
 	// Of equal versions with other bytes the one that was loaded later is newer.
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
-	m = manager(t, plugin.Options{}, folder)
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
 	if err != nil || filepath.Base(found.Origin) != "z.wasm" {
 		t.Error(found.Origin, err)
