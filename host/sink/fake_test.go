@@ -376,7 +376,7 @@ func newWorld(w *writer) *world {
 	x := &world{group: newGroup(), versions: &versions{current: &fakeCode{w}},
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
 	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service, Registry: record.NewRegistry(), NewConsumer: x.group.join,
-		Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
+		Every: time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
 	return x
 }

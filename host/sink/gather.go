@@ -97,6 +97,9 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		}
 		t.count.read.Add(int64(len(records)))
 		items = t.ledger.add(items, records)
+		if t.o.Every <= 0 {
+			break
+		}
 	}
 	if len(items) == 0 {
 		return &batch{caughtUp: true}, nil

@@ -35,8 +35,8 @@ type Options struct {
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters.
 	NewConverters func() (key, value convert.Converter, err error)
-	// Rows and Every bound a batch: it is written when it has so many rows, or so long after its first record came. Defaults
-	// 500 and 1 s.
+	// Rows and Every bound a batch: it is written when it has so many rows, or so long after its first record came. Default of
+	// Rows: 500. Every 0: what came is not kept waiting.
 	Rows  int
 	Every time.Duration
 	// InFlight is how many requests are under way at the same time. Default 4. Rows of one key never overtake each other.
@@ -102,9 +102,6 @@ type counters struct {
 func NewTask(o Options) *Task {
 	if o.Rows <= 0 {
 		o.Rows = 500
-	}
-	if o.Every <= 0 {
-		o.Every = time.Second
 	}
 	if o.InFlight <= 0 {
 		o.InFlight = 4

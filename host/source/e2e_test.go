@@ -32,12 +32,17 @@ import (
 // stack is the real thing but for the worker around it: guest, HTTP, converters, broker, offsets.
 type stack struct {
 	service *northwind.Service
-	server  *httptest.Server
 	kafka   kafka.Config
-	offsets *offset.Store
-	manager *plugin.Manager
-	client  *transport.Client
-	options Options
+	place   workplace
+}
+
+// workplace is what a worker needs to know: it can be handed to another process.
+type workplace struct {
+	// Plugins and Cache are folders; Broker and Service are addresses.
+	Plugins, Cache, Broker, Service string
+	Settings                        []string
+	// bound is called with the binding of the plugin.
+	bound func(*plugin.Binding)
 }
 
 // cacheDir is shared by the tests of a process: the guest is compiled once.
@@ -50,6 +55,10 @@ var cacheDir = sync.OnceValue(func() string {
 })
 
 func TestMain(m *testing.M) {
+	if place := os.Getenv(childEnv); place != "" {
+		child(place)
+		return
+	}
 	code := m.Run()
 	_ = os.RemoveAll(cacheDir())
 	os.Exit(code)
@@ -58,38 +67,59 @@ func TestMain(m *testing.M) {
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Helper()
 	x := &stack{service: northwind.New(o)}
-	x.server = httptest.NewServer(x.service)
-	t.Cleanup(x.server.Close)
-	registry := record.NewRegistry()
-	var err error
-	path := guesttest.Build(t, "../../plugins/odata-source")
-	x.manager, err = plugin.New(t.Context(), plugin.Options{Folders: []string{filepath.Dir(path)}, Registry: registry, CacheDir: cacheDir(),
-		Logger: slog.New(slog.DiscardHandler)})
-	ok(t, err)
-	t.Cleanup(func() { x.manager.Close() })
+	server := httptest.NewServer(x.service)
+	t.Cleanup(server.Close)
 	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	ok(t, err)
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()
 	x.kafka.Bootstrap = []string{broker.Addr()}
-	config := offset.Defaults()
-	config.FlushInterval = 20 * time.Millisecond
-	x.offsets, err = offset.Open(t.Context(), x.kafka, config, nil)
-	ok(t, err)
-	t.Cleanup(x.offsets.Close)
-	host, port, _ := net.SplitHostPort(strings.TrimPrefix(x.server.URL, "http://"))
-	number, _ := strconv.Atoi(port)
-	times := 20
-	x.client, err = transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
-		Retry: transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}})
-	ok(t, err)
-	t.Cleanup(x.client.Close)
-	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: host}, {Name: "sap.odata.host.port", Value: port}}
-	for _, s := range settings {
-		name, value, _ := strings.Cut(s, "=")
-		list = append(list, wit.Setting{Name: "sap.odata#00." + name, Value: value})
+	x.place = workplace{Plugins: filepath.Dir(guesttest.Build(t, "../../plugins/odata-source")), Cache: cacheDir(), Broker: broker.Addr(),
+		Service: strings.TrimPrefix(server.URL, "http://"), Settings: settings}
+	return x
+}
+
+// worker runs a task to its end as a worker would.
+func (p workplace) worker(ctx context.Context) (*Task, error) {
+	registry := record.NewRegistry()
+	quiet := slog.New(slog.DiscardHandler)
+	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{p.Plugins}, Registry: registry, CacheDir: p.Cache, Logger: quiet,
+		Watch: p.bound != nil, Debounce: 20 * time.Millisecond})
+	if err != nil {
+		return nil, err
 	}
-	x.options = Options{Connector: "c", Settings: list, Client: x.client, Registry: registry, Once: true, Logger: slog.New(slog.DiscardHandler),
+	defer manager.Close()
+	binding, err := manager.Bind("c", wit.ComponentSource, class, "")
+	if err != nil {
+		return nil, err
+	}
+	defer binding.Close()
+	if p.bound != nil {
+		p.bound(binding)
+	}
+	k := kafka.Defaults()
+	k.Bootstrap = []string{p.Broker}
+	config := offset.Defaults()
+	config.FlushInterval = 5 * time.Millisecond
+	offsets, err := offset.Open(ctx, k, config, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer offsets.Close()
+	writer := offsets.Writer("c")
+	defer writer.Close(ctx)
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	client, settings, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings, Versions: VersionsOf(binding), Client: client,
+		Registry: registry, Once: true, Logger: quiet, Offsets: OffsetsOf(offsets, "c", writer),
 		NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, true, registry); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, false, registry)
@@ -97,20 +127,31 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 			return key, value, err
 		},
 		NewProducer: func(string) (Producer, error) {
-			p, err := kafka.NewProducer(x.kafka, "")
+			p, err := kafka.NewProducer(k, "")
 			if err != nil {
 				return nil, err
 			}
 			return ProducerOf(p), nil
-		}}
-	admin, err := kafka.NewAdmin(x.kafka)
-	ok(t, err)
-	t.Cleanup(admin.Close)
-	x.options.EnsureTopic = func(ctx context.Context, topic string) error {
-		_, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic})
-		return err
+		},
+		EnsureTopic: func(ctx context.Context, topic string) error {
+			_, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic})
+			return err
+		}})
+	return task, task.Run(ctx)
+}
+
+func (p workplace) client() (*transport.Client, []wit.Setting, error) {
+	host, port, _ := net.SplitHostPort(p.Service)
+	number, _ := strconv.Atoi(port)
+	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: host}, {Name: "sap.odata.host.port", Value: port}}
+	for _, s := range p.Settings {
+		name, value, _ := strings.Cut(s, "=")
+		list = append(list, wit.Setting{Name: "sap.odata#00." + name, Value: value})
 	}
-	return x
+	times := 20
+	client, err := transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
+		Retry: transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}})
+	return client, list, err
 }
 
 // ODataSource is the class under its short name.
@@ -118,15 +159,8 @@ const class = "ODataSource"
 
 func (x *stack) run(t *testing.T) *Task {
 	t.Helper()
-	binding, err := x.manager.Bind("c", wit.ComponentSource, class, "")
+	task, err := x.place.worker(t.Context())
 	ok(t, err)
-	defer binding.Close()
-	writer := x.offsets.Writer("c")
-	o := x.options
-	o.Component, o.Versions, o.Offsets = binding.Component().Name, VersionsOf(binding), OffsetsOf(x.offsets, "c", writer)
-	task := NewTask(o)
-	ok(t, task.Run(t.Context()))
-	ok(t, writer.Close(t.Context()))
 	return task
 }
 
@@ -234,5 +268,65 @@ func TestOneLongPage(t *testing.T) {
 	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included)", p.Bytes, took, rows/took.Seconds(), most.Load()>>20)
 	if limit := uint64(100 << 20); most.Load() > limit {
 		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20, most.Load()>>20)
+	}
+}
+
+// A new version of the plugin, dropped into the folder while records flow, takes over between two pages: nothing is lost or
+// repeated.
+func TestSwapWhileRecordsFlow(t *testing.T) {
+	const rows = 6000
+	x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{PageSize: 100, SlowFirstByte: 30 * time.Millisecond}}, sets("Orders")...)
+	file := filepath.Join(x.place.Plugins, "odata-source.wasm")
+	old, err := os.ReadFile(file)
+	ok(t, err)
+	// the same code with a section more: another module to the host
+	fresh := append(old[:len(old):len(old)], 0, 6, 4, 'n', 'e', 'x', 't', 1)
+	warm := t.TempDir()
+	ok(t, os.WriteFile(filepath.Join(warm, "x.wasm"), fresh, 0o644))
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{warm}, Registry: record.NewRegistry(), CacheDir: x.place.Cache, Logger: slog.New(slog.DiscardHandler)})
+	ok(t, err)
+	m.Close()
+	var swapped atomic.Int64
+	var watcher sync.WaitGroup
+	done := make(chan struct{})
+	x.place.bound = func(b *plugin.Binding) {
+		first := b.Status().Hash
+		watcher.Go(func() {
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			dropped := false
+			for {
+				select {
+				case <-done:
+					return
+				case <-tick.C:
+				}
+				feeds := int64(len(x.service.Ledger().Requests))
+				if !dropped && feeds > 8 {
+					dropped = true
+					if os.WriteFile(file+".part", fresh, 0o644) != nil || os.Rename(file+".part", file) != nil {
+						t.Error("the file cannot be replaced")
+					}
+				}
+				if b.Status().Hash != first {
+					swapped.CompareAndSwap(0, feeds)
+				}
+			}
+		})
+	}
+	task := x.run(t)
+	close(done)
+	watcher.Wait()
+	if at, all := swapped.Load(), int64(len(x.service.Ledger().Requests)); at == 0 || at == all {
+		t.Errorf("expected the swap in the middle, found it at request %d of %d", at, all)
+	}
+	keys := x.keys(t, "t")
+	for key, n := range keys {
+		if n != 1 {
+			t.Fatalf("%s came %d times", key, n)
+		}
+	}
+	if p := task.Progress(); len(keys) != rows || p.Pages != rows/100 || p.Repeated+p.Faults+p.Resumed != 0 {
+		t.Errorf("%d keys, %+v", len(keys), p)
 	}
 }

@@ -97,7 +97,8 @@ func New(c Config) (*Client, error) {
 		DisableCompression: true,
 		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
 		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
-		ResponseHeaderTimeout: 0, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
+		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
+		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
 		// HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
 	}
