@@ -49,6 +49,27 @@ func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch
 	return b
 }
 
+// withoutSchema makes maps of the structures.
+func withoutSchema(t testing.TB, b *record.Batch) {
+	for i := range b.Rows {
+		d := &b.Rows[i].Value
+		nodes := b.Registry.Get(d.Schema).Nodes
+		tree, _, err := datum.Read(nodes, 0, b.Bytes(*d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := datum.Map{}
+		for f, v := range tree.(datum.Record) {
+			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+		}
+		start := len(b.Data)
+		if b.Data, err = datum.AppendDynamic(b.Data, m); err != nil {
+			t.Fatal(err)
+		}
+		*d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+}
+
 func BenchmarkChainOfThree(b *testing.B) {
 	m, reg, _ := manager(b, nil)
 	for _, c := range []struct {
@@ -59,6 +80,7 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"500x1024", benchStages, 500, 1024}, {"500x1000", benchStages, 500, 1000}, {"500x1100", benchStages, 500, 1100}, {"512x1024", benchStages, 512, 1024},
 		{"100x1024", benchStages, 100, 1024}, {"2000x1024", benchStages, 2000, 1024}, {"500x4096", benchStages, 500, 4096},
 		{"500x200", benchStages, 500, 200}, {"route/500x1024", routedStages, 500, 1024}, {"rows/500x1024", routedStages[2:], 500, 1024},
+		{"schemaless/500x1024", benchStages, 500, 1024},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: c.stages})
@@ -67,6 +89,9 @@ func BenchmarkChainOfThree(b *testing.B) {
 			}
 			defer chain.Close()
 			batch := tenFields(b, reg, c.rows, c.size)
+			if strings.HasPrefix(c.name, "schemaless") {
+				withoutSchema(b, batch)
+			}
 			rows, data := append([]wit.Row(nil), batch.Rows...), len(batch.Data)
 			b.ReportAllocs()
 			b.ResetTimer()

@@ -167,7 +167,7 @@ func (c *Chain) Status() map[string]plugin.Status {
 // Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of the one that
 // it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out: their faults come back in order, with
 // Origin as the place in b.Rows as it was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a
-// plugin is found by halving and fails alone. On an error nothing can be said of b.
+// plugin is found by halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
 //
 // Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {

@@ -79,6 +79,9 @@ type plan struct {
 	programs map[uint32]*program
 	last     *program
 	lastID   uint32
+	// shape is what became of the last map without schema; misses counts shapes that did not come again.
+	shape  *shape
+	misses int
 }
 
 func (r *route) add(at side, s step) { r.sides[at].steps = append(r.sides[at].steps, s) }

@@ -135,14 +135,14 @@ func (m maker) value(nodes []wit.Node, node uint32, full bool) any {
 	return rec
 }
 
-// schemaless makes a value that is mostly a map with texts as keys.
-func (m maker) schemaless() any {
+// schemaless makes a value that is mostly a map with these names as keys.
+func (m maker) schemaless(names []int) any {
 	if m.IntN(10) == 0 {
 		return []any{"text", int64(1), datum.List{nil}, true}[m.IntN(4)]
 	}
 	out := datum.Map{}
-	for _, i := range m.Perm(len(pool))[:m.IntN(len(pool)+1)] {
-		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, "v", int64(5), datum.List{int64(1)}, datum.Map{}}[m.IntN(5)]})
+	for _, i := range names {
+		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, m.text(), int64(m.Uint64() >> m.IntN(64)), datum.List{int64(1)}, datum.Map{}, 1.5, true, int32(7)}[m.IntN(8)]})
 	}
 	if m.IntN(20) == 0 {
 		out = append(out, datum.Entry{Key: int64(1), Value: nil})
@@ -211,10 +211,16 @@ type world struct {
 	rows    []wit.Row
 	data    []byte
 	records []refRecord
+	// names are those of maps without schema, so that maps of one shape come again.
+	names [2][]int
 }
 
 func (m maker) world() *world {
 	w := &world{topics: []string{"t0", "t1", "t2"}}
+	for i := range w.names {
+		w.names[i] = m.Perm(len(pool))[:m.IntN(len(pool)+1)]
+	}
+	other := 2 + m.IntN(7)
 	for i := range 3 {
 		w.schemas = append(w.schemas, wit.Schema{ID: uint32(i + 1), Nodes: m.structure()})
 	}
@@ -229,7 +235,7 @@ func (m maker) world() *world {
 			}
 			r := refRecord{topic: w.topics[topic], partition: row.Partition, offset: row.Offset, timestamp: row.Timestamp}
 			row.Key, r.key = m.datum(w, m.IntN(3), m.IntN(3) == 0)
-			row.Value, r.value = m.datum(w, schema, m.IntN(8) == 0)
+			row.Value, r.value = m.datum(w, schema, m.IntN(other) > other-3)
 			w.rows, w.records = append(w.rows, row), append(w.records, r)
 		}
 	}
@@ -241,11 +247,11 @@ func (m maker) datum(w *world, schema int, other bool) (wit.Datum, refDatum) {
 	var err error
 	d, r := wit.Datum{Form: wit.Structured, Schema: w.schemas[schema].ID, Start: uint32(start)}, refDatum{}
 	switch {
-	case other && m.IntN(2) == 0:
+	case other && m.IntN(4) == 0:
 		return wit.Datum{}, refDatum{absent: true}
 	case other:
 		d.Form, d.Schema = wit.Dynamic, 0
-		r.tree = m.schemaless()
+		r.tree = m.schemaless(w.names[m.IntN(2)])
 		w.data, err = datum.AppendDynamic(w.data, r.tree)
 	default:
 		r.nodes = w.schemas[schema].Nodes
@@ -380,7 +386,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 
 // The plans, the same stages one at a time, and the slow reference agree on every record.
 func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
-	rounds := 3000
+	rounds := 1500
 	if testing.Short() {
 		rounds = 300
 	}

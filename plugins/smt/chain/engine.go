@@ -129,6 +129,12 @@ func (e *Engine) alike(topics []string, rows []wit.Row, n int, data []byte) int 
 	if len(value.steps) == 0 {
 		return e.pass(r, in.Topic, to, rows, n)
 	}
+	if in.Value.Form == wit.Dynamic {
+		if value.shape == nil {
+			return n
+		}
+		return e.maps(value, in.Topic, to, rows, n, data)
+	}
 	if p := value.last; p != nil && p.fast.usable {
 		return e.structures(p, value.lastID, in.Topic, to, rows, n, data)
 	}

@@ -16,7 +16,19 @@ type entries struct {
 }
 
 // entry of a map: key and value with their tags; name is the text of a key that is one, else nil.
-type entry struct{ key, name, value []byte }
+type entry struct {
+	key, name, value []byte
+	// keyAt and valueAt are the input's entries that they are of, -1: none.
+	keyAt, valueAt int
+	// attribute: the value is what the row has to say about `what`.
+	attribute bool
+	what      what
+}
+
+// set takes another entry's value.
+func (e *entry) set(o entry) {
+	e.value, e.valueAt, e.attribute, e.what = o.value, o.valueAt, o.attribute, o.what
+}
 
 // read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
@@ -41,7 +53,8 @@ func (m *entries) read(in []byte) (class string, bad bool) {
 		if err != nil {
 			return "", true
 		}
-		e := entry{key: in[i : i+key], value: in[i+key : i+key+value]}
+		at := len(m.list)
+		e := entry{key: in[i : i+key], value: in[i+key : i+key+value], keyAt: at, valueAt: at}
 		if e.key[0] == datum.TagText {
 			e.name, _ = datum.Block(e.key[1:])
 		}
@@ -64,27 +77,27 @@ func (m *entries) keep(b []byte) []byte {
 	return value
 }
 
-// put sets the value of a name: in the place of the entry that has it, else at the end.
-func (m *entries) put(name string, value []byte) {
+// put sets the value of a name, which is that of e: in the place of the entry that has the name, else at the end.
+func (m *entries) put(name string, e entry) {
 	m.changed = true
 	for i := range m.list {
 		if m.list[i].name != nil && string(m.list[i].name) == name {
-			m.list[i].value = value
+			m.list[i].set(e)
 			m.placed = append(m.placed, i)
 			return
 		}
 	}
-	key := m.keep(datum.AppendText(append(m.room(), datum.TagText), name))
-	text, _ := datum.Block(key[1:])
+	e.key, e.keyAt = m.keep(datum.AppendText(append(m.room(), datum.TagText), name)), -1
+	e.name, _ = datum.Block(e.key[1:])
 	m.placed = append(m.placed, len(m.list))
-	m.list = append(m.list, entry{key, text, value})
+	m.list = append(m.list, e)
 }
 
 // add appends an entry, or sets the value of the one that was put under its name.
 func (m *entries) add(e entry) {
 	for _, i := range m.placed {
 		if string(m.list[i].key) == string(e.key) {
-			m.list[i].value = e.value
+			m.list[i].set(e)
 			return
 		}
 	}
@@ -122,6 +135,7 @@ func (p *plan) runDynamic(m *entries, dst []byte, d *wit.Datum, in []byte, row *
 			return dst, f
 		}
 	}
+	p.learn(m, in, row)
 	if !m.changed {
 		return dst, nil
 	}

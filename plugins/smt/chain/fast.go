@@ -54,13 +54,18 @@ func (p *program) compileFast() {
 		}
 		f.codes, f.full = append(f.codes, code), append(f.full, s.full)
 	}
+	f.extra = p.extra()
+}
+
+// extra is how many bytes the parts can add to the input's.
+func (p *program) extra() (n int) {
 	for i := range p.parts {
-		part := &p.parts[i]
-		f.extra += len(part.bytes)
-		if part.from == attribute {
-			f.extra += 11
+		n += len(p.parts[i].bytes)
+		if p.parts[i].from == attribute {
+			n += 11
 		}
 	}
+	return n
 }
 
 // pass handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.

@@ -134,27 +134,28 @@ func (o *insert) layout(l *layout, s step) *failure {
 // schemaless puts the fields into a map; what a record does not have is left out.
 func (o *insert) schemaless(m *entries, s step, row *wit.Row) *failure {
 	for _, f := range o.fields {
-		var value []byte
+		e := entry{valueAt: -1, what: f.what, attribute: true}
 		switch f.what {
 		case theTopic, theStatic:
-			value = m.keep(datum.AppendText(append(m.room(), datum.TagText), o.text(f, s.topic)))
+			e.attribute = false
+			e.value = m.keep(datum.AppendText(append(m.room(), datum.TagText), o.text(f, s.topic)))
 		case thePartition:
 			if row.Partition < 0 {
 				continue
 			}
-			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt32), int64(row.Partition)))
+			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt32), int64(row.Partition)))
 		case theOffset:
 			if row.Offset < 0 {
 				return noSinkRecord(s.stage)
 			}
-			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Offset))
+			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Offset))
 		case theTimestamp:
 			if row.Timestamp < 0 {
 				continue
 			}
-			value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Timestamp))
+			e.value = m.keep(datum.AppendNumber(append(m.room(), datum.TagInt64), row.Timestamp))
 		}
-		m.put(f.name, value)
+		m.put(f.name, e)
 	}
 	return nil
 }

@@ -165,41 +165,47 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		p.emit(f)
 	}
 	result[0].Members = members
-	for i := range p.parts {
-		// the fast way copies short constants by words
-		b := p.parts[i].bytes
-		if p.parts[i].from == constant {
-			p.parts[i].bytes = append(make([]byte, 0, len(b)+8), b...)
-		}
-	}
 	p.out = declare(result)
 	p.compileFast()
 	p.same = !p.optional && p.whole(len(root.Members))
 	return p
 }
 
-// emit adds a field to the parts, joining it with the one before where it can.
+// emit adds a field to the parts.
 func (p *program) emit(f *field) {
+	switch {
+	case f.from == input && f.orDefault:
+		n := &f.nodes[f.node]
+		p.join(part{from: input, first: f.index, last: f.index, null: datum.AppendBranch(nil, n, true)[0],
+			bytes: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)})
+	case f.from == input:
+		p.join(part{from: input, first: f.index, last: f.index})
+	case f.from == constant:
+		p.join(part{from: constant, bytes: f.bytes})
+	default:
+		p.join(part{from: attribute, what: f.what, optional: f.optional})
+	}
+}
+
+// join adds a part, making it one with the part before where it can. Constants have room behind them: the fast way copies short
+// ones by words.
+func (p *program) join(x part) {
 	var last *part
 	if n := len(p.parts); n > 0 {
 		last = &p.parts[n-1]
 	}
 	switch {
-	case f.from == input && f.orDefault:
-		n := &f.nodes[f.node]
-		p.parts = append(p.parts, part{from: input, first: f.index, last: f.index, null: datum.AppendBranch(nil, n, true)[0],
-			bytes: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)})
-	case f.from == input && last != nil && last.from == input && last.bytes == nil && last.last+1 == f.index:
-		last.last++
-	case f.from == input:
-		p.parts = append(p.parts, part{from: input, first: f.index, last: f.index})
-	case f.from == constant && last != nil && last.from == constant:
-		last.bytes = append(bytes.Clone(last.bytes), f.bytes...)
-	case f.from == constant:
-		p.parts = append(p.parts, part{from: constant, bytes: f.bytes})
-	default:
-		p.parts = append(p.parts, part{from: attribute, what: f.what, optional: f.optional})
+	case last != nil && x.from == input && last.from == input && x.bytes == nil && last.bytes == nil && last.last+1 == x.first:
+		last.last = x.last
+		return
+	case last != nil && x.from == constant && last.from == constant:
+		x.bytes = append(bytes.Clone(last.bytes), x.bytes...)
+		p.parts = p.parts[:len(p.parts)-1]
 	}
+	if x.from == constant {
+		x.bytes = append(make([]byte, 0, len(x.bytes)+8), x.bytes...)
+	}
+	p.parts = append(p.parts, x)
 }
 
 // whole tells whether the parts are the input's members, all and in order.

@@ -152,7 +152,7 @@ func (o *replace) schemaless(m *entries, s step, row *wit.Row) *failure {
 		case !changed:
 			m.add(*e)
 		case name != "":
-			m.put(name, e.value)
+			m.put(name, *e)
 		}
 		m.changed = m.changed || changed
 	}
