@@ -2,8 +2,6 @@ package plugin_test
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -246,95 +243,4 @@ func extraCalls(workers, rounds int) (n int64) {
 		}
 	}
 	return n
-}
-
-func BenchmarkApply(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
-		for _, component := range []string{"pass", "copy", "unchanged"} {
-			for _, n := range []int{1, 500} {
-				b.Run(fmt.Sprintf("%s/%d", component, n), func(b *testing.B) {
-					in := batch(b, reg, n, 1000)
-					rows, size := append([]wit.Row(nil), in.Rows...), len(in.Data)
-					b.ReportAllocs()
-					for b.Loop() {
-						in.Rows, in.Data = append(in.Rows[:0], rows...), in.Data[:size]
-						if _, err := i.Apply(ctx, []byte(component), in); err != nil {
-							b.Fatal(err)
-						}
-					}
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
-				})
-			}
-		}
-		b.Run("abandon", func(b *testing.B) {
-			for b.Loop() {
-				if err := i.Abandon(ctx, 0); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	})
-}
-
-// BenchmarkLoad is the start of a worker with one Go guest whose code is in the disk cache.
-func BenchmarkLoad(b *testing.B) {
-	folder := b.TempDir()
-	put(b, folder, "all.wasm", guesttest.Bytes(b, all))
-	manager(b, plugin.Options{}, folder)
-	for b.Loop() {
-		m, err := plugin.New(b.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cacheDir(), Registry: record.NewRegistry(),
-			Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			b.Fatal(err)
-		}
-		_ = m.Close()
-	}
-}
-
-// BenchmarkInstance is what a fresh instance costs.
-func BenchmarkInstance(b *testing.B) {
-	_, binding := guest(b, plugin.Options{Limits: plugin.Limits{Calls: 1}}, all, "all")
-	for b.Loop() {
-		if err := binding.Current().Do(b.Context(), func(i *plugin.Instance) error { return i.Abandon(b.Context(), 0) }); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkEncode(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
-		in := batch(b, reg, 500, 1000)
-		b.ReportAllocs()
-		for b.Loop() {
-			d, err := i.Encode(ctx, nil, in, nil)
-			if err != nil || len(d.Ready) != 500 {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
-	})
-}
-
-// BenchmarkDecode hands in pieces of 64 KiB; each line of 100 bytes becomes a row.
-func BenchmarkDecode(b *testing.B) {
-	reg := record.NewRegistry()
-	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
-		page, err := i.Begin(ctx, nil, 0, nil, wit.Response{Status: 200})
-		if err != nil {
-			b.Fatal(err)
-		}
-		piece := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 640))
-		into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
-		b.ReportAllocs()
-		b.SetBytes(int64(len(piece)))
-		for b.Loop() {
-			into.Rows, into.Data = into.Rows[:0], into.Data[:0]
-			if _, err := i.Decode(ctx, page, "", piece, false, into); err != nil || len(into.Rows) != 640 {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/640, "ns/record")
-	})
 }
