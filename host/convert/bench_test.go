@@ -28,6 +28,17 @@ func BenchmarkOrderRow(b *testing.B) {
 				dst, _, _ = c.Encode(dst[:0], "t", batch, d)
 			}
 		})
+		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode("t", []byte(g.value), batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("encode-dynamic/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			dst := make([]byte, 0, 8192)
+			for b.Loop() {
+				dst, _, _ = c.Encode(dst[:0], "t", batch, plain)
+			}
+		})
 		b.Run("decode/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(text)))

@@ -413,7 +413,18 @@ func writeDynamic(dst, in []byte, i, depth int) ([]byte, int, *Error) {
 		return append(dst, "false"...), i, nil
 	case datum.TagTrue:
 		return append(dst, "true"...), i, nil
-	case datum.TagFloat32, datum.TagFloat64, datum.TagText, datum.TagBytes:
+	case datum.TagText:
+		n, size := length(in, i)
+		if size <= 0 {
+			return dst, i, broken(i, "ends inside a text")
+		}
+		i += size
+		out, ok := appendText(dst, in[i:i+n])
+		if !ok {
+			return dst, i, broken(i, "text that is not UTF-8")
+		}
+		return out, i + n, nil
+	case datum.TagFloat32, datum.TagFloat64, datum.TagBytes:
 		return dynamicWriters[tag].write(dst, in, i)
 	case datum.TagArray:
 		return writeDynamicItems(dst, in, i, depth, arrayShape)
@@ -432,7 +443,7 @@ func writeDynamic(dst, in []byte, i, depth int) ([]byte, int, *Error) {
 var dynamicWriters = [...]writer{
 	datum.TagInt8: {shape: int8Shape}, datum.TagInt16: {shape: int16Shape}, datum.TagInt32: {shape: int32Shape},
 	datum.TagInt64: {shape: int64Shape}, datum.TagFloat32: {shape: float32Shape}, datum.TagFloat64: {shape: float64Shape},
-	datum.TagText: {shape: textShape}, datum.TagBytes: {shape: bytesShape},
+	datum.TagBytes: {shape: bytesShape},
 }
 
 // mapShape looks at the keys of a map: all texts make an object, anything else pairs.
@@ -446,14 +457,38 @@ func mapShape(in []byte, i, depth int) shape {
 			return pairsShape
 		}
 		for range 2 {
-			n, err := datum.SkipDynamic(in[i:])
-			if err != nil {
-				return objectShape
+			if i = dynamicEnd(in, i); i < 0 {
+				return objectShape // the writing finds what is wrong
 			}
-			i += n
 		}
 	}
 	return objectShape
+}
+
+// dynamicEnd is where the dynamic value at in[i:] ends, -1 where it is bad. Scalars, which maps mostly hold, go the short way.
+func dynamicEnd(in []byte, i int) int {
+	if i >= len(in) {
+		return -1
+	}
+	switch in[i] {
+	case datum.TagNull, datum.TagFalse, datum.TagTrue:
+		return i + 1
+	case datum.TagText:
+		if n, size := length(in, i+1); size > 0 {
+			return i + 1 + size + n
+		}
+		return -1
+	case datum.TagFloat64:
+		if i+9 <= len(in) {
+			return i + 9
+		}
+		return -1
+	}
+	n, err := datum.SkipDynamic(in[i:])
+	if err != nil {
+		return -1
+	}
+	return i + n
 }
 
 func writeDynamicItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *Error) {
