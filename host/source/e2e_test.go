@@ -330,3 +330,71 @@ func TestSwapWhileRecordsFlow(t *testing.T) {
 		t.Errorf("%d keys, %+v", len(keys), p)
 	}
 }
+
+// What a service answers instead of rows fails the task with a text that says what came from where; no row counts as read.
+func TestAnswersThatAreNoFeed(t *testing.T) {
+	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
+	for _, c := range []struct {
+		switches string
+		want     []string
+	}{
+		{"status=401 status-body=json", []string{"401"}},
+		{"status=401 status-body=html", []string{"401"}},
+		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no_authority", "SY/530"}},
+		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no_authority", "SY/530"}},
+		{"status=404 status-body=empty", []string{"404"}},
+		{"status=404 status-body=html", []string{"404"}},
+		{"status=500 status-body=html", []string{"500"}},
+		{"status=500 status-body=empty", []string{"500"}},
+		{"status=500 status-body=json status-message=short_dump", []string{"500", "short_dump"}},
+		{"logon-page=1000", []string{"HTML", "logon"}},
+	} {
+		t.Run(c.switches, func(t *testing.T) {
+			set := func(name, value string) { ok(t, x.service.Set(name, value)) }
+			set("match", "/Orders")
+			for _, s := range strings.Fields(c.switches) {
+				name, value, _ := strings.Cut(s, "=")
+				set(name, strings.ReplaceAll(value, "_", " "))
+			}
+			if strings.HasPrefix(c.switches, "status") {
+				set("status-count", "1000")
+			}
+			defer func() {
+				for _, name := range []string{"status-count", "logon-page", "status"} {
+					set(name, "0")
+				}
+				set("status-body", "auto")
+				set("status-code", "")
+				set("status-message", "")
+			}()
+			_, err := x.place.worker(t.Context())
+			if err == nil {
+				t.Fatal("expected a fault")
+			}
+			for _, want := range append(c.want, "feed Orders: ", "GET ") {
+				if !strings.Contains(err.Error(), strings.ReplaceAll(want, "_", " ")) {
+					t.Errorf("expected %q in the fault, found: %v", want, err)
+				}
+			}
+			if len(err.Error()) > 1500 {
+				t.Errorf("a fault of %d bytes", len(err.Error()))
+			}
+		})
+	}
+	// A 500 with a document made the plugin ask without options: it may have stored that, and nothing else.
+	if rows, inside := x.covered(t); rows != 0 || inside {
+		t.Errorf("an offset that covers %d rows was stored", rows)
+	}
+	x.run(t) // and afterwards everything arrives
+	if keys := x.keys(t, "t"); len(keys) != 10 {
+		t.Errorf("%d keys", len(keys))
+	}
+}
+
+func TestNextLinkToAnotherHost(t *testing.T) {
+	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4, NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
+	_, err := x.place.worker(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "elsewhere.example") || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
+		t.Error(err)
+	}
+}
