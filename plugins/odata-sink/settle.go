@@ -2,9 +2,11 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,6 +21,17 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 		// A logon page says nothing of the row.
 		return nil, fault.NotData(target, "an answer of OData", response.Body)
 	}
+	if success(response.Status) && fault.IsError(response.Body) {
+		// Services behind gateways that hide the status: what the document says counts.
+		f := fault.Of(target, &response, response.Body)
+		f.Kind = wit.FaultData
+		return all(rows, refused(f)), nil
+	}
+	for _, h := range response.Headers {
+		if strings.EqualFold(h.Name, "sap-message") {
+			sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(h.Value)))
+		}
+	}
 	var v wit.Verdict
 	var err error
 	switch op {
@@ -32,11 +45,16 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if err != nil {
 		return nil, err
 	}
+	return all(rows, v), nil
+}
+
+// all gives each row the delivery's verdict.
+func all(rows []uint32, v wit.Verdict) []wit.Verdict {
 	verdicts := make([]wit.Verdict, len(rows))
 	for i := range verdicts {
 		verdicts[i] = v
 	}
-	return verdicts, nil
+	return verdicts
 }
 
 func written() wit.Verdict { return wit.Verdict{Written: wit.Chosen} }

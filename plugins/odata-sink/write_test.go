@@ -244,6 +244,7 @@ func TestSettle(t *testing.T) {
 	}{
 		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
 		{insert, 200, "<html>Log on", "fault unauthorized"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data"},
 		{insert, 0, "", "refused conflict"}, {insert, 504, "", "refused conflict"},
 		{insert, 503, "", "again transient"}, {insert, 429, "", "again transient"},
 		{insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`, "again transient"},

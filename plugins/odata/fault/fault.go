@@ -73,6 +73,21 @@ func Excerpt(body []byte) string {
 // IsHTML tells whether a body starts as an HTML page.
 func IsHTML(body []byte) bool { return isHTML(body) }
 
+// IsError tells whether a body is an error document, whatever the status says.
+func IsError(body []byte) bool {
+	start := strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n")
+	if strings.HasPrefix(start, "{") {
+		start = strings.TrimLeft(start[1:], " \t\r\n")
+		return strings.HasPrefix(start, `"error"`) || strings.HasPrefix(start, `"odata.error"`)
+	}
+	if !strings.HasPrefix(start, "<") {
+		return false
+	}
+	r := markup.NewReader(body)
+	kind, err := r.Next()
+	return err == nil && kind == markup.Open && r.Local == "error"
+}
+
 func isHTML(body []byte) bool {
 	start := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n"))
 	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||

@@ -54,6 +54,15 @@ func TestErrorDocuments(t *testing.T) {
 	}
 }
 
+func TestErrorsOfSuccess(t *testing.T) {
+	for body, expected := range map[string]bool{`{"error":{}}`: true, ` { "odata.error" : {}}`: true, `<?xml version="1.0"?><m:error xmlns:m="x"/>`: true,
+		`{"d":{"error":1}}`: false, `<entry/>`: false, ``: false, `error`: false, `<error`: false} {
+		if found := fault.IsError([]byte(body)); found != expected {
+			t.Errorf("%s: expected %v, found %v", body, expected, found)
+		}
+	}
+}
+
 func FuzzErrorDocuments(f *testing.F) {
 	f.Add([]byte(`{"error":{"code":"1","message":{"value":"m"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) { fault.Of("x", &wit.Response{Status: 500}, body) })
