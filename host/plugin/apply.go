@@ -1,0 +1,131 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the Origin and
+// the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to b.Data, so that rows which
+// it left unchanged keep their place. Faults name rows by their position in b.Rows as it was. On an error b is as it was.
+func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowFault, error) {
+	topics, data := len(b.Topics), len(b.Data)
+	i.hot.rows = i.hot.rows[:0]
+	var faults []wit.RowFault
+	for from := 0; from < len(b.Rows); {
+		consumed, some, err := i.applySome(ctx, context, b, from)
+		if err != nil {
+			b.Topics, b.Data = b.Topics[:topics], b.Data[:data]
+			return nil, err
+		}
+		faults = append(faults, some...)
+		from += consumed
+	}
+	b.Rows = append(b.Rows[:0], i.hot.rows...)
+	return faults, nil
+}
+
+// applySome makes one call with the rows from a position on; its results go to i.hot.rows.
+func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int, faults []wit.RowFault, err error) {
+	f, err := i.enter(ctx, applyFunc)
+	if err != nil {
+		return 0, nil, err
+	}
+	c := batchCall{b: b, rows: b.Rows[from:]}
+	var fault *wit.Fault
+	ptr, err := i.call(f, context, &c, nil, false)
+	if err == nil {
+		var ok []byte
+		if ok, fault, err = i.result(ptr, appliedSize); err == nil && fault == nil {
+			consumed, faults, err = i.applied(ok, &c, from)
+		}
+	}
+	if err == nil {
+		err = i.guest.Done(i.calling, f, ptr)
+	}
+	i.schemas.sent(err == nil && fault == nil)
+	return consumed, faults, i.leave(fault, err)
+}
+
+// applied reads what apply gave back: schemas 0, topics 8, rows 16, data 24, faults 32, consumed 40.
+func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, faults []wit.RowFault, err error) {
+	if err := i.declared(ok, 0); err != nil {
+		return 0, nil, err
+	}
+	if n := abi.Word(ok, 40); n > uint32(len(c.rows)) || n == 0 && len(c.rows) > 0 {
+		return 0, nil, abi.Violated("consumed: expected 1 to %d rows, found %d", len(c.rows), n)
+	}
+	consumed = int(abi.Word(ok, 40))
+	if err := i.topics(ok, 8, c.b); err != nil {
+		return 0, nil, err
+	}
+	list, _, err := i.guest.ListAt(ok, 16, abi.RowBytes, 8)
+	if err != nil {
+		return 0, nil, err
+	}
+	start := len(i.hot.rows)
+	i.hot.rows = abi.AppendRows(i.hot.rows, list)
+	size, err := i.data(ok, 24, c.b)
+	if err != nil {
+		return 0, nil, err
+	}
+	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size}
+	previous := uint32(0)
+	for n := range i.hot.rows[start:] {
+		r := &i.hot.rows[start+n]
+		if r.Origin >= uint32(consumed) || r.Origin < previous {
+			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1, r.Origin)
+		}
+		previous = r.Origin
+		in := &c.rows[r.Origin]
+		if err := check.row(n, r, in); err != nil {
+			return 0, nil, err
+		}
+		r.Origin, r.Offset = in.Origin, in.Offset
+	}
+	faults, err = i.faults(ok, 32, uint32(consumed), uint32(from), &check)
+	return consumed, faults, err
+}
+
+// Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it is.
+func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
+	f, err := i.enter(ctx, testFunc)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := batchCall{b: b, rows: b.Rows}
+	var fault *wit.Fault
+	ptr, err := i.call(f, context, &c, nil, false)
+	if err == nil {
+		var ok []byte
+		if ok, fault, err = i.result(ptr, testedSize); err == nil && fault == nil {
+			matches, faults, err = i.tested(ok, len(b.Rows))
+		}
+	}
+	if err == nil {
+		err = i.guest.Done(i.calling, f, ptr)
+	}
+	i.schemas.sent(err == nil && fault == nil)
+	return matches, faults, i.leave(fault, err)
+}
+
+// tested reads what test gave back: matches 0, faults 8.
+func (i *Instance) tested(ok []byte, rows int) ([]bool, []wit.RowFault, error) {
+	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n != rows {
+		return nil, nil, abi.Violated("matches: expected %d, one for each row, found %d", rows, n)
+	}
+	matches := make([]bool, n)
+	for at, m := range list {
+		// The canonical ABI takes any number but 0 for true.
+		matches[at] = m != 0
+	}
+	faults, err := i.faults(ok, 8, uint32(rows), 0, &rowCheck{})
+	return matches, faults, err
+}

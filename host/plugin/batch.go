@@ -1,0 +1,257 @@
+package plugin
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Apply, Test, Encode and Decode carry batches: rows and data cross as arrays laid by hand, one copy each way, without an
+// allocation for each row. Results lie in memory as the canonical ABI puts them: byte 0 says ok or fault, the payload begins at
+// byte 4.
+const (
+	payload     = 4
+	faultSize   = 48
+	appliedSize = 44
+	testedSize  = 16
+	portionSize = 60
+)
+
+var (
+	applyFunc  = functions[wit.InterfaceTransform]["Apply"]
+	testFunc   = functions[wit.InterfaceTransform]["Test"]
+	encodeFunc = functions[wit.InterfaceSink]["Encode"]
+	decodeFunc = functions[wit.InterfaceSource]["Decode"]
+)
+
+// hot is the buffers of an instance.
+type hot struct {
+	rows   []wit.Row
+	topics []uint32
+	blocks []abi.Block
+	counts []uint8
+}
+
+// batchCall is a call that takes rows, before its results are read.
+type batchCall struct {
+	b    *record.Batch
+	rows []wit.Row
+	// low and high are what of the batch's data the rows use: only that crosses.
+	low, high uint32
+}
+
+// survey checks the host's own rows, finds what of the data they use, and notes the schemas that the instance lacks.
+func (i *Instance) survey(c *batchCall) error {
+	c.low, c.high = math.MaxUint32, 0
+	if uint64(len(c.b.Data)) > math.MaxUint32 {
+		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data), uint32(math.MaxUint32))
+	}
+	var last [3]uint32
+	for n := range c.rows {
+		r := &c.rows[n]
+		if int(r.Topic) >= len(c.b.Topics) {
+			return abi.Refused("row %d: topic %d of %d", n, r.Topic, len(c.b.Topics))
+		}
+		for at, d := range [3]*wit.Datum{&r.Key, &r.Value, &r.Headers} {
+			if d.Form == wit.Absent {
+				continue
+			}
+			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Form == wit.Unchanged || int(d.Form) >= d.Form.Cases() {
+				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Form, d.Size, d.Start, len(c.b.Data))
+			}
+			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
+			if d.Form == wit.Structured {
+				if d.Schema == last[at] && d.Schema != 0 {
+					continue
+				}
+				last[at] = d.Schema
+				if err := i.schemas.need(d.Schema); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := i.schemas.giveInside(d.Form, c.b.Bytes(*d)); err != nil {
+				return err
+			}
+		}
+	}
+	c.low = min(c.low, c.high)
+	return nil
+}
+
+// call passes context, schemas, topics, rows and data, and the hints of encode, and calls.
+func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, hints []wit.Hint, hinted bool) (uint32, error) {
+	g := i.guest
+	if err := i.survey(c); err != nil {
+		return 0, err
+	}
+	g.Start()
+	blockContext, blockTopics := g.Add(len(context), 1), g.Add(8*len(c.b.Topics), 4)
+	i.hot.blocks = i.hot.blocks[:0]
+	for _, t := range c.b.Topics {
+		if !utf8.ValidString(t) {
+			return 0, abi.Refused("the topic name %q is not UTF-8", t)
+		}
+		i.hot.blocks = append(i.hot.blocks, g.Add(len(t), 1))
+	}
+	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(int(c.high-c.low), 1)
+	if err := g.Place(i.calling); err != nil {
+		return 0, err
+	}
+	g.PassList(blockContext, len(context))
+	if err := i.passSchemas(); err != nil {
+		return 0, err
+	}
+	g.PassList(blockTopics, len(c.b.Topics))
+	g.PassList(blockRows, len(c.rows))
+	g.PassList(blockData, int(c.high-c.low))
+	if hinted {
+		if err := g.PassLowered(i.calling, hints, len(hints)); err != nil {
+			return 0, err
+		}
+	}
+	// Nothing is allocated from here on, so the views hold.
+	copy(g.At(blockContext), context)
+	list := g.At(blockTopics)
+	for n, t := range c.b.Topics {
+		binary.LittleEndian.PutUint32(list[8*n:], g.Pointer(i.hot.blocks[n]))
+		binary.LittleEndian.PutUint32(list[8*n+4:], uint32(len(t)))
+		copy(g.At(i.hot.blocks[n]), t)
+	}
+	c.put(g.At(blockRows))
+	copy(g.At(blockData), c.b.Data[c.low:c.high])
+	return g.Call(i.calling, f)
+}
+
+// passSchemas passes what the instance lacks; mostly nothing.
+func (i *Instance) passSchemas() error {
+	if len(i.schemas.pending) == 0 {
+		return i.guest.PassEmpty(i.calling, 4)
+	}
+	list := i.schemas.list()
+	return i.guest.PassLowered(i.calling, list, len(list))
+}
+
+// put writes the rows: numbered by their place in the call, pointing into the data that crosses.
+func (c *batchCall) put(dst []byte) {
+	abi.PutRows(dst, c.rows)
+	for n := range c.rows {
+		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
+	}
+	if c.low == 0 {
+		return
+	}
+	for at := 0; at < len(dst); at += abi.RowBytes {
+		for _, d := range [3]int{32, 48, 64} {
+			if dst[at+d] != byte(wit.Absent) {
+				start := dst[at+d+8:]
+				binary.LittleEndian.PutUint32(start, binary.LittleEndian.Uint32(start)-c.low)
+			}
+		}
+	}
+}
+
+// result returns the payload of a result of the given size, or the fault in it.
+func (i *Instance) result(ptr uint32, size int) (ok []byte, fault *wit.Fault, err error) {
+	area, err := i.guest.Area(ptr, uint32(payload+max(size, faultSize)), 4)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch area[0] {
+	case 0:
+		return area[payload:], nil, nil
+	case 1:
+		fault = new(wit.Fault)
+		return nil, fault, i.guest.Lift(ptr+payload, fault)
+	}
+	return nil, nil, abi.Violated("result: expected ok (0) or a fault (1), found case %d", area[0])
+}
+
+// declared takes the schemas whose list stands at offset; there are seldom any.
+func (i *Instance) declared(ok []byte, offset int) error {
+	if abi.Word(ok, offset+4) == 0 {
+		return nil
+	}
+	var list []wit.Schema
+	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
+		return err
+	}
+	return i.schemas.declare(list)
+}
+
+// topics reads the result's topics into i.hot.topics, as indices in the batch's. A result without topics uses the call's.
+func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
+	i.hot.topics = i.hot.topics[:0]
+	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		for t := range b.Topics {
+			i.hot.topics = append(i.hot.topics, uint32(t))
+		}
+		return nil
+	}
+	for at := range n {
+		name, _, err := i.guest.ListAt(list, 8*at, 1, 1)
+		if err != nil {
+			return err
+		}
+		index := -1
+		for t, known := range b.Topics {
+			if known == string(name) {
+				index = t
+				break
+			}
+		}
+		if index < 0 {
+			if !utf8.Valid(name) || len(name) == 0 {
+				return abi.Violated("topic %d: expected a name in UTF-8, found %q", at, name)
+			}
+			index = len(b.Topics)
+			b.Topics = append(b.Topics, string(name))
+		}
+		i.hot.topics = append(i.hot.topics, uint32(index))
+	}
+	return nil
+}
+
+// data appends the result's data to the batch's and returns its size.
+func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) {
+	list, n, err := i.guest.ListAt(ok, offset, 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	if uint64(len(b.Data))+uint64(n) > math.MaxUint32 {
+		return 0, abi.Violated("%d bytes of data more than the %d of the batch: at most %d can be addressed", n, len(b.Data), uint32(math.MaxUint32))
+	}
+	b.Data = append(b.Data, list...)
+	return uint32(n), nil
+}
+
+// faults reads the row faults whose list stands at offset. Their origins lie below limit and are moved by from.
+func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowFault, error) {
+	if abi.Word(ok, offset+4) == 0 {
+		return nil, nil
+	}
+	var list []wit.RowFault
+	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
+		return nil, err
+	}
+	for n := range list {
+		f := &list[n]
+		if f.Origin >= limit {
+			return nil, abi.Violated("fault %d: expected an origin below %d, found %d", n, limit, f.Origin)
+		}
+		f.Origin += from
+		if uint64(f.RawStart)+uint64(f.RawSize) > uint64(check.size) {
+			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize, f.RawStart, check.size)
+		}
+		f.RawStart += check.base
+	}
+	return list, nil
+}

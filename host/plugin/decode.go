@@ -1,0 +1,96 @@
+package plugin
+
+import (
+	"context"
+	"math"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Decode hands in a piece of a page (tag "": of its main body). Rows and data are appended to into, under the host's ids, and are
+// nil in the portion; raw bytes of faults lie in into.Data. Rows have topic 0: into.Topics begins with the feed's. On an error into
+// is as it was.
+func (i *Instance) Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+	f, err := i.enter(ctx, decodeFunc)
+	if err != nil {
+		return p, err
+	}
+	rows, data := len(into.Rows), len(into.Data)
+	var fault *wit.Fault
+	ptr, err := i.passPiece(f, page, tag, piece, last)
+	if err == nil {
+		var ok []byte
+		if ok, fault, err = i.result(ptr, portionSize); err == nil && fault == nil {
+			p, err = i.portion(ok, ptr+payload, into)
+		}
+	}
+	if err == nil {
+		err = i.guest.Done(i.calling, f, ptr)
+	}
+	if err = i.leave(fault, err); err != nil {
+		into.Rows, into.Data = into.Rows[:rows], into.Data[:data]
+		return wit.Portion{}, err
+	}
+	return p, nil
+}
+
+func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, piece []byte, last bool) (uint32, error) {
+	g := i.guest
+	if !utf8.ValidString(tag) {
+		return 0, abi.Refused("the tag %q is not UTF-8", tag)
+	}
+	g.Start()
+	blockTag, blockPiece := g.Add(len(tag), 1), g.Add(len(piece), 1)
+	if err := g.Place(i.calling); err != nil {
+		return 0, err
+	}
+	g.Pass(uint64(page))
+	g.PassList(blockTag, len(tag))
+	g.PassList(blockPiece, len(piece))
+	g.Pass(uint64(btoi(last)))
+	copy(g.At(blockTag), tag)
+	copy(g.At(blockPiece), piece)
+	return g.Call(i.calling, f)
+}
+
+// portion reads what decode gave back: schemas 0, rows 8, data 16, faults 24, follow 32, next 40, more 52, wait-ms 56.
+func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Portion, err error) {
+	if err := i.declared(ok, 0); err != nil {
+		return p, err
+	}
+	list, _, err := i.guest.ListAt(ok, 8, abi.RowBytes, 8)
+	if err != nil {
+		return p, err
+	}
+	start := len(into.Rows)
+	into.Rows = abi.AppendRows(into.Rows, list)
+	size, err := i.data(ok, 16, into)
+	if err != nil {
+		return p, err
+	}
+	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size}
+	i.hot.topics = append(i.hot.topics[:0], 0)
+	for n := range into.Rows[start:] {
+		r := &into.Rows[start+n]
+		if err := check.row(n, r, nil); err != nil {
+			return p, err
+		}
+		r.Offset = -1
+	}
+	if p.Faults, err = i.faults(ok, 24, math.MaxUint32, 0, &check); err != nil {
+		return p, err
+	}
+	if abi.Word(ok, 36) > 0 {
+		if err := i.guest.LiftAt(ok, 32, &p.Follow); err != nil {
+			return p, err
+		}
+	}
+	if err := i.guest.Lift(ptr+40, &p.Next); err != nil {
+		return p, err
+	}
+	p.More, p.WaitMs = ok[52] != 0, abi.Word(ok, 56)
+	return p, nil
+}

@@ -1,0 +1,74 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Encode makes deliveries of a batch's rows. Row numbers in hints and in the result are positions in b.Rows, each of which
+// stands in exactly one of the result's three lists.
+func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, hints []wit.Hint) (d wit.Deliveries, err error) {
+	f, err := i.enter(ctx, encodeFunc)
+	if err != nil {
+		return d, err
+	}
+	c := batchCall{b: b, rows: b.Rows}
+	var fault *wit.Fault
+	ptr, err := i.call(f, context, &c, hints, true)
+	if err == nil {
+		if _, fault, err = i.result(ptr, canon.SizeOf[wit.Deliveries]()); err == nil && fault == nil {
+			if err = i.guest.Lift(ptr+payload, &d); err == nil {
+				err = i.judgeDeliveries(&d, len(b.Rows))
+			}
+		}
+	}
+	if err == nil {
+		err = i.guest.Done(i.calling, f, ptr)
+	}
+	i.schemas.sent(err == nil && fault == nil)
+	if err = i.leave(fault, err); err != nil {
+		return wit.Deliveries{}, err
+	}
+	return d, nil
+}
+
+// judgeDeliveries checks that each row stands in exactly one place.
+func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
+	i.hot.counts = append(i.hot.counts[:0], make([]uint8, rows)...)
+	count := func(row uint32) error {
+		if row >= uint32(rows) {
+			return abi.Violated("deliveries: row %d of %d", row, rows)
+		}
+		if i.hot.counts[row]++; i.hot.counts[row] > 1 {
+			return abi.Violated("deliveries: row %d stands in two places", row)
+		}
+		return nil
+	}
+	for n := range d.Ready {
+		for _, row := range d.Ready[n].Rows {
+			if err := count(row); err != nil {
+				return err
+			}
+		}
+	}
+	for n := range d.Refused {
+		if err := count(d.Refused[n].Origin); err != nil {
+			return err
+		}
+	}
+	for _, row := range d.Ignored {
+		if err := count(row); err != nil {
+			return err
+		}
+	}
+	for row, n := range i.hot.counts {
+		if n == 0 {
+			return abi.Violated("deliveries: row %d is in none of ready, refused and ignored", row)
+		}
+	}
+	return nil
+}

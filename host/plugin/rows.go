@@ -1,0 +1,106 @@
+package plugin
+
+import (
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// rowCheck checks rows of a guest's and makes them the host's: data moved to where it was appended, schemas by the host's ids.
+type rowCheck struct {
+	i *Instance
+	b *record.Batch
+	// base is where the result's data lies in the batch's, size how much it is.
+	base, size uint32
+	// guest and host are the schema that came last in each column.
+	guest, host [3]uint32
+}
+
+// row checks one; in is the row that it came from, nil in sources.
+func (c *rowCheck) row(n int, r, in *wit.Row) error {
+	if int(r.Topic) >= len(c.i.hot.topics) {
+		return abi.Violated("row %d: expected a topic below %d, found %d", n, len(c.i.hot.topics), r.Topic)
+	}
+	r.Topic = c.i.hot.topics[r.Topic]
+	if r.Partition < -1 {
+		return abi.Violated("row %d: expected a partition of -1 or above, found %d", n, r.Partition)
+	}
+	if in == nil {
+		in = &noRow
+	}
+	if err := c.datum(0, &r.Key, &in.Key); err != nil {
+		return abi.Violated("row %d, key: %v", n, err)
+	}
+	if err := c.datum(1, &r.Value, &in.Value); err != nil {
+		return abi.Violated("row %d, value: %v", n, err)
+	}
+	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
+		return abi.Violated("row %d, headers: %v", n, err)
+	}
+	return nil
+}
+
+// noRow stands for the input row of a source's.
+var noRow = wit.Row{Key: wit.Datum{Form: wit.Unchanged}, Value: wit.Datum{Form: wit.Unchanged}, Headers: wit.Datum{Form: wit.Unchanged}}
+
+func (c *rowCheck) datum(column int, d, in *wit.Datum) (err error) {
+	const headers = 2
+	switch d.Form {
+	case wit.Absent:
+		*d = wit.Datum{}
+		return nil
+	case wit.Unchanged:
+		return c.unchanged(column, d, in)
+	case wit.Structured, wit.Dynamic, wit.Raw:
+		if (d.Form == wit.Raw) != (column == headers) {
+			return abi.Violated("form %d does not belong here", d.Form)
+		}
+	default:
+		return abi.Violated("expected a form from 0 to %d, found %d", d.Form.Cases()-1, d.Form)
+	}
+	if uint64(d.Start)+uint64(d.Size) > uint64(c.size) {
+		return abi.Violated("%d bytes at %d lie past the end of data (%d bytes)", d.Size, d.Start, c.size)
+	}
+	d.Start += c.base
+	if d.Form == wit.Structured {
+		d.Schema, err = c.schema(column, d.Schema)
+		return err
+	}
+	d.Schema = 0
+	data, changed, err := c.i.schemas.translateInside(c.b.Data, d.Form, c.b.Bytes(*d))
+	if err == nil && changed {
+		d.Start, d.Size = uint32(len(c.b.Data)), uint32(len(data)-len(c.b.Data))
+		c.b.Data = data
+	}
+	return err
+}
+
+// unchanged takes the input row's bytes; of a structured datum the schema that the guest names counts.
+func (c *rowCheck) unchanged(column int, d, in *wit.Datum) (err error) {
+	switch in.Form {
+	case wit.Unchanged:
+		return abi.Violated("unchanged: there is no input row")
+	case wit.Structured:
+		schema, err := c.schema(column, d.Schema)
+		if err != nil {
+			return err
+		}
+		*d = *in
+		d.Schema = schema
+		return nil
+	}
+	*d = *in
+	return nil
+}
+
+func (c *rowCheck) schema(column int, id uint32) (uint32, error) {
+	if id == c.guest[column] && id != 0 {
+		return c.host[column], nil
+	}
+	h, err := c.i.schemas.host(id)
+	if err != nil {
+		return 0, err
+	}
+	c.guest[column], c.host[column] = id, h
+	return h, nil
+}
