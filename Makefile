@@ -24,7 +24,7 @@ bin/plugins/%.wasm: FORCE
 
 bin/culvert: $(WASM) FORCE
 	@mkdir -p $(EMBED) && cp $(WASM) $(EMBED)/
-	$(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $@ ./cmd/culvert
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $@ ./cmd/culvert
 
 demo: bin/culvert
 	$(GO) run ./examples/demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
