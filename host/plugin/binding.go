@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,6 +21,8 @@ type Binding struct {
 	rejected map[string]string
 	reason   string
 	closed   bool
+	// settled is the manager's count of changes, plus one, up to which there was no candidate.
+	settled atomic.Uint64
 }
 
 // selection is what a connector asks for: a component, or a plugin as a whole.
@@ -106,12 +109,17 @@ func (b *Binding) Component() *wit.Component {
 // Candidate is the pool of a newer version that is loaded and not yet judged, nil if there is none: ask at each boundary, then
 // [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file counts as newer.
 func (b *Binding) Candidate() *Pool {
+	changes := b.manager.changes.Load() + 1
+	if b.settled.Load() == changes {
+		return nil
+	}
 	b.manager.mu.Lock()
 	defer b.manager.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	best := b.best()
 	if best == nil {
+		b.settled.Store(changes)
 		return nil
 	}
 	if b.candidate != nil && b.candidate.module != best {
@@ -152,6 +160,7 @@ func (b *Binding) Promote(p *Pool) {
 		return
 	}
 	b.current, b.candidate, b.reason = p, nil, ""
+	b.settled.Store(0)
 	b.mu.Unlock()
 	old.close()
 	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from", old.module.info.Version,

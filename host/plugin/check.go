@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -29,7 +28,7 @@ func (f Finding) String() string { return f.Where + ": " + f.Text }
 // validate answers for each component, empty lists are taken by every function that takes lists. The error is about reading the
 // file; a refused module is a finding.
 func Check(ctx context.Context, path string, o Options) (Info, []Finding, error) {
-	data, err := os.ReadFile(path)
+	data, err := readModule(path)
 	if err != nil {
 		return Info{}, nil, err
 	}

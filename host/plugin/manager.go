@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -56,6 +57,8 @@ type Manager struct {
 	logger  *slog.Logger
 	watcher *watcher
 
+	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
+	changes atomic.Uint64
 	// scanning is held while the folders are read; it comes before mu.
 	scanning sync.Mutex
 

@@ -91,7 +91,7 @@ func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 // look reads a file and returns it unless it is as it was. Its bytes decide: the clock of a file system may stand for
 // milliseconds, so that a file that was just replaced has the size and time of the one before.
 func (m *Manager) look(path string) *arrival {
-	data, err := os.ReadFile(path)
+	data, err := readModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone again; the next scan sees it
 	}
@@ -111,6 +111,22 @@ func (m *Manager) look(path string) *arrival {
 		return nil
 	}
 	return &arrival{path: path, hash: hash, data: data}
+}
+
+// maxModuleBytes is the largest file that is taken for a module: the largest guests known have 12 MB.
+const maxModuleBytes = 256 << 20
+
+func readModule(path string) ([]byte, error) {
+	file, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !file.Mode().IsRegular():
+		return nil, fmt.Errorf("expected a file, found %s", file.Mode().Type())
+	case file.Size() > maxModuleBytes:
+		return nil, fmt.Errorf("expected a module of at most %d bytes, found %d", maxModuleBytes, file.Size())
+	}
+	return os.ReadFile(path)
 }
 
 // loadAll loads side by side: at a start without a compile cache each takes half a second.
@@ -152,6 +168,7 @@ func (m *Manager) settle(a *arrival) {
 		dropped, o.previous = o.previous, o.active
 	}
 	o.active, o.refused, o.hash = a.loaded, nil, a.hash
+	m.changes.Add(1)
 	m.mu.Unlock()
 	if dropped != nil {
 		dropped.release()
@@ -202,6 +219,7 @@ func (m *Manager) remove(path string) {
 	o := m.origins[path]
 	active, previous := o.active, o.previous
 	delete(m.origins, path)
+	m.changes.Add(1)
 	m.mu.Unlock()
 	for _, gone := range []*module{active, previous} {
 		if gone != nil {
@@ -230,5 +248,6 @@ func (m *Manager) Rollback(name string) error {
 	newest.active, newest.previous = newest.previous, newest.active
 	m.loads++
 	newest.active.order = m.loads
+	m.changes.Add(1)
 	return nil
 }

@@ -2,11 +2,14 @@ package plugin_test
 
 import (
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -266,5 +269,36 @@ func TestDamagedCompileCache(t *testing.T) {
 		if log := load(); strings.Contains(log, "damaged") {
 			t.Errorf("still damaged: %s", log)
 		}
+	}
+}
+
+func TestFilesThatAreNoFiles(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "folder.wasm"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(folder, "folder.wasm"), filepath.Join(folder, "link.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	huge, err := os.Create(filepath.Join(folder, "huge.wasm"))
+	if err == nil {
+		err = errors.Join(huge.Truncate(1<<30), huge.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, folder, "all.wasm.txt", []byte("x"))
+	put(t, folder, "all.WASM", variant(t, "1.0.0", 0))
+	var found []string
+	for _, i := range manager(t, plugin.Options{}, folder).Modules() {
+		if i.Err != nil {
+			found = append(found, strings.TrimPrefix(i.Err.Error(), folder))
+		} else {
+			found = append(found, filepath.Base(i.Origin))
+		}
+	}
+	want := []string{"/huge.wasm: expected a module of at most 268435456 bytes, found 1073741824", "/link.wasm: expected a file, found d---------", "all.WASM"}
+	if d := cmp.Diff(want, found); d != "" {
+		t.Error(d)
 	}
 }
