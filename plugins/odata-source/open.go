@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -68,6 +69,9 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 		return nil, err
 	}
 	f := &feed{entry: e, address: service.Address(set), countable: set.Countable, pageable: set.Pageable, model: subset(m, s)}
+	if !set.Addressable || set.RequiresFilter {
+		sdk.Log(wit.LevelWarn, "entity set "+e.set+" of "+e.service+": its metadata say that it can't be read without a filter or not by itself; trying all the same")
+	}
 	f.ordered = len(s.Key) > 0
 	for _, k := range s.Key {
 		p := s.Property(k)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -90,6 +91,33 @@ func TestDecimals(t *testing.T) {
 		}
 		if found := (edm.Options{ScaleFallback: 6}).DecimalScale(m.Structures[0].Property("P")); found != c.scale {
 			t.Errorf("%q: expected scale %d, found %d", c.facets, c.scale, found)
+		}
+	}
+}
+
+// TestPackKeepsWhatIsGoneBy packs a property whose every sign differs from the default.
+func TestPackKeepsWhatIsGoneBy(t *testing.T) {
+	place := edm.FeedPlace{Path: "SyndicationTitle", Namespace: "n", Keep: true}
+	s := &edm.Structure{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
+		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1, Precision: 2, Scale: 3, VariableScale: true, Etag: true, Feed: &place},
+		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1, Sortable: true},
+		{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
+		{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
+		{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
+		{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
+	}}
+	r := pack.Open(edm.Pack(nil, []*edm.Structure{s}))
+	found := edm.Unpack(r).Structures
+	if !r.Done() || len(found) != 1 {
+		t.Fatalf("expected one structure, found %d", len(found))
+	}
+	if diff := cmp.Diff(s, found[0]); diff != "" {
+		t.Error(diff)
+	}
+	packed := edm.Pack(nil, []*edm.Structure{s})
+	for n := range packed {
+		if r := pack.Open(packed[:n]); edm.Unpack(r) != nil && r.Done() {
+			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))
 		}
 	}
 }

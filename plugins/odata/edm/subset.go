@@ -61,7 +61,8 @@ func packProperty(dst []byte, p *Property) []byte {
 	dst = pack.Flag(pack.Flag(dst, p.Type.Collection), p.Nullable)
 	dst = pack.Number(pack.Number(pack.Number(dst, p.Length), p.Precision), p.Scale)
 	dst = pack.Flag(pack.Flag(pack.Flag(dst, p.VariableScale), p.Etag), p.Control())
-	dst = pack.Flag(pack.Flag(pack.Flag(dst, p.Sortable), p.Creatable), p.Updatable)
+	dst = pack.Flag(pack.Flag(dst, p.Sortable), p.Filterable)
+	dst = pack.Flag(pack.Flag(dst, p.Creatable), p.Updatable)
 	dst = pack.Flag(dst, p.Feed != nil)
 	if p.Feed != nil {
 		dst = pack.Flag(pack.Text(pack.Text(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
@@ -86,7 +87,7 @@ func Unpack(r *pack.Reader) *Model {
 }
 
 func unpackProperty(r *pack.Reader) Property {
-	p := Property{Name: r.Text(), Filterable: true}
+	p := Property{Name: r.Text()}
 	p.Type.Primitive = Primitive(r.Number())
 	if p.Type.Primitive == NotPrimitive {
 		p.Type.Name = r.Text()
@@ -99,7 +100,8 @@ func unpackProperty(r *pack.Reader) Property {
 	if r.Flag() && !p.Control() {
 		p.Semantics = semanticsChangeMode
 	}
-	p.Sortable, p.Creatable, p.Updatable = r.Flag(), r.Flag(), r.Flag()
+	p.Sortable, p.Filterable = r.Flag(), r.Flag()
+	p.Creatable, p.Updatable = r.Flag(), r.Flag()
 	if r.Flag() {
 		p.Feed = &FeedPlace{Path: r.Text(), Namespace: r.Text(), Keep: r.Flag()}
 	}
