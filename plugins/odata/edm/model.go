@@ -6,12 +6,13 @@ import "strings"
 
 // Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved.
 type Model struct {
-	Structures []*Structure
-	Sets       []*Set
-	Functions  []*Function
-	// Associations by qualified name.
+	Structures   []*Structure
+	Sets         []*Set
+	Functions    []*Function
 	associations []*association
 	aliases      [][2]string
+	// byName finds structures by qualified name, byBareName by the name alone; made when first needed.
+	byName, byBareName map[string]*Structure
 }
 
 // Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too, these first.
@@ -211,20 +212,20 @@ func (s *Structure) Etag() bool {
 	return false
 }
 
-// Structure returns the type of that qualified name, nil when there is none.
+// Structure returns the type of that qualified name, nil when there is none. Structures must not be added after the first call.
 func (m *Model) Structure(name string) *Structure {
-	for _, s := range m.Structures {
-		if s.QualifiedName() == name {
-			return s
+	if m.byName == nil {
+		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure, len(m.Structures))
+		for i := len(m.Structures) - 1; i >= 0; i-- {
+			s := m.Structures[i]
+			m.byName[s.QualifiedName()], m.byBareName[s.Name] = s, s
 		}
+	}
+	if s := m.byName[name]; s != nil {
+		return s
 	}
 	// Metadata written by hand leaves the namespace out.
-	for _, s := range m.Structures {
-		if s.Name == name {
-			return s
-		}
-	}
-	return nil
+	return m.byBareName[name]
 }
 
 // Set returns the entity set of that name; `Container.Set` names a set outside of the default container. nil: there is none.

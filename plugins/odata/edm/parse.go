@@ -274,14 +274,18 @@ func (m *Model) resolve() error {
 	for _, s := range m.Sets {
 		s.Type = m.qualified(s.Type)
 	}
+	associations := make(map[string]*association, len(m.associations))
+	for _, a := range m.associations {
+		associations[a.name] = a
+	}
 	for _, s := range m.Structures {
 		for i := range s.Navigations {
-			m.target(&s.Navigations[i])
+			m.target(&s.Navigations[i], associations)
 		}
 	}
-	done := make([]bool, len(m.Structures))
-	for i := range m.Structures {
-		if err := m.inherit(i, done, 0); err != nil {
+	done := make(map[*Structure]bool, len(m.Structures))
+	for _, s := range m.Structures {
+		if err := m.inherit(s, done, 0); err != nil {
 			return err
 		}
 	}
@@ -289,46 +293,41 @@ func (m *Model) resolve() error {
 }
 
 // inherit puts what the base types declare in front.
-func (m *Model) inherit(i int, done []bool, depth int) error {
-	s := m.Structures[i]
-	if done[i] || s.Base == "" {
+func (m *Model) inherit(s *Structure, done map[*Structure]bool, depth int) error {
+	if done[s] || s.Base == "" {
 		return nil
 	}
 	if depth > len(m.Structures) {
 		return &Error{"base types of " + s.QualifiedName() + " run in a circle"}
 	}
-	for j, base := range m.Structures {
-		if base.QualifiedName() != s.Base {
-			continue
-		}
-		if err := m.inherit(j, done, depth+1); err != nil {
+	if base := m.Structure(s.Base); base != nil {
+		if err := m.inherit(base, done, depth+1); err != nil {
 			return err
 		}
 		s.Key = append(append([]string(nil), base.Key...), s.Key...)
 		s.Properties = append(append([]Property(nil), base.Properties...), s.Properties...)
 		s.Navigations = append(append([]Navigation(nil), base.Navigations...), s.Navigations...)
 		s.Stream = s.Stream || base.Stream
-		break
 	}
-	done[i] = true
+	done[s] = true
 	return nil
 }
 
-func (m *Model) target(n *Navigation) {
-	relationship := m.qualified(n.relationship)
-	for _, a := range m.associations {
-		if a.name != relationship {
+// target finds where a navigation property leads.
+func (m *Model) target(n *Navigation, associations map[string]*association) {
+	a := associations[m.qualified(n.relationship)]
+	if a == nil {
+		return
+	}
+	for _, e := range a.ends {
+		if e.role != n.to {
 			continue
 		}
-		for _, e := range a.ends {
-			if e.role == n.to {
-				n.Many = e.many
-				if name := m.qualified(e.typ); m.Structure(name) != nil {
-					n.Target = name
-				}
-				return
-			}
+		n.Many = e.many
+		if name := m.qualified(e.typ); m.Structure(name) != nil {
+			n.Target = name
 		}
+		return
 	}
 }
 
