@@ -1,5 +1,5 @@
 // Package wit is the contract between host and plugins in Go: the types of culvert.wit under Go names, its function sets as
-// interfaces, and the text itself. Host and SDK both stand on it, so it knows neither.
+// interfaces. Host and SDK both stand on it, so it knows neither.
 //
 // How WIT becomes Go, everywhere in this package:
 //
@@ -12,18 +12,6 @@
 //
 // The canonical ABI of these types is package canon's business; a drift test compares them with culvert.wit.
 package wit
-
-import _ "embed"
-
-// Definition is culvert.wit.
-//
-//go:embed culvert.wit
-var Definition string
-
-// EncodingPage is encoding.md, whose tables of examples are test cases.
-//
-//go:embed encoding.md
-var EncodingPage string
 
 // Package and Version are the contract's name and version. In names of imports and exports major and minor must match; the
 // patch is ignored.

@@ -8,8 +8,8 @@
 package canon
 
 import (
-	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -217,11 +217,11 @@ func (l *layout) structure() string {
 	case shapeBool:
 		return "bool"
 	case shapeUnsigned:
-		return fmt.Sprintf("u%d", 8*l.size)
+		return "u" + bits(l.size)
 	case shapeSigned:
-		return fmt.Sprintf("s%d", 8*l.size)
+		return "s" + bits(l.size)
 	case shapeFloat:
-		return fmt.Sprintf("f%d", 8*l.size)
+		return "f" + bits(l.size)
 	case shapeText:
 		return "string"
 	case shapeList:
@@ -229,7 +229,7 @@ func (l *layout) structure() string {
 	case shapeOption:
 		return "option<" + l.parts[1].layout.structure() + ">"
 	case shapeEnum:
-		return fmt.Sprintf("enum(%d)", l.cases)
+		return "enum(" + strconv.Itoa(l.cases) + ")"
 	}
 	var parts []string
 	for _, p := range l.parts {
@@ -265,3 +265,5 @@ func (f *Func) Signature() string {
 	}
 	return f.Interface + "#" + f.Name + ": func(" + strings.Join(params, ", ") + ")" + result
 }
+
+func bits(size uint32) string { return strconv.Itoa(int(8 * size)) }

@@ -31,7 +31,7 @@ type contract struct {
 }
 
 func readContract(t *testing.T) *contract {
-	text := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(wit.Definition, "")
+	text := regexp.MustCompile(`//[^\n]*`).ReplaceAllString(definition(t), "")
 	c := &contract{
 		tokens: regexp.MustCompile(`[a-z0-9@:.-]*[a-z0-9]|->|[{}()<>,;=_.:%]`).FindAllString(text, -1),
 		types:  map[string]string{}, enums: map[string][]string{}, worlds: map[string][]string{},
@@ -292,4 +292,13 @@ func constants(t *testing.T) map[string][]string {
 		}
 	}
 	return found
+}
+
+func definition(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../culvert.wit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -1,7 +1,6 @@
 package canon
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -148,7 +147,7 @@ func (f *Func) String() string {
 // method's types, in order.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
-		return nil, fmt.Errorf("%s takes %d arguments, not %d", f.Export(), len(f.params), len(args))
+		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
 	}
 	if len(f.flat()) > maxFlat {
 		return f.spill(mem, alloc, args)
@@ -156,7 +155,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	var im flatImage
 	for i, p := range f.params {
 		if err := im.flat(p, reflect.ValueOf(args[i])); err != nil {
-			return nil, fmt.Errorf("%s, argument %d: %w", f.Export(), i+1, err)
+			return nil, fail(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
 	at, err := im.Place(mem, alloc)
@@ -176,7 +175,7 @@ func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error),
 	im := Image{Blocks: []Block{{Data: make([]byte, record.size), Align: record.align}}}
 	for i, p := range f.params {
 		if err := im.value(p, reflect.ValueOf(args[i]), 0, offsets[i]); err != nil {
-			return nil, fmt.Errorf("%s, argument %d: %w", f.Export(), i+1, err)
+			return nil, fail(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
 	at, err := im.Place(mem, alloc)
@@ -228,14 +227,14 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 		t := of(faultType)
 		return fault, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(fault).Elem()))
 	}
-	return nil, f.wrap(fmt.Errorf("result: expected ok or error, found case %d", b[0]))
+	return nil, f.wrap(fail("result: expected ok or error, found case ", int(b[0])))
 }
 
 func (f *Func) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", f.Export(), err)
+	return fail(f.Export(), ": ", err)
 }
 
 // Lift reads a call's arguments on the guest's side, into values of the Go method's types.

@@ -2,7 +2,6 @@ package canon
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"reflect"
 	"unicode/utf8"
@@ -34,21 +33,21 @@ func Lift(mem Memory, ptr uint32, dst any) error {
 
 func (l *Lifter) view(ptr uint32, size uint64, align uint32, what string) ([]byte, error) {
 	if ptr%align != 0 {
-		return nil, fmt.Errorf("%s: expected a pointer that is a multiple of %d, found %#x", what, align, ptr)
+		return nil, fail(what, ": expected a pointer that is a multiple of ", align, ", found ", hex(ptr))
 	}
 	if uint64(ptr)+size > math.MaxUint32+1 || size > math.MaxUint32 {
-		return nil, fmt.Errorf("%s: %d bytes at %#x run past the memory", what, size, ptr)
+		return nil, fail(what, ": ", size, " bytes at ", hex(ptr), " run past the memory")
 	}
 	b, ok := l.Memory.View(ptr, uint32(size))
 	if !ok {
-		return nil, fmt.Errorf("%s: %d bytes at %#x run past the memory", what, size, ptr)
+		return nil, fail(what, ": ", size, " bytes at ", hex(ptr), " run past the memory")
 	}
 	return b, nil
 }
 
 func (l *Lifter) spend(n uint64, what string) error {
 	if n > uint64(l.Budget) {
-		return fmt.Errorf("%s: the value is larger than allowed (%d bytes more than %d left)", what, n, l.Budget)
+		return fail(what, ": the value is larger than allowed (", n, " bytes more than ", l.Budget, " left)")
 	}
 	l.Budget -= int(n)
 	return nil
@@ -62,7 +61,7 @@ func (l *Lifter) value(t *layout, b []byte, v reflect.Value) error {
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], v.Field(p.index)); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fail(p.name, ": ", err)
 			}
 		}
 		return nil
@@ -91,7 +90,7 @@ func little(b []byte) uint64 {
 // choose returns the case of a discriminant.
 func (t *layout) choose(n uint32) (*part, error) {
 	if n >= uint32(len(t.parts)) {
-		return nil, fmt.Errorf("expected one of %d cases of %s, found number %d", len(t.parts), t.rtype, n)
+		return nil, fail("expected one of ", len(t.parts), " cases of ", t.rtype, ", found number ", n)
 	}
 	return &t.parts[n], nil
 }
@@ -120,7 +119,7 @@ func (t *layout) scalar(bits uint64, v reflect.Value) error {
 		v.SetBool(uint32(bits) != 0)
 	case shapeEnum:
 		if uint32(bits) >= uint32(t.cases) {
-			return fmt.Errorf("expected one of %d cases of %s, found number %d", t.cases, t.rtype, uint32(bits))
+			return fail("expected one of ", t.cases, " cases of ", t.rtype, ", found number ", uint32(bits))
 		}
 		v.SetUint(bits & 0xff)
 	case shapeUnsigned:
@@ -146,7 +145,7 @@ func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
 			return err
 		}
 		if !utf8.Valid(b) {
-			return fmt.Errorf("text at %#x is not UTF-8", ptr)
+			return fail("text at ", hex(ptr), " is not UTF-8")
 		}
 		v.SetString(string(b))
 		return nil
@@ -172,7 +171,7 @@ func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
 	for i := range int(n) {
 		at := uint32(i) * elem.size
 		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
-			return fmt.Errorf("element %d: %w", i, err)
+			return fail("element ", i, ": ", err)
 		}
 	}
 	v.Set(s)
@@ -188,7 +187,7 @@ func (l *Lifter) flat(t *layout, flats []uint64, v reflect.Value) error {
 		for _, p := range t.parts {
 			n := len(p.layout.flat)
 			if err := l.flat(p.layout, flats[:n], v.Field(p.index)); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fail(p.name, ": ", err)
 			}
 			flats = flats[n:]
 		}

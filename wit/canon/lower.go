@@ -2,7 +2,6 @@ package canon
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -38,7 +37,7 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 			return nil, err
 		}
 		if len(b.Data) > 0 && ptr%b.Align != 0 {
-			return nil, fmt.Errorf("allocation of %d bytes: expected a multiple of %d, found %#x", len(b.Data), b.Align, ptr)
+			return nil, fail("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ", hex(ptr))
 		}
 		at[i] = ptr
 	}
@@ -51,7 +50,7 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 		}
 		view, ok := mem.View(at[i], uint32(len(b.Data)))
 		if !ok {
-			return nil, fmt.Errorf("allocation of %d bytes at %#x is not inside the memory", len(b.Data), at[i])
+			return nil, fail("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
 		}
 		copy(view, b.Data)
 	}
@@ -86,7 +85,7 @@ func (im *Image) value(t *layout, v reflect.Value, block int, at uint32) error {
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := im.value(p.layout, v.Field(p.index), block, at+p.offset); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fail(p.name, ": ", err)
 			}
 		}
 		return nil
@@ -122,12 +121,12 @@ func (t *layout) chosen(v reflect.Value) (int, reflect.Value, error) {
 			continue
 		}
 		if found >= 0 {
-			return 0, v, fmt.Errorf("%s: two cases are set, %s and %s", t.rtype, t.parts[found].name, c.name)
+			return 0, v, fail(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, v, fmt.Errorf("%s: no case is set", t.rtype)
+		return 0, v, fail(t.rtype, ": no case is set")
 	}
 	return found, v.Field(t.parts[found].index).Elem(), nil
 }
@@ -149,7 +148,7 @@ func (t *layout) bits(v reflect.Value) (uint64, error) {
 		return math.Float64bits(v.Float()), nil
 	case shapeEnum:
 		if v.Uint() >= uint64(t.cases) {
-			return 0, fmt.Errorf("%s has no case %d", t.rtype, v.Uint())
+			return 0, fail(t.rtype, " has no case ", v.Uint())
 		}
 	}
 	return v.Uint(), nil
@@ -164,14 +163,14 @@ func (im *Image) list(t *layout, v reflect.Value) (block int, length uint32, err
 			s = strings.ToValidUTF8(s, "\uFFFD")
 		}
 		if uint64(len(s)) > math.MaxUint32 {
-			return 0, 0, fmt.Errorf("text of %d bytes does not fit a 32-bit memory", len(s))
+			return 0, 0, fail("text of ", len(s), " bytes does not fit a 32-bit memory")
 		}
 		im.Blocks = append(im.Blocks, Block{Data: []byte(s), Align: 1})
 		return block, uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
 	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
-		return 0, 0, fmt.Errorf("list of %d elements of %d bytes does not fit a 32-bit memory", v.Len(), elem.size)
+		return 0, 0, fail("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
 		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
@@ -180,7 +179,7 @@ func (im *Image) list(t *layout, v reflect.Value) (block int, length uint32, err
 	im.Blocks = append(im.Blocks, Block{Data: make([]byte, uint32(v.Len())*elem.size), Align: elem.align})
 	for i := range v.Len() {
 		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
-			return 0, 0, fmt.Errorf("element %d: %w", i, err)
+			return 0, 0, fail("element ", i, ": ", err)
 		}
 	}
 	return block, uint32(v.Len()), nil
@@ -204,7 +203,7 @@ func (f *flatImage) flat(t *layout, v reflect.Value) error {
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := f.flat(p.layout, v.Field(p.index)); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fail(p.name, ": ", err)
 			}
 		}
 		return nil

@@ -2,9 +2,10 @@ package datum
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"math"
 	"math/big"
+	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -115,7 +116,7 @@ func (r *reader) integer(bits uint) (any, *Error) {
 		return nil, err
 	}
 	if v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-		return nil, bad(at, fmt.Sprintf("a number that does not fit %d bits: %d", bits, v))
+		return nil, bad(at, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v, 10))
 	}
 	switch bits {
 	case 8:
@@ -262,7 +263,7 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 	case TagArray, TagMap:
 		return r.dynamicItems(tag, depth)
 	}
-	return nil, bad(start, fmt.Sprintf("unknown tag %#02x", tag))
+	return nil, bad(start, "unknown tag "+strconv.Itoa(int(tag)))
 }
 
 func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
@@ -304,7 +305,7 @@ func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
 func Append(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	if v == nil && !n.Optional {
-		return dst, fmt.Errorf("datum: null for node %d, which is not optional", node)
+		return dst, misfit("null", n)
 	}
 	dst = AppendBranch(dst, n, v == nil)
 	if v == nil {
@@ -366,12 +367,12 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 	case List, Map:
 		return appendItems(dst, nodes, n, x)
 	}
-	return dst, fmt.Errorf("datum: %T for node %d of kind %d", v, node, n.Kind)
+	return dst, misfit(typeName(v), n)
 }
 
 func appendRecord(dst []byte, nodes []wit.Node, n *wit.Node, x Record) ([]byte, error) {
 	if n.Kind != wit.Structure || len(x) != len(n.Members) {
-		return dst, fmt.Errorf("datum: a record of %d members for a node of kind %d with %d", len(x), n.Kind, len(n.Members))
+		return dst, misfit("a record of "+strconv.Itoa(len(x))+" members", n)
 	}
 	var err error
 	for i, m := range n.Members {
@@ -415,7 +416,7 @@ func appendItems(dst []byte, nodes []wit.Node, n *wit.Node, v any) ([]byte, erro
 		}
 		return append(dst, 0), nil
 	}
-	return dst, fmt.Errorf("datum: %T for a node of kind %d", v, n.Kind)
+	return dst, misfit(typeName(v), n)
 }
 
 // AppendDynamic writes v as a dynamic value. It refuses types that a value tree does not hold.
@@ -468,5 +469,41 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 		}
 		return dst, nil
 	}
-	return dst, fmt.Errorf("datum: %T is no value", v)
+	return dst, errors.New("datum: " + typeName(v) + " is no value")
+}
+
+// kindNames are the kinds of a schema as wit/encoding.md names them.
+var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "text", "bytes", "array", "mapping", "structure"}
+
+// misfit is a value that a node cannot hold.
+func misfit(found string, n *wit.Node) error {
+	expected := kindNames[n.Kind]
+	if n.Kind == wit.Structure {
+		expected += " of " + strconv.Itoa(len(n.Members)) + " members"
+	}
+	return errors.New("datum: expected " + expected + ", found " + found)
+}
+
+func typeName(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case int8, int16, int32, int64:
+		return "an integer of another size"
+	case float32, float64:
+		return "a float of another size"
+	case string:
+		return "text"
+	case []byte, *big.Int:
+		return "bytes"
+	case List:
+		return "array"
+	case Map:
+		return "mapping"
+	case Record:
+		return "structure"
+	}
+	return "a Go value that is none of a value tree's"
 }

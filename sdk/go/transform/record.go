@@ -1,7 +1,8 @@
 package transform
 
 import (
-	"fmt"
+	"errors"
+	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -80,7 +81,7 @@ func (d *Data) Field(name string) (value any, ok bool) {
 func (d *Data) SetField(name string, value any) error {
 	slot := d.slot(name)
 	if slot == nil {
-		return fmt.Errorf("no field %q", name)
+		return errors.New("no field " + strconv.Quote(name))
 	}
 	*slot, d.changed = value, true
 	return nil

@@ -1,7 +1,7 @@
 package transform
 
 import (
-	"fmt"
+	"errors"
 	"reflect"
 	"slices"
 
@@ -90,7 +90,7 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	}
 	tree, _, err := datum.ReadDynamic(context)
 	if err != nil {
-		return nil, fmt.Errorf("context: %w", err)
+		return nil, in("context", err)
 	}
 	stages := []stage{}
 	for _, item := range tree.(datum.List) {
@@ -190,10 +190,10 @@ func run(chain []stage, r *Record) (at int, err error) {
 			return i, err
 		}
 		if r.Key.err != nil {
-			return i, fmt.Errorf("key: %w", r.Key.err)
+			return i, in("key", r.Key.err)
 		}
 		if r.Value.err != nil {
-			return i, fmt.Errorf("value: %w", r.Value.err)
+			return i, in("value", r.Value.err)
 		}
 		if r.dropped {
 			break
@@ -227,10 +227,10 @@ func (p *records) write(out *wit.Applied, origin uint32, row wit.Row, topics []s
 	}
 	var err error
 	if row.Key, err = p.put(out, &r.Key); err != nil {
-		return row, fmt.Errorf("key: %w", err)
+		return row, in("key", err)
 	}
 	if row.Value, err = p.put(out, &r.Value); err != nil {
-		return row, fmt.Errorf("value: %w", err)
+		return row, in("value", err)
 	}
 	return row, nil
 }
@@ -287,3 +287,5 @@ func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, ro
 	}
 	return out, nil
 }
+
+func in(where string, err error) error { return errors.New(where + ": " + err.Error()) }
