@@ -37,10 +37,10 @@ func prepare(m *testing.M) (code int, err error) {
 	if bench.dir, err = os.MkdirTemp("", "culvert-e2e-"); err != nil {
 		return 1, err
 	}
-	bench.binary, bench.cache = filepath.Join(bench.dir, "culvert"), filepath.Join(bench.dir, "plugins.cache")
+	bench.binary, bench.cache = filepath.Join(bench.dir, "culvert"), filepath.Join(bench.dir, "cache", "culvert", "plugins.cache")
 	bench.plugins = filepath.Join(bench.dir, "plugins")
 	for _, dir := range []string{bench.cache, bench.plugins} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return 1, err
 		}
 	}
@@ -129,7 +129,7 @@ func (p *place) start(args ...string) *command {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	c := &command{t: p.t, cancel: cancel, process: exec.CommandContext(ctx, bench.binary, args...)}
 	c.process.Dir = p.dir
-	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+bench.dir)
+	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(bench.dir, "cache"))
 	c.process.Stdout, c.process.Stderr = &c.stdout, &c.stderr
 	if err := c.process.Start(); err != nil {
 		p.t.Fatal(err)
