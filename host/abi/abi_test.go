@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-func instantiate(t *testing.T, module []byte, limit int64) *Guest {
+func instantiate(t testing.TB, module []byte, limit int64) *Guest {
 	t.Helper()
 	ctx := t.Context()
 	r := wazero.NewRuntime(ctx)
@@ -125,5 +125,18 @@ func TestRowsInEveryWay(t *testing.T) {
 func TestSizeOfARow(t *testing.T) {
 	if got := canon.SizeOf[wit.Row](); got != RowBytes {
 		t.Error(got)
+	}
+}
+
+// BenchmarkEmptyCall is a call without arguments into a Go guest, which starts a goroutine there for each call.
+func BenchmarkEmptyCall(b *testing.B) {
+	g := instantiate(b, guesttest.Bytes(b, "./testdata/guests/wide"), 0)
+	f := g.Func("culvert:connect/test@0.1.0#posted")
+	b.ReportAllocs()
+	for b.Loop() {
+		g.Start()
+		if _, err := g.Call(b.Context(), f); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
