@@ -129,7 +129,9 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 		problems = append(problems, about(in.Worker, err.Error()))
 	}
 	h.kafka.Logger = h.log
-	if err := h.openPlugins(ctx); err != nil {
+	_, missing := in.Worker.PluginFolders()
+	problems = append(problems, missing...)
+	if h.plugins, err = OpenPlugins(ctx, c, in.Worker, h.registry); err != nil {
 		return nil, nil, err
 	}
 	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry}
@@ -161,14 +163,10 @@ func unique(problems config.Problems) config.Problems {
 	return once
 }
 
-func (h *Host) openPlugins(ctx context.Context) (err error) {
-	h.plugins, err = OpenPlugins(ctx, h.config, h.in.Worker, h.registry)
-	return err
-}
-
 // OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
-	folders := append(w.PluginFolders(), c.Plugins...)
+	folders, _ := w.PluginFolders()
+	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Watch: len(folders) > 0})
 }

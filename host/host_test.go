@@ -78,7 +78,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
 }
 
 func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
-	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n")
+	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\nplugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
 	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +87,13 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 		if !strings.Contains(problems.Error(), want) {
 			t.Errorf("expected %q in\n%s", want, problems.Error())
 		}
+	}
+	var lines []string
+	for _, p := range problems {
+		lines = append(lines, p.String())
+	}
+	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at /nowhere/java"; got != want {
+		t.Errorf("expected %q last, found %q", want, got)
 	}
 	_, err = New(Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
 	var setup *SetupError

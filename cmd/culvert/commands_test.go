@@ -75,6 +75,9 @@ func TestValidate(t *testing.T) {
 	if r.code != 1 || strings.Contains(r.stdout+r.stderr, "hunter2") {
 		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	if r = p.run("validate", "--plugins", plugins(t), p.dir); r.code != 1 || !strings.Contains(r.stdout, bad+":4: ") || !strings.Contains(r.stdout, worker+":3: ") {
+		t.Errorf("expected a folder to stand for its files, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
 	var list []map[string]any
 	r = p.run("validate", "--json", "--plugins", plugins(t), bad)
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {

@@ -87,8 +87,6 @@ func consume(ctx context.Context, topic, data, servers string, follow bool, stdo
 	switch {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil:
 		return nil // whoever reads has enough, or it was stopped
-	case errors.Is(err, kafka.ErrUnknownTopic):
-		return failed(fmt.Errorf("topic %s: %w", topic, err))
 	}
 	return failed(err)
 }

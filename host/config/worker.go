@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -135,6 +136,7 @@ func (w *Worker) check() Problems {
 				}
 			}
 		case strings.HasPrefix(e.Key, "offset.storage.") && distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
+		case strings.HasPrefix(e.Key, "plugin.") && strings.Contains(e.Key, ".limits."): // plugin.NAME.limits.…
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case strings.HasPrefix(e.File, fromEnvironment) && distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
@@ -231,13 +233,19 @@ func (w *Worker) All() map[string]string {
 	return m
 }
 
-// PluginFolders is plugin.path.
-func (w *Worker) PluginFolders() []string {
-	var folders []string
+// PluginFolders is plugin.path, as far as its entries are folders, with a warning for each of the others: real workers' files name
+// places of Java plugins, which Kafka Connect passes over too where they do not exist.
+func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 	for _, f := range w.List("plugin.path") {
-		folders = append(folders, filepath.Clean(f))
+		if info, err := os.Stat(f); err == nil && info.IsDir() {
+			folders = append(folders, filepath.Clean(f))
+			continue
+		}
+		p := w.Problem("plugin.path", fmt.Sprintf("expected folders, and there is none at %s", f))
+		p.Warning = true
+		warnings = append(warnings, p)
 	}
-	return folders
+	return folders, warnings
 }
 
 // WorkerSettings are the declarations of all that a worker's file may hold.

@@ -39,6 +39,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
 			o := t.consumerOptions(topics, r)
 			ends.read(o.Topics, o.Regex)
+			if once { // what comes from now on is not waited for
+				if ends.at, err = ends.find(ctx); err != nil {
+					return nil, err
+				}
+			}
 			return kafka.NewConsumer(c.kafka, o)
 		},
 		NewChain:      transforms.sink(),
@@ -78,7 +83,7 @@ func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.Consume
 	return o
 }
 
-// ends tells when a sink has committed everything up to the ends that its topics had when it was first asked.
+// ends tells when a sink has committed everything up to the ends that its topics had when it began.
 type ends struct {
 	admin  *kafka.Admin
 	reader *kafka.Reader
@@ -111,13 +116,6 @@ func newEnds(c *connector) (*ends, error) {
 
 // reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.
 func (e *ends) reached(ctx context.Context) (bool, error) {
-	if e.at == nil {
-		at, err := e.find(ctx)
-		if err != nil {
-			return false, err
-		}
-		e.at = at
-	}
 	committed, err := e.admin.Committed(ctx, e.group)
 	if err != nil {
 		return false, err
