@@ -32,6 +32,9 @@ type page struct {
 	// last is the key of the last row, structured, and the row's number.
 	last   []byte
 	lastAt uint32
+	// order watches the rows of a load's first page. deaf: the service doesn't heed the filter by key, and sent rows that came before.
+	order order
+	deaf  bool
 }
 
 // pages by number; spare ones keep their memory.
@@ -59,7 +62,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg := p.pages.take()
-	pg.opened, pg.feed, pg.at, pg.ended, pg.declared = o, f, *at, false, false
+	pg.opened, pg.feed, pg.at, pg.ended, pg.declared, pg.deaf, pg.order = o, f, *at, false, false, false, newOrder()
 	pg.answer = wit.Response{Status: response.Status, At: response.At}
 	pg.target = string([]byte(response.Target))
 	if pg.target == "" {
@@ -205,10 +208,14 @@ func (pg *page) portion() (wit.Portion, error) {
 		row := &pg.out.Rows[n-1]
 		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
 		pg.lastAt = row.Origin
+		pg.watch()
 		if !pg.declared {
 			pg.declared = true
 			portion.Schemas = pg.feed.schemas()
 		}
+	}
+	if pg.deaf {
+		portion = wit.Portion{}
 	}
 	for _, follow := range pg.out.Follow {
 		target, err := pg.resolve(follow.Link)
@@ -261,11 +268,54 @@ func (pg *page) finish(portion *wit.Portion) error {
 	return nil
 }
 
+// watch looks at the keys of the rows that just came: of a load's first page for their order, of a page asked for by key for
+// whether they are behind it.
+func (pg *page) watch() {
+	f := pg.feed
+	first := pg.at.seen == 0 && f.ordered && !pg.at.unordered && f.paging != "links"
+	keyed := pg.at.key != "" && pg.order.rows == 0
+	if !first && !keyed {
+		return
+	}
+	for i := range pg.out.Rows {
+		if pg.order.rows >= mostWatched {
+			return
+		}
+		d := pg.out.Rows[i].Key
+		texts := f.keyTexts(pg.out.Data[d.Start : d.Start+d.Size])
+		if texts == nil {
+			pg.order = order{rows: mostWatched}
+			return
+		}
+		if keyed {
+			before := f.unpackKey(pg.at.key)
+			pg.deaf = before != nil && f.compare(before, texts, false) >= 0 && f.compare(before, texts, true) >= 0
+			pg.order.rows++
+			return
+		}
+		pg.order.next(f, texts)
+	}
+}
+
+// instead asks anew for a page whose filter by key the service didn't heed: by the link in whose place it was, or by number.
+func (pg *page) instead(next *place) (*place, error) {
+	next.url, next.link, next.key, next.links, next.base = pg.at.link, "", "", true, 0
+	if next.url == "" {
+		next.url = pg.feed.url(next, "", next.seen)
+	}
+	sdk.Log(wit.LevelWarn, pg.what()+": the service doesn't heed the filter of "+pg.at.url+"; going on with "+next.url)
+	return next, nil
+}
+
 // after is the place behind the page.
 func (pg *page) after() (*place, error) {
 	f, read := pg.feed, &pg.out.Page
 	next := pg.at
-	next.link = ""
+	if pg.deaf {
+		return pg.instead(&next)
+	}
+	next.link, next.key = "", ""
+	next.sorted = next.sorted || pg.at.seen == 0 && !next.unordered && pg.order.ascends()
 	next.seen += int(read.Rows)
 	if read.Count >= 0 {
 		next.count = int(read.Count)
@@ -303,7 +353,7 @@ func (pg *page) refused() (wit.Portion, error) {
 	switch {
 	case at.link != "":
 		p := *at
-		p.url, p.link, p.links, p.base = at.link, "", true, 0
+		p.url, p.link, p.key, p.links, p.base = at.link, "", "", true, 0
 		other = &p
 	case at.seen == 0 && at.url == f.first(at.unordered, at.uncounted).url:
 		other = f.fewerOptions(at, pg.body)

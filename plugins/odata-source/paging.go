@@ -5,10 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -39,8 +36,8 @@ func (pg *page) preferKey(next *place, link string) {
 	if f.paging == "links" || next.links || f.paging == "auto" && !positional(link, next.seen-next.base) {
 		return
 	}
-	if url := pg.keyURL(next); url != "" && url != pg.at.url {
-		next.url, next.link, next.base = url, link, next.seen
+	if pg.byKey(next) {
+		next.link = link
 	}
 }
 
@@ -66,11 +63,10 @@ func (pg *page) missing(next *place) (*place, error) {
 	if pg.out.Page.Rows == 0 {
 		return nil, pg.short(next, "and "+pg.at.url+" brings none")
 	}
-	byKey := pg.feed.paging != "links" && !next.links
-	if url := pg.keyURL(next); byKey && url != "" && url != pg.at.url {
-		next.url, next.base = url, next.seen
-	} else if next.url, next.base = pg.feed.url(next, "", next.seen), 0; !pg.feed.pageable {
-		return nil, pg.short(next, "and its metadata say that it can't be paged")
+	if pg.feed.paging == "links" || !pg.byKey(next) {
+		if next.url, next.base = pg.feed.url(next, "", next.seen), 0; !pg.feed.pageable {
+			return nil, pg.short(next, "and its metadata say that it can't be paged")
+		}
 	}
 	sdk.Log(wit.LevelInfo, pg.what()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)
 	return next, nil
@@ -81,63 +77,21 @@ func (pg *page) short(next *place, why string) error {
 		strconv.Itoa(next.seen) + " came, " + why}
 }
 
-// keyURL is the page behind the last row, "" where that can't be asked for: keys that can't be sorted or compared exactly, a last
-// row that is a fault.
-func (pg *page) keyURL(next *place) string {
-	f := pg.feed
+// byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't be: a last
+// row that is a fault, a service that doesn't heed $orderby.
+func (pg *page) byKey(next *place) bool {
 	rows := pg.out.Page.Rows
-	if !f.ordered || next.unordered || rows == 0 || pg.lastAt != rows-1 || len(pg.last) == 0 || len(f.layout.Keys) != len(f.structure().Key) {
-		return ""
-	}
-	var names []string
-	var literals []string
-	rest := pg.last
-	for i, column := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[column].Name)
-		if f.layout.Columns[column].As != decode.AsUsual && f.layout.Columns[column].As != decode.AsInt64 || !comparable(p) {
-			return ""
-		}
-		node := f.key.Nodes[0].Members[i].Node
-		text, size, err := value.Text(p.Type.Primitive, f.key.Nodes, node, rest)
-		if err != nil {
-			return ""
-		}
-		rest = rest[size:]
-		names = append(names, p.Name)
-		literals = append(literals, string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text})))
-	}
-	return f.url(next, behind(names, literals), 0)
-}
-
-// comparable tells whether a service compares values of a property exactly as they are written.
-func comparable(p *edm.Property) bool {
-	if !p.Filterable {
+	if !next.sorted || next.links || rows == 0 || pg.lastAt != rows-1 {
 		return false
 	}
-	switch p.Type.Primitive {
-	case edm.Binary, edm.Single, edm.Double, edm.NotPrimitive:
+	texts := pg.feed.keyTexts(pg.last)
+	if texts == nil {
 		return false
 	}
+	url := pg.feed.url(next, behind(pg.feed.keyLiterals(texts)), 0)
+	if url == pg.at.url {
+		return false
+	}
+	next.url, next.base, next.key = url, next.seen, pg.feed.packKey(texts)
 	return true
-}
-
-// behind is the filter for the rows behind a key in the order of its parts: A gt 1 or A eq 1 and B gt 2.
-func behind(names, literals []string) string {
-	var out strings.Builder
-	for i := range names {
-		if i > 0 {
-			out.WriteString(" or ")
-		}
-		if len(names) > 1 {
-			out.WriteByte('(')
-		}
-		for j := 0; j < i; j++ {
-			out.WriteString(names[j] + " eq " + literals[j] + " and ")
-		}
-		out.WriteString(names[i] + " gt " + literals[i])
-		if len(names) > 1 {
-			out.WriteByte(')')
-		}
-	}
-	return out.String()
 }

@@ -15,6 +15,10 @@ type place struct {
 	base int
 	// unordered, uncounted: the service refused $orderby, $inlinecount. links: it refused to be asked by key.
 	unordered, uncounted, links bool
+	// sorted: the first page's rows came in the order of their keys.
+	sorted bool
+	// key is the last key before the page that url asks for by key, as a key predicate.
+	key string
 	// link is the next link in whose place the page is asked for by key, to be followed if the service refuses that.
 	link string
 	// done: the load is complete; at is when its last page came, in milliseconds since 1970.
@@ -32,6 +36,8 @@ const (
 	fieldUncounted = "uncounted"
 	fieldLinks     = "links"
 	fieldLink      = "next"
+	fieldSorted    = "sorted"
+	fieldKey       = "key"
 	fieldDone      = "done"
 	fieldAt        = "at"
 )
@@ -48,10 +54,13 @@ func (p *place) fields() []wit.Field {
 	for _, flag := range []struct {
 		name string
 		on   bool
-	}{{fieldUnordered, p.unordered}, {fieldUncounted, p.uncounted}, {fieldLinks, p.links}, {fieldDone, p.done}} {
+	}{{fieldUnordered, p.unordered}, {fieldUncounted, p.uncounted}, {fieldLinks, p.links}, {fieldSorted, p.sorted}, {fieldDone, p.done}} {
 		if flag.on {
 			f = append(f, wit.BooleanField(flag.name, true))
 		}
+	}
+	if p.key != "" {
+		f = append(f, wit.TextField(fieldKey, p.key))
 	}
 	if p.link != "" {
 		f = append(f, wit.TextField(fieldLink, p.link))
@@ -75,6 +84,10 @@ func readPlace(offset []wit.Field) (*place, error) {
 			ok = text(f.Value, &p.url)
 		case fieldLink:
 			ok = text(f.Value, &p.link)
+		case fieldKey:
+			ok = text(f.Value, &p.key)
+		case fieldSorted:
+			ok = flag(f.Value, &p.sorted)
 		case fieldSeen:
 			ok = number(f.Value, &p.seen)
 		case fieldCount:
