@@ -73,7 +73,7 @@ func newPluginsList() *cobra.Command {
 			return failed(listPlugins(c.OutOrStdout(), modules))
 		},
 	}
-	in.flags(c)
+	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }
@@ -103,7 +103,7 @@ func newPluginsShow() *cobra.Command {
 			return nil
 		},
 	}
-	in.flags(c)
+	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }
@@ -134,7 +134,7 @@ and says what it is. Exit code: 0 accepted, 1 refused.`,
 			return nil
 		},
 	}
-	in.flags(c)
+	in.flags(c, "warn")
 	return c
 }
 

@@ -22,10 +22,11 @@ type installation struct {
 	set                   []string
 }
 
-func (in *installation) flags(c *cobra.Command) {
+// flags declares them; logLevel is the default of the least level that is shown.
+func (in *installation) flags(c *cobra.Command, logLevel string) {
 	dataFlag(c, &in.data)
 	c.Flags().StringVar(&in.plugins, "plugins", "", "`folder` with .wasm plugins, besides those that are built in and plugin.path")
-	c.Flags().StringVar(&in.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&in.logLevel, "log-level", logLevel, "debug, info, warn or error")
 	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`; goes before its file")
 }
 
@@ -101,7 +102,7 @@ A failed task does not stop the others; its fault is the last line on stderr, an
 			return run(c.Context(), &in, files, once, progress, c.ErrOrStderr())
 		},
 	}
-	in.flags(c)
+	in.flags(c, "info")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")

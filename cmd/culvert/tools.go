@@ -92,7 +92,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	var in installation
 	var file string
 	early := &cobra.Command{Use: name}
-	in.flags(early)
+	in.flags(early, "warn")
 	early.Flags().StringVarP(&file, "properties", "p", "", "`file` of the connector")
 	early.Flags().ParseErrorsWhitelist.UnknownFlags = true
 	early.Flags().BoolP("help", "h", false, "")
@@ -161,7 +161,7 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	in.flags(c)
+	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	for _, o := range command.Options {

@@ -46,7 +46,7 @@ warnings), 1 problems.`,
 			return nil
 		},
 	}
-	in.flags(c)
+	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }

@@ -94,3 +94,23 @@ func FuzzProperties(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRead: whatever stands in a file, entries and problems have its name and a line.
+func FuzzRead(f *testing.F) {
+	f.Add("x.json", `{"name":"n","config":{"a":1,"b":[{}],"c":null}}`)
+	f.Add("x.yaml", "a: 1\nb:\n  c: [x, y]\nd: *z\n")
+	f.Add("x.properties", "a=\\u00\nb")
+	f.Fuzz(func(t *testing.T, file, text string) {
+		entries, problems := Read(file, []byte(text))
+		for _, e := range entries {
+			if e.File != file || e.Line < 1 {
+				t.Errorf("entry %v", e)
+			}
+		}
+		for _, p := range problems {
+			if p.File != file || p.Line < 1 || p.Text == "" {
+				t.Errorf("problem %v", p)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -125,7 +126,10 @@ func overridden(k kafka.Config, c *config.Connector) (kafka.Config, error) {
 
 // plan is the settings of each task. A sink has as many tasks as it may have: its group shares the partitions out.
 func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
-	most := config.RolesOf(map[string]string{"n": c.config.Text("tasks.max")}).Int("n")
+	most, err := strconv.Atoi(c.config.Text("tasks.max"))
+	if err != nil {
+		return nil, fmt.Errorf("tasks.max: %w", err)
+	}
 	settings := config.GuestSettings(config.DeclareComponent(c.component), c.config)
 	if c.isSink() {
 		layout := make([][]wit.Setting, most)

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -67,7 +68,7 @@ func (c *connector) converters() (key, value convert.Converter, err error) {
 }
 
 func (c *connector) tolerateAll() bool {
-	return c.config.Setting("errors.tolerance", c.o.Worker) == "all"
+	return strings.EqualFold(c.config.Setting("errors.tolerance", c.o.Worker), "all")
 }
 
 // sourceVersions, sourceCode, sourceProducer and sourceOffsets are what a source task knows of plugins, producers and offsets.
