@@ -1,0 +1,149 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var rounds = flag.Int("kill.rounds", 100, "rounds of the kill test")
+
+var errKilled = errors.New("killed")
+
+// mortal ends a worker after a number of events: whatever it does from then on has no effect.
+type mortal struct {
+	*world
+	left int
+	end  context.CancelFunc
+}
+
+// alive counts an event; the caller holds the group's lock.
+func (m *mortal) alive() bool {
+	if m.left--; m.left == 0 {
+		m.end()
+	}
+	return m.left > 0
+}
+
+type mortalClient struct {
+	*service
+	m *mortal
+}
+
+func (c mortalClient) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	c.m.group.mu.Lock()
+	before := c.m.alive()
+	c.m.group.mu.Unlock()
+	if !before {
+		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errKilled.Error()}
+	}
+	a, err := c.service.Exchange(ctx, r)
+	c.m.group.mu.Lock()
+	defer c.m.group.mu.Unlock()
+	if !c.m.alive() { // written, and the worker died before it knew
+		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errKilled.Error()}
+	}
+	return a, err
+}
+
+type mortalConsumer struct {
+	*group
+	m *mortal
+}
+
+func (c mortalConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
+	c.group.mu.Lock()
+	alive := c.m.alive()
+	c.group.mu.Unlock()
+	if !alive {
+		return errKilled
+	}
+	return c.group.Commit(ctx, offsets)
+}
+
+func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { return c.group.Poll(ctx) }
+
+// Workers killed at random moments: every record is written, what is committed was written before, and the last write of each key
+// is its last record.
+func TestKill(t *testing.T) {
+	for seed := range uint64(*rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			m := &mortal{world: newWorld(&writer{each: 1 + r.IntN(3)})}
+			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+			m.o.CommitEvery = 5 * time.Millisecond
+			m.service.slow = time.Millisecond
+			var written []string
+			m.service.answer = func(_ int, body string) (uint16, error) {
+				written = append(written, strings.Split(body, ",")...)
+				return 201, nil
+			}
+			m.o.Client = mortalClient{m.service, m}
+			m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+				m.group.owned = map[place]bool{}
+				_, err := m.group.join(topics, r)
+				return mortalConsumer{m.group, m}, err
+			}
+			last := map[string]string{}
+			order := map[place][]string{}
+			for i := range 200 {
+				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+				line := fmt.Sprintf("%s=%d", key, i)
+				last[key] = line
+				p := place{"t", int32(key[0]) % 3}
+				order[p] = append(order[p], line)
+				m.group.put("t", p.partition, line)
+			}
+			for range r.IntN(5) {
+				m.left = 1 + r.IntN(300)
+				ctx, cancel := context.WithCancel(t.Context())
+				m.end = cancel
+				err := NewTask(m.o).Run(ctx)
+				cancel()
+				if err != nil && !strings.Contains(err.Error(), "killed") {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				m.checkCommitted(t, written, order)
+			}
+			m.left = 1 << 40
+			m.ok(t)
+			m.checkCommitted(t, written, order)
+			latest := map[string]string{}
+			for _, line := range written {
+				key, _, _ := strings.Cut(line, "=")
+				latest[key] = line
+			}
+			for key, line := range last {
+				if latest[key] != line {
+					t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
+				}
+			}
+		})
+	}
+}
+
+func (m *mortal) checkCommitted(t *testing.T, written []string, order map[place][]string) {
+	t.Helper()
+	done := map[string]bool{}
+	for _, line := range written {
+		done[line] = true
+	}
+	for p, at := range m.group.committed {
+		for _, line := range order[p][:at] {
+			if !done[line] {
+				t.Fatalf("%s is committed and was not written", line)
+			}
+		}
+	}
+}
