@@ -117,6 +117,7 @@ sap.odata#00.service=/V2/Northwind/Northwind.svc
 sap.odata#00.entityset=` + s.name + `
 sap.odata#00.topic=` + name + `
 sap.odata#00.format=` + s.format + `
+sap.odata.page.size=2000000
 `
 	if s.transforms > 0 {
 		text += "transforms=" + strings.Join([]string{"a", "b", "c"}[:s.transforms], ",") + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
