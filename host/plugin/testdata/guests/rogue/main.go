@@ -1,5 +1,6 @@
 // Rogue is a guest that breaks one rule of the contract at a time. It is written against the canonical ABI by hand, without the
-// SDK, which would not let it. The chain that prepare gets names the rule; apply breaks it.
+// SDK, which would not let it. The chain that prepare gets names the rule, as the component or, for connectors, in the setting
+// `mode`; apply breaks it.
 package main
 
 import (
@@ -68,7 +69,7 @@ func log(level, ptr, size uint32)
 //go:wasmexport culvert:connect/plugin@0.1.0#describe
 func describe() uint32 {
 	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
-		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation}}})
+		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{{Name: "mode"}}}}})
 }
 
 //go:wasmexport culvert:connect/plugin@0.1.0#validate
@@ -82,8 +83,13 @@ func prepare(chain, chainLen uint32) uint32 {
 	if err != nil {
 		panic(err)
 	}
-	p := lower(wit.InterfaceTransform, "Prepare", []byte{})
-	mode = args[0].Interface().([]wit.Stage)[0].Component
+	stage := args[0].Interface().([]wit.Stage)[0]
+	chosen := stage.Component
+	if len(stage.Settings) > 0 {
+		chosen = stage.Settings[0].Value
+	}
+	p := lower(wit.InterfaceTransform, "Prepare", []byte(chosen))
+	mode = chosen
 	return p
 }
 
@@ -106,6 +112,9 @@ var (
 
 //go:wasmexport culvert:connect/transform@0.1.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
+	if contextLen > 0 { // another instance may have prepared
+		mode = string(view(context, contextLen))
+	}
 	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
 	row = *(*wit.Row)(unsafe.Pointer(uintptr(rows)))
 	ptr := uint32(uintptr(unsafe.Pointer(&answer)))
