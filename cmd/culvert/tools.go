@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -240,87 +237,4 @@ func answerTool(ctx context.Context, tool *connect.Tool, command string, options
 		return nil
 	}
 	return failed(render(out, []byte(document)))
-}
-
-// render shows a JSON document: an array of objects as a table, an object as lines, anything else as it stands.
-func render(out io.Writer, document []byte) error {
-	var rows []json.RawMessage
-	if json.Unmarshal(document, &rows) == nil && len(rows) > 0 {
-		if columns := fields(rows[0]); columns != nil {
-			return table(out, columns, rows)
-		}
-	}
-	members := fields(document)
-	if members == nil {
-		_, err := fmt.Fprintln(out, string(document))
-		return err
-	}
-	values := map[string]json.RawMessage{}
-	if err := json.Unmarshal(document, &values); err != nil {
-		return err
-	}
-	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	for _, name := range members {
-		var nested []json.RawMessage
-		if json.Unmarshal(values[name], &nested) == nil && len(nested) > 0 && fields(nested[0]) != nil {
-			t.Flush()
-			fmt.Fprintf(out, "%s:\n", name)
-			if err := table(out, fields(nested[0]), nested); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(t, "%s\t%s\n", name, cell(values[name]))
-	}
-	return t.Flush()
-}
-
-// fields are the names of an object's members in their order, nil if it is none.
-func fields(document []byte) []string {
-	d := json.NewDecoder(bytes.NewReader(document))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil
-	}
-	names := []string{}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil
-		}
-		names = append(names, name.(string))
-		var skipped json.RawMessage
-		if err := d.Decode(&skipped); err != nil {
-			return nil
-		}
-	}
-	return names
-}
-
-func table(out io.Writer, columns []string, rows []json.RawMessage) error {
-	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
-	for _, row := range rows {
-		values := map[string]json.RawMessage{}
-		if err := json.Unmarshal(row, &values); err != nil {
-			return err
-		}
-		var cells []string
-		for _, column := range columns {
-			cells = append(cells, cell(values[column]))
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
-	}
-	return t.Flush()
-}
-
-// cell is a value as text: a string without its quotes, nothing for null.
-func cell(value json.RawMessage) string {
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return text
-	}
-	if list := []string{}; json.Unmarshal(value, &list) == nil {
-		return strings.Join(list, ", ")
-	}
-	return string(value)
 }

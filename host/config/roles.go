@@ -52,20 +52,8 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 	return r
 }
 
-// RolesOf makes Roles of values alone, for tests and tools: role to value, without declarations.
-func RolesOf(values map[string]string) Roles {
-	r := Roles{map[string]roleValue{}}
-	for role, v := range values {
-		r.byRole[role] = roleValue{spec: wit.SettingSpec{Name: role}, value: v, given: true, has: true}
-	}
-	return r
-}
-
 // Has tells whether the role has a value, by the user or by default, that is not empty.
 func (r Roles) Has(role string) bool { return r.byRole[role].value != "" }
-
-// Given tells whether the user gave a value for the role.
-func (r Roles) Given(role string) bool { return r.byRole[role].given }
 
 // Text is the role's value, "" if it has none.
 func (r Roles) Text(role string) string { return r.byRole[role].value }
@@ -87,34 +75,6 @@ func (r Roles) Int(role string) int {
 // Duration is the role's value, given in milliseconds; 0 if it has none.
 func (r Roles) Duration(role string) time.Duration {
 	return time.Duration(r.Int(role)) * time.Millisecond
-}
-
-// Boolean is the role's value, false if it has none.
-func (r Roles) Boolean(role string) bool {
-	b, _ := Boolean(r.byRole[role].value)
-	return b
-}
-
-// List is the role's value cut at commas.
-func (r Roles) List(role string) []string { return List(r.byRole[role].value) }
-
-// Codes is a list of HTTP statuses and of codes that services put into their error documents.
-type Codes struct {
-	Statuses []int
-	Texts    []string
-}
-
-// Codes is the role's value: numbers of three digits are HTTP statuses, everything else is a service's own code.
-func (r Roles) Codes(role string) Codes {
-	var c Codes
-	for _, item := range r.List(role) {
-		if n, err := strconv.Atoi(item); err == nil && len(item) == 3 {
-			c.Statuses = append(c.Statuses, n)
-		} else if item != "" {
-			c.Texts = append(c.Texts, item)
-		}
-	}
-	return c
 }
 
 // Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may hold

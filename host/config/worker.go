@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/knadh/koanf/v2"
-
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Worker is the worker's own configuration: defaults, below a file, below the environment (CULVERT_…), below flags.
@@ -247,6 +245,3 @@ func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 	}
 	return folders, warnings
 }
-
-// WorkerSettings are the declarations of all that a worker's file may hold.
-func WorkerSettings() []wit.SettingSpec { return workerSettings }

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,10 +43,18 @@ type task struct {
 	settings  []wit.Setting
 
 	// under the connector's lock
-	state    State
-	fault    error
-	version  string
+	state State
+	fault error
+	// progress tells how far the task is; nil before it has run.
 	progress func(*Progress)
+}
+
+// now is how far the task is; the connector's lock is held.
+func (t *task) now() (p Progress) {
+	if t.progress != nil {
+		t.progress(&p)
+	}
+	return p
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
@@ -189,10 +198,10 @@ func (t *task) work(ctx context.Context, once bool) error {
 }
 
 // running notes that the task works, and how to ask how far it is.
-func (t *task) running(version string, progress func(*Progress)) {
+func (t *task) running(progress func(*Progress)) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
-	t.state, t.version, t.progress = Running, version, progress
+	t.state, t.progress = Running, progress
 }
 
 func (c *connector) failures() []error {
@@ -236,9 +245,10 @@ func (c *connector) status() Status {
 		s.Connector.Trace = trace(c.fault, "connector "+c.config.Name)
 	}
 	for _, t := range c.tasks {
-		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: t.version}
+		version := cmp.Or(t.now().version, c.plugin.Version)
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version}
 		if t.fault != nil {
-			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+t.version)
+			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+version)
 		}
 		s.Tasks = append(s.Tasks, task)
 	}
@@ -265,10 +275,7 @@ func (c *connector) progress() Progress {
 	defer c.mu.Unlock()
 	p := Progress{Connector: c.config.Name, Type: c.kind(), State: c.state, CaughtUp: len(c.tasks) > 0}
 	for _, t := range c.tasks {
-		one := Progress{}
-		if t.progress != nil {
-			t.progress(&one)
-		}
+		one := t.now()
 		p.Rows += one.Rows
 		p.Pages += one.Pages
 		p.Bytes += one.Bytes

@@ -182,6 +182,8 @@ type Progress struct {
 	Failed int64
 	// CaughtUp: there is nothing left to do at the moment.
 	CaughtUp bool
+	// version of the plugin that a task works with.
+	version string
 }
 
 // Progress is that of each connector, by name. It may be called at any time.

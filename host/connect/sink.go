@@ -61,9 +61,9 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
 	go ends.measure(measuring, &lag)
-	t.running(binding.Current().Module().Version, func(p *Progress) {
+	t.running(func(p *Progress) {
 		now := task.Progress()
-		p.Rows, p.Failed = now.Written, now.Skipped
+		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = lag.Load()
 		}

@@ -47,9 +47,10 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		StopWithin:    stopWithin,
 		Logger:        c.o.Logger,
 	})
-	t.running(binding.Current().Module().Version, func(p *Progress) {
+	t.running(func(p *Progress) {
 		now := task.Progress()
-		p.Rows, p.Pages, p.Bytes, p.Failed, p.CaughtUp = now.Written, now.Pages, now.Bytes, now.Skipped, now.CaughtUp
+		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
+		p.CaughtUp, p.version = now.CaughtUp, now.Version
 	})
 	return task.Run(ctx)
 }
