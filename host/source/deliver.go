@@ -1,13 +1,18 @@
 package source
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // produce is the third stage: it sends and does not wait for answers. Where records go out in transactions, one begins here
 // with the first chunk of a page and is committed behind the page's last (kafka.Producer's Begin, Commit, Abort).
 func (f *feed) produce() {
 	for c := range f.shaped {
 		if c.err == nil && f.failed.Err() == nil {
+			start := time.Now()
 			f.producer.Produce(f.failed, c.produced, c.done)
+			since(&f.task.count.produce, start)
 		}
 		f.sent <- c
 	}

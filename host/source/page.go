@@ -56,7 +56,9 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		p.resume()
 	}
 	defer p.giveBack()
+	start := time.Now()
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
+	since(&f.task.count.fetch, start)
 	if err != nil {
 		return end, &finalError{err}
 	}
@@ -124,7 +126,9 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 	p.depth++
 	defer func() { p.depth-- }()
 	for {
+		start := time.Now()
 		n, err := io.ReadFull(body, piece)
+		since(&p.feed.task.count.fetch, start)
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
@@ -198,7 +202,9 @@ func (p *page) decode(ctx context.Context, tag string, piece []byte, last bool) 
 	}
 	b := &p.chunk.batch
 	from, data := len(b.Rows), len(b.Data)
+	start := time.Now()
 	portion, err := p.reader.Decode(ctx, p.number, tag, piece, last, b)
+	since(&p.feed.task.count.decode, start)
 	if err != nil {
 		p.chunk.cut(from)
 		return portion, err

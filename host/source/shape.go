@@ -66,7 +66,9 @@ func (f *feed) shape(s *shaper) {
 
 func (s *shaper) work(ctx context.Context, c *chunk) error {
 	if s.chain != nil && len(c.batch.Rows) > 0 {
+		start := time.Now()
 		faults, err := s.chain.Apply(ctx, &c.batch)
+		since(&s.feed.task.count.transform, start)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
@@ -76,6 +78,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			}
 		}
 	}
+	start := time.Now()
+	defer since(&s.feed.task.count.convert, start)
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}

@@ -89,15 +89,25 @@ type Progress struct {
 	Skipped, Faults int64
 	// Repeated pages were delivered again from their start; Resumed rows were read again and not delivered again.
 	Repeated, Resumed int64
+	// Stages is how long each stage was at work, all feeds together; what a stage waits for others is not in it.
+	Stages Stages
 	// CaughtUp: no feed has anything left to read at the moment.
 	CaughtUp bool
 	// Version of the plugin.
 	Version string
 }
 
+// Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages, Produce the
+// hand-over to the Kafka client with the wait for room in its buffer.
+type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
+
 type counters struct {
 	read, written, bytes, pages, skipped, faults, repeated, resumed atomic.Int64
+	fetch, decode, transform, convert, produce                      atomic.Int64
 }
+
+// since adds the time since a moment to a stage's.
+func since(stage *atomic.Int64, start time.Time) { stage.Add(int64(time.Since(start))) }
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
@@ -120,7 +130,9 @@ func NewTask(o Options) *Task {
 func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(), Skipped: c.skipped.Load(),
-		Faults: c.faults.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load()}
+		Faults: c.faults.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
+		Stages: Stages{time.Duration(c.fetch.Load()), time.Duration(c.decode.Load()), time.Duration(c.transform.Load()),
+			time.Duration(c.convert.Load()), time.Duration(c.produce.Load())}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.opened != nil
