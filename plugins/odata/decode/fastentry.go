@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
@@ -12,50 +13,13 @@ import (
 // bytes; where anything else turns up it gives the row, or one property of it, to the plain parser and goes on with the next.
 // fast.Room zero bytes behind the text end every scan, so a row that is cut off is given up too, and tried again with more text.
 
-// fastKind says how an entry's value is read.
-type fastKind uint8
-
-const (
-	// fastSlow: by the plain parser.
-	fastSlow fastKind = iota
-	fastText
-	fastInteger
-	fastDecimal
-	fastDouble
-	fastBoolean
-	fastMoment
-	fastGUID
-	// fastSkip: not a column, its value is passed.
-	fastSkip
-	// fastEnd is the end of the row.
-	fastEnd
-)
-
-// fastEntry is one thing that may stand in a row: a property, a member to be passed, the end.
+// fastEntry is one thing that may stand in a row, with what is needed to learn it.
 type fastEntry struct {
-	// words is the text in front of the value, masks what of it counts; JSON: separator, name, colon; Atom: start tag.
-	// bias is not 0 while nothing was learned, or when the text is longer than the words hold.
-	words, masks [3]uint64
-	bias         uint64
-	size         int
-	// next is what came behind it.
-	next *fastEntry
-	kind fastKind
-	// optional is 1 if a branch number precedes the value, width the size of the last text's length
-	optional, width int
-	column          int
-	low, high       int64
-	scale, digits   int
-
-	// close is the end tag, null what stands for null; Atom only.
-	close, null fastMark
-
-	// text is words in full.
-	text []byte
-	name []byte
-	c    *Column
-	// skip is the value of a member to be passed.
-	skip fast.Template
+	fast.Entry
+	// open is the text of Open in full; name is the member's, or the element's with its prefix.
+	open, name []byte
+	c          *Column
+	skip       fast.Template
 	// free: nothing about the value of a member to be passed matters
 	free bool
 	// candidate came behind it lately, times times
@@ -65,49 +29,23 @@ type fastEntry struct {
 	lessons int
 }
 
-// fastMark is a short text to be compared.
-type fastMark struct {
-	words, masks [3]uint64
-	bias         uint64
-	size         int
-	text         []byte
-}
-
-func (m *fastMark) learn(text []byte) {
-	ok := false
-	m.words, m.masks, ok = fast.Words(text)
-	m.text = append(m.text[:0], text...)
-	m.size, m.bias = len(text), 0
-	if !ok {
-		m.bias = 1
-	}
-}
-
-// at tells whether the mark stands at p.
-func (m *fastMark) at(in unsafe.Pointer, p int) bool {
-	if m.bias != 0 {
-		return len(m.text) > 0 && startsWith(in, p, m.text)
-	}
-	return (fast.Load(in, p)^m.words[0])&m.masks[0]|(fast.Load(in, p+8)^m.words[1])&m.masks[1]|(fast.Load(in, p+16)^m.words[2])&m.masks[2] == 0
-}
+func entryOf(e *fast.Entry) *fastEntry { return (*fastEntry)(unsafe.Pointer(e)) }
 
 // lessonsAtMost bounds how often an entry learns, since learning costs more than a row: a page that changes all the time is
 // read by looking names up.
 const lessonsAtMost = 64
 
+// openWords is how many words of Open the kernels compare.
+const openWords = 4
+
 // learn remembers the text in front of an entry's value.
 func (e *fastEntry) learn(text []byte) {
-	if e.lessons == 0 {
+	if e.lessons == 0 || bytes.Equal(text, e.open) {
 		return
 	}
 	e.lessons--
-	ok := false
-	e.words, e.masks, ok = fast.Words(text)
-	e.text = append(e.text[:0], text...)
-	e.size, e.bias = len(text), 0
-	if !ok {
-		e.bias = 1
-	}
+	e.open = append(e.open[:0], text...)
+	e.Open = fast.NewMark(text, openWords)
 }
 
 // startsWith tells whether text stands at p.
@@ -129,21 +67,19 @@ func startsWith(in unsafe.Pointer, p int, text []byte) bool {
 // fastRows is what the fast paths of both formats share.
 type fastRows struct {
 	l       *Layout
-	usable  bool
 	entries []fastEntry
-	end     fastEntry
-	head    fastEntry
+	// head stands in front of the first entry, end for the end of the row.
+	head, end fastEntry
 	// skips are entries that are no columns.
 	skips []*fastEntry
 	table []*fastEntry
 	mask  uint64
 	names int
 
-	// spans are where the columns of the row are in the output; stamps tell which of them were given in this row
-	spans  []span
-	stamps []uint32
-	row    uint32
-
+	row fast.Row
+	// spans are where the columns of the row are in the output; stamps tell which of them the row has given
+	spans             []span
+	stamps, optionals []uint64
 	// reported: some skips are properties that this page has reported as unknown
 	reported bool
 
@@ -151,62 +87,80 @@ type fastRows struct {
 	out *Output
 }
 
-// newFastRows prepares for a layout.
-func newFastRows(l *Layout) fastRows {
+// init prepares for a layout.
+func (f *fastRows) init(l *Layout) {
 	n := len(l.Columns)
-	f := fastRows{l: l, usable: n > 0, entries: make([]fastEntry, n), spans: make([]span, n), stamps: make([]uint32, n)}
+	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]span, n+1), stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
-	f.end.kind, f.end.bias, f.end.lessons = fastEnd, 1, lessonsAtMost
-	f.head.bias = 1
+	f.end.Kind, f.end.Open.Bias, f.end.lessons = fast.End, 1, lessonsAtMost
+	f.end.Next = &f.end.Entry
 	last := &f.head
 	for i := range l.Columns {
 		e := &f.entries[i]
-		e.column, e.c, e.name = i, &l.Columns[i], []byte(l.Columns[i].Name)
-		e.bias, e.lessons, e.width = 1, lessonsAtMost, 1
+		e.Column, e.c, e.name = i, &l.Columns[i], []byte(l.Columns[i].Name)
+		e.Open.Bias, e.Null.Bias, e.Close.Bias = 1, 1, 1
+		e.lessons, e.Width = lessonsAtMost, 1
 		e.configure(l)
+		f.optionals[i] = uint64(e.Optional)
 		if e.c.Shape != Blank {
-			last.next, last = e, e
-			f.insert(e)
+			last.Next, last = &e.Entry, e
 		}
 	}
-	last.next = &f.end
-	return f
+	last.Next = &f.end.Entry
+	f.row.Use()
+	f.row.Spans, f.row.Stamps, f.row.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]), unsafe.Pointer(&f.optionals[0])
+}
+
+// begin starts a row at p, to be written at o.
+func (f *fastRows) begin(p, o int) *fast.Row {
+	r := &f.row
+	r.In, r.Arena = unsafe.Pointer(unsafe.SliceData(f.buf)), unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	r.P, r.O, r.AtValue, r.Expected, r.Mixed = p, o, 0, 0, 0
+	r.Before, r.Entry = &f.head.Entry, f.head.Next
+	r.Stamp++
+	return r
 }
 
 // configure chooses how the column's values are read.
 func (e *fastEntry) configure(l *Layout) {
 	c := e.c
 	if c.Optional {
-		e.optional = 1
+		e.Optional = 1
 	}
-	if c.Shape != Primitive || len(c.steps) > 0 {
+	if c.Shape != Primitive {
 		return
 	}
 	switch c.Type {
 	case EdmString:
-		e.kind = fastText
+		e.Kind = fast.Text
 	case EdmByte, EdmSByte, EdmInt16, EdmInt32, EdmInt64:
-		e.kind = fastInteger
+		e.Kind = fast.Integer
 		bounds := integerBounds[c.Type]
-		e.low, e.high = bounds[0], bounds[1]
+		e.Low, e.High = bounds[0], bounds[1]
 	case EdmDecimal:
 		if c.As == AsUsual && c.Scale >= 0 && c.Scale <= 18 {
-			e.kind, e.scale, e.digits = fastDecimal, c.Scale, c.Precision
+			e.Kind, e.Scale, e.Limit = fast.Decimal, c.Scale, 1<<63
+			if c.Precision > 0 && c.Precision < 19 {
+				e.Limit = 1
+				for range c.Precision {
+					e.Limit *= 10
+				}
+			}
 		}
 	case EdmDouble:
-		e.kind = fastDouble
+		e.Kind = fast.Double
 	case EdmBoolean:
-		e.kind = fastBoolean
+		e.Kind = fast.Boolean
 	case EdmDateTime, EdmDateTimeOffset:
 		if c.As == AsUsual && (l.Local == nil || c.Type == EdmDateTimeOffset) {
-			e.kind = fastMoment
+			e.Kind = fast.Moment
 		}
 	case EdmGuid:
-		e.kind = fastGUID
+		e.Kind = fast.GUID
 	}
 }
 
-var integerBounds = map[Edm][2]int64{EdmByte: {0, 255}, EdmSByte: {-128, 127}, EdmInt16: {-32768, 32767},
+var integerBounds = map[Edm][2]int{EdmByte: {0, 255}, EdmSByte: {-128, 127}, EdmInt16: {-32768, 32767},
 	EdmInt32: {-2147483648, 2147483647}, EdmInt64: {-9223372036854775808, 9223372036854775807}}
 
 // hash of a name that stands at p.
@@ -269,7 +223,8 @@ func (f *fastRows) newSkip(name []byte, free bool) *fastEntry {
 	if len(f.skips) == skipsAtMost {
 		return nil
 	}
-	e := &fastEntry{kind: fastSkip, name: bytes.Clone(name), bias: 1, lessons: lessonsAtMost, free: free}
+	e := &fastEntry{name: bytes.Clone(name), lessons: lessonsAtMost, free: free}
+	e.Kind, e.Open.Bias, e.Null.Bias, e.Close.Bias = fast.Skip, 1, 1, 1
 	f.skips = append(f.skips, e)
 	f.insert(e)
 	return e
@@ -279,19 +234,19 @@ func (f *fastRows) newSkip(name []byte, free bool) *fastEntry {
 // nulls must not spoil the order.
 func (prev *fastEntry) follows(e *fastEntry) {
 	const enough = 3
-	if e.next == nil && e.kind == fastSkip {
-		e.next, prev.next = prev.next, e
+	if e.Next == nil {
+		e.Next, prev.Next = prev.Next, &e.Entry
 		return
 	}
 	if prev.candidate != e {
 		prev.candidate, prev.times = e, 0
 	}
 	if prev.times++; prev.times >= enough {
-		prev.next, prev.times = e, 0
+		prev.Next, prev.times = &e.Entry, 0
 	}
 }
 
-// room makes sure that the output can take what is left of the text, and writes the sentinel behind the text.
+// room makes sure that the output can take what is left of the text.
 func (f *fastRows) room(out *Output, text int) {
 	need := len(out.Data) + text + 48*len(f.l.Columns) + 2*fast.Room
 	if cap(out.Data) >= need {
@@ -302,26 +257,46 @@ func (f *fastRows) room(out *Output, text int) {
 	out.Data = grown
 }
 
-// nulls writes null for the columns from..to-1, which the row leaves out; o is the place in the output, -1: one is not nullable.
-func (f *fastRows) nulls(arena unsafe.Pointer, o, from, to int) int {
-	for ; from < to; from++ {
-		if f.entries[from].optional == 0 {
+// grow makes room for n more bytes behind o in the output, whose bytes up to o count.
+func (f *fastRows) grow(out *Output, o, n int) {
+	size := len(out.Data)
+	grown := make([]byte, o, (o+n)*5/4)
+	copy(grown, out.Data[:o])
+	out.Data = grown[:size]
+}
+
+// finish completes a row whose members were read: columns left out are null, and all are in order. It returns the row's end in
+// the output, -1: a column that must not be null is.
+func (f *fastRows) finish(start int) int {
+	r := &f.row
+	if r.Mixed == 0 {
+		return f.nulls(r.O, r.Expected)
+	}
+	if need := r.O - start + len(f.spans) + 2*fast.Room; cap(f.out.Data)-r.O < need {
+		f.grow(f.out, r.O, need)
+	}
+	return f.sort(unsafe.Pointer(unsafe.SliceData(f.out.Data)), start, r.O)
+}
+
+// nulls writes null for the columns behind those given.
+func (f *fastRows) nulls(o, from int) int {
+	for ; from < len(f.entries); from++ {
+		if f.optionals[from] == 0 {
 			return -1
 		}
-		fast.Put(arena, o, 0)
+		fast.Put(f.row.Arena, o, 0)
 		f.spans[from] = span{o, o + 1}
 		o++
 	}
 	return o
 }
 
-// sort puts the columns of a row, which came in another order, in theirs; those not given are null. It returns the end of the
-// row in the output, -1 if a column is not nullable. The row is from start to o.
+// sort puts the columns of a row, which came in another order, in theirs; those not given are null. The row is from start to o.
 func (f *fastRows) sort(arena unsafe.Pointer, start, o int) int {
 	p := o
-	for i := range f.spans {
-		if f.stamps[i] != f.row {
-			if f.entries[i].optional == 0 {
+	for i := range f.entries {
+		if f.stamps[i] != f.row.Stamp {
+			if f.optionals[i] == 0 {
 				return -1
 			}
 			fast.Put(arena, p, 0)
@@ -342,9 +317,23 @@ func (f *fastRows) sort(arena unsafe.Pointer, start, o int) int {
 	}
 	size := p - o
 	copy(unsafe.Slice((*byte)(unsafe.Add(arena, start)), size), unsafe.Slice((*byte)(unsafe.Add(arena, o)), size))
-	for i := range f.spans {
+	for i := range f.entries {
 		f.spans[i].start -= o - start
 		f.spans[i].end -= o - start
 	}
 	return start + size
+}
+
+// seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place behind the text.
+func (f *fastRows) seal() int {
+	r := &f.row
+	n, o := r.Size, r.O+r.Entry.Optional
+	var length [10]byte
+	width := binary.PutUvarint(length[:], uint64(n)<<1)
+	if from := o + r.Entry.Width; width != r.Entry.Width {
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)), n))
+		r.Entry.Width = width
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o)), width), length[:])
+	return o + width + n
 }

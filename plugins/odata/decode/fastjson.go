@@ -2,7 +2,6 @@ package decode
 
 import (
 	"bytes"
-	"math/bits"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
@@ -16,32 +15,33 @@ type fastJSON struct {
 }
 
 func newFastJSON(d *JSON) *fastJSON {
-	return &fastJSON{fastRows: newFastRows(d.s.layout), d: d}
+	f := &fastJSON{d: d}
+	f.init(d.s.layout)
+	for i := range f.entries {
+		if e := &f.entries[i]; e.c.Shape != Blank {
+			f.insert(e)
+		}
+	}
+	return f
 }
 
 // rows reads as many rows as it can, from the row at p on. It returns where it stopped: in front of a row, or behind the array's
 // end; progress is false if it could not read the row at p.
 func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
-	in := unsafe.Pointer(unsafe.SliceData(f.buf))
 	for {
 		f.room(out, len(f.buf)-p)
 		start := len(out.Data)
-		arena := unsafe.Pointer(unsafe.SliceData(out.Data))
-		q, o, mixed := f.read(in, p, arena, start)
-		if q < 0 {
+		q, ok := f.read(p, start)
+		if !ok {
 			return p, false, progress
 		}
-		if mixed {
-			if need := o - start + len(f.spans) + 2*fast.Room; cap(out.Data)-o < need {
-				f.grow(out, o, need)
-			}
-			if o = f.sort(unsafe.Pointer(unsafe.SliceData(out.Data)), start, o); o < 0 {
-				return p, false, progress
-			}
+		o := f.finish(start)
+		if o < 0 {
+			return p, false, progress
 		}
 		// What is behind the row must be right, as the plain parser has it, before the row counts.
-		if fast.Byte(in, q) == ',' && fast.Byte(in, q+1) == '{' {
+		if f.buf[q-1] == '}' && q+1 < len(f.buf) && f.buf[q] == ',' && f.buf[q+1] == '{' {
 			next = q + 1
 		} else {
 			var err *syntax
@@ -50,7 +50,7 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 			}
 		}
 		out.Data = out.Data[:o]
-		if m := finishRow(out, f.l, f.d.s.page.Rows, start, f.spans); m != nil {
+		if m := finishRow(out, f.l, f.d.s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
 			out.Data = out.Data[:start]
 			return p, false, progress
 		}
@@ -63,299 +63,98 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	}
 }
 
-// grow makes room for n more bytes behind o in the output.
-func (f *fastRows) grow(out *Output, o, n int) {
-	size := len(out.Data)
-	grown := make([]byte, o, (o+n)*5/4)
-	copy(grown, out.Data[:o])
-	out.Data = grown[:size]
-}
-
-// read reads the row at p and writes its columns at o. q is behind the row, -1 if the plain parser must read it; mixed: the
-// columns came in another order.
-func (f *fastJSON) read(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (q, end int, mixed bool) {
-	f.row++
-	prev, e := &f.head, f.head.next
+// read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser must read it.
+func (f *fastJSON) read(p, o int) (int, bool) {
+	r := f.begin(p, o)
 	// of the separator in front of the first member, { stands for the comma
-	first := ^uint64(0xff)
-	expected := 0
+	r.First = ^uint64(0xff)
+	if f.buf[p] != '{' {
+		return 0, false
+	}
 	for {
-		if (fast.Load(in, p)^e.words[0])&e.masks[0]&first|(fast.Load(in, p+8)^e.words[1])&e.masks[1]|
-			(fast.Load(in, p+16)^e.words[2])&e.masks[2]|e.bias != 0 {
-			if e, p = f.find(in, p, prev, first != ^uint64(0)); p < 0 {
-				return -1, 0, false
+		switch fast.RowJSON(r) {
+		case fast.AtEnd:
+			return r.P, true
+		case fast.Missed:
+			if !f.find(r) {
+				return 0, false
 			}
-		} else {
-			p += e.size
-		}
-		if e.kind >= fastSkip {
-			if e.kind == fastEnd {
-				if !mixed && expected < len(f.spans) {
-					if o = f.nulls(arena, o, expected, len(f.spans)); o < 0 {
-						return -1, 0, false
-					}
-				}
-				return p, o, mixed
+			if r.Entry.Kind == fast.End {
+				return r.P, true
 			}
-			if p = f.pass(in, p, e); p < 0 {
-				return -1, 0, false
+		case fast.OddMember:
+			if !f.pass(r) {
+				return 0, false
 			}
-			prev, e, first = e, e.next, ^uint64(0)
-			continue
-		}
-		c := e.column
-		if c != expected {
-			if c < expected && f.stamps[c] == f.row {
-				return -1, 0, false
+		case fast.OddValue:
+			if !f.slow(r) {
+				return 0, false
 			}
-			behind := -1
-			if c > expected && !mixed && c-expected <= 3 {
-				behind = f.nulls(arena, o, expected, c)
-			}
-			if behind < 0 {
-				mixed = true
-			} else {
-				o = behind
-			}
-		}
-		start := o
-		switch v := fast.Byte(in, p); {
-		case v == '"' && e.kind == fastText:
-			p++
-			fast.Put(arena, o, 2)
-			o += e.optional
-			text := o + e.width
-			s := text
-			var ascii uint64
-			for {
-				x := fast.Load(in, p)
-				fast.Store(arena, s, x)
-				m := (((x ^ fast.Ones*0x02) - fast.Ones*0x21) | ((x ^ fast.Ones*'\\') - fast.Ones)) &^ x & fast.Highs
-				if m == 0 {
-					ascii |= x
-					p, s = p+8, s+8
-					if s-text < 48 {
-						continue
-					}
-					n, high := fast.Copy(unsafe.Add(arena, s), unsafe.Add(in, p), &fast.JSONText)
-					ascii |= high
-					p, s = p+n, s+n
-				} else {
-					k := bits.TrailingZeros64(m) & 56
-					ascii |= x & (1<<k - 1)
-					p, s = p+k>>3, s+k>>3
-				}
-				if fast.Byte(in, p) == '"' {
-					p++
-					break
-				}
-				if p, s = f.escape(in, p, arena, s); p < 0 {
-					return -1, 0, false
-				}
-			}
-			if o = f.sealText(arena, o, text, s-text, e, ascii); o < 0 {
-				return -1, 0, false
-			}
-		case v == 'n':
-			if uint32(fast.Load(in, p)) != 'n'|'u'<<8|'l'<<16|'l'<<24 || e.optional == 0 {
-				return -1, 0, false
-			}
-			fast.Put(arena, o, 0)
-			p, o = p+4, o+1
+		case fast.Unsealed:
+			r.Done(r.P, f.seal())
 		default:
-			if p, o = f.value(in, p, e, arena, o); p < 0 {
-				return -1, 0, false
-			}
-			arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
-		}
-		f.spans[c] = span{start, o}
-		f.stamps[c] = f.row
-		if c >= expected {
-			expected = c + 1
-		}
-		prev, e, first = e, e.next, ^uint64(0)
-	}
-}
-
-// sealText writes the length in front of a text of n bytes, which may have to move for it, and returns the place behind it.
-func (f *fastRows) sealText(arena unsafe.Pointer, o, text, n int, e *fastEntry, ascii uint64) int {
-	if ascii&fast.Highs != 0 && !validUTF8(unsafe.Slice((*byte)(unsafe.Add(arena, text)), n)) {
-		return -1
-	}
-	if n < 64 && e.width == 1 {
-		fast.Put(arena, o, byte(n<<1))
-		return o + 1 + n
-	}
-	if n >= 64 && n < 8192 && e.width == 2 {
-		fast.Put(arena, o, byte(n<<1)|0x80)
-		fast.Put(arena, o+1, byte(n>>6))
-		return o + 2 + n
-	}
-	var length [10]byte
-	width := fast.PutNumber(unsafe.Pointer(&length), 0, int64(n))
-	if width != e.width {
-		copy(unsafe.Slice((*byte)(unsafe.Add(arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(arena, text)), n))
-		e.width = width
-	}
-	copy(unsafe.Slice((*byte)(unsafe.Add(arena, o)), width), length[:])
-	return o + width + n
-}
-
-// escape resolves the escape at p.
-func (f *fastJSON) escape(in unsafe.Pointer, p int, arena unsafe.Pointer, s int) (int, int) {
-	if fast.Byte(in, p) != '\\' {
-		return -1, 0
-	}
-	c := fast.Byte(in, p+1)
-	if c == 'u' {
-		rest := f.buf[p:]
-		r, size := escapedRune(rest)
-		if size == 0 {
-			return -1, 0
-		}
-		return p + size, s + putRune(arena, s, r)
-	}
-	plain := unescaped(c)
-	if plain == 0 {
-		return -1, 0
-	}
-	fast.Put(arena, s, plain)
-	return p + 2, s + 1
-}
-
-// value reads a value that is no plain text; p is at it.
-func (f *fastJSON) value(in unsafe.Pointer, p int, e *fastEntry, arena unsafe.Pointer, o int) (int, int) {
-	q, end := -1, 0
-	quote := 0
-	if fast.Byte(in, p) == '"' {
-		quote = 1
-	} else if e.kind >= fastInteger && e.kind <= fastDouble && leadingZero(in, p) {
-		return f.slow(in, p, e, o)
-	}
-	switch e.kind {
-	case fastInteger:
-		q, end = putInteger(in, p+quote, e, arena, o)
-	case fastDecimal:
-		q, end = putDecimal(in, p+quote, e, arena, o)
-	case fastDouble:
-		q, end = putDouble(in, p+quote, e, arena, o)
-	case fastBoolean:
-		q, end = putBoolean(in, p+quote, e, arena, o)
-	case fastGUID:
-		if quote == 1 {
-			q, end = putGUID(in, p+1, e, arena, o)
-		}
-	case fastMoment:
-		return f.moment(in, p, e, arena, o)
-	}
-	if q > 0 && quote == 1 {
-		if fast.Byte(in, q) != '"' {
-			return f.slow(in, p, e, o)
-		}
-		return q + 1, end
-	}
-	if q < 0 {
-		return f.slow(in, p, e, o)
-	}
-	// a number that goes on is not what was read
-	if c := fast.Byte(in, q); c != ',' && c != '}' && !isXMLSpace(c) {
-		return f.slow(in, p, e, o)
-	}
-	return q, end
-}
-
-// leadingZero: JSON has no numbers that begin with 0 and another digit.
-func leadingZero(in unsafe.Pointer, p int) bool {
-	if fast.Byte(in, p) == '-' {
-		p++
-	}
-	return fast.Byte(in, p) == '0' && fast.Byte(in, p+1)-'0' <= 9
-}
-
-// moment reads "\/Date(…)\/", with or without backslashes, and ISO 8601.
-func (f *fastJSON) moment(in unsafe.Pointer, p int, e *fastEntry, arena unsafe.Pointer, o int) (int, int) {
-	const (
-		escaped = '"' | '\\'<<8 | '/'<<16 | 'D'<<24 | 'a'<<32 | 't'<<40 | 'e'<<48 | '('<<56
-		plain   = '"' | '/'<<8 | 'D'<<16 | 'a'<<24 | 't'<<32 | 'e'<<40 | '('<<48
-		close4  = ')' | '\\'<<8 | '/'<<16 | '"'<<24
-		close3  = ')' | '/'<<8 | '"'<<16
-	)
-	w := fast.Load(in, p)
-	q, end := -1, 0
-	switch {
-	case w == escaped:
-		q, end = putTicks(in, p+8, e, arena, o)
-		if q > 0 && uint32(fast.Load(in, q)) == close4 {
-			return q + 4, end
-		}
-	case w&0xffffffffffffff == plain:
-		q, end = putTicks(in, p+7, e, arena, o)
-		if q > 0 && fast.Load(in, q)&0xffffff == close3 {
-			return q + 3, end
-		}
-	case byte(w) == '"':
-		q, end = putISO(in, p+1, e, arena, o)
-		if q > 0 && fast.Byte(in, q) == '"' {
-			return q + 1, end
+			return 0, false
 		}
 	}
-	return f.slow(in, p, e, o)
 }
 
 // slow lets the plain parser read one value.
-func (f *fastJSON) slow(in unsafe.Pointer, p int, e *fastEntry, o int) (int, int) {
-	end, err := jsonValue(f.buf, p, f.d.s.limits.Depth-1)
+func (f *fastJSON) slow(r *fast.Row) bool {
+	end, err := jsonValue(f.buf, r.P, f.d.s.limits.Depth-1)
 	if err != nil {
-		return -1, 0
+		return false
 	}
-	r := &f.reader
-	r.d, r.row, r.hole, r.deleted = f.d, f.buf, hole{}, false
+	x := &f.reader
+	x.d, x.row, x.hole, x.deleted = f.d, f.buf, hole{}, false
 	if len(f.d.s.levels) == 0 {
 		f.d.s.level(0, f.l)
 	}
 	f.d.s.levels[0].path = ""
 	known := len(f.d.s.page.Unknown)
-	dst, m := r.column(f.out.Data[:o], f.l, e.column, span{p, end}, 0)
+	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, span{r.P, end}, 0)
 	if reported := f.d.s.page.Unknown[known:]; len(reported) > 0 {
 		// the plain parser is to say so
 		for _, path := range reported {
 			delete(f.d.s.unknown, path)
 		}
 		f.d.s.page.Unknown = f.d.s.page.Unknown[:known]
-		return -1, 0
+		return false
 	}
-	if m != nil || r.hole.found {
-		return -1, 0
+	if m != nil || x.hole.found {
+		return false
 	}
-	o = len(dst)
-	size := len(f.out.Data)
-	f.out.Data = dst[:size]
-	if need := len(f.buf) - end + 48*len(f.spans) + 2*fast.Room; cap(dst)-o < need {
-		f.grow(f.out, o, need)
+	f.took(dst, end)
+	r.Done(end, len(dst))
+	return true
+}
+
+// took takes the output after the plain parser appended to it; text up to p is read.
+func (f *fastRows) took(dst []byte, p int) {
+	f.out.Data = dst[:len(f.out.Data)]
+	if need := len(f.buf) - p + 48*len(f.entries) + 2*fast.Room; cap(dst)-len(dst) < need {
+		f.grow(f.out, len(dst), need)
 	}
-	return end, o
+	f.row.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
 }
 
 // pass passes the value of a member that is no column.
-func (f *fastJSON) pass(in unsafe.Pointer, p int, e *fastEntry) int {
-	if e.skip.Learned() {
-		if n := e.skip.Match(unsafe.Add(in, p)); n > 0 {
-			return p + n
-		}
-	}
-	end, err := jsonValue(f.buf, p, f.d.s.limits.Depth-1)
+func (f *fastJSON) pass(r *fast.Row) bool {
+	e := entryOf(r.Entry)
+	end, err := jsonValue(f.buf, r.P, f.d.s.limits.Depth-1)
 	if err != nil {
-		return -1
+		return false
 	}
-	value := f.buf[p:end]
+	value := f.buf[r.P:end]
 	if !e.free && !deferredValue(value) {
-		return -1
+		return false
 	}
 	if c := value[0]; e.lessons > 0 && (c == '{' || c == '[' || c == '"') && len(value) < 4096 {
 		e.lessons--
 		jsonTemplate(&e.skip, value)
+		e.Skip = e.skip.Program()
 	}
-	return end
+	r.Passed(end)
+	return true
 }
 
 func deferredValue(value []byte) bool {
@@ -386,78 +185,65 @@ func jsonTemplate(t *fast.Template, value []byte) {
 	t.Done()
 }
 
-// find looks for what stands at p, where the entry behind prev was expected: one of the next few, or any other by its name. It
-// returns the place of its value; p -1: the plain parser must look.
-func (f *fastJSON) find(in unsafe.Pointer, p int, prev *fastEntry, first bool) (*fastEntry, int) {
-	const ahead = 4
-	if !first {
-		e := prev.next
-		for i := 0; i < ahead && e != nil; i++ {
-			if e.size > 0 && startsWith(in, p, e.text) {
-				return e, p + e.size
-			}
-			e = e.next
-		}
-	}
-	return f.findName(in, p, prev, first)
-}
-
-func (f *fastJSON) findName(in unsafe.Pointer, p int, prev *fastEntry, first bool) (*fastEntry, int) {
-	b := f.buf
-	from := p
+// find looks for the member that stands at r.P, where r.Entry was expected, by its name. It leaves the row at the value, or
+// behind the row's end; false: the plain parser must look.
+func (f *fastJSON) find(r *fast.Row) bool {
+	b, p, prev := f.buf, r.P, entryOf(r.Before)
+	first := r.First != ^uint64(0)
+	comma := false
 	if first {
-		if p >= len(b) || b[p] != '{' {
-			return nil, -1
-		}
 		p++
-	} else if p = jsonSpace(b, p); p >= len(b) {
-		return nil, -1
-	} else if b[p] == ',' {
+	} else if p = jsonSpace(b, p); p < len(b) && b[p] == ',' {
+		comma = true
 		p++
 	}
-	comma := p > from && b[p-1] == ','
 	if p = jsonSpace(b, p); p >= len(b) {
-		return nil, -1
+		return false
 	}
-	if b[p] == '}' {
-		if comma {
-			return nil, -1
-		}
+	if b[p] == '}' && !comma {
 		prev.follows(&f.end)
-		if !first && !bytes.Equal(f.end.text, b[from:p+1]) {
-			f.end.learn(b[from : p+1])
+		if !first {
+			f.end.learn(b[r.P : p+1])
 		}
-		return &f.end, p + 1
+		r.Entry, r.P = &f.end.Entry, p+1
+		return true
 	}
 	if b[p] != '"' || !first && !comma {
-		return nil, -1
+		return false
 	}
-	size := fast.Scan(unsafe.Add(in, p+1), &fast.JSONText)
+	size := fast.Scan(unsafe.Add(r.In, p+1), &fast.JSONText)
 	if p+1+size >= len(b) || b[p+1+size] != '"' {
-		return nil, -1
+		return false
 	}
-	name := b[p+1 : p+1+size]
 	_, value, err := jsonName(b, p)
 	if err != nil {
-		return nil, -1
+		return false
 	}
-	e := f.lookup(in, p+1, size)
+	e := f.lookup(r.In, p+1, size)
 	if e == nil {
-		if e = f.unknown(name, value); e == nil {
-			return nil, -1
+		if e = f.unknown(b[p+1:p+1+size], value); e == nil {
+			return false
 		}
 	}
 	prev.follows(e)
-	if !bytes.Equal(b[from+1:value], e.text[min(1, len(e.text)):]) {
-		text := append(e.text[:0:0], b[from:value]...)
-		if first {
-			text[0] = ','
-		}
-		if text[0] == ',' {
-			e.learn(text)
-		}
+	if opening := b[r.P:value]; comma && opening[0] == ',' {
+		e.learn(opening)
+	} else if first && len(e.open) == 0 {
+		e.learn(append([]byte{','}, opening[1:]...))
 	}
-	return e, value
+	r.First = ^uint64(0)
+	r.Entry, r.P = &e.Entry, value
+	if e.Kind == fast.Skip {
+		if n := 0; e.Skip != nil {
+			if n = e.skip.Match(unsafe.Add(r.In, value)); n > 0 {
+				r.Passed(value + n)
+				return true
+			}
+		}
+		return f.pass(r)
+	}
+	r.AtValue = 1
+	return r.Given(e.Column)
 }
 
 // unknown makes an entry for a member that is no column, if it may be passed without a word.

@@ -1,0 +1,807 @@
+// Command gen turns the functions of kernel.go into Wasm assembly, kernel_wasm.s. Go's own Wasm code goes through a jump table at
+// every jump; assembly has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the
+// tests compare the assembly with.
+//
+// It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers, if, for,
+// labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in assembly. Conditions
+// are not cut short, and shifts must be below 64.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"os"
+	"strings"
+)
+
+func main() {
+	text, err := generate(".")
+	if err == nil {
+		err = os.WriteFile("kernel_wasm.s", text, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// files are those with functions to be assembled or inlined.
+var files = []string{"kernel.go", "word.go", "row.go", "template.go"}
+
+type generator struct {
+	fset  *token.FileSet
+	info  *types.Info
+	funcs map[types.Object]*ast.FuncDecl
+	out   bytes.Buffer
+
+	indent int
+	vars   map[types.Object]place
+	free   []int
+	// frames are the functions being assembled: the outermost, then those inlined into it.
+	frames []*frame
+	// depth is the number of blocks open; labels are where jumps go.
+	depth  int
+	labels []label
+	// pending is the label in front of the next loop
+	pending string
+	// chain are the places of the calls being inlined, for messages
+	chain []string
+}
+
+// place is where a variable is: a register, or another expression that it stands for.
+type place struct {
+	register int
+	constant constant.Value
+	expr     ast.Expr
+}
+
+type label struct {
+	name                   string
+	breakDepth, continueTo int
+}
+
+type frame struct {
+	results []int
+	depth   int
+	outer   bool
+	labels  int
+}
+
+func generate(folder string) (text []byte, err error) {
+	g := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
+	var parsed []*ast.File
+	for _, name := range files {
+		f, err := parser.ParseFile(g.fset, folder+"/"+name, nil, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		parsed = append(parsed, f)
+	}
+	g.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+		Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	config := types.Config{Importer: importer.ForCompiler(g.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
+	config.Check("fast", g.fset, parsed, g.info)
+	defer func() {
+		if e := recover(); e != nil {
+			failure, ok := e.(failure)
+			if !ok {
+				panic(e)
+			}
+			err = failure
+		}
+	}()
+	g.line("// Made by gen from kernel.go. DO NOT EDIT.")
+	g.line("")
+	g.line("#include \"textflag.h\"")
+	var kernels []*ast.FuncDecl
+	for _, f := range parsed {
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				g.funcs[g.info.Defs[fn.Name]] = fn
+				if strings.HasPrefix(fn.Doc.Text(), "kernel") {
+					kernels = append(kernels, fn)
+				}
+			}
+		}
+	}
+	for _, fn := range kernels {
+		g.function(fn)
+	}
+	return g.out.Bytes(), nil
+}
+
+var sizes = types.SizesFor("gc", "wasm")
+
+type failure struct{ error }
+
+func (g *generator) fail(n ast.Node, format string, args ...any) {
+	panic(failure{fmt.Errorf("%s: %s", g.fset.Position(n.Pos()), fmt.Sprintf(format, args...))})
+}
+
+func (g *generator) line(format string, args ...any) {
+	for range g.indent {
+		g.out.WriteByte('\t')
+	}
+	fmt.Fprintf(&g.out, format, args...)
+	g.out.WriteByte('\n')
+}
+
+// function assembles a kernel: kernelX becomes ·X, as declared in kernel_wasm.go.
+func (g *generator) function(fn *ast.FuncDecl) {
+	g.vars, g.free, g.labels, g.depth = map[types.Object]place{}, nil, nil, 0
+	for r := 15; r >= 0; r-- {
+		g.free = append(g.free, r)
+	}
+	offset := 0
+	var loads []string
+	for _, field := range fn.Type.Params.List {
+		for _, name := range field.Names {
+			r := g.register(name)
+			g.vars[g.info.Defs[name]] = place{register: r}
+			loads = append(loads, fmt.Sprintf("\tI64Load %s+%d(FP)\n\tSet R%d\n", name.Name, offset, r))
+			offset += 8
+		}
+	}
+	results := fn.Type.Results.NumFields()
+	g.line("")
+	name := strings.TrimPrefix(fn.Name.Name, "go")
+	g.line("TEXT ·%s(SB), NOSPLIT, $0-%d", name, offset+8*results)
+	g.out.WriteString(strings.Join(loads, ""))
+	g.indent = 1
+	f := &frame{outer: true}
+	for i := range results {
+		f.results = append(f.results, offset+8*i)
+	}
+	g.frames = []*frame{f}
+	g.block(fn.Body)
+	g.line("Unreachable")
+	g.line("RET")
+	g.indent = 0
+}
+
+func (g *generator) register(n ast.Node) int {
+	if len(g.free) == 0 {
+		g.fail(n, "more than 16 variables alive, in %v", g.chain)
+	}
+	r := g.free[len(g.free)-1]
+	g.free = g.free[:len(g.free)-1]
+	return r
+}
+
+// scope runs f and gives back the registers that it took.
+func (g *generator) scope(f func()) {
+	free := append([]int{}, g.free...)
+	f()
+	g.free = free
+}
+
+func (g *generator) block(b *ast.BlockStmt) {
+	g.scope(func() {
+		for _, s := range b.List {
+			g.statement(s)
+		}
+	})
+}
+
+func (g *generator) open(op string) {
+	g.line("%s", op)
+	g.indent++
+	g.depth++
+}
+
+func (g *generator) end() {
+	g.indent--
+	g.depth--
+	g.line("End")
+}
+
+func (g *generator) jump(op string, to int) { g.line("%s $%d", op, g.depth-to) }
+
+func (g *generator) statement(s ast.Stmt) {
+	switch s := s.(type) {
+	case *ast.BlockStmt:
+		g.block(s)
+	case *ast.DeclStmt:
+		for _, spec := range s.Decl.(*ast.GenDecl).Specs {
+			v, ok := spec.(*ast.ValueSpec)
+			if !ok || s.Decl.(*ast.GenDecl).Tok == token.CONST {
+				continue
+			}
+			for i, name := range v.Names {
+				r := g.register(name)
+				if i < len(v.Values) {
+					g.value(v.Values[i])
+				} else {
+					g.line("I64Const $0")
+				}
+				g.line("Set R%d", r)
+				g.vars[g.info.Defs[name]] = place{register: r}
+			}
+		}
+	case *ast.AssignStmt:
+		g.assign(s)
+	case *ast.IncDecStmt:
+		op := "I64Add"
+		if s.Tok == token.DEC {
+			op = "I64Sub"
+		}
+		g.store(s.X, func() {
+			g.value(s.X)
+			g.line("I64Const $1")
+			g.line("%s", op)
+		})
+	case *ast.ExprStmt:
+		g.call(s.X.(*ast.CallExpr), nil)
+	case *ast.IfStmt:
+		g.scope(func() {
+			if s.Init != nil {
+				g.statement(s.Init)
+			}
+			g.condition(s.Cond)
+			g.open("If")
+			g.block(s.Body)
+			if s.Else != nil {
+				g.indent--
+				g.line("Else")
+				g.indent++
+				g.statement(s.Else)
+			}
+			g.end()
+		})
+	case *ast.LabeledStmt:
+		g.pending = s.Label.Name
+		g.statement(s.Stmt)
+	case *ast.ForStmt:
+		g.loop(s)
+	case *ast.BranchStmt:
+		g.branch(s)
+	case *ast.ReturnStmt:
+		g.result(s)
+	default:
+		g.fail(s, "no code for %T", s)
+	}
+}
+
+func (g *generator) loop(s *ast.ForStmt) {
+	name := g.pending
+	g.pending = ""
+	g.scope(func() {
+		if s.Init != nil {
+			g.statement(s.Init)
+		}
+		g.open("Block")
+		l := label{name: name, breakDepth: g.depth}
+		g.open("Loop")
+		top := g.depth
+		if s.Cond != nil {
+			g.condition(s.Cond)
+			g.line("I32Eqz")
+			g.jump("BrIf", l.breakDepth)
+		}
+		l.continueTo = top
+		if s.Post != nil {
+			g.open("Block")
+			l.continueTo = g.depth
+		}
+		g.labels = append(g.labels, l)
+		g.block(s.Body)
+		g.labels = g.labels[:len(g.labels)-1]
+		if s.Post != nil {
+			g.end()
+			g.statement(s.Post)
+		}
+		g.jump("Br", top)
+		g.end()
+		g.end()
+	})
+}
+
+func (g *generator) branch(s *ast.BranchStmt) {
+	for i := len(g.labels) - 1; i >= g.frames[len(g.frames)-1].labels; i-- {
+		l := g.labels[i]
+		if s.Label != nil && s.Label.Name != l.name {
+			continue
+		}
+		switch s.Tok {
+		case token.BREAK:
+			g.jump("Br", l.breakDepth)
+		case token.CONTINUE:
+			g.jump("Br", l.continueTo)
+		default:
+			g.fail(s, "no code for %s", s.Tok)
+		}
+		return
+	}
+	g.fail(s, "no loop to leave")
+}
+
+func (g *generator) result(s *ast.ReturnStmt) {
+	f := g.frames[len(g.frames)-1]
+	if len(s.Results) != len(f.results) {
+		g.fail(s, "expected %d results", len(f.results))
+	}
+	if f.outer {
+		for i, e := range s.Results {
+			g.line("Get SP")
+			g.value(e)
+			if i == 0 {
+				g.line("I64Store ret+%d(FP)", f.results[i])
+			} else {
+				g.line("I64Store ret%d+%d(FP)", i, f.results[i])
+			}
+		}
+		g.line("RET")
+		return
+	}
+	for _, e := range s.Results {
+		g.value(e)
+	}
+	for i := len(f.results) - 1; i >= 0; i-- {
+		g.line("Set R%d", f.results[i])
+	}
+	g.jump("Br", f.depth)
+}
+
+var operations = map[token.Token]token.Token{token.ADD_ASSIGN: token.ADD, token.SUB_ASSIGN: token.SUB, token.MUL_ASSIGN: token.MUL,
+	token.OR_ASSIGN: token.OR, token.AND_ASSIGN: token.AND, token.XOR_ASSIGN: token.XOR, token.SHL_ASSIGN: token.SHL,
+	token.SHR_ASSIGN: token.SHR, token.QUO_ASSIGN: token.QUO, token.REM_ASSIGN: token.REM, token.AND_NOT_ASSIGN: token.AND_NOT}
+
+func (g *generator) assign(s *ast.AssignStmt) {
+	if op, ok := operations[s.Tok]; ok {
+		g.store(s.Lhs[0], func() {
+			g.value(s.Lhs[0])
+			g.operate(s, op, s.Lhs[0], s.Rhs[0])
+		})
+		return
+	}
+	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && g.inlined(call) != nil && !single(g.inlined(call)) {
+		var targets []int
+		for _, e := range s.Lhs {
+			id, ok := e.(*ast.Ident)
+			if !ok {
+				g.fail(e, "results of calls go to variables")
+			}
+			targets = append(targets, g.variable(id))
+		}
+		g.call(call, targets)
+		return
+	}
+	if len(s.Lhs) == 1 {
+		if s.Tok == token.DEFINE {
+			g.value(s.Rhs[0])
+			g.line("Set R%d", g.variable(s.Lhs[0].(*ast.Ident)))
+			return
+		}
+		g.store(s.Lhs[0], func() { g.value(s.Rhs[0]) })
+		return
+	}
+	for _, e := range s.Rhs {
+		g.value(e)
+	}
+	for i := len(s.Lhs) - 1; i >= 0; i-- {
+		g.line("Set R%d", g.variable(s.Lhs[i].(*ast.Ident)))
+	}
+}
+
+// variable returns a variable's register, a new one if it is declared here.
+func (g *generator) variable(id *ast.Ident) int {
+	if id.Name == "_" {
+		return g.register(id)
+	}
+	if o := g.info.Defs[id]; o != nil {
+		r := g.register(id)
+		g.vars[o] = place{register: r}
+		return r
+	}
+	p, ok := g.vars[g.info.Uses[id]]
+	if !ok {
+		g.fail(id, "unknown variable %s", id.Name)
+	}
+	return p.register
+}
+
+// store assigns what value pushes to a variable or a field.
+func (g *generator) store(e ast.Expr, value func()) {
+	if id, ok := e.(*ast.Ident); ok {
+		value()
+		g.line("Set R%d", g.variable(id))
+		return
+	}
+	offset := g.address(e)
+	value()
+	g.line("I64Store $%d", offset)
+}
+
+// address pushes the address of the struct around a field, as i32, and returns the field's offset.
+func (g *generator) address(e ast.Expr) int64 {
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		selection := g.info.Selections[e]
+		if selection == nil {
+			break
+		}
+		offset, at := int64(0), selection.Recv()
+		pointer := false
+		if p, ok := at.Underlying().(*types.Pointer); ok {
+			at, pointer = p.Elem(), true
+		}
+		for _, i := range selection.Index() {
+			st := at.Underlying().(*types.Struct)
+			var fields []*types.Var
+			for k := range st.NumFields() {
+				fields = append(fields, st.Field(k))
+			}
+			offset += sizes.Offsetsof(fields)[i]
+			at = fields[i].Type()
+		}
+		if pointer {
+			g.value(e.X)
+			g.line("I32WrapI64")
+			return offset
+		}
+		return g.address(e.X) + offset
+	case *ast.IndexExpr:
+		i, ok := constant.Int64Val(g.info.Types[e.Index].Value)
+		if !ok {
+			break
+		}
+		return g.address(e.X) + 8*i
+	}
+	g.fail(e, "no address of this")
+	return 0
+}
+
+func (g *generator) value(e ast.Expr) {
+	if tv := g.info.Types[e]; tv.Value != nil {
+		g.constant(tv.Value)
+		return
+	}
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		g.value(e.X)
+	case *ast.Ident:
+		if e.Name == "nil" {
+			g.line("I64Const $0")
+			return
+		}
+		p, ok := g.vars[g.info.Uses[e]]
+		if !ok {
+			g.fail(e, "unknown variable %s", e.Name)
+		}
+		if p.constant != nil {
+			g.constant(p.constant)
+			return
+		}
+		if p.expr != nil {
+			g.value(p.expr)
+			return
+		}
+		g.line("Get R%d", p.register)
+	case *ast.SelectorExpr, *ast.IndexExpr:
+		offset := g.address(e)
+		g.line("I64Load $%d", offset)
+	case *ast.UnaryExpr:
+		switch e.Op {
+		case token.SUB:
+			g.line("I64Const $0")
+			g.value(e.X)
+			g.line("I64Sub")
+		case token.XOR:
+			g.value(e.X)
+			g.line("I64Const $-1")
+			g.line("I64Xor")
+		case token.AND:
+			offset := g.address(e.X)
+			g.line("I64ExtendI32U")
+			g.line("I64Const $%d", offset)
+			g.line("I64Add")
+		default:
+			g.fail(e, "no code for %s", e.Op)
+		}
+	case *ast.BinaryExpr:
+		g.value(e.X)
+		g.operate(e, e.Op, e.X, e.Y)
+	case *ast.CallExpr:
+		g.callValue(e)
+	default:
+		g.fail(e, "no code for %T", e)
+	}
+}
+
+func (g *generator) constant(v constant.Value) {
+	v = constant.ToInt(v)
+	if n, ok := constant.Int64Val(v); ok {
+		g.line("I64Const $%d", n)
+		return
+	}
+	n, _ := constant.Uint64Val(v)
+	g.line("I64Const $%d", int64(n))
+}
+
+func (g *generator) signed(e ast.Expr) bool {
+	b, ok := g.info.Types[e].Type.Underlying().(*types.Basic)
+	return ok && b.Info()&types.IsUnsigned == 0
+}
+
+// operate pushes the second operand and the operation.
+func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
+	g.value(y)
+	suffix := "U"
+	if g.signed(x) {
+		suffix = "S"
+	}
+	switch op {
+	case token.ADD:
+		g.line("I64Add")
+	case token.SUB:
+		g.line("I64Sub")
+	case token.MUL:
+		g.line("I64Mul")
+	case token.AND:
+		g.line("I64And")
+	case token.OR:
+		g.line("I64Or")
+	case token.XOR:
+		g.line("I64Xor")
+	case token.AND_NOT:
+		g.line("I64Const $-1")
+		g.line("I64Xor")
+		g.line("I64And")
+	case token.SHL:
+		g.line("I64Shl")
+	case token.SHR:
+		g.line("I64Shr%s", suffix)
+	case token.QUO:
+		g.line("I64Div%s", suffix)
+	case token.REM:
+		g.line("I64Rem%s", suffix)
+	default:
+		g.fail(n, "no code for %s", op)
+	}
+}
+
+var comparisons = map[token.Token]string{token.LSS: "Lt", token.LEQ: "Le", token.GTR: "Gt", token.GEQ: "Ge"}
+
+// condition pushes an i32.
+func (g *generator) condition(e ast.Expr) {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		g.condition(e.X)
+		return
+	case *ast.UnaryExpr:
+		if e.Op == token.NOT {
+			g.condition(e.X)
+			g.line("I32Eqz")
+			return
+		}
+	case *ast.BinaryExpr:
+		switch e.Op {
+		case token.LAND, token.LOR:
+			g.condition(e.X)
+			g.condition(e.Y)
+			g.line("%s", map[token.Token]string{token.LAND: "I32And", token.LOR: "I32Or"}[e.Op])
+			return
+		case token.EQL, token.NEQ:
+			g.value(e.X)
+			if v := g.info.Types[e.Y].Value; v != nil && e.Op == token.EQL {
+				if n, ok := constant.Int64Val(constant.ToInt(v)); ok && n == 0 {
+					g.line("I64Eqz")
+					return
+				}
+			}
+			g.value(e.Y)
+			g.line("%s", map[token.Token]string{token.EQL: "I64Eq", token.NEQ: "I64Ne"}[e.Op])
+			return
+		}
+		if name, ok := comparisons[e.Op]; ok {
+			g.value(e.X)
+			g.value(e.Y)
+			suffix := "U"
+			if g.signed(e.X) && (g.info.Types[e.X].Value == nil || g.signed(e.Y)) {
+				suffix = "S"
+			}
+			g.line("I64%s%s", name, suffix)
+			return
+		}
+	}
+	g.fail(e, "no condition")
+}
+
+// place pushes the address p+i as i32 and returns an offset to be added.
+func (g *generator) place(p, i ast.Expr) int64 {
+	offset := int64(0)
+	if b, ok := i.(*ast.BinaryExpr); ok && b.Op == token.ADD {
+		if v := g.info.Types[b.Y].Value; v != nil {
+			offset, _ = constant.Int64Val(v)
+			i = b.X
+		}
+	}
+	g.value(p)
+	if v := g.info.Types[i].Value; v != nil {
+		n, _ := constant.Int64Val(v)
+		g.line("I32WrapI64")
+		return offset + n
+	}
+	g.value(i)
+	g.line("I64Add")
+	g.line("I32WrapI64")
+	return offset
+}
+
+// inlined is the function that a call calls, if it has a body to be inlined.
+func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
+	if id, ok := e.Fun.(*ast.Ident); ok {
+		switch id.Name {
+		case "Load", "Byte", "Store", "Put", "quotient":
+			return nil
+		}
+		return g.funcs[g.info.Uses[id]]
+	}
+	return nil
+}
+
+func (g *generator) callValue(e *ast.CallExpr) {
+	if tv := g.info.Types[e.Fun]; tv.IsType() {
+		g.value(e.Args[0])
+		if b, ok := tv.Type.Underlying().(*types.Basic); ok && b.Kind() == types.Uint8 {
+			g.line("I64Const $255")
+			g.line("I64And")
+		} else if ok && b.Kind() == types.Uint32 {
+			g.line("I64Const $4294967295")
+			g.line("I64And")
+		}
+		return
+	}
+	switch name := types.ExprString(e.Fun); name {
+	case "Load":
+		offset := g.place(e.Args[0], e.Args[1])
+		g.line("I64Load $%d", offset)
+	case "Byte":
+		offset := g.place(e.Args[0], e.Args[1])
+		g.line("I64Load8U $%d", offset)
+	case "unsafe.Add":
+		g.value(e.Args[0])
+		g.value(e.Args[1])
+		g.line("I64Add")
+	case "bits.TrailingZeros64":
+		g.value(e.Args[0])
+		g.line("I64Ctz")
+	case "bits.Len64":
+		g.line("I64Const $64")
+		g.value(e.Args[0])
+		g.line("I64Clz")
+		g.line("I64Sub")
+	case "quotient":
+		g.value(e.Args[0])
+		g.line("F64ConvertI64U")
+		offset := g.place(e.Args[1], e.Args[2])
+		g.line("F64Load $%d", offset)
+		g.line("F64Div")
+		g.line("I64ReinterpretF64")
+	default:
+		fn := g.inlined(e)
+		if fn == nil {
+			g.fail(e, "no code for %s", name)
+		}
+		if !single(fn) {
+			g.fail(e, "%s is not a single expression", name)
+		}
+		g.scope(func() {
+			g.bind(fn, e)
+			g.value(fn.Body.List[0].(*ast.ReturnStmt).Results[0])
+		})
+	}
+}
+
+// single tells whether a function is an expression alone.
+func single(fn *ast.FuncDecl) bool {
+	if len(fn.Body.List) != 1 {
+		return false
+	}
+	r, ok := fn.Body.List[0].(*ast.ReturnStmt)
+	return ok && len(r.Results) == 1
+}
+
+// bind gives the parameters of a function their arguments.
+func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
+	i := 0
+	type pair struct {
+		o types.Object
+		p place
+	}
+	var pairs []pair
+	for _, field := range fn.Type.Params.List {
+		for _, name := range field.Names {
+			arg, o := e.Args[i], g.info.Defs[name]
+			i++
+			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, o) {
+				pairs = append(pairs, pair{o, place{constant: v}})
+				continue
+			}
+			if id, ok := arg.(*ast.Ident); ok && !g.assigned(fn, o) {
+				pairs = append(pairs, pair{o, g.vars[g.info.Uses[id]]})
+				continue
+			}
+			if single(fn) && g.uses(fn, o) == 1 {
+				pairs = append(pairs, pair{o, place{expr: arg}})
+				continue
+			}
+			g.value(arg)
+			r := g.register(arg)
+			g.line("Set R%d", r)
+			pairs = append(pairs, pair{o, place{register: r}})
+		}
+	}
+	for _, p := range pairs {
+		g.vars[p.o] = p.p
+	}
+}
+
+// uses counts how often a function uses a parameter of it.
+func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
+	count := 0
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && g.info.Uses[id] == o {
+			count++
+		}
+		return true
+	})
+	return count
+}
+
+// assigned tells whether a function assigns to a parameter of it.
+func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
+	found := false
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			for _, e := range n.Lhs {
+				if id, ok := e.(*ast.Ident); ok && g.info.Uses[id] == o {
+					found = true
+				}
+			}
+		case *ast.IncDecStmt:
+			if id, ok := n.X.(*ast.Ident); ok && g.info.Uses[id] == o {
+				found = true
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// call assembles a call whose results go to registers.
+func (g *generator) call(e *ast.CallExpr, targets []int) {
+	switch types.ExprString(e.Fun) {
+	case "Store", "Put":
+		offset := g.place(e.Args[0], e.Args[1])
+		g.value(e.Args[2])
+		op := "I64Store"
+		if types.ExprString(e.Fun) == "Put" {
+			op = "I64Store8"
+		}
+		g.line("%s $%d", op, offset)
+		return
+	}
+	fn := g.inlined(e)
+	if fn == nil {
+		g.fail(e, "no code for %s", types.ExprString(e.Fun))
+	}
+	g.scope(func() {
+		g.bind(fn, e)
+		// a target may be a parameter's variable: results are set last, all at once
+		g.open("Block")
+		g.frames = append(g.frames, &frame{results: targets, depth: g.depth, labels: len(g.labels)})
+		g.chain = append(g.chain, fmt.Sprintf("%s:%d", fn.Name.Name, g.fset.Position(e.Pos()).Line))
+		g.block(fn.Body)
+		g.chain = g.chain[:len(g.chain)-1]
+		g.frames = g.frames[:len(g.frames)-1]
+		g.end()
+	})
+}

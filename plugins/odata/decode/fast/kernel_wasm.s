@@ -1,0 +1,9060 @@
+// Made by gen from kernel.go. DO NOT EDIT.
+
+#include "textflag.h"
+
+TEXT ·RowJSON(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Get R0
+	I32WrapI64
+	I64Load $0
+	Set R1
+	Get R0
+	I32WrapI64
+	I64Load $8
+	Set R2
+	Get R0
+	I32WrapI64
+	I64Load $16
+	Set R3
+	Get R0
+	I32WrapI64
+	I64Load $24
+	Set R4
+	Get R0
+	I32WrapI64
+	I64Load $32
+	Set R5
+	Block
+		Loop
+			Get R0
+			I32WrapI64
+			I64Load $48
+			I64Eqz
+			If
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R5
+				I32WrapI64
+				I64Load $0
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $40
+				I64And
+				Get R0
+				I32WrapI64
+				I64Load $56
+				I64And
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Get R5
+				I32WrapI64
+				I64Load $8
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $48
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $16
+				Get R5
+				I32WrapI64
+				I64Load $16
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $56
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $24
+				Get R5
+				I32WrapI64
+				I64Load $24
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $64
+				I64And
+				I64Or
+				Get R5
+				I32WrapI64
+				I64Load $80
+				I64Or
+				I64Const $0
+				I64Ne
+				If
+					Get R0
+					I32WrapI64
+					Get R3
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R4
+					I64Store $24
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $32
+					Get R5
+					I32WrapI64
+					I64Load $288
+					Set R5
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $0
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $40
+					I64And
+					Get R0
+					I32WrapI64
+					I64Load $56
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $8
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $48
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $16
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $56
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $24
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $64
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $80
+					I64Or
+					I64Const $0
+					I64Ne
+					If
+						Get R5
+						I32WrapI64
+						I64Load $288
+						Set R5
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R5
+						I32WrapI64
+						I64Load $0
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $40
+						I64And
+						Get R0
+						I32WrapI64
+						I64Load $56
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R5
+						I32WrapI64
+						I64Load $8
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $48
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get R5
+						I32WrapI64
+						I64Load $16
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $56
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get R5
+						I32WrapI64
+						I64Load $24
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $64
+						I64And
+						I64Or
+						Get R5
+						I32WrapI64
+						I64Load $80
+						I64Or
+						I64Const $0
+						I64Ne
+						If
+							Get R5
+							I32WrapI64
+							I64Load $288
+							Set R5
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Get R5
+							I32WrapI64
+							I64Load $0
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $40
+							I64And
+							Get R0
+							I32WrapI64
+							I64Load $56
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Get R5
+							I32WrapI64
+							I64Load $8
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $48
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get R5
+							I32WrapI64
+							I64Load $16
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $56
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get R5
+							I32WrapI64
+							I64Load $24
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $64
+							I64And
+							I64Or
+							Get R5
+							I32WrapI64
+							I64Load $80
+							I64Or
+							I64Const $0
+							I64Ne
+							If
+								Get SP
+								I64Const $1
+								I64Store ret+8(FP)
+								RET
+							End
+						End
+					End
+				End
+				Get R3
+				Get R5
+				I32WrapI64
+				I64Load $88
+				I64Add
+				Set R3
+				Get R0
+				I32WrapI64
+				I64Const $-1
+				I64Store $56
+				Get R5
+				I32WrapI64
+				I64Load $296
+				I64Const $8
+				I64GeS
+				If
+					Get R0
+					I32WrapI64
+					Get R3
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R4
+					I64Store $24
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $32
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $9
+					I64Eq
+					If
+						Get SP
+						I64Const $0
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R5
+					I32WrapI64
+					I64Load $360
+					I64Const $0
+					I64Eq
+					If
+						Get SP
+						I64Const $3
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Set R7
+					Get R5
+					I32WrapI64
+					I64Load $360
+					Set R8
+					Block
+						Get R8
+						Set R9
+						Block
+							Loop
+								Get R9
+								I32WrapI64
+								I64Load $0
+								Set R10
+								Get R10
+								I64Const $16777215
+								I64And
+								Set R11
+								Block
+									Loop
+										Get R11
+										I64Const $0
+										I64Ne
+										I32Eqz
+										BrIf $1
+										Get R9
+										I64Const $8
+										I64Add
+										Set R9
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R9
+										I32WrapI64
+										I64Load $0
+										I64Ne
+										If
+											I64Const $0
+											Set R6
+											Br $5
+										End
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Get R11
+										I64Const $1
+										I64Sub
+										Set R11
+										Br $0
+									End
+								End
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R9
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R9
+								I32WrapI64
+								I64Load $16
+								I64And
+								I64Const $0
+								I64Ne
+								If
+									I64Const $0
+									Set R6
+									Br $3
+								End
+								Get R7
+								Get R10
+								I64Const $32
+								I64ShrU
+								I64Const $255
+								I64And
+								I64Add
+								Set R7
+								Get R10
+								I64Const $63
+								I64ShrU
+								I64Const $0
+								I64Ne
+								If
+									Get R7
+									Set R6
+									Br $3
+								End
+								Block
+									Loop
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R12
+										Get R12
+										Get R9
+										I32WrapI64
+										I64Load $24
+										I64Xor
+										Get R9
+										I32WrapI64
+										I64Load $32
+										I64Sub
+										Get R12
+										Get R9
+										I32WrapI64
+										I64Load $40
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R12
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Const $-9187201950435737472
+										I64And
+										Set R12
+										Get R12
+										I64Const $0
+										I64Ne
+										If
+											Get R7
+											Get R12
+											I64Ctz
+											I64Const $3
+											I64ShrS
+											I64Add
+											Set R7
+											Br $2
+										End
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Br $0
+									End
+								End
+								Get R9
+								I64Const $48
+								I64Add
+								Set R9
+								Br $0
+							End
+						End
+					End
+					Get R6
+					I64Eqz
+					If
+						Get SP
+						I64Const $3
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R6
+					Set R3
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $40
+					Get R5
+					I32WrapI64
+					I64Load $288
+					Set R5
+					Br $2
+				End
+				Get R5
+				I32WrapI64
+				I64Load $304
+				Get R0
+				I32WrapI64
+				I64Load $64
+				I64Ne
+				If
+					Get R5
+					I32WrapI64
+					I64Load $304
+					Set R6
+					Get R4
+					Set R7
+					Block
+						Get R0
+						I32WrapI64
+						I64Load $64
+						Set R8
+						Get R6
+						Get R8
+						I64GtS
+						Get R0
+						I32WrapI64
+						I64Load $72
+						I64Eqz
+						I32And
+						If
+							Get R8
+							Set R9
+							Block
+								Loop
+									Get R9
+									Get R6
+									I64LtS
+									Get R0
+									I32WrapI64
+									I64Load $104
+									Get R9
+									I64Const $8
+									I64Mul
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $0
+									I64Ne
+									I32And
+									I32Eqz
+									BrIf $1
+									Get R9
+									I64Const $1
+									I64Add
+									Set R9
+									Br $0
+								End
+							End
+							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
+							I64Sub
+							I64Const $3
+							I64LeS
+							I32And
+							If
+								Block
+									Loop
+										Get R8
+										Get R6
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Get R0
+										I32WrapI64
+										I64Load $8
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Const $0
+										I64Store $0
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
+										Get R8
+										I64Const $1
+										I64Add
+										Set R8
+										Br $0
+									End
+								End
+								Get R7
+								Set R4
+								Br $2
+							End
+						End
+						Get R0
+						I32WrapI64
+						I64Load $88
+						Get R6
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R0
+						I32WrapI64
+						I64Load $96
+						I64Eq
+						If
+							I64Const $-1
+							Set R4
+							Br $1
+						End
+						Get R0
+						I32WrapI64
+						I64Const $1
+						I64Store $72
+						Get R7
+						Set R4
+						Br $0
+					End
+					Get R4
+					I64Const $0
+					I64LtS
+					If
+						Get SP
+						I64Const $4
+						I64Store ret+8(FP)
+						RET
+					End
+				End
+			End
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $48
+			Get R0
+			I32WrapI64
+			Get R3
+			I64Store $16
+			Get R0
+			I32WrapI64
+			Get R4
+			I64Store $24
+			Get R0
+			I32WrapI64
+			Get R5
+			I64Store $32
+			Get R1
+			Get R3
+			I64Add
+			I32WrapI64
+			I64Load $0
+			Set R6
+			Get R2
+			Get R4
+			I64Add
+			I32WrapI64
+			I64Const $2
+			I64Store8 $0
+			Get R4
+			Get R5
+			I32WrapI64
+			I64Load $312
+			I64Add
+			Set R4
+			Get R6
+			I64Const $255
+			I64And
+			I64Const $110
+			I64Eq
+			If
+				Get R6
+				I64Const $4294967295
+				I64And
+				I64Const $1819047278
+				I64Ne
+				Get R5
+				I32WrapI64
+				I64Load $312
+				I64Eqz
+				I32Or
+				If
+					Get SP
+					I64Const $2
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R2
+				Get R0
+				I32WrapI64
+				I64Load $24
+				I64Add
+				I32WrapI64
+				I64Const $0
+				I64Store8 $0
+				Get R3
+				I64Const $4
+				I64Add
+				Set R3
+			Else
+				Get R5
+				I32WrapI64
+				I64Load $296
+				I64Const $1
+				I64Eq
+				If
+					Get R6
+					I64Const $255
+					I64And
+					I64Const $34
+					I64Ne
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					I64Const $1
+					I64Add
+					Set R3
+					Get R4
+					Get R5
+					I32WrapI64
+					I64Load $320
+					I64Add
+					Set R7
+					I64Const $0
+					Set R8
+					Block
+						Loop
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R9
+							Get R2
+							Get R7
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Store $0
+							Get R9
+							I64Const $144680345676153346
+							I64Xor
+							I64Const $2387225703656530209
+							I64Sub
+							Get R9
+							I64Const $6655295901103053916
+							I64Xor
+							I64Const $72340172838076673
+							I64Sub
+							I64Or
+							Get R9
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							Set R10
+							Get R10
+							I64Eqz
+							If
+								Get R8
+								Get R9
+								I64Or
+								Set R8
+								Get R3
+								I64Const $8
+								I64Add
+								Set R3
+								Get R7
+								I64Const $8
+								I64Add
+								Set R7
+								Br $1
+							End
+							Get R10
+							I64Ctz
+							I64Const $56
+							I64And
+							Set R10
+							Get R8
+							Get R9
+							I64Const $1
+							Get R10
+							I64Shl
+							I64Const $1
+							I64Sub
+							I64And
+							I64Or
+							Set R8
+							Get R3
+							Get R10
+							I64Const $3
+							I64ShrU
+							I64Add
+							Set R3
+							Get R7
+							Get R10
+							I64Const $3
+							I64ShrU
+							I64Add
+							Set R7
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							Set R9
+							Get R9
+							I64Const $34
+							I64Eq
+							If
+								Br $2
+							End
+							Get R9
+							I64Const $92
+							I64Ne
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R0
+							I32WrapI64
+							I64Load $128
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $1
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							Set R9
+							Get R9
+							I64Eqz
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R2
+							Get R7
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Store $0
+							Get R3
+							I64Const $2
+							I64Add
+							Set R3
+							Get R7
+							I64Const $1
+							I64Add
+							Set R7
+							Br $0
+						End
+					End
+					Get R3
+					I64Const $1
+					I64Add
+					Set R3
+					Get R7
+					Get R4
+					I64Sub
+					Get R5
+					I32WrapI64
+					I64Load $320
+					I64Sub
+					Set R9
+					Get R8
+					I64Const $-9187201950435737472
+					I64And
+					I64Const $0
+					I64Ne
+					If
+						Get R7
+						Get R9
+						I64Sub
+						Set R11
+						Block
+							Get R11
+							Get R9
+							I64Add
+							Set R12
+							Block
+								Loop
+									Get R11
+									Get R12
+									I64LtS
+									I32Eqz
+									BrIf $1
+									Get R2
+									Get R11
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R13
+									Get R13
+									I64Const $-9187201950435737472
+									I64And
+									I64Eqz
+									If
+										Get R11
+										I64Const $8
+										I64Add
+										Set R11
+										Br $1
+									End
+									Get R11
+									Get R13
+									I64Const $-9187201950435737472
+									I64And
+									I64Ctz
+									I64Const $3
+									I64ShrS
+									I64Add
+									Set R11
+									Get R11
+									Get R12
+									I64GeS
+									If
+										Br $2
+									End
+									Get R2
+									Get R11
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R13
+									Get R13
+									I64Const $255
+									I64And
+									I64Const $224
+									I64LtU
+									If
+										Get R13
+										I64Const $255
+										I64And
+										I64Const $194
+										I64LtU
+										Get R13
+										I64Const $49152
+										I64And
+										I64Const $32768
+										I64Ne
+										I32Or
+										If
+											I64Const $1
+											Set R10
+											Br $4
+										End
+										Get R11
+										I64Const $2
+										I64Add
+										Set R11
+										Get R11
+										Get R12
+										I64GtS
+										If
+											I64Const $1
+											Set R10
+											Br $4
+										End
+										Br $1
+									End
+									Get R13
+									I64Const $255
+									I64And
+									I64Const $240
+									I64LtU
+									If
+										Get R13
+										I64Const $12632064
+										I64And
+										I64Const $8421376
+										I64Ne
+										Get R13
+										I64Const $255
+										I64And
+										I64Const $224
+										I64Eq
+										Get R13
+										I64Const $8
+										I64ShrU
+										I64Const $255
+										I64And
+										I64Const $160
+										I64LtU
+										I32And
+										I32Or
+										Get R13
+										I64Const $255
+										I64And
+										I64Const $237
+										I64Eq
+										Get R13
+										I64Const $8
+										I64ShrU
+										I64Const $255
+										I64And
+										I64Const $159
+										I64GtU
+										I32And
+										I32Or
+										If
+											I64Const $1
+											Set R10
+											Br $4
+										End
+										I64Const $0
+										I64Const $0
+										I64Ne
+										Get R13
+										I64Const $16711679
+										I64And
+										I64Const $12500975
+										I64Eq
+										I32And
+										If
+											I64Const $1
+											Set R10
+											Br $4
+										End
+										Get R11
+										I64Const $3
+										I64Add
+										Set R11
+										Get R11
+										Get R12
+										I64GtS
+										If
+											I64Const $1
+											Set R10
+											Br $4
+										End
+										Br $1
+									End
+									Get R13
+									I64Const $255
+									I64And
+									I64Const $244
+									I64GtU
+									Get R13
+									I64Const $3233857536
+									I64And
+									I64Const $2155905024
+									I64Ne
+									I32Or
+									Get R13
+									I64Const $255
+									I64And
+									I64Const $240
+									I64Eq
+									Get R13
+									I64Const $8
+									I64ShrU
+									I64Const $255
+									I64And
+									I64Const $144
+									I64LtU
+									I32And
+									I32Or
+									Get R13
+									I64Const $255
+									I64And
+									I64Const $244
+									I64Eq
+									Get R13
+									I64Const $8
+									I64ShrU
+									I64Const $255
+									I64And
+									I64Const $143
+									I64GtU
+									I32And
+									I32Or
+									If
+										I64Const $1
+										Set R10
+										Br $3
+									End
+									Get R11
+									I64Const $4
+									I64Add
+									Set R11
+									Get R11
+									Get R12
+									I64GtS
+									If
+										I64Const $1
+										Set R10
+										Br $3
+									End
+									Br $0
+								End
+							End
+							I64Const $0
+							Set R10
+							Br $0
+						End
+						Get R10
+						I64Const $0
+						I64Ne
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+					End
+					Get R5
+					I32WrapI64
+					I64Load $320
+					Set R11
+					Block
+						Get R9
+						I64Const $64
+						I64LtS
+						If
+							Get R11
+							I64Const $1
+							I64Ne
+							If
+								I64Const $0
+								Set R10
+								Br $2
+							End
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Const $1
+							I64Shl
+							I64Const $255
+							I64And
+							I64Store8 $0
+							I64Const $1
+							Set R10
+							Br $1
+						End
+						Get R9
+						I64Const $8192
+						I64LtS
+						If
+							Get R11
+							I64Const $2
+							I64Ne
+							If
+								I64Const $0
+								Set R10
+								Br $2
+							End
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Const $1
+							I64Shl
+							I64Const $128
+							I64Or
+							I64Const $255
+							I64And
+							I64Store8 $0
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Const $6
+							I64ShrS
+							I64Const $255
+							I64And
+							I64Store8 $1
+							I64Const $1
+							Set R10
+							Br $1
+						End
+						I64Const $0
+						Set R10
+						Br $0
+					End
+					Get R10
+					I64Eqz
+					If
+						Get R0
+						I32WrapI64
+						Get R3
+						I64Store $16
+						Get R0
+						I32WrapI64
+						Get R9
+						I64Store $136
+						Get SP
+						I64Const $5
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R7
+					Set R4
+				Else
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $4
+					I64LeS
+					If
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Eqz
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+						Get R6
+						I64Const $255
+						I64And
+						I64Const $34
+						I64Eq
+						If
+							Get R3
+							I64Const $1
+							I64Add
+							Set R3
+						End
+						Get R0
+						I32WrapI64
+						I64Const $0
+						I64Store $144
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $45
+						I64Eq
+						If
+							Get R0
+							I32WrapI64
+							I64Const $1
+							I64Store $144
+							Get R3
+							I64Const $1
+							I64Add
+							Set R3
+						End
+						Get R6
+						I64Const $255
+						I64And
+						I64Const $34
+						I64Ne
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $48
+						I64Eq
+						I32And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load8U $1
+						I64Const $48
+						I64Sub
+						I64Const $9
+						I64LeU
+						I32And
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+						Block
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Const $3472328296227680304
+							I64Xor
+							Set R9
+							Get R9
+							I64Const $8536140394893047414
+							I64Add
+							Get R9
+							I64Or
+							I64Const $-9187201950435737472
+							I64And
+							Set R10
+							Get R10
+							I64Const $0
+							I64Ne
+							If
+								Get R10
+								I64Ctz
+								I64Const $56
+								I64And
+								Set R10
+								Get R10
+								I64Eqz
+								If
+									I64Const $0
+									I64Const $0
+									Set R8
+									Set R7
+									Br $2
+								End
+								Get R9
+								I64Const $64
+								Get R10
+								I64Sub
+								I64Shl
+								Set R9
+								Get R9
+								I64Const $10
+								I64Mul
+								Get R9
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R9
+								I64Const $10
+								I64Mul
+								Get R9
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								Get R10
+								I64Const $3
+								I64ShrU
+								Set R8
+								Set R7
+								Br $1
+							End
+							Get R9
+							I64Const $10
+							I64Mul
+							Get R9
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R9
+							I64Const $10
+							I64Mul
+							Get R9
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							Set R11
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							I64Const $3472328296227680304
+							I64Xor
+							Set R9
+							Get R9
+							I64Const $8536140394893047414
+							I64Add
+							Get R9
+							I64Or
+							I64Const $-9187201950435737472
+							I64And
+							Set R10
+							Get R10
+							I64Const $0
+							I64Ne
+							If
+								Get R10
+								I64Ctz
+								I64Const $56
+								I64And
+								Set R10
+								Get R10
+								I64Eqz
+								If
+									Get R11
+									I64Const $8
+									Set R8
+									Set R7
+									Br $2
+								End
+								Get R9
+								I64Const $64
+								Get R10
+								I64Sub
+								I64Shl
+								Set R9
+								Get R11
+								Get R0
+								I32WrapI64
+								I64Load $112
+								Get R10
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Mul
+								Get R9
+								I64Const $10
+								I64Mul
+								Get R9
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R9
+								I64Const $10
+								I64Mul
+								Get R9
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								I64Add
+								I64Const $8
+								Get R10
+								I64Const $3
+								I64ShrU
+								I64Add
+								Set R8
+								Set R7
+								Br $1
+							End
+							Get R11
+							I64Const $100000000
+							I64Mul
+							Get R9
+							I64Const $10
+							I64Mul
+							Get R9
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R9
+							I64Const $10
+							I64Mul
+							Get R9
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							I64Add
+							Set R11
+							I64Const $16
+							Set R10
+							Block
+								Loop
+									Get R10
+									I64Const $19
+									I64LtU
+									I32Eqz
+									BrIf $1
+									Block
+										Get R1
+										Get R3
+										Get R10
+										I64Add
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $48
+										I64Sub
+										Set R9
+										Get R9
+										I64Const $9
+										I64GtU
+										If
+											Get R11
+											Get R10
+											Set R8
+											Set R7
+											Br $4
+										End
+										Get R10
+										I64Const $18
+										I64LtU
+										If
+											Get R11
+											I64Const $10
+											I64Mul
+											Get R9
+											I64Add
+											Set R11
+										End
+									End
+									Get R10
+									I64Const $1
+									I64Add
+									Set R10
+									Br $0
+								End
+							End
+							Get R11
+							I64Const $19
+							Set R8
+							Set R7
+							Br $0
+						End
+						Get R8
+						I64Eqz
+						Get R8
+						I64Const $18
+						I64GtS
+						I32Or
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+						Get R3
+						Get R8
+						I64Add
+						Set R3
+						Get R0
+						I32WrapI64
+						I64Const $0
+						I64Store $152
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $46
+						I64Eq
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Const $2
+						I64Ne
+						I32And
+						If
+							Get R3
+							I64Const $1
+							I64Add
+							Set R3
+							Block
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Const $3472328296227680304
+								I64Xor
+								Set R11
+								Get R11
+								I64Const $8536140394893047414
+								I64Add
+								Get R11
+								I64Or
+								I64Const $-9187201950435737472
+								I64And
+								Set R12
+								Get R12
+								I64Const $0
+								I64Ne
+								If
+									Get R12
+									I64Ctz
+									I64Const $56
+									I64And
+									Set R12
+									Get R12
+									I64Eqz
+									If
+										I64Const $0
+										I64Const $0
+										Set R10
+										Set R9
+										Br $2
+									End
+									Get R11
+									I64Const $64
+									Get R12
+									I64Sub
+									I64Shl
+									Set R11
+									Get R11
+									I64Const $10
+									I64Mul
+									Get R11
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $1095216660735
+									I64And
+									I64Const $4294967296000100
+									I64Mul
+									Get R11
+									I64Const $10
+									I64Mul
+									Get R11
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $16
+									I64ShrU
+									I64Const $1095216660735
+									I64And
+									I64Const $42949672960001
+									I64Mul
+									I64Add
+									I64Const $32
+									I64ShrU
+									Get R12
+									I64Const $3
+									I64ShrU
+									Set R10
+									Set R9
+									Br $1
+								End
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								Set R13
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								I64Const $3472328296227680304
+								I64Xor
+								Set R11
+								Get R11
+								I64Const $8536140394893047414
+								I64Add
+								Get R11
+								I64Or
+								I64Const $-9187201950435737472
+								I64And
+								Set R12
+								Get R12
+								I64Const $0
+								I64Ne
+								If
+									Get R12
+									I64Ctz
+									I64Const $56
+									I64And
+									Set R12
+									Get R12
+									I64Eqz
+									If
+										Get R13
+										I64Const $8
+										Set R10
+										Set R9
+										Br $2
+									End
+									Get R11
+									I64Const $64
+									Get R12
+									I64Sub
+									I64Shl
+									Set R11
+									Get R13
+									Get R0
+									I32WrapI64
+									I64Load $112
+									Get R12
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Mul
+									Get R11
+									I64Const $10
+									I64Mul
+									Get R11
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $1095216660735
+									I64And
+									I64Const $4294967296000100
+									I64Mul
+									Get R11
+									I64Const $10
+									I64Mul
+									Get R11
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $16
+									I64ShrU
+									I64Const $1095216660735
+									I64And
+									I64Const $42949672960001
+									I64Mul
+									I64Add
+									I64Const $32
+									I64ShrU
+									I64Add
+									I64Const $8
+									Get R12
+									I64Const $3
+									I64ShrU
+									I64Add
+									Set R10
+									Set R9
+									Br $1
+								End
+								Get R13
+								I64Const $100000000
+								I64Mul
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								I64Add
+								Set R13
+								I64Const $16
+								Set R12
+								Block
+									Loop
+										Get R12
+										I64Const $19
+										I64LtU
+										I32Eqz
+										BrIf $1
+										Block
+											Get R1
+											Get R3
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											I64Const $48
+											I64Sub
+											Set R11
+											Get R11
+											I64Const $9
+											I64GtU
+											If
+												Get R13
+												Get R12
+												Set R10
+												Set R9
+												Br $4
+											End
+											Get R12
+											I64Const $18
+											I64LtU
+											If
+												Get R13
+												I64Const $10
+												I64Mul
+												Get R11
+												I64Add
+												Set R13
+											End
+										End
+										Get R12
+										I64Const $1
+										I64Add
+										Set R12
+										Br $0
+									End
+								End
+								Get R13
+								I64Const $19
+								Set R10
+								Set R9
+								Br $0
+							End
+							Get R10
+							I64Eqz
+							Get R8
+							Get R10
+							I64Add
+							I64Const $18
+							I64GtS
+							I32Or
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R7
+							Get R0
+							I32WrapI64
+							I64Load $112
+							Get R10
+							I64Const $8
+							I64Mul
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Mul
+							Get R9
+							I64Add
+							Set R7
+							Get R3
+							Get R10
+							I64Add
+							Set R3
+							Get R8
+							Get R10
+							I64Add
+							Set R8
+							Get R0
+							I32WrapI64
+							Get R10
+							I64Store $152
+						End
+						Get R6
+						I64Const $255
+						I64And
+						I64Const $34
+						I64Eq
+						If
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $34
+							I64Ne
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R3
+							I64Const $1
+							I64Add
+							Set R3
+						Else
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $44
+							I64Ne
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $125
+							I64Ne
+							I32And
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+						End
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Const $2
+						I64Eq
+						If
+							Get R7
+							Set R9
+							Get R0
+							I32WrapI64
+							I64Load $144
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								Get R9
+								I64Sub
+								Set R9
+							End
+							Get R9
+							Get R5
+							I32WrapI64
+							I64Load $328
+							I64LtS
+							Get R9
+							Get R5
+							I32WrapI64
+							I64Load $336
+							I64GtS
+							I32Or
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R4
+							Set R10
+							Block
+								Get R9
+								I64Const $1
+								I64Shl
+								Get R9
+								I64Const $63
+								I64ShrS
+								I64Xor
+								Set R11
+								Get R11
+								I64Const $128
+								I64LtU
+								If
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									Get R11
+									I64Store $0
+									Get R10
+									I64Const $1
+									I64Add
+									Set R4
+									Br $1
+								End
+								Get R11
+								I64Const $72057594037927936
+								I64GeU
+								If
+									Block
+										Loop
+											Get R11
+											I64Const $128
+											I64GeU
+											I32Eqz
+											BrIf $1
+											Get R2
+											Get R10
+											I64Add
+											I32WrapI64
+											Get R11
+											I64Const $127
+											I64And
+											I64Const $128
+											I64Or
+											I64Store $0
+											Get R11
+											I64Const $7
+											I64ShrU
+											Set R11
+											Get R10
+											I64Const $1
+											I64Add
+											Set R10
+											Br $0
+										End
+									End
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									Get R11
+									I64Store $0
+									Get R10
+									I64Const $1
+									I64Add
+									Set R4
+									Br $1
+								End
+								I64Const $64
+								Get R11
+								I64Clz
+								I64Sub
+								I64Const $6
+								I64Add
+								I64Const $37
+								I64Mul
+								I64Const $8
+								I64ShrS
+								Set R12
+								Get R11
+								I64Const $268435455
+								I64And
+								Get R11
+								I64Const $72057593769492480
+								I64And
+								I64Const $4
+								I64Shl
+								I64Or
+								Set R11
+								Get R11
+								I64Const $70364449226751
+								I64And
+								Get R11
+								I64Const $1152851136131088384
+								I64And
+								I64Const $2
+								I64Shl
+								I64Or
+								Set R11
+								Get R11
+								I64Const $35747867511423103
+								I64And
+								Get R11
+								I64Const $4575727041462157184
+								I64And
+								I64Const $1
+								I64Shl
+								I64Or
+								Set R11
+								Get R2
+								Get R10
+								I64Add
+								I32WrapI64
+								Get R11
+								I64Const $-9187201950435737472
+								I64Const $1
+								I64Const $8
+								Get R12
+								I64Mul
+								I64Const $8
+								I64Sub
+								I64Shl
+								I64Const $1
+								I64Sub
+								I64And
+								I64Or
+								I64Store $0
+								Get R10
+								Get R12
+								I64Add
+								Set R4
+								Br $0
+							End
+						Else
+							Get R5
+							I32WrapI64
+							I64Load $296
+							I64Const $3
+							I64Eq
+							If
+								Get R7
+								Set R9
+								Get R8
+								Set R10
+								Get R4
+								Set R11
+								Block
+									Get R0
+									I32WrapI64
+									I64Load $152
+									Set R12
+									Block
+										Loop
+											Get R12
+											Get R5
+											I32WrapI64
+											I64Load $344
+											I64GtS
+											I32Eqz
+											BrIf $1
+											Get R9
+											I64Const $10
+											I64RemU
+											I64Const $0
+											I64Ne
+											If
+												I64Const $-1
+												Set R4
+												Br $3
+											End
+											Get R9
+											I64Const $10
+											I64DivU
+											Set R9
+											Get R12
+											I64Const $1
+											I64Sub
+											Set R12
+											Get R10
+											I64Const $1
+											I64Sub
+											Set R10
+											Br $0
+										End
+									End
+									Get R10
+									Get R5
+									I32WrapI64
+									I64Load $344
+									I64Add
+									Get R12
+									I64Sub
+									I64Const $18
+									I64GtS
+									If
+										I64Const $-1
+										Set R4
+										Br $1
+									End
+									Get R9
+									Get R0
+									I32WrapI64
+									I64Load $112
+									Get R5
+									I32WrapI64
+									I64Load $344
+									Get R12
+									I64Sub
+									I64Const $8
+									I64Mul
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Mul
+									Set R9
+									Get R9
+									Get R5
+									I32WrapI64
+									I64Load $352
+									I64GeU
+									If
+										I64Const $-1
+										Set R4
+										Br $1
+									End
+									Get R9
+									Set R13
+									Get R0
+									I32WrapI64
+									I64Load $144
+									I64Const $0
+									I64Ne
+									If
+										I64Const $0
+										Get R13
+										I64Sub
+										Set R13
+									End
+									Block
+										I64Const $64
+										Get R13
+										Get R13
+										I64Const $63
+										I64ShrS
+										I64Xor
+										I64Clz
+										I64Sub
+										I64Const $8
+										I64Add
+										I64Const $3
+										I64ShrS
+										Set R14
+										Get R2
+										Get R11
+										I64Add
+										I32WrapI64
+										Get R14
+										I64Const $1
+										I64Shl
+										I64Store $0
+										Get R13
+										I64Const $64
+										I64Const $8
+										Get R14
+										I64Mul
+										I64Sub
+										I64Shl
+										Set R15
+										Get R15
+										I64Const $8
+										I64ShrU
+										I64Const $71777214294589695
+										I64And
+										Get R15
+										I64Const $71777214294589695
+										I64And
+										I64Const $8
+										I64Shl
+										I64Or
+										Set R15
+										Get R15
+										I64Const $16
+										I64ShrU
+										I64Const $281470681808895
+										I64And
+										Get R15
+										I64Const $281470681808895
+										I64And
+										I64Const $16
+										I64Shl
+										I64Or
+										Set R15
+										Get R2
+										Get R11
+										I64Add
+										I32WrapI64
+										Get R15
+										I64Const $32
+										I64ShrU
+										Get R15
+										I64Const $32
+										I64Shl
+										I64Or
+										I64Store $1
+										Get R11
+										I64Const $1
+										I64Add
+										Get R14
+										I64Add
+										Set R11
+										Br $0
+									End
+									Get R11
+									Set R4
+									Br $0
+								End
+								Get R4
+								I64Const $0
+								I64LtS
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
+							Else
+								Get R7
+								I64Const $9007199254740992
+								I64GeU
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R7
+								F64ConvertI64U
+								Get R0
+								I32WrapI64
+								I64Load $120
+								Get R0
+								I32WrapI64
+								I64Load $152
+								I64Const $8
+								I64Mul
+								I64Add
+								I32WrapI64
+								F64Load $0
+								F64Div
+								I64ReinterpretF64
+								Get R0
+								I32WrapI64
+								I64Load $144
+								I64Const $63
+								I64Shl
+								I64Or
+								I64Store $0
+								Get R4
+								I64Const $8
+								I64Add
+								Set R4
+							End
+						End
+					Else
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Const $5
+						I64Eq
+						If
+							Get R6
+							I64Const $4294967295
+							I64And
+							I64Const $1702195828
+							I64Eq
+							If
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								I64Const $1
+								I64Store8 $0
+								Get R3
+								I64Const $4
+								I64Add
+								Set R3
+							Else
+								Get R6
+								I64Const $1099511627775
+								I64And
+								I64Const $435728179558
+								I64Ne
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								I64Const $0
+								I64Store8 $0
+								Get R3
+								I64Const $5
+								I64Add
+								Set R3
+							End
+							Get R4
+							I64Const $1
+							I64Add
+							Set R4
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							Set R6
+							Get R6
+							I64Const $44
+							I64Ne
+							Get R6
+							I64Const $125
+							I64Ne
+							I32And
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+						Else
+							Get R5
+							I32WrapI64
+							I64Load $296
+							I64Const $6
+							I64Eq
+							If
+								I64Const $0
+								Set R7
+								I64Const $0
+								Set R8
+								Get R6
+								I64Const $2910860695269497890
+								I64Eq
+								If
+									Get R3
+									I64Const $8
+									I64Add
+									Set R9
+									Block
+										Get R0
+										I32WrapI64
+										I64Const $0
+										I64Store $144
+										Get R1
+										Get R9
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $45
+										I64Eq
+										If
+											Get R0
+											I32WrapI64
+											I64Const $1
+											I64Store $144
+											Get R9
+											I64Const $1
+											I64Add
+											Set R9
+										End
+										Block
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Const $3472328296227680304
+											I64Xor
+											Set R12
+											Get R12
+											I64Const $8536140394893047414
+											I64Add
+											Get R12
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											Set R13
+											Get R13
+											I64Const $0
+											I64Ne
+											If
+												Get R13
+												I64Ctz
+												I64Const $56
+												I64And
+												Set R13
+												Get R13
+												I64Eqz
+												If
+													I64Const $0
+													I64Const $0
+													Set R11
+													Set R10
+													Br $2
+												End
+												Get R12
+												I64Const $64
+												Get R13
+												I64Sub
+												I64Shl
+												Set R12
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $1095216660735
+												I64And
+												I64Const $4294967296000100
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $16
+												I64ShrU
+												I64Const $1095216660735
+												I64And
+												I64Const $42949672960001
+												I64Mul
+												I64Add
+												I64Const $32
+												I64ShrU
+												Get R13
+												I64Const $3
+												I64ShrU
+												Set R11
+												Set R10
+												Br $1
+											End
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											Set R14
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Const $3472328296227680304
+											I64Xor
+											Set R12
+											Get R12
+											I64Const $8536140394893047414
+											I64Add
+											Get R12
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											Set R13
+											Get R13
+											I64Const $0
+											I64Ne
+											If
+												Get R13
+												I64Ctz
+												I64Const $56
+												I64And
+												Set R13
+												Get R13
+												I64Eqz
+												If
+													Get R14
+													I64Const $8
+													Set R11
+													Set R10
+													Br $2
+												End
+												Get R12
+												I64Const $64
+												Get R13
+												I64Sub
+												I64Shl
+												Set R12
+												Get R14
+												Get R0
+												I32WrapI64
+												I64Load $112
+												Get R13
+												I64Add
+												I32WrapI64
+												I64Load $0
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $1095216660735
+												I64And
+												I64Const $4294967296000100
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $16
+												I64ShrU
+												I64Const $1095216660735
+												I64And
+												I64Const $42949672960001
+												I64Mul
+												I64Add
+												I64Const $32
+												I64ShrU
+												I64Add
+												I64Const $8
+												Get R13
+												I64Const $3
+												I64ShrU
+												I64Add
+												Set R11
+												Set R10
+												Br $1
+											End
+											Get R14
+											I64Const $100000000
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											I64Add
+											Set R14
+											I64Const $16
+											Set R13
+											Block
+												Loop
+													Get R13
+													I64Const $19
+													I64LtU
+													I32Eqz
+													BrIf $1
+													Block
+														Get R1
+														Get R9
+														Get R13
+														I64Add
+														I64Add
+														I32WrapI64
+														I64Load8U $0
+														I64Const $48
+														I64Sub
+														Set R12
+														Get R12
+														I64Const $9
+														I64GtU
+														If
+															Get R14
+															Get R13
+															Set R11
+															Set R10
+															Br $4
+														End
+														Get R13
+														I64Const $18
+														I64LtU
+														If
+															Get R14
+															I64Const $10
+															I64Mul
+															Get R12
+															I64Add
+															Set R14
+														End
+													End
+													Get R13
+													I64Const $1
+													I64Add
+													Set R13
+													Br $0
+												End
+											End
+											Get R14
+											I64Const $19
+											Set R11
+											Set R10
+											Br $0
+										End
+										Get R11
+										I64Eqz
+										Get R11
+										I64Const $15
+										I64GtS
+										I32Or
+										If
+											I64Const $-1
+											I64Const $0
+											Set R8
+											Set R7
+											Br $1
+										End
+										Get R9
+										Get R11
+										I64Add
+										Set R9
+										Get R10
+										Set R11
+										Get R0
+										I32WrapI64
+										I64Load $144
+										I64Const $0
+										I64Ne
+										If
+											I64Const $0
+											Get R11
+											I64Sub
+											Set R11
+										End
+										Get R11
+										I64Const $-62135596800000
+										I64LtS
+										Get R11
+										I64Const $253402300799999
+										I64GtS
+										I32Or
+										If
+											I64Const $-1
+											I64Const $0
+											Set R8
+											Set R7
+											Br $1
+										End
+										Get R1
+										Get R9
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Const $1099511627775
+										I64And
+										I64Const $206966894635
+										I64Eq
+										If
+											Get R9
+											I64Const $5
+											I64Add
+											Set R9
+										End
+										Get R9
+										Get R11
+										Set R8
+										Set R7
+										Br $0
+									End
+									Get R7
+									I64Const $0
+									I64LtS
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $4294967295
+									I64And
+									I64Const $573529129
+									I64Ne
+									I32Or
+									If
+										Get SP
+										I64Const $2
+										I64Store ret+8(FP)
+										RET
+									End
+									Get R7
+									I64Const $4
+									I64Add
+									Set R3
+								Else
+									Get R6
+									I64Const $72057594037927935
+									I64And
+									I64Const $11370549590896418
+									I64Eq
+									If
+										Get R3
+										I64Const $7
+										I64Add
+										Set R9
+										Block
+											Get R0
+											I32WrapI64
+											I64Const $0
+											I64Store $144
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											I64Const $45
+											I64Eq
+											If
+												Get R0
+												I32WrapI64
+												I64Const $1
+												I64Store $144
+												Get R9
+												I64Const $1
+												I64Add
+												Set R9
+											End
+											Block
+												Get R1
+												Get R9
+												I64Add
+												I32WrapI64
+												I64Load $0
+												I64Const $3472328296227680304
+												I64Xor
+												Set R12
+												Get R12
+												I64Const $8536140394893047414
+												I64Add
+												Get R12
+												I64Or
+												I64Const $-9187201950435737472
+												I64And
+												Set R13
+												Get R13
+												I64Const $0
+												I64Ne
+												If
+													Get R13
+													I64Ctz
+													I64Const $56
+													I64And
+													Set R13
+													Get R13
+													I64Eqz
+													If
+														I64Const $0
+														I64Const $0
+														Set R11
+														Set R10
+														Br $2
+													End
+													Get R12
+													I64Const $64
+													Get R13
+													I64Sub
+													I64Shl
+													Set R12
+													Get R12
+													I64Const $10
+													I64Mul
+													Get R12
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $1095216660735
+													I64And
+													I64Const $4294967296000100
+													I64Mul
+													Get R12
+													I64Const $10
+													I64Mul
+													Get R12
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $16
+													I64ShrU
+													I64Const $1095216660735
+													I64And
+													I64Const $42949672960001
+													I64Mul
+													I64Add
+													I64Const $32
+													I64ShrU
+													Get R13
+													I64Const $3
+													I64ShrU
+													Set R11
+													Set R10
+													Br $1
+												End
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $1095216660735
+												I64And
+												I64Const $4294967296000100
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $16
+												I64ShrU
+												I64Const $1095216660735
+												I64And
+												I64Const $42949672960001
+												I64Mul
+												I64Add
+												I64Const $32
+												I64ShrU
+												Set R14
+												Get R1
+												Get R9
+												I64Add
+												I32WrapI64
+												I64Load $8
+												I64Const $3472328296227680304
+												I64Xor
+												Set R12
+												Get R12
+												I64Const $8536140394893047414
+												I64Add
+												Get R12
+												I64Or
+												I64Const $-9187201950435737472
+												I64And
+												Set R13
+												Get R13
+												I64Const $0
+												I64Ne
+												If
+													Get R13
+													I64Ctz
+													I64Const $56
+													I64And
+													Set R13
+													Get R13
+													I64Eqz
+													If
+														Get R14
+														I64Const $8
+														Set R11
+														Set R10
+														Br $2
+													End
+													Get R12
+													I64Const $64
+													Get R13
+													I64Sub
+													I64Shl
+													Set R12
+													Get R14
+													Get R0
+													I32WrapI64
+													I64Load $112
+													Get R13
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Mul
+													Get R12
+													I64Const $10
+													I64Mul
+													Get R12
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $1095216660735
+													I64And
+													I64Const $4294967296000100
+													I64Mul
+													Get R12
+													I64Const $10
+													I64Mul
+													Get R12
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $16
+													I64ShrU
+													I64Const $1095216660735
+													I64And
+													I64Const $42949672960001
+													I64Mul
+													I64Add
+													I64Const $32
+													I64ShrU
+													I64Add
+													I64Const $8
+													Get R13
+													I64Const $3
+													I64ShrU
+													I64Add
+													Set R11
+													Set R10
+													Br $1
+												End
+												Get R14
+												I64Const $100000000
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $1095216660735
+												I64And
+												I64Const $4294967296000100
+												I64Mul
+												Get R12
+												I64Const $10
+												I64Mul
+												Get R12
+												I64Const $8
+												I64ShrU
+												I64Add
+												I64Const $16
+												I64ShrU
+												I64Const $1095216660735
+												I64And
+												I64Const $42949672960001
+												I64Mul
+												I64Add
+												I64Const $32
+												I64ShrU
+												I64Add
+												Set R14
+												I64Const $16
+												Set R13
+												Block
+													Loop
+														Get R13
+														I64Const $19
+														I64LtU
+														I32Eqz
+														BrIf $1
+														Block
+															Get R1
+															Get R9
+															Get R13
+															I64Add
+															I64Add
+															I32WrapI64
+															I64Load8U $0
+															I64Const $48
+															I64Sub
+															Set R12
+															Get R12
+															I64Const $9
+															I64GtU
+															If
+																Get R14
+																Get R13
+																Set R11
+																Set R10
+																Br $4
+															End
+															Get R13
+															I64Const $18
+															I64LtU
+															If
+																Get R14
+																I64Const $10
+																I64Mul
+																Get R12
+																I64Add
+																Set R14
+															End
+														End
+														Get R13
+														I64Const $1
+														I64Add
+														Set R13
+														Br $0
+													End
+												End
+												Get R14
+												I64Const $19
+												Set R11
+												Set R10
+												Br $0
+											End
+											Get R11
+											I64Eqz
+											Get R11
+											I64Const $15
+											I64GtS
+											I32Or
+											If
+												I64Const $-1
+												I64Const $0
+												Set R8
+												Set R7
+												Br $1
+											End
+											Get R9
+											Get R11
+											I64Add
+											Set R9
+											Get R10
+											Set R11
+											Get R0
+											I32WrapI64
+											I64Load $144
+											I64Const $0
+											I64Ne
+											If
+												I64Const $0
+												Get R11
+												I64Sub
+												Set R11
+											End
+											Get R11
+											I64Const $-62135596800000
+											I64LtS
+											Get R11
+											I64Const $253402300799999
+											I64GtS
+											I32Or
+											If
+												I64Const $-1
+												I64Const $0
+												Set R8
+												Set R7
+												Br $1
+											End
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Const $1099511627775
+											I64And
+											I64Const $206966894635
+											I64Eq
+											If
+												Get R9
+												I64Const $5
+												I64Add
+												Set R9
+											End
+											Get R9
+											Get R11
+											Set R8
+											Set R7
+											Br $0
+										End
+										Get R7
+										I64Const $0
+										I64LtS
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Const $16777215
+										I64And
+										I64Const $2240297
+										I64Ne
+										I32Or
+										If
+											Get SP
+											I64Const $2
+											I64Store ret+8(FP)
+											RET
+										End
+										Get R7
+										I64Const $3
+										I64Add
+										Set R3
+									Else
+										Get R3
+										I64Const $1
+										I64Add
+										Set R9
+										Block
+											I64Const $0
+											Set R10
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Set R11
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $8
+											Set R12
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load $12
+											Set R13
+											Get R11
+											I64Const $-72056498821267456
+											I64And
+											I64Const $3242591924980285440
+											I64Ne
+											Get R12
+											I64Const $280375481794560
+											I64And
+											I64Const $63771679916032
+											I64Ne
+											I32Or
+											Get R13
+											I64Const $1095216660480
+											I64And
+											I64Const $249108103168
+											I64Ne
+											I32Or
+											If
+												I64Const $-1
+												I64Const $0
+												Set R8
+												Set R7
+												Br $1
+											End
+											Get R11
+											I64Const $4294967295
+											I64And
+											Get R11
+											I64Const $8
+											I64ShrU
+											I64Const $281470681743360
+											I64And
+											I64Or
+											Get R12
+											I64Const $48
+											I64Shl
+											I64Or
+											I64Const $3472328296227680304
+											I64Xor
+											Set R14
+											Get R12
+											I64Const $24
+											I64ShrU
+											I64Const $65535
+											I64And
+											Get R12
+											I64Const $32
+											I64ShrU
+											I64Const $4294901760
+											I64And
+											I64Or
+											Get R13
+											I64Const $8
+											I64ShrU
+											I64Const $281470681743360
+											I64And
+											I64Or
+											I64Const $13510798882111488
+											I64Or
+											I64Const $3458764513820540928
+											I64Or
+											I64Const $3472328296227680304
+											I64Xor
+											Set R12
+											Get R14
+											I64Const $8536140394893047414
+											I64Add
+											Get R14
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											Get R12
+											I64Const $8536140394893047414
+											I64Add
+											Get R12
+											I64Or
+											I64Const $-9187201950435737472
+											I64And
+											I64Or
+											I64Const $0
+											I64Ne
+											If
+												I64Const $-1
+												I64Const $0
+												Set R8
+												Set R7
+												Br $1
+											End
+											Get R14
+											I64Const $10
+											I64Mul
+											Get R14
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R14
+											I64Const $10
+											I64Mul
+											Get R14
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											Set R14
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											Set R12
+											Get R14
+											I64Const $100
+											I64RemU
+											Set R11
+											Get R14
+											I64Const $100
+											I64DivU
+											I64Const $100
+											I64RemU
+											Set R13
+											Get R14
+											I64Const $10000
+											I64DivU
+											Set R14
+											Get R14
+											I64Const $1
+											I64LtU
+											Get R13
+											I64Const $1
+											I64LtU
+											I32Or
+											Get R13
+											I64Const $12
+											I64GtU
+											I32Or
+											Get R11
+											I64Const $1
+											I64LtU
+											I32Or
+											Get R12
+											I64Const $24000000
+											I64GeU
+											I32Or
+											Get R12
+											I64Const $10000
+											I64DivU
+											I64Const $100
+											I64RemU
+											I64Const $59
+											I64GtU
+											I32Or
+											Get R12
+											I64Const $100
+											I64DivU
+											I64Const $100
+											I64RemU
+											I64Const $59
+											I64GtU
+											I32Or
+											If
+												I64Const $-1
+												I64Const $0
+												Set R8
+												Set R7
+												Br $1
+											End
+											Get R11
+											I64Const $28
+											I64GtU
+											If
+												I64Const $31
+												Set R15
+												Get R13
+												I64Const $4
+												I64Eq
+												Get R13
+												I64Const $6
+												I64Eq
+												I32Or
+												Get R13
+												I64Const $9
+												I64Eq
+												I32Or
+												Get R13
+												I64Const $11
+												I64Eq
+												I32Or
+												If
+													I64Const $30
+													Set R15
+												End
+												Get R13
+												I64Const $2
+												I64Eq
+												If
+													I64Const $28
+													Set R15
+													Get R14
+													I64Const $3
+													I64And
+													I64Eqz
+													Get R14
+													I64Const $100
+													I64RemU
+													I64Const $0
+													I64Ne
+													Get R14
+													I64Const $400
+													I64RemU
+													I64Eqz
+													I32Or
+													I32And
+													If
+														I64Const $29
+														Set R15
+													End
+												End
+												Get R11
+												Get R15
+												I64GtU
+												If
+													I64Const $-1
+													I64Const $0
+													Set R8
+													Set R7
+													Br $2
+												End
+											End
+											Get R13
+											I64Const $2
+											I64LeU
+											If
+												Get R14
+												I64Const $1
+												I64Sub
+												Set R14
+												Get R13
+												I64Const $12
+												I64Add
+												Set R13
+											End
+											I64Const $365
+											Get R14
+											I64Mul
+											Get R14
+											I64Const $4
+											I64DivU
+											I64Add
+											Get R14
+											I64Const $100
+											I64DivU
+											I64Sub
+											Get R14
+											I64Const $400
+											I64DivU
+											I64Add
+											I64Const $153
+											Get R13
+											I64Const $3
+											I64Sub
+											I64Mul
+											I64Const $2
+											I64Add
+											I64Const $5
+											I64DivU
+											I64Add
+											Get R11
+											I64Add
+											I64Const $719469
+											I64Sub
+											Set R10
+											Get R10
+											I64Const $24
+											I64Mul
+											Get R12
+											I64Const $1000000
+											I64DivU
+											I64Add
+											I64Const $60
+											I64Mul
+											Get R12
+											I64Const $10000
+											I64DivU
+											I64Const $100
+											I64RemU
+											I64Add
+											I64Const $60000
+											I64Mul
+											Get R12
+											I64Const $100
+											I64DivU
+											I64Const $100
+											I64RemU
+											I64Const $1000
+											I64Mul
+											I64Add
+											Set R10
+											Get R9
+											I64Const $19
+											I64Add
+											Set R9
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											I64Const $46
+											I64Eq
+											If
+												Get R9
+												I64Const $1
+												I64Add
+												Set R9
+												Block
+													Get R1
+													Get R9
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Const $3472328296227680304
+													I64Xor
+													Set R13
+													Get R13
+													I64Const $8536140394893047414
+													I64Add
+													Get R13
+													I64Or
+													I64Const $-9187201950435737472
+													I64And
+													Set R14
+													Get R14
+													I64Const $0
+													I64Ne
+													If
+														Get R14
+														I64Ctz
+														I64Const $56
+														I64And
+														Set R14
+														Get R14
+														I64Eqz
+														If
+															I64Const $0
+															I64Const $0
+															Set R12
+															Set R11
+															Br $2
+														End
+														Get R13
+														I64Const $64
+														Get R14
+														I64Sub
+														I64Shl
+														Set R13
+														Get R13
+														I64Const $10
+														I64Mul
+														Get R13
+														I64Const $8
+														I64ShrU
+														I64Add
+														I64Const $1095216660735
+														I64And
+														I64Const $4294967296000100
+														I64Mul
+														Get R13
+														I64Const $10
+														I64Mul
+														Get R13
+														I64Const $8
+														I64ShrU
+														I64Add
+														I64Const $16
+														I64ShrU
+														I64Const $1095216660735
+														I64And
+														I64Const $42949672960001
+														I64Mul
+														I64Add
+														I64Const $32
+														I64ShrU
+														Get R14
+														I64Const $3
+														I64ShrU
+														Set R12
+														Set R11
+														Br $1
+													End
+													Get R13
+													I64Const $10
+													I64Mul
+													Get R13
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $1095216660735
+													I64And
+													I64Const $4294967296000100
+													I64Mul
+													Get R13
+													I64Const $10
+													I64Mul
+													Get R13
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $16
+													I64ShrU
+													I64Const $1095216660735
+													I64And
+													I64Const $42949672960001
+													I64Mul
+													I64Add
+													I64Const $32
+													I64ShrU
+													Set R15
+													Get R1
+													Get R9
+													I64Add
+													I32WrapI64
+													I64Load $8
+													I64Const $3472328296227680304
+													I64Xor
+													Set R13
+													Get R13
+													I64Const $8536140394893047414
+													I64Add
+													Get R13
+													I64Or
+													I64Const $-9187201950435737472
+													I64And
+													Set R14
+													Get R14
+													I64Const $0
+													I64Ne
+													If
+														Get R14
+														I64Ctz
+														I64Const $56
+														I64And
+														Set R14
+														Get R14
+														I64Eqz
+														If
+															Get R15
+															I64Const $8
+															Set R12
+															Set R11
+															Br $2
+														End
+														Get R13
+														I64Const $64
+														Get R14
+														I64Sub
+														I64Shl
+														Set R13
+														Get R15
+														Get R0
+														I32WrapI64
+														I64Load $112
+														Get R14
+														I64Add
+														I32WrapI64
+														I64Load $0
+														I64Mul
+														Get R13
+														I64Const $10
+														I64Mul
+														Get R13
+														I64Const $8
+														I64ShrU
+														I64Add
+														I64Const $1095216660735
+														I64And
+														I64Const $4294967296000100
+														I64Mul
+														Get R13
+														I64Const $10
+														I64Mul
+														Get R13
+														I64Const $8
+														I64ShrU
+														I64Add
+														I64Const $16
+														I64ShrU
+														I64Const $1095216660735
+														I64And
+														I64Const $42949672960001
+														I64Mul
+														I64Add
+														I64Const $32
+														I64ShrU
+														I64Add
+														I64Const $8
+														Get R14
+														I64Const $3
+														I64ShrU
+														I64Add
+														Set R12
+														Set R11
+														Br $1
+													End
+													Get R15
+													I64Const $100000000
+													I64Mul
+													Get R13
+													I64Const $10
+													I64Mul
+													Get R13
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $1095216660735
+													I64And
+													I64Const $4294967296000100
+													I64Mul
+													Get R13
+													I64Const $10
+													I64Mul
+													Get R13
+													I64Const $8
+													I64ShrU
+													I64Add
+													I64Const $16
+													I64ShrU
+													I64Const $1095216660735
+													I64And
+													I64Const $42949672960001
+													I64Mul
+													I64Add
+													I64Const $32
+													I64ShrU
+													I64Add
+													Set R15
+													I64Const $16
+													Set R14
+													Block
+														Loop
+															Get R14
+															I64Const $19
+															I64LtU
+															I32Eqz
+															BrIf $1
+															Block
+																Get R1
+																Get R9
+																Get R14
+																I64Add
+																I64Add
+																I32WrapI64
+																I64Load8U $0
+																I64Const $48
+																I64Sub
+																Set R13
+																Get R13
+																I64Const $9
+																I64GtU
+																If
+																	Get R15
+																	Get R14
+																	Set R12
+																	Set R11
+																	Br $4
+																End
+																Get R14
+																I64Const $18
+																I64LtU
+																If
+																	Get R15
+																	I64Const $10
+																	I64Mul
+																	Get R13
+																	I64Add
+																	Set R15
+																End
+															End
+															Get R14
+															I64Const $1
+															I64Add
+															Set R14
+															Br $0
+														End
+													End
+													Get R15
+													I64Const $19
+													Set R12
+													Set R11
+													Br $0
+												End
+												Get R12
+												I64Eqz
+												Get R12
+												I64Const $9
+												I64GtS
+												I32Or
+												If
+													I64Const $-1
+													I64Const $0
+													Set R8
+													Set R7
+													Br $2
+												End
+												Get R9
+												Get R12
+												I64Add
+												Set R9
+												Get R12
+												I64Const $3
+												I64GeS
+												If
+													Get R11
+													Get R0
+													I32WrapI64
+													I64Load $112
+													Get R12
+													I64Const $8
+													I64Mul
+													I64Const $24
+													I64Sub
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64DivU
+													Set R11
+												Else
+													Get R11
+													Get R0
+													I32WrapI64
+													I64Load $112
+													I64Const $24
+													Get R12
+													I64Const $8
+													I64Mul
+													I64Sub
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Mul
+													Set R11
+												End
+												Get R10
+												Get R11
+												I64Add
+												Set R10
+											End
+											Get R1
+											Get R9
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											I64Const $90
+											I64Eq
+											If
+												Get R9
+												I64Const $1
+												I64Add
+												Set R9
+											End
+											Get R9
+											Get R10
+											Set R8
+											Set R7
+											Br $0
+										End
+										Get R7
+										I64Const $0
+										I64LtS
+										Get R6
+										I64Const $255
+										I64And
+										I64Const $34
+										I64Ne
+										I32Or
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $34
+										I64Ne
+										I32Or
+										If
+											Get SP
+											I64Const $2
+											I64Store ret+8(FP)
+											RET
+										End
+										Get R7
+										I64Const $1
+										I64Add
+										Set R3
+									End
+								End
+								Get R4
+								Set R9
+								Block
+									Get R8
+									I64Const $1
+									I64Shl
+									Get R8
+									I64Const $63
+									I64ShrS
+									I64Xor
+									Set R10
+									Get R10
+									I64Const $128
+									I64LtU
+									If
+										Get R2
+										Get R9
+										I64Add
+										I32WrapI64
+										Get R10
+										I64Store $0
+										Get R9
+										I64Const $1
+										I64Add
+										Set R4
+										Br $1
+									End
+									Get R10
+									I64Const $72057594037927936
+									I64GeU
+									If
+										Block
+											Loop
+												Get R10
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R2
+												Get R9
+												I64Add
+												I32WrapI64
+												Get R10
+												I64Const $127
+												I64And
+												I64Const $128
+												I64Or
+												I64Store $0
+												Get R10
+												I64Const $7
+												I64ShrU
+												Set R10
+												Get R9
+												I64Const $1
+												I64Add
+												Set R9
+												Br $0
+											End
+										End
+										Get R2
+										Get R9
+										I64Add
+										I32WrapI64
+										Get R10
+										I64Store $0
+										Get R9
+										I64Const $1
+										I64Add
+										Set R4
+										Br $1
+									End
+									I64Const $64
+									Get R10
+									I64Clz
+									I64Sub
+									I64Const $6
+									I64Add
+									I64Const $37
+									I64Mul
+									I64Const $8
+									I64ShrS
+									Set R11
+									Get R10
+									I64Const $268435455
+									I64And
+									Get R10
+									I64Const $72057593769492480
+									I64And
+									I64Const $4
+									I64Shl
+									I64Or
+									Set R10
+									Get R10
+									I64Const $70364449226751
+									I64And
+									Get R10
+									I64Const $1152851136131088384
+									I64And
+									I64Const $2
+									I64Shl
+									I64Or
+									Set R10
+									Get R10
+									I64Const $35747867511423103
+									I64And
+									Get R10
+									I64Const $4575727041462157184
+									I64And
+									I64Const $1
+									I64Shl
+									I64Or
+									Set R10
+									Get R2
+									Get R9
+									I64Add
+									I32WrapI64
+									Get R10
+									I64Const $-9187201950435737472
+									I64Const $1
+									I64Const $8
+									Get R11
+									I64Mul
+									I64Const $8
+									I64Sub
+									I64Shl
+									I64Const $1
+									I64Sub
+									I64And
+									I64Or
+									I64Store $0
+									Get R9
+									Get R11
+									I64Add
+									Set R4
+									Br $0
+								End
+							Else
+								Get R6
+								I64Const $255
+								I64And
+								I64Const $34
+								I64Ne
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load8U $37
+								I64Const $34
+								I64Ne
+								I32Or
+								Get R3
+								I64Const $1
+								I64Add
+								Set R7
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $8
+								I64Const $45
+								I64Xor
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $13
+								I64Const $45
+								I64Xor
+								I64Or
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $18
+								I64Const $45
+								I64Xor
+								I64Or
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $23
+								I64Const $45
+								I64Xor
+								I64Or
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R8
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $9
+								I64Const $4294967295
+								I64And
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $14
+								I64Const $32
+								I64Shl
+								I64Or
+								Set R8
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $19
+								I64Const $4294967295
+								I64And
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $24
+								I64Const $32
+								I64Shl
+								I64Or
+								Set R8
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $28
+								Set R8
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R8
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
+								I64Const $-9187201950435737472
+								I64Xor
+								I64Or
+								I64Const $0
+								I64Ne
+								I32Or
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
+								Get R3
+								I64Const $1
+								I64Add
+								Set R7
+								Block
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									I64Const $72
+									I64Store8 $0
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Store $1
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $8
+									I64Store $9
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $16
+									I64Store $17
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $24
+									I64Store $25
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load $32
+									I64Store $33
+									Get R4
+									I64Const $37
+									I64Add
+									Set R4
+									Br $0
+								End
+								Get R3
+								I64Const $38
+								I64Add
+								Set R3
+							End
+						End
+					End
+				End
+			End
+			Get R5
+			I32WrapI64
+			I64Load $304
+			Set R8
+			Get R0
+			I32WrapI64
+			I64Load $24
+			Set R9
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R9
+				I64Store $0
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R4
+				I64Store $8
+				Get R0
+				I32WrapI64
+				I64Load $88
+				Get R8
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $96
+				I64Store $0
+				Get R8
+				Get R0
+				I32WrapI64
+				I64Load $64
+				I64GeS
+				If
+					Get R0
+					I32WrapI64
+					Get R8
+					I64Const $1
+					I64Add
+					I64Store $64
+				End
+				I64Const $0
+				Set R7
+				Br $0
+			End
+			Get R0
+			I32WrapI64
+			Get R5
+			I64Store $40
+			Get R5
+			I32WrapI64
+			I64Load $288
+			Set R5
+			Br $0
+		End
+	End
+	Unreachable
+	RET
+
+TEXT ·RowAtom(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Get R0
+	I32WrapI64
+	I64Load $0
+	Set R1
+	Get R0
+	I32WrapI64
+	I64Load $8
+	Set R2
+	Get R0
+	I32WrapI64
+	I64Load $16
+	Set R3
+	Get R0
+	I32WrapI64
+	I64Load $24
+	Set R4
+	Get R0
+	I32WrapI64
+	I64Load $32
+	Set R5
+	Block
+		Loop
+			Get R0
+			I32WrapI64
+			I64Const $1
+			I64Store $160
+			Get R0
+			I32WrapI64
+			I64Load $48
+			I64Eqz
+			If
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R5
+				I32WrapI64
+				I64Load $0
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $40
+				I64And
+				I64Const $-1
+				I64And
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Get R5
+				I32WrapI64
+				I64Load $8
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $48
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $16
+				Get R5
+				I32WrapI64
+				I64Load $16
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $56
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $24
+				Get R5
+				I32WrapI64
+				I64Load $24
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $64
+				I64And
+				I64Or
+				Get R5
+				I32WrapI64
+				I64Load $80
+				I64Or
+				I64Const $0
+				I64Ne
+				If
+					Get R0
+					I32WrapI64
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $192
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $232
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $200
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $240
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $208
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $248
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $216
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $256
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $32
+					Get R5
+					I32WrapI64
+					I64Load $224
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $264
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $272
+					I64Or
+					I64Store $160
+					Get R0
+					I32WrapI64
+					I64Load $160
+					I64Const $0
+					I64Ne
+					If
+						Get R0
+						I32WrapI64
+						Get R3
+						I64Store $16
+						Get R0
+						I32WrapI64
+						Get R4
+						I64Store $24
+						Get R0
+						I32WrapI64
+						Get R5
+						I64Store $32
+						Get R5
+						I32WrapI64
+						I64Load $288
+						Set R5
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R5
+						I32WrapI64
+						I64Load $0
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $40
+						I64And
+						I64Const $-1
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R5
+						I32WrapI64
+						I64Load $8
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $48
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get R5
+						I32WrapI64
+						I64Load $16
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $56
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get R5
+						I32WrapI64
+						I64Load $24
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $64
+						I64And
+						I64Or
+						Get R5
+						I32WrapI64
+						I64Load $80
+						I64Or
+						I64Const $0
+						I64Ne
+						If
+							Get R0
+							I32WrapI64
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Get R5
+							I32WrapI64
+							I64Load $192
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $232
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Get R5
+							I32WrapI64
+							I64Load $200
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $240
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get R5
+							I32WrapI64
+							I64Load $208
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $248
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get R5
+							I32WrapI64
+							I64Load $216
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $256
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $32
+							Get R5
+							I32WrapI64
+							I64Load $224
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $264
+							I64And
+							I64Or
+							Get R5
+							I32WrapI64
+							I64Load $272
+							I64Or
+							I64Store $160
+							Get R0
+							I32WrapI64
+							I64Load $160
+							I64Const $0
+							I64Ne
+							If
+								Get R5
+								I32WrapI64
+								I64Load $288
+								Set R5
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R5
+								I32WrapI64
+								I64Load $0
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $40
+								I64And
+								I64Const $-1
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Get R5
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $48
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get R5
+								I32WrapI64
+								I64Load $16
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $56
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get R5
+								I32WrapI64
+								I64Load $24
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $64
+								I64And
+								I64Or
+								Get R5
+								I32WrapI64
+								I64Load $80
+								I64Or
+								I64Const $0
+								I64Ne
+								If
+									Get R0
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $192
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $232
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $200
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $240
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $208
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $248
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $216
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $256
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get R5
+									I32WrapI64
+									I64Load $224
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $264
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $272
+									I64Or
+									I64Store $160
+									Get R0
+									I32WrapI64
+									I64Load $160
+									I64Const $0
+									I64Ne
+									If
+										Get R5
+										I32WrapI64
+										I64Load $288
+										Set R5
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $0
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $40
+										I64And
+										I64Const $-1
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Get R5
+										I32WrapI64
+										I64Load $8
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $48
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get R5
+										I32WrapI64
+										I64Load $16
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $56
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get R5
+										I32WrapI64
+										I64Load $24
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $64
+										I64And
+										I64Or
+										Get R5
+										I32WrapI64
+										I64Load $80
+										I64Or
+										I64Const $0
+										I64Ne
+										If
+											Get SP
+											I64Const $1
+											I64Store ret+8(FP)
+											RET
+										End
+									End
+								End
+							End
+						End
+					End
+				End
+				Get R5
+				I32WrapI64
+				I64Load $296
+				I64Const $8
+				I64GeS
+				If
+					Get R3
+					Get R5
+					I32WrapI64
+					I64Load $88
+					I64Add
+					Set R3
+					Get R0
+					I32WrapI64
+					Get R3
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R4
+					I64Store $24
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $32
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $9
+					I64Eq
+					If
+						Get SP
+						I64Const $0
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R5
+					I32WrapI64
+					I64Load $360
+					I64Const $0
+					I64Eq
+					If
+						Get SP
+						I64Const $3
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Set R7
+					Get R5
+					I32WrapI64
+					I64Load $360
+					Set R8
+					Block
+						Get R8
+						Set R9
+						Block
+							Loop
+								Get R9
+								I32WrapI64
+								I64Load $0
+								Set R10
+								Get R10
+								I64Const $16777215
+								I64And
+								Set R11
+								Block
+									Loop
+										Get R11
+										I64Const $0
+										I64Ne
+										I32Eqz
+										BrIf $1
+										Get R9
+										I64Const $8
+										I64Add
+										Set R9
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R9
+										I32WrapI64
+										I64Load $0
+										I64Ne
+										If
+											I64Const $0
+											Set R6
+											Br $5
+										End
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Get R11
+										I64Const $1
+										I64Sub
+										Set R11
+										Br $0
+									End
+								End
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R9
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R9
+								I32WrapI64
+								I64Load $16
+								I64And
+								I64Const $0
+								I64Ne
+								If
+									I64Const $0
+									Set R6
+									Br $3
+								End
+								Get R7
+								Get R10
+								I64Const $32
+								I64ShrU
+								I64Const $255
+								I64And
+								I64Add
+								Set R7
+								Get R10
+								I64Const $63
+								I64ShrU
+								I64Const $0
+								I64Ne
+								If
+									Get R7
+									Set R6
+									Br $3
+								End
+								Block
+									Loop
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R12
+										Get R12
+										Get R9
+										I32WrapI64
+										I64Load $24
+										I64Xor
+										Get R9
+										I32WrapI64
+										I64Load $32
+										I64Sub
+										Get R12
+										Get R9
+										I32WrapI64
+										I64Load $40
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R12
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Const $-9187201950435737472
+										I64And
+										Set R12
+										Get R12
+										I64Const $0
+										I64Ne
+										If
+											Get R7
+											Get R12
+											I64Ctz
+											I64Const $3
+											I64ShrS
+											I64Add
+											Set R7
+											Br $2
+										End
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Br $0
+									End
+								End
+								Get R9
+								I64Const $48
+								I64Add
+								Set R9
+								Br $0
+							End
+						End
+					End
+					Get R6
+					I64Eqz
+					If
+						Get SP
+						I64Const $3
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R6
+					Set R3
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $40
+					Get R5
+					I32WrapI64
+					I64Load $288
+					Set R5
+					Br $2
+				End
+				Get R5
+				I32WrapI64
+				I64Load $304
+				Get R0
+				I32WrapI64
+				I64Load $64
+				I64Ne
+				If
+					Get R5
+					I32WrapI64
+					I64Load $304
+					Set R6
+					Get R4
+					Set R7
+					Block
+						Get R0
+						I32WrapI64
+						I64Load $64
+						Set R8
+						Get R6
+						Get R8
+						I64GtS
+						Get R0
+						I32WrapI64
+						I64Load $72
+						I64Eqz
+						I32And
+						If
+							Get R8
+							Set R9
+							Block
+								Loop
+									Get R9
+									Get R6
+									I64LtS
+									Get R0
+									I32WrapI64
+									I64Load $104
+									Get R9
+									I64Const $8
+									I64Mul
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $0
+									I64Ne
+									I32And
+									I32Eqz
+									BrIf $1
+									Get R9
+									I64Const $1
+									I64Add
+									Set R9
+									Br $0
+								End
+							End
+							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
+							I64Sub
+							I64Const $3
+							I64LeS
+							I32And
+							If
+								Block
+									Loop
+										Get R8
+										Get R6
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Get R0
+										I32WrapI64
+										I64Load $8
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Const $0
+										I64Store $0
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
+										Get R8
+										I64Const $1
+										I64Add
+										Set R8
+										Br $0
+									End
+								End
+								Get R7
+								Set R4
+								Br $2
+							End
+						End
+						Get R0
+						I32WrapI64
+						I64Load $88
+						Get R6
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R0
+						I32WrapI64
+						I64Load $96
+						I64Eq
+						If
+							I64Const $-1
+							Set R4
+							Br $1
+						End
+						Get R0
+						I32WrapI64
+						I64Const $1
+						I64Store $72
+						Get R7
+						Set R4
+						Br $0
+					End
+					Get R4
+					I64Const $0
+					I64LtS
+					If
+						Get SP
+						I64Const $4
+						I64Store ret+8(FP)
+						RET
+					End
+				End
+				Get R0
+				I32WrapI64
+				I64Load $160
+				I64Eqz
+				If
+					Get R5
+					I32WrapI64
+					I64Load $312
+					I64Eqz
+					If
+						Get SP
+						I64Const $4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R2
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Const $0
+					I64Store8 $0
+					Get R3
+					Get R5
+					I32WrapI64
+					I64Load $280
+					I64Add
+					Set R3
+					Get R5
+					I32WrapI64
+					I64Load $304
+					Set R7
+					Get R4
+					I64Const $1
+					I64Add
+					Set R8
+					Block
+						Get R0
+						I32WrapI64
+						I64Load $80
+						Get R7
+						I64Const $16
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R4
+						I64Store $0
+						Get R0
+						I32WrapI64
+						I64Load $80
+						Get R7
+						I64Const $16
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Store $8
+						Get R0
+						I32WrapI64
+						I64Load $88
+						Get R7
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R0
+						I32WrapI64
+						I64Load $96
+						I64Store $0
+						Get R7
+						Get R0
+						I32WrapI64
+						I64Load $64
+						I64GeS
+						If
+							Get R0
+							I32WrapI64
+							Get R7
+							I64Const $1
+							I64Add
+							I64Store $64
+						End
+						I64Const $0
+						Set R6
+						Br $0
+					End
+					Get R4
+					I64Const $1
+					I64Add
+					Set R4
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $40
+					Get R5
+					I32WrapI64
+					I64Load $288
+					Set R5
+					Br $2
+				End
+				Get R3
+				Get R5
+				I32WrapI64
+				I64Load $88
+				I64Add
+				Set R3
+			End
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $48
+			Get R0
+			I32WrapI64
+			Get R3
+			I64Store $16
+			Get R0
+			I32WrapI64
+			Get R4
+			I64Store $24
+			Get R0
+			I32WrapI64
+			Get R5
+			I64Store $32
+			Get R2
+			Get R4
+			I64Add
+			I32WrapI64
+			I64Const $2
+			I64Store8 $0
+			Get R4
+			Get R5
+			I32WrapI64
+			I64Load $312
+			I64Add
+			Set R4
+			Get R5
+			I32WrapI64
+			I64Load $296
+			I64Const $1
+			I64Eq
+			If
+				Get R4
+				Get R5
+				I32WrapI64
+				I64Load $320
+				I64Add
+				Set R6
+				I64Const $0
+				Set R7
+				Block
+					Loop
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R8
+						Get R2
+						Get R6
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Store $0
+						Get R8
+						I64Const $434041037028460038
+						I64Xor
+						I64Const $2387225703656530209
+						I64Sub
+						Get R8
+						I64Const $4340410370284600380
+						I64Xor
+						I64Const $72340172838076673
+						I64Sub
+						I64Or
+						Get R8
+						I64Const $-1
+						I64Xor
+						I64And
+						I64Const $-9187201950435737472
+						I64And
+						Set R9
+						Get R9
+						I64Eqz
+						If
+							Get R7
+							Get R8
+							I64Or
+							Set R7
+							Get R3
+							I64Const $8
+							I64Add
+							Set R3
+							Get R6
+							I64Const $8
+							I64Add
+							Set R6
+							Br $1
+						End
+						Get R9
+						I64Ctz
+						I64Const $56
+						I64And
+						Set R9
+						Get R7
+						Get R8
+						I64Const $1
+						Get R9
+						I64Shl
+						I64Const $1
+						I64Sub
+						I64And
+						I64Or
+						Set R7
+						Get R3
+						Get R9
+						I64Const $3
+						I64ShrU
+						I64Add
+						Set R3
+						Get R6
+						Get R9
+						I64Const $3
+						I64ShrU
+						I64Add
+						Set R6
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R8
+						Get R8
+						I64Const $255
+						I64And
+						Set R9
+						Get R9
+						I64Const $60
+						I64Eq
+						If
+							Br $2
+						End
+						Get R9
+						I64Const $38
+						I64Eq
+						If
+							Get R8
+							I64Const $1099511627775
+							I64And
+							I64Const $255289286950
+							I64Eq
+							If
+								Get R3
+								I64Const $5
+								I64Add
+								Set R3
+							Else
+								Get R8
+								I64Const $4294967295
+								I64And
+								I64Const $997485606
+								I64Eq
+								If
+									I64Const $60
+									Set R9
+									Get R3
+									I64Const $4
+									I64Add
+									Set R3
+								Else
+									Get R8
+									I64Const $4294967295
+									I64And
+									I64Const $997484326
+									I64Eq
+									If
+										I64Const $62
+										Set R9
+										Get R3
+										I64Const $4
+										I64Add
+										Set R3
+									Else
+										Get R8
+										I64Const $281474976710655
+										I64And
+										I64Const $65371272212774
+										I64Eq
+										If
+											I64Const $34
+											Set R9
+											Get R3
+											I64Const $6
+											I64Add
+											Set R3
+										Else
+											Get R8
+											I64Const $281474976710655
+											I64And
+											I64Const $65366976913702
+											I64Ne
+											If
+												Get SP
+												I64Const $2
+												I64Store ret+8(FP)
+												RET
+											End
+											I64Const $39
+											Set R9
+											Get R3
+											I64Const $6
+											I64Add
+											Set R3
+										End
+									End
+								End
+							End
+						Else
+							Get R9
+							I64Const $10
+							I64Ne
+							Get R9
+							I64Const $9
+							I64Ne
+							I32And
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R3
+							I64Const $1
+							I64Add
+							Set R3
+						End
+						Get R2
+						Get R6
+						I64Add
+						I32WrapI64
+						Get R9
+						I64Store $0
+						Get R6
+						I64Const $1
+						I64Add
+						Set R6
+						Br $0
+					End
+				End
+				Get R6
+				Get R4
+				I64Sub
+				Get R5
+				I32WrapI64
+				I64Load $320
+				I64Sub
+				Set R8
+				Get R7
+				I64Const $-9187201950435737472
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get R6
+					Get R8
+					I64Sub
+					Set R10
+					Block
+						Get R10
+						Get R8
+						I64Add
+						Set R11
+						Block
+							Loop
+								Get R10
+								Get R11
+								I64LtS
+								I32Eqz
+								BrIf $1
+								Get R2
+								Get R10
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R12
+								Get R12
+								I64Const $-9187201950435737472
+								I64And
+								I64Eqz
+								If
+									Get R10
+									I64Const $8
+									I64Add
+									Set R10
+									Br $1
+								End
+								Get R10
+								Get R12
+								I64Const $-9187201950435737472
+								I64And
+								I64Ctz
+								I64Const $3
+								I64ShrS
+								I64Add
+								Set R10
+								Get R10
+								Get R11
+								I64GeS
+								If
+									Br $2
+								End
+								Get R2
+								Get R10
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R12
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $224
+								I64LtU
+								If
+									Get R12
+									I64Const $255
+									I64And
+									I64Const $194
+									I64LtU
+									Get R12
+									I64Const $49152
+									I64And
+									I64Const $32768
+									I64Ne
+									I32Or
+									If
+										I64Const $1
+										Set R9
+										Br $4
+									End
+									Get R10
+									I64Const $2
+									I64Add
+									Set R10
+									Get R10
+									Get R11
+									I64GtS
+									If
+										I64Const $1
+										Set R9
+										Br $4
+									End
+									Br $1
+								End
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $240
+								I64LtU
+								If
+									Get R12
+									I64Const $12632064
+									I64And
+									I64Const $8421376
+									I64Ne
+									Get R12
+									I64Const $255
+									I64And
+									I64Const $224
+									I64Eq
+									Get R12
+									I64Const $8
+									I64ShrU
+									I64Const $255
+									I64And
+									I64Const $160
+									I64LtU
+									I32And
+									I32Or
+									Get R12
+									I64Const $255
+									I64And
+									I64Const $237
+									I64Eq
+									Get R12
+									I64Const $8
+									I64ShrU
+									I64Const $255
+									I64And
+									I64Const $159
+									I64GtU
+									I32And
+									I32Or
+									If
+										I64Const $1
+										Set R9
+										Br $4
+									End
+									I64Const $1
+									I64Const $0
+									I64Ne
+									Get R12
+									I64Const $16711679
+									I64And
+									I64Const $12500975
+									I64Eq
+									I32And
+									If
+										I64Const $1
+										Set R9
+										Br $4
+									End
+									Get R10
+									I64Const $3
+									I64Add
+									Set R10
+									Get R10
+									Get R11
+									I64GtS
+									If
+										I64Const $1
+										Set R9
+										Br $4
+									End
+									Br $1
+								End
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $244
+								I64GtU
+								Get R12
+								I64Const $3233857536
+								I64And
+								I64Const $2155905024
+								I64Ne
+								I32Or
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $240
+								I64Eq
+								Get R12
+								I64Const $8
+								I64ShrU
+								I64Const $255
+								I64And
+								I64Const $144
+								I64LtU
+								I32And
+								I32Or
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $244
+								I64Eq
+								Get R12
+								I64Const $8
+								I64ShrU
+								I64Const $255
+								I64And
+								I64Const $143
+								I64GtU
+								I32And
+								I32Or
+								If
+									I64Const $1
+									Set R9
+									Br $3
+								End
+								Get R10
+								I64Const $4
+								I64Add
+								Set R10
+								Get R10
+								Get R11
+								I64GtS
+								If
+									I64Const $1
+									Set R9
+									Br $3
+								End
+								Br $0
+							End
+						End
+						I64Const $0
+						Set R9
+						Br $0
+					End
+					Get R9
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+				End
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R5
+				I32WrapI64
+				I64Load $96
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $136
+				I64And
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Get R5
+				I32WrapI64
+				I64Load $104
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $144
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $16
+				Get R5
+				I32WrapI64
+				I64Load $112
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $152
+				I64And
+				I64Or
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $24
+				Get R5
+				I32WrapI64
+				I64Load $120
+				I64Xor
+				Get R5
+				I32WrapI64
+				I64Load $160
+				I64And
+				I64Or
+				Get R5
+				I32WrapI64
+				I64Load $176
+				I64Or
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Const $2
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R5
+				I32WrapI64
+				I64Load $320
+				Set R10
+				Block
+					Get R8
+					I64Const $64
+					I64LtS
+					If
+						Get R10
+						I64Const $1
+						I64Ne
+						If
+							I64Const $0
+							Set R9
+							Br $2
+						End
+						Get R2
+						Get R4
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Const $1
+						I64Shl
+						I64Const $255
+						I64And
+						I64Store8 $0
+						I64Const $1
+						Set R9
+						Br $1
+					End
+					Get R8
+					I64Const $8192
+					I64LtS
+					If
+						Get R10
+						I64Const $2
+						I64Ne
+						If
+							I64Const $0
+							Set R9
+							Br $2
+						End
+						Get R2
+						Get R4
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Const $1
+						I64Shl
+						I64Const $128
+						I64Or
+						I64Const $255
+						I64And
+						I64Store8 $0
+						Get R2
+						Get R4
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Const $6
+						I64ShrS
+						I64Const $255
+						I64And
+						I64Store8 $1
+						I64Const $1
+						Set R9
+						Br $1
+					End
+					I64Const $0
+					Set R9
+					Br $0
+				End
+				Get R9
+				I64Eqz
+				If
+					Get R0
+					I32WrapI64
+					Get R3
+					Get R5
+					I32WrapI64
+					I64Load $184
+					I64Add
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R8
+					I64Store $136
+					Get SP
+					I64Const $5
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R6
+				Set R4
+			Else
+				Get R5
+				I32WrapI64
+				I64Load $296
+				I64Const $4
+				I64LeS
+				If
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Eqz
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $144
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $45
+					I64Eq
+					If
+						Get R0
+						I32WrapI64
+						I64Const $1
+						I64Store $144
+						Get R3
+						I64Const $1
+						I64Add
+						Set R3
+					End
+					Block
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						I64Const $3472328296227680304
+						I64Xor
+						Set R8
+						Get R8
+						I64Const $8536140394893047414
+						I64Add
+						Get R8
+						I64Or
+						I64Const $-9187201950435737472
+						I64And
+						Set R9
+						Get R9
+						I64Const $0
+						I64Ne
+						If
+							Get R9
+							I64Ctz
+							I64Const $56
+							I64And
+							Set R9
+							Get R9
+							I64Eqz
+							If
+								I64Const $0
+								I64Const $0
+								Set R7
+								Set R6
+								Br $2
+							End
+							Get R8
+							I64Const $64
+							Get R9
+							I64Sub
+							I64Shl
+							Set R8
+							Get R8
+							I64Const $10
+							I64Mul
+							Get R8
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R8
+							I64Const $10
+							I64Mul
+							Get R8
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							Get R9
+							I64Const $3
+							I64ShrU
+							Set R7
+							Set R6
+							Br $1
+						End
+						Get R8
+						I64Const $10
+						I64Mul
+						Get R8
+						I64Const $8
+						I64ShrU
+						I64Add
+						I64Const $1095216660735
+						I64And
+						I64Const $4294967296000100
+						I64Mul
+						Get R8
+						I64Const $10
+						I64Mul
+						Get R8
+						I64Const $8
+						I64ShrU
+						I64Add
+						I64Const $16
+						I64ShrU
+						I64Const $1095216660735
+						I64And
+						I64Const $42949672960001
+						I64Mul
+						I64Add
+						I64Const $32
+						I64ShrU
+						Set R10
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						I64Const $3472328296227680304
+						I64Xor
+						Set R8
+						Get R8
+						I64Const $8536140394893047414
+						I64Add
+						Get R8
+						I64Or
+						I64Const $-9187201950435737472
+						I64And
+						Set R9
+						Get R9
+						I64Const $0
+						I64Ne
+						If
+							Get R9
+							I64Ctz
+							I64Const $56
+							I64And
+							Set R9
+							Get R9
+							I64Eqz
+							If
+								Get R10
+								I64Const $8
+								Set R7
+								Set R6
+								Br $2
+							End
+							Get R8
+							I64Const $64
+							Get R9
+							I64Sub
+							I64Shl
+							Set R8
+							Get R10
+							Get R0
+							I32WrapI64
+							I64Load $112
+							Get R9
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Mul
+							Get R8
+							I64Const $10
+							I64Mul
+							Get R8
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R8
+							I64Const $10
+							I64Mul
+							Get R8
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							I64Add
+							I64Const $8
+							Get R9
+							I64Const $3
+							I64ShrU
+							I64Add
+							Set R7
+							Set R6
+							Br $1
+						End
+						Get R10
+						I64Const $100000000
+						I64Mul
+						Get R8
+						I64Const $10
+						I64Mul
+						Get R8
+						I64Const $8
+						I64ShrU
+						I64Add
+						I64Const $1095216660735
+						I64And
+						I64Const $4294967296000100
+						I64Mul
+						Get R8
+						I64Const $10
+						I64Mul
+						Get R8
+						I64Const $8
+						I64ShrU
+						I64Add
+						I64Const $16
+						I64ShrU
+						I64Const $1095216660735
+						I64And
+						I64Const $42949672960001
+						I64Mul
+						I64Add
+						I64Const $32
+						I64ShrU
+						I64Add
+						Set R10
+						I64Const $16
+						Set R9
+						Block
+							Loop
+								Get R9
+								I64Const $19
+								I64LtU
+								I32Eqz
+								BrIf $1
+								Block
+									Get R1
+									Get R3
+									Get R9
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $48
+									I64Sub
+									Set R8
+									Get R8
+									I64Const $9
+									I64GtU
+									If
+										Get R10
+										Get R9
+										Set R7
+										Set R6
+										Br $4
+									End
+									Get R9
+									I64Const $18
+									I64LtU
+									If
+										Get R10
+										I64Const $10
+										I64Mul
+										Get R8
+										I64Add
+										Set R10
+									End
+								End
+								Get R9
+								I64Const $1
+								I64Add
+								Set R9
+								Br $0
+							End
+						End
+						Get R10
+						I64Const $19
+						Set R7
+						Set R6
+						Br $0
+					End
+					Get R7
+					I64Eqz
+					Get R7
+					I64Const $18
+					I64GtS
+					I32Or
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get R7
+					I64Add
+					Set R3
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $152
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $46
+					I64Eq
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $2
+					I64Ne
+					I32And
+					If
+						Get R3
+						I64Const $1
+						I64Add
+						Set R3
+						Block
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Const $3472328296227680304
+							I64Xor
+							Set R10
+							Get R10
+							I64Const $8536140394893047414
+							I64Add
+							Get R10
+							I64Or
+							I64Const $-9187201950435737472
+							I64And
+							Set R11
+							Get R11
+							I64Const $0
+							I64Ne
+							If
+								Get R11
+								I64Ctz
+								I64Const $56
+								I64And
+								Set R11
+								Get R11
+								I64Eqz
+								If
+									I64Const $0
+									I64Const $0
+									Set R9
+									Set R8
+									Br $2
+								End
+								Get R10
+								I64Const $64
+								Get R11
+								I64Sub
+								I64Shl
+								Set R10
+								Get R10
+								I64Const $10
+								I64Mul
+								Get R10
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R10
+								I64Const $10
+								I64Mul
+								Get R10
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								Get R11
+								I64Const $3
+								I64ShrU
+								Set R9
+								Set R8
+								Br $1
+							End
+							Get R10
+							I64Const $10
+							I64Mul
+							Get R10
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R10
+							I64Const $10
+							I64Mul
+							Get R10
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							Set R12
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							I64Const $3472328296227680304
+							I64Xor
+							Set R10
+							Get R10
+							I64Const $8536140394893047414
+							I64Add
+							Get R10
+							I64Or
+							I64Const $-9187201950435737472
+							I64And
+							Set R11
+							Get R11
+							I64Const $0
+							I64Ne
+							If
+								Get R11
+								I64Ctz
+								I64Const $56
+								I64And
+								Set R11
+								Get R11
+								I64Eqz
+								If
+									Get R12
+									I64Const $8
+									Set R9
+									Set R8
+									Br $2
+								End
+								Get R10
+								I64Const $64
+								Get R11
+								I64Sub
+								I64Shl
+								Set R10
+								Get R12
+								Get R0
+								I32WrapI64
+								I64Load $112
+								Get R11
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Mul
+								Get R10
+								I64Const $10
+								I64Mul
+								Get R10
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R10
+								I64Const $10
+								I64Mul
+								Get R10
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								I64Add
+								I64Const $8
+								Get R11
+								I64Const $3
+								I64ShrU
+								I64Add
+								Set R9
+								Set R8
+								Br $1
+							End
+							Get R12
+							I64Const $100000000
+							I64Mul
+							Get R10
+							I64Const $10
+							I64Mul
+							Get R10
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $1095216660735
+							I64And
+							I64Const $4294967296000100
+							I64Mul
+							Get R10
+							I64Const $10
+							I64Mul
+							Get R10
+							I64Const $8
+							I64ShrU
+							I64Add
+							I64Const $16
+							I64ShrU
+							I64Const $1095216660735
+							I64And
+							I64Const $42949672960001
+							I64Mul
+							I64Add
+							I64Const $32
+							I64ShrU
+							I64Add
+							Set R12
+							I64Const $16
+							Set R11
+							Block
+								Loop
+									Get R11
+									I64Const $19
+									I64LtU
+									I32Eqz
+									BrIf $1
+									Block
+										Get R1
+										Get R3
+										Get R11
+										I64Add
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $48
+										I64Sub
+										Set R10
+										Get R10
+										I64Const $9
+										I64GtU
+										If
+											Get R12
+											Get R11
+											Set R9
+											Set R8
+											Br $4
+										End
+										Get R11
+										I64Const $18
+										I64LtU
+										If
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R10
+											I64Add
+											Set R12
+										End
+									End
+									Get R11
+									I64Const $1
+									I64Add
+									Set R11
+									Br $0
+								End
+							End
+							Get R12
+							I64Const $19
+							Set R9
+							Set R8
+							Br $0
+						End
+						Get R9
+						I64Eqz
+						Get R7
+						Get R9
+						I64Add
+						I64Const $18
+						I64GtS
+						I32Or
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+						Get R6
+						Get R0
+						I32WrapI64
+						I64Load $112
+						Get R9
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						I64Load $0
+						I64Mul
+						Get R8
+						I64Add
+						Set R6
+						Get R3
+						Get R9
+						I64Add
+						Set R3
+						Get R7
+						Get R9
+						I64Add
+						Set R7
+						Get R0
+						I32WrapI64
+						Get R9
+						I64Store $152
+					End
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $2
+					I64Eq
+					If
+						Get R6
+						Set R8
+						Get R0
+						I32WrapI64
+						I64Load $144
+						I64Const $0
+						I64Ne
+						If
+							I64Const $0
+							Get R8
+							I64Sub
+							Set R8
+						End
+						Get R8
+						Get R5
+						I32WrapI64
+						I64Load $328
+						I64LtS
+						Get R8
+						Get R5
+						I32WrapI64
+						I64Load $336
+						I64GtS
+						I32Or
+						If
+							Get SP
+							I64Const $2
+							I64Store ret+8(FP)
+							RET
+						End
+						Get R4
+						Set R9
+						Block
+							Get R8
+							I64Const $1
+							I64Shl
+							Get R8
+							I64Const $63
+							I64ShrS
+							I64Xor
+							Set R10
+							Get R10
+							I64Const $128
+							I64LtU
+							If
+								Get R2
+								Get R9
+								I64Add
+								I32WrapI64
+								Get R10
+								I64Store $0
+								Get R9
+								I64Const $1
+								I64Add
+								Set R4
+								Br $1
+							End
+							Get R10
+							I64Const $72057594037927936
+							I64GeU
+							If
+								Block
+									Loop
+										Get R10
+										I64Const $128
+										I64GeU
+										I32Eqz
+										BrIf $1
+										Get R2
+										Get R9
+										I64Add
+										I32WrapI64
+										Get R10
+										I64Const $127
+										I64And
+										I64Const $128
+										I64Or
+										I64Store $0
+										Get R10
+										I64Const $7
+										I64ShrU
+										Set R10
+										Get R9
+										I64Const $1
+										I64Add
+										Set R9
+										Br $0
+									End
+								End
+								Get R2
+								Get R9
+								I64Add
+								I32WrapI64
+								Get R10
+								I64Store $0
+								Get R9
+								I64Const $1
+								I64Add
+								Set R4
+								Br $1
+							End
+							I64Const $64
+							Get R10
+							I64Clz
+							I64Sub
+							I64Const $6
+							I64Add
+							I64Const $37
+							I64Mul
+							I64Const $8
+							I64ShrS
+							Set R11
+							Get R10
+							I64Const $268435455
+							I64And
+							Get R10
+							I64Const $72057593769492480
+							I64And
+							I64Const $4
+							I64Shl
+							I64Or
+							Set R10
+							Get R10
+							I64Const $70364449226751
+							I64And
+							Get R10
+							I64Const $1152851136131088384
+							I64And
+							I64Const $2
+							I64Shl
+							I64Or
+							Set R10
+							Get R10
+							I64Const $35747867511423103
+							I64And
+							Get R10
+							I64Const $4575727041462157184
+							I64And
+							I64Const $1
+							I64Shl
+							I64Or
+							Set R10
+							Get R2
+							Get R9
+							I64Add
+							I32WrapI64
+							Get R10
+							I64Const $-9187201950435737472
+							I64Const $1
+							I64Const $8
+							Get R11
+							I64Mul
+							I64Const $8
+							I64Sub
+							I64Shl
+							I64Const $1
+							I64Sub
+							I64And
+							I64Or
+							I64Store $0
+							Get R9
+							Get R11
+							I64Add
+							Set R4
+							Br $0
+						End
+					Else
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Const $3
+						I64Eq
+						If
+							Get R6
+							Set R8
+							Get R7
+							Set R9
+							Get R4
+							Set R10
+							Block
+								Get R0
+								I32WrapI64
+								I64Load $152
+								Set R11
+								Block
+									Loop
+										Get R11
+										Get R5
+										I32WrapI64
+										I64Load $344
+										I64GtS
+										I32Eqz
+										BrIf $1
+										Get R8
+										I64Const $10
+										I64RemU
+										I64Const $0
+										I64Ne
+										If
+											I64Const $-1
+											Set R4
+											Br $3
+										End
+										Get R8
+										I64Const $10
+										I64DivU
+										Set R8
+										Get R11
+										I64Const $1
+										I64Sub
+										Set R11
+										Get R9
+										I64Const $1
+										I64Sub
+										Set R9
+										Br $0
+									End
+								End
+								Get R9
+								Get R5
+								I32WrapI64
+								I64Load $344
+								I64Add
+								Get R11
+								I64Sub
+								I64Const $18
+								I64GtS
+								If
+									I64Const $-1
+									Set R4
+									Br $1
+								End
+								Get R8
+								Get R0
+								I32WrapI64
+								I64Load $112
+								Get R5
+								I32WrapI64
+								I64Load $344
+								Get R11
+								I64Sub
+								I64Const $8
+								I64Mul
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Mul
+								Set R8
+								Get R8
+								Get R5
+								I32WrapI64
+								I64Load $352
+								I64GeU
+								If
+									I64Const $-1
+									Set R4
+									Br $1
+								End
+								Get R8
+								Set R12
+								Get R0
+								I32WrapI64
+								I64Load $144
+								I64Const $0
+								I64Ne
+								If
+									I64Const $0
+									Get R12
+									I64Sub
+									Set R12
+								End
+								Block
+									I64Const $64
+									Get R12
+									Get R12
+									I64Const $63
+									I64ShrS
+									I64Xor
+									I64Clz
+									I64Sub
+									I64Const $8
+									I64Add
+									I64Const $3
+									I64ShrS
+									Set R13
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									Get R13
+									I64Const $1
+									I64Shl
+									I64Store $0
+									Get R12
+									I64Const $64
+									I64Const $8
+									Get R13
+									I64Mul
+									I64Sub
+									I64Shl
+									Set R14
+									Get R14
+									I64Const $8
+									I64ShrU
+									I64Const $71777214294589695
+									I64And
+									Get R14
+									I64Const $71777214294589695
+									I64And
+									I64Const $8
+									I64Shl
+									I64Or
+									Set R14
+									Get R14
+									I64Const $16
+									I64ShrU
+									I64Const $281470681808895
+									I64And
+									Get R14
+									I64Const $281470681808895
+									I64And
+									I64Const $16
+									I64Shl
+									I64Or
+									Set R14
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									Get R14
+									I64Const $32
+									I64ShrU
+									Get R14
+									I64Const $32
+									I64Shl
+									I64Or
+									I64Store $1
+									Get R10
+									I64Const $1
+									I64Add
+									Get R13
+									I64Add
+									Set R10
+									Br $0
+								End
+								Get R10
+								Set R4
+								Br $0
+							End
+							Get R4
+							I64Const $0
+							I64LtS
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+						Else
+							Get R6
+							I64Const $9007199254740992
+							I64GeU
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							Get R6
+							F64ConvertI64U
+							Get R0
+							I32WrapI64
+							I64Load $120
+							Get R0
+							I32WrapI64
+							I64Load $152
+							I64Const $8
+							I64Mul
+							I64Add
+							I32WrapI64
+							F64Load $0
+							F64Div
+							I64ReinterpretF64
+							Get R0
+							I32WrapI64
+							I64Load $144
+							I64Const $63
+							I64Shl
+							I64Or
+							I64Store $0
+							Get R4
+							I64Const $8
+							I64Add
+							Set R4
+						End
+					End
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $96
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $136
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $104
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $144
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $112
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $152
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $120
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $160
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $176
+					I64Or
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+				Else
+					Get R5
+					I32WrapI64
+					I64Load $296
+					I64Const $5
+					I64Eq
+					If
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R6
+						Get R6
+						I64Const $4294967295
+						I64And
+						I64Const $1702195828
+						I64Eq
+						If
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							I64Const $1
+							I64Store8 $0
+							Get R3
+							I64Const $4
+							I64Add
+							Set R3
+						Else
+							Get R6
+							I64Const $1099511627775
+							I64And
+							I64Const $435728179558
+							I64Ne
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R2
+							Get R4
+							I64Add
+							I32WrapI64
+							I64Const $0
+							I64Store8 $0
+							Get R3
+							I64Const $5
+							I64Add
+							Set R3
+						End
+						Get R4
+						I64Const $1
+						I64Add
+						Set R4
+					Else
+						Get R5
+						I32WrapI64
+						I64Load $296
+						I64Const $6
+						I64Eq
+						If
+							Get R3
+							Set R8
+							Block
+								I64Const $0
+								Set R9
+								Get R1
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R10
+								Get R1
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Set R11
+								Get R1
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load $12
+								Set R12
+								Get R10
+								I64Const $-72056498821267456
+								I64And
+								I64Const $3242591924980285440
+								I64Ne
+								Get R11
+								I64Const $280375481794560
+								I64And
+								I64Const $63771679916032
+								I64Ne
+								I32Or
+								Get R12
+								I64Const $1095216660480
+								I64And
+								I64Const $249108103168
+								I64Ne
+								I32Or
+								If
+									I64Const $-1
+									I64Const $0
+									Set R7
+									Set R6
+									Br $1
+								End
+								Get R10
+								I64Const $4294967295
+								I64And
+								Get R10
+								I64Const $8
+								I64ShrU
+								I64Const $281470681743360
+								I64And
+								I64Or
+								Get R11
+								I64Const $48
+								I64Shl
+								I64Or
+								I64Const $3472328296227680304
+								I64Xor
+								Set R13
+								Get R11
+								I64Const $24
+								I64ShrU
+								I64Const $65535
+								I64And
+								Get R11
+								I64Const $32
+								I64ShrU
+								I64Const $4294901760
+								I64And
+								I64Or
+								Get R12
+								I64Const $8
+								I64ShrU
+								I64Const $281470681743360
+								I64And
+								I64Or
+								I64Const $13510798882111488
+								I64Or
+								I64Const $3458764513820540928
+								I64Or
+								I64Const $3472328296227680304
+								I64Xor
+								Set R11
+								Get R13
+								I64Const $8536140394893047414
+								I64Add
+								Get R13
+								I64Or
+								I64Const $-9187201950435737472
+								I64And
+								Get R11
+								I64Const $8536140394893047414
+								I64Add
+								Get R11
+								I64Or
+								I64Const $-9187201950435737472
+								I64And
+								I64Or
+								I64Const $0
+								I64Ne
+								If
+									I64Const $-1
+									I64Const $0
+									Set R7
+									Set R6
+									Br $1
+								End
+								Get R13
+								I64Const $10
+								I64Mul
+								Get R13
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R13
+								I64Const $10
+								I64Mul
+								Get R13
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								Set R13
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $1095216660735
+								I64And
+								I64Const $4294967296000100
+								I64Mul
+								Get R11
+								I64Const $10
+								I64Mul
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Add
+								I64Const $16
+								I64ShrU
+								I64Const $1095216660735
+								I64And
+								I64Const $42949672960001
+								I64Mul
+								I64Add
+								I64Const $32
+								I64ShrU
+								Set R11
+								Get R13
+								I64Const $100
+								I64RemU
+								Set R10
+								Get R13
+								I64Const $100
+								I64DivU
+								I64Const $100
+								I64RemU
+								Set R12
+								Get R13
+								I64Const $10000
+								I64DivU
+								Set R13
+								Get R13
+								I64Const $1
+								I64LtU
+								Get R12
+								I64Const $1
+								I64LtU
+								I32Or
+								Get R12
+								I64Const $12
+								I64GtU
+								I32Or
+								Get R10
+								I64Const $1
+								I64LtU
+								I32Or
+								Get R11
+								I64Const $24000000
+								I64GeU
+								I32Or
+								Get R11
+								I64Const $10000
+								I64DivU
+								I64Const $100
+								I64RemU
+								I64Const $59
+								I64GtU
+								I32Or
+								Get R11
+								I64Const $100
+								I64DivU
+								I64Const $100
+								I64RemU
+								I64Const $59
+								I64GtU
+								I32Or
+								If
+									I64Const $-1
+									I64Const $0
+									Set R7
+									Set R6
+									Br $1
+								End
+								Get R10
+								I64Const $28
+								I64GtU
+								If
+									I64Const $31
+									Set R14
+									Get R12
+									I64Const $4
+									I64Eq
+									Get R12
+									I64Const $6
+									I64Eq
+									I32Or
+									Get R12
+									I64Const $9
+									I64Eq
+									I32Or
+									Get R12
+									I64Const $11
+									I64Eq
+									I32Or
+									If
+										I64Const $30
+										Set R14
+									End
+									Get R12
+									I64Const $2
+									I64Eq
+									If
+										I64Const $28
+										Set R14
+										Get R13
+										I64Const $3
+										I64And
+										I64Eqz
+										Get R13
+										I64Const $100
+										I64RemU
+										I64Const $0
+										I64Ne
+										Get R13
+										I64Const $400
+										I64RemU
+										I64Eqz
+										I32Or
+										I32And
+										If
+											I64Const $29
+											Set R14
+										End
+									End
+									Get R10
+									Get R14
+									I64GtU
+									If
+										I64Const $-1
+										I64Const $0
+										Set R7
+										Set R6
+										Br $2
+									End
+								End
+								Get R12
+								I64Const $2
+								I64LeU
+								If
+									Get R13
+									I64Const $1
+									I64Sub
+									Set R13
+									Get R12
+									I64Const $12
+									I64Add
+									Set R12
+								End
+								I64Const $365
+								Get R13
+								I64Mul
+								Get R13
+								I64Const $4
+								I64DivU
+								I64Add
+								Get R13
+								I64Const $100
+								I64DivU
+								I64Sub
+								Get R13
+								I64Const $400
+								I64DivU
+								I64Add
+								I64Const $153
+								Get R12
+								I64Const $3
+								I64Sub
+								I64Mul
+								I64Const $2
+								I64Add
+								I64Const $5
+								I64DivU
+								I64Add
+								Get R10
+								I64Add
+								I64Const $719469
+								I64Sub
+								Set R9
+								Get R9
+								I64Const $24
+								I64Mul
+								Get R11
+								I64Const $1000000
+								I64DivU
+								I64Add
+								I64Const $60
+								I64Mul
+								Get R11
+								I64Const $10000
+								I64DivU
+								I64Const $100
+								I64RemU
+								I64Add
+								I64Const $60000
+								I64Mul
+								Get R11
+								I64Const $100
+								I64DivU
+								I64Const $100
+								I64RemU
+								I64Const $1000
+								I64Mul
+								I64Add
+								Set R9
+								Get R8
+								I64Const $19
+								I64Add
+								Set R8
+								Get R1
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								I64Const $46
+								I64Eq
+								If
+									Get R8
+									I64Const $1
+									I64Add
+									Set R8
+									Block
+										Get R1
+										Get R8
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Const $3472328296227680304
+										I64Xor
+										Set R12
+										Get R12
+										I64Const $8536140394893047414
+										I64Add
+										Get R12
+										I64Or
+										I64Const $-9187201950435737472
+										I64And
+										Set R13
+										Get R13
+										I64Const $0
+										I64Ne
+										If
+											Get R13
+											I64Ctz
+											I64Const $56
+											I64And
+											Set R13
+											Get R13
+											I64Eqz
+											If
+												I64Const $0
+												I64Const $0
+												Set R11
+												Set R10
+												Br $2
+											End
+											Get R12
+											I64Const $64
+											Get R13
+											I64Sub
+											I64Shl
+											Set R12
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											Get R13
+											I64Const $3
+											I64ShrU
+											Set R11
+											Set R10
+											Br $1
+										End
+										Get R12
+										I64Const $10
+										I64Mul
+										Get R12
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $1095216660735
+										I64And
+										I64Const $4294967296000100
+										I64Mul
+										Get R12
+										I64Const $10
+										I64Mul
+										Get R12
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $16
+										I64ShrU
+										I64Const $1095216660735
+										I64And
+										I64Const $42949672960001
+										I64Mul
+										I64Add
+										I64Const $32
+										I64ShrU
+										Set R14
+										Get R1
+										Get R8
+										I64Add
+										I32WrapI64
+										I64Load $8
+										I64Const $3472328296227680304
+										I64Xor
+										Set R12
+										Get R12
+										I64Const $8536140394893047414
+										I64Add
+										Get R12
+										I64Or
+										I64Const $-9187201950435737472
+										I64And
+										Set R13
+										Get R13
+										I64Const $0
+										I64Ne
+										If
+											Get R13
+											I64Ctz
+											I64Const $56
+											I64And
+											Set R13
+											Get R13
+											I64Eqz
+											If
+												Get R14
+												I64Const $8
+												Set R11
+												Set R10
+												Br $2
+											End
+											Get R12
+											I64Const $64
+											Get R13
+											I64Sub
+											I64Shl
+											Set R12
+											Get R14
+											Get R0
+											I32WrapI64
+											I64Load $112
+											Get R13
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $1095216660735
+											I64And
+											I64Const $4294967296000100
+											I64Mul
+											Get R12
+											I64Const $10
+											I64Mul
+											Get R12
+											I64Const $8
+											I64ShrU
+											I64Add
+											I64Const $16
+											I64ShrU
+											I64Const $1095216660735
+											I64And
+											I64Const $42949672960001
+											I64Mul
+											I64Add
+											I64Const $32
+											I64ShrU
+											I64Add
+											I64Const $8
+											Get R13
+											I64Const $3
+											I64ShrU
+											I64Add
+											Set R11
+											Set R10
+											Br $1
+										End
+										Get R14
+										I64Const $100000000
+										I64Mul
+										Get R12
+										I64Const $10
+										I64Mul
+										Get R12
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $1095216660735
+										I64And
+										I64Const $4294967296000100
+										I64Mul
+										Get R12
+										I64Const $10
+										I64Mul
+										Get R12
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $16
+										I64ShrU
+										I64Const $1095216660735
+										I64And
+										I64Const $42949672960001
+										I64Mul
+										I64Add
+										I64Const $32
+										I64ShrU
+										I64Add
+										Set R14
+										I64Const $16
+										Set R13
+										Block
+											Loop
+												Get R13
+												I64Const $19
+												I64LtU
+												I32Eqz
+												BrIf $1
+												Block
+													Get R1
+													Get R8
+													Get R13
+													I64Add
+													I64Add
+													I32WrapI64
+													I64Load8U $0
+													I64Const $48
+													I64Sub
+													Set R12
+													Get R12
+													I64Const $9
+													I64GtU
+													If
+														Get R14
+														Get R13
+														Set R11
+														Set R10
+														Br $4
+													End
+													Get R13
+													I64Const $18
+													I64LtU
+													If
+														Get R14
+														I64Const $10
+														I64Mul
+														Get R12
+														I64Add
+														Set R14
+													End
+												End
+												Get R13
+												I64Const $1
+												I64Add
+												Set R13
+												Br $0
+											End
+										End
+										Get R14
+										I64Const $19
+										Set R11
+										Set R10
+										Br $0
+									End
+									Get R11
+									I64Eqz
+									Get R11
+									I64Const $9
+									I64GtS
+									I32Or
+									If
+										I64Const $-1
+										I64Const $0
+										Set R7
+										Set R6
+										Br $2
+									End
+									Get R8
+									Get R11
+									I64Add
+									Set R8
+									Get R11
+									I64Const $3
+									I64GeS
+									If
+										Get R10
+										Get R0
+										I32WrapI64
+										I64Load $112
+										Get R11
+										I64Const $8
+										I64Mul
+										I64Const $24
+										I64Sub
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64DivU
+										Set R10
+									Else
+										Get R10
+										Get R0
+										I32WrapI64
+										I64Load $112
+										I64Const $24
+										Get R11
+										I64Const $8
+										I64Mul
+										I64Sub
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Mul
+										Set R10
+									End
+									Get R9
+									Get R10
+									I64Add
+									Set R9
+								End
+								Get R1
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								I64Const $90
+								I64Eq
+								If
+									Get R8
+									I64Const $1
+									I64Add
+									Set R8
+								End
+								Get R8
+								Get R9
+								Set R7
+								Set R6
+								Br $0
+							End
+							Get R6
+							I64Const $0
+							I64LtS
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R6
+							Set R3
+							Get R4
+							Set R8
+							Block
+								Get R7
+								I64Const $1
+								I64Shl
+								Get R7
+								I64Const $63
+								I64ShrS
+								I64Xor
+								Set R9
+								Get R9
+								I64Const $128
+								I64LtU
+								If
+									Get R2
+									Get R8
+									I64Add
+									I32WrapI64
+									Get R9
+									I64Store $0
+									Get R8
+									I64Const $1
+									I64Add
+									Set R4
+									Br $1
+								End
+								Get R9
+								I64Const $72057594037927936
+								I64GeU
+								If
+									Block
+										Loop
+											Get R9
+											I64Const $128
+											I64GeU
+											I32Eqz
+											BrIf $1
+											Get R2
+											Get R8
+											I64Add
+											I32WrapI64
+											Get R9
+											I64Const $127
+											I64And
+											I64Const $128
+											I64Or
+											I64Store $0
+											Get R9
+											I64Const $7
+											I64ShrU
+											Set R9
+											Get R8
+											I64Const $1
+											I64Add
+											Set R8
+											Br $0
+										End
+									End
+									Get R2
+									Get R8
+									I64Add
+									I32WrapI64
+									Get R9
+									I64Store $0
+									Get R8
+									I64Const $1
+									I64Add
+									Set R4
+									Br $1
+								End
+								I64Const $64
+								Get R9
+								I64Clz
+								I64Sub
+								I64Const $6
+								I64Add
+								I64Const $37
+								I64Mul
+								I64Const $8
+								I64ShrS
+								Set R10
+								Get R9
+								I64Const $268435455
+								I64And
+								Get R9
+								I64Const $72057593769492480
+								I64And
+								I64Const $4
+								I64Shl
+								I64Or
+								Set R9
+								Get R9
+								I64Const $70364449226751
+								I64And
+								Get R9
+								I64Const $1152851136131088384
+								I64And
+								I64Const $2
+								I64Shl
+								I64Or
+								Set R9
+								Get R9
+								I64Const $35747867511423103
+								I64And
+								Get R9
+								I64Const $4575727041462157184
+								I64And
+								I64Const $1
+								I64Shl
+								I64Or
+								Set R9
+								Get R2
+								Get R8
+								I64Add
+								I32WrapI64
+								Get R9
+								I64Const $-9187201950435737472
+								I64Const $1
+								I64Const $8
+								Get R10
+								I64Mul
+								I64Const $8
+								I64Sub
+								I64Shl
+								I64Const $1
+								I64Sub
+								I64And
+								I64Or
+								I64Store $0
+								Get R8
+								Get R10
+								I64Add
+								Set R4
+								Br $0
+							End
+						Else
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $8
+							I64Const $45
+							I64Xor
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $13
+							I64Const $45
+							I64Xor
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $18
+							I64Const $45
+							I64Xor
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load8U $23
+							I64Const $45
+							I64Xor
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R6
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5787213827046133840
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5063812098665367110
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $2242545357980376863
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $1808504320951916825
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Or
+							Get R6
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $9
+							I64Const $4294967295
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $14
+							I64Const $32
+							I64Shl
+							I64Or
+							Set R6
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5787213827046133840
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5063812098665367110
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $2242545357980376863
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $1808504320951916825
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Or
+							Get R6
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $19
+							I64Const $4294967295
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							I64Const $32
+							I64Shl
+							I64Or
+							Set R6
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5787213827046133840
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5063812098665367110
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $2242545357980376863
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $1808504320951916825
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Or
+							Get R6
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $28
+							Set R6
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5787213827046133840
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $5063812098665367110
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $2242545357980376863
+							I64Add
+							Get R6
+							I64Const $-9187201950435737472
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $2314885530818453536
+							I64Or
+							I64Const $1808504320951916825
+							I64Add
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Or
+							Get R6
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							I64And
+							I64Const $-9187201950435737472
+							I64Xor
+							I64Or
+							I64Const $0
+							I64Ne
+							If
+								Get SP
+								I64Const $2
+								I64Store ret+8(FP)
+								RET
+							End
+							Block
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								I64Const $72
+								I64Store8 $0
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Store $1
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								I64Store $9
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								I64Store $17
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								I64Store $25
+								Get R2
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								I64Store $33
+								Get R4
+								I64Const $37
+								I64Add
+								Set R4
+								Br $0
+							End
+							Get R3
+							I64Const $36
+							I64Add
+							Set R3
+						End
+					End
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $96
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $136
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $104
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $144
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $112
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $152
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $120
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $160
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $176
+					I64Or
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64Const $2
+						I64Store ret+8(FP)
+						RET
+					End
+				End
+			End
+			Get R3
+			Get R5
+			I32WrapI64
+			I64Load $184
+			I64Add
+			Set R3
+			Get R5
+			I32WrapI64
+			I64Load $304
+			Set R7
+			Get R0
+			I32WrapI64
+			I64Load $24
+			Set R8
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R7
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R8
+				I64Store $0
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R7
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R4
+				I64Store $8
+				Get R0
+				I32WrapI64
+				I64Load $88
+				Get R7
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $96
+				I64Store $0
+				Get R7
+				Get R0
+				I32WrapI64
+				I64Load $64
+				I64GeS
+				If
+					Get R0
+					I32WrapI64
+					Get R7
+					I64Const $1
+					I64Add
+					I64Store $64
+				End
+				I64Const $0
+				Set R6
+				Br $0
+			End
+			Get R0
+			I32WrapI64
+			Get R5
+			I64Store $40
+			Get R5
+			I32WrapI64
+			I64Load $288
+			Set R5
+			Br $0
+		End
+	End
+	Unreachable
+	RET
+
+TEXT ·Match(SB), NOSPLIT, $0-24
+	I64Load src+0(FP)
+	Set R0
+	I64Load program+8(FP)
+	Set R1
+	I64Const $0
+	Set R3
+	Block
+		Get R1
+		Set R4
+		Block
+			Loop
+				Get R4
+				I32WrapI64
+				I64Load $0
+				Set R5
+				Get R5
+				I64Const $16777215
+				I64And
+				Set R6
+				Block
+					Loop
+						Get R6
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Get R4
+						I64Const $8
+						I64Add
+						Set R4
+						Get R0
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R4
+						I32WrapI64
+						I64Load $0
+						I64Ne
+						If
+							I64Const $0
+							Set R2
+							Br $5
+						End
+						Get R3
+						I64Const $8
+						I64Add
+						Set R3
+						Get R6
+						I64Const $1
+						I64Sub
+						Set R6
+						Br $0
+					End
+				End
+				Get R0
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R4
+				I32WrapI64
+				I64Load $8
+				I64Xor
+				Get R4
+				I32WrapI64
+				I64Load $16
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					I64Const $0
+					Set R2
+					Br $3
+				End
+				Get R3
+				Get R5
+				I64Const $32
+				I64ShrU
+				I64Const $255
+				I64And
+				I64Add
+				Set R3
+				Get R5
+				I64Const $63
+				I64ShrU
+				I64Const $0
+				I64Ne
+				If
+					Get R3
+					Set R2
+					Br $3
+				End
+				Block
+					Loop
+						Get R0
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R7
+						Get R7
+						Get R4
+						I32WrapI64
+						I64Load $24
+						I64Xor
+						Get R4
+						I32WrapI64
+						I64Load $32
+						I64Sub
+						Get R7
+						Get R4
+						I32WrapI64
+						I64Load $40
+						I64Xor
+						I64Const $72340172838076673
+						I64Sub
+						I64Or
+						Get R7
+						I64Const $-1
+						I64Xor
+						I64And
+						I64Const $-9187201950435737472
+						I64And
+						Set R7
+						Get R7
+						I64Const $0
+						I64Ne
+						If
+							Get R3
+							Get R7
+							I64Ctz
+							I64Const $3
+							I64ShrS
+							I64Add
+							Set R3
+							Br $2
+						End
+						Get R3
+						I64Const $8
+						I64Add
+						Set R3
+						Br $0
+					End
+				End
+				Get R4
+				I64Const $48
+				I64Add
+				Set R4
+				Br $0
+			End
+		End
+	End
+	Get SP
+	Get R2
+	I64Store ret+16(FP)
+	RET
+	Unreachable
+	RET

@@ -1,0 +1,72 @@
+package fast
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// Scan returns the distance to the next stop.
+func Scan(src unsafe.Pointer, s *Stops) int {
+	for n := 0; ; n += 8 {
+		if m := s.In(Load(src, n)); m != 0 {
+			return n + bits.TrailingZeros64(m)>>3
+		}
+	}
+}
+
+// Template is text with holes: runs that must be there to the byte, and between them holes that go on to a stop.
+type Template struct {
+	program []uint64
+	run     []byte
+	// Size of its runs, in bytes.
+	Size int
+}
+
+// Text adds to the current run.
+func (t *Template) Text(b ...byte) {
+	t.run = append(t.run, b...)
+	t.Size += len(b)
+}
+
+// Hole ends the current run: what follows goes on to one of the stops.
+func (t *Template) Hole(s *Stops) {
+	t.flush(0)
+	t.program = append(t.program, s.Flip, s.Limit, s.Stop)
+}
+
+// Done ends the template.
+func (t *Template) Done() { t.flush(1 << 63) }
+
+func (t *Template) flush(flag uint64) {
+	words := len(t.run) / 8
+	rest := len(t.run) % 8
+	t.program = append(t.program, flag|uint64(rest)<<32|uint64(words))
+	for i := range words {
+		t.program = append(t.program, word(t.run[8*i:8*i+8]))
+	}
+	t.program = append(t.program, word(t.run[8*words:]), 1<<(8*rest)-1)
+	t.run = t.run[:0]
+}
+
+// Reset empties a template, keeping its memory.
+func (t *Template) Reset() { t.program, t.run, t.Size = t.program[:0], t.run[:0], 0 }
+
+// Program is what kernels match; nil: nothing was learned.
+func (t *Template) Program() *uint64 {
+	if len(t.program) == 0 {
+		return nil
+	}
+	return &t.program[0]
+}
+
+// Match returns the length of the text at src that the template matches, 0 if it does not.
+func (t *Template) Match(src unsafe.Pointer) int { return Match(src, t.Program()) }
+
+// word is up to eight bytes as a number, the first one lowest.
+func word(b []byte) uint64 {
+	var w uint64
+	for i, c := range b {
+		w |= uint64(c) << (8 * i)
+	}
+	return w
+}
