@@ -22,7 +22,7 @@ type Shape struct {
 // Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is null, and 5
 // columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22 bytes.
 func Shapes(rows int) []Shape {
-	return append([]Shape{orders(rows), wide(rows), long(rows)}, micro(rows)...)
+	return []Shape{orders(rows), wide(rows), long(rows)}
 }
 
 // Layouts are the layouts of the shapes.
