@@ -239,7 +239,7 @@ func TestPagesThatBreakOffOnTheWire(t *testing.T) {
 // One page of any size streams through in constant memory.
 func TestOneLongPage(t *testing.T) {
 	const rows = 60_000
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // so that what is in use is near to what is needed
+	defer debug.SetGCPercent(debug.SetGCPercent(20))                  // so that what is in use is near to what is needed
 	newStack(t, northwind.Options{Rows: 1}, sets("Orders")...).run(t) // compiles the guest, which takes memory of its own
 	x := newStack(t, northwind.Options{Rows: rows}, sets("Orders", "page.size=1000000")...)
 	var most atomic.Uint64
