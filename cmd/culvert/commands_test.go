@@ -113,6 +113,10 @@ func TestPing(t *testing.T) {
 	if r = p.run("nonsense", "-p", file, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr, "ping") {
 		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.code, r.stderr)
 	}
+	misspelt := p.file("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
+	if r = p.run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr, misspelt+":12: sap.odata.host.adress: unknown setting") {
+		t.Errorf("expected exit 2 and the misspelt setting, found %d\n%s", r.code, r.stderr)
+	}
 	wrong := p.file("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
 	if r = p.run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 1 || strings.Contains(r.stderr, "hunter2") {
 		t.Errorf("expected exit 1 and no secret, found %d\n%s", r.code, r.stderr)

@@ -138,7 +138,7 @@ func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, f
 	if m, err = openPlugins(c, in, true); err != nil {
 		return nil, nil, err
 	}
-	tool, err := connect.OpenTool(m, connector, log)
+	tool, err := connect.OpenTool(m, w, connector, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

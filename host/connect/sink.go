@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -116,7 +118,7 @@ func newEnds(c *connector) (*ends, error) {
 
 // reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.
 func (e *ends) reached(ctx context.Context) (bool, error) {
-	committed, err := e.admin.Committed(ctx, e.group)
+	committed, err := e.committed(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -127,6 +129,15 @@ func (e *ends) reached(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// committed is where the group stands; a group that nobody has joined yet stands nowhere.
+func (e *ends) committed(ctx context.Context) (map[string]kafka.Positions, error) {
+	committed, err := e.admin.Committed(ctx, e.group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	return committed, err
 }
 
 // find is where the topics end now. A topic that does not exist has nothing.
@@ -180,7 +191,7 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
 		if err != nil {
 			continue
 		}
-		committed, err := e.admin.Committed(ctx, e.group)
+		committed, err := e.committed(ctx)
 		if err != nil {
 			continue
 		}

@@ -21,11 +21,16 @@ type Tool struct {
 	logger    *slog.Logger
 }
 
-// OpenTool finds the plugin of a connector's class. Close lets go of it.
-func OpenTool(m *plugin.Manager, c *config.Connector, logger *slog.Logger) (*Tool, error) {
+// OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
+// is a config.Problems. Close lets go of the plugin.
+func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logger *slog.Logger) (*Tool, error) {
 	info, component, err := find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
+	}
+	problems := append(config.Checker{Worker: w}.Component(c, component), notBuilt(c, config.DeclareComponent(component))...)
+	if err := problems.Err(); err != nil {
+		return nil, err
 	}
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
