@@ -163,6 +163,7 @@ func (b *Binding) Promote(p *Pool) {
 	b.settled.Store(0)
 	b.mu.Unlock()
 	old.close()
+	b.manager.trimLater()
 	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from", old.module.info.Version,
 		"to", p.module.info.Version, "hash", p.module.info.Hash[:12])
 }
@@ -179,6 +180,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.candidate = nil
 	b.mu.Unlock()
 	p.close()
+	b.manager.trimLater()
 	b.manager.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin", p.module.info.Name,
 		"version", p.module.info.Version, "reason", reason)
 }
@@ -220,4 +222,5 @@ func (b *Binding) Close() {
 	if candidate != nil {
 		candidate.close()
 	}
+	b.manager.trimLater()
 }

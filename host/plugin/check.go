@@ -45,11 +45,11 @@ func Check(ctx context.Context, path string, o Options) (Info, []Finding, error)
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	m, err := l.load(ctx, path, data, hashOf(data))
+	m, err := l.load(ctx, fileArrival(path, hashOf(data), data))
 	if err != nil {
 		return Info{Origin: path, Hash: hashOf(data), Size: len(data), Err: err}, []Finding{{true, "load", err.Error()}}, nil
 	}
-	defer m.close()
+	defer m.rest()
 	c := checker{ctx: ctx, module: m}
 	c.describe()
 	for n := range m.info.Components {
@@ -160,7 +160,7 @@ func (c *checker) empty() {
 	if info.Has(wit.InterfaceTools) {
 		c.try("commands", func(i *Instance) error { _, err := i.Commands(c.ctx); return err })
 	}
-	batch := &record.Batch{Registry: c.module.registry}
+	batch := &record.Batch{Registry: c.module.loader.registry}
 	if info.Has(wit.InterfaceTransform) {
 		c.try("prepare", func(i *Instance) error { _, err := i.Prepare(c.ctx, nil); return err })
 		c.try("apply", func(i *Instance) error { _, _, err := i.applySome(c.ctx, nil, batch, 0); return err })

@@ -48,20 +48,24 @@ func (m *module) instantiate(ctx context.Context, connector string) (*Instance, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	logger := m.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	logger := m.loader.logger.With("plugin", m.info.Name, "version", m.info.Version)
 	if m.info.Name == "" {
-		logger = m.logger.With("plugin", m.info.Origin)
+		logger = m.loader.logger.With("plugin", m.info.Origin)
 	}
 	if connector != "" {
 		logger = logger.With("connector", connector)
 	}
+	code, err := m.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
 	i := &Instance{module: m, connector: connector, function: "_initialize", funcs: map[*canon.Func]*abi.Func{}}
 	i.out = newOutput(logger, m.limits.LogLinesPerSecond)
-	i.schemas = schemas{registry: m.registry}
+	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
-	module, err := m.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), m.compiled, config)
+	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
 	if err != nil {
 		m.counters.traps.Add(1)
 		return nil, i.trap(err)

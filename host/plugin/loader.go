@@ -33,8 +33,8 @@ type loader struct {
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
-func (l *loader) load(ctx context.Context, origin string, data []byte, hash string) (*module, error) {
-	binary, err := ReadBinary(data)
+func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
+	binary, err := ReadBinary(a.data)
 	if err != nil {
 		return nil, err
 	}
@@ -42,17 +42,17 @@ func (l *loader) load(ctx context.Context, origin string, data []byte, hash stri
 	if err != nil {
 		return nil, err
 	}
-	m := &module{binary: binary, registry: l.registry, logger: l.logger, limits: l.widest(), info: Info{Hash: hash, Size: len(data),
-		Origin: origin, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
-	prepared, err := prepareModule(data)
+	m := &module{binary: binary, loader: l, limits: l.widest(), again: a.again, info: Info{Hash: a.hash, Size: len(a.data),
+		Origin: a.path, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
+	prepared, err := prepareModule(a.data)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.compile(ctx, l, prepared); err != nil {
+	if m.code, err = l.compile(ctx, m, prepared); err != nil {
 		return nil, err
 	}
 	if err := m.describe(ctx); err != nil {
-		m.close()
+		m.rest()
 		return nil, err
 	}
 	// Only now the name is known that limits are set by.
@@ -62,8 +62,8 @@ func (l *loader) load(ctx context.Context, origin string, data []byte, hash stri
 	}
 	before := m.limits
 	if m.limits = own.filled(); m.limits.pages() != before.pages() {
-		m.close()
-		if err := m.compile(ctx, l, prepared); err != nil {
+		m.rest()
+		if m.code, err = l.compile(ctx, m, prepared); err != nil {
 			return nil, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ type Options struct {
 	Watch bool
 	// Debounce is how long a folder must be quiet before its changes are read. Default 200 ms.
 	Debounce time.Duration
+	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
+	Rest time.Duration
 }
 
 func (o *Options) logger() *slog.Logger {
@@ -67,6 +70,9 @@ type Manager struct {
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
+	// trimmer lets code rest that no connector has used for a while.
+	trimmer *time.Timer
+	rest    time.Duration
 }
 
 // New loads all plugins. A file that is refused does not fail it: see [Manager.Modules].
@@ -85,7 +91,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
 		}
 	}
-	m := &Manager{cache: cache, logger: logger, folders: o.Folders, origins: map[string]*origin{}, bindings: map[*Binding]struct{}{},
+	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{}, bindings: map[*Binding]struct{}{},
 		loader: loader{cache: cache, dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
@@ -210,6 +216,43 @@ func (m *Manager) find(s selection) (*module, error) {
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
 
+// trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at once.
+func (m *Manager) trimLater() {
+	if m.loader.dir == "" {
+		return
+	}
+	wait := m.rest
+	if wait <= 0 {
+		wait = 5 * time.Second
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+	case m.trimmer == nil:
+		m.trimmer = time.AfterFunc(wait, m.trim)
+	default:
+		m.trimmer.Reset(wait)
+	}
+}
+
+// trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round to it
+// only when as much again has been allocated.
+func (m *Manager) trim() {
+	m.mu.Lock()
+	var all []*module
+	for _, o := range m.origins {
+		all = append(all, o.active, o.previous)
+	}
+	m.mu.Unlock()
+	for _, x := range all {
+		if x != nil {
+			x.rest()
+		}
+	}
+	debug.FreeOSMemory()
+}
+
 // Close ends the watching and closes all bindings and modules. Instances that are out are closed when they come back.
 func (m *Manager) Close() error {
 	if m.watcher != nil {
@@ -221,6 +264,9 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.closed = true
+	if m.trimmer != nil {
+		m.trimmer.Stop()
+	}
 	var bindings []*Binding
 	for b := range m.bindings {
 		bindings = append(bindings, b)
@@ -234,7 +280,7 @@ func (m *Manager) Close() error {
 	for _, o := range origins {
 		for _, x := range []*module{o.active, o.previous} {
 			if x != nil {
-				x.release()
+				x.retire()
 			}
 		}
 	}

@@ -3,15 +3,10 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -40,55 +35,23 @@ type Info struct {
 // Has tells whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
 
-// module is one version of a plugin, compiled. Each has a runtime of its own, because a limit of memory is a runtime's in
-// wazero; they share the compiled code by the manager's cache. It is closed when its last user lets go.
+// module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time after.
 type module struct {
 	info     Info
 	limits   Limits
 	binary   *Binary
-	runtime  wazero.Runtime
-	compiled wazero.CompiledModule
-	registry *record.Registry
-	logger   *slog.Logger
+	loader   *loader
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.
 	order int
+	// again gives the file's bytes once more.
+	again func() ([]byte, error)
 
-	mu     sync.Mutex
-	users  int
-	closed bool
-}
-
-// compile makes the runtime and compiles into it; from the cache where the same bytes were compiled before.
-func (m *module) compile(ctx context.Context, l *loader, prepared []byte) error {
-	if pages := m.limits.pages(); m.binary.MemoryPages > uint64(pages) {
-		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)", m.binary.MemoryPages*pageBytes,
-			m.limits.MemoryBytes, limitSetting(cmpOr(m.info.Name, "NAME"), "memory.bytes"))
-	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(m.limits.pages()).WithDebugInfoEnabled(true)
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	m.closed = false
-	if err := provide(ctx, m.runtime, m.binary); err != nil {
-		m.close()
-		return err
-	}
-	compiled, err := m.runtime.CompileModule(ctx, prepared)
-	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
-		// A damaged file must cost time, not the plugin.
-		m.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
-		l.purge()
-		compiled, err = m.runtime.CompileModule(ctx, prepared)
-	}
-	if err != nil {
-		m.close()
-		return fmt.Errorf("the module does not compile: %w", err)
-	}
-	m.compiled = compiled
-	if err := judgeSignatures(compiled, m.binary.Contract, m.info.Interfaces); err != nil {
-		m.close()
-		return err
-	}
-	return nil
+	mu sync.Mutex
+	// users are the pools, offered whether an origin has the module.
+	users   int
+	offered bool
+	code    *code
 }
 
 // describe asks the module what it is.
@@ -150,7 +113,7 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 	return nil
 }
 
-// hold and release count who needs the module: its origin's entry, and each pool.
+// hold counts a pool that needs the module, release lets go of it.
 func (m *module) hold() {
 	m.mu.Lock()
 	m.users++
@@ -160,25 +123,51 @@ func (m *module) hold() {
 func (m *module) release() {
 	m.mu.Lock()
 	m.users--
-	last := m.users == 0
+	retired := !m.offered
 	m.mu.Unlock()
-	if last {
-		m.close()
+	if retired {
+		m.rest()
 	}
 }
 
-// close frees the runtime and the compiled code.
-func (m *module) close() {
+// retire tells that no origin offers the module any more: its code goes with the last pool.
+func (m *module) retire() {
+	m.mu.Lock()
+	m.offered = false
+	m.mu.Unlock()
+	m.rest()
+}
+
+// ready returns the module's code, compiling it where it rests: a matter of 40 ms with a disk cache.
+func (m *module) ready(ctx context.Context) (*code, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.runtime == nil {
-		return
+	if m.code != nil {
+		return m.code, nil
 	}
-	m.closed = true
-	ctx := context.Background()
-	if m.compiled != nil {
-		_ = m.compiled.Close(ctx)
-		m.compiled = nil
+	data, err := m.again()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.info.Origin, err)
 	}
-	_ = m.runtime.Close(ctx)
+	if hashOf(data) != m.info.Hash {
+		return nil, fmt.Errorf("%s: the file is not what was loaded", m.info.Origin)
+	}
+	prepared, err := prepareModule(data)
+	if err != nil {
+		return nil, err
+	}
+	m.code, err = m.loader.compile(ctx, m, prepared)
+	return m.code, err
+}
+
+// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to free.
+func (m *module) rest() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.users > 0 || m.code == nil {
+		return false
+	}
+	m.code.close()
+	m.code = nil
+	return true
 }

@@ -27,6 +27,8 @@ type origin struct {
 type arrival struct {
 	path, hash string
 	data       []byte
+	// again gives the bytes once more: a file's are kept, since it may change, the program's own are there anyway.
+	again func() ([]byte, error)
 	// loaded or err is what became of them.
 	loaded *module
 	err    error
@@ -42,7 +44,8 @@ func (m *Manager) embedded(files fs.FS) (list []*arrival, err error) {
 			return err
 		}
 		data, err := fs.ReadFile(files, path)
-		list = append(list, &arrival{path: embeddedPrefix + path, hash: hashOf(data), data: data, err: err})
+		list = append(list, &arrival{path: embeddedPrefix + path, hash: hashOf(data), data: data, err: err,
+			again: func() ([]byte, error) { return fs.ReadFile(files, path) }})
 		return nil
 	})
 	return list, err
@@ -85,6 +88,9 @@ func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 	for _, path := range m.gone(present) {
 		m.remove(path)
 	}
+	if len(list) > 0 {
+		m.trimLater()
+	}
 	return ctx.Err()
 }
 
@@ -110,7 +116,7 @@ func (m *Manager) look(path string) *arrival {
 		o.refused, o.hash = nil, hash
 		return nil
 	}
-	return &arrival{path: path, hash: hash, data: data}
+	return fileArrival(path, hash, data)
 }
 
 // maxModuleBytes is the largest file that is taken for a module: the largest guests known have 12 MB.
@@ -129,6 +135,10 @@ func readModule(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+func fileArrival(path, hash string, data []byte) *arrival {
+	return &arrival{path: path, hash: hash, data: data, again: func() ([]byte, error) { return data, nil }}
+}
+
 // loadAll loads side by side: at a start without a compile cache each takes half a second.
 func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	var wait sync.WaitGroup
@@ -139,7 +149,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 		}
 		places <- struct{}{}
 		wait.Go(func() {
-			a.loaded, a.err = m.loader.load(ctx, a.path, a.data, a.hash)
+			a.loaded, a.err = m.loader.load(ctx, a)
 			<-places
 		})
 	}
@@ -156,12 +166,12 @@ func (m *Manager) settle(a *arrival) {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
-		a.loaded.close()
+		a.loaded.rest()
 		return
 	}
 	m.loads++
 	a.loaded.order = m.loads
-	a.loaded.hold()
+	a.loaded.offered = true
 	o := m.origin(a.path)
 	var dropped *module
 	if o.active != nil {
@@ -171,7 +181,7 @@ func (m *Manager) settle(a *arrival) {
 	m.changes.Add(1)
 	m.mu.Unlock()
 	if dropped != nil {
-		dropped.release()
+		dropped.retire()
 	}
 	m.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12], "file", a.path)
 }
@@ -223,7 +233,7 @@ func (m *Manager) remove(path string) {
 	m.mu.Unlock()
 	for _, gone := range []*module{active, previous} {
 		if gone != nil {
-			gone.release()
+			gone.retire()
 		}
 	}
 	if active != nil {

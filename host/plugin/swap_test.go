@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin"
@@ -296,5 +297,35 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
 			t.Errorf("schema %d: %+v", id, s)
 		}
+	}
+}
+
+// Code that no connector uses rests, and comes back when one does.
+func TestCodeRests(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
+	m := manager(t, plugin.Options{Embedded: embedded, Rest: 20 * time.Millisecond}, folder)
+	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
+	for _, class := range []string{"AllSource", "SpySource"} {
+		b, err := m.Bind("c", wit.ComponentSource, class, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+			d, err := i.Describe(t.Context())
+			if err == nil && plugin.Awake(m) != 1 {
+				t.Errorf("%s: %d modules are awake", d.Name, plugin.Awake(m))
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		until(t, "rest after the connector", func() bool { return plugin.Awake(m) == 0 })
+	}
+	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
+		t.Errorf("%+v", infos)
 	}
 }
