@@ -302,14 +302,14 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	return nil
 }
 
-// key is that under which the partition already stands in the topic, else the one in the plugin's order of fields.
+// key is that under which the partition already stands in the topic, else the one that a Connect worker finds.
 func (s *Store) key(connector string, partition []wit.Field) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[identity(connector, partition)]; e != nil {
 		return e.key
 	}
-	return AppendKey(nil, connector, partition)
+	return AppendKey(nil, connector, inOrderOfJava(partition))
 }
 
 func (s *Store) written(connector string, e Entry, r *kgo.Record) {

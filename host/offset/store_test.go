@@ -171,7 +171,7 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	lines := readRaw(t, k, c.Topic)
 	if diff := cmp.Diff([]string{
 		`["orders",{"entityset":"B","service":"/a"}] {"url":"newer"}`,
-		`["orders",{"service":"/a","entityset":"new"}] {"record":3}`,
+		`["orders",{"entityset":"new","service":"/a"}] {"record":3}`,
 	}, lines[len(lines)-2:]); diff != "" {
 		t.Errorf("written (-want +got):\n%s", diff)
 	}
@@ -242,9 +242,9 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`["orders",{"service":"/a","entityset":"0"}] {"record":98}`,
-		`["orders",{"service":"/a","entityset":"1"}] {"record":99}`,
-		`["orders",{"service":"/a","entityset":"0"}] {"record":100}`,
+		`["orders",{"entityset":"0","service":"/a"}] {"record":98}`,
+		`["orders",{"entityset":"1","service":"/a"}] {"record":99}`,
+		`["orders",{"entityset":"0","service":"/a"}] {"record":100}`,
 	}
 	got := readRaw(t, k, c.Topic)
 	if diff := cmp.Diff(want[:2], got[:2], cmpopts.SortSlices(strings.Compare)); diff != "" || len(got) != 3 || got[2] != want[2] {
