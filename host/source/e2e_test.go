@@ -42,6 +42,8 @@ type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
 	Plugins, Cache, Broker, Service string
 	Settings                        []string
+	// Hosts are other names of the service.
+	Hosts string
 	// bound is called with the binding of the plugin.
 	bound func(*plugin.Binding)
 }
@@ -148,6 +150,9 @@ func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 	for _, s := range p.Settings {
 		name, value, _ := strings.Cut(s, "=")
 		list = append(list, wit.Setting{Name: "sap.odata#00." + name, Value: value})
+	}
+	if p.Hosts != "" {
+		list = append(list, wit.Setting{Name: "sap.odata.link.hosts", Value: p.Hosts})
 	}
 	times := 20
 	client, err := transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
@@ -399,5 +404,42 @@ func TestNextLinkToAnotherHost(t *testing.T) {
 	_, err := x.place.worker(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "elsewhere.example") || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
 		t.Error(err)
+	}
+}
+
+// Services in motion and services that end too early (T15, P3, P4): every row that existed throughout arrives.
+func TestServicesThatMakeItHard(t *testing.T) {
+	for name, s := range map[string]northwind.Switches{
+		"rows come and go between pages": {PageSize: 150, Churn: 3},
+		"and links count rows":           {PageSize: 150, Churn: 3, SkipToken: "offset"},
+		"feeds end early":                {EndEarly: 400},
+		"without $orderby":               {PageSize: 400, RefuseOrderBy: true},
+		"without $inlinecount":           {PageSize: 400, RefuseCount: true},
+		"old format without paging":      {V1: true},
+		"nulls left out":                 {PageSize: 400, OmitNull: true},
+		"under another name":             {PageSize: 400, SelfHost: "http://internal.example:8000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newStack(t, northwind.Options{Rows: 2000, Switches: s}, sets("Orders", "page.size=500")...)
+			if s.SelfHost != "" {
+				x.place.Hosts = "internal.example"
+			}
+			before := map[string]bool{}
+			x.service.Each("Orders", func(key string, _ map[string]string) { before[key] = true })
+			x.run(t)
+			throughout := 0
+			got := x.keys(t, "t")
+			x.service.Each("Orders", func(key string, _ map[string]string) {
+				if before[key] {
+					throughout++
+					if got[`{"OrderID":`+strings.Trim(key, "()")+`}`] == 0 {
+						t.Errorf("%s is missing", key)
+					}
+				}
+			})
+			if throughout < 1500 {
+				t.Errorf("only %d rows were there throughout", throughout)
+			}
+		})
 	}
 }
