@@ -120,7 +120,7 @@ func (r *reading) judge(t *testing.T, run result) {
 	for line := range strings.Lines(run.stderr) {
 		if strings.HasPrefix(line, "connector "+r.name+", task 0: FAILED: ") {
 			failure = line
-		} else if strings.Contains(line, "connector="+r.name+" ") {
+		} else if strings.Contains(strings.ReplaceAll(line, "\n", " "), "connector="+r.name+" ") {
 			log += line
 		}
 	}
