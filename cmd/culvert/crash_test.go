@@ -92,6 +92,7 @@ type crash struct {
 	rows    map[string]int // by key
 	kills   []kill
 	address string
+	broker  *command
 }
 
 type kill struct{ records, stored int }
@@ -105,8 +106,8 @@ func newCrash(t *testing.T, o service.Options) (*crash, *holdup) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	c.address = strings.TrimPrefix(server.URL, "http://")
-	broker := c.p.start("broker", "--data", c.p.data, "--listen", "127.0.0.1:0")
-	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
+	c.broker = c.p.start("broker", "--data", c.p.data, "--listen", "127.0.0.1:0")
+	c.broker.eventually("an address", func() bool { return strings.Contains(c.broker.stdout.String(), "\n") })
 	return c, h
 }
 
@@ -229,5 +230,25 @@ func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 	}
 	if len(ledger.Gone) == 0 {
 		t.Error("expected the service to have answered differently")
+	}
+}
+
+// A stop that cannot end, since the broker is silent and offsets are still to be stored, is ended by a second signal.
+func TestSecondSignalStopsAtOnce(t *testing.T) {
+	c, h := newCrash(t, service.Options{Rows: 2000, PageSize: 5000})
+	h.arm(500_000)
+	file := c.p.file("orders.properties", source("orders", c.address, "Order_Details")...)
+	worker := c.p.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "task.shutdown.graceful.timeout.ms=3600000",
+		"offset.flush.interval.ms=3600000", "key.converter.schemas.enable=false")
+	w := c.p.start("run", "--plugins", plugins(t), "--data", c.p.data, worker, file)
+	<-h.held
+	defer close(h.goOn)
+	w.eventually("records", func() bool { return len(c.numbers()) > 0 })
+	c.broker.signal(syscall.SIGSTOP)
+	w.signal(syscall.SIGTERM)
+	w.says("once more to stop at once")
+	w.signal(syscall.SIGTERM)
+	if r := w.wait(); r.code != 130 {
+		t.Errorf("expected exit 130, found %d\n%s", r.code, r.stderr)
 	}
 }

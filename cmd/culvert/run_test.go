@@ -125,26 +125,6 @@ func TestMisspeltSettingSendsNothing(t *testing.T) {
 	}
 }
 
-// A stop that cannot end, since the broker is silent, is ended by a second signal.
-func TestSecondSignalStopsAtOnce(t *testing.T) {
-	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 10})
-	file := p.file("orders.properties", source("orders", address, "Orders")...)
-	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
-	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
-	worker := p.file("worker.properties", "bootstrap.servers="+strings.TrimSpace(broker.stdout.String()), "listeners=",
-		"task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")
-	c := p.start("run", "--progress", "--plugins", plugins(t), "--data", p.data, worker, file)
-	c.says(fmt.Sprintf("%10d rows", s.Count("Orders")))
-	broker.signal(syscall.SIGSTOP)
-	c.signal(syscall.SIGTERM)
-	c.says("once more to stop at once")
-	c.signal(syscall.SIGTERM)
-	if r := c.wait(); r.code != 130 {
-		t.Errorf("expected exit 130, found %d\n%s", r.code, r.stderr)
-	}
-}
-
 func TestListenersTaken(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
