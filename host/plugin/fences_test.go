@@ -41,6 +41,9 @@ func TestRogueResults(t *testing.T) {
 		"result-outside":     "lie past the end of memory",
 		"result-unaligned":   "expected a pointer aligned to 4",
 		"case":               "expected ok (0) or a fault (1), found case 7",
+		"fault-kind":         "expected one of 12 cases of wit.FaultKind, found number 99",
+		"fault-text":         "is not UTF-8",
+		"fault-option":       "expected one of 2 cases of *string, found number 2",
 		"rows-outside":       "list of 3 elements at 0xfffffff8 lies past the end of memory",
 		"rows-unaligned":     "list of 3 elements: expected a pointer aligned to 8",
 		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
@@ -74,11 +77,15 @@ func TestRogueResults(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			trap := trapped(t, misbehave(t, b, reg, mode), want, "(connector orders)", "apply")
+			if trap != nil && strings.Contains(trap.Error(), "post-return") {
+				t.Error("post-return was called after a refused result")
+			}
 			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" || trap.Function != "apply") {
 				t.Errorf("%+v", trap)
 			}
 		})
 	}
+	fault(t, misbehave(t, b, reg, "fault"), wit.FaultConflict, "x")
 	// After all that, the pool works.
 	if err := misbehave(t, b, reg, "log-binary"); err != nil {
 		t.Error(err)

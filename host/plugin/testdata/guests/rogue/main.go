@@ -126,6 +126,15 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		return ptr + 2
 	case "case":
 		answer.ok = 7
+	case "fault-kind":
+		// a fault lies where schemas, topics and rows would: kind, message, setting, …
+		answer = result{ok: 1, schemas: list{99, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
+	case "fault-text":
+		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{3, 0}}
+	case "fault-option":
+		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
+	case "fault":
+		answer = result{ok: 1, schemas: list{uint32(wit.FaultConflict), uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
 	case "rows-outside":
 		answer.rows.ptr = 0xffff_fff8
 	case "rows-unaligned":
@@ -226,6 +235,18 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		}
 	}
 	return ptr
+}
+
+// post must come once after a result that the host took, and never after one that it refused.
+//
+//go:wasmexport cabi_post_culvert:connect/transform@0.1.0#apply
+func post(ptr uint32) {
+	switch mode {
+	case "nothing", "swell", "chatter", "output", "log-binary", "fault":
+		mode = "posted"
+	default:
+		panic("post-return after " + mode)
+	}
 }
 
 //go:noinline
