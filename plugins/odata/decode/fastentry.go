@@ -163,20 +163,6 @@ func (e *fastEntry) configure(l *Layout) {
 var integerBounds = map[Edm][2]int{EdmByte: {0, 255}, EdmSByte: {-128, 127}, EdmInt16: {-32768, 32767},
 	EdmInt32: {-2147483648, 2147483647}, EdmInt64: {-9223372036854775808, 9223372036854775807}}
 
-// hash of a name that stands at p.
-func hashAt(in unsafe.Pointer, p, size int) uint64 {
-	w := fast.Load(in, p)
-	if size < 8 {
-		w &= 1<<(8*size) - 1
-	}
-	h := w * 0x9e3779b97f4a7c15
-	if size > 8 {
-		h ^= fast.Load(in, p+size-8) * 0xc2b2ae3d27d4eb4f
-	}
-	h += uint64(size) * 0x165667b19e3779f9
-	return h ^ h>>29
-}
-
 // rehash makes the table of names anew, with room for n of them.
 func (f *fastRows) rehash(n int) {
 	size := 16
@@ -185,6 +171,7 @@ func (f *fastRows) rehash(n int) {
 	}
 	old := f.table
 	f.table, f.mask, f.names = make([]*fastEntry, size), uint64(size-1), 0
+	f.row.Table, f.row.Mask = unsafe.Pointer(&f.table[0]), f.mask
 	for _, e := range old {
 		if e != nil {
 			f.insert(e)
@@ -197,7 +184,7 @@ func (f *fastRows) insert(e *fastEntry) {
 		f.rehash(2 * len(f.table))
 	}
 	padded := append(bytes.Clone(e.name), make([]byte, 8)...)
-	h := hashAt(unsafe.Pointer(&padded[0]), 0, len(e.name))
+	h := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(e.name))
 	for f.table[h&f.mask] != nil {
 		h++
 	}
@@ -207,7 +194,7 @@ func (f *fastRows) insert(e *fastEntry) {
 
 // lookup finds the entry of a name at p, nil if there is none.
 func (f *fastRows) lookup(in unsafe.Pointer, p, size int) *fastEntry {
-	for h := hashAt(in, p, size); ; h++ {
+	for h := fast.Hash(in, p, size); ; h++ {
 		e := f.table[h&f.mask]
 		if e == nil || len(e.name) == size && startsWith(in, p, e.name) {
 			return e

@@ -76,11 +76,9 @@ func (f *fastJSON) read(p, o int) (int, bool) {
 		case fast.AtEnd:
 			return r.P, true
 		case fast.Missed:
-			if !f.find(r) {
-				return 0, false
-			}
-			if r.Entry.Kind == fast.End {
-				return r.P, true
+			ended, ok := f.find(r)
+			if !ok || ended {
+				return r.P, ok
 			}
 		case fast.OddMember:
 			if !f.pass(r) {
@@ -186,8 +184,8 @@ func jsonTemplate(t *fast.Template, value []byte) {
 }
 
 // find looks for the member that stands at r.P, where r.Entry was expected, by its name. It leaves the row at the value, or
-// behind the row's end; false: the plain parser must look.
-func (f *fastJSON) find(r *fast.Row) bool {
+// behind the member, or behind the row's end; not ok: the plain parser must look.
+func (f *fastJSON) find(r *fast.Row) (ended, ok bool) {
 	b, p, prev := f.buf, r.P, entryOf(r.Before)
 	first := r.First != ^uint64(0)
 	comma := false
@@ -198,7 +196,7 @@ func (f *fastJSON) find(r *fast.Row) bool {
 		p++
 	}
 	if p = jsonSpace(b, p); p >= len(b) {
-		return false
+		return false, false
 	}
 	if b[p] == '}' && !comma {
 		prev.follows(&f.end)
@@ -206,23 +204,23 @@ func (f *fastJSON) find(r *fast.Row) bool {
 			f.end.learn(b[r.P : p+1])
 		}
 		r.Entry, r.P = &f.end.Entry, p+1
-		return true
+		return true, true
 	}
 	if b[p] != '"' || !first && !comma {
-		return false
+		return false, false
 	}
 	size := fast.Scan(unsafe.Add(r.In, p+1), &fast.JSONText)
 	if p+1+size >= len(b) || b[p+1+size] != '"' {
-		return false
+		return false, false
 	}
 	_, value, err := jsonName(b, p)
 	if err != nil {
-		return false
+		return false, false
 	}
 	e := f.lookup(r.In, p+1, size)
 	if e == nil {
 		if e = f.unknown(b[p+1:p+1+size], value); e == nil {
-			return false
+			return false, false
 		}
 	}
 	prev.follows(e)
@@ -237,13 +235,13 @@ func (f *fastJSON) find(r *fast.Row) bool {
 		if n := 0; e.Skip != nil {
 			if n = e.skip.Match(unsafe.Add(r.In, value)); n > 0 {
 				r.Passed(value + n)
-				return true
+				return false, true
 			}
 		}
-		return f.pass(r)
+		return false, f.pass(r)
 	}
 	r.AtValue = 1
-	return r.Given(e.Column)
+	return false, r.Given(e.Column)
 }
 
 // unknown makes an entry for a member that is no column, if it may be passed without a word.

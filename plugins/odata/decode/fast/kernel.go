@@ -192,6 +192,61 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
+// hash of a name of n bytes at p.
+func hash(in unsafe.Pointer, p, n int) uint64 {
+	w := Load(in, p)
+	if n < 8 {
+		w = w & (1<<(8*uint64(n)) - 1)
+	}
+	w = w * 0x9e3779b97f4a7c15
+	if n > 8 {
+		w = w ^ Load(in, p+n-8)*0xc2b2ae3d27d4eb4f
+	}
+	w += uint64(n) * 0x165667b19e3779f9
+	return w ^ w>>29
+}
+
+// nameJSON is the length of the name, in quotes, that stands at p+1 behind a comma (or what First says); 0: there is none.
+func nameJSON(s *Row, in unsafe.Pointer, p int) int {
+	if (Load(in, p)^(','|'"'<<8))&s.First&0xffff != 0 {
+		return 0
+	}
+	n := 0
+	for {
+		m := stops(Load(in, p+n+2), Ones*0x02, Ones*0x21, Ones*'\\')
+		if m != 0 {
+			n += bits.TrailingZeros64(m) >> 3
+			break
+		}
+		n += 8
+	}
+	if Byte(in, p+n+2) != '"' {
+		return 0
+	}
+	return n
+}
+
+// nameAtom is the length of the name in the tag at p; 0: there is none.
+func nameAtom(in unsafe.Pointer, p int) int {
+	if Byte(in, p) != '<' {
+		return 0
+	}
+	n := 0
+	for {
+		x := Load(in, p+n+1)
+		x = (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
+		if x != 0 {
+			n += bits.TrailingZeros64(x) >> 3
+			break
+		}
+		n += 8
+	}
+	return n
+}
+
+// pointer reads a pointer.
+func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
+
 // given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It returns the
 // place in the arena, -1 if the row has the column already.
 func given(s *Row, c, o int) int {
@@ -406,7 +461,21 @@ func goRowJSON(s *Row) int {
 					if differs(in, p, e, s.First) != 0 {
 						e = e.Next
 						if differs(in, p, e, s.First) != 0 {
-							return Missed
+							n := nameJSON(s, in, p)
+							if n == 0 {
+								return Missed
+							}
+							at := hash(in, p+2, n)
+							for {
+								e = pointer(s.Table, int(at&s.Mask)*8)
+								if e == nil {
+									return Missed
+								}
+								if differs(in, p, e, s.First) == 0 {
+									break
+								}
+								at++
+							}
 						}
 					}
 				}
@@ -642,7 +711,25 @@ func goRowAtom(s *Row) int {
 								if s.Filled != 0 {
 									e = e.Next
 									if differs(in, p, e, ^uint64(0)) != 0 {
-										return Missed
+										n := nameAtom(in, p)
+										if n == 0 {
+											return Missed
+										}
+										at := hash(in, p+1, n)
+										for {
+											e = pointer(s.Table, int(at&s.Mask)*8)
+											if e == nil {
+												return Missed
+											}
+											if differs(in, p, e, ^uint64(0)) == 0 {
+												break
+											}
+											s.Filled = notNull(in, p, e)
+											if s.Filled == 0 {
+												break
+											}
+											at++
+										}
 									}
 								}
 							}

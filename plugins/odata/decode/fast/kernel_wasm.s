@@ -320,10 +320,265 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $0
 							I64Ne
 							If
-								Get SP
-								I64Const $1
-								I64Store ret+8(FP)
-								RET
+								Block
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $8748
+									I64Xor
+									Get R0
+									I32WrapI64
+									I64Load $56
+									I64And
+									I64Const $65535
+									I64And
+									I64Const $0
+									I64Ne
+									If
+										I64Const $0
+										Set R6
+										Br $1
+									End
+									I64Const $0
+									Set R7
+									Block
+										Loop
+											Get R1
+											Get R3
+											Get R7
+											I64Add
+											I64Add
+											I32WrapI64
+											I64Load $2
+											Set R8
+											Get R8
+											I64Const $144680345676153346
+											I64Xor
+											I64Const $2387225703656530209
+											I64Sub
+											Get R8
+											I64Const $6655295901103053916
+											I64Xor
+											I64Const $72340172838076673
+											I64Sub
+											I64Or
+											Get R8
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Const $-9187201950435737472
+											I64And
+											Set R8
+											Get R8
+											I64Const $0
+											I64Ne
+											If
+												Get R7
+												Get R8
+												I64Ctz
+												I64Const $3
+												I64ShrS
+												I64Add
+												Set R7
+												Br $2
+											End
+											Get R7
+											I64Const $8
+											I64Add
+											Set R7
+											Br $0
+										End
+									End
+									Get R1
+									Get R3
+									Get R7
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $2
+									I64Const $34
+									I64Ne
+									If
+										I64Const $0
+										Set R6
+										Br $1
+									End
+									Get R7
+									Set R6
+									Br $0
+								End
+								Get R6
+								I64Eqz
+								If
+									Get SP
+									I64Const $1
+									I64Store ret+8(FP)
+									RET
+								End
+								Get R3
+								I64Const $2
+								I64Add
+								Set R8
+								Block
+									Get R1
+									Get R8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R9
+									Get R6
+									I64Const $8
+									I64LtS
+									If
+										Get R9
+										I64Const $1
+										I64Const $8
+										Get R6
+										I64Mul
+										I64Shl
+										I64Const $1
+										I64Sub
+										I64And
+										Set R9
+									End
+									Get R9
+									I64Const $-7046029254386353131
+									I64Mul
+									Set R9
+									Get R6
+									I64Const $8
+									I64GtS
+									If
+										Get R9
+										Get R1
+										Get R8
+										Get R6
+										I64Add
+										I64Const $8
+										I64Sub
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Const $-4417276706812531889
+										I64Mul
+										I64Xor
+										Set R9
+									End
+									Get R9
+									Get R6
+									I64Const $1609587929392839161
+									I64Mul
+									I64Add
+									Set R9
+									Get R9
+									Get R9
+									I64Const $29
+									I64ShrU
+									I64Xor
+									Set R7
+									Br $0
+								End
+								Block
+									Loop
+										Get R0
+										I32WrapI64
+										I64Load $136
+										Get R7
+										Get R0
+										I32WrapI64
+										I64Load $144
+										I64And
+										I64Const $8
+										I64Mul
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R5
+										Get R5
+										I64Const $0
+										I64Eq
+										If
+											Get SP
+											I64Const $1
+											I64Store ret+8(FP)
+											RET
+										End
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $0
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $40
+										I64And
+										Get R0
+										I32WrapI64
+										I64Load $56
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Get R5
+										I32WrapI64
+										I64Load $8
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $48
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get R5
+										I32WrapI64
+										I64Load $16
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $56
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get R5
+										I32WrapI64
+										I64Load $24
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $64
+										I64And
+										I64Or
+										Get R5
+										I32WrapI64
+										I64Load $80
+										I64Or
+										I64Eqz
+										If
+											Br $2
+										End
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Br $0
+									End
+								End
 							End
 						End
 					End
@@ -1273,7 +1528,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						Get R9
-						I64Store $136
+						I64Store $152
 						Get SP
 						I64Const $5
 						I64Store ret+8(FP)
@@ -1312,7 +1567,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Const $0
-						I64Store $144
+						I64Store $160
 						Get R1
 						Get R3
 						I64Add
@@ -1324,7 +1579,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Get R0
 							I32WrapI64
 							I64Const $1
-							I64Store $144
+							I64Store $160
 							Get R3
 							I64Const $1
 							I64Add
@@ -1654,7 +1909,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Const $0
-						I64Store $152
+						I64Store $168
 						Get R1
 						Get R3
 						I64Add
@@ -1988,7 +2243,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Get R0
 							I32WrapI64
 							Get R10
-							I64Store $152
+							I64Store $168
 						End
 						Get R6
 						I64Const $255
@@ -2046,7 +2301,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Set R9
 							Get R0
 							I32WrapI64
-							I64Load $144
+							I64Load $160
 							I64Const $0
 							I64Ne
 							If
@@ -2224,7 +2479,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								Block
 									Get R0
 									I32WrapI64
-									I64Load $152
+									I64Load $168
 									Set R12
 									Block
 										Loop
@@ -2304,7 +2559,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Set R13
 									Get R0
 									I32WrapI64
-									I64Load $144
+									I64Load $160
 									I64Const $0
 									I64Ne
 									If
@@ -2421,7 +2676,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Load $120
 								Get R0
 								I32WrapI64
-								I64Load $152
+								I64Load $168
 								I64Const $8
 								I64Mul
 								I64Add
@@ -2431,7 +2686,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64ReinterpretF64
 								Get R0
 								I32WrapI64
-								I64Load $144
+								I64Load $160
 								I64Const $63
 								I64Shl
 								I64Or
@@ -2534,7 +2789,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Const $0
-										I64Store $144
+										I64Store $160
 										Get R1
 										Get R9
 										I64Add
@@ -2546,7 +2801,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											Get R0
 											I32WrapI64
 											I64Const $1
-											I64Store $144
+											I64Store $160
 											Get R9
 											I64Const $1
 											I64Add
@@ -2849,7 +3104,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R11
 										Get R0
 										I32WrapI64
-										I64Load $144
+										I64Load $160
 										I64Const $0
 										I64Ne
 										If
@@ -2931,7 +3186,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											Get R0
 											I32WrapI64
 											I64Const $0
-											I64Store $144
+											I64Store $160
 											Get R1
 											Get R9
 											I64Add
@@ -2943,7 +3198,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												Get R0
 												I32WrapI64
 												I64Const $1
-												I64Store $144
+												I64Store $160
 												Get R9
 												I64Const $1
 												I64Add
@@ -3246,7 +3501,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											Set R11
 											Get R0
 											I32WrapI64
-											I64Load $144
+											I64Load $160
 											I64Const $0
 											I64Ne
 											If
@@ -4666,7 +4921,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Get R0
 			I32WrapI64
 			I64Const $1
-			I64Store $160
+			I64Store $176
 			Get R0
 			I32WrapI64
 			I64Load $48
@@ -4811,10 +5066,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I32WrapI64
 					I64Load $272
 					I64Or
-					I64Store $160
+					I64Store $176
 					Get R0
 					I32WrapI64
-					I64Load $160
+					I64Load $176
 					I64Const $0
 					I64Ne
 					If
@@ -4973,10 +5228,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I32WrapI64
 							I64Load $272
 							I64Or
-							I64Store $160
+							I64Store $176
 							Get R0
 							I32WrapI64
-							I64Load $160
+							I64Load $176
 							I64Const $0
 							I64Ne
 							If
@@ -5123,10 +5378,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32WrapI64
 									I64Load $272
 									I64Or
-									I64Store $160
+									I64Store $176
 									Get R0
 									I32WrapI64
-									I64Load $160
+									I64Load $176
 									I64Const $0
 									I64Ne
 									If
@@ -5198,10 +5453,334 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Const $0
 										I64Ne
 										If
-											Get SP
+											Block
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load8U $0
+												I64Const $60
+												I64Ne
+												If
+													I64Const $0
+													Set R6
+													Br $1
+												End
+												I64Const $0
+												Set R7
+												Block
+													Loop
+														Get R1
+														Get R3
+														Get R7
+														I64Add
+														I64Add
+														I32WrapI64
+														I64Load $1
+														Set R8
+														Get R8
+														I64Const $2314885530818453536
+														I64Xor
+														I64Const $72340172838076673
+														I64Sub
+														Get R8
+														I64Const $4485090715960753726
+														I64Xor
+														I64Const $72340172838076673
+														I64Sub
+														I64Or
+														Get R8
+														I64Const $3399988123389603631
+														I64Xor
+														I64Const $72340172838076673
+														I64Sub
+														I64Or
+														Get R8
+														I64Const $72340172838076673
+														I64Sub
+														I64Or
+														Get R8
+														I64Const $-1
+														I64Xor
+														I64And
+														I64Const $-9187201950435737472
+														I64And
+														Set R8
+														Get R8
+														I64Const $0
+														I64Ne
+														If
+															Get R7
+															Get R8
+															I64Ctz
+															I64Const $3
+															I64ShrS
+															I64Add
+															Set R7
+															Br $2
+														End
+														Get R7
+														I64Const $8
+														I64Add
+														Set R7
+														Br $0
+													End
+												End
+												Get R7
+												Set R6
+												Br $0
+											End
+											Get R6
+											I64Eqz
+											If
+												Get SP
+												I64Const $1
+												I64Store ret+8(FP)
+												RET
+											End
+											Get R3
 											I64Const $1
-											I64Store ret+8(FP)
-											RET
+											I64Add
+											Set R8
+											Block
+												Get R1
+												Get R8
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Set R9
+												Get R6
+												I64Const $8
+												I64LtS
+												If
+													Get R9
+													I64Const $1
+													I64Const $8
+													Get R6
+													I64Mul
+													I64Shl
+													I64Const $1
+													I64Sub
+													I64And
+													Set R9
+												End
+												Get R9
+												I64Const $-7046029254386353131
+												I64Mul
+												Set R9
+												Get R6
+												I64Const $8
+												I64GtS
+												If
+													Get R9
+													Get R1
+													Get R8
+													Get R6
+													I64Add
+													I64Const $8
+													I64Sub
+													I64Add
+													I32WrapI64
+													I64Load $0
+													I64Const $-4417276706812531889
+													I64Mul
+													I64Xor
+													Set R9
+												End
+												Get R9
+												Get R6
+												I64Const $1609587929392839161
+												I64Mul
+												I64Add
+												Set R9
+												Get R9
+												Get R9
+												I64Const $29
+												I64ShrU
+												I64Xor
+												Set R7
+												Br $0
+											End
+											Block
+												Loop
+													Get R0
+													I32WrapI64
+													I64Load $136
+													Get R7
+													Get R0
+													I32WrapI64
+													I64Load $144
+													I64And
+													I64Const $8
+													I64Mul
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Set R5
+													Get R5
+													I64Const $0
+													I64Eq
+													If
+														Get SP
+														I64Const $1
+														I64Store ret+8(FP)
+														RET
+													End
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Get R5
+													I32WrapI64
+													I64Load $0
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $40
+													I64And
+													I64Const $-1
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Get R5
+													I32WrapI64
+													I64Load $8
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $48
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $16
+													Get R5
+													I32WrapI64
+													I64Load $16
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $56
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $24
+													Get R5
+													I32WrapI64
+													I64Load $24
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $64
+													I64And
+													I64Or
+													Get R5
+													I32WrapI64
+													I64Load $80
+													I64Or
+													I64Eqz
+													If
+														Br $2
+													End
+													Get R0
+													I32WrapI64
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Get R5
+													I32WrapI64
+													I64Load $192
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $232
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Get R5
+													I32WrapI64
+													I64Load $200
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $240
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $16
+													Get R5
+													I32WrapI64
+													I64Load $208
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $248
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $24
+													Get R5
+													I32WrapI64
+													I64Load $216
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $256
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $32
+													Get R5
+													I32WrapI64
+													I64Load $224
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $264
+													I64And
+													I64Or
+													Get R5
+													I32WrapI64
+													I64Load $272
+													I64Or
+													I64Store $176
+													Get R0
+													I32WrapI64
+													I64Load $176
+													I64Eqz
+													If
+														Br $2
+													End
+													Get R7
+													I64Const $1
+													I64Add
+													Set R7
+													Br $0
+												End
+											End
 										End
 									End
 								End
@@ -5583,7 +6162,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				End
 				Get R0
 				I32WrapI64
-				I64Load $160
+				I64Load $176
 				I64Eqz
 				If
 					Get R5
@@ -6331,7 +6910,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R0
 					I32WrapI64
 					Get R8
-					I64Store $136
+					I64Store $152
 					Get SP
 					I64Const $5
 					I64Store ret+8(FP)
@@ -6359,7 +6938,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R0
 					I32WrapI64
 					I64Const $0
-					I64Store $144
+					I64Store $160
 					Get R1
 					Get R3
 					I64Add
@@ -6371,7 +6950,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Const $1
-						I64Store $144
+						I64Store $160
 						Get R3
 						I64Const $1
 						I64Add
@@ -6672,7 +7251,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R0
 					I32WrapI64
 					I64Const $0
-					I64Store $152
+					I64Store $168
 					Get R1
 					Get R3
 					I64Add
@@ -7006,7 +7585,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						Get R9
-						I64Store $152
+						I64Store $168
 					End
 					Get R5
 					I32WrapI64
@@ -7018,7 +7597,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Set R8
 						Get R0
 						I32WrapI64
-						I64Load $144
+						I64Load $160
 						I64Const $0
 						I64Ne
 						If
@@ -7196,7 +7775,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Block
 								Get R0
 								I32WrapI64
-								I64Load $152
+								I64Load $168
 								Set R11
 								Block
 									Loop
@@ -7276,7 +7855,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Set R12
 								Get R0
 								I32WrapI64
-								I64Load $144
+								I64Load $160
 								I64Const $0
 								I64Ne
 								If
@@ -7393,7 +7972,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $120
 							Get R0
 							I32WrapI64
-							I64Load $152
+							I64Load $168
 							I64Const $8
 							I64Mul
 							I64Add
@@ -7403,7 +7982,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64ReinterpretF64
 							Get R0
 							I32WrapI64
-							I64Load $144
+							I64Load $160
 							I64Const $63
 							I64Shl
 							I64Or

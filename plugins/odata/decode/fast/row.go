@@ -85,6 +85,9 @@ type Row struct {
 	Optionals unsafe.Pointer
 	// Powers, Exact and Plain are the tables of this package.
 	Powers, Exact, Plain unsafe.Pointer
+	// Table has Mask+1 places for entries, each at the hash of its name or behind it.
+	Table unsafe.Pointer
+	Mask  uint64
 	// Size is the number of bytes of a text that wants its length written.
 	Size int
 	// Negative and Places are of the number being read.
@@ -97,6 +100,9 @@ type Row struct {
 func (r *Row) Use() {
 	r.Powers, r.Exact, r.Plain = unsafe.Pointer(&powers), unsafe.Pointer(&exact), unsafe.Pointer(&plain)
 }
+
+// Hash of a name of size bytes at p.
+func Hash(in unsafe.Pointer, p, size int) uint64 { return hash(in, p, size) }
 
 // Given notes that the row has a column, before its value is written; false: it has it already.
 func (r *Row) Given(column int) bool {

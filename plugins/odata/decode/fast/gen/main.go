@@ -638,7 +638,7 @@ func (g *generator) place(p, i ast.Expr) int64 {
 func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
-		case "Load", "Byte", "Store", "Put", "quotient":
+		case "Load", "Byte", "Store", "Put", "quotient", "pointer":
 			return nil
 		}
 		return g.funcs[g.info.Uses[id]]
@@ -659,7 +659,7 @@ func (g *generator) callValue(e *ast.CallExpr) {
 		return
 	}
 	switch name := types.ExprString(e.Fun); name {
-	case "Load":
+	case "Load", "pointer":
 		offset := g.place(e.Args[0], e.Args[1])
 		g.line("I64Load $%d", offset)
 	case "Byte":
