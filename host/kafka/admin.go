@@ -246,11 +246,22 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	return listed(a.admin.ListCommittedOffsets(ctx, topics...))
 }
 
-// Committed are the offsets that a consumer group has committed.
+// coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works with.
+const coordinatorTime = 30 * time.Second
+
+// Committed are the offsets that a consumer group has committed; none for a group that there is not.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTime)
+	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
-	if err != nil {
-		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+	for err != nil {
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
+		}
+		if !kerr.IsRetriable(err) || pause(waiting, 100*time.Millisecond) != nil {
+			return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+		}
+		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}
 	result := map[string]Positions{}
 	offsets.Each(func(o kadm.OffsetResponse) {
