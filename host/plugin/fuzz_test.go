@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/abi"
@@ -89,4 +90,29 @@ func FuzzHeaders(f *testing.F) {
 			t.Errorf("%x: %v", block, err)
 		}
 	})
+}
+
+func TestDeclaredSchemasAreBounded(t *testing.T) {
+	s := known(t)
+	var err error
+	n := 0
+	for ; err == nil && n < 2*maxDeclared; n++ {
+		name := strconv.Itoa(n)
+		err = s.declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n), Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
+	}
+	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclared {
+		t.Errorf("%d: %v", n, err)
+	}
+	for want, w := range map[string]wit.Schema{
+		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7, Nodes: []wit.Node{{}}},
+		"declares schema 0x80000000 twice with different nodes":                                {ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Bytes}}},
+		"declares schema 0x80000009: schema: expected at least one node, found none":           {ID: wit.GuestSchemas + 9},
+	} {
+		if err := s.declare([]wit.Schema{w}); err == nil || err.Error() != want {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+	if err := s.declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}}); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
 }

@@ -1,5 +1,3 @@
-// Package plugin runs plugins: it finds and compiles their modules, keeps instances of them for connectors, fences them in, and
-// swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
 package plugin
 
 import (

@@ -19,6 +19,9 @@ type schemas struct {
 	mentions []mention
 }
 
+// maxDeclared is how many schemas an instance may declare: the registry keeps them for as long as the process runs.
+const maxDeclared = 10_000
+
 func (s *schemas) has(id uint32) bool {
 	return int(id/64) < len(s.given) && s.given[id/64]&(1<<(id%64)) != 0
 }
@@ -72,14 +75,17 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 	if w.ID < wit.GuestSchemas {
 		return 0, abi.Violated("declares schema %d: expected an id of %d or above, those below are the host's", w.ID, uint32(wit.GuestSchemas))
 	}
+	before, known := s.declared[w.ID]
+	if !known && len(s.declared) >= maxDeclared {
+		return 0, abi.Violated("declares more than %d schemas", maxDeclared)
+	}
 	registered, err := s.registry.Intern(w.Nodes)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, abi.Violated("declares schema %#x: %v", w.ID, err)
-	}
-	if before, ok := s.declared[w.ID]; ok && before != registered.ID {
+	case known && before != registered.ID:
 		return 0, abi.Violated("declares schema %#x twice with different nodes", w.ID)
-	}
-	if s.declared == nil {
+	case s.declared == nil:
 		s.declared = map[uint32]uint32{}
 	}
 	s.declared[w.ID] = registered.ID

@@ -1,0 +1,27 @@
+// Package plugin runs plugins: it finds and compiles their modules, keeps instances of them for connectors, fences them in, and
+// swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
+//
+// A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([ReadBinary]), judged by its
+// imports and exports ([Binary.Judge]), prepared (prepareModule: the one place where bytes may change), compiled, its signatures
+// compared with the contract's, described. What it says of itself is kept; its code only while connectors use it, and some seconds
+// after, because it takes five times the room of the file and comes back from the disk cache in 40 ms.
+//
+// A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does not
+// interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page or batch, takes
+// it or not.
+//
+// An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the instance's
+// own; outside there are only those of the registry. What a guest returns is checked before it is used, as far as the boundary
+// goes: rows lie inside the batch, name schemas and topics that there are, and say which row they came from. Whether bytes fit
+// their schema is for those who read them.
+//
+// Fences: memory, the size of a result and the rate of log lines are limited for each plugin ([Limits]). A guest that breaks one,
+// traps, or breaks the contract costs its instance and fails its call with a [*Trap]; nothing else is touched. Time is not fenced
+// yet: a guest that loops for ever holds its goroutine.
+//
+// Where to look: origin.go for folders and swapping, loader.go and code.go for compiling, instance.go for what happens around
+// every call, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and rows.go for those that carry batches,
+// schemas.go and mention.go for numbers of schemas.
+//
+// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Pool.mu, module.mu.
+package plugin
