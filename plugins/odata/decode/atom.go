@@ -12,6 +12,8 @@ type Atom struct {
 	// feed is the qualified name to be closed.
 	feed []byte
 	text []byte
+	// fast is nil where every entry is for the plain parser
+	fast *fastAtom
 }
 
 type atomState uint8
@@ -25,7 +27,11 @@ const (
 )
 
 // NewAtom makes a decoder for rows of a layout that was checked.
-func NewAtom(l *Layout, limits Limits) *Atom { return newPlainAtom(l, limits) }
+func NewAtom(l *Layout, limits Limits) *Atom {
+	d := newPlainAtom(l, limits)
+	d.fast = newFastAtom(d)
+	return d
+}
 
 func newPlainAtom(l *Layout, limits Limits) *Atom {
 	d := &Atom{s: newStream(l, limits)}
@@ -179,6 +185,9 @@ func (d *Atom) root(i int, out *Output) *syntax {
 	if string(local) == "feed" && where == atomSpace && !t.closing {
 		d.scopes.keep()
 		d.outer, d.rows = scope, len(d.scopes.all)
+		if d.fast != nil {
+			d.fast.bind(&d.scopes)
+		}
 		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
 		d.s.pos, d.state = t.end, atomFeed
 		if t.empty {
@@ -217,6 +226,12 @@ func (d *Atom) child(i int, out *Output) *syntax {
 		d.s.pos, d.state = t.end, atomEnd
 		return nil
 	}
+	if d.fast != nil {
+		if next, ok := d.fast.rows(i, out); ok {
+			d.s.pos = next
+			return nil
+		}
+	}
 	return d.element(i, out)
 }
 
@@ -246,6 +261,9 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	switch {
 	case entry:
 		d.row(b[i:end], at, out)
+		if d.fast != nil && d.state == atomFeed {
+			d.fast.learn(b[i:end])
+		}
 	case deleted:
 		d.deleted(b[i:end], t.shifted(i), at, out)
 	case where == atomSpace && string(local) == "link":

@@ -711,11 +711,15 @@ func goRowAtom(s *Row) int {
 								if s.Filled != 0 {
 									e = e.Next
 									if differs(in, p, e, ^uint64(0)) != 0 {
-										n := nameAtom(in, p)
+										q := p
+										for Byte(in, q) == ' ' || Byte(in, q) == '\n' || Byte(in, q) == '\t' || Byte(in, q) == '\r' {
+											q++
+										}
+										n := nameAtom(in, q)
 										if n == 0 {
 											return Missed
 										}
-										at := hash(in, p+1, n)
+										at := hash(in, q+1, n)
 										for {
 											e = pointer(s.Table, int(at&s.Mask)*8)
 											if e == nil {

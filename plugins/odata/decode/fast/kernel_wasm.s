@@ -5453,9 +5453,53 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Const $0
 										I64Ne
 										If
+											Get R3
+											Set R6
+											Block
+												Loop
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load8U $0
+													I64Const $32
+													I64Eq
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load8U $0
+													I64Const $10
+													I64Eq
+													I32Or
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load8U $0
+													I64Const $9
+													I64Eq
+													I32Or
+													Get R1
+													Get R6
+													I64Add
+													I32WrapI64
+													I64Load8U $0
+													I64Const $13
+													I64Eq
+													I32Or
+													I32Eqz
+													BrIf $1
+													Get R6
+													I64Const $1
+													I64Add
+													Set R6
+													Br $0
+												End
+											End
 											Block
 												Get R1
-												Get R3
+												Get R6
 												I64Add
 												I32WrapI64
 												I64Load8U $0
@@ -5463,74 +5507,74 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Ne
 												If
 													I64Const $0
-													Set R6
+													Set R7
 													Br $1
 												End
 												I64Const $0
-												Set R7
+												Set R8
 												Block
 													Loop
 														Get R1
-														Get R3
-														Get R7
+														Get R6
+														Get R8
 														I64Add
 														I64Add
 														I32WrapI64
 														I64Load $1
-														Set R8
-														Get R8
+														Set R9
+														Get R9
 														I64Const $2314885530818453536
 														I64Xor
 														I64Const $72340172838076673
 														I64Sub
-														Get R8
+														Get R9
 														I64Const $4485090715960753726
 														I64Xor
 														I64Const $72340172838076673
 														I64Sub
 														I64Or
-														Get R8
+														Get R9
 														I64Const $3399988123389603631
 														I64Xor
 														I64Const $72340172838076673
 														I64Sub
 														I64Or
-														Get R8
+														Get R9
 														I64Const $72340172838076673
 														I64Sub
 														I64Or
-														Get R8
+														Get R9
 														I64Const $-1
 														I64Xor
 														I64And
 														I64Const $-9187201950435737472
 														I64And
-														Set R8
-														Get R8
+														Set R9
+														Get R9
 														I64Const $0
 														I64Ne
 														If
-															Get R7
 															Get R8
+															Get R9
 															I64Ctz
 															I64Const $3
 															I64ShrS
 															I64Add
-															Set R7
+															Set R8
 															Br $2
 														End
-														Get R7
+														Get R8
 														I64Const $8
 														I64Add
-														Set R7
+														Set R8
 														Br $0
 													End
 												End
-												Get R7
-												Set R6
+												Get R8
+												Set R7
 												Br $0
 											End
-											Get R6
+											Get R7
 											I64Eqz
 											If
 												Get SP
@@ -5538,44 +5582,44 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Store ret+8(FP)
 												RET
 											End
-											Get R3
+											Get R6
 											I64Const $1
 											I64Add
-											Set R8
+											Set R9
 											Block
 												Get R1
-												Get R8
+												Get R9
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Set R9
-												Get R6
+												Set R10
+												Get R7
 												I64Const $8
 												I64LtS
 												If
-													Get R9
+													Get R10
 													I64Const $1
 													I64Const $8
-													Get R6
+													Get R7
 													I64Mul
 													I64Shl
 													I64Const $1
 													I64Sub
 													I64And
-													Set R9
+													Set R10
 												End
-												Get R9
+												Get R10
 												I64Const $-7046029254386353131
 												I64Mul
-												Set R9
-												Get R6
+												Set R10
+												Get R7
 												I64Const $8
 												I64GtS
 												If
-													Get R9
+													Get R10
 													Get R1
-													Get R8
-													Get R6
+													Get R9
+													Get R7
 													I64Add
 													I64Const $8
 													I64Sub
@@ -5585,20 +5629,20 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Const $-4417276706812531889
 													I64Mul
 													I64Xor
-													Set R9
+													Set R10
 												End
-												Get R9
-												Get R6
+												Get R10
+												Get R7
 												I64Const $1609587929392839161
 												I64Mul
 												I64Add
-												Set R9
-												Get R9
-												Get R9
+												Set R10
+												Get R10
+												Get R10
 												I64Const $29
 												I64ShrU
 												I64Xor
-												Set R7
+												Set R8
 												Br $0
 											End
 											Block
@@ -5606,7 +5650,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													Get R0
 													I32WrapI64
 													I64Load $136
-													Get R7
+													Get R8
 													Get R0
 													I32WrapI64
 													I64Load $144
@@ -5774,10 +5818,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													If
 														Br $2
 													End
-													Get R7
+													Get R8
 													I64Const $1
 													I64Add
-													Set R7
+													Set R8
 													Br $0
 												End
 											End

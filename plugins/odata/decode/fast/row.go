@@ -48,7 +48,8 @@ const (
 // Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight bytes, since
 // assembly reads them.
 type Entry struct {
-	// Open is what stands in front of the value: in JSON separator, name and colon (32 bytes), in Atom the start tag (32).
+	// Open is what stands in front of the value: in JSON separator, name and colon (32 bytes), in Atom the start tag and the white space
+	// before it (32).
 	// Close is the end tag (32), Null what stands for null (40); Atom only.
 	Open, Close, Null Mark
 	// Next is the entry expected behind it, never nil.
