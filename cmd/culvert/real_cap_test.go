@@ -1,0 +1,618 @@
+//go:build real
+
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// capRows is the number of products: twelve pages and one row, so that no page ends where the rows do.
+const capRows = 12001
+
+// capService is SAP CAP with the OData v2 adapter, and what it says of itself, read by code that shares nothing with ours.
+type capService struct {
+	address string
+	peer    *peer
+	types   map[string]map[string]string // of each set, its properties' Edm types
+	keys    map[string][]string
+}
+
+// TestRealCAP reads and writes a real OData v2 service.
+func TestRealCAP(t *testing.T) {
+	port := freePort(t)
+	dir := t.TempDir()
+	s := &capService{address: "127.0.0.1:" + port}
+	s.peer = startPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
+	s.metadata(t)
+	t.Run("Read", s.testRead)
+	t.Run("Extremes", s.testExtremes)
+	t.Run("Again", s.testAgain)
+	t.Run("Password", s.testPassword)
+	t.Run("Ping", s.testPing)
+	t.Run("Write", s.testWrite)
+}
+
+// lines are the settings of a connector to the service.
+func (s *capService) lines(name, class string) []string {
+	host, port, _ := strings.Cut(s.address, ":")
+	return []string{"name=" + name, "connector.class=" + class, "tasks.max=2", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=100",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
+}
+
+// set is the settings of one entity set of a connector.
+func set(n int, service, set, topic string, more ...string) []string {
+	prefix := fmt.Sprintf("sap.odata#%02d.", n)
+	lines := []string{prefix + "service=" + service, prefix + "entityset=" + set, prefix + "topic=" + topic}
+	for _, m := range more {
+		lines = append(lines, prefix+m)
+	}
+	return lines
+}
+
+const capPath = "/odata/v2/peer"
+
+func (s *capService) get(t *testing.T, path string) []byte {
+	t.Helper()
+	r, err := http.Get("http://" + s.address + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s %v\n%s", path, r.Status, err, body)
+	}
+	return body
+}
+
+func (s *capService) metadata(t *testing.T) {
+	t.Helper()
+	var document struct {
+		Schema struct {
+			Sets []struct {
+				Name string `xml:",attr"`
+				Type string `xml:"EntityType,attr"`
+			} `xml:"EntityContainer>EntitySet"`
+			Types []struct {
+				Name string `xml:",attr"`
+				Keys []struct {
+					Name string `xml:",attr"`
+				} `xml:"Key>PropertyRef"`
+				Properties []struct {
+					Name string `xml:",attr"`
+					Type string `xml:",attr"`
+				} `xml:"Property"`
+			} `xml:"EntityType"`
+		} `xml:"DataServices>Schema"`
+	}
+	if err := xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document); err != nil {
+		t.Fatal(err)
+	}
+	s.types, s.keys = map[string]map[string]string{}, map[string][]string{}
+	for _, one := range document.Schema.Sets {
+		for _, typ := range document.Schema.Types {
+			if "PeerService."+typ.Name != one.Type {
+				continue
+			}
+			s.types[one.Name] = map[string]string{}
+			for _, p := range typ.Properties {
+				s.types[one.Name][p.Name] = p.Type
+			}
+			for _, k := range typ.Keys {
+				s.keys[one.Name] = append(s.keys[one.Name], k.Name)
+			}
+		}
+	}
+}
+
+// row is an entity or a record's value, each property as text that equal values share; nil is null.
+type row map[string]*string
+
+// rows asks the service for a whole set in JSON, by $skip, and returns the entities by their keys.
+func (s *capService) rows(t *testing.T, set string) map[string]row {
+	t.Helper()
+	all := map[string]row{}
+	for {
+		var page struct {
+			D struct{ Results []map[string]any }
+		}
+		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath, set, strings.Join(s.keys[set], ","), len(all)))))
+		d.UseNumber()
+		if err := d.Decode(&page); err != nil {
+			t.Fatal(err)
+		}
+		if len(page.D.Results) == 0 {
+			return all
+		}
+		for _, entity := range page.D.Results {
+			r := row{}
+			for name, edm := range s.types[set] {
+				r[name] = ofService(t, edm, entity[name])
+			}
+			all[s.key(set, r)] = r
+		}
+	}
+}
+
+func (s *capService) key(set string, r row) string {
+	var parts []string
+	for _, k := range s.keys[set] {
+		parts = append(parts, *r[k])
+	}
+	return strings.Join(parts, "|")
+}
+
+// topic reads a topic by `culvert consume` and returns its records' values by their keys.
+func (s *capService) topic(t *testing.T, p *place, set, topic string) map[string]row {
+	t.Helper()
+	all := map[string]row{}
+	for _, record := range p.documents(topic, "--data", p.data) {
+		value, key := payload(t, record, "value"), payload(t, record, "key")
+		r, k := row{}, row{}
+		for name, edm := range s.types[set] {
+			v, there := value[name]
+			if !there {
+				t.Fatalf("%s: a record without %s: %v", topic, name, record)
+			}
+			r[name] = ofRecord(t, edm, v)
+		}
+		if len(value) != len(s.types[set]) || len(key) != len(s.keys[set]) {
+			t.Fatalf("%s: expected the properties of the metadata only, found %v", topic, record)
+		}
+		for _, name := range s.keys[set] {
+			k[name] = ofRecord(t, s.types[set][name], key[name])
+		}
+		if s.key(set, k) != s.key(set, r) {
+			t.Fatalf("%s: key and value of a record are of different entities: %v", topic, record)
+		}
+		if all[s.key(set, r)] != nil {
+			t.Errorf("%s: %s came twice", topic, s.key(set, r))
+		}
+		all[s.key(set, r)] = r
+	}
+	return all
+}
+
+// documents are a topic's records as `culvert consume` prints them, numbers to the letter.
+func (p *place) documents(topic string, where ...string) []map[string]any {
+	p.t.Helper()
+	r := p.run(append([]string{"consume", topic}, where...)...)
+	if r.code != 0 {
+		p.t.Fatalf("consume %s: exit %d\n%s", topic, r.code, r.stderr)
+	}
+	var all []map[string]any
+	d := json.NewDecoder(strings.NewReader(r.stdout))
+	d.UseNumber()
+	for d.More() {
+		var one map[string]any
+		if err := d.Decode(&one); err != nil {
+			p.t.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func payload(t *testing.T, record map[string]any, part string) map[string]any {
+	t.Helper()
+	envelope, _ := record[part].(map[string]any)
+	p, ok := envelope["payload"].(map[string]any)
+	if !ok {
+		t.Fatalf("expected %s with schema and payload, found %v", part, record)
+	}
+	return p
+}
+
+var (
+	v2Date = regexp.MustCompile(`^/Date\((-?\d+)(\+0000)?\)/$`)
+	v2Time = regexp.MustCompile(`^PT(\d\d)H(\d\d)M(\d\d)S$`)
+)
+
+// ofService is a value of CAP's JSON as text.
+func ofService(t *testing.T, edm string, v any) *string {
+	t.Helper()
+	if v == nil {
+		return nil
+	}
+	text := fmt.Sprint(v)
+	switch edm {
+	case "Edm.Decimal":
+		return rational(t, text)
+	case "Edm.Double":
+		return float(t, text)
+	case "Edm.DateTime", "Edm.DateTimeOffset":
+		m := v2Date.FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("no date: %s", text)
+		}
+		return &m[1]
+	case "Edm.Time":
+		m := v2Time.FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("no time: %s", text)
+		}
+		ms := 0
+		for i, unit := range []int{3_600_000, 60_000, 1000} {
+			n, _ := strconv.Atoi(m[i+1])
+			ms += n * unit
+		}
+		text = strconv.Itoa(ms)
+	case "Edm.Binary":
+		b, err := base64.URLEncoding.DecodeString(text)
+		if err != nil {
+			if b, err = base64.StdEncoding.DecodeString(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text = hex.EncodeToString(b)
+	}
+	return &text
+}
+
+// ofRecord is a value as the JSON converter writes it as text.
+func ofRecord(t *testing.T, edm string, v any) *string {
+	t.Helper()
+	if v == nil {
+		return nil
+	}
+	_, quoted := v.(string)
+	if textual := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; quoted != textual {
+		t.Fatalf("%s has become %v", edm, v)
+	}
+	text := fmt.Sprint(v)
+	switch edm {
+	case "Edm.Decimal":
+		return rational(t, text)
+	case "Edm.Double":
+		return float(t, text)
+	case "Edm.Binary":
+		b, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = hex.EncodeToString(b)
+	}
+	return &text
+}
+
+func rational(t *testing.T, text string) *string {
+	t.Helper()
+	r, ok := new(big.Rat).SetString(text)
+	if !ok {
+		t.Fatalf("no number: %s", text)
+	}
+	s := r.RatString()
+	return &s
+}
+
+func float(t *testing.T, text string) *string {
+	t.Helper()
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := strconv.FormatFloat(f, 'g', -1, 64)
+	return &s
+}
+
+// differences are what CAP's Atom has of its JSON, by set and property: testdata/peers/cap/atom-differences.txt.
+func differences(t *testing.T) map[string]func(string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../testdata/peers/cap/atom-differences.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]func(string) string{}
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if strings.HasPrefix(line, "#") || len(words) == 0 {
+			continue
+		}
+		if len(words) < 4 {
+			t.Fatalf("expected set, property, what and why, found %s", line)
+		}
+		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": seconds, "newlines": newlines}[words[2]]
+	}
+	return all
+}
+
+// seconds cuts milliseconds off, downwards.
+func seconds(ms string) string {
+	n, _ := strconv.ParseInt(ms, 10, 64)
+	return strconv.FormatInt(n-((n%1000)+1000)%1000, 10)
+}
+
+func newlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+
+// Every set in both formats, and Products by every way of paging, holds what the service has.
+func (s *capService) testRead(t *testing.T) {
+	p := newPlace(t)
+	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems", "ScheduleLines"}
+	lines := s.lines("cap", "ODataSource")
+	n := 0
+	add := func(set_, topic string, more ...string) {
+		lines = append(lines, set(n, capPath, set_, topic, append(more, "id="+topic)...)...)
+		n++
+	}
+	for _, set := range sets {
+		add(set, set+"-json", "format=json")
+		add(set, set+"-atom", "format=atom")
+	}
+	add("Products", "links-json", "format=json", "paging=links")
+	add("Products", "links-atom", "format=atom", "paging=links")
+	add("Products", "keys-json", "format=json", "paging=keys")
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("cap.properties", lines...))
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	// P4: an Atom feed of this service ends after each page without a next link.
+	if got := strings.Count(r.stderr, "came without a next link"); got < 2*(capRows/1000) {
+		t.Errorf("expected a line for each feed that ends early, found %d\n%s", got, r.stderr)
+	}
+	if !strings.Contains(s.log(t), "skiptoken") {
+		t.Error("expected next links, which say localhost, to be followed where paging=links")
+	}
+	unused := differences(t)
+	for _, set := range sets {
+		want := s.rows(t, set)
+		if n := map[string]int{"Products": capRows, "Prices": 2000, "Customers": 3000}[set]; n != 0 && len(want) != n {
+			t.Fatalf("the service has %d %s, expected %d", len(want), set, n)
+		}
+		topics := []string{set + "-json", set + "-atom"}
+		if set == "Products" {
+			topics = append(topics, "links-json", "links-atom", "keys-json")
+		}
+		for _, topic := range topics {
+			expected := want
+			if strings.HasSuffix(topic, "-atom") {
+				expected = inAtom(set, want, differences(t), unused)
+			}
+			if len(want) == 0 {
+				continue // a topic is made with its first record
+			}
+			compare(t, topic, expected, s.topic(t, p, set, topic))
+		}
+	}
+	for name := range unused {
+		t.Errorf("atom-differences.txt: %s is the same in both formats now", name)
+	}
+}
+
+// inAtom is what the service's Atom has of rows. Differences that there are leave unused.
+func inAtom(set string, rows map[string]row, known, unused map[string]func(string) string) map[string]row {
+	all := map[string]row{}
+	for key, r := range rows {
+		one := row{}
+		for name, v := range r {
+			one[name] = v
+			if change := known[set+"."+name]; change != nil && v != nil {
+				if changed := change(*v); changed != *v {
+					one[name] = &changed
+					delete(unused, set+"."+name)
+				}
+			}
+		}
+		all[key] = one
+	}
+	return all
+}
+
+func compare(t *testing.T, what string, want, got map[string]row) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: expected %d rows, found %d", what, len(want), len(got))
+	}
+	shown := 0
+	for key, w := range want {
+		if diff := cmp.Diff(w, got[key]); diff != "" && shown < 3 {
+			t.Errorf("%s: %s (-service +topic)\n%s", what, key, diff)
+			shown++
+		}
+	}
+}
+
+func (s *capService) log(t *testing.T) string {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(s.peer.dir, "server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(log)
+}
+
+// The ends of every Edm type's range, to the letter, with the schema that goes with them.
+func (s *capService) testExtremes(t *testing.T) {
+	p := newPlace(t)
+	lines := append(s.lines("types", "ODataSource"), set(0, capPath, "AllTypes", "types")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("types.properties", lines...)); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	got := p.run("consume", "types", "--data", p.data).stdout
+	for _, want := range []string{
+		`"name":"PeerService.AllTypes"`, `"name":"PeerService.AllTypes.Key"`,
+		`{"type":"bytes","optional":true,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"10","connect.decimal.precision":"31"},"field":"dec"}`,
+		`{"type":"int32","optional":false,"field":"ID"}`,
+		`"ID":1,"b":true,"u8":255,"i16":32767,"i32":2147483647,"i64":9223372036854775807,"dec":123456789.0123457000,"dfl":0.100000,"dbl":1.7976931348623157E308,` +
+			`"date":253402214400000,"time":86399000,"dt":253402300799000,"ts":1709210096789,"str":"Grüße \"quoted\" \\ \uD834\uDD1E","lstr":"line1\r\nline2\ttab",` +
+			`"bin":"/wD++w==","lbin":null,"guid":"00000001-0000-4000-8000-000000000007"`,
+		`"ID":2,"b":false,"u8":0,"i16":-32768,"i32":-2147483648,"i64":-9223372036854775808,"dec":-1E-10,"dfl":-1.000000,"dbl":-4.9E-324,` +
+			`"date":-62135596800000,"time":0,"dt":0,"ts":-1,"str":"","lstr":"","bin":"","lbin":null,"guid":"00000002-0000-4000-8000-00000000000e"`,
+		`"ID":3,"b":null,"u8":null,"i16":null,"i32":null,"i64":null,"dec":null,"dfl":null,"dbl":null,"date":null,"time":null,"dt":null,"ts":null,` +
+			`"str":null,"lstr":null,"bin":null,"lbin":null,"guid":null`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("expected %s in\n%s", want, got)
+		}
+	}
+}
+
+// A second run of a full load that was read once asks for no row again.
+func (s *capService) testAgain(t *testing.T) {
+	p := newPlace(t)
+	lines := append(s.lines("again", "ODataSource"), set(0, capPath, "Customers", "again")...)
+	file := p.file("again.properties", lines...)
+	for round := range 2 {
+		before := strings.Count(s.log(t), "/Customers")
+		if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+		if asked := strings.Count(s.log(t), "/Customers") > before; asked != (round == 0) {
+			t.Errorf("round %d: rows asked for: %v", round, asked)
+		}
+		if got := len(p.records("again")); got != 3000 {
+			t.Errorf("round %d: expected 3000 records, found %d", round, got)
+		}
+	}
+}
+
+// Basic authentication: the right password reads; a wrong one is tried once, and the task says so.
+func (s *capService) testPassword(t *testing.T) {
+	p := newPlace(t)
+	refused := func() int { return len(regexp.MustCompile(`(?m)^\[peer\] .* 401$`).FindAllString(s.log(t), -1)) }
+	for _, c := range []struct {
+		name, password string
+		code           int
+		says           string
+		refusals       int
+	}{{"right", "secret", 0, "", 0}, {"wrong", "hunter2", 1, "401", 1}} {
+		before := refused()
+		lines := append(s.lines("secure-"+c.name, "ODataSource"), set(0, "/odata/v2/secure", "Customers", "secure-"+c.name)...)
+		lines = append(lines, "sap.odata.user.name=peer", "sap.odata.user.pwd="+c.password)
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file(c.name+".properties", lines...))
+		if r.code != c.code || !strings.Contains(r.lastLine(), c.says) {
+			t.Errorf("%s: expected exit %d and a last line with %q, found %d\n%s", c.name, c.code, c.says, r.code, r.stderr)
+		}
+		if got := refused() - before; got != c.refusals {
+			t.Errorf("%s: expected %d answers 401, the service gave %d", c.name, c.refusals, got)
+		}
+		if strings.Contains(r.stderr, c.password) {
+			t.Errorf("a password in the log:\n%s", r.stderr)
+		}
+		if c.code == 0 {
+			if got := len(p.records("secure-" + c.name)); got != 3000 {
+				t.Errorf("expected 3000 records, found %d", got)
+			}
+			continue
+		}
+		if want := "connector secure-wrong, task 0: FAILED: "; !strings.HasPrefix(r.lastLine(), want) {
+			t.Errorf("expected a last line with %q, found %q", want, r.lastLine())
+		}
+	}
+}
+
+func (s *capService) testPing(t *testing.T) {
+	p := newPlace(t)
+	file := p.file("ping.properties", append(s.lines("ping", "ODataSource"), set(0, capPath, "Customers", "x")...)...)
+	r := p.run("ping", "-p", file, "-s", capPath, "--plugins", plugins(t))
+	if r.code != 0 || !regexp.MustCompile(fmt.Sprintf(`(?m)^entitySets +%d$`, len(s.types))).MatchString(r.stdout) {
+		t.Errorf("expected exit 0 and %d entity sets, found %d\n%s%s", len(s.types), r.code, r.stdout, r.stderr)
+	}
+	if r := p.run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", plugins(t)); r.code != 1 || !strings.Contains(r.stderr, "404") {
+		t.Errorf("a path that is not there: expected exit 1 and 404, found %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// sinkLines are the settings of a connector that writes a topic into a set.
+func (s *capService) sinkLines(name, set_, topic string) []string {
+	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1"), set(0, capPath, set_, topic)...)
+}
+
+// Entities with three key properties, one of them a date, and odd characters: read, deleted by tombstones, written again.
+func (s *capService) testWrite(t *testing.T) {
+	p := newPlace(t)
+	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.data, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	servers := broker.Addr()
+	run := func(file string) result {
+		return p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, file)
+	}
+	if r := run(p.file("read.properties", append(s.lines("read", "ODataSource"), set(0, capPath, "Prices", "prices")...)...)); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	before := s.rows(t, "Prices")
+	all := fetch(t, servers, "prices", 2000)
+	moved := append(all[:150], all[1850:]...)
+	if !slices.ContainsFunc(moved, func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }) {
+		t.Fatal("expected keys with odd characters among those that are written")
+	}
+	var gone, back []*kgo.Record
+	for _, r := range moved {
+		gone = append(gone, &kgo.Record{Topic: "gone", Key: r.Key})
+		back = append(back, &kgo.Record{Topic: "back", Key: r.Key, Value: r.Value})
+	}
+
+	gone = append(gone, &kgo.Record{Topic: "gone", Key: moved[0].Key}) // once more: gone is as good as deleted
+	produce(t, servers, gone...)
+	if r := run(p.file("gone.properties", s.sinkLines("gone", "Prices", "gone")...)); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if got := len(s.rows(t, "Prices")); got != 2000-300 {
+		t.Errorf("expected 300 entities to be deleted, the service has %d of 2000", got)
+	}
+
+	produce(t, servers, back...)
+	file := p.file("back.properties", s.sinkLines("back", "Prices", "back")...)
+	for range 2 { // the second time nothing is left to write
+		if r := run(file); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	compare(t, "Prices written back", before, s.rows(t, "Prices"))
+	s.testRefused(t, p, servers)
+}
+
+// A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent twice.
+func (s *capService) testRefused(t *testing.T, p *place, servers string) {
+	schema := func(field string) string {
+		return `{"schema":{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"code"},` +
+			`{"type":"string","optional":true,"field":"title"}]},"payload":` + field + `}`
+	}
+	category := func(code string) *kgo.Record {
+		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
+	}
+	produce(t, servers, category("N001"), category("C001"), category("N002"))
+	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1")
+	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
+	sent := posts()
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("refused.properties", lines...))
+	if r.code != 1 || !strings.HasPrefix(r.lastLine(), "connector refused, task ") || !strings.Contains(r.lastLine(), "FAILED") {
+		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.code, r.stderr)
+	}
+	for _, want := range []string{"refused", "partition 0", "offset 1", "500", "UNIQUE"} {
+		if !strings.Contains(r.lastLine(), want) {
+			t.Errorf("expected %q in the last line: %s", want, r.lastLine())
+		}
+	}
+	if got := posts() - sent; got != 2 {
+		t.Errorf("expected a refused record to be sent once and none behind it, the service saw %d requests", got)
+	}
+	var one struct{ D struct{ Title string } }
+	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"), &one); err != nil || one.D.Title != "Größe <&> ''" {
+		t.Errorf("expected the record before the refused one to be written, found %+v %v", one, err)
+	}
+}
