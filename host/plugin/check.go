@@ -71,7 +71,7 @@ func (c *checker) find(refused bool, where, format string, args ...any) {
 
 // try calls f with a fresh instance. Faults are answers; anything else is refused.
 func (c *checker) try(where string, f func(*Instance) error) {
-	i, err := c.module.instantiate(c.ctx, "")
+	i, err := c.module.instantiate(c.ctx, "", newBucket(c.module.limits.LogLinesPerSecond))
 	if err == nil {
 		defer i.close()
 		err = f(i)

@@ -156,6 +156,15 @@ func TestLogFence(t *testing.T) {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
 	}
 	trapped(t, misbehave(t, b, reg, "flood"), "log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
+	// The rate is that of a connector: instances share it.
+	before := len(log.String())
+	if err := misbehave(t, b, reg, "output"); err != nil {
+		t.Fatal(err)
+	}
+	if more := strings.Count(log.String()[before:], "some output"); more > 3 {
+		t.Errorf("a fresh instance got %d lines behind a flood", more)
+	}
+	_, b = guest(t, plugin.Options{Registry: reg, Logger: log.logger()}, rogue, "rogue")
 	if err := misbehave(t, b, reg, "output"); err != nil {
 		t.Fatal(err)
 	}

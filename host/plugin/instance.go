@@ -43,8 +43,8 @@ type Instance struct {
 	seenIn, seenOut uint64
 }
 
-// instantiate makes an instance for a connector; "": for the host itself.
-func (m *module) instantiate(ctx context.Context, connector string) (*Instance, error) {
+// instantiate makes an instance for a connector, "" for the host itself, whose log lines come out of the given bucket.
+func (m *module) instantiate(ctx context.Context, connector string, lines *bucket) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (m *module) instantiate(ctx context.Context, connector string) (*Instance, 
 		return nil, err
 	}
 	i := &Instance{module: m, connector: connector, function: "_initialize", funcs: map[*canon.Func]*abi.Func{}}
-	i.out = newOutput(logger, m.limits.LogLinesPerSecond)
+	i.out = output{logger: logger, lines: lines}
 	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)

@@ -14,8 +14,8 @@ type Limits struct {
 	MemoryBytes int64
 	// ResultBytes is the most that the results of one call may take. Default 64 MiB.
 	ResultBytes int64
-	// LogLinesPerSecond is how many lines an instance may log, its output on stdout and stderr included. More are dropped and
-	// counted; a call that logs a hundred times as many is stopped. Default 100.
+	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout and stderr
+	// included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
 	// Instances is how many instances of a module there may be for one connector. Default 8.
 	Instances int64

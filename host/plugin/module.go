@@ -56,7 +56,7 @@ type module struct {
 
 // describe asks the module what it is.
 func (m *module) describe(ctx context.Context) error {
-	i, err := m.instantiate(ctx, "")
+	i, err := m.instantiate(ctx, "", newBucket(m.limits.LogLinesPerSecond))
 	if err != nil {
 		return err
 	}

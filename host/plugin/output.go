@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -30,15 +31,40 @@ type output struct {
 	text   []byte
 	// cut counts the bytes of this call that did not fit into text.
 	cut int
-	// A bucket of lines, refilled by time.
-	perSecond, left float64
-	filled          time.Time
-	// dropped counts lines since the last report, flood those of this call.
-	dropped, flood int
+	// lines is shared by the instances of a pool; flood counts what it refused in this call.
+	lines *bucket
+	flood int
 }
 
-func newOutput(logger *slog.Logger, perSecond int64) output {
-	return output{logger: logger, perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
+// bucket is the log lines that may be written, refilled by time. It is safe for use by several goroutines.
+type bucket struct {
+	perSecond float64
+
+	mu     sync.Mutex
+	left   float64
+	filled time.Time
+	// dropped counts lines since the last report.
+	dropped int
+}
+
+func newBucket(perSecond int64) *bucket {
+	return &bucket{perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
+}
+
+// take takes a line out. dropped is how many were refused before this one was given.
+func (b *bucket) take() (dropped int, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.left = min(b.perSecond, b.left+now.Sub(b.filled).Seconds()*b.perSecond)
+	b.filled = now
+	if b.left < 1 {
+		b.dropped++
+		return 0, false
+	}
+	b.left--
+	dropped, b.dropped = b.dropped, 0
+	return dropped, true
 }
 
 // reset starts a call.
@@ -55,12 +81,14 @@ func (o *output) Write(p []byte) (int, error) {
 // line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which breaks the
 // fence, since the host would spend its time on counting.
 func (o *output) line(level wit.Level, text []byte) (flooded bool) {
-	if !o.take() {
-		o.dropped++
+	dropped, ok := o.lines.take()
+	if !ok {
 		o.flood++
-		return float64(o.flood) >= 100*o.perSecond
+		return float64(o.flood) >= 100*o.lines.perSecond
 	}
-	o.report()
+	if dropped > 0 {
+		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
+	}
 	at := levels[level]
 	if !o.logger.Enabled(context.Background(), at) {
 		return false
@@ -71,25 +99,6 @@ func (o *output) line(level wit.Level, text []byte) (flooded bool) {
 	}
 	o.logger.Log(context.Background(), at, message)
 	return false
-}
-
-// take takes a line out of the bucket.
-func (o *output) take() bool {
-	now := time.Now()
-	o.left = min(o.perSecond, o.left+now.Sub(o.filled).Seconds()*o.perSecond)
-	o.filled = now
-	if o.left < 1 {
-		return false
-	}
-	o.left--
-	return true
-}
-
-func (o *output) report() {
-	if o.dropped > 0 {
-		o.logger.Warn("log lines of a plugin were dropped", "lines", o.dropped, "allowed.per.second", o.perSecond)
-		o.dropped = 0
-	}
 }
 
 // flush logs what a call that ended well wrote to stdout and stderr, line by line.

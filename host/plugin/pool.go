@@ -18,6 +18,7 @@ type Pool struct {
 	connector string
 	// places holds a token for each instance that is out.
 	places chan struct{}
+	lines  *bucket
 
 	mu     sync.Mutex
 	idle   []*Instance
@@ -27,7 +28,8 @@ type Pool struct {
 
 func newPool(m *module, connector string) *Pool {
 	m.hold()
-	return &Pool{module: m, connector: connector, places: make(chan struct{}, m.limits.Instances)}
+	return &Pool{module: m, connector: connector, places: make(chan struct{}, m.limits.Instances),
+		lines: newBucket(m.limits.LogLinesPerSecond)}
 }
 
 // Module tells which module the pool is of.
@@ -58,7 +60,7 @@ func (p *Pool) Acquire(ctx context.Context) (*Instance, error) {
 		return i, nil
 	}
 	p.mu.Unlock()
-	i, err := p.module.instantiate(ctx, p.connector)
+	i, err := p.module.instantiate(ctx, p.connector, p.lines)
 	if err != nil {
 		p.returned(nil)
 		return nil, err

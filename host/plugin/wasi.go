@@ -70,7 +70,7 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case i.out.line(wit.Level(level), text):
-		breach("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)", 100*i.out.perSecond, i.out.perSecond,
+		breach("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)", 100*i.out.lines.perSecond, i.out.lines.perSecond,
 			limitSetting(i.module.info.Name, "log.lines.per.second"))
 	}
 }
