@@ -15,6 +15,9 @@ func init() { transform.Register(plugin{chain.New()}) }
 
 func main() {}
 
+// version of the plugin; tests set others by the linker.
+var version = "0.1.0"
+
 type plugin struct{ *chain.Engine }
 
 var (
@@ -23,7 +26,7 @@ var (
 )
 
 func (plugin) Describe() wit.Description {
-	return wit.Description{Name: "smt", Version: "0.1.0", Documentation: "Kafka Connect's single message transforms and predicates.",
+	return wit.Description{Name: "smt", Version: version, Documentation: "Kafka Connect's single message transforms and predicates.",
 		Components: chain.Components()}
 }
 

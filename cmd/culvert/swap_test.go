@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// gate lets through as many requests for a set as there are turns; the next one waits.
+type gate struct {
+	inner   http.Handler
+	set     string
+	turns   chan struct{}
+	waiting atomic.Int32
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, g.set) {
+		g.waiting.Add(1)
+		select {
+		case <-g.turns:
+		case <-r.Context().Done():
+		}
+		g.waiting.Add(-1)
+	}
+	g.inner.ServeHTTP(w, r)
+}
+
+func (g *gate) let(n int) {
+	for range n {
+		g.turns <- struct{}{}
+	}
+}
+
+// replace puts a file in place at once, as a careful operator does.
+func replace(t *testing.T, dir, name string, data []byte) {
+	t.Helper()
+	if err := os.Rename(put(t, dir, name+".new", data), filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load: they take over at
+// a page or batch boundary, and no record is lost or repeated. Files that do not fit leave the ones before at work.
+func TestPluginsAreSwappedInMidLoad(t *testing.T) {
+	p := newPlace(t)
+	dir := folder(t, "smt")
+	odd := func(version string) []byte {
+		return guesttest.Bytes(t, "./testdata/guests/odd", "main.version="+version)
+	}
+	put(t, dir, "odd.wasm", odd("1.0.0"))
+	const rows, page = 120, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := freeAddress(t)
+	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		"transforms=parity,note",
+		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
+		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd", "predicates.odd.field=OrderID",
+		"transforms.note.type=example.NoteVersion", "transforms.note.field=ShipCountry")...)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.data, file)
+	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
+	status := func() (s connect.Status) {
+		get(t, "http://"+listen+"/connectors/orders/status", &s)
+		return s
+	}
+
+	g.let(2)
+	c.eventually("the third page", held)
+	replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../plugins/odata-source", "main.version=0.2.0"))
+	replace(t, dir, "smt.wasm", guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"))
+	replace(t, dir, "odd.wasm", odd("1.1.0"))
+	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0", "plugin=odd version=1.1.0"} {
+		c.says(`msg="plugin loaded" ` + loaded)
+	}
+	if strings.Contains(c.stderr.String(), "plugin swapped") {
+		t.Error("expected a swap to wait for the end of the page")
+	}
+	if v := status().Tasks[0].Version; v != "0.1.0" {
+		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
+	}
+	g.let(2)
+	c.eventually("the fifth page", held)
+	c.says("plugin=odata-source from=0.1.0 to=0.2.0")
+	c.says("plugin=smt from=0.1.0 to=0.2.0")
+	c.says("plugin=odd from=1.0.0 to=1.1.0")
+	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
+		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
+	}
+
+	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
+	replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0", Components: []wit.Component{
+		{Name: "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", Kind: wit.ComponentSource, Aliases: []string{"ODataSource"}}}},
+		"", wit.InterfaceSource))
+	replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0", Components: []wit.Component{
+		{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
+	replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
+	c.says(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
+	c.says(`msg="plugin loaded" plugin=smt version=0.3.0`)
+	c.says("odd.wasm: the file is cut off")
+	g.let(4)
+	c.eventually("the ninth page", held)
+	for _, refused := range []string{"plugin=odata-source version=0.3.0 reason=", "plugin=smt version=0.3.0 reason="} {
+		if why := c.says(`msg="plugin version not taken, the one before goes on" connector=orders ` + refused); !strings.Contains(why, "unreachable") {
+			t.Errorf("expected the reason behind %s, found %s", refused, why)
+		}
+	}
+	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
+		t.Errorf("expected version 0.2.0 still RUNNING, found %+v", got)
+	}
+
+	// A good one comes after the bad ones.
+	replace(t, dir, "odd.wasm", odd("1.2.0"))
+	c.says(`msg="plugin loaded" plugin=odd version=1.2.0`)
+	g.let(rows)
+	c.eventually("all rows", func() bool { return s.Ledger().Rows >= rows })
+	c.says("plugin=odd from=1.1.0 to=1.2.0")
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+
+	records := p.records("Orders")
+	if len(records) != rows {
+		t.Errorf("expected %d records, found %d", rows, len(records))
+	}
+	versions := map[string]int{}
+	for i, r := range records {
+		value := r["value"].(map[string]any)["payload"].(map[string]any)
+		id := int(value["OrderID"].(float64))
+		if id != 10248+i {
+			t.Errorf("record %d: expected order %d, found %d", i, 10248+i, id)
+		}
+		if parity, ok := value["Parity"]; ok != (id%2 != 0) || ok && parity != "odd" {
+			t.Errorf("order %d: found parity %v", id, parity)
+		}
+		versions[fmt.Sprint(value["ShipCountry"])]++
+	}
+	if versions["1.0.0"] < 2*page || versions["1.1.0"] < 2*page || versions["1.2.0"] < page || len(versions) != 3 {
+		t.Errorf("expected records by each version, found %v", versions)
+	}
+	// No page was asked for twice.
+	seen := map[string]int{}
+	for _, r := range s.Ledger().Requests {
+		if strings.HasSuffix(r.Path, "/Orders") {
+			if seen[r.Query]++; seen[r.Query] > 1 {
+				t.Errorf("expected %s?%s once", r.Path, r.Query)
+			}
+		}
+	}
+}

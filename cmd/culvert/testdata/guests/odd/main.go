@@ -1,0 +1,45 @@
+// Odd is a guest with a transform and a predicate written record by record, as an author would: the predicate matches records whose
+// field is odd, the transform writes its own version into a field.
+package main
+
+import (
+	"fmt"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/transform"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// version is set by the linker.
+var version = "1.0.0"
+
+func init() { transform.RegisterRecords(odd{}) }
+
+func main() {}
+
+type odd struct{}
+
+func (odd) Describe() wit.Description {
+	field := []wit.SettingSpec{{Name: "field", Kind: wit.KindText, Rules: []wit.Rule{{Required: wit.Chosen}}}}
+	return wit.Description{Name: "odd", Version: version, Components: []wit.Component{
+		{Name: "example.Odd", Kind: wit.ComponentPredicate, Settings: field},
+		{Name: "example.NoteVersion", Kind: wit.ComponentTransformation, Settings: field},
+	}}
+}
+
+func (odd) NewPredicate(_ string, settings []wit.Setting) (transform.Predicate, error) {
+	name := settings[0].Value
+	return func(r *transform.Record) (bool, error) {
+		value, ok := r.Value.Field(name)
+		n, whole := value.(int32)
+		if !ok || !whole {
+			return false, sdk.Fail(wit.FaultData, fmt.Sprintf("field %s: expected a whole number, found %v", name, value))
+		}
+		return n%2 != 0, nil
+	}, nil
+}
+
+func (odd) New(_ string, settings []wit.Setting) (transform.Func, error) {
+	name := settings[0].Value
+	return func(r *transform.Record) error { return r.Value.SetField(name, version) }, nil
+}
