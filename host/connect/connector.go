@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,8 +28,9 @@ type connector struct {
 	unknown   error // the class was not found
 
 	// From here on: of a run.
-	client *transport.Client
-	kafka  kafka.Config
+	client    *transport.Client
+	kafka     kafka.Config
+	uncertain sink.Uncertain // what its tasks share
 
 	mu    sync.Mutex
 	state State

@@ -54,6 +54,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		Every:         roles.Duration("sink.flush.interval-ms"),
 		InFlight:      roles.Int("sink.in-flight"),
 		TolerateAll:   c.tolerateAll(),
+		Uncertain:     &c.uncertain,
 		Once:          once,
 		CaughtUp:      ends.reached,
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),

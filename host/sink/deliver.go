@@ -115,6 +115,9 @@ func (w *writing) job(j *job) ([]job, error) {
 	items := make([]*item, len(j.rows))
 	for n, row := range j.rows {
 		items[n] = w.batch.items[row]
+		if why := w.task.o.Uncertain.why(items[n].record); why != nil {
+			return nil, &recordError{items[n].String(), "it may have been written or not by a task that failed, and is not sent again", why}
+		}
 	}
 	if !w.task.ledger.begin(items) {
 		return nil, nil // their new owner writes them
@@ -223,7 +226,9 @@ func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) er
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
 		t.count.faults.Add(1)
-		return &recordError{item.String(), "it may have been written or not, and is not sent again", fmt.Errorf("%w (%w)", lost, f)}
+		why := fmt.Errorf("%w (%w)", lost, f)
+		t.o.Uncertain.add(item.record, why)
+		return &recordError{item.String(), "it may have been written or not, and is not sent again", why}
 	case retryable(f, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {

@@ -52,6 +52,8 @@ type Options struct {
 	CaughtUp func(ctx context.Context) (bool, error)
 	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
 	StopWithin time.Duration
+	// Uncertain is what the tasks of the connector share. Default: the task's own.
+	Uncertain *Uncertain
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
@@ -111,6 +113,9 @@ func NewTask(o Options) *Task {
 	}
 	if o.StopWithin <= 0 {
 		o.StopWithin = 5 * time.Second
+	}
+	if o.Uncertain == nil {
+		o.Uncertain = &Uncertain{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
