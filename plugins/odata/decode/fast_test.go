@@ -212,3 +212,40 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 		}
 	}
 }
+
+// Rows that are like those before them are not for the plain parser, nor are those behind an odd one.
+func TestFastPathIsTaken(t *testing.T) {
+	l := parseLayout(t, oddLayout)
+	const rows = 50
+	many := func(row, odd, between string) string {
+		all := make([]string, rows)
+		for i := range all {
+			if all[i] = row; i%10 == 5 {
+				all[i] = odd
+			}
+		}
+		return strings.Join(all, between)
+	}
+	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
+	json := NewJSON(l, Limits{})
+	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON, `{"ID":2.0}`, ","), "left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
+		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}", "{\n \"ID\": 1\n}", ",\n")} {
+		json.Reset()
+		before := json.fast.taken
+		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows || json.fast.taken-before < rows-8 {
+			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.fast.taken-before, out.Page.Rows, err)
+		}
+	}
+	regular := oddEntry(regularProperties)
+	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
+	atom := NewAtom(l, Limits{})
+	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular, oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""), "left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
+		"nulls": many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""), "pretty": many(pretty, pretty, "\n"),
+		"shuffled": many(regular, oddEntry(`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
+		atom.Reset()
+		before := atom.fast.taken
+		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows || atom.fast.taken-before < rows-14 {
+			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.fast.taken-before, out.Page.Rows, err)
+		}
+	}
+}

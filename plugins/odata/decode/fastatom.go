@@ -80,6 +80,7 @@ func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 			break
 		}
 		f.d.s.page.Rows++
+		f.taken++
 		progress = true
 		if p = xmlSpace(f.buf, q); p >= len(f.buf) {
 			break

@@ -85,6 +85,8 @@ type fastRows struct {
 
 	buf []byte
 	out *Output
+	// taken counts rows, for tests
+	taken int
 }
 
 // init prepares for a layout.
@@ -92,7 +94,7 @@ func (f *fastRows) init(l *Layout) {
 	n := len(l.Columns)
 	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]span, n+1), stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
-	f.end.Kind, f.end.Open.Bias, f.end.lessons = fast.End, 1, lessonsAtMost
+	f.end.Kind, f.end.Open.Bias, f.end.Null.Bias, f.end.lessons = fast.End, 1, 1, lessonsAtMost
 	f.end.Next = &f.end.Entry
 	last := &f.head
 	for i := range l.Columns {

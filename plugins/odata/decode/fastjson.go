@@ -55,6 +55,7 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 			return p, false, progress
 		}
 		f.d.s.page.Rows++
+		f.taken++
 		progress = true
 		if closed || next >= len(f.buf) || f.buf[next] != '{' {
 			return next, closed, true

@@ -480,6 +480,10 @@ func goRowJSON(s *Row) int {
 					}
 				}
 			}
+			// with its only byte masked, the end would be everywhere
+			if e.Kind == End && s.First != ^uint64(0) {
+				return Missed
+			}
 			p += e.Open.Size
 			s.First = ^uint64(0)
 			if e.Kind >= Skip {

@@ -583,6 +583,23 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						End
 					End
 				End
+				Get R5
+				I32WrapI64
+				I64Load $296
+				I64Const $9
+				I64Eq
+				Get R0
+				I32WrapI64
+				I64Load $56
+				I64Const $-1
+				I64Ne
+				I32And
+				If
+					Get SP
+					I64Const $1
+					I64Store ret+8(FP)
+					RET
+				End
 				Get R3
 				Get R5
 				I32WrapI64
