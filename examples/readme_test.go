@@ -1,0 +1,199 @@
+package examples
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// readme is a page whose commands are run as they stand there.
+type readme struct {
+	path string
+	// from is the heading below which the commands stand, "" for the whole page.
+	from string
+	// copied are the files of the repository that name the port.
+	copied []string
+}
+
+// TestReadmeOfPlugin runs the page of the first plugin: it is built, dropped into a folder, and used.
+func TestReadmeOfPlugin(t *testing.T) {
+	out := readme{path: "examples/plugin-transform/README.md", copied: []string{"examples/plugin-transform/customers.properties"}}.run(t)
+	masked := 0
+	for _, r := range records(t, out) {
+		name := []rune(r.Value["ContactName"].(string))
+		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" || strings.Contains(r.Value["CompanyName"].(string), "**") {
+			t.Errorf("a name that is not masked, or too much: %v", r)
+		}
+		masked++
+	}
+	if masked < 91 || !strings.Contains(out, "accepted: example-transform 1.0.0") {
+		t.Errorf("%d records\n%.2000s", masked, out)
+	}
+}
+
+// TestReadmeTour runs the five minutes of the README.
+func TestReadmeTour(t *testing.T) {
+	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties", "examples/tour/copies.properties"}}.run(t)
+	last := records(t, out)
+	if len(last) != 1 || last[0].Topic != "Orders" || last[0].Offset != 829 {
+		t.Errorf("expected the last of 830 orders, found %v", last)
+	}
+	for _, want := range []string{"entitySets       16", "entityTypes"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("ping does not say %q\n%.2000s", want, out)
+		}
+	}
+}
+
+// run runs the page's commands in a folder whose only difference to a clone is that nothing is written into the clone itself, and
+// whose port is another one. It returns what they print on standard output.
+func (r readme) run(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", r.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	replace := strings.NewReplacer("8090", port, "bin/culvert", "culvert")
+	_, page, found := strings.Cut(string(text), r.from)
+	if r.from != "" {
+		page, _, _ = strings.Cut(page, "\n## ")
+	}
+	script := "set -euo pipefail\nset -m\n"
+	for _, block := range strings.Split(page, "```sh\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		for line := range strings.Lines(replace.Replace(block)) {
+			if line == "make\n" || strings.HasPrefix(line, "go test") {
+				continue // what this test stands in for
+			}
+			script += line
+			if strings.HasSuffix(line, "&\n") {
+				// a reader takes longer than a script to type the next line
+				script += "until (: </dev/tcp/127.0.0.1/" + port + ") 2>/dev/null; do :; done\n"
+			}
+		}
+	}
+	if !found || strings.Count(script, "\n") < 8 {
+		t.Fatalf("%s has fewer commands than expected:\n%s", r.path, script)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "bash", "-c", script)
+	c.Dir = cloneOf(t, replace, r.copied)
+	bin, plugins := culvert(t)
+	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CULVERT_PLUGIN_PATH="+plugins)
+	c.WaitDelay = 5 * time.Second
+	var errs strings.Builder
+	c.Stderr = &errs
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
+	}
+	return string(out)
+}
+
+// record is a line of `culvert consume`; an envelope with a schema is taken off the value.
+type record struct {
+	Topic  string
+	Offset int64
+	Value  map[string]any
+}
+
+func records(t *testing.T, out string) (all []record) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, `{"topic"`) {
+			continue
+		}
+		var r record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if payload, ok := r.Value["payload"].(map[string]any); ok {
+			r.Value = payload
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// cloneOf is the repository as a reader has it: links to all that is there, and copies of files that name the port.
+func cloneOf(t *testing.T, replace *strings.Replacer, copied []string) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone := t.TempDir()
+	linkInto(t, root, clone, "", copied, replace)
+	return clone
+}
+
+// linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these files.
+func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(root, folder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		at := filepath.Join(folder, e.Name())
+		from, to := filepath.Join(root, at), filepath.Join(clone, at)
+		onTheWay := slices.ContainsFunc(copied, func(c string) bool { return strings.HasPrefix(c, at+"/") })
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case onTheWay:
+			err = os.Mkdir(to, 0o755)
+			linkInto(t, root, clone, at, copied, replace)
+		case slices.Contains(copied, at):
+			var text []byte
+			if text, err = os.ReadFile(from); err == nil {
+				err = os.WriteFile(to, []byte(replace.Replace(string(text))), 0o644)
+			}
+		default:
+			err = os.Symlink(from, to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// culvert builds the program, and its guests into a folder beside it; it returns both.
+func culvert(t *testing.T) (bin, plugins string) {
+	t.Helper()
+	bin = t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "culvert"), "../cmd/culvert").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	plugins = filepath.Join(bin, "built-in")
+	if err := os.Mkdir(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, guest := range []string{"odata-source", "odata-sink", "smt"} {
+		if err := os.WriteFile(filepath.Join(plugins, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bin, plugins
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
