@@ -22,9 +22,6 @@ type fastEntry struct {
 	skip       fast.Template
 	// free: nothing about the value of a member to be passed matters
 	free bool
-	// candidate came behind it lately, times times
-	candidate *fastEntry
-	times     int
 	// lessons is how often it may still learn.
 	lessons int
 }
@@ -219,20 +216,13 @@ func (f *fastRows) newSkip(name []byte, free bool) *fastEntry {
 	return e
 }
 
-// follows notes that e came behind prev. A guess is changed when another was right three times running: a page without its
-// nulls must not spoil the order.
+// follows notes that e came behind prev, where something else was expected.
 func (prev *fastEntry) follows(e *fastEntry) {
-	const enough = 3
 	if e.Next == nil {
 		e.Next, prev.Next = prev.Next, &e.Entry
 		return
 	}
-	if prev.candidate != e {
-		prev.candidate, prev.times = e, 0
-	}
-	if prev.times++; prev.times >= enough {
-		prev.Next, prev.times = &e.Entry, 0
-	}
+	fast.Follows(&prev.Entry, &e.Entry)
 }
 
 // room makes sure that the output can take what is left of the text.
@@ -264,7 +254,8 @@ func (f *fastRows) finish(start int) int {
 	if need := r.O - start + len(f.spans) + 2*fast.Room; cap(f.out.Data)-r.O < need {
 		f.grow(f.out, r.O, need)
 	}
-	return f.sort(unsafe.Pointer(unsafe.SliceData(f.out.Data)), start, r.O)
+	r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	return fast.Sort(r, start, len(f.entries))
 }
 
 // nulls writes null for the columns behind those given.
@@ -278,39 +269,6 @@ func (f *fastRows) nulls(o, from int) int {
 		o++
 	}
 	return o
-}
-
-// sort puts the columns of a row, which came in another order, in theirs; those not given are null. The row is from start to o.
-func (f *fastRows) sort(arena unsafe.Pointer, start, o int) int {
-	p := o
-	for i := range f.entries {
-		if f.stamps[i] != f.row.Stamp {
-			if f.optionals[i] == 0 {
-				return -1
-			}
-			fast.Put(arena, p, 0)
-			f.spans[i] = span{p, p + 1}
-			p++
-			continue
-		}
-		s := f.spans[i]
-		size := s.end - s.start
-		if size <= 16 {
-			fast.Store(arena, p, fast.Load(arena, s.start))
-			fast.Store(arena, p+8, fast.Load(arena, s.start+8))
-		} else {
-			copy(unsafe.Slice((*byte)(unsafe.Add(arena, p)), size), unsafe.Slice((*byte)(unsafe.Add(arena, s.start)), size))
-		}
-		f.spans[i] = span{p, p + size}
-		p += size
-	}
-	size := p - o
-	copy(unsafe.Slice((*byte)(unsafe.Add(arena, start)), size), unsafe.Slice((*byte)(unsafe.Add(arena, o)), size))
-	for i := range f.entries {
-		f.spans[i].start -= o - start
-		f.spans[i].end -= o - start
-	}
-	return start + size
 }
 
 // seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place behind the text.

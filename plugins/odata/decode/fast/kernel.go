@@ -274,6 +274,20 @@ func given(s *Row, c, o int) int {
 	return o
 }
 
+// follows notes that e came behind another entry than was expected.
+func follows(before, e *Entry) int {
+	if before.Candidate != e {
+		before.Candidate = e
+		before.Times = 0
+	}
+	before.Times++
+	if before.Times >= Enough {
+		before.Next = e
+		before.Times = 0
+	}
+	return 0
+}
+
 // done notes where a column is.
 func done(s *Row, c, start, o int) int {
 	Store(s.Spans, c*16, uint64(start))
@@ -455,29 +469,37 @@ func goRowJSON(s *Row) int {
 				s.P = p
 				s.O = o
 				s.Entry = e
-				e = e.Next
-				if differs(in, p, e, s.First) != 0 {
+				other := uint64(1)
+				// once a row is mixed, what comes next is anybody's guess
+				if s.Mixed == 0 {
 					e = e.Next
-					if differs(in, p, e, s.First) != 0 {
+					other = differs(in, p, e, s.First)
+					if other != 0 {
 						e = e.Next
-						if differs(in, p, e, s.First) != 0 {
-							n := nameJSON(s, in, p)
-							if n == 0 {
-								return Missed
-							}
-							at := hash(in, p+2, n)
-							for {
-								e = pointer(s.Table, int(at&s.Mask)*8)
-								if e == nil {
-									return Missed
-								}
-								if differs(in, p, e, s.First) == 0 {
-									break
-								}
-								at++
-							}
+						other = differs(in, p, e, s.First)
+						if other != 0 {
+							e = e.Next
+							other = differs(in, p, e, s.First)
 						}
 					}
+				}
+				if other != 0 {
+					n := nameJSON(s, in, p)
+					if n == 0 {
+						return Missed
+					}
+					at := hash(in, p+2, n)
+					for {
+						e = pointer(s.Table, int(at&s.Mask)*8)
+						if e == nil {
+							return Missed
+						}
+						if differs(in, p, e, s.First) == 0 {
+							break
+						}
+						at++
+					}
+					_ = follows(s.Before, e)
 				}
 			}
 			// with its only byte masked, the end would be everywhere
@@ -705,43 +727,46 @@ func goRowAtom(s *Row) int {
 					s.P = p
 					s.O = o
 					s.Entry = e
-					e = e.Next
-					if differs(in, p, e, ^uint64(0)) != 0 {
-						s.Filled = notNull(in, p, e)
-						if s.Filled != 0 {
-							e = e.Next
-							if differs(in, p, e, ^uint64(0)) != 0 {
-								s.Filled = notNull(in, p, e)
-								if s.Filled != 0 {
-									e = e.Next
-									if differs(in, p, e, ^uint64(0)) != 0 {
-										q := p
-										for Byte(in, q) == ' ' || Byte(in, q) == '\n' || Byte(in, q) == '\t' || Byte(in, q) == '\r' {
-											q++
-										}
-										n := nameAtom(in, q)
-										if n == 0 {
-											return Missed
-										}
-										at := hash(in, q+1, n)
-										for {
-											e = pointer(s.Table, int(at&s.Mask)*8)
-											if e == nil {
-												return Missed
-											}
-											if differs(in, p, e, ^uint64(0)) == 0 {
-												break
-											}
-											s.Filled = notNull(in, p, e)
-											if s.Filled == 0 {
-												break
-											}
-											at++
-										}
-									}
+					other := uint64(1)
+					if s.Mixed == 0 {
+						e = e.Next
+						other = differs(in, p, e, ^uint64(0))
+						if other != 0 {
+							s.Filled = notNull(in, p, e)
+							if s.Filled != 0 {
+								e = e.Next
+								other = differs(in, p, e, ^uint64(0))
+								if other != 0 {
+									s.Filled = notNull(in, p, e)
 								}
 							}
 						}
+					}
+					if other != 0 && s.Filled != 0 {
+						q := p
+						for Byte(in, q) == ' ' || Byte(in, q) == '\n' || Byte(in, q) == '\t' || Byte(in, q) == '\r' {
+							q++
+						}
+						n := nameAtom(in, q)
+						if n == 0 {
+							return Missed
+						}
+						at := hash(in, q+1, n)
+						for {
+							e = pointer(s.Table, int(at&s.Mask)*8)
+							if e == nil {
+								return Missed
+							}
+							if differs(in, p, e, ^uint64(0)) == 0 {
+								break
+							}
+							s.Filled = notNull(in, p, e)
+							if s.Filled == 0 {
+								break
+							}
+							at++
+						}
+						_ = follows(s.Before, e)
 					}
 				}
 			}
@@ -945,6 +970,42 @@ func goRowAtom(s *Row) int {
 		s.Before = e
 		e = e.Next
 	}
+}
+
+// kernel: goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not given are
+// null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room for the row twice.
+func goSort(s *Row, start, columns int) int {
+	arena := s.Arena
+	p := s.O
+	for i := 0; i < columns; i++ {
+		if Load(s.Stamps, i*8) != s.Stamp {
+			if Load(s.Optionals, i*8) == 0 {
+				return -1
+			}
+			Store(arena, p, 0)
+			Store(s.Spans, i*16, uint64(p))
+			p++
+			Store(s.Spans, i*16+8, uint64(p))
+			continue
+		}
+		from := int(Load(s.Spans, i*16))
+		end := int(Load(s.Spans, i*16+8))
+		Store(s.Spans, i*16, uint64(p))
+		for n := 0; n < end-from; n += 8 {
+			Store(arena, p+n, Load(arena, from+n))
+		}
+		p += end - from
+		Store(s.Spans, i*16+8, uint64(p))
+	}
+	shift := s.O - start
+	for i := 0; i < columns; i++ {
+		Store(s.Spans, i*16, Load(s.Spans, i*16)-uint64(shift))
+		Store(s.Spans, i*16+8, Load(s.Spans, i*16+8)-uint64(shift))
+	}
+	for n := s.O; n < p; n += 8 {
+		Store(arena, n-shift, Load(arena, n))
+	}
+	return p - shift
 }
 
 // kernel: goMatch returns the length of what matches a template, 0 if it does not.

@@ -19,3 +19,9 @@ func RowAtom(s *Row) int
 //
 //go:noescape
 func Match(src unsafe.Pointer, program *uint64) int
+
+// Sort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not given are null. It
+// returns the row's end, -1: a column that is not given must not be null. The arena needs room for the row twice.
+//
+//go:noescape
+func Sort(s *Row, start, columns int) int

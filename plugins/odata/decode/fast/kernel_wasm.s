@@ -110,75 +110,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I32WrapI64
 					Get R5
 					I64Store $32
-					Get R5
-					I32WrapI64
-					I64Load $288
-					Set R5
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $0
-					Get R5
-					I32WrapI64
-					I64Load $0
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $40
-					I64And
+					I64Const $1
+					Set R6
 					Get R0
 					I32WrapI64
-					I64Load $56
-					I64And
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $8
-					Get R5
-					I32WrapI64
-					I64Load $8
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $48
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $16
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $56
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $24
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $64
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
-					I64Load $80
-					I64Or
-					I64Const $0
-					I64Ne
+					I64Load $72
+					I64Eqz
 					If
 						Get R5
 						I32WrapI64
@@ -247,6 +184,8 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I32WrapI64
 						I64Load $80
 						I64Or
+						Set R6
+						Get R6
 						I64Const $0
 						I64Ne
 						If
@@ -317,269 +256,391 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I32WrapI64
 							I64Load $80
 							I64Or
+							Set R6
+							Get R6
 							I64Const $0
 							I64Ne
 							If
-								Block
+								Get R5
+								I32WrapI64
+								I64Load $288
+								Set R5
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R5
+								I32WrapI64
+								I64Load $0
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $40
+								I64And
+								Get R0
+								I32WrapI64
+								I64Load $56
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Get R5
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $48
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get R5
+								I32WrapI64
+								I64Load $16
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $56
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get R5
+								I32WrapI64
+								I64Load $24
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $64
+								I64And
+								I64Or
+								Get R5
+								I32WrapI64
+								I64Load $80
+								I64Or
+								Set R6
+							End
+						End
+					End
+					Get R6
+					I64Const $0
+					I64Ne
+					If
+						Block
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Const $8748
+							I64Xor
+							Get R0
+							I32WrapI64
+							I64Load $56
+							I64And
+							I64Const $65535
+							I64And
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								Set R7
+								Br $1
+							End
+							I64Const $0
+							Set R8
+							Block
+								Loop
 									Get R1
 									Get R3
+									Get R8
+									I64Add
 									I64Add
 									I32WrapI64
-									I64Load $0
-									I64Const $8748
+									I64Load $2
+									Set R9
+									Get R9
+									I64Const $144680345676153346
 									I64Xor
-									Get R0
-									I32WrapI64
-									I64Load $56
+									I64Const $2387225703656530209
+									I64Sub
+									Get R9
+									I64Const $6655295901103053916
+									I64Xor
+									I64Const $72340172838076673
+									I64Sub
+									I64Or
+									Get R9
+									I64Const $-1
+									I64Xor
 									I64And
-									I64Const $65535
+									I64Const $-9187201950435737472
 									I64And
+									Set R9
+									Get R9
 									I64Const $0
 									I64Ne
 									If
-										I64Const $0
-										Set R6
-										Br $1
+										Get R8
+										Get R9
+										I64Ctz
+										I64Const $3
+										I64ShrS
+										I64Add
+										Set R8
+										Br $2
 									End
-									I64Const $0
-									Set R7
-									Block
-										Loop
-											Get R1
-											Get R3
-											Get R7
-											I64Add
-											I64Add
-											I32WrapI64
-											I64Load $2
-											Set R8
-											Get R8
-											I64Const $144680345676153346
-											I64Xor
-											I64Const $2387225703656530209
-											I64Sub
-											Get R8
-											I64Const $6655295901103053916
-											I64Xor
-											I64Const $72340172838076673
-											I64Sub
-											I64Or
-											Get R8
-											I64Const $-1
-											I64Xor
-											I64And
-											I64Const $-9187201950435737472
-											I64And
-											Set R8
-											Get R8
-											I64Const $0
-											I64Ne
-											If
-												Get R7
-												Get R8
-												I64Ctz
-												I64Const $3
-												I64ShrS
-												I64Add
-												Set R7
-												Br $2
-											End
-											Get R7
-											I64Const $8
-											I64Add
-											Set R7
-											Br $0
-										End
-									End
-									Get R1
-									Get R3
-									Get R7
+									Get R8
+									I64Const $8
 									I64Add
-									I64Add
-									I32WrapI64
-									I64Load8U $2
-									I64Const $34
-									I64Ne
-									If
-										I64Const $0
-										Set R6
-										Br $1
-									End
-									Get R7
-									Set R6
+									Set R8
 									Br $0
 								End
-								Get R6
-								I64Eqz
+							End
+							Get R1
+							Get R3
+							Get R8
+							I64Add
+							I64Add
+							I32WrapI64
+							I64Load8U $2
+							I64Const $34
+							I64Ne
+							If
+								I64Const $0
+								Set R7
+								Br $1
+							End
+							Get R8
+							Set R7
+							Br $0
+						End
+						Get R7
+						I64Eqz
+						If
+							Get SP
+							I64Const $1
+							I64Store ret+8(FP)
+							RET
+						End
+						Get R3
+						I64Const $2
+						I64Add
+						Set R9
+						Block
+							Get R1
+							Get R9
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R10
+							Get R7
+							I64Const $8
+							I64LtS
+							If
+								Get R10
+								I64Const $1
+								I64Const $8
+								Get R7
+								I64Mul
+								I64Shl
+								I64Const $1
+								I64Sub
+								I64And
+								Set R10
+							End
+							Get R10
+							I64Const $-7046029254386353131
+							I64Mul
+							Set R10
+							Get R7
+							I64Const $8
+							I64GtS
+							If
+								Get R10
+								Get R1
+								Get R9
+								Get R7
+								I64Add
+								I64Const $8
+								I64Sub
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Const $-4417276706812531889
+								I64Mul
+								I64Xor
+								Set R10
+							End
+							Get R10
+							Get R7
+							I64Const $1609587929392839161
+							I64Mul
+							I64Add
+							Set R10
+							Get R10
+							Get R10
+							I64Const $29
+							I64ShrU
+							I64Xor
+							Set R8
+							Br $0
+						End
+						Block
+							Loop
+								Get R0
+								I32WrapI64
+								I64Load $136
+								Get R8
+								Get R0
+								I32WrapI64
+								I64Load $144
+								I64And
+								I64Const $8
+								I64Mul
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R5
+								Get R5
+								I64Const $0
+								I64Eq
 								If
 									Get SP
 									I64Const $1
 									I64Store ret+8(FP)
 									RET
 								End
+								Get R1
 								Get R3
-								I64Const $2
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R5
+								I32WrapI64
+								I64Load $0
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $40
+								I64And
+								Get R0
+								I32WrapI64
+								I64Load $56
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Get R5
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $48
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get R5
+								I32WrapI64
+								I64Load $16
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $56
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get R5
+								I32WrapI64
+								I64Load $24
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $64
+								I64And
+								I64Or
+								Get R5
+								I32WrapI64
+								I64Load $80
+								I64Or
+								I64Eqz
+								If
+									Br $2
+								End
+								Get R8
+								I64Const $1
 								I64Add
 								Set R8
-								Block
-									Get R1
-									Get R8
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Set R9
-									Get R6
-									I64Const $8
-									I64LtS
-									If
-										Get R9
-										I64Const $1
-										I64Const $8
-										Get R6
-										I64Mul
-										I64Shl
-										I64Const $1
-										I64Sub
-										I64And
-										Set R9
-									End
-									Get R9
-									I64Const $-7046029254386353131
-									I64Mul
-									Set R9
-									Get R6
-									I64Const $8
-									I64GtS
-									If
-										Get R9
-										Get R1
-										Get R8
-										Get R6
-										I64Add
-										I64Const $8
-										I64Sub
-										I64Add
-										I32WrapI64
-										I64Load $0
-										I64Const $-4417276706812531889
-										I64Mul
-										I64Xor
-										Set R9
-									End
-									Get R9
-									Get R6
-									I64Const $1609587929392839161
-									I64Mul
-									I64Add
-									Set R9
-									Get R9
-									Get R9
-									I64Const $29
-									I64ShrU
-									I64Xor
-									Set R7
-									Br $0
-								End
-								Block
-									Loop
-										Get R0
-										I32WrapI64
-										I64Load $136
-										Get R7
-										Get R0
-										I32WrapI64
-										I64Load $144
-										I64And
-										I64Const $8
-										I64Mul
-										I64Add
-										I32WrapI64
-										I64Load $0
-										Set R5
-										Get R5
-										I64Const $0
-										I64Eq
-										If
-											Get SP
-											I64Const $1
-											I64Store ret+8(FP)
-											RET
-										End
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $0
-										Get R5
-										I32WrapI64
-										I64Load $0
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $40
-										I64And
-										Get R0
-										I32WrapI64
-										I64Load $56
-										I64And
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $8
-										Get R5
-										I32WrapI64
-										I64Load $8
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $48
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $56
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $64
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
-										I64Load $80
-										I64Or
-										I64Eqz
-										If
-											Br $2
-										End
-										Get R7
-										I64Const $1
-										I64Add
-										Set R7
-										Br $0
-									End
-								End
+								Br $0
 							End
+						End
+						Get R0
+						I32WrapI64
+						I64Load $40
+						Set R10
+						Block
+							Get R10
+							I32WrapI64
+							I64Load $368
+							Get R5
+							I64Ne
+							If
+								Get R10
+								I32WrapI64
+								Get R5
+								I64Store $368
+								Get R10
+								I32WrapI64
+								I64Const $0
+								I64Store $376
+							End
+							Get R10
+							I32WrapI64
+							Get R10
+							I32WrapI64
+							I64Load $376
+							I64Const $1
+							I64Add
+							I64Store $376
+							Get R10
+							I32WrapI64
+							I64Load $376
+							I64Const $3
+							I64GeS
+							If
+								Get R10
+								I32WrapI64
+								Get R5
+								I64Store $288
+								Get R10
+								I32WrapI64
+								I64Const $0
+								I64Store $376
+							End
+							I64Const $0
+							Set R9
+							Br $0
 						End
 					End
 				End
@@ -5102,76 +5163,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I32WrapI64
 						Get R5
 						I64Store $32
-						Get R5
+						I64Const $1
+						Set R6
+						Get R0
 						I32WrapI64
-						I64Load $288
-						Set R5
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Get R5
-						I32WrapI64
-						I64Load $0
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $40
-						I64And
-						I64Const $-1
-						I64And
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $8
-						Get R5
-						I32WrapI64
-						I64Load $8
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $48
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $16
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $56
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $24
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $64
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
-						I64Load $80
-						I64Or
-						I64Const $0
-						I64Ne
+						I64Load $72
+						I64Eqz
 						If
-							Get R0
+							Get R5
 							I32WrapI64
+							I64Load $288
+							Set R5
 							Get R1
 							Get R3
 							I64Add
@@ -5179,11 +5181,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $0
 							Get R5
 							I32WrapI64
-							I64Load $192
+							I64Load $0
 							I64Xor
 							Get R5
 							I32WrapI64
-							I64Load $232
+							I64Load $40
+							I64And
+							I64Const $-1
 							I64And
 							Get R1
 							Get R3
@@ -5192,11 +5196,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $8
 							Get R5
 							I32WrapI64
-							I64Load $200
+							I64Load $8
 							I64Xor
 							Get R5
 							I32WrapI64
-							I64Load $240
+							I64Load $48
 							I64And
 							I64Or
 							Get R1
@@ -5206,11 +5210,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $16
 							Get R5
 							I32WrapI64
-							I64Load $208
+							I64Load $16
 							I64Xor
 							Get R5
 							I32WrapI64
-							I64Load $248
+							I64Load $56
 							I64And
 							I64Or
 							Get R1
@@ -5220,42 +5224,24 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $24
 							Get R5
 							I32WrapI64
-							I64Load $216
+							I64Load $24
 							I64Xor
 							Get R5
 							I32WrapI64
-							I64Load $256
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $32
-							Get R5
-							I32WrapI64
-							I64Load $224
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $264
+							I64Load $64
 							I64And
 							I64Or
 							Get R5
 							I32WrapI64
-							I64Load $272
+							I64Load $80
 							I64Or
-							I64Store $176
-							Get R0
-							I32WrapI64
-							I64Load $176
+							Set R6
+							Get R6
 							I64Const $0
 							I64Ne
 							If
-								Get R5
+								Get R0
 								I32WrapI64
-								I64Load $288
-								Set R5
 								Get R1
 								Get R3
 								I64Add
@@ -5263,13 +5249,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $0
 								Get R5
 								I32WrapI64
-								I64Load $0
+								I64Load $192
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $40
-								I64And
-								I64Const $-1
+								I64Load $232
 								I64And
 								Get R1
 								Get R3
@@ -5278,11 +5262,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $8
 								Get R5
 								I32WrapI64
-								I64Load $8
+								I64Load $200
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $48
+								I64Load $240
 								I64And
 								I64Or
 								Get R1
@@ -5292,11 +5276,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $16
 								Get R5
 								I32WrapI64
-								I64Load $16
+								I64Load $208
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $56
+								I64Load $248
 								I64And
 								I64Or
 								Get R1
@@ -5306,20 +5290,480 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $24
 								Get R5
 								I32WrapI64
-								I64Load $24
+								I64Load $216
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $64
+								I64Load $256
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get R5
+								I32WrapI64
+								I64Load $224
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $264
 								I64And
 								I64Or
 								Get R5
 								I32WrapI64
-								I64Load $80
+								I64Load $272
 								I64Or
+								I64Store $176
+								Get R0
+								I32WrapI64
+								I64Load $176
 								I64Const $0
 								I64Ne
 								If
+									Get R5
+									I32WrapI64
+									I64Load $288
+									Set R5
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $0
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $40
+									I64And
+									I64Const $-1
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $48
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $16
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $56
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $24
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $64
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $80
+									I64Or
+									Set R6
+									Get R6
+									I64Const $0
+									I64Ne
+									If
+										Get R0
+										I32WrapI64
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $192
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $232
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Get R5
+										I32WrapI64
+										I64Load $200
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $240
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get R5
+										I32WrapI64
+										I64Load $208
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $248
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get R5
+										I32WrapI64
+										I64Load $216
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $256
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $32
+										Get R5
+										I32WrapI64
+										I64Load $224
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $264
+										I64And
+										I64Or
+										Get R5
+										I32WrapI64
+										I64Load $272
+										I64Or
+										I64Store $176
+									End
+								End
+							End
+						End
+						Get R6
+						I64Const $0
+						I64Ne
+						Get R0
+						I32WrapI64
+						I64Load $176
+						I64Const $0
+						I64Ne
+						I32And
+						If
+							Get R3
+							Set R7
+							Block
+								Loop
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $32
+									I64Eq
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $10
+									I64Eq
+									I32Or
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $9
+									I64Eq
+									I32Or
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $13
+									I64Eq
+									I32Or
+									I32Eqz
+									BrIf $1
+									Get R7
+									I64Const $1
+									I64Add
+									Set R7
+									Br $0
+								End
+							End
+							Block
+								Get R1
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								I64Const $60
+								I64Ne
+								If
+									I64Const $0
+									Set R8
+									Br $1
+								End
+								I64Const $0
+								Set R9
+								Block
+									Loop
+										Get R1
+										Get R7
+										Get R9
+										I64Add
+										I64Add
+										I32WrapI64
+										I64Load $1
+										Set R10
+										Get R10
+										I64Const $2314885530818453536
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										Get R10
+										I64Const $4485090715960753726
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R10
+										I64Const $3399988123389603631
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R10
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R10
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Const $-9187201950435737472
+										I64And
+										Set R10
+										Get R10
+										I64Const $0
+										I64Ne
+										If
+											Get R9
+											Get R10
+											I64Ctz
+											I64Const $3
+											I64ShrS
+											I64Add
+											Set R9
+											Br $2
+										End
+										Get R9
+										I64Const $8
+										I64Add
+										Set R9
+										Br $0
+									End
+								End
+								Get R9
+								Set R8
+								Br $0
+							End
+							Get R8
+							I64Eqz
+							If
+								Get SP
+								I64Const $1
+								I64Store ret+8(FP)
+								RET
+							End
+							Get R7
+							I64Const $1
+							I64Add
+							Set R10
+							Block
+								Get R1
+								Get R10
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R11
+								Get R8
+								I64Const $8
+								I64LtS
+								If
+									Get R11
+									I64Const $1
+									I64Const $8
+									Get R8
+									I64Mul
+									I64Shl
+									I64Const $1
+									I64Sub
+									I64And
+									Set R11
+								End
+								Get R11
+								I64Const $-7046029254386353131
+								I64Mul
+								Set R11
+								Get R8
+								I64Const $8
+								I64GtS
+								If
+									Get R11
+									Get R1
+									Get R10
+									Get R8
+									I64Add
+									I64Const $8
+									I64Sub
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $-4417276706812531889
+									I64Mul
+									I64Xor
+									Set R11
+								End
+								Get R11
+								Get R8
+								I64Const $1609587929392839161
+								I64Mul
+								I64Add
+								Set R11
+								Get R11
+								Get R11
+								I64Const $29
+								I64ShrU
+								I64Xor
+								Set R9
+								Br $0
+							End
+							Block
+								Loop
+									Get R0
+									I32WrapI64
+									I64Load $136
+									Get R9
+									Get R0
+									I32WrapI64
+									I64Load $144
+									I64And
+									I64Const $8
+									I64Mul
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R5
+									Get R5
+									I64Const $0
+									I64Eq
+									If
+										Get SP
+										I64Const $1
+										I64Store ret+8(FP)
+										RET
+									End
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $0
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $40
+									I64And
+									I64Const $-1
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $48
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $16
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $56
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $24
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $64
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $80
+									I64Or
+									I64Eqz
+									If
+										Br $2
+									End
 									Get R0
 									I32WrapI64
 									Get R1
@@ -5399,452 +5843,63 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $176
-									I64Const $0
-									I64Ne
+									I64Eqz
 									If
-										Get R5
-										I32WrapI64
-										I64Load $288
-										Set R5
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $0
-										Get R5
-										I32WrapI64
-										I64Load $0
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $40
-										I64And
-										I64Const $-1
-										I64And
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $8
-										Get R5
-										I32WrapI64
-										I64Load $8
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $48
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $56
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $64
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
-										I64Load $80
-										I64Or
-										I64Const $0
-										I64Ne
-										If
-											Get R3
-											Set R6
-											Block
-												Loop
-													Get R1
-													Get R6
-													I64Add
-													I32WrapI64
-													I64Load8U $0
-													I64Const $32
-													I64Eq
-													Get R1
-													Get R6
-													I64Add
-													I32WrapI64
-													I64Load8U $0
-													I64Const $10
-													I64Eq
-													I32Or
-													Get R1
-													Get R6
-													I64Add
-													I32WrapI64
-													I64Load8U $0
-													I64Const $9
-													I64Eq
-													I32Or
-													Get R1
-													Get R6
-													I64Add
-													I32WrapI64
-													I64Load8U $0
-													I64Const $13
-													I64Eq
-													I32Or
-													I32Eqz
-													BrIf $1
-													Get R6
-													I64Const $1
-													I64Add
-													Set R6
-													Br $0
-												End
-											End
-											Block
-												Get R1
-												Get R6
-												I64Add
-												I32WrapI64
-												I64Load8U $0
-												I64Const $60
-												I64Ne
-												If
-													I64Const $0
-													Set R7
-													Br $1
-												End
-												I64Const $0
-												Set R8
-												Block
-													Loop
-														Get R1
-														Get R6
-														Get R8
-														I64Add
-														I64Add
-														I32WrapI64
-														I64Load $1
-														Set R9
-														Get R9
-														I64Const $2314885530818453536
-														I64Xor
-														I64Const $72340172838076673
-														I64Sub
-														Get R9
-														I64Const $4485090715960753726
-														I64Xor
-														I64Const $72340172838076673
-														I64Sub
-														I64Or
-														Get R9
-														I64Const $3399988123389603631
-														I64Xor
-														I64Const $72340172838076673
-														I64Sub
-														I64Or
-														Get R9
-														I64Const $72340172838076673
-														I64Sub
-														I64Or
-														Get R9
-														I64Const $-1
-														I64Xor
-														I64And
-														I64Const $-9187201950435737472
-														I64And
-														Set R9
-														Get R9
-														I64Const $0
-														I64Ne
-														If
-															Get R8
-															Get R9
-															I64Ctz
-															I64Const $3
-															I64ShrS
-															I64Add
-															Set R8
-															Br $2
-														End
-														Get R8
-														I64Const $8
-														I64Add
-														Set R8
-														Br $0
-													End
-												End
-												Get R8
-												Set R7
-												Br $0
-											End
-											Get R7
-											I64Eqz
-											If
-												Get SP
-												I64Const $1
-												I64Store ret+8(FP)
-												RET
-											End
-											Get R6
-											I64Const $1
-											I64Add
-											Set R9
-											Block
-												Get R1
-												Get R9
-												I64Add
-												I32WrapI64
-												I64Load $0
-												Set R10
-												Get R7
-												I64Const $8
-												I64LtS
-												If
-													Get R10
-													I64Const $1
-													I64Const $8
-													Get R7
-													I64Mul
-													I64Shl
-													I64Const $1
-													I64Sub
-													I64And
-													Set R10
-												End
-												Get R10
-												I64Const $-7046029254386353131
-												I64Mul
-												Set R10
-												Get R7
-												I64Const $8
-												I64GtS
-												If
-													Get R10
-													Get R1
-													Get R9
-													Get R7
-													I64Add
-													I64Const $8
-													I64Sub
-													I64Add
-													I32WrapI64
-													I64Load $0
-													I64Const $-4417276706812531889
-													I64Mul
-													I64Xor
-													Set R10
-												End
-												Get R10
-												Get R7
-												I64Const $1609587929392839161
-												I64Mul
-												I64Add
-												Set R10
-												Get R10
-												Get R10
-												I64Const $29
-												I64ShrU
-												I64Xor
-												Set R8
-												Br $0
-											End
-											Block
-												Loop
-													Get R0
-													I32WrapI64
-													I64Load $136
-													Get R8
-													Get R0
-													I32WrapI64
-													I64Load $144
-													I64And
-													I64Const $8
-													I64Mul
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Set R5
-													Get R5
-													I64Const $0
-													I64Eq
-													If
-														Get SP
-														I64Const $1
-														I64Store ret+8(FP)
-														RET
-													End
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Get R5
-													I32WrapI64
-													I64Load $0
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $40
-													I64And
-													I64Const $-1
-													I64And
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $8
-													Get R5
-													I32WrapI64
-													I64Load $8
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $48
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $16
-													Get R5
-													I32WrapI64
-													I64Load $16
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $56
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $24
-													Get R5
-													I32WrapI64
-													I64Load $24
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $64
-													I64And
-													I64Or
-													Get R5
-													I32WrapI64
-													I64Load $80
-													I64Or
-													I64Eqz
-													If
-														Br $2
-													End
-													Get R0
-													I32WrapI64
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $0
-													Get R5
-													I32WrapI64
-													I64Load $192
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $232
-													I64And
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $8
-													Get R5
-													I32WrapI64
-													I64Load $200
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $240
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $16
-													Get R5
-													I32WrapI64
-													I64Load $208
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $248
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $24
-													Get R5
-													I32WrapI64
-													I64Load $216
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $256
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $32
-													Get R5
-													I32WrapI64
-													I64Load $224
-													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $264
-													I64And
-													I64Or
-													Get R5
-													I32WrapI64
-													I64Load $272
-													I64Or
-													I64Store $176
-													Get R0
-													I32WrapI64
-													I64Load $176
-													I64Eqz
-													If
-														Br $2
-													End
-													Get R8
-													I64Const $1
-													I64Add
-													Set R8
-													Br $0
-												End
-											End
-										End
+										Br $2
 									End
+									Get R9
+									I64Const $1
+									I64Add
+									Set R9
+									Br $0
 								End
+							End
+							Get R0
+							I32WrapI64
+							I64Load $40
+							Set R11
+							Block
+								Get R11
+								I32WrapI64
+								I64Load $368
+								Get R5
+								I64Ne
+								If
+									Get R11
+									I32WrapI64
+									Get R5
+									I64Store $368
+									Get R11
+									I32WrapI64
+									I64Const $0
+									I64Store $376
+								End
+								Get R11
+								I32WrapI64
+								Get R11
+								I32WrapI64
+								I64Load $376
+								I64Const $1
+								I64Add
+								I64Store $376
+								Get R11
+								I32WrapI64
+								I64Load $376
+								I64Const $3
+								I64GeS
+								If
+									Get R11
+									I32WrapI64
+									Get R5
+									I64Store $288
+									Get R11
+									I32WrapI64
+									I64Const $0
+									I64Store $376
+								End
+								I64Const $0
+								Set R10
+								Br $0
 							End
 						End
 					End
@@ -9535,6 +9590,286 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Br $0
 		End
 	End
+	Unreachable
+	RET
+
+TEXT ·Sort(SB), NOSPLIT, $0-32
+	I64Load s+0(FP)
+	Set R0
+	I64Load start+8(FP)
+	Set R1
+	I64Load columns+16(FP)
+	Set R2
+	Get R0
+	I32WrapI64
+	I64Load $8
+	Set R3
+	Get R0
+	I32WrapI64
+	I64Load $24
+	Set R4
+	I64Const $0
+	Set R5
+	Block
+		Loop
+			Get R5
+			Get R2
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $88
+				Get R5
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R0
+				I32WrapI64
+				I64Load $96
+				I64Ne
+				If
+					Get R0
+					I32WrapI64
+					I64Load $104
+					Get R5
+					I64Const $8
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $0
+					I64Eqz
+					If
+						Get SP
+						I64Const $-1
+						I64Store ret+24(FP)
+						RET
+					End
+					Get R3
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Const $0
+					I64Store $0
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R5
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R4
+					I64Store $0
+					Get R4
+					I64Const $1
+					I64Add
+					Set R4
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R5
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R4
+					I64Store $8
+					Br $1
+				End
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R4
+				I64Store $0
+				I64Const $0
+				Set R8
+				Block
+					Loop
+						Get R8
+						Get R7
+						Get R6
+						I64Sub
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Block
+							Get R3
+							Get R4
+							Get R8
+							I64Add
+							I64Add
+							I32WrapI64
+							Get R3
+							Get R6
+							Get R8
+							I64Add
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Store $0
+						End
+						Get R8
+						I64Const $8
+						I64Add
+						Set R8
+						Br $0
+					End
+				End
+				Get R4
+				Get R7
+				Get R6
+				I64Sub
+				I64Add
+				Set R4
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R4
+				I64Store $8
+			End
+			Get R5
+			I64Const $1
+			I64Add
+			Set R5
+			Br $0
+		End
+	End
+	Get R0
+	I32WrapI64
+	I64Load $24
+	Get R1
+	I64Sub
+	Set R5
+	I64Const $0
+	Set R6
+	Block
+		Loop
+			Get R6
+			Get R2
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R6
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R6
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Get R5
+				I64Sub
+				I64Store $0
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R6
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R6
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Get R5
+				I64Sub
+				I64Store $8
+			End
+			Get R6
+			I64Const $1
+			I64Add
+			Set R6
+			Br $0
+		End
+	End
+	Get R0
+	I32WrapI64
+	I64Load $24
+	Set R6
+	Block
+		Loop
+			Get R6
+			Get R4
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Block
+				Get R3
+				Get R6
+				Get R5
+				I64Sub
+				I64Add
+				I32WrapI64
+				Get R3
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load $0
+				I64Store $0
+			End
+			Get R6
+			I64Const $8
+			I64Add
+			Set R6
+			Br $0
+		End
+	End
+	Get SP
+	Get R4
+	Get R5
+	I64Sub
+	I64Store ret+24(FP)
+	RET
 	Unreachable
 	RET
 

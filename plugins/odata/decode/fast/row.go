@@ -65,7 +65,14 @@ type Entry struct {
 	Limit     uint64
 	// Skip is the template of what is passed, nil: none was learned.
 	Skip *uint64
+	// Candidate came behind it lately instead of Next, Times times running. A guess is changed when another was right three times
+	// running: a page without its nulls must not spoil the order.
+	Candidate *Entry
+	Times     int
 }
+
+// Enough is how often another entry must come behind one to be expected there.
+const Enough = 3
 
 // Row is a row being read. A kernel reads on until something comes up that is not for it, and says what.
 type Row struct {
@@ -104,6 +111,9 @@ func (r *Row) Use() {
 
 // Hash of a name of size bytes at p.
 func Hash(in unsafe.Pointer, p, size int) uint64 { return hash(in, p, size) }
+
+// Follows notes that e came behind another entry than was expected.
+func Follows(before, e *Entry) { follows(before, e) }
 
 // Given notes that the row has a column, before its value is written; false: it has it already.
 func (r *Row) Given(column int) bool {
