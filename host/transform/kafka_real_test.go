@@ -1,0 +1,227 @@
+//go:build real
+
+package transform
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns the last line that it prints.
+func replay(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
+	defer cancel()
+	c := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh", append([]string{"../../plugins/smt/testdata/Replay.java"}, args...)...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("Replay.java: %v\n%s%s", err, out, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1]
+}
+
+// The golden cases are what this Kafka makes.
+func TestRealGoldenCases(t *testing.T) {
+	files, _ := filepath.Glob("../../plugins/smt/testdata/*.golden")
+	if got, want := replay(t, "../../plugins/smt/testdata"), fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+}
+
+// Chains by chance on records by chance: the plugin in its sandbox makes of them what Kafka's classes make.
+func TestRealChains(t *testing.T) {
+	const cases = 1000
+	dir := t.TempDir()
+	g := chance{rand.New(rand.NewPCG(3, 4))}
+	for i := range cases {
+		var head strings.Builder
+		for range 1 + g.IntN(4) {
+			head.WriteString("stage " + g.stage() + "\n")
+		}
+		head.WriteString("record " + g.record() + "\n-----\n")
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d.golden", i)), []byte(head.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replay(t, dir, "write")
+	m, reg, _ := manager(t, nil)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.golden"))
+	differ, failed, dropped := 0, 0, 0
+	for _, file := range files {
+		golden := readGolden(t, file)
+		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: golden.stages})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, read(t, file))
+		}
+		b := golden.batch(t, reg)
+		faults, err := c.Apply(t.Context(), b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, read(t, file))
+		}
+		got := outcome(t, b, faults)
+		c.Close()
+		switch {
+		case strings.HasPrefix(golden.want, "stage "):
+			failed++
+		case golden.want == "dropped\n":
+			dropped++
+		}
+		if !equalOutcome(golden.want, got) {
+			if differ++; differ <= 10 {
+				t.Errorf("%s(-Kafka +ours):\n%s", read(t, file), cmp.Diff(golden.want, got))
+			}
+		}
+	}
+	t.Logf("%d chains: %d fail, %d drop the record, %d differ", len(files), failed, dropped, differ)
+	if len(files) != cases || failed == 0 || dropped == 0 || failed+dropped > cases/2 {
+		t.Errorf("expected %d chains, some of which fail and drop and most of which do neither", cases)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// chance makes stages and records.
+type chance struct{ *rand.Rand }
+
+func (g chance) of(choices ...string) string { return choices[g.IntN(len(choices))] }
+func (g chance) in(n int) bool               { return g.IntN(n) == 0 }
+
+const kafka = "org.apache.kafka.connect.transforms."
+
+func (g chance) name() string {
+	return g.of("id", "name", "price", "Größe", "at", "nested", "a.b", "new")
+}
+func (g chance) topic() string { return g.of("orders", "sap-orders", "products", "a.b.c") }
+
+func (g chance) stage() string {
+	s := map[string]any{}
+	switch g.IntN(8) {
+	case 0:
+		s["type"] = kafka + "Filter"
+		s["predicate"], s["negate"] = g.predicate(), g.in(2)
+	case 1:
+		s["type"], s["regex"] = kafka+"RegexRouter", g.of("(.*)", "orders", "(.*)-(.*)", "[a-z]+", `(\w+)\.(\w+)\..*`)
+		s["replacement"] = map[string]string{"(.*)": "sap.$1", "orders": "sales", "(.*)-(.*)": "$2_$1", "[a-z]+": "x$0", `(\w+)\.(\w+)\..*`: "$2"}[s["regex"].(string)]
+	case 2, 3, 4:
+		s["type"] = kafka + "InsertField$" + g.of("Value", "Value", "Key")
+		for _, what := range []string{"topic", "partition", "timestamp", "static"} {
+			if g.in(2) {
+				s[what+".field"] = g.name() + g.of("", "?")
+			}
+		}
+		if s["topic.field"] != nil && g.in(2) {
+			// Partition and timestamp may be null: Kafka then makes a struct that no converter takes, ours fails at once.
+			s["topic.field"] = g.name() + "!"
+		}
+		if s["static.field"] != nil {
+			s["static.value"] = g.of("SAP", "ä", "7")
+		} else {
+			s["static.field"], s["static.value"] = "source", "x"
+		}
+	default:
+		s["type"] = kafka + "ReplaceField$" + g.of("Value", "Value", "Value", "Key")
+		what := g.of("exclude", "include", "renames")
+		if s[what] = g.name(); what == "renames" {
+			s[what] = g.name() + ":" + g.name() + "2"
+			if g.in(3) {
+				s["exclude"] = g.name()
+			}
+		} else if g.in(2) {
+			s[what] = g.name() + "," + g.name()
+		}
+	}
+	if s["predicate"] == nil && g.in(3) {
+		s["predicate"], s["negate"] = g.predicate(), g.in(2)
+	}
+	text, _ := json.Marshal(s)
+	return string(text)
+}
+
+func (g chance) predicate() map[string]any {
+	return map[string]any{"type": kafka + "predicates.TopicNameMatches", "pattern": g.of("orders", ".*orders", "sap.*", "[ap].*", "x.*")}
+}
+
+func (g chance) record() string {
+	r := fmt.Sprintf(`{"topic":%q`, g.topic())
+	if g.in(2) {
+		r += fmt.Sprintf(`,"partition":%d`, g.IntN(9))
+	}
+	if !g.in(4) {
+		r += fmt.Sprintf(`,"timestamp":%d`, g.IntN(2_000_000_000_000))
+	}
+	r += `,"key":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false,"name":"K"},"payload":{"id":7}}`
+	switch g.IntN(12) {
+	case 0:
+		return r + "}"
+	case 1:
+		return r + `,"value":{"schema":null,"payload":{"` + g.name() + `":` + g.of("1", `"x"`, "null", "[1,2]") + `}}}`
+	case 2:
+		return r + `,"value":{"schema":{"type":"string","optional":false},"payload":"text"}}`
+	}
+	return r + `,"value":` + g.structure(2) + "}"
+}
+
+// structure is a struct with its schema, in the JSON converter's words.
+func (g chance) structure(depth int) string {
+	schema, payload := g.fields(depth)
+	return `{"schema":` + schema + `,"payload":` + payload + `}`
+}
+
+func (g chance) fields(depth int) (schema, payload string) {
+	var schemas, values []string
+	for _, name := range []string{"id", "name", "price", "Größe", "at", "nested", "a.b"} {
+		if g.in(3) {
+			continue
+		}
+		var s, v string
+		switch g.IntN(6) {
+		case 0:
+			s, v = `"type":"int64"`, fmt.Sprint(g.Int64())
+		case 1:
+			s, v = `"type":"double"`, fmt.Sprint(g.IntN(1000))+".25"
+		case 2:
+			s, v = `"type":"bytes"`, `"AQID"`
+		case 3:
+			s, v = `"type":"array","items":{"type":"string","optional":true}`, `["x",null,"ä"]`
+		default:
+			s, v = `"type":"string"`, g.of(`""`, `"text"`, `"a longer text, of more than sixty-four bytes so that its length takes two of them"`)
+		}
+		if name == "nested" && depth > 0 {
+			inner, value := g.fields(depth - 1)
+			s, v = strings.TrimSuffix(strings.TrimPrefix(inner, "{"), `,"optional":false}`), value
+		}
+		optional := g.in(2)
+		if optional && g.in(3) {
+			v = "null"
+		}
+		if strings.Contains(s, `"string"`) && !strings.Contains(s, "array") && !strings.Contains(s, "struct") && g.in(5) {
+			s += `,"default":"given"`
+		}
+		schemas = append(schemas, fmt.Sprintf(`{%s,"optional":%t,"field":%q}`, s, optional, name))
+		values = append(values, fmt.Sprintf(`%q:%s`, name, v))
+	}
+	return `{"type":"struct","fields":[` + strings.Join(schemas, ",") + `],"optional":false}`, "{" + strings.Join(values, ",") + "}"
+}
