@@ -21,13 +21,14 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/kafka"
 )
 
 func main() {
 	d := demo{}
-	flag.BoolVar(&d.once, "once", false, "stop when all has arrived at both ends, and compare; starts with an empty data folder")
+	flag.BoolVar(&d.once, "once", false, "stop when all has arrived at both ends, and compare; the data folder's name gets -once behind it")
 	flag.IntVar(&d.rows, "rows", 830, "orders in the service; order lines are 2.5 times as many")
-	flag.StringVar(&d.data, "data", "data/demo", "folder of the embedded broker")
+	flag.StringVar(&d.data, "data", "data/demo", "folder of the embedded broker, which begins empty, and of the plugins' cache")
 	flag.StringVar(&d.config, "config", "examples/demo/config", "folder of the worker's and the connectors' files")
 	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.Parse()
@@ -49,9 +50,9 @@ type demo struct {
 func (d *demo) run(ctx context.Context) error {
 	if d.once {
 		d.data += "-once"
-		if err := os.RemoveAll(d.data); err != nil {
-			return err
-		}
+	}
+	if err := d.begin(ctx); err != nil {
+		return err
 	}
 	d.service = service.New(service.Options{Rows: d.rows, PageSize: 200, User: "demo", Password: "secret",
 		Switches: service.Switches{CSRF: true}})
@@ -79,6 +80,15 @@ func (d *demo) run(ctx context.Context) error {
 	return d.compare(time.Since(started))
 }
 
+// begin throws away what an earlier demo moved: the service begins anew too, elsewhere, so the offsets of then belong to nothing that
+// is there now. The plugins' compile cache stays.
+func (d *demo) begin(ctx context.Context) error {
+	if broker, running := kafka.FindBroker(ctx, d.data); running {
+		return fmt.Errorf("a demo is running already on %s, with its broker at %s", d.data, broker)
+	}
+	return os.RemoveAll(filepath.Join(d.data, "broker"))
+}
+
 // announce says where to look, before the worker's own lines.
 func (d *demo) announce(service string, rest int) {
 	fmt.Printf(`OData service  %s/V2/Northwind/Northwind.svc/  (user demo, password secret)
@@ -87,7 +97,7 @@ a topic        %s consume Orders --data %s
 configuration  %s
 `, service, rest, d.culvert, d.data, d.config)
 	if !d.once {
-		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data + ", and the next `make demo` goes on from there.")
+		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data + " until the next `make demo`, which begins anew.")
 	}
 	fmt.Println()
 }

@@ -1,0 +1,59 @@
+package examples
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same data.
+func TestDemoTwice(t *testing.T) {
+	bin, plugins := culvert(t)
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"), "./demo").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data := t.TempDir()
+	for _, run := range []string{"first", "second"} {
+		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config", "demo/config", "--data", data, "--rows", "40")
+		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to all in front
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stderr = c.Stdout
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := time.AfterFunc(2*time.Minute, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+		all := ""
+		arrived := map[string]bool{}
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			all += lines.Text() + "\n"
+			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +RUNNING +(\d+) rows`).FindStringSubmatch(lines.Text()); m != nil {
+				arrived[m[1]+" "+m[2]] = true
+			}
+			if arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] || strings.Contains(lines.Text(), "FAILED") {
+				if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil && err != syscall.ESRCH {
+					t.Error(err)
+				}
+				arrived = map[string]bool{}
+			}
+		}
+		err = c.Wait()
+		kill.Stop()
+		if strings.Contains(all, "FAILED") || err != nil {
+			t.Fatalf("the %s run: %v\n%s", run, err, all)
+		}
+		if want := fmt.Sprintf("consume Orders --data %s", data); !strings.Contains(all, want) || !strings.Contains(all, "/connectors?expand=status") {
+			t.Errorf("expected it to say where to look, %q\n%s", want, all)
+		}
+	}
+}
