@@ -125,7 +125,7 @@ func (c *Client) Counters() Counters {
 
 // Close drops the session and idle connections. Answers that are being read go on.
 func (c *Client) Close() {
-	c.jar.drop()
+	c.jar.drop(-1)
 	c.wire.CloseIdleConnections()
 }
 
@@ -182,14 +182,21 @@ const mostRedirects = 10
 
 // do repeats an exchange until there is a final answer.
 func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed := 0, 0, false
+	repeated, redirected, renewed := 0, 0, 0
 	for {
 		used, answered, err := c.tokens.get(ctx, c, e.tokenFrom)
 		if err != nil {
 			return nil, err
 		}
-		a, h, err := c.send(ctx, e, used.value)
+		a, h, err := c.send(ctx, e, used)
+		refused := err == nil && a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
+		if err == nil && !refused {
+			used.accepted.Store(true)
+		}
 		answered()
+		if errors.Is(err, errOldToken) {
+			continue
+		}
 		if err != nil {
 			if err := c.again(ctx, e, err, &repeated); err != nil {
 				return nil, err
@@ -197,8 +204,13 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 			continue
 		}
 		switch status := int(a.Status); {
-		case status == http.StatusForbidden && e.tokenFrom != "" && !renewed && strings.EqualFold(h.Get("X-Csrf-Token"), "Required"):
-			renewed = true
+		case refused && e.tokenFrom != "":
+			// A token that others could use since it was fetched was lost with its session; one that is refused at once will be
+			// refused again.
+			if renewed > 0 && (!used.accepted.Load() || renewed > c.config.Retry.Times()) {
+				return a, nil
+			}
+			renewed++
 			a.discard()
 			c.tokens.drop(c, used)
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":

@@ -669,6 +669,57 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 }
 
+// Services answer a refusal with a session of its own. When that answer comes late, it must not take the place of the session that
+// was begun meanwhile; and a token of the session before must not be sent in the new one.
+func TestRefusalsThatBringASession(t *testing.T) {
+	var mu sync.Mutex
+	sessions := map[string]string{} // token by session
+	begun, refused, writes := 0, 0, 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		id, token := "", ""
+		if cookie, err := r.Cookie("SAP_SESSIONID"); err == nil && sessions[cookie.Value] != "" {
+			id, token = cookie.Value, sessions[cookie.Value]
+		} else {
+			begun++
+			id, token = strconv.Itoa(begun), fmt.Sprintf("t%d", begun)
+			sessions[id] = token
+			http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: id, Path: "/"})
+		}
+		switch r.Header.Get("X-Csrf-Token") {
+		case "Fetch":
+			w.Header().Set("x-csrf-token", token)
+		case token:
+			if writes++; writes%20 == 0 {
+				clear(sessions) // the server is started anew
+			}
+			w.WriteHeader(201)
+		default:
+			refused++
+			w.Header().Set("x-csrf-token", "Required")
+			w.WriteHeader(403)
+		}
+	}
+	service(t, handler, nil, func(t *testing.T, c *Client, _ *wires) {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 50 {
+					if status, _, err := text(t, c, write()); status != 201 || err != nil {
+						t.Error(status, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if writes != 400 || refused == 0 {
+			t.Errorf("expected 400 writes and some refusals, found %d and %d", writes, refused)
+		}
+	})
+}
+
 func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {

@@ -17,6 +17,8 @@ import (
 type jar struct {
 	mu      sync.Mutex
 	cookies []cookie
+	// session counts how often the cookies were dropped.
+	session int
 }
 
 type cookie struct {
@@ -24,8 +26,14 @@ type cookie struct {
 	expires           time.Time // zero: with the session
 }
 
-// follow takes the cookies of an answer to a request for path.
-func (j *jar) follow(h http.Header, path string, now time.Time) {
+// follow takes the cookies of an answer to a request for path that was sent in a session. Answers that were still on their way when
+// that was dropped are not followed: a refusal may bring a session of its own, in which the token that was fetched meanwhile is unknown.
+func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if session != j.session {
+		return
+	}
 	for _, line := range h["Set-Cookie"] {
 		if c, ok := readCookie(line, path, now); ok {
 			j.set(c, now)
@@ -34,8 +42,6 @@ func (j *jar) follow(h http.Header, path string, now time.Time) {
 }
 
 func (j *jar) set(c cookie, now time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool { return o.name == c.name && o.path == c.path })
 	if c.expires.IsZero() || c.expires.After(now) {
 		j.cookies = append(j.cookies, c)
@@ -79,8 +85,9 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// header is the Cookie header for a request for path, "" if there are none. Longer paths come first, as RFC 6265 has it.
-func (j *jar) header(path string, now time.Time) string {
+// header is the Cookie header for a request for path, "" if there are none, and the session that they are of. Longer paths come
+// first, as RFC 6265 has it.
+func (j *jar) header(path string, now time.Time) (header string, session int) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -96,17 +103,29 @@ func (j *jar) header(path string, now time.Time) string {
 		}
 		b.WriteString(c.name + "=" + c.value)
 	}
-	return b.String()
+	return b.String(), j.session
 }
 
 func below(path, folder string) bool {
 	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") || path[len(folder)] == '/')
 }
 
-func (j *jar) drop() {
+// drop begins a new session, unless somebody has done so since the given one; -1: in any case. It tells whether it did.
+func (j *jar) drop(session int) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if session >= 0 && session != j.session {
+		return false
+	}
 	j.cookies = nil
+	j.session++
+	return true
+}
+
+func (j *jar) current() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.session
 }
 
 // checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service would read

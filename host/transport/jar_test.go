@@ -27,8 +27,8 @@ func TestJar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j jar
-			j.follow(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now)
-			if got := j.header(c.path, now.Add(c.later)); got != c.want {
+			j.follow(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
+			if got, _ := j.header(c.path, now.Add(c.later)); got != c.want {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
 		})

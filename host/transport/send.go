@@ -25,8 +25,11 @@ type lostError struct {
 
 func (l *lostError) Error() string { return l.cause.Error() }
 
+// errOldToken: nothing was sent, since the session of the token has ended.
+var errOldToken = errors.New("the session of the CSRF token has ended")
+
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, e *exchange, csrf string) (*Answer, http.Header, error) {
+func (c *Client) send(ctx context.Context, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
 	done, err := c.logon.enter(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -40,7 +43,11 @@ func (c *Client) send(ctx context.Context, e *exchange, csrf string) (*Answer, h
 		WroteHeaders: func() { wrote.Store(true); quiet.asking() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { quiet.asking() },
 	}
-	r := c.request(httptrace.WithClientTrace(quiet.ctx, trace), e, csrf, quiet)
+	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), e, csrf.value, quiet)
+	if csrf.value != "" && csrf.session != session {
+		quiet.cancel(nil)
+		return nil, nil, errOldToken
+	}
 	c.counter.requests.Add(1)
 	// The limit on silence starts when something was sent; before that the connect time-out holds.
 	answer, err := c.wire.RoundTrip(r)
@@ -50,7 +57,7 @@ func (c *Client) send(ctx context.Context, e *exchange, csrf string) (*Answer, h
 		return nil, nil, c.lost(ctx, quiet, e, wrote.Load(), err)
 	}
 	status = answer.StatusCode
-	c.jar.follow(answer.Header, e.line, time.Now())
+	c.jar.follow(answer.Header, e.line, time.Now(), session)
 	if err := c.checkClient(answer.Header); err != nil {
 		quiet.cancel(nil)
 		return nil, nil, err
@@ -67,8 +74,8 @@ func (c *Client) send(ctx context.Context, e *exchange, csrf string) (*Answer, h
 	return a, answer.Header, nil
 }
 
-// request builds what net/http sends.
-func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *silence) *http.Request {
+// request builds what net/http sends, in the jar's present session.
+func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *silence) (r *http.Request, session int) {
 	h := e.header.Clone()
 	if h.Get("Accept-Encoding") == "" {
 		h.Set("Accept-Encoding", "gzip")
@@ -82,13 +89,14 @@ func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *s
 	if c.basic != "" {
 		h.Set("Authorization", c.basic)
 	}
-	if cookies := c.jar.header(e.line, time.Now()); cookies != "" {
+	cookies, session := c.jar.header(e.line, time.Now())
+	if cookies != "" {
 		h.Set("Cookie", cookies)
 	}
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	r := (&http.Request{Method: e.method, URL: c.origin.urlOf(e.line), Host: c.origin.authority(), Header: h,
+	r = (&http.Request{Method: e.method, URL: c.origin.urlOf(e.line), Host: c.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	body := func() (io.ReadCloser, error) {
 		return &upload{Reader: bytes.NewReader(e.body), quiet: quiet, sent: &c.counter.sent}, nil
@@ -108,7 +116,7 @@ func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *s
 	default:
 		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
 	}
-	return r
+	return r, session
 }
 
 func (c *Client) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {

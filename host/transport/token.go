@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -11,19 +12,20 @@ import (
 // tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the others
 // wait for it. turn is the lock: a channel, so that waiting ends with the context.
 type tokens struct {
-	turn   chan struct{}
-	known  map[string]csrf
-	epochs *int
+	turn  chan struct{}
+	known map[string]*csrf
 }
 
-// csrf is a token; value "" means that the service hands out none. epoch numbers sessions.
+// csrf is a token and the jar's session that it belongs to; value "" means that the service hands out none. accepted: the service
+// has taken it once.
 type csrf struct {
-	value string
-	epoch int
+	value    string
+	session  int
+	accepted atomic.Bool
 }
 
 func newTokens() tokens {
-	t := tokens{turn: make(chan struct{}, 1), known: map[string]csrf{}, epochs: new(int)}
+	t := tokens{turn: make(chan struct{}, 1), known: map[string]*csrf{}}
 	t.turn <- struct{}{}
 	return t
 }
@@ -31,37 +33,35 @@ func newTokens() tokens {
 // get returns the token for requests that name this path, fetching it if it is not known. answered is to be called when the
 // request has its answer, or none: the first request with a new token goes alone, because services change the session's id with
 // its answer and know the one before no longer.
-func (t *tokens) get(ctx context.Context, c *Client, from string) (token csrf, answered func(), err error) {
+func (t *tokens) get(ctx context.Context, c *Client, from string) (token *csrf, answered func(), err error) {
 	if from == "" {
-		return csrf{}, func() {}, nil
+		return &csrf{}, func() {}, nil
 	}
 	select {
 	case <-t.turn:
 	case <-ctx.Done():
-		return csrf{}, nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 	release := func() { t.turn <- struct{}{} }
-	if known, ok := t.known[from]; ok {
+	if known, ok := t.known[from]; ok && known.session == c.jar.current() {
 		release()
 		return known, func() {}, nil
 	}
 	value, err := c.fetchToken(ctx, from)
 	if err != nil {
 		release()
-		return csrf{}, nil, err
+		return nil, nil, err
 	}
-	t.known[from] = csrf{value, *t.epochs}
+	t.known[from] = &csrf{value: value, session: c.jar.current()} // sessions begin under the lock alone
 	return t.known[from], release, nil
 }
 
 // drop forgets the session that a refused token belonged to, unless somebody has begun another one since.
-func (t *tokens) drop(c *Client, used csrf) {
+func (t *tokens) drop(c *Client, used *csrf) {
 	<-t.turn
 	defer func() { t.turn <- struct{}{} }()
-	if used.epoch == *t.epochs {
-		*t.epochs++
+	if c.jar.drop(used.session) {
 		clear(t.known)
-		c.jar.drop()
 	}
 }
 

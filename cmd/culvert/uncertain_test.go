@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// writing is one connector that writes the topic Orders into OrderCopies of a service of its own, and what becomes of it.
+type writing struct {
+	name     string
+	switches map[string]string
+	// front sees each request before the service does; n counts the POSTs to the set, from 1.
+	front    func(s *service.Service, r *http.Request, n int)
+	settings []string
+	fails    []string
+	// partly: not everything arrives.
+	partly bool
+	check  func(t *testing.T, l service.Ledger)
+
+	service *service.Service
+}
+
+const copies = "/OrderCopies"
+
+func (w *writing) start(p *place) string {
+	p.t.Helper()
+	w.service = service.New(service.Options{Rows: written, User: "me", Password: password})
+	for name, value := range w.switches {
+		if err := w.service.Set(name, value); err != nil {
+			p.t.Fatal(w.name, err)
+		}
+	}
+	var posts atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.front != nil {
+			n := int32(0)
+			if r.Method == http.MethodPost && strings.Contains(r.URL.Path, copies) {
+				n = posts.Add(1)
+			}
+			w.front(w.service, r, int(n))
+		}
+		w.service.ServeHTTP(rw, r)
+	}))
+	p.t.Cleanup(server.Close)
+	lines := instead(sinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
+		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
+	return p.file(w.name+".properties", instead(lines, w.settings...)...)
+}
+
+// written is how many rows there are to write.
+const written = 40
+
+// posts are the POSTs that a service saw, by status.
+func posts(l service.Ledger) map[int]int {
+	all := map[int]int{}
+	for _, r := range l.Requests {
+		if r.Method == http.MethodPost {
+			all[r.Status]++
+		}
+	}
+	return all
+}
+
+// Every record is written once, whatever sessions, tokens and answers do; or the task fails and names the record.
+func TestEveryRecordIsWrittenOnce(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: written})
+	csrf := func(mode string) map[string]string { return map[string]string{"csrf": "true", "rotate-session": mode} }
+	post := func(status, count string) map[string]string {
+		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count, "status-body": "json", "status-message": "Not now", "status-code": "X/1"}
+	}
+	expire := func(every int) func(*service.Service, *http.Request, int) {
+		return func(s *service.Service, _ *http.Request, n int) {
+			if n > 0 && n%every == 0 {
+				s.Set("expire-sessions", "")
+			}
+		}
+	}
+	of := func(want map[int]int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if diff := cmp.Diff(want, posts(l)); diff != "" {
+				t.Errorf("POSTs by status (-expected +found)\n%s", diff)
+			}
+		}
+	}
+	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
+	uncertain := append([]string{"it may have been written or not, and is not sent again"}, named...)
+	all := []*writing{
+		{name: "rotate-off", switches: csrf("off")}, {name: "rotate-fetch", switches: csrf("fetch")},
+		{name: "rotate-next", switches: csrf("next")}, {name: "rotate-both", switches: csrf("both")},
+		{name: "one-lane", switches: csrf("both"), settings: []string{"sap.odata.max.in.flight=1"}},
+		{name: "expire", switches: csrf("off"), front: expire(16)},
+		{name: "expire-rotate", switches: csrf("both"), front: expire(16)},
+		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
+		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},
+		{name: "503-always", switches: post("503", "1000"), fails: append(named, "HTTP 503", "Not now"), partly: true},
+		{name: "500", switches: post("500", "1"), fails: append(named, "HTTP 500", "Not now", "(code X/1)"), partly: true, check: func(t *testing.T, l service.Ledger) {
+			if n := posts(l)[500]; n != 1 {
+				t.Errorf("expected one answer 500, found %d", n)
+			}
+		}},
+		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"}, check: of(map[int]int{500: 2, 201: written})},
+		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{500: 2, 201: written})},
+		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"}, partly: true, check: of(map[int]int{500: 1, 201: written - 1})},
+		{name: "401", switches: post("401", "1000"), fails: append(named, "HTTP 401"), partly: true, settings: []string{"errors.tolerance=all"}, check: func(t *testing.T, l service.Ledger) {
+			if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
+				t.Errorf("expected the first refusal to be the last, found %d", n)
+			}
+		}},
+		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
+		{name: "502", switches: post("502", "1"), fails: append(uncertain, "gateway"), partly: true},
+		{name: "504", switches: post("504", "1"), fails: append(uncertain, "gateway"), partly: true},
+		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, fails: uncertain, partly: true},
+		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
+	}
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
+		p.file("there.properties", source("there", address, "Orders")...)}
+	for _, w := range all {
+		args = append(args, w.start(p))
+	}
+	run := p.run(args...)
+	withoutPassword(t, run.stdout, run.stderr)
+	if run.code != 1 {
+		t.Errorf("expected exit 1, found %d\n%s", run.code, run.stderr)
+	}
+	for _, w := range all {
+		t.Run(w.name, func(t *testing.T) {
+			(&reading{name: w.name, fails: w.fails, service: w.service, check: w.check}).judge(t, run)
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			found := entities(w.service, "OrderCopies")
+			if all := cmp.Equal(entities(w.service, "Orders"), found); all == w.partly {
+				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
+			}
+		})
+	}
+}
+
+// produce appends records to a topic of the broker that runs on the place's folder.
+func produce(t *testing.T, broker string, records ...*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tombstone deletes, in the order of its key's records; what is gone already counts as deleted.
+func TestTombstonesDelete(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: written, Switches: service.Switches{CSRF: true}})
+	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
+	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
+	there := p.file("there.properties", source("there", address, "Orders")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
+	gone := []int{0, 7, 8, 39}
+	var records []*kgo.Record
+	for _, n := range gone {
+		// The second one finds nothing.
+		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
+	}
+	produce(t, strings.TrimSpace(broker.stdout.String()), records...)
+	back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.enable.delete=1")...)
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back)
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	want := entities(s, "Orders")
+	for _, n := range gone {
+		delete(want, fmt.Sprintf("(%d)", 10248+n))
+	}
+	if diff := cmp.Diff(want, entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what is left (-expected +found)\n%s", diff)
+	}
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 || n.Deleted > 1 {
+			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
+		}
+	}
+}
