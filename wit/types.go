@@ -114,7 +114,7 @@ type Rule struct {
 	Order       *int32
 	Width       *uint8
 	DisplayName *string
-	// Role is what the host uses the setting for; DESIGN section 4 has the list.
+	// Role is what the host uses the setting for, such as http.address or retry.codes.
 	Role *string
 }
 

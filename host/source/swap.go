@@ -77,7 +77,7 @@ func (t *Task) judge(ctx context.Context) error {
 	return nil
 }
 
-// compatible tells whether a version can go on where the task's feeds stand (DESIGN section 6).
+// compatible tells whether a version can go on where the task's feeds stand (feeds by partition, fingerprints, stored offsets).
 func (t *Task) compatible(ctx context.Context, o *opened) error {
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
