@@ -208,10 +208,8 @@ func Kebab(name string) string {
 	return b.String()
 }
 
-// Structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift test
+// structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift test
 // compares it with the contract's text. Of an enum only the number of cases is known here.
-func Structure(t reflect.Type) string { return of(t).structure() }
-
 func (l *layout) structure() string {
 	switch l.shape {
 	case shapeBool:

@@ -71,9 +71,6 @@ func NewReader(document []byte) *Reader {
 	return &Reader{text: strings.TrimPrefix(text, "\ufeff")}
 }
 
-// Depth is the number of elements that are open.
-func (r *Reader) Depth() int { return len(r.open) }
-
 // Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix wins.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
