@@ -112,6 +112,42 @@ func decodeWith(d Decoder, doc []byte, c cuts, _ anyNested) (*Output, error) {
 	return out, nil
 }
 
+// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, behind three regular ones, what the plain parser makes of them.
+func FuzzFastJSON(f *testing.F) {
+	for _, row := range oddJSON {
+		f.Add([]byte(row), uint16(len(row)))
+	}
+	l := parseLayout(f, oddLayout)
+	three := regularJSON + "," + regularJSON + "," + regularJSON + ","
+	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut, NewJSON(l, Limits{}), newPlainJSON(l, Limits{}))
+	})
+}
+
+func FuzzFastAtom(f *testing.F) {
+	for _, entry := range oddAtom() {
+		entry = strings.TrimPrefix(entry, entryHead)
+		f.Add([]byte(strings.TrimSuffix(entry, entryBack)), uint16(len(entry)))
+	}
+	l := parseLayout(f, oddLayout)
+	regular := oddEntry(regularProperties)
+	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
+		odd := oddEntry(string(properties))
+		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
+	})
+}
+
+func differ(t *testing.T, l *Layout, doc []byte, cut uint16, d, plain Decoder) {
+	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1}, anyNested{})
+	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
+		d.Reset()
+		out, err := decodeWith(d, doc, c, anyNested{})
+		if got, want := describeAll(t, l, out, err), describeAll(t, l, want, wantErr); got != want {
+			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
+		}
+	}
+}
+
 // FuzzUnescape: what encoding/json reads as a string without replacing anything is read the same.
 func FuzzUnescape(f *testing.F) {
 	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"", "\"\t\""} {
