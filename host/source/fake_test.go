@@ -328,6 +328,7 @@ type broker struct {
 	refuse    string // a record with this text fails
 	slow      chan struct{}
 	stores    []string
+	storing   time.Duration // how long Flush takes
 }
 
 func newBroker() *broker {
@@ -370,7 +371,10 @@ func (b *broker) flush() error {
 	return nil
 }
 
-func (b *broker) Flush(context.Context) error {
+func (b *broker) Flush(ctx context.Context) error {
+	if b.storing > 0 && wait(ctx, b.storing) != nil {
+		return context.Cause(ctx)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.flush()

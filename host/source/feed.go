@@ -127,8 +127,15 @@ func (f *feed) run(ctx context.Context) (err error) {
 // end stores what was acknowledged and tells what became of the feed.
 func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.failed)
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(f.task.o.StopWithin/4, time.Second))
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
+	if cause == nil && readErr == nil {
+		// A feed that has read everything can wait for a busy broker, until a stop is asked for.
+		defer context.AfterFunc(ctx, hurry)()
+	} else {
+		hurry()
+	}
 	storeErr := f.task.o.Offsets.Flush(late)
 	f.closeProducer()
 	f.fail(nil)

@@ -408,6 +408,29 @@ func TestStopThatTakesTooLong(t *testing.T) {
 	})
 }
 
+// A broker that takes its time for the offset fails no feed that has read everything; a stop does not wait for it.
+func TestOffsetThatTakesLongToStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		w.ok(t)
+		if len(w.broker.offsets) == 0 {
+			t.Error("expected the offset to be stored")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Second, cancel)
+		start := time.Now()
+		NewTask(w.o).Run(ctx)
+		if d := time.Since(start); d > 15*time.Second {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
 func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 	for want, c := range map[string]struct {
 		stored []wit.Field
