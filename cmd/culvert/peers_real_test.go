@@ -112,8 +112,8 @@ func kafkaToolReading(t *testing.T, input string, args ...string) string {
 	return stdout.String()
 }
 
-// produce puts records into topics, which are made if they are missing.
-func produce(t *testing.T, servers string, records ...*kgo.Record) {
+// produceTo puts records into topics, which are made if they are missing.
+func produceTo(t *testing.T, servers string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.AllowAutoTopicCreation())
 	if err != nil {
@@ -127,8 +127,8 @@ func produce(t *testing.T, servers string, records ...*kgo.Record) {
 	}
 }
 
-// fetch reads n records of a topic as they are in the broker.
-func fetch(t *testing.T, servers, topic string, n int) []*kgo.Record {
+// fetchFrom reads n records of a topic as they are in the broker.
+func fetchFrom(t *testing.T, servers, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {

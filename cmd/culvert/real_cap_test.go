@@ -61,8 +61,8 @@ func (s *capService) lines(name, class string) []string {
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
-// set is the settings of one entity set of a connector.
-func set(n int, service, set, topic string, more ...string) []string {
+// setLines is the settings of one entity set of a connector.
+func setLines(n int, service, set, topic string, more ...string) []string {
 	prefix := fmt.Sprintf("sap.odata#%02d.", n)
 	lines := []string{prefix + "service=" + service, prefix + "entityset=" + set, prefix + "topic=" + topic}
 	for _, m := range more {
@@ -127,13 +127,13 @@ func (s *capService) metadata(t *testing.T) {
 	}
 }
 
-// row is an entity or a record's value, each property as text that equal values share; nil is null.
-type row map[string]*string
+// capRow is an entity or a record's value, each property as text that equal values share; nil is null.
+type capRow map[string]*string
 
 // rows asks the service for a whole set in JSON, by $skip, and returns the entities by their keys.
-func (s *capService) rows(t *testing.T, set string) map[string]row {
+func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 	t.Helper()
-	all := map[string]row{}
+	all := map[string]capRow{}
 	for {
 		var page struct {
 			D struct{ Results []map[string]any }
@@ -147,7 +147,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]row {
 			return all
 		}
 		for _, entity := range page.D.Results {
-			r := row{}
+			r := capRow{}
 			for name, edm := range s.types[set] {
 				r[name] = ofService(t, edm, entity[name])
 			}
@@ -156,7 +156,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]row {
 	}
 }
 
-func (s *capService) key(set string, r row) string {
+func (s *capService) key(set string, r capRow) string {
 	var parts []string
 	for _, k := range s.keys[set] {
 		parts = append(parts, *r[k])
@@ -165,12 +165,12 @@ func (s *capService) key(set string, r row) string {
 }
 
 // topic reads a topic by `culvert consume` and returns its records' values by their keys.
-func (s *capService) topic(t *testing.T, p *place, set, topic string) map[string]row {
+func (s *capService) topic(t *testing.T, p *place, set, topic string) map[string]capRow {
 	t.Helper()
-	all := map[string]row{}
+	all := map[string]capRow{}
 	for _, record := range p.documents(topic, "--data", p.data) {
-		value, key := payload(t, record, "value"), payload(t, record, "key")
-		r, k := row{}, row{}
+		value, key := payloadOf(t, record, "value"), payloadOf(t, record, "key")
+		r, k := capRow{}, capRow{}
 		for name, edm := range s.types[set] {
 			v, there := value[name]
 			if !there {
@@ -215,7 +215,7 @@ func (p *place) documents(topic string, where ...string) []map[string]any {
 	return all
 }
 
-func payload(t *testing.T, record map[string]any, part string) map[string]any {
+func payloadOf(t *testing.T, record map[string]any, part string) map[string]any {
 	t.Helper()
 	envelope, _ := record[part].(map[string]any)
 	p, ok := envelope["payload"].(map[string]any)
@@ -239,9 +239,9 @@ func ofService(t *testing.T, edm string, v any) *string {
 	text := fmt.Sprint(v)
 	switch edm {
 	case "Edm.Decimal":
-		return rational(t, text)
+		return decimalText(t, text)
 	case "Edm.Double":
-		return float(t, text)
+		return doubleText(t, text)
 	case "Edm.DateTime", "Edm.DateTimeOffset":
 		m := v2Date.FindStringSubmatch(text)
 		if m == nil {
@@ -284,9 +284,9 @@ func ofRecord(t *testing.T, edm string, v any) *string {
 	text := fmt.Sprint(v)
 	switch edm {
 	case "Edm.Decimal":
-		return rational(t, text)
+		return decimalText(t, text)
 	case "Edm.Double":
-		return float(t, text)
+		return doubleText(t, text)
 	case "Edm.Binary":
 		b, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
@@ -297,7 +297,7 @@ func ofRecord(t *testing.T, edm string, v any) *string {
 	return &text
 }
 
-func rational(t *testing.T, text string) *string {
+func decimalText(t *testing.T, text string) *string {
 	t.Helper()
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {
@@ -307,7 +307,7 @@ func rational(t *testing.T, text string) *string {
 	return &s
 }
 
-func float(t *testing.T, text string) *string {
+func doubleText(t *testing.T, text string) *string {
 	t.Helper()
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -317,8 +317,8 @@ func float(t *testing.T, text string) *string {
 	return &s
 }
 
-// differences are what CAP's Atom has of its JSON, by set and property: testdata/peers/cap/atom-differences.txt.
-func differences(t *testing.T) map[string]func(string) string {
+// atomDifferences are what CAP's Atom has of its JSON, by set and property: testdata/peers/cap/atom-differences.txt.
+func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/peers/cap/atom-differences.txt")
 	if err != nil {
@@ -333,18 +333,18 @@ func differences(t *testing.T) map[string]func(string) string {
 		if len(words) < 4 {
 			t.Fatalf("expected set, property, what and why, found %s", line)
 		}
-		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": seconds, "newlines": newlines}[words[2]]
+		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds, "newlines": plainNewlines}[words[2]]
 	}
 	return all
 }
 
-// seconds cuts milliseconds off, downwards.
-func seconds(ms string) string {
+// cutToSeconds cuts milliseconds off, downwards.
+func cutToSeconds(ms string) string {
 	n, _ := strconv.ParseInt(ms, 10, 64)
 	return strconv.FormatInt(n-((n%1000)+1000)%1000, 10)
 }
 
-func newlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+func plainNewlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
 // Every set in both formats, and Products by every way of paging, holds what the service has.
 func (s *capService) testRead(t *testing.T) {
@@ -352,8 +352,8 @@ func (s *capService) testRead(t *testing.T) {
 	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems", "ScheduleLines"}
 	lines := s.lines("cap", "ODataSource")
 	n := 0
-	add := func(set_, topic string, more ...string) {
-		lines = append(lines, set(n, capPath, set_, topic, append(more, "id="+topic)...)...)
+	add := func(name, topic string, more ...string) {
+		lines = append(lines, setLines(n, capPath, name, topic, append(more, "id="+topic)...)...)
 		n++
 	}
 	for _, set := range sets {
@@ -374,7 +374,7 @@ func (s *capService) testRead(t *testing.T) {
 	if !strings.Contains(s.log(t), "skiptoken") {
 		t.Error("expected next links, which say localhost, to be followed where paging=links")
 	}
-	unused := differences(t)
+	unused := atomDifferences(t)
 	for _, set := range sets {
 		want := s.rows(t, set)
 		if n := map[string]int{"Products": capRows, "Prices": 2000, "Customers": 3000}[set]; n != 0 && len(want) != n {
@@ -387,12 +387,12 @@ func (s *capService) testRead(t *testing.T) {
 		for _, topic := range topics {
 			expected := want
 			if strings.HasSuffix(topic, "-atom") {
-				expected = inAtom(set, want, differences(t), unused)
+				expected = inAtom(set, want, atomDifferences(t), unused)
 			}
 			if len(want) == 0 {
 				continue // a topic is made with its first record
 			}
-			compare(t, topic, expected, s.topic(t, p, set, topic))
+			compareCAP(t, topic, expected, s.topic(t, p, set, topic))
 		}
 	}
 	for name := range unused {
@@ -401,10 +401,10 @@ func (s *capService) testRead(t *testing.T) {
 }
 
 // inAtom is what the service's Atom has of rows. Differences that there are leave unused.
-func inAtom(set string, rows map[string]row, known, unused map[string]func(string) string) map[string]row {
-	all := map[string]row{}
+func inAtom(set string, rows map[string]capRow, known, unused map[string]func(string) string) map[string]capRow {
+	all := map[string]capRow{}
 	for key, r := range rows {
-		one := row{}
+		one := capRow{}
 		for name, v := range r {
 			one[name] = v
 			if change := known[set+"."+name]; change != nil && v != nil {
@@ -419,7 +419,7 @@ func inAtom(set string, rows map[string]row, known, unused map[string]func(strin
 	return all
 }
 
-func compare(t *testing.T, what string, want, got map[string]row) {
+func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s: expected %d rows, found %d", what, len(want), len(got))
@@ -445,7 +445,7 @@ func (s *capService) log(t *testing.T) string {
 // The ends of every Edm type's range, to the letter, with the schema that goes with them.
 func (s *capService) testExtremes(t *testing.T) {
 	p := newPlace(t)
-	lines := append(s.lines("types", "ODataSource"), set(0, capPath, "AllTypes", "types")...)
+	lines := append(s.lines("types", "ODataSource"), setLines(0, capPath, "AllTypes", "types")...)
 	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("types.properties", lines...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -471,7 +471,7 @@ func (s *capService) testExtremes(t *testing.T) {
 // A second run of a full load that was read once asks for no row again.
 func (s *capService) testAgain(t *testing.T) {
 	p := newPlace(t)
-	lines := append(s.lines("again", "ODataSource"), set(0, capPath, "Customers", "again")...)
+	lines := append(s.lines("again", "ODataSource"), setLines(0, capPath, "Customers", "again")...)
 	file := p.file("again.properties", lines...)
 	for round := range 2 {
 		before := strings.Count(s.log(t), "/Customers")
@@ -498,7 +498,7 @@ func (s *capService) testPassword(t *testing.T) {
 		refusals       int
 	}{{"right", "secret", 0, "", 0}, {"wrong", "hunter2", 1, "401", 1}} {
 		before := refused()
-		lines := append(s.lines("secure-"+c.name, "ODataSource"), set(0, "/odata/v2/secure", "Customers", "secure-"+c.name)...)
+		lines := append(s.lines("secure-"+c.name, "ODataSource"), setLines(0, "/odata/v2/secure", "Customers", "secure-"+c.name)...)
 		lines = append(lines, "sap.odata.user.name=peer", "sap.odata.user.pwd="+c.password)
 		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file(c.name+".properties", lines...))
 		if r.code != c.code || !strings.Contains(r.lastLine(), c.says) {
@@ -524,7 +524,7 @@ func (s *capService) testPassword(t *testing.T) {
 
 func (s *capService) testPing(t *testing.T) {
 	p := newPlace(t)
-	file := p.file("ping.properties", append(s.lines("ping", "ODataSource"), set(0, capPath, "Customers", "x")...)...)
+	file := p.file("ping.properties", append(s.lines("ping", "ODataSource"), setLines(0, capPath, "Customers", "x")...)...)
 	r := p.run("ping", "-p", file, "-s", capPath, "--plugins", plugins(t))
 	if r.code != 0 || !regexp.MustCompile(fmt.Sprintf(`(?m)^entitySets +%d$`, len(s.types))).MatchString(r.stdout) {
 		t.Errorf("expected exit 0 and %d entity sets, found %d\n%s%s", len(s.types), r.code, r.stdout, r.stderr)
@@ -535,8 +535,8 @@ func (s *capService) testPing(t *testing.T) {
 }
 
 // sinkLines are the settings of a connector that writes a topic into a set.
-func (s *capService) sinkLines(name, set_, topic string) []string {
-	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1"), set(0, capPath, set_, topic)...)
+func (s *capService) sinkLines(name, entitySet, topic string) []string {
+	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1"), setLines(0, capPath, entitySet, topic)...)
 }
 
 // Entities with three key properties, one of them a date, and odd characters: read, deleted by tombstones, written again.
@@ -551,11 +551,11 @@ func (s *capService) testWrite(t *testing.T) {
 	run := func(file string) result {
 		return p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, file)
 	}
-	if r := run(p.file("read.properties", append(s.lines("read", "ODataSource"), set(0, capPath, "Prices", "prices")...)...)); r.code != 0 {
+	if r := run(p.file("read.properties", append(s.lines("read", "ODataSource"), setLines(0, capPath, "Prices", "prices")...)...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	before := s.rows(t, "Prices")
-	all := fetch(t, servers, "prices", 2000)
+	all := fetchFrom(t, servers, "prices", 2000)
 	moved := append(all[:150], all[1850:]...)
 	if !slices.ContainsFunc(moved, func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }) {
 		t.Fatal("expected keys with odd characters among those that are written")
@@ -567,7 +567,7 @@ func (s *capService) testWrite(t *testing.T) {
 	}
 
 	gone = append(gone, &kgo.Record{Topic: "gone", Key: moved[0].Key}) // once more: gone is as good as deleted
-	produce(t, servers, gone...)
+	produceTo(t, servers, gone...)
 	if r := run(p.file("gone.properties", s.sinkLines("gone", "Prices", "gone")...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -575,14 +575,14 @@ func (s *capService) testWrite(t *testing.T) {
 		t.Errorf("expected 300 entities to be deleted, the service has %d of 2000", got)
 	}
 
-	produce(t, servers, back...)
+	produceTo(t, servers, back...)
 	file := p.file("back.properties", s.sinkLines("back", "Prices", "back")...)
 	for range 2 { // the second time nothing is left to write
 		if r := run(file); r.code != 0 {
 			t.Fatalf("exit %d\n%s", r.code, r.stderr)
 		}
 	}
-	compare(t, "Prices written back", before, s.rows(t, "Prices"))
+	compareCAP(t, "Prices written back", before, s.rows(t, "Prices"))
 	s.testRefused(t, p, servers)
 }
 
@@ -595,7 +595,7 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 	category := func(code string) *kgo.Record {
 		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
 	}
-	produce(t, servers, category("N001"), category("C001"), category("N002"))
+	produceTo(t, servers, category("N001"), category("C001"), category("N002"))
 	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
