@@ -27,7 +27,8 @@ bin/culvert: $(WASM) FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $@ ./cmd/culvert
 
 demo: bin/culvert
-	$(GO) run ./examples/demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
+	$(GO) build -o bin/culvert-demo ./examples/demo
+	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
 
 test:
 	$(GO) vet ./...

@@ -32,7 +32,7 @@ func TestRender(t *testing.T) {
 
 func TestProgressLines(t *testing.T) {
 	start := time.Unix(1000, 0)
-	r := rates{}
+	r := rates{began: start, last: map[string]sample{}}
 	r.lines([]connect.Progress{{Connector: "orders", Rows: 100}}, start)
 	got := r.lines([]connect.Progress{
 		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
@@ -40,7 +40,7 @@ func TestProgressLines(t *testing.T) {
 	}, start.Add(2*time.Second))
 	want := []string{
 		"orders            source RUNNING           300 rows       100/s       3 pages\n",
-		"copies-of-orders  sink   FAILED              5 rows         0/s       7 lag  1 failed\n",
+		"copies-of-orders  sink   FAILED              5 rows         2/s       7 lag  1 failed\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -66,6 +66,7 @@ func TestDisplayElsewhere(t *testing.T) {
 	d := newDisplay(&out)
 	d.show([]string{"a 1\n"})
 	d.Write([]byte("log\n"))
+	d.show([]string{"a 1\n"}) // nothing new: nothing is said
 	d.show([]string{"a 2\n"})
 	if want := "a 1\nlog\na 2\n"; out.String() != want || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("expected %q, found %q", want, out.String())

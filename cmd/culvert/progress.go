@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 )
 
-// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two seconds.
+// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two seconds
+// for as long as something changes.
 // What else goes to the same place is written through it, above the live lines. It has a goroutine from follow to the end.
 type display struct {
 	mu       sync.Mutex
@@ -57,7 +59,7 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 		defer close(done)
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
-		rates := rates{}
+		rates := rates{began: time.Now(), last: map[string]sample{}}
 		for {
 			select {
 			case now := <-ticker.C:
@@ -75,7 +77,10 @@ func (d *display) show(lines []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.terminal {
-		fmt.Fprint(d.out, strings.Join(lines, ""))
+		if !slices.Equal(lines, d.live) {
+			fmt.Fprint(d.out, strings.Join(lines, ""))
+		}
+		d.live = lines
 		return
 	}
 	d.erase()
@@ -104,7 +109,10 @@ func (d *display) paint() {
 }
 
 // rates remembers the last counts of each connector, for rows a second.
-type rates map[string]sample
+type rates struct {
+	began time.Time
+	last  map[string]sample
+}
 
 type sample struct {
 	rows int64
@@ -119,10 +127,14 @@ func (r rates) lines(progress []connect.Progress, now time.Time) []string {
 	var lines []string
 	for _, p := range progress {
 		perSecond := 0.0
-		if last, ok := r[p.Connector]; ok && now.After(last.at) {
+		last, seen := r.last[p.Connector]
+		if !seen {
+			last = sample{0, r.began}
+		}
+		if now.After(last.at) {
 			perSecond = float64(p.Rows-last.rows) / now.Sub(last.at).Seconds()
 		}
-		r[p.Connector] = sample{p.Rows, now}
+		r.last[p.Connector] = sample{p.Rows, now}
 		lines = append(lines, line(p, width, perSecond))
 	}
 	return lines

@@ -27,11 +27,16 @@ import (
 func main() {
 	d := demo{}
 	flag.BoolVar(&d.once, "once", false, "stop when all has arrived at both ends, and compare; the data folder's name gets -once behind it")
-	flag.IntVar(&d.rows, "rows", 830, "orders in the service; order lines are 2.5 times as many")
+	flag.IntVar(&d.rows, "rows", 0, "orders in the service; order lines are 2.5 times as many (default 10000, with --once 830)")
 	flag.StringVar(&d.data, "data", "data/demo", "folder of the embedded broker, which begins empty, and of the plugins' cache")
 	flag.StringVar(&d.config, "config", "examples/demo/config", "folder of the worker's and the connectors' files")
 	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.Parse()
+	if d.rows == 0 {
+		if d.rows = 10_000; d.once {
+			d.rows = 830
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := d.run(ctx); err != nil {
