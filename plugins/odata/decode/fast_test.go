@@ -138,6 +138,72 @@ const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><u
 
 func oddEntry(properties string) string { return entryHead + properties + entryBack }
 
+// oddNested are rows with structures inside, for the layout of the golden files json-expand and atom-expand.
+const nestedLayout = `
+ID Edm.Int32 key
+Address complex? {
+  Street Edm.String?
+  Geo complex? {
+    Lat Edm.Double
+  }
+}
+Owner one? {
+  Name Edm.String
+}
+Items many? {
+  Pos Edm.Int32
+  Text Edm.String?
+  Sub many {
+    N Edm.Int16
+  }
+}
+Last Edm.String?
+known Left
+`
+
+const nestedJSON = `{"ID":1,"Address":{"__metadata":{"type":"N.A"},"Street":"s","Geo":{"Lat":1.5}},"Owner":{"__metadata":{"uri":"u"},"Name":"o"},"Items":{"results":[{"Pos":1,"Text":"a","Sub":{"results":[]}},{"Pos":2,"Text":null,"Sub":{"results":[{"N":1},{"N":2}]}}]},"Last":"l"}`
+
+var oddNested = []string{
+	`{"ID":2}`, `{"Last":"x","ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":{"results":[]},"Last":"y"}`, `{"ID":2,"Items":[]}`, `{"ID":2,"Items":[{"Sub":[],"Pos":5}],"Last":"z"}`, `{"ID":2,"Items":{"__count":"1","results":[{"Pos":5,"Sub":[]}],"x":{}}}`,
+	`{"ID":2,"Items":{"results":[],"__next":null}}`, `{"ID":2,"Items":{"results":[],"__next":""}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}],"__next":"more"}}`, `{"ID":2,"Items":{"__next":"more","results":[]}}`, `{"ID":2,"Items":{"results":[],"results":[]}}`,
+	`{"ID":2,"Items":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Items":null,"Owner":null,"Address":null}`, `{"ID":2,"Owner":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Owner":{ "__deferred":{"uri":"x"}}}`, `{"ID":2,"Owner":{}}`, `{"ID":2,"Owner":{"Name":"x","More":1}}`, `{"ID":2,"Owner":{"Name":"x","More":2}}`,
+	`{"ID":2,"Items":{}}`, `{"ID":2,"Items":{"a":1}}`, `{"ID":2,"Items":5}`, `{"ID":2,"Items":"x"}`, `{"ID":2,"Items":{"results":5}}`, `{"ID":2,"Items":{"results":[null]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},{"Pos":"x","Sub":[]}]}}`, `{"ID":2,"Items":{"results":[{"Pos":1}]}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"@odata.context":"x/$deletedEntity"}]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"Pos":2}]}}`, `{"ID":2,"Address":{"Street":"x","Street":"y"}}`, `{"ID":2,"Address":{"Geo":{"Lat":"x"}}}`, `{"ID":2,"Address":[]}`,
+	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 62) + `{"Pos":1,"Sub":[]}]}}`, `{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 63) + `{"Pos":1,"Sub":[]}]}}`,
+	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"`+strings.Repeat("t", 70)+`","Sub":[{"N":1}]},`, 200) + `{"Pos":1,"Sub":[]}]},"Last":"z"}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}`, `{"ID":2,"Address":{"Street":"x"`, `{"ID":2,"Items":{"results":[}}`, `{"ID":2,"Address":{"Street":"x",}}`, `{"ID":2,"Left":{"a":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `}}`,
+	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + `,"Lat":1}}}`,
+}
+
+func TestFastPathOnNestedJSON(t *testing.T) {
+	l := parseLayout(t, nestedLayout)
+	answers := map[string]string{"more": `[{"Pos":7,"Sub":[]}]`}
+	three := nestedJSON + "," + nestedJSON + "," + nestedJSON
+	for _, odd := range oddNested {
+		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three, odd + "," + odd + "," + three + "," + odd} {
+			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, false)
+		}
+		if len(odd) < 500 {
+			sameAsPlain(t, l, []byte(`{"d":{"results":[`+three+","+odd+","+odd+","+nestedJSON+`]}}`), answers, true)
+		}
+	}
+	d := NewJSON(l, Limits{})
+	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
+	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.fast.taken < 48 || d.fast.inner[3].lessonsLeft() == 0 {
+		t.Errorf("%d of 50 rows on the fast path, %v", d.fast.taken, err)
+	}
+}
+
+// lessonsLeft is 0 if no column was ever learned, or all too often.
+func (f *fastRows) lessonsLeft() int {
+	for i := range f.entries {
+		if e := &f.entries[i]; len(e.open) > 0 {
+			return e.lessons
+		}
+	}
+	return 0
+}
+
 func oddAtom() []string {
 	var all []string
 	for _, p := range []string{

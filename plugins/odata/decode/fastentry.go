@@ -258,6 +258,26 @@ func (f *fastRows) finish(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
+// count writes the number of items of an array whose bytes are from from+1 to o, and its end; it returns the place behind.
+func (f *fastRows) count(from, o, count int) int {
+	if count == 0 {
+		f.out.Data[:from+1][from] = 0
+		return from + 1
+	}
+	var number [10]byte
+	width := binary.PutUvarint(number[:], uint64(count)<<1)
+	if width > 1 && cap(f.out.Data)-o < width+fast.Room {
+		f.grow(f.out, o, width+fast.Room)
+	}
+	data := f.out.Data[: o+width : cap(f.out.Data)]
+	if width > 1 {
+		copy(data[from+width:], data[from+1:o])
+	}
+	copy(data[from:], number[:width])
+	data[o+width-1] = 0
+	return o + width
+}
+
 // nulls writes null for the columns behind those given.
 func (f *fastRows) nulls(o, from int) int {
 	for ; from < len(f.entries); from++ {

@@ -12,11 +12,23 @@ type fastJSON struct {
 	fastRows
 	d      *JSON
 	reader jsonReader
+	// path is that of the structure read, "" or ending in a slash; depth is how deep its values may nest.
+	path  string
+	depth int
+	// root reads rows; inner read the structures inside, by column.
+	root  *fastJSON
+	inner []*fastJSON
 }
 
 func newFastJSON(d *JSON) *fastJSON {
-	f := &fastJSON{d: d}
-	f.init(d.s.layout)
+	f := newFastStructure(d, d.s.layout, d.s.limits.Depth-1)
+	f.root = f
+	return f
+}
+
+func newFastStructure(d *JSON, l *Layout, depth int) *fastJSON {
+	f := &fastJSON{d: d, depth: depth, inner: make([]*fastJSON, len(l.Columns))}
+	f.init(l)
 	for i := range f.entries {
 		if e := &f.entries[i]; e.c.Shape != Blank {
 			f.insert(e)
@@ -86,7 +98,7 @@ func (f *fastJSON) read(p, o int) (int, bool) {
 				return 0, false
 			}
 		case fast.OddValue:
-			if !f.slow(r) {
+			if !f.structure(r) && !f.slow(r) {
 				return 0, false
 			}
 		case fast.Unsealed:
@@ -99,7 +111,7 @@ func (f *fastJSON) read(p, o int) (int, bool) {
 
 // slow lets the plain parser read one value.
 func (f *fastJSON) slow(r *fast.Row) bool {
-	end, err := jsonValue(f.buf, r.P, f.d.s.limits.Depth-1)
+	end, err := jsonValue(f.buf, r.P, f.depth)
 	if err != nil {
 		return false
 	}
@@ -108,7 +120,7 @@ func (f *fastJSON) slow(r *fast.Row) bool {
 	if len(f.d.s.levels) == 0 {
 		f.d.s.level(0, f.l)
 	}
-	f.d.s.levels[0].path = ""
+	f.d.s.levels[0].path = f.path
 	known := len(f.d.s.page.Unknown)
 	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, span{r.P, end}, 0)
 	if reported := f.d.s.page.Unknown[known:]; len(reported) > 0 {
@@ -139,7 +151,7 @@ func (f *fastRows) took(dst []byte, p int) {
 // pass passes the value of a member that is no column.
 func (f *fastJSON) pass(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	end, err := jsonValue(f.buf, r.P, f.d.s.limits.Depth-1)
+	end, err := jsonValue(f.buf, r.P, f.depth)
 	if err != nil {
 		return false
 	}
@@ -245,6 +257,134 @@ func (f *fastJSON) find(r *fast.Row) (ended, ok bool) {
 	return false, r.Given(e.Column)
 }
 
+// structure reads a structure or an array of them; false: the plain parser must, nothing was written.
+func (f *fastJSON) structure(r *fast.Row) bool {
+	e := entryOf(r.Entry)
+	if e.c.Shape == Primitive {
+		return false
+	}
+	x := f.inner[e.Column]
+	if x == nil {
+		depth := f.depth - 1
+		if e.c.Shape == Many {
+			depth -= 2
+		}
+		x = newFastStructure(f.d, e.c.Nested, depth)
+		x.path, x.root = e.c.path(f.path), f.root
+		f.inner[e.Column] = x
+	}
+	x.buf, x.out = f.buf, f.out
+	p, o, ok := r.P, r.O+e.Optional, false
+	fast.Put(r.Arena, r.O, 2)
+	if e.c.Shape == Many {
+		p, o, ok = x.array(p, o)
+	} else {
+		p, o, ok = x.object(p, o)
+	}
+	// the output may have moved, and what is left for it of the room promised to the row must be there
+	if need := len(f.buf) - p + 48*len(f.entries) + 2*fast.Room; ok && cap(f.out.Data)-o < need {
+		f.grow(f.out, o, need)
+	}
+	r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	if ok {
+		r.Done(p, o)
+	}
+	return ok
+}
+
+// object reads the structure at p and writes it at o.
+func (f *fastJSON) object(p, o int) (next, end int, ok bool) {
+	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
+		return p, o, false
+	}
+	if need := len(f.buf) - p + 48*len(f.entries) + 2*fast.Room; cap(f.out.Data)-o < need {
+		f.grow(f.out, o, need)
+	}
+	if next, ok = f.read(p, o); !ok {
+		return p, o, false
+	}
+	end = f.finish(o)
+	return next, end, end >= 0
+}
+
+// array reads the items of an expanded feed that has no further pages.
+func (f *fastJSON) array(p, o int) (next, end int, ok bool) {
+	b, i := f.buf, p
+	if p >= len(b) {
+		return p, o, false
+	}
+	feed := b[p] == '{'
+	if feed {
+		if i, ok = f.results(p + 1); !ok {
+			return p, o, false
+		}
+	}
+	if i >= len(b) || b[i] != '[' {
+		return p, o, false
+	}
+	// one byte for the number of items
+	from, count := o, 0
+	o++
+	i, closed, err := jsonFirst(b, i+1, ']')
+	for ; err == nil && !closed; count++ {
+		if i, o, ok = f.object(i, o); !ok {
+			return p, o, false
+		}
+		i, closed, err = jsonNext(b, i, ']')
+	}
+	if err != nil {
+		return p, o, false
+	}
+	o = f.count(from, o, count)
+	if feed {
+		if i, ok = f.behind(i); !ok {
+			return p, o, false
+		}
+	}
+	return i, o, true
+}
+
+// results finds the items of a feed; p is behind its bracket.
+func (f *fastJSON) results(p int) (int, bool) {
+	b := f.buf
+	i, closed, err := jsonFirst(b, p, '}')
+	for err == nil && !closed {
+		end, value, wrong := jsonName(b, i)
+		if wrong != nil {
+			return 0, false
+		}
+		switch string(b[i+1 : end-1]) {
+		case "results":
+			return value, true
+		case "__next":
+			return 0, false
+		}
+		if i, err = jsonValue(b, value, f.depth); err == nil {
+			i, closed, err = jsonNext(b, i, '}')
+		}
+	}
+	return 0, false
+}
+
+// behind passes what stands behind the items of a feed; a further page is for the plain parser.
+func (f *fastJSON) behind(p int) (int, bool) {
+	b := f.buf
+	i, closed, err := jsonNext(b, p, '}')
+	for err == nil && !closed {
+		end, value, wrong := jsonName(b, i)
+		if wrong != nil {
+			return 0, false
+		}
+		if name := string(b[i+1 : end-1]); name == "results" || name == "__next" && b[value] != 'n' {
+			return 0, false
+		}
+		if i, err = jsonValue(b, value, f.depth); err == nil {
+			i, closed, err = jsonNext(b, i, '}')
+		}
+	}
+	return i, err == nil
+}
+
 // unknown makes an entry for a member that is no column, if it may be passed without a word.
 func (f *fastJSON) unknown(name []byte, value int) *fastEntry {
 	switch {
@@ -253,8 +393,8 @@ func (f *fastJSON) unknown(name []byte, value int) *fastEntry {
 		return nil
 	case isControl(name) || f.l.known[string(name)]:
 		return f.newSkip(name, true)
-	case f.d.s.unknown[string(name)]:
-		f.reported = true
+	case f.d.s.unknown[f.path+string(name)]:
+		f.root.reported = true
 		return f.newSkip(name, true)
 	case f.buf[value] == '{':
 		return f.newSkip(name, false)
