@@ -107,16 +107,16 @@ func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
 func (s *shaper) convert(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	for i := range c.batch.Rows {
+		if err := s.ensure(ctx, c.batch.Topics[c.batch.Rows[i].Topic]); err != nil {
+			return fmt.Errorf("%s: %w", c.page, err)
+		}
 		before, headers := len(c.out), len(s.headers)
-		sp, stage, err := s.row(ctx, c, i)
+		sp, stage, err := s.row(c, i)
 		if err == nil {
 			s.spans = append(s.spans, sp)
 			continue
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
-		if ctx.Err() != nil {
-			return err
-		}
 		at := uint32(i)
 		if s.chain != nil {
 			at = c.batch.Rows[i].Origin
@@ -128,18 +128,24 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage string, err error) {
+// ensure sees to a topic once. That it cannot be had is no fault of the row's, so it is never tolerated.
+func (s *shaper) ensure(ctx context.Context, topic string) error {
+	if s.topics[topic] {
+		return nil
+	}
+	if ensure := s.feed.task.o.EnsureTopic; ensure != nil {
+		if err := ensure(ctx, topic); err != nil {
+			return fmt.Errorf("topic %s: %w", topic, err)
+		}
+	}
+	s.topics[topic] = true
+	return nil
+}
+
+func (s *shaper) row(c *chunk, i int) (sp span, stage string, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]
-	if !s.topics[topic] {
-		if ensure := s.feed.task.o.EnsureTopic; ensure != nil {
-			if err := ensure(ctx, topic); err != nil {
-				return sp, "topic " + topic, err
-			}
-		}
-		s.topics[topic] = true
-	}
 	sp.key = len(c.out)
 	if c.out, sp.keyNull, err = s.key.Encode(c.out, topic, b, r.Key); err != nil {
 		return sp, "key converter", err

@@ -262,6 +262,26 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 	})
 }
 
+// A topic that cannot be had is no row's fault: nothing is skipped for it, whatever is tolerated, and the next run reads all.
+func TestTopicsThatCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.o.TolerateAll = true
+		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
+		task, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0: topic topic0: not authorized") {
+			t.Error(err)
+		}
+		if p := task.Progress(); p.Skipped != 0 || len(w.broker.offsets) != 0 {
+			t.Errorf("%+v, offsets %v", p, w.broker.offsets)
+		}
+		w.o.EnsureTopic = nil
+		if p := w.ok(t).Progress(); p.Written != 3 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 type chainFunc func(b *record.Batch) []wit.RowFault
 
 func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
