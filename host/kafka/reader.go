@@ -154,7 +154,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		return nil
 	}
 	var where leadership
-	failures, empties := 0, 0
+	failures, empties, stuck := 0, 0, 0
 	for at[partition] < end {
 		if where.topic == nil {
 			var err error
@@ -200,7 +200,13 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			}
 			at[partition] = record.Offset + 1
 		}
+		before := at[partition]
 		at[partition] = max(at[partition], min(got.next, end))
+		if at[partition] > before || len(got.records) > 0 || !got.anything {
+			stuck = 0
+		} else if stuck++; stuck == 3 {
+			return errors.New("the broker answers with batches that hold nothing from there on")
+		}
 		if got.anything || got.readable < end {
 			empties = 0
 			continue
