@@ -27,6 +27,9 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 		f.Kind = wit.FaultData
 		return all(rows, refused(f)), nil
 	}
+	if ofTheCall(&response) {
+		return nil, fault.Of(target, &response, response.Body)
+	}
 	for _, h := range response.Headers {
 		if strings.EqualFold(h.Name, "sap-message") {
 			sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(h.Value)))
@@ -46,6 +49,24 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 		return nil, err
 	}
 	return all(rows, v), nil
+}
+
+// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off, of a gateway on
+// the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after row for such answers, or to take
+// a gateway's 404 for a deleted entity, would lose them all.
+func ofTheCall(response *wit.Response) bool {
+	switch response.Status {
+	case 403:
+		for _, h := range response.Headers {
+			if strings.EqualFold(h.Name, "x-csrf-token") && strings.EqualFold(h.Value, "required") {
+				return true
+			}
+		}
+		return !fault.IsError(response.Body)
+	case 404, 410:
+		return fault.IsHTML(response.Body)
+	}
+	return false
 }
 
 // all gives each row the delivery's verdict.
