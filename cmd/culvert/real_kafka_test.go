@@ -12,7 +12,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,19 +44,22 @@ func TestRealKafka(t *testing.T) {
 		k.file("back.properties", append(sinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies"), "tasks.max=2")...),
 	}
 	k.once(t)
-	t.Run("BothWays", k.testBothWays)
-	t.Run("Consumer", k.testConsumer)
-	t.Run("Offsets", k.testOffsets)
-	t.Run("Group", k.testGroup)
-	t.Run("Producer", k.testProducer)
-	t.Run("Compressed", k.testCompressed)
-	t.Run("Worker", k.testWorker)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T)
+	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
+		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker}, {"Killed", k.testKilled}} {
+		t.Run(part.name, func(t *testing.T) {
+			k.place = newPlace(t)
+			part.test(t)
+		})
+	}
 }
 
 // once runs all connectors until everything has arrived.
-func (k *kafkaPeer) once(t *testing.T, more ...string) {
+func (k *kafkaPeer) once(t *testing.T) {
 	t.Helper()
-	r := k.run(append(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", k.data}, k.files...), more...)...)
+	r := k.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", k.data}, k.files...)...)
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -284,5 +289,41 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 	r := k.run("run", "--once", "--plugins", plugins(t), "--data", k.data, k.files[0], k.files[1])
 	if got := k.end(t, "Products") - before; r.code != 0 || got != k.service.Count("Products") {
 		t.Errorf("expected exit 0 and all %d rows again after the reset, found %d and %d\n%s", k.service.Count("Products"), r.code, got, r.stderr)
+	}
+}
+
+// A worker that is killed in the middle of its pages loses nothing, and repeats what lies behind the last stored offset only.
+func (k *kafkaPeer) testKilled(t *testing.T) {
+	s, address := demo(t, service.Options{Rows: 3000, PageSize: 50, Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
+	worker := k.file("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=100")
+	lines := source("killed", address, "Orders")
+	for i, l := range lines {
+		lines[i] = strings.Replace(l, "topic=Orders", "topic=killed", 1)
+	}
+	file := k.file("killed.properties", lines...)
+	const kills = 3
+	for range kills {
+		before := s.Ledger().Rows
+		c := k.start("run", "--plugins", plugins(t), "--data", k.data, worker, file)
+		c.eventually("some pages", func() bool { return s.Ledger().Rows > before+700 })
+		c.signal(syscall.SIGKILL)
+		c.wait()
+	}
+	r := k.run("run", "--once", "--plugins", plugins(t), "--data", k.data, worker, file)
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	keys, records := map[string]bool{}, 0
+	for text := range strings.Lines(k.run("consume", "killed", "--bootstrap-servers", k.servers).stdout) {
+		var l printed
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		keys[string(l.Key)] = true
+		records++
+	}
+	t.Logf("%d rows, %d records after %d kills", s.Count("Orders"), records, kills)
+	if len(keys) != s.Count("Orders") || records > 2*len(keys) {
+		t.Errorf("expected %d keys and few repeated, found %d in %d records", s.Count("Orders"), len(keys), records)
 	}
 }
