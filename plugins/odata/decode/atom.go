@@ -186,7 +186,7 @@ func (d *Atom) root(i int, out *Output) *syntax {
 		d.scopes.keep()
 		d.outer, d.rows = scope, len(d.scopes.all)
 		if d.fast != nil {
-			d.fast.bind(&d.scopes)
+			d.fast.bind(&d.scopes, scope)
 		}
 		d.feed = append(d.feed[:0], b[t.name.start:t.name.end]...)
 		d.s.pos, d.state = t.end, atomFeed
@@ -262,7 +262,7 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	case entry:
 		d.row(b[i:end], at, out)
 		if d.fast != nil && d.state == atomFeed {
-			d.fast.learn(b[i:end])
+			d.fast.learn(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
 		}
 	case deleted:
 		d.deleted(b[i:end], t.shifted(i), at, out)

@@ -194,6 +194,59 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 	}
 }
 
+func inlined(name, inner string) string {
+	return `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/` + name + `" title="` + name + `" href="x"><m:inline>` + inner + `</m:inline></link>`
+}
+
+func withLinks(links, properties string) string {
+	return `<entry><id>x</id><title/>` + links + `<content type="application/xml"><m:properties>` + properties + `</m:properties></content></entry>`
+}
+
+const nestedProperties = `<d:ID>1</d:ID><d:Address m:type="N.A"><d:Street>s</d:Street><d:Geo><d:Lat>1.5</d:Lat></d:Geo></d:Address><d:Last>l</d:Last>`
+
+func item(pos, subs string) string {
+	return withLinks(inlined("Sub", "<feed>"+subs+"</feed>"), "<d:Pos>"+pos+"</d:Pos><d:Text>t</d:Text>")
+}
+
+func sub(n string) string { return withLinks("", "<d:N>"+n+"</d:N>") }
+
+func feedOf(entries string) string {
+	return `<feed><title type="text">x</title><id>y</id>` + entries + `</feed>`
+}
+
+func TestFastPathOnNestedAtom(t *testing.T) {
+	l := parseLayout(t, nestedLayout)
+	answers := map[string]string{"more": feedFront + item("7", "") + "</feed>"}
+	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
+	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
+	other := `xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+	for i, odd := range []string{
+		withLinks("", nestedProperties), withLinks(owner, nestedProperties), withLinks(inlined("Items", feedOf("")), nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""), nestedProperties),
+		withLinks(inlined("Owner", "")+inlined("Items", feedOf(item("5", ""))), nestedProperties), withLinks(owner+owner, nestedProperties), withLinks(inlined("Other", feedOf(item("5", ""))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("x", ""))), nestedProperties), withLinks(owner+inlined("Items", feedOf(item("1", sub("x")))), nestedProperties), withLinks(owner+inlined("Items", feedOf(item("1", `<link rel="next" href="more"/>`))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("1", "")+`<link rel="next" href="more"/>`)), nestedProperties), withLinks(owner+inlined("Items", feedOf(strings.Repeat(item("3", sub("1")), 70))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(withLinks("", "<d:Pos>1</d:Pos>"))), nestedProperties), withLinks(owner+inlined("Items", feedOf("\n "+item("1", "")+"\n "+item("2", "")+"\n")), nestedProperties),
+		withLinks(owner+inlined("Items", `<feed `+other+`>`+strings.ReplaceAll(item("4", ""), "d:", "e:")+`</feed>`), nestedProperties), withLinks(owner+inlined("Items", `<feed `+other+`>`+item("4", "")+`</feed>`), nestedProperties),
+		strings.Replace(withLinks(owner+inlined("Items", feedOf(item("1", ""))), nestedProperties), "<link ", "<link "+other+" ", 1), `<entry><content><m:properties>` + nestedProperties + `</m:properties></content>` + owner + `</entry>`,
+		withLinks(owner, `<d:ID>2</d:ID><d:Address/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address m:null="true"/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo m:null="true"/></d:Address><d:Last>z</d:Last>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo><d:Lat>x</d:Lat></d:Geo></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address>text</d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street><d:Street>y</d:Street></d:Address>`), withLinks(owner, `<d:Address><d:Street>x</d:Street></d:Address><d:ID>2</d:ID>`), withLinks(owner, `<d:ID>2</d:ID><d:Address `+other+`><e:Street>x</e:Street><d:Street>no</d:Street></d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street>`), withLinks(inlined("Owner", `<entry/>`), nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("", "<d:Name>b</d:Name>")), nestedProperties),
+	} {
+		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd + odd + regular + regular, odd + odd + regular + regular + odd} {
+			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, false)
+		}
+		if i%4 == 0 {
+			sameAsPlain(t, l, []byte(feedFront+regular+regular+odd+odd+"</feed>"), answers, true)
+		}
+	}
+	d := NewAtom(l, Limits{})
+	doc := []byte(feedFront + strings.Repeat(regular, 50) + "</feed>")
+	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.fast.taken < 47 {
+		t.Errorf("%d of 50 rows on the fast path, %v", d.fast.taken, err)
+	}
+}
+
 // lessonsLeft is 0 if no column was ever learned, or all too often.
 func (f *fastRows) lessonsLeft() int {
 	for i := range f.entries {

@@ -7,55 +7,103 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 )
 
-// fastAtom reads entries that are like those before them. An entry is three texts: what stands in front of its properties, a
-// template; the properties; what stands behind them, a template.
+// fastAtom reads entries that are like those before them. An entry is what stands in front of its properties, templates with
+// expanded entries between them; the properties; what stands behind them, a template.
 type fastAtom struct {
 	fastRows
 	d      *Atom
 	reader atomReader
 
-	// heads and tails are the templates learned lately, lessons how many more may be.
-	heads, tails []*fast.Template
-	lessons      int
-	// key is the namespaces around the entries for which all was learned.
-	key []byte
-	// scopes are the namespaces in force at the properties, inside; data and meta are their prefixes.
+	// heads and tails are the templates learned lately, lessons how many more may be. fronts and backs are those of the feed
+	// around the entries, for expanded ones.
+	heads         [][]headPart
+	tails         []*fast.Template
+	fronts, backs []*fast.Template
+	lessons       int
+	// key is the namespaces around the entries for which all was learned; generation counts how often all was forgotten.
+	key        []byte
+	generation int
+	// scopes are the namespaces in force at the properties, inside; data is the prefix of properties, meta that of the format.
 	scopes     scopes
 	inside     int
 	data, meta []byte
+	// closing is the name of the element around the properties.
+	closing []byte
+
+	// path is that of the structure read, "" or ending in a slash; depth is how deep its properties may nest.
+	path  string
+	depth int
+	// root reads rows; inner read the structures inside, by column.
+	root  *fastAtom
+	inner []*fastAtom
+}
+
+// headPart is a part of what stands in front of an entry's properties. Behind it comes the expanded value of a column, or with
+// -1 the properties.
+type headPart struct {
+	template *fast.Template
+	column   int
+	// generation of the column's reader when the part was learned: it may have forgotten since.
+	generation int
 }
 
 // templatesAtMost is how many forms of entries are known at a time.
 const templatesAtMost = 3
 
-// newFastAtom returns nil for layouts with values outside the properties: expanded entries, targets of customised feeds.
+// newFastAtom returns nil for layouts with values in the entry outside the properties, as customised feeds have them.
 func newFastAtom(d *Atom) *fastAtom {
-	for i := range d.s.layout.Columns {
-		c := &d.s.layout.Columns[i]
-		if len(c.steps) > 0 || c.Shape == One || c.Shape == Many {
-			return nil
-		}
+	if d.s.layout.hasTargets() {
+		return nil
 	}
-	f := &fastAtom{d: d}
-	f.forget()
+	// an entry, its content and the properties are around a property
+	f := &fastAtom{d: d, depth: d.s.limits.Depth - 3}
+	f.root = f
+	f.forget(d.s.layout)
 	return f
 }
 
-// forget drops all that was learned.
-func (f *fastAtom) forget() {
-	f.init(f.d.s.layout)
-	f.heads, f.tails, f.lessons = nil, nil, lessonsAtMost
-	f.data, f.meta = nil, nil
+func (l *Layout) hasTargets() bool {
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		if len(c.steps) > 0 || c.Nested != nil && c.Nested.hasTargets() {
+			return true
+		}
+	}
+	return false
 }
 
-// bind is told the namespaces around the entries of a page.
-func (f *fastAtom) bind(s *scopes) {
+// forget drops all that was learned.
+func (f *fastAtom) forget(l *Layout) {
+	f.init(l)
+	f.heads, f.tails, f.fronts, f.backs, f.lessons = nil, nil, nil, nil, lessonsAtMost
+	f.data, f.meta, f.closing = nil, nil, nil
+	f.inner = make([]*fastAtom, len(l.Columns))
+	f.generation++
+}
+
+// structure returns the reader of the structures in a column.
+func (f *fastAtom) structure(column int) *fastAtom {
+	if f.inner[column] == nil {
+		c := &f.l.Columns[column]
+		x := &fastAtom{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
+		if c.Shape != Complex {
+			// link, inline, feed, entry, content, properties
+			x.depth = f.depth - 6
+		}
+		x.forget(c.Nested)
+		f.inner[column] = x
+	}
+	return f.inner[column]
+}
+
+// bind is told the namespaces around the entries of a page, or of a feed inside an entry.
+func (f *fastAtom) bind(s *scopes, scope int) {
 	var key []byte
-	for i := range s.all {
-		key = append(append(append(append(key, s.all[i].prefix...), '='), s.all[i].value...), '\n')
+	for k := scope; k > 0; k = s.all[k].outer {
+		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
 	}
 	if f.reported || !bytes.Equal(key, f.key) {
-		f.forget()
+		f.forget(f.l)
 		f.key = key
 	}
 }
@@ -104,36 +152,152 @@ func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
 
 // read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must read it.
 func (f *fastAtom) read(p, o int) (int, bool) {
-	r := f.begin(p, o)
-	n := matchOne(f.heads, r.In, p)
-	if n == 0 {
-		return 0, false
+	for i := range f.heads {
+		r := f.begin(p, o)
+		if !f.head(r, f.heads[i]) {
+			continue
+		}
+		if i > 0 {
+			f.heads[0], f.heads[i] = f.heads[i], f.heads[0]
+		}
+		if !f.properties(r) {
+			return 0, false
+		}
+		return f.tail(r)
 	}
-	r.P += n
+	return 0, false
+}
+
+// head reads what stands in front of the properties.
+func (f *fastAtom) head(r *fast.Row, parts []headPart) bool {
+	for _, part := range parts {
+		n := part.template.Match(unsafe.Add(r.In, r.P))
+		if n == 0 {
+			return false
+		}
+		r.P += n
+		if part.column >= 0 && (part.generation != f.structure(part.column).generation || !f.expanded(r, part.column)) {
+			return false
+		}
+	}
+	r.Before, r.Entry = &f.fastRows.head.Entry, f.fastRows.head.Next
+	return true
+}
+
+// properties reads properties up to the end of the element around them.
+func (f *fastAtom) properties(r *fast.Row) bool {
 	for {
 		switch fast.RowAtom(r) {
 		case fast.AtEnd:
-			return f.tail(r)
+			return true
 		case fast.Missed:
 			ended, ok := f.find(r)
-			if !ok {
-				return 0, false
-			}
-			if ended {
-				return f.tail(r)
+			if !ok || ended {
+				return ok
 			}
 		case fast.OddMember:
 			if !f.pass(r, bytes.LastIndexByte(f.buf[:r.P], '<')) {
-				return 0, false
+				return false
 			}
 		case fast.OddValue:
-			if !f.slow(r) {
-				return 0, false
+			if !f.complex(r) && !f.slow(r) {
+				return false
 			}
 		case fast.Unsealed:
 			r.Done(r.P, f.seal())
 		default:
-			return 0, false
+			return false
+		}
+	}
+}
+
+// complex reads a complex value; false: the plain parser must.
+func (f *fastAtom) complex(r *fast.Row) bool {
+	e := entryOf(r.Entry)
+	if e.c.Shape != Complex || e.Close.Size == 0 {
+		return false
+	}
+	x := f.structure(e.Column)
+	x.data, x.meta, x.closing = f.data, f.meta, e.name
+	x.scopes, x.inside = f.scopes, f.inside
+	x.enter(f)
+	o := r.O + e.Optional
+	fast.Put(r.Arena, r.O, 2)
+	x.promise(r.P, o)
+	ok := x.properties(x.begin(r.P, o))
+	p, end := x.row.P, 0
+	if ok {
+		end = x.finish(o)
+	}
+	return f.leave(r, p, end, ok && end >= 0)
+}
+
+// enter readies the reader of a structure for the text that the one around it reads.
+func (f *fastAtom) enter(outer *fastAtom) { f.buf, f.out = outer.buf, outer.out }
+
+// promise makes room for a structure.
+func (f *fastRows) promise(p, o int) {
+	if need := len(f.buf) - p + 48*len(f.entries) + 2*fast.Room; cap(f.out.Data)-o < need {
+		f.grow(f.out, o, need)
+	}
+}
+
+// leave goes on behind a structure, which ends at p in the text and at o in the output, if it was read.
+func (f *fastAtom) leave(r *fast.Row, p, o int, ok bool) bool {
+	if ok {
+		f.promise(p, o)
+	}
+	r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	if ok {
+		r.Done(p, o)
+	}
+	return ok
+}
+
+// expanded reads what is inside m:inline.
+func (f *fastAtom) expanded(r *fast.Row, column int) bool {
+	e := &f.entries[column]
+	r.Entry = &e.Entry
+	if !r.Given(column) {
+		return false
+	}
+	x := f.structure(column)
+	x.enter(f)
+	o, p, ok := r.O+e.Optional, r.P, false
+	fast.Put(r.Arena, r.O, 2)
+	if e.c.Shape == Many {
+		p, o, ok = x.feed(p, o)
+	} else {
+		p, o, ok = x.entry(xmlSpace(f.buf, p), o)
+	}
+	return f.leave(r, p, o, ok)
+}
+
+// entry reads the expanded entry at p.
+func (f *fastAtom) entry(p, o int) (next, end int, ok bool) {
+	f.promise(p, o)
+	if next, ok = f.read(p, o); !ok {
+		return p, o, false
+	}
+	end = f.finish(o)
+	return xmlSpace(f.buf, next), end, end >= 0
+}
+
+// feed reads the expanded feed at p.
+func (f *fastAtom) feed(p, o int) (next, end int, ok bool) {
+	in := unsafe.Pointer(unsafe.SliceData(f.buf))
+	n := matchOne(f.fronts, in, p)
+	if n == 0 {
+		return p, o, false
+	}
+	from, count := o, 0
+	o++
+	for p += n; ; count++ {
+		if n = matchOne(f.backs, in, p); n > 0 {
+			return p + n, f.count(from, o, count), true
+		}
+		if p, o, ok = f.entry(p, o); !ok {
+			return p, o, false
 		}
 	}
 }
@@ -146,13 +310,13 @@ func (f *fastAtom) tail(r *fast.Row) (int, bool) {
 // slow lets the plain parser read one value.
 func (f *fastAtom) slow(r *fast.Row) bool {
 	start := bytes.LastIndexByte(f.buf[:r.P], '<')
-	end, err := xmlElement(f.buf, start, f.d.s.limits.Depth)
+	end, err := xmlElement(f.buf, start, f.depth)
 	if err != nil {
 		return false
 	}
 	x, s, c := &f.reader, &f.d.s, r.Entry.Column
 	x.d, x.row, x.hole = f.d, f.buf, hole{}
-	x.ready(0, f.l, "")
+	x.ready(0, f.l, f.path)
 	s.levels[0].spans[c], s.levels[0].scopes[c] = span{start, end}, f.inside
 	outer, known := f.d.scopes, len(s.page.Unknown)
 	f.d.scopes = scopes{f.scopes.all}
@@ -176,7 +340,7 @@ func (f *fastAtom) slow(r *fast.Row) bool {
 
 // pass passes the element at start, which is no column.
 func (f *fastAtom) pass(r *fast.Row, start int) bool {
-	end, err := xmlElement(f.buf, start, f.d.s.limits.Depth)
+	end, err := xmlElement(f.buf, start, f.depth)
 	if err != nil {
 		return false
 	}
@@ -207,8 +371,7 @@ func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 	}
 	prev, name := entryOf(r.Before), b[t.name.start:t.name.end]
 	if t.closing {
-		// the properties are well-formed, so this can only be their end
-		if prefix, local := split(name); string(local) != "properties" || string(prefix) != string(f.meta) {
+		if !bytes.Equal(name, f.closing) {
 			return false, false
 		}
 		prev.follows(&f.end)
@@ -226,7 +389,7 @@ func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 	if !plain {
 		return false, false
 	}
-	end, err := xmlElement(b, p, f.d.s.limits.Depth)
+	end, err := xmlElement(b, p, f.depth)
 	if err != nil {
 		return false, false
 	}
@@ -309,23 +472,27 @@ func (f *fastAtom) newName(name []byte) *fastEntry {
 		f.insert(e)
 		return e
 	}
-	if f.d.s.unknown[string(local)] {
-		f.reported = true
+	if f.d.s.unknown[f.path+string(local)] {
+		f.root.reported = true
 	} else if !f.l.known[string(local)] {
 		return nil
 	}
 	return f.newSkip(name, true)
 }
 
-// learn takes an entry that the plain parser has read.
-func (f *fastAtom) learn(text []byte) {
+// learn takes an entry that the plain parser has read, and the namespaces around it.
+func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
 	if f.lessons == 0 {
 		return
 	}
+	if f != f.root {
+		f.bind(around, outer)
+	}
 	f.lessons--
-	s := &scopes{append([]binding{}, f.d.scopes.all[:f.d.rows]...)}
+	s := &scopes{append([]binding{}, around.all...)}
 	open, _ := xmlTagAt(text, 0)
-	properties, inside, ok := findProperties(s, text, element{open, len(text)}, s.open(text, open, f.d.outer))
+	scope := s.open(text, open, outer)
+	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
 	if !ok {
 		return
 	}
@@ -333,20 +500,142 @@ func (f *fastAtom) learn(text []byte) {
 	name := text[t.name.start:t.name.end]
 	meta, _ := split(name)
 	data := s.prefix(dataSpace, inside)
-	if data == nil || s.space(meta, inside) != metaSpace || bytes.Count(text, append([]byte{'<'}, name...)) != 1 || bytes.Contains(text[:t.end], []byte("<!")) ||
-		bytes.Contains(text[:t.end], []byte("<?")) || bytes.Contains(text[properties.end:], []byte("<!")) || bytes.Contains(text[properties.end:], []byte("<?")) {
+	before, behind := text[:t.end], text[properties.end:]
+	for _, part := range [][]byte{before, behind} {
+		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
+			return
+		}
+	}
+	if data == nil || len(meta) == 0 {
 		return
 	}
-	if f.data == nil || !bytes.Equal(data, f.data) || !bytes.Equal(meta, f.meta) {
-		key, lessons := f.key, f.lessons
-		f.forget()
-		f.key, f.lessons = key, lessons
+	parts, ok := f.learnExpanded(s, text, element{open, len(text)}, scope, properties)
+	if !ok {
+		return
 	}
-	f.data, f.meta = bytes.Clone(data), bytes.Clone(meta)
+	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closing)) {
+		// the names mean something else: the next entry like this one is learned
+		lessons := f.lessons
+		f.forget(f.l)
+		f.lessons = lessons
+		return
+	}
+	f.data, f.meta, f.closing = bytes.Clone(data), bytes.Clone(meta), bytes.Clone(name)
 	s.keep()
 	f.scopes, f.inside = *s, inside
-	f.heads = addTemplate(f.heads, text[:t.end])
-	f.tails = addTemplate(f.tails, text[properties.end:])
+	f.heads = append([][]headPart{parts}, f.heads...)
+	f.heads = f.heads[:min(len(f.heads), templatesAtMost)]
+	f.tails = addTemplate(f.tails, behind)
+}
+
+// learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for the fast
+// path.
+func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, properties element) ([]headPart, bool) {
+	var parts []headPart
+	from, found := 0, 0
+	children := content(text, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(text, c.tag, scope)
+		where, local := s.element(text, c.tag, inside)
+		switch {
+		case where == metaSpace && string(local) == "properties":
+			found++
+		case where == atomSpace && string(local) == "content":
+			if _, _, ok := findProperties(s, text, c, inside); ok {
+				found++
+			}
+		}
+		if where != atomSpace || string(local) != "link" {
+			continue
+		}
+		column, inline, inside, several := f.inline(s, text, c, inside)
+		if column < 0 {
+			continue
+		}
+		if several || inline.tag.empty || c.tag.start > properties.tag.start {
+			return nil, false
+		}
+		end := contentEnd(text, inline.tag, inline.end)
+		if !f.structure(column).learnInline(s, text, inline, inside, f.l.Columns[column].Shape) {
+			return nil, false
+		}
+		parts = append(parts, headPart{newTemplate(text[from:inline.tag.end]), column, f.structure(column).generation})
+		from = end
+	}
+	// a second place for properties is for the plain parser
+	if found > 1 || bytes.Count(text[properties.end:], text[properties.tag.start:properties.tag.name.end]) > 0 ||
+		bytes.Count(text[from:properties.tag.end], text[properties.tag.start:properties.tag.name.end]) > 1 {
+		return nil, false
+	}
+	return append(parts, headPart{newTemplate(text[from:properties.tag.end]), -1, 0}), true
+}
+
+// inline finds the expanded value of a column in a link; column -1: there is none.
+func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int, several bool) {
+	column = -1
+	rel := relation(text, link.tag)
+	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
+	if !ok || f.l.Columns[k].Shape != One && f.l.Columns[k].Shape != Many {
+		return
+	}
+	children := content(text, link.tag, link.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		scope := s.open(text, c.tag, scope)
+		if where, local := s.element(text, c.tag, scope); where == metaSpace && string(local) == "inline" {
+			several = column >= 0
+			column, inline, inside = k, c, scope
+		}
+	}
+	return
+}
+
+// learnInline learns from expanded entries.
+func (f *fastAtom) learnInline(s *scopes, text []byte, inline element, scope int, shape Shape) bool {
+	children := content(text, inline.tag, inline.end)
+	only, ok := children.next()
+	if _, more := children.next(); !ok || more {
+		return false
+	}
+	inside := s.open(text, only.tag, scope)
+	where, local := s.element(text, only.tag, inside)
+	if shape == One {
+		if where != atomSpace || string(local) != "entry" {
+			return false
+		}
+		f.learn(text[only.tag.start:only.end], s, scope)
+		return true
+	}
+	if where != atomSpace || string(local) != "feed" || only.tag.empty {
+		return false
+	}
+	return f.learnFeed(s, text, inline, only, inside)
+}
+
+// learnFeed learns from an expanded feed: what is in front of its entries, the entries, what is behind them.
+func (f *fastAtom) learnFeed(s *scopes, text []byte, inline, feed element, scope int) bool {
+	front, back := contentEnd(text, feed.tag, feed.end), 0
+	back = front
+	entries := 0
+	children := content(text, feed.tag, feed.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.open(text, c.tag, scope)
+		where, local := s.element(text, c.tag, inside)
+		switch {
+		case where == atomSpace && string(local) == "link" && string(relation(text, c.tag)) == "next":
+			return false
+		case where == atomSpace && string(local) == "entry":
+			if entries == 0 {
+				front = c.tag.start
+			}
+			if entries++; entries <= templatesAtMost {
+				f.learn(text[c.tag.start:c.end], s, scope)
+			}
+			back = xmlSpace(text, c.end)
+		}
+	}
+	f.fronts = addTemplate(f.fronts, text[inline.tag.end:front])
+	f.backs = addTemplate(f.backs, text[back:contentEnd(text, inline.tag, inline.end)])
+	return true
 }
 
 // findProperties finds m:properties, which must not be empty, inside an entry or its content.
@@ -392,10 +681,14 @@ func addTemplate(all []*fast.Template, text []byte) []*fast.Template {
 			return all
 		}
 	}
+	all = append([]*fast.Template{newTemplate(text)}, all...)
+	return all[:min(len(all), templatesAtMost)]
+}
+
+func newTemplate(text []byte) *fast.Template {
 	t := &fast.Template{}
 	atomTemplate(t, text)
-	all = append([]*fast.Template{t}, all...)
-	return all[:min(len(all), templatesAtMost)]
+	return t
 }
 
 // atomTemplate makes a template of markup in which nothing is looked at: texts and the values of attributes are holes, but for
@@ -439,7 +732,7 @@ func tagTemplate(t *fast.Template, text []byte, tag xmlTag) {
 			break
 		}
 		i = next
-		if bytes.HasPrefix(text[a.name.start:], []byte("xmlns")) {
+		if name := text[a.name.start:a.name.end]; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
 			continue
 		}
 		t.Text(text[from:a.value.start]...)
