@@ -1,0 +1,333 @@
+package meter
+
+import "fmt"
+
+// What instructions cost, in instructions; see the package's documentation.
+const (
+	priceLoad     = 4
+	priceIndirect = 64
+	priceImport   = 16
+	priceCall     = 2
+	priceBulk     = 24
+	priceTable    = 256
+	priceGrow     = 256
+	// leafPrice is the most that a function may cost that its callers pay for.
+	leafPrice = 64
+	// unit is how many instructions a unit of fuel is worth.
+	unit = 16
+)
+
+// body is what is known of a function's body.
+type body struct {
+	// from and to are the whole of it, locals included; code is where the instructions begin.
+	from, code, to int
+	// groups of locals stand from behind the count on; locals counts parameters too.
+	groups, localsAt int
+	locals           uint32
+	// firstLoop and firstEdit are where its own begin. The first of the loops is the body itself.
+	firstLoop, firstEdit int
+	// opens is the loop that the body opens with, 0 without one.
+	opens int32
+	// calls tells whether it calls anything, bulk whether it needs a local for sizes.
+	calls, bulk bool
+	leaf        bool
+}
+
+// loop is one of a body's loops.
+type loop struct {
+	// at is where its body begins; parent is the loop around it, 0 for the function's body.
+	at     int
+	parent int32
+	// targeted: something jumps back to it.
+	targeted bool
+	price    uint64
+}
+
+// edit is a place where code changes.
+type edit struct {
+	at, to int
+	kind   editKind
+	// loop is where a call's price goes, index the function that is named, or the shift of a charge by size.
+	loop  int32
+	index uint32
+}
+
+type editKind byte
+
+const (
+	editCall editKind = iota
+	editRef
+	// editHead is the head of a loop: index is its number in the body.
+	editHead
+	// editCopy and editFill are cut where they are long, editSized is charged before it runs.
+	editCopy
+	editFill
+	editSized
+)
+
+// code reads the bodies and notes what has to change.
+func (m *rewriter) code(n int) {
+	m.bodies = make([]body, 0, n)
+	for i := range n {
+		size := m.count()
+		if limit := m.options.Limits.FunctionBytes; size > limit {
+			panic(failure{&Exceeded{fmt.Sprintf("the body of function %d in bytes", m.imports+i), size, limit}})
+		}
+		end := m.end
+		m.end = m.at + size
+		b := body{from: m.at, to: m.end, firstLoop: len(m.loops), firstEdit: len(m.edits)}
+		m.locals(&b, m.params[m.types[i]])
+		b.code = m.at
+		m.loops = append(m.loops, loop{at: m.at})
+		m.instructions(&b)
+		m.bodies = append(m.bodies, b)
+		m.end = end
+	}
+}
+
+func (m *rewriter) locals(b *body, params uint32) {
+	b.groups = m.count()
+	b.localsAt = m.at
+	all := uint64(params)
+	for range b.groups {
+		all += uint64(m.u32())
+		m.valueType()
+	}
+	if limit := m.options.Limits.Locals; all > uint64(limit) {
+		panic(failure{&Exceeded{fmt.Sprintf("locals of function %d", m.imports+len(m.bodies)), int(min(all, 1<<40)), limit}})
+	}
+	b.locals = uint32(all)
+}
+
+// instructions reads a body from its first instruction to its end. m.blocks holds for each open block the loop that it is, -1 for
+// those that are none.
+func (m *rewriter) instructions(b *body) {
+	loops := m.loops[b.firstLoop:]
+	m.blocks = append(m.blocks[:0], -1)
+	var (
+		current int32 // the loop that pays
+		price   uint64
+		targets int
+		opening = true // nothing has jumped or called yet
+		// small is a constant up to bulkFree that was pushed just before.
+		small, smallNext bool
+	)
+	r := &m.reader
+	for len(m.blocks) > 0 {
+		start := r.at
+		op := r.byte()
+		small, smallNext = smallNext, false
+		p := uint64(1)
+		switch kind := opcodes[op]; kind {
+		case plain:
+		case costly:
+			p = priceLoad
+		case memarg:
+			if r.u32() >= 32 {
+				r.malformed("alignment")
+			}
+			r.skip(5)
+			p = priceLoad
+		case stores:
+			if r.u32() >= 32 {
+				r.malformed("alignment")
+			}
+			r.skip(5)
+		case localIndex:
+			r.index(int(b.locals), "local")
+		case globalIndex:
+			r.index(m.globals, "global")
+			p = priceLoad
+		case const32:
+			at := r.at
+			r.skip(5)
+			switch r.at - at {
+			case 1:
+				smallNext = r.data[at] < 0x40
+			case 2:
+				smallNext = r.data[at+1] < bulkFree>>7
+			}
+		case const64:
+			r.skip(10)
+		case float32:
+			r.bytes(4)
+		case float64:
+			r.bytes(8)
+		case blockStart:
+			m.blockType()
+			p = 0
+			switch op {
+			case 0x03:
+				n := int32(len(loops))
+				loops = append(loops, loop{at: r.at, parent: current})
+				loops[current].price += price
+				price = 0
+				if opening {
+					b.opens, opening = n, false
+				}
+				m.edits = append(m.edits, edit{at: r.at, to: r.at, kind: editHead, loop: n})
+				m.blocks = append(m.blocks, n)
+				current, p = n, 1
+			case 0x04:
+				opening, p = false, 1
+				m.blocks = append(m.blocks, -1)
+			default:
+				m.blocks = append(m.blocks, -1)
+			}
+			if len(m.blocks) > m.options.Limits.Nesting {
+				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)), len(m.blocks),
+					m.options.Limits.Nesting}})
+			}
+		case blockEnd:
+			opening, p = false, 0
+			if op == 0x0b {
+				top := m.blocks[len(m.blocks)-1]
+				m.blocks = m.blocks[:len(m.blocks)-1]
+				if top >= 0 {
+					loops[current].price += price
+					price = 0
+					current = loops[top].parent
+				}
+			}
+		case jump:
+			opening = false
+			m.target(loops)
+		case jumpTable:
+			opening = false
+			n := m.count()
+			if targets += n; targets > m.options.Limits.Targets {
+				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)), targets, m.options.Limits.Targets}})
+			}
+			for range n + 1 {
+				m.target(loops)
+			}
+			p = priceLoad
+		case leaves:
+			opening = false
+		case calls:
+			opening, b.calls = false, true
+			f := r.index(m.functions, "function")
+			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editCall, loop: current, index: f})
+			p = priceCall
+		case callsIndirect:
+			opening, b.calls = false, true
+			r.index(len(m.params), "type")
+			r.index(m.tables, "table")
+			p = priceIndirect
+		case selects:
+			for range m.count() {
+				m.valueType()
+			}
+		case tableIndex:
+			r.index(m.tables, "table")
+			p = priceLoad
+		case memoryIndex:
+			if r.byte() != 0 {
+				r.refuse("several memories")
+			}
+			if op == 0x40 {
+				p = priceGrow
+			}
+		case refNull:
+			m.reference()
+		case refFunc:
+			f := r.index(m.functions, "function")
+			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editRef, index: f})
+		case misc:
+			p = m.miscellaneous(b, start, small)
+		default:
+			r.at = start
+			if name := refused[kind]; name != "" {
+				r.refuse(name)
+			}
+			r.malformed("unknown instruction %#x", op)
+		}
+		price += p
+	}
+	if r.at != r.end {
+		r.malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
+	}
+	loops[0].price += price
+	m.loops = append(m.loops[:b.firstLoop], loops...)
+}
+
+// target reads a label and notes a loop that it jumps back to.
+func (m *rewriter) target(loops []loop) {
+	depth := m.index(len(m.blocks), "label")
+	if n := m.blocks[len(m.blocks)-1-int(depth)]; n >= 0 {
+		loops[n].targeted = true
+	}
+}
+
+func (m *rewriter) blockType() {
+	switch t := m.s33(); {
+	case t >= 0:
+		if t >= int64(len(m.params)) {
+			m.malformed("type %d: there are %d", t, len(m.params))
+		}
+	case t == -64, t >= -4, t == -16, t == -17:
+	case t == -5:
+		m.refuse("SIMD")
+	case t == -23:
+		m.refuse("exceptions")
+	default:
+		m.refuse("typed references")
+	}
+}
+
+// miscellaneous reads an instruction behind the prefix 0xfc. small: a small constant was pushed before.
+func (m *rewriter) miscellaneous(b *body, start int, small bool) uint64 {
+	sized := func(shift uint32) {
+		b.bulk = true
+		m.edits = append(m.edits, edit{at: start, to: m.at, kind: editSized, index: shift})
+	}
+	zero := func() {
+		if m.byte() != 0 {
+			m.refuse("several memories")
+		}
+	}
+	switch op := m.u32(); op {
+	case 0, 1, 2, 3, 4, 5, 6, 7:
+		return 1
+	case 8: // memory.init
+		m.u32()
+		zero()
+		sized(6)
+		return priceBulk
+	case 9, 13: // data.drop, elem.drop
+		m.u32()
+		return priceBulk
+	case 10, 11: // memory.copy, memory.fill
+		zero()
+		kind := editFill
+		if op == 10 {
+			zero()
+			kind = editCopy
+		}
+		if !small {
+			b.bulk, m.bulk = true, true
+			m.edits = append(m.edits, edit{at: start, to: m.at, kind: kind})
+		}
+		return priceBulk
+	case 12, 14: // table.init, table.copy
+		if op == 12 {
+			m.u32()
+		} else {
+			m.index(m.tables, "table")
+		}
+		m.index(m.tables, "table")
+		sized(3)
+		return priceTable
+	case 15, 17: // table.grow, table.fill
+		m.index(m.tables, "table")
+		sized(3)
+		return priceTable
+	case 16: // table.size
+		m.index(m.tables, "table")
+		return 1
+	default:
+		m.at = start
+		m.malformed("unknown instruction 0xfc %d", op)
+		return 0
+	}
+}

@@ -1,0 +1,194 @@
+package meter
+
+import "encoding/binary"
+
+const (
+	// bulkFree is the size in bytes up to which copies are paid for by the price of the instruction.
+	bulkFree = 1024
+	// pieceBytes is the most that is copied without a look at the fuel.
+	pieceBytes = 256 << 10
+)
+
+// emit writes the module anew.
+func (m *rewriter) emit() []byte {
+	out := append(make([]byte, 0, len(m.data)+len(m.data)/3), m.data[:8]...)
+	// What is appended to the vectors of sections, by their id.
+	types := []byte{0x60, 0, 1, 0x7e}
+	added := map[byte][][]byte{
+		sectionImport: {append(append(sized(sized(nil, []byte(m.options.Module)), []byte(m.options.Name)), 0), uleb(nil, m.tickType())...)},
+		sectionGlobal: {append(sleb([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
+	}
+	if added[sectionType] = [][]byte{types}; m.bulk {
+		added[sectionType] = append(added[sectionType], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
+		added[sectionFunction] = [][]byte{uleb(nil, m.bulkType()), uleb(nil, m.bulkType())}
+	}
+	pending := []byte{sectionType, sectionImport, sectionGlobal}
+	for i := range m.sections {
+		s := &m.sections[i]
+		for s.id != sectionCustom && len(pending) > 0 && order[pending[0]] <= order[s.id] {
+			if pending[0] != s.id {
+				out = m.extended(out, &section{id: pending[0]}, added[pending[0]])
+			}
+			pending = pending[1:]
+		}
+		if s.id == sectionCode {
+			out = m.codeSection(out, s)
+			continue
+		}
+		out = m.extended(out, s, added[s.id])
+	}
+	return out
+}
+
+// extended writes a section with more items.
+func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
+	out = append(out, s.id)
+	if s.rewritten {
+		return sized(out, s.items)
+	}
+	content := append(uleb(make([]byte, 0, len(s.items)+64), uint32(s.count+len(more))), s.items...)
+	for _, item := range more {
+		content = append(content, item...)
+	}
+	return sized(out, content)
+}
+
+// codeSection writes the bodies.
+func (m *rewriter) codeSection(out []byte, s *section) []byte {
+	m.report.Functions = len(m.bodies)
+	for i := range m.bodies {
+		b := &m.bodies[i]
+		b.leaf = m.isLeaf(i)
+		m.report.Leaves += btoi(b.leaf)
+	}
+	out = append(out, s.id)
+	// The section's size is written in five bytes when it is known.
+	sizeAt := len(out)
+	out = append(out, 0, 0, 0, 0, 0)
+	out = uleb(out, uint32(s.count+2*btoi(m.bulk)))
+	for i := range m.bodies {
+		out = m.body(out, i)
+	}
+	if m.bulk {
+		out = m.copyFunction(out)
+		out = m.fillFunction(out)
+	}
+	pad(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
+	return out
+}
+
+// pad writes a number in five bytes.
+func pad(dst []byte, n uint32) {
+	for i := range 5 {
+		dst[i] = byte(n&0x7f) | 0x80
+		n >>= 7
+	}
+	dst[4] &^= 0x80
+}
+
+// own are the loops and edits of a body.
+func (m *rewriter) own(i int) ([]loop, []edit) {
+	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
+	if i+1 < len(m.bodies) {
+		next := &m.bodies[i+1]
+		loops, edits = loops[:next.firstLoop-m.bodies[i].firstLoop], edits[:next.firstEdit-m.bodies[i].firstEdit]
+	}
+	return loops, edits
+}
+
+// isLeaf tells whether callers pay for a function, and sums up what stands in loops that are none.
+func (m *rewriter) isLeaf(i int) bool {
+	loops, _ := m.own(i)
+	targeted := false
+	for n := len(loops) - 1; n > 0; n-- {
+		if loops[n].targeted {
+			targeted = true
+		} else {
+			loops[loops[n].parent].price += loops[n].price
+			loops[n].price = 0
+		}
+	}
+	return !targeted && !m.bodies[i].calls && loops[0].price <= leafPrice
+}
+
+// settle adds what calls cost to the loops that they stand in, and returns what is charged at the entry, 0 for nothing.
+func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
+	for n := range edits {
+		if e := &edits[n]; e.kind == editCall {
+			at := e.loop
+			for at > 0 && !loops[at].targeted {
+				at = loops[at].parent
+			}
+			if int(e.index) < m.imports {
+				loops[at].price += priceImport
+			} else if callee := &m.bodies[int(e.index)-m.imports]; callee.leaf {
+				loops[at].price += m.loops[callee.firstLoop].price
+			}
+		}
+	}
+	b := &m.bodies[i]
+	if b.leaf {
+		return 0
+	}
+	if o := b.opens; o > 0 && loops[o].targeted && loops[0].price <= max(256, loops[o].price) {
+		loops[o].price += loops[0].price
+		return 0
+	}
+	return loops[0].price/unit + 1
+}
+
+// body writes a body with its length.
+func (m *rewriter) body(out []byte, i int) []byte {
+	b := &m.bodies[i]
+	loops, edits := m.own(i)
+	entry := m.settle(i, loops, edits)
+	sizeAt := len(out)
+	out = append(out, 0, 0, 0, 0, 0)
+	// One local for the fuel, one for sizes: those that need neither stay as they are.
+	charged := entry > 0 || b.bulk
+	for n := range loops {
+		charged = charged || loops[n].targeted
+	}
+	out = uleb(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)))
+	out = append(out, m.data[b.localsAt:b.code]...)
+	if charged {
+		out = append(out, 1, 0x7e)
+	}
+	if b.bulk {
+		out = append(out, 1, 0x7f)
+	}
+	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1}
+	if entry > 0 {
+		w.charge(entry)
+		m.report.Entries++
+	}
+	at := b.code
+	for n := range edits {
+		e := &edits[n]
+		w.out = append(w.out, m.data[at:e.at]...)
+		at = e.to
+		w.edit(e, loops)
+	}
+	w.out = append(w.out, m.data[at:b.to]...)
+	out = w.out
+	return shorten(out, sizeAt)
+}
+
+// shorten writes the length of what stands behind the five bytes at sizeAt into them, in as few as it takes.
+func shorten(out []byte, sizeAt int) []byte {
+	size := len(out) - sizeAt - 5
+	var head [5]byte
+	n := binary.PutUvarint(head[:], uint64(size))
+	if n < 5 {
+		copy(out[sizeAt+n:], out[sizeAt+5:])
+	}
+	copy(out[sizeAt:], head[:n])
+	return out[:len(out)-5+n]
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

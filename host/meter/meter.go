@@ -1,0 +1,134 @@
+package meter
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Defaults of [Options].
+const (
+	DefaultModule = "culvert:meter"
+	DefaultName   = "tick"
+	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
+	DefaultBudget = 200_000
+)
+
+// Options of [Rewrite]. A zero field stands for its default.
+type Options struct {
+	// Module and Name are those of the import that is called when fuel is used up.
+	Module, Name string
+	// Budget is the fuel at the start, in units of sixteen instructions. Default [DefaultBudget].
+	Budget int64
+	Limits Limits
+}
+
+// Limits bound what is taken on. A zero field stands for its default.
+type Limits struct {
+	// ModuleBytes is the most that a module may have. Default 64 MiB.
+	ModuleBytes int
+	// FunctionBytes is the most that the body of a function may have. Default 1 MiB.
+	FunctionBytes int
+	// Functions is how many functions a module may define. Default 100,000.
+	Functions int
+	// Locals is how many locals a function may have: engines give each its place. Default 50,000.
+	Locals int
+	// Nesting is how deeply blocks may stand in each other. Default 20,000.
+	Nesting int
+	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
+	Targets int
+	// TableElements is the most that a table may have. Default 1,048,576.
+	TableElements int
+}
+
+func (l Limits) filled() Limits {
+	fill := func(v *int, or int) {
+		if *v <= 0 {
+			*v = or
+		}
+	}
+	fill(&l.ModuleBytes, 64<<20)
+	fill(&l.FunctionBytes, 1<<20)
+	fill(&l.Functions, 100_000)
+	fill(&l.Locals, 50_000)
+	fill(&l.Nesting, 20_000)
+	fill(&l.Targets, 65_536)
+	fill(&l.TableElements, 1<<20)
+	return l
+}
+
+func (o Options) filled() Options {
+	if o.Module == "" {
+		o.Module = DefaultModule
+	}
+	if o.Name == "" {
+		o.Name = DefaultName
+	}
+	if o.Budget <= 0 {
+		o.Budget = DefaultBudget
+	}
+	o.Limits = o.Limits.filled()
+	return o
+}
+
+// Report says what was done.
+type Report struct {
+	// BytesIn and BytesOut are the sizes before and after.
+	BytesIn, BytesOut int
+	// Functions that the module defines, Leaves among them that are not charged at their entry.
+	Functions, Leaves int
+	// Entries and Loops that are charged, Copies that are charged by size.
+	Entries, Loops, Copies int
+	// Dropped are the custom sections that were left out.
+	Dropped []string
+}
+
+// Refusal is a feature that the rewriter does not know.
+type Refusal struct {
+	// Feature is its name: `SIMD`.
+	Feature string
+	// Offset is where in the module it was found, in bytes.
+	Offset int
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("uses %s at byte %d, which cannot be metered", r.Feature, r.Offset)
+}
+
+// Exceeded is a limit that the module does not keep to.
+type Exceeded struct {
+	// What is too much: `the body of function 12 in bytes`.
+	What         string
+	Found, Limit int
+}
+
+func (e *Exceeded) Error() string {
+	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.What, e.Found, e.Limit)
+}
+
+// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], or says what is malformed and at
+// which byte. module is not changed. A module without code comes back as it is.
+func Rewrite(module []byte, o Options) (out []byte, report Report, err error) {
+	o = o.filled()
+	report.BytesIn = len(module)
+	if len(module) > o.Limits.ModuleBytes {
+		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
+	}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case failure:
+			out, err = nil, r.err
+		default:
+			panic(r)
+		}
+	}()
+	m := &rewriter{options: o, reader: reader{data: module, end: len(module)}, report: &report}
+	m.parse()
+	if len(m.bodies) == 0 {
+		out = bytes.Clone(module)
+	} else {
+		out = m.emit()
+	}
+	report.BytesOut = len(out)
+	return out, report, nil
+}

@@ -1,0 +1,481 @@
+package meter
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Sections by id.
+const (
+	sectionCustom = iota
+	sectionType
+	sectionImport
+	sectionFunction
+	sectionTable
+	sectionMemory
+	sectionGlobal
+	sectionExport
+	sectionStart
+	sectionElement
+	sectionCode
+	sectionData
+	sectionDataCount
+	sectionTag
+)
+
+// order is the place of each section in a module, by id.
+var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, sectionTable: 4, sectionMemory: 5, sectionTag: 6, sectionGlobal: 7,
+	sectionExport: 8, sectionStart: 9, sectionElement: 10, sectionDataCount: 11, sectionCode: 12, sectionData: 13}
+
+// rewriter holds what is known of a module while it is rewritten.
+type rewriter struct {
+	reader
+	options Options
+	report  *Report
+
+	sections []section
+	// params is how many parameters each type has.
+	params []uint32
+	// The counts of the original: every index must lie below them.
+	imports, functions, globals, tables int
+	// types of the functions that are defined.
+	types  []uint32
+	bodies []body
+	// loops and edits of all bodies, in the order of the module.
+	loops []loop
+	edits []edit
+	// blocks is the stack of the body that is read.
+	blocks []int32
+	// bulk tells that functions for long copies are needed.
+	bulk bool
+}
+
+// section is one of the module, with the new content where it has one already. Where imports and the like are appended, items is
+// what stood behind the count.
+type section struct {
+	id       byte
+	from, to int
+	count    int
+	items    []byte
+	// rewritten tells that items is the whole new content.
+	rewritten bool
+}
+
+func (m *rewriter) parse() {
+	if string(m.bytes(8)) != "\x00asm\x01\x00\x00\x00" {
+		m.at = 0
+		m.malformed("expected a core module of version 1")
+	}
+	last := 0
+	for m.at < len(m.data) {
+		id := m.byte()
+		if int(id) >= len(order) {
+			m.malformed("unknown section %d", id)
+		}
+		size := m.count()
+		s := section{id: id, from: m.at, to: m.at + size}
+		if id != sectionCustom {
+			if order[id] <= last {
+				m.malformed("section %d is out of order", id)
+			}
+			last = order[id]
+		}
+		m.end = s.to
+		keep := m.section(&s)
+		if m.at != s.to {
+			m.malformed("section %d: %d bytes are left over", id, s.to-m.at)
+		}
+		m.end = len(m.data)
+		if keep {
+			m.sections = append(m.sections, s)
+		}
+	}
+	if len(m.types) != len(m.bodies) {
+		m.malformed("%d functions, %d bodies", len(m.types), len(m.bodies))
+	}
+}
+
+// section reads the content of a section and tells whether it is kept.
+func (m *rewriter) section(s *section) bool {
+	switch s.id {
+	case sectionCustom:
+		return m.custom(s)
+	case sectionStart:
+		s.items, s.rewritten = uleb(nil, m.moved(m.index(m.functions, "function"))), true
+		return true
+	case sectionDataCount:
+		start := m.at
+		m.u32()
+		s.items, s.rewritten = m.data[start:m.at], true
+		return true
+	case sectionTag:
+		m.refuse("exceptions")
+	}
+	s.count = m.count()
+	start := m.at
+	switch s.id {
+	case sectionType:
+		for range s.count {
+			m.functionType()
+		}
+	case sectionImport:
+		for range s.count {
+			m.importItem()
+		}
+	case sectionFunction:
+		if s.count > m.options.Limits.Functions {
+			panic(failure{&Exceeded{"functions of the module", s.count, m.options.Limits.Functions}})
+		}
+		for range s.count {
+			m.types = append(m.types, m.index(len(m.params), "type"))
+		}
+		m.functions += s.count
+	case sectionTable:
+		m.tables += s.count
+		s.items, s.rewritten = m.tableItems(s.count), true
+	case sectionMemory:
+		if s.count > 1 {
+			m.refuse("several memories")
+		}
+		for range s.count {
+			m.memory()
+		}
+	case sectionGlobal:
+		s.items = m.globalItems(s.count)
+	case sectionExport:
+		s.items, s.rewritten = m.exportItems(s.count), true
+	case sectionElement:
+		s.items, s.rewritten = m.elementItems(s.count), true
+	case sectionCode:
+		if s.count != len(m.types) {
+			m.malformed("%d functions, %d bodies", len(m.types), s.count)
+		}
+		m.code(s.count)
+	case sectionData:
+		for range s.count {
+			m.segment()
+		}
+	}
+	if s.items == nil {
+		s.items = m.data[start:m.at]
+	}
+	return true
+}
+
+// moved is a function's index in the rewritten module.
+func (m *rewriter) moved(f uint32) uint32 {
+	if int(f) >= m.imports {
+		return f + 1
+	}
+	return f
+}
+
+// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those behind the original's.
+func (m *rewriter) fuel() uint32     { return uint32(m.globals) }
+func (m *rewriter) tick() uint32     { return uint32(m.imports) }
+func (m *rewriter) copier() uint32   { return uint32(m.functions) + 1 }
+func (m *rewriter) filler() uint32   { return uint32(m.functions) + 2 }
+func (m *rewriter) tickType() uint32 { return uint32(len(m.params)) }
+func (m *rewriter) bulkType() uint32 { return uint32(len(m.params)) + 1 }
+
+func (m *rewriter) functionType() {
+	switch form := m.byte(); form {
+	case 0x60:
+	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
+		m.refuse("types of garbage collection")
+	default:
+		m.malformed("unknown form of type %#x", form)
+	}
+	n := m.count()
+	for range n {
+		m.valueType()
+	}
+	for range m.count() {
+		m.valueType()
+	}
+	m.params = append(m.params, uint32(n))
+}
+
+func (m *rewriter) valueType() byte {
+	t := m.byte()
+	switch t {
+	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f:
+	case 0x7b:
+		m.refuse("SIMD")
+	case 0x69:
+		m.refuse("exceptions")
+	case 0x63, 0x64, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, 0x72, 0x73:
+		m.refuse("typed references")
+	default:
+		m.malformed("unknown type of values %#x", t)
+	}
+	return t
+}
+
+func (m *rewriter) importItem() {
+	if module := m.name(); module == m.options.Module {
+		m.malformed("imports from %q, which is the meter's", module)
+	}
+	m.name()
+	switch kind := m.byte(); kind {
+	case 0:
+		m.index(len(m.params), "type")
+		m.imports++
+		m.functions++
+	case 1:
+		m.reference()
+		m.limits(true)
+		m.tables++
+	case 2:
+		m.memory()
+	case 3:
+		m.valueType()
+		m.byte()
+		m.globals++
+	case 4:
+		m.refuse("exceptions")
+	default:
+		m.malformed("unknown kind of import %d", kind)
+	}
+}
+
+func (m *rewriter) reference() byte {
+	t := m.byte()
+	switch t {
+	case 0x70, 0x6f:
+	case 0x69, 0x74:
+		m.refuse("exceptions")
+	default:
+		m.refuse("typed references")
+	}
+	return t
+}
+
+func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
+	flags := m.byte()
+	switch {
+	case flags&2 != 0 && flags < 8:
+		m.refuse("threads")
+	case flags&4 != 0 && flags < 8:
+		m.refuse("memories of 64 bits")
+	case flags > 1:
+		m.malformed("unknown flags of limits %#x", flags)
+	}
+	low = m.u32()
+	if flags&1 != 0 {
+		n := m.u32()
+		high = &n
+	}
+	if most := m.options.Limits.TableElements; table && uint64(low) > uint64(most) {
+		panic(failure{&Exceeded{"elements of a table", int(low), most}})
+	}
+	return low, high
+}
+
+func (m *rewriter) memory() { m.limits(false) }
+
+// tableItems rewrites tables so that none can grow past the limit.
+func (m *rewriter) tableItems(n int) []byte {
+	out := uleb(nil, uint32(n))
+	for range n {
+		if m.at < m.end && m.data[m.at] == 0x40 {
+			m.refuse("typed references")
+		}
+		out = append(out, m.reference())
+		low, high := m.limits(true)
+		most := uint32(m.options.Limits.TableElements)
+		if high != nil && *high < most {
+			most = *high
+		}
+		out = uleb(uleb(append(out, 1), low), most)
+	}
+	return out
+}
+
+func (m *rewriter) globalItems(n int) (out []byte) {
+	before := m.globals
+	for i := range n {
+		// An initial value may name globals that stand before.
+		m.globals = before + i
+		start := m.at
+		m.valueType()
+		m.byte()
+		out = append(out, m.data[start:m.at]...)
+		out = m.constant(out)
+	}
+	m.globals = before + n
+	return out
+}
+
+// constant copies a constant expression with the functions that it names renumbered.
+func (m *rewriter) constant(out []byte) []byte {
+	for {
+		start := m.at
+		op := m.byte()
+		switch op {
+		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+		case 0x41:
+			m.skip(5)
+		case 0x42:
+			m.skip(10)
+		case 0x43:
+			m.bytes(4)
+		case 0x44:
+			m.bytes(8)
+		case 0x23:
+			m.index(m.globals, "global")
+		case 0xd0:
+			m.reference()
+		case 0xd2:
+			out = uleb(append(out, op), m.moved(m.index(m.functions, "function")))
+			continue
+		case 0xfd:
+			m.refuse("SIMD")
+		case 0xfb:
+			m.refuse("typed references")
+		default:
+			m.malformed("instruction %#x in a constant", op)
+		}
+		out = append(out, m.data[start:m.at]...)
+		if op == 0x0b {
+			return out
+		}
+	}
+}
+
+func (m *rewriter) exportItems(n int) []byte {
+	out := uleb(nil, uint32(n))
+	for range n {
+		out = sized(out, m.bytes(m.count()))
+		kind := m.byte()
+		out = append(out, kind)
+		switch kind {
+		case 0:
+			out = uleb(out, m.moved(m.index(m.functions, "function")))
+		case 1, 2:
+			out = uleb(out, m.u32())
+		case 3:
+			out = uleb(out, m.index(m.globals, "global"))
+		case 4:
+			m.refuse("exceptions")
+		default:
+			m.malformed("unknown kind of export %d", kind)
+		}
+	}
+	return out
+}
+
+// elementItems rewrites element segments: flags say whether a segment is active (bit 0 off), names its table or is declared only
+// (bit 1), and holds expressions (bit 2).
+func (m *rewriter) elementItems(n int) []byte {
+	out := uleb(nil, uint32(n))
+	for range n {
+		flags := m.u32()
+		if flags > 7 {
+			m.malformed("unknown flags of an element segment %d", flags)
+		}
+		out = uleb(out, flags)
+		if flags&1 == 0 {
+			if flags&2 != 0 {
+				out = uleb(out, m.u32())
+			}
+			out = m.constant(out)
+		}
+		if flags&3 != 0 {
+			if flags&4 != 0 {
+				out = append(out, m.reference())
+			} else {
+				out = append(out, m.byte())
+			}
+		}
+		elements := m.count()
+		out = uleb(out, uint32(elements))
+		for range elements {
+			if flags&4 != 0 {
+				out = m.constant(out)
+			} else {
+				out = uleb(out, m.moved(m.index(m.functions, "function")))
+			}
+		}
+	}
+	return out
+}
+
+func (m *rewriter) segment() {
+	flags := m.u32()
+	if flags > 2 {
+		m.malformed("unknown flags of a data segment %d", flags)
+	}
+	if flags == 2 && m.u32() != 0 {
+		m.refuse("several memories")
+	}
+	if flags != 1 {
+		m.constant(nil)
+	}
+	m.bytes(m.count())
+}
+
+// custom keeps what does not name functions by index.
+func (m *rewriter) custom(s *section) bool {
+	name := m.name()
+	if !utf8.ValidString(name) {
+		m.malformed("the name of a custom section is not UTF-8")
+	}
+	switch {
+	case name == "name":
+		s.items, s.rewritten = m.names(), true
+		return true
+	case strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."), strings.HasPrefix(name, "metadata.code."), name == "linking":
+		m.report.Dropped = append(m.report.Dropped, name)
+		m.at = m.end
+		return false
+	}
+	m.at = m.end
+	s.items, s.rewritten = m.data[s.from:s.to], true
+	return true
+}
+
+// names rewrites a name section: names of the module, of functions and of locals stay.
+func (m *rewriter) names() []byte {
+	out := sized(nil, []byte("name"))
+	for m.at < m.end {
+		id := m.byte()
+		size := m.count()
+		from, end := m.at, m.end
+		m.end = m.at + size
+		switch id {
+		case 0:
+			m.name()
+			out = sized(append(out, id), m.data[from:m.at])
+		case 1, 2:
+			n := m.count()
+			content := uleb(nil, uint32(n))
+			for range n {
+				// Names decide nothing: an index too many does no harm.
+				f := m.u32()
+				if int64(f) < int64(m.functions) {
+					f = m.moved(f)
+				}
+				content = uleb(content, f)
+				start := m.at
+				if id == 1 {
+					m.name()
+				} else {
+					for range m.count() {
+						m.u32()
+						m.name()
+					}
+				}
+				content = append(content, m.data[start:m.at]...)
+			}
+			out = sized(append(out, id), content)
+		default:
+			m.at = m.end
+		}
+		if m.at != m.end {
+			m.malformed("names: %d bytes are left over", m.end-m.at)
+		}
+		m.end = end
+	}
+	return out
+}
