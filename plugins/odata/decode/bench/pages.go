@@ -5,6 +5,7 @@ package bench
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,15 @@ type Shape struct {
 	Layout *decode.Layout
 	// rows of text values, by column; nil is null
 	rows [][]*string
+	// items are those of the expanded feed Items, if the layout has one as its last column.
+	items [][][]*string
 }
 
-// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is null, and 5
-// columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22 bytes.
+// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is null, 5 columns
+// with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22 bytes, and 12 columns with
+// three items of 4 columns expanded.
 func Shapes(rows int) []Shape {
-	return []Shape{orders(rows), wide(rows), long(rows)}
+	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
 
 // Layouts are the layouts of the shapes.
@@ -40,7 +44,10 @@ func column(name string, t decode.Edm, optional bool) decode.Column {
 
 func finish(name string, columns []decode.Column) *decode.Layout {
 	l := &decode.Layout{Name: name, Columns: columns, Visible: len(columns), Keys: []int{0}, KeySchema: 1, ValueSchema: 2,
-		Known: []string{"Items", "Customer"}}
+		Known: []string{"Customer"}}
+	if columns[len(columns)-1].Name != "Items" {
+		l.Known = append(l.Known, "Items")
+	}
 	if err := l.Check(); err != nil {
 		panic(err)
 	}
@@ -84,6 +91,23 @@ func long(rows int) Shape {
 	r := rand.New(rand.NewSource(3))
 	for i := range rows {
 		s.rows = append(s.rows, values(r, s.Layout, i, 0, 1000))
+	}
+	return s
+}
+
+func expanded(rows int) Shape {
+	s := orders(rows)
+	item := &decode.Layout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", decode.EdmInt32, false),
+		column("Product", decode.EdmString, true), column("Amount", decode.EdmDecimal, true), column("Changed", decode.EdmDateTime, true)}}
+	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true, Nested: item})
+	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
+	r := rand.New(rand.NewSource(4))
+	for range rows {
+		var items [][]*string
+		for i := range 3 {
+			items = append(items, values(r, item, i, 0, 0))
+		}
+		s.items = append(s.items, items)
 	}
 	return s
 }
@@ -180,7 +204,22 @@ func (s Shape) JSON(v Variant) []byte {
 		for _, i := range v.order(r, row, s.Name == "Wide") {
 			fmt.Fprintf(&b, `,"%s":%s`, s.Layout.Columns[i].Name, jsonText(s.Layout.Columns[i].Type, row[i]))
 		}
-		fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
+		if s.items == nil {
+			fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
+			continue
+		}
+		b.WriteString(`,"Items":{"results":[`)
+		for k, item := range s.items[n] {
+			if k > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, `{"__metadata":{"id":"%s/%d","uri":"%s/%d","type":"Demo.Item"}`, uri, k, uri, k)
+			for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+				fmt.Fprintf(&b, `,"%s":%s`, c.Name, jsonText(c.Type, item[i]))
+			}
+			b.WriteByte('}')
+		}
+		b.WriteString(`]}}`)
 	}
 	b.WriteString(`],"__count":"1000","__next":"x?$skiptoken=2"}}`)
 	return []byte(b.String())
@@ -204,9 +243,13 @@ func (s Shape) Atom(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
 	b.WriteString(`<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`)
-	for _, row := range s.rows {
+	for n, row := range s.rows {
 		uri := s.Name + "(" + *row[0] + ")"
-		fmt.Fprintf(&b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items"/><content type="application/xml"><m:properties>`, uri, uri, s.Name, uri, s.Name, uri)
+		fmt.Fprintf(&b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Name, uri, s.Name, uri)
+		if s.items != nil {
+			s.atomItems(&b, uri, s.items[n])
+		}
+		b.WriteString(`</link><content type="application/xml"><m:properties>`)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
 			name := s.Layout.Columns[i].Name
 			if row[i] == nil {
@@ -219,6 +262,18 @@ func (s Shape) Atom(v Variant) []byte {
 	}
 	b.WriteString(`<link rel="next" href="x?$skiptoken=2"/></feed>`)
 	return []byte(b.String())
+}
+
+func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
+	fmt.Fprintf(b, `<m:inline><feed><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/Items</id><title type="text">Items</title><updated>2024-01-01T00:00:00Z</updated>`, uri)
+	for k, item := range items {
+		fmt.Fprintf(b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
+		for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
+			fmt.Fprintf(b, `<d:%s>%s</d:%s>`, c.Name, atomText(c.Type, *item[i]), c.Name)
+		}
+		b.WriteString(`</m:properties></content></entry>`)
+	}
+	b.WriteString(`</feed></m:inline>`)
 }
 
 func atomText(t decode.Edm, v string) string {
