@@ -173,12 +173,14 @@ func (c *connector) bind() (*plugin.Binding, error) {
 }
 
 // run runs the task until ctx ends, or with once until its work is done.
-func (t *task) run(ctx context.Context, once bool) {
-	err := t.work(ctx, once)
+func (t *task) run(ctx context.Context, once bool) { t.ended(ctx, t.work(ctx, once)) }
+
+// ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would pass for done.
+func (t *task) ended(ctx context.Context, err error) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
 	switch {
-	case err != nil && !errors.Is(err, context.Canceled):
+	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 		t.state, t.fault = Failed, err
 		t.connector.log.Error("task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
