@@ -50,11 +50,7 @@ type headPart struct {
 // templatesAtMost is how many forms of entries are known at a time.
 const templatesAtMost = 3
 
-// newFastAtom returns nil for layouts with values in the entry outside the properties, as customised feeds have them.
 func newFastAtom(d *Atom) *fastAtom {
-	if d.s.layout.hasTargets() {
-		return nil
-	}
 	// an entry, its content and the properties are around a property
 	f := &fastAtom{d: d, depth: d.s.limits.Depth - 3}
 	f.root = f
@@ -62,19 +58,15 @@ func newFastAtom(d *Atom) *fastAtom {
 	return f
 }
 
-func (l *Layout) hasTargets() bool {
-	for i := range l.Columns {
-		c := &l.Columns[i]
-		if len(c.steps) > 0 || c.Nested != nil && c.Nested.hasTargets() {
-			return true
-		}
-	}
-	return false
-}
-
 // forget drops all that was learned.
 func (f *fastAtom) forget(l *Layout) {
 	f.init(l)
+	for i := range l.Columns {
+		if len(l.Columns[i].steps) > 0 {
+			// what is not among the properties may be elsewhere in the entry: for the plain parser
+			f.optionals[i] = 0
+		}
+	}
 	f.heads, f.tails, f.fronts, f.backs, f.lessons = nil, nil, nil, nil, lessonsAtMost
 	f.data, f.meta, f.closing = nil, nil, nil
 	f.inner = make([]*fastAtom, len(l.Columns))
@@ -111,7 +103,8 @@ func (f *fastAtom) bind(s *scopes, scope int) {
 // rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at p.
 func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
-	for len(f.heads) > 0 {
+	defer func() { f.tried(progress) }()
+	for len(f.heads) > 0 && f.worthwhile() {
 		f.room(out, len(f.buf)-p)
 		start := len(out.Data)
 		q, ok := f.read(p, start)

@@ -84,6 +84,30 @@ type fastRows struct {
 	out *Output
 	// taken counts rows, for tests
 	taken int
+	// failures is how many tries failed running, rest how many rows are left to the plain parser for that.
+	failures, rest int
+}
+
+// worthwhile tells whether to try the next row: where many tries failed running, only some rows are tried.
+func (f *fastRows) worthwhile() bool {
+	if f.rest > 0 {
+		f.rest--
+		return false
+	}
+	return true
+}
+
+// tried notes whether tries read a row.
+func (f *fastRows) tried(progress bool) {
+	const many, most = 8, 32
+	switch {
+	case progress:
+		f.failures = 0
+	case f.rest == 0:
+		if f.failures++; f.failures >= many {
+			f.rest = min(f.failures, most)
+		}
+	}
 }
 
 // init prepares for a layout.

@@ -41,7 +41,8 @@ func newFastStructure(d *JSON, l *Layout, depth int) *fastJSON {
 // end; progress is false if it could not read the row at p.
 func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
-	for {
+	defer func() { f.tried(progress) }()
+	for f.worthwhile() {
 		f.room(out, len(f.buf)-p)
 		start := len(out.Data)
 		q, ok := f.read(p, start)
@@ -74,6 +75,7 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 		}
 		p = next
 	}
+	return p, false, progress
 }
 
 // read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser must read it.
