@@ -8,9 +8,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,17 +27,24 @@ import (
 type kafkaPeer struct {
 	*place
 	servers string
-	logs    string // folder of the broker's logs of partitions
-	service *service.Service
-	address string
-	files   []string // worker, source, sink
+	dir     string // the broker's
+	// startBroker starts it, again if it was killed.
+	startBroker func(t *testing.T)
+	service     *service.Service
+	address     string
+	files       []string // worker, source, sink
 }
 
 // TestRealKafka runs the main job against Apache Kafka, and looks at what it left there with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t)}, port, dir)
-	k := &kafkaPeer{place: newPlace(t), servers: "127.0.0.1:" + port, logs: filepath.Join(dir, "data")}
+	port, controller := freePort(t), freePort(t)
+	k := &kafkaPeer{place: newPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
+	// A broker that was killed is believed to be there for so long.
+	more := k.file("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
+	k.startBroker = func(t *testing.T) {
+		startPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more}, port, k.dir)
+	}
+	k.startBroker(t)
 	k.service, k.address = demo(t, service.Options{Rows: 400, PageSize: 150, Switches: service.Switches{CSRF: true}})
 	k.files = []string{
 		k.file("worker.properties", "bootstrap.servers="+k.servers, "offset.flush.interval.ms=500",
@@ -48,7 +57,7 @@ func TestRealKafka(t *testing.T) {
 		name string
 		test func(*testing.T)
 	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
-		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker}, {"Killed", k.testKilled}} {
+		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker}, {"Killed", k.testKilled}, {"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
 			k.place = newPlace(t)
 			part.test(t)
@@ -193,7 +202,7 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 // Every batch in the broker's log carries a producer's id and sequence: a repeated request cannot double a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	for _, topic := range []string{"Orders", "Order_Details"} {
-		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.logs, topic+"-0", "00000000000000000000.log"))
+		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log"))
 		batches := regexp.MustCompile(`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
 		if len(batches) == 0 {
 			t.Fatalf("no batch in\n%s", dump)
@@ -292,15 +301,35 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 	}
 }
 
+// ordersTo is the file of a connector that reads orders into the topic of its name.
+func (k *kafkaPeer) ordersTo(name, address string) string {
+	lines := source(name, address, "Orders")
+	for i, l := range lines {
+		lines[i] = strings.Replace(l, "topic=Orders", "topic="+name, 1)
+	}
+	return k.file(name+".properties", lines...)
+}
+
+// keys are how many keys a topic has, and in how many records.
+func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
+	t.Helper()
+	seen := map[string]bool{}
+	for text := range strings.Lines(k.run("consume", topic, "--bootstrap-servers", k.servers).stdout) {
+		var l printed
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		seen[string(l.Key)] = true
+		records++
+	}
+	return len(seen), records
+}
+
 // A worker that is killed in the middle of its pages loses nothing, and repeats what lies behind the last stored offset only.
 func (k *kafkaPeer) testKilled(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 3000, PageSize: 50, Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
 	worker := k.file("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=100")
-	lines := source("killed", address, "Orders")
-	for i, l := range lines {
-		lines[i] = strings.Replace(l, "topic=Orders", "topic=killed", 1)
-	}
-	file := k.file("killed.properties", lines...)
+	file := k.ordersTo("killed", address)
 	const kills = 3
 	for range kills {
 		before := s.Ledger().Rows
@@ -313,17 +342,43 @@ func (k *kafkaPeer) testKilled(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	keys, records := map[string]bool{}, 0
-	for text := range strings.Lines(k.run("consume", "killed", "--bootstrap-servers", k.servers).stdout) {
-		var l printed
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatal(err)
-		}
-		keys[string(l.Key)] = true
-		records++
-	}
+	keys, records := k.keys(t, "killed")
 	t.Logf("%d rows, %d records after %d kills", s.Count("Orders"), records, kills)
-	if len(keys) != s.Count("Orders") || records > 2*len(keys) {
-		t.Errorf("expected %d keys and few repeated, found %d in %d records", s.Count("Orders"), len(keys), records)
+	if keys != s.Count("Orders") || records > 2*keys {
+		t.Errorf("expected %d keys and few repeated, found %d in %d records", s.Count("Orders"), keys, records)
+	}
+}
+
+// A broker that is killed under a running worker and comes back has every record, and has it once: that is what the idempotent
+// producer is for.
+func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
+	s, address := demo(t, service.Options{Rows: 4000, PageSize: 50, Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	worker := k.file("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=200")
+	file := k.ordersTo("survivor", address)
+	c := k.start("run", "--plugins", plugins(t), "--data", k.data, worker, file)
+	c.eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
+	text, err := os.ReadFile(filepath.Join(k.dir, "pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(broker, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	k.startBroker(t)
+	c.eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 || strings.Contains(r.stderr, "FAILED") {
+		t.Errorf("expected a worker that goes on, found exit %d\n%s", r.code, r.stderr)
+	}
+	if r := k.run("run", "--once", "--plugins", plugins(t), "--data", k.data, worker, file); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr) // what the stop may have cut off
+	}
+	keys, records := k.keys(t, "survivor")
+	if n := s.Count("Orders"); keys != n || records != n {
+		t.Errorf("expected %d rows, each once, found %d in %d records", n, keys, records)
 	}
 }
