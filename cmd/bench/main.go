@@ -14,17 +14,24 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
+
+var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
+encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1}
+
+var transforming = benchmark{"./host/transform", "BenchmarkChainOfThree",
+	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3}
 
 // sections are what there is to measure, in the order in which it is printed.
 var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
 }{
-	{"decode", command("go", "run", "./plugins/odata/decode/bench")},
-	{"transform", command("go", "test", "-run", "^$", "-bench", "Chain", "-benchmem", "-count", "5", "./host/transform")},
+	{"decode", decoding.run},
+	{"transform", transforming.run},
 	{"pipeline", pipeline},
 	{"start", start},
 	{"memory", memory},
@@ -72,8 +79,15 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-func command(args ...string) func(context.Context, *bench) error {
-	return func(ctx context.Context, _ *bench) error { return tool(ctx, args[0], args[1:]...) }
+// benchmark is one of a package's, with what its figures are to be compared with, and how often it is run.
+type benchmark struct {
+	folder, name, about string
+	count               int
+}
+
+func (b benchmark) run(ctx context.Context, _ *bench) error {
+	fmt.Println(b.about)
+	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count), b.folder)
 }
 
 func tool(ctx context.Context, name string, args ...string) error {
