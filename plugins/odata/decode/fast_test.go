@@ -237,7 +237,7 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd + odd + regular + regular, odd + odd + regular + regular + odd} {
 			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, false)
 		}
-		if i%4 == 0 {
+		if i%4 == 0 && len(odd) < 2500 {
 			sameAsPlain(t, l, []byte(feedFront+regular+regular+odd+odd+"</feed>"), answers, true)
 		}
 	}
