@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,5 +14,15 @@ func TestBenchmarksAreThere(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(out), b.name+"\n") {
 			t.Errorf("%s has no %s: %v\n%s", b.folder, b.name, err, out)
 		}
+	}
+}
+
+func TestStagesAreRead(t *testing.T) {
+	found, err := stagesOf("level=INFO msg=\"source task ended\" rows=5 at_work.fetch=1.5s at_work.decode=20ms at_work.transform=0s at_work.convert=3µs at_work.produce=1m0s\n")
+	if err != nil || !slices.Equal(found, []float64{1.5, 0.02, 0, 0.000003, 60}) {
+		t.Errorf("%v %v", found, err)
+	}
+	if _, err := stagesOf("level=INFO msg=other"); err == nil {
+		t.Error("expected an error where the line is missing")
 	}
 }

@@ -129,6 +129,27 @@ sap.odata.page.size=2000000
 type used struct {
 	cpu, wall time.Duration
 	peak      float64
+	// stages is how long each of stageNames was at work, by the clock, in seconds.
+	stages []float64
+}
+
+// stageNames are the stages of a source task, as its last line in the log names them.
+var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
+
+// stagesOf reads that line.
+func stagesOf(log string) (stages []float64, err error) {
+	for _, name := range stageNames {
+		_, rest, found := strings.Cut(log, " at_work."+name+"=")
+		if !found {
+			return nil, fmt.Errorf("the worker does not say how long it was at work in stage %s: %s", name, log)
+		}
+		took, err := time.ParseDuration(strings.Fields(rest)[0])
+		if err != nil {
+			return nil, err
+		}
+		stages = append(stages, took.Seconds())
+	}
+	return stages, nil
 }
 
 // once runs the worker until the set has arrived.
@@ -144,8 +165,10 @@ func (b *bench) once(ctx context.Context, name, broker, servicePort string, s se
 	if err := c.Run(); err != nil {
 		return u, fmt.Errorf("%w: %s", err, log.String())
 	}
-	usage := c.ProcessState.SysUsage().(*syscall.Rusage)
-	return used{cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall: time.Since(started), peak: float64(usage.Maxrss) / 1024}, nil
+	u.wall, u.cpu = time.Since(started), c.ProcessState.UserTime()+c.ProcessState.SystemTime()
+	u.peak = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
+	u.stages, err = stagesOf(log.String())
+	return u, err
 }
 
 // peers starts the demo service and a broker of its own.
@@ -175,7 +198,14 @@ func pipeline(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	cases := []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0}, {"Orders", "atom", 3}}
+	if _, err := b.once(ctx, "warm", broker.address, service.port(), cases[0]); err != nil { // fills the compile cache
+		return err
+	}
 	cpu, wall, peak := make([][]float64, len(cases)), make([][]float64, len(cases)), make([][]float64, len(cases))
+	stages := make([][][]float64, len(cases)) // by case and stage
+	for i := range stages {
+		stages[i] = make([][]float64, len(stageNames))
+	}
 	for round := range b.rounds {
 		for i, s := range cases {
 			u, err := b.once(ctx, fmt.Sprintf("p%d-%d", i, round), broker.address, service.port(), s)
@@ -183,6 +213,9 @@ func pipeline(ctx context.Context, b *bench) error {
 				return err
 			}
 			cpu[i], wall[i], peak[i] = append(cpu[i], u.cpu.Seconds()), append(wall[i], u.wall.Seconds()), append(peak[i], u.peak)
+			for n, took := range u.stages {
+				stages[i][n] = append(stages[i][n], took)
+			}
 		}
 	}
 	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only, start and stop (%.2f s CPU) taken off\n", b.rows, b.rounds, median(cpu[0]))
@@ -190,6 +223,18 @@ func pipeline(ctx context.Context, b *bench) error {
 	for i, s := range cases[1:] {
 		c, w := median(cpu[i+1])-median(cpu[0]), median(wall[i+1])-median(wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6, float64(b.rows)/c, float64(b.rows)/w, median(peak[i+1]))
+	}
+	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the slowest decides. fetch is the wait for the service's bytes.")
+	for i, s := range cases[1:] {
+		fmt.Printf("%-6s  %10d", s.format, s.transforms)
+		total := 0.0
+		for _, took := range stages[i+1] {
+			total += median(took)
+		}
+		for n, took := range stages[i+1] {
+			fmt.Printf("  %s %.2f (%.0f %%)", stageNames[n], median(took)/float64(b.rows)*1e6, 100*median(took)/total)
+		}
+		fmt.Println()
 	}
 	return nil
 }

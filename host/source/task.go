@@ -169,7 +169,15 @@ func (t *Task) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	t.sum()
 	return failure
+}
+
+// sum says what the task did and how long each stage was at work, all feeds together.
+func (t *Task) sum() {
+	p := t.Progress()
+	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped, "repeated", p.Repeated, "resumed", p.Resumed,
+		slog.Group("at_work", "fetch", p.Stages.Fetch, "decode", p.Stages.Decode, "transform", p.Stages.Transform, "convert", p.Stages.Convert, "produce", p.Stages.Produce))
 }
 
 // errOther ends the other feeds of a task whose one feed failed.
