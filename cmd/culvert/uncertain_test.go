@@ -28,6 +28,7 @@ type writing struct {
 	check  func(t *testing.T, l service.Ledger)
 
 	service *service.Service
+	lines   []string
 }
 
 const copies = "/OrderCopies"
@@ -54,7 +55,8 @@ func (w *writing) start(p *place) string {
 	p.t.Cleanup(server.Close)
 	lines := instead(sinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
 		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
-	return p.file(w.name+".properties", instead(lines, w.settings...)...)
+	w.lines = instead(lines, w.settings...)
+	return p.file(w.name+".properties", w.lines...)
 }
 
 // written is how many rows there are to write.
@@ -198,5 +200,97 @@ func TestTombstonesDelete(t *testing.T) {
 		if n.Created != 1 || n.Deleted > 1 {
 			t.Errorf("expected %s to be created once and deleted at most once, found %+v", entity, n)
 		}
+	}
+}
+
+// A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record that failed
+// is not written twice.
+func TestFailedSinkGoesOn(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: written})
+	there := p.file("there.properties", source("there", address, "Orders")...)
+	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"}, front: func(s *service.Service, _ *http.Request, n int) {
+		if n == 5 { // the fifth is refused, those that are on their way are not
+			s.Set("status", "500")
+			s.Set("status-count", "1")
+		}
+	}}
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, there, w.start(p)}
+	if r := p.run(args...); r.code != 1 {
+		t.Fatalf("expected exit 1, found %d\n%s", r.code, r.stderr)
+	}
+	if r := p.run(args...); r.code != 0 {
+		t.Errorf("expected exit 0, found %d: %s", r.code, r.lastLine())
+	}
+	for entity, n := range w.service.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+		}
+	}
+	if found := entities(w.service, "OrderCopies"); !cmp.Equal(entities(w.service, "Orders"), found) {
+		t.Errorf("expected %d entities, found %d", written, len(found))
+	}
+}
+
+// A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the record (P19).
+func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
+	for _, decision := range []string{"errors.uncertain.send", "errors.uncertain.skip"} {
+		t.Run(decision, func(t *testing.T) {
+			p := newPlace(t)
+			_, address := demo(t, service.Options{Rows: written})
+			worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
+			there := p.file("there.properties", source("there", address, "Orders")...)
+			// The gateway says 502: to send it again, the entity must not be there.
+			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST", "status-body": "html"}, front: func(s *service.Service, _ *http.Request, n int) {
+				if n == 5 {
+					s.Set("status", "502")
+					s.Set("status-count", "1")
+				}
+			}}
+			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there, w.start(p)}
+			first := p.run(args...)
+			var offset, id int
+			if _, after, ok := strings.Cut(first.lastLine(), "FAILED: "); !ok || first.code != 1 {
+				t.Fatalf("expected exit 1, found %d\n%s", first.code, first.stderr)
+			} else if _, err := fmt.Sscanf(after, `topic Orders, partition 0, offset %d, key "{\"OrderID\":%d}": it may have been written or not`, &offset, &id); err != nil {
+				t.Fatalf("%v: %s", err, after)
+			}
+			at := fmt.Sprintf("Orders-0@%d", offset)
+			for range 2 {
+				seen := posts(w.service.Ledger())
+				r := p.run(args...)
+				for _, want := range []string{fmt.Sprintf("topic Orders, partition 0, offset %d, key ", offset), "is not sent again", "errors.uncertain.send=" + at, "errors.uncertain.skip=" + at} {
+					if r.code != 1 || !strings.Contains(r.lastLine(), want) {
+						t.Errorf("expected exit 1 and %q, found %d and %s", want, r.code, r.lastLine())
+					}
+				}
+				// Others may go on meanwhile; no entity is asked for twice.
+				if diff := cmp.Diff(seen[502], posts(w.service.Ledger())[502]); diff != "" {
+					t.Error(diff)
+				}
+			}
+			p.file("back.properties", append(w.lines, decision+"="+at)...)
+			if r := p.run(args...); r.code != 0 {
+				t.Errorf("expected exit 0, found %d: %s", r.code, r.lastLine())
+			}
+			if r := p.run(args...); r.code != 0 {
+				t.Errorf("the second time: expected exit 0, found %d: %s", r.code, r.lastLine())
+			}
+			want := entities(w.service, "Orders")
+			if decision == "errors.uncertain.skip" {
+				delete(want, fmt.Sprintf("(%d)", id))
+			}
+			if diff := cmp.Diff(want, entities(w.service, "OrderCopies")); diff != "" {
+				t.Error(diff)
+			}
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			if all := posts(w.service.Ledger()); all[400] != 0 || all[502] != 1 {
+				t.Errorf("expected one answer 502 and no other refusal, found %v", all)
+			}
+		})
 	}
 }

@@ -55,6 +55,8 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		InFlight:      roles.Int("sink.in-flight"),
 		TolerateAll:   c.tolerateAll(),
 		Uncertain:     &c.uncertain,
+		Send:          config.List(c.config.Text("errors.uncertain.send")),
+		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		Once:          once,
 		CaughtUp:      ends.reached,
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
@@ -79,7 +81,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
 	o := kafka.ConsumerOptions{Group: "connect-" + c.config.Name, ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
-		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost}
+		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, Noted: r.Noted}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}

@@ -46,6 +46,11 @@ type ConsumerOptions struct {
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
+	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. It must not be longer than
+	// LongestNote. It is asked for partitions that were just revoked, too.
+	Note func(topic string, partition int32, next int64) string
+	// Noted hears of the notes beside the offsets of new partitions, after Assigned and before their first record.
+	Noted func(topic string, partition int32, next int64, note string)
 }
 
 // Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
@@ -57,6 +62,8 @@ type Consumer struct {
 
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
+	// failure ends the next Poll.
+	failure error
 
 	records []*kgo.Record // of the last poll
 }
@@ -133,6 +140,12 @@ func balancers(names []string) []kgo.GroupBalancer {
 // valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
 func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	fetches := s.client.PollRecords(ctx, s.config.Consumer.MaxPollRecords)
+	s.mu.Lock()
+	failed := s.failure
+	s.mu.Unlock()
+	if failed != nil {
+		return nil, failed
+	}
 	clear(s.records)
 	s.records = s.records[:0]
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
@@ -204,7 +217,24 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if len(offsets) == 0 {
 		return nil
 	}
-	var failure error
+	failure := s.commitOnce(s.noted(ctx), offsets)
+	if tooLong(failure) {
+		if s.config.Logger != nil {
+			s.config.Logger.Warn("kafka: the broker stores nothing beside offsets, or less (offset.metadata.max.bytes): what is settled out of order comes again after a restart", "group", s.o.Group)
+		}
+		failure = s.commitOnce(ctx, offsets)
+	}
+	switch {
+	case failure == nil:
+		return nil
+	case errors.Is(failure, kerr.UnknownMemberID), errors.Is(failure, kerr.IllegalGeneration), errors.Is(failure, kerr.RebalanceInProgress),
+		errors.Is(failure, kerr.FencedInstanceID):
+		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
+	}
+	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, failure)
+}
+
+func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {
 	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
 		if failure = err; err != nil {
 			return
@@ -217,20 +247,13 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 			}
 		}
 	})
-	switch {
-	case failure == nil:
-		return nil
-	case errors.Is(failure, kerr.UnknownMemberID), errors.Is(failure, kerr.IllegalGeneration), errors.Is(failure, kerr.RebalanceInProgress),
-		errors.Is(failure, kerr.FencedInstanceID):
-		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
-	}
-	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, failure)
+	return failure
 }
 
 // Close leaves the group, unless the member is static. Commit before.
 func (s *Consumer) Close() { s.client.CloseAllowingRebalance() }
 
-func (s *Consumer) assigned(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	s.mu.Lock()
 	for topic, list := range partitions {
 		if s.owned[topic] == nil {
@@ -245,6 +268,7 @@ func (s *Consumer) assigned(_ context.Context, client *kgo.Client, partitions ma
 	if s.o.Assigned != nil && len(partitions) > 0 {
 		s.o.Assigned(partitions)
 	}
+	s.readNotes(ctx, client, partitions)
 }
 
 func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {

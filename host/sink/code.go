@@ -62,6 +62,8 @@ type Rebalances struct {
 	Assigned func(partitions map[string][]int32)
 	Revoked  func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
 	Lost     func(partitions map[string][]int32)
+	Note     func(topic string, partition int32, next int64) string
+	Noted    func(topic string, partition int32, next int64, note string)
 }
 
 func do(ctx context.Context, code Code, call func(Writer) error) error {

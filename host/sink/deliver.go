@@ -135,6 +135,11 @@ func (w *writing) job(j *job) ([]job, error) {
 		return nil, &recordError{w.name(j.rows), j.Request.Method + " " + j.Request.Target, err}
 	}
 	verdicts, err := w.settle(j, response)
+	if err != nil && lost != nil {
+		for _, row := range j.rows {
+			w.fail(w.task.unsure(w.batch.items[row], lost))
+		}
+	}
 	if err != nil {
 		return nil, &recordError{w.name(j.rows), "settle", err}
 	}
@@ -227,8 +232,7 @@ func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) er
 		// P19: it may have been written. It is neither sent again nor called refused.
 		t.count.faults.Add(1)
 		why := fmt.Errorf("%w (%w)", lost, f)
-		t.o.Uncertain.add(item.record, why)
-		return &recordError{item.String(), "it may have been written or not, and is not sent again", why}
+		return t.unsure(item, why)
 	case retryable(f, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
@@ -242,6 +246,14 @@ func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) er
 		return &recordError{item.String(), "write", f}
 	}
 	return t.refuse(item, "write", f)
+}
+
+// unsure notes that nobody knows whether a record was written; it returns the task's fault.
+func (t *Task) unsure(i *item, why error) error {
+	at := spotOf(i.record)
+	t.o.Uncertain.put(at, why)
+	t.ledger.unsure(i)
+	return &recordError{i.String(), "it may have been written or not, and is not sent again", fmt.Errorf("%w; %s", why, at.advice())}
 }
 
 // retryable tells whether a fault may be gone the next time. An answer came, so nothing was written.

@@ -26,6 +26,7 @@ type group struct {
 	logs      map[place][]*kgo.Record
 	at        map[place]int64
 	committed map[place]int64
+	notes     map[place]string
 	owned     map[place]bool
 	commits   int
 	wake      chan struct{}
@@ -35,7 +36,7 @@ type group struct {
 }
 
 func newGroup() *group {
-	return &group{logs: map[place][]*kgo.Record{}, at: map[place]int64{}, committed: map[place]int64{}, owned: map[place]bool{}, wake: make(chan struct{}, 1), atMost: 100}
+	return &group{logs: map[place][]*kgo.Record{}, at: map[place]int64{}, committed: map[place]int64{}, notes: map[place]string{}, owned: map[place]bool{}, wake: make(chan struct{}, 1), atMost: 100}
 }
 
 // put appends records `key=value` to a partition; `key` alone is a tombstone.
@@ -74,6 +75,9 @@ func (g *group) join(_ []string, r Rebalances) (Consumer, error) {
 
 func (g *group) assign(p place) {
 	g.events.Assigned(map[string][]int32{p.topic: {p.partition}})
+	if note := g.notes[p]; note != "" {
+		g.events.Noted(p.topic, p.partition, g.committed[p], note)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]
@@ -134,7 +138,7 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 				if at.Offset < g.committed[p] {
 					panic("a commit went back")
 				}
-				g.committed[p] = at.Offset
+				g.committed[p], g.notes[p] = at.Offset, g.events.Note(topic, n, at.Offset)
 			}
 		}
 	}

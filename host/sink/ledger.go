@@ -38,6 +38,8 @@ type partition struct {
 	// settled is the offset behind the last of the items that were taken away, uncommitted if not yet committed.
 	settled     kafka.Offsets
 	uncommitted bool
+	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
+	known []span
 }
 
 type place struct {
@@ -50,12 +52,14 @@ type place struct {
 type ledger struct {
 	mu         sync.Mutex
 	partitions map[place]*partition
+	// leaving are partitions that were revoked, until they come back: their last commit is still to come.
+	leaving map[place]*partition
 	// landed is signalled when a delivery ends.
 	landed chan struct{}
 }
 
 func newLedger() *ledger {
-	return &ledger{partitions: map[place]*partition{}, landed: make(chan struct{}, 1)}
+	return &ledger{partitions: map[place]*partition{}, leaving: map[place]*partition{}, landed: make(chan struct{}, 1)}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they were polled
@@ -70,9 +74,67 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		}
 		i := &item{record: r, partition: p, left: 1}
 		p.items = append(p.items, i)
+		if p.knows(r.Offset) {
+			i.left = 0
+			p.advance()
+			p.uncommitted = true
+			continue
+		}
 		dst = append(dst, i)
 	}
 	return dst
+}
+
+func (p *partition) knows(offset int64) bool {
+	for len(p.known) > 0 && p.known[0].last < offset {
+		p.known = p.known[1:] // offsets come in order
+	}
+	return len(p.known) > 0 && p.known[0].first <= offset
+}
+
+// known says what an earlier task has settled of a partition that is new here, in order.
+func (l *ledger) known(at place, settled []span) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.partitions[at]; p != nil {
+		p.known = settled
+	}
+}
+
+// ahead is the offsets of a partition from `next` on that are settled, although not all before them are.
+func (l *ledger) ahead(at place, next int64) []span {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.partitions[at]
+	if p == nil {
+		p = l.leaving[at]
+	}
+	if p == nil {
+		return nil
+	}
+	var spans []span
+	together := false // with the record before, whatever lies between: there are no records there
+	read := next - 1
+	if front := p.settled[at.topic][at.partition].Offset; front > next { // settled while the commit was on its way
+		spans, together, read = append(spans, span{next, front - 1}), true, front-1
+	}
+	for _, i := range p.items {
+		read = i.record.Offset
+		switch {
+		case i.left > 0:
+			together = false
+		case together:
+			spans[len(spans)-1].last = read
+		default:
+			spans, together = append(spans, span{read, read}), true
+		}
+	}
+	for _, s := range p.known {
+		if s.last > read {
+			spans = append(spans, span{max(s.first, read+1), s.last})
+		}
+	}
+	return spans
 }
 
 // become says how many rows came of a record: none settles it.
@@ -89,6 +151,14 @@ func (l *ledger) settle(i *item) {
 	defer l.mu.Unlock()
 	i.left--
 	i.partition.advance()
+	i.partition.uncommitted = true // out of order, it belongs into the note
+}
+
+// unsure says that nobody knows whether a record was written: that is noted with the next commit.
+func (l *ledger) unsure(i *item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i.partition.uncommitted = true
 }
 
 // advance takes settled items from the front.
@@ -157,6 +227,13 @@ func (p *partition) into(out kafka.Offsets) {
 			out[topic][n] = at
 		}
 	}
+	if len(p.settled) == 0 && len(p.items) > 0 { // nothing but what stands in the note
+		first := p.items[0].record
+		if out[first.Topic] == nil {
+			out[first.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		out[first.Topic][first.Partition] = kgo.EpochOffset{Epoch: -1, Offset: first.Offset}
+	}
 }
 
 // restore has offsets committed with the next commit.
@@ -174,7 +251,10 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 
 // assigned begins partitions anew.
 func (l *ledger) assigned(partitions map[string][]int32) {
-	l.each(partitions, func(at place, _ *partition) { l.partitions[at] = &partition{settled: kafka.Offsets{}} })
+	l.each(partitions, func(at place, _ *partition) {
+		delete(l.leaving, at)
+		l.partitions[at] = &partition{settled: kafka.Offsets{}}
+	})
 }
 
 // lost ends partitions at once.
@@ -226,6 +306,7 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 	l.each(partitions, func(at place, p *partition) {
 		if p != nil {
 			p.into(settled)
+			l.leaving[at] = p
 		}
 		delete(l.partitions, at)
 	})

@@ -52,6 +52,9 @@ type Options struct {
 	CaughtUp func(ctx context.Context) (bool, error)
 	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
 	StopWithin time.Duration
+	// Send and Skip name uncertain records that an operator has looked at, as TOPIC-PARTITION@OFFSET: those to be sent again, and those
+	// to be left out.
+	Send, Skip []string
 	// Uncertain is what the tasks of the connector share. Default: the task's own.
 	Uncertain *Uncertain
 	// Logger. Default: discards.
@@ -158,7 +161,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost})
+	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost, t.note, t.noted})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,102 @@
+package sink
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/transport"
+)
+
+func TestNotes(t *testing.T) {
+	for want, c := range map[string]struct{ settled, uncertain []span }{
+		"":                                  {},
+		"settled=1-3,7":                     {settled: []span{{101, 103}, {107, 107}}},
+		"uncertain=0":                       {uncertain: []span{{100, 100}}},
+		"uncertain=0,5 settled=1-4,6-90000": {settled: []span{{101, 104}, {106, 90100}}, uncertain: []span{{100, 100}, {105, 105}}},
+	} {
+		note := writeNote(100, c.settled, c.uncertain)
+		if note != want {
+			t.Errorf("expected %q, found %q", want, note)
+		}
+		settled, uncertain, err := readNote(100, note)
+		if err != nil || !slices.Equal(settled, c.settled) || !slices.Equal(uncertain, c.uncertain) {
+			t.Errorf("%q: found %v, %v, %v", note, settled, uncertain, err)
+		}
+	}
+	for _, note := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2"} {
+		if _, _, err := readNote(0, note); err == nil {
+			t.Errorf("%q: expected an error", note)
+		}
+	}
+	// What has no room is left out from behind, and what is left can be read.
+	var many []span
+	for n := int64(0); n < 5000; n++ {
+		many = append(many, span{1000 + 2*n, 1000 + 2*n})
+	}
+	note := writeNote(1000, many, []span{{1001, 1001}})
+	settled, uncertain, err := readNote(1000, note)
+	if err != nil || len(note) >= kafka.LongestNote || len(settled) < 500 || !slices.Equal(settled, many[:len(settled)]) || len(uncertain) != 1 {
+		t.Errorf("%d bytes, %d spans, %v", len(note), len(settled), err)
+	}
+}
+
+// A task that failed is started anew: what was written behind the record that failed is not written again, and what is uncertain
+// waits for an operator.
+func TestStartedAnew(t *testing.T) {
+	for name, c := range map[string]struct {
+		decide    func(o *Options)
+		err       []string
+		seen      []string // by the second run
+		committed int64
+	}{
+		"undecided": {func(*Options) {}, []string{`topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1", "errors.uncertain.skip=orders-3@1"}, nil, 1},
+		"sent":      {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
+		"skipped":   {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{})
+				x.o.Once, x.o.CaughtUp = true, x.group.caughtUp
+				x.group.put("orders", 3, "a=1", "b=2", "c=3", "d=4", "e=5")
+				x.service.answer = func(_ int, body string) (uint16, error) {
+					if body == "b=2" {
+						x.service.mu.Unlock()
+						<-time.After(time.Second / 2) // all others are faster
+						x.service.mu.Lock()
+						return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+					}
+					return 201, nil
+				}
+				_, err := x.run(t)
+				wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1")
+				first := x.service.seen()
+				slices.Sort(first)
+				if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" || x.committed("orders", 3) != 1 {
+					t.Fatal(diff, x.group.committed)
+				}
+				x.service.answer = nil
+				x.o.Uncertain = &Uncertain{} // as after a restart
+				c.decide(&x.o)
+				_, err = x.run(t)
+				if (err == nil) != (c.err == nil) {
+					t.Errorf("found %v", err)
+				}
+				for _, want := range c.err {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("expected %q, found %v", want, err)
+					}
+				}
+				if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders", 3) != c.committed {
+					t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
+				}
+			})
+		})
+	}
+}
