@@ -137,6 +137,29 @@ func FuzzFastAtom(f *testing.F) {
 	})
 }
 
+// FuzzFastNestedJSON and FuzzFastNestedAtom are the same with structures and expanded feeds.
+func FuzzFastNestedJSON(f *testing.F) {
+	for _, row := range oddNested {
+		f.Add([]byte(row), uint16(len(row)))
+	}
+	l := parseLayout(f, nestedLayout)
+	three := nestedJSON + "," + nestedJSON + "," + nestedJSON + ","
+	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut, NewJSON(l, Limits{}), newPlainJSON(l, Limits{}))
+	})
+}
+
+func FuzzFastNestedAtom(f *testing.F) {
+	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
+	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
+	f.Add([]byte(regular), uint16(99))
+	f.Add([]byte(withLinks(owner, "<d:ID>2</d:ID><d:Address><d:Geo/></d:Address>")), uint16(9))
+	l := parseLayout(f, nestedLayout)
+	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
+		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut, NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
+	})
+}
+
 func differ(t *testing.T, l *Layout, doc []byte, cut uint16, d, plain Decoder) {
 	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1}, anyNested{})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {

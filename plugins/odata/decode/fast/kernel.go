@@ -150,7 +150,11 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	for i < end {
 		w := Load(p, i)
 		if w&Highs == 0 {
-			i += 8
+			if (Load(p, i+8)|Load(p, i+16)|Load(p, i+24))&Highs == 0 {
+				i += 32
+			} else {
+				i += 8
+			}
 			continue
 		}
 		i += bits.TrailingZeros64(w&Highs) >> 3
@@ -558,11 +562,36 @@ func goRowJSON(s *Row) int {
 				x := Load(in, p)
 				Store(arena, q, x)
 				m := stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
+				// written out four times: loops are charged at their heads
 				if m == 0 {
 					ascii |= x
+					x = Load(in, p+8)
+					Store(arena, q+8, x)
 					p += 8
 					q += 8
-					continue
+					m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
+					if m == 0 {
+						ascii |= x
+						x = Load(in, p+8)
+						Store(arena, q+8, x)
+						p += 8
+						q += 8
+						m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
+						if m == 0 {
+							ascii |= x
+							x = Load(in, p+8)
+							Store(arena, q+8, x)
+							p += 8
+							q += 8
+							m = stops(x, Ones*0x02, Ones*0x21, Ones*'\\')
+							if m == 0 {
+								ascii |= x
+								p += 8
+								q += 8
+								continue
+							}
+						}
+					}
 				}
 				m = uint64(bits.TrailingZeros64(m) & 56)
 				ascii |= x & (1<<m - 1)
@@ -823,11 +852,36 @@ func goRowAtom(s *Row) int {
 				x := Load(in, p)
 				Store(arena, q, x)
 				m := stops(x, Ones*0x06, Ones*0x21, Ones*'<')
+				// written out four times: loops are charged at their heads
 				if m == 0 {
 					ascii |= x
+					x = Load(in, p+8)
+					Store(arena, q+8, x)
 					p += 8
 					q += 8
-					continue
+					m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
+					if m == 0 {
+						ascii |= x
+						x = Load(in, p+8)
+						Store(arena, q+8, x)
+						p += 8
+						q += 8
+						m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
+						if m == 0 {
+							ascii |= x
+							x = Load(in, p+8)
+							Store(arena, q+8, x)
+							p += 8
+							q += 8
+							m = stops(x, Ones*0x06, Ones*0x21, Ones*'<')
+							if m == 0 {
+								ascii |= x
+								p += 8
+								q += 8
+								continue
+							}
+						}
+					}
 				}
 				m = uint64(bits.TrailingZeros64(m) & 56)
 				ascii |= x & (1<<m - 1)

@@ -1175,6 +1175,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								Get R9
 								I64Or
 								Set R8
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Set R9
+								Get R2
+								Get R7
+								I64Add
+								I32WrapI64
+								Get R9
+								I64Store $8
 								Get R3
 								I64Const $8
 								I64Add
@@ -1183,7 +1195,133 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $8
 								I64Add
 								Set R7
-								Br $1
+								Get R9
+								I64Const $144680345676153346
+								I64Xor
+								I64Const $2387225703656530209
+								I64Sub
+								Get R9
+								I64Const $6655295901103053916
+								I64Xor
+								I64Const $72340172838076673
+								I64Sub
+								I64Or
+								Get R9
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								Set R10
+								Get R10
+								I64Eqz
+								If
+									Get R8
+									Get R9
+									I64Or
+									Set R8
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Set R9
+									Get R2
+									Get R7
+									I64Add
+									I32WrapI64
+									Get R9
+									I64Store $8
+									Get R3
+									I64Const $8
+									I64Add
+									Set R3
+									Get R7
+									I64Const $8
+									I64Add
+									Set R7
+									Get R9
+									I64Const $144680345676153346
+									I64Xor
+									I64Const $2387225703656530209
+									I64Sub
+									Get R9
+									I64Const $6655295901103053916
+									I64Xor
+									I64Const $72340172838076673
+									I64Sub
+									I64Or
+									Get R9
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
+									Set R10
+									Get R10
+									I64Eqz
+									If
+										Get R8
+										Get R9
+										I64Or
+										Set R8
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Set R9
+										Get R2
+										Get R7
+										I64Add
+										I32WrapI64
+										Get R9
+										I64Store $8
+										Get R3
+										I64Const $8
+										I64Add
+										Set R3
+										Get R7
+										I64Const $8
+										I64Add
+										Set R7
+										Get R9
+										I64Const $144680345676153346
+										I64Xor
+										I64Const $2387225703656530209
+										I64Sub
+										Get R9
+										I64Const $6655295901103053916
+										I64Xor
+										I64Const $72340172838076673
+										I64Sub
+										I64Or
+										Get R9
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Const $-9187201950435737472
+										I64And
+										Set R10
+										Get R10
+										I64Eqz
+										If
+											Get R8
+											Get R9
+											I64Or
+											Set R8
+											Get R3
+											I64Const $8
+											I64Add
+											Set R3
+											Get R7
+											I64Const $8
+											I64Add
+											Set R7
+											Br $4
+										End
+									End
+								End
 							End
 							Get R10
 							I64Ctz
@@ -1315,10 +1453,37 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Eqz
 									If
+										Get R2
 										Get R11
-										I64Const $8
 										I64Add
-										Set R11
+										I32WrapI64
+										I64Load $8
+										Get R2
+										Get R11
+										I64Add
+										I32WrapI64
+										I64Load $16
+										I64Or
+										Get R2
+										Get R11
+										I64Add
+										I32WrapI64
+										I64Load $24
+										I64Or
+										I64Const $-9187201950435737472
+										I64And
+										I64Eqz
+										If
+											Get R11
+											I64Const $32
+											I64Add
+											Set R11
+										Else
+											Get R11
+											I64Const $8
+											I64Add
+											Set R11
+										End
 										Br $1
 									End
 									Get R11
@@ -6463,6 +6628,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Get R8
 							I64Or
 							Set R7
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Set R8
+							Get R2
+							Get R6
+							I64Add
+							I32WrapI64
+							Get R8
+							I64Store $8
 							Get R3
 							I64Const $8
 							I64Add
@@ -6471,7 +6648,133 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Const $8
 							I64Add
 							Set R6
-							Br $1
+							Get R8
+							I64Const $434041037028460038
+							I64Xor
+							I64Const $2387225703656530209
+							I64Sub
+							Get R8
+							I64Const $4340410370284600380
+							I64Xor
+							I64Const $72340172838076673
+							I64Sub
+							I64Or
+							Get R8
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							Set R9
+							Get R9
+							I64Eqz
+							If
+								Get R7
+								Get R8
+								I64Or
+								Set R7
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Set R8
+								Get R2
+								Get R6
+								I64Add
+								I32WrapI64
+								Get R8
+								I64Store $8
+								Get R3
+								I64Const $8
+								I64Add
+								Set R3
+								Get R6
+								I64Const $8
+								I64Add
+								Set R6
+								Get R8
+								I64Const $434041037028460038
+								I64Xor
+								I64Const $2387225703656530209
+								I64Sub
+								Get R8
+								I64Const $4340410370284600380
+								I64Xor
+								I64Const $72340172838076673
+								I64Sub
+								I64Or
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								Set R9
+								Get R9
+								I64Eqz
+								If
+									Get R7
+									Get R8
+									I64Or
+									Set R7
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Set R8
+									Get R2
+									Get R6
+									I64Add
+									I32WrapI64
+									Get R8
+									I64Store $8
+									Get R3
+									I64Const $8
+									I64Add
+									Set R3
+									Get R6
+									I64Const $8
+									I64Add
+									Set R6
+									Get R8
+									I64Const $434041037028460038
+									I64Xor
+									I64Const $2387225703656530209
+									I64Sub
+									Get R8
+									I64Const $4340410370284600380
+									I64Xor
+									I64Const $72340172838076673
+									I64Sub
+									I64Or
+									Get R8
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
+									Set R9
+									Get R9
+									I64Eqz
+									If
+										Get R7
+										Get R8
+										I64Or
+										Set R7
+										Get R3
+										I64Const $8
+										I64Add
+										Set R3
+										Get R6
+										I64Const $8
+										I64Add
+										Set R6
+										Br $4
+									End
+								End
+							End
 						End
 						Get R9
 						I64Ctz
@@ -6664,10 +6967,37 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Eqz
 								If
+									Get R2
 									Get R10
-									I64Const $8
 									I64Add
-									Set R10
+									I32WrapI64
+									I64Load $8
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									I64Load $16
+									I64Or
+									Get R2
+									Get R10
+									I64Add
+									I32WrapI64
+									I64Load $24
+									I64Or
+									I64Const $-9187201950435737472
+									I64And
+									I64Eqz
+									If
+										Get R10
+										I64Const $32
+										I64Add
+										Set R10
+									Else
+										Get R10
+										I64Const $8
+										I64Add
+										Set R10
+									End
 									Br $1
 								End
 								Get R10
