@@ -240,8 +240,7 @@ func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) er
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
 		return nil
-	case f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible || f.Kind == wit.FaultInternal:
-		// No fault of the row's: the next one would fare no better.
+	case ofAllRows(f):
 		t.count.faults.Add(1)
 		return &recordError{item.String(), "write", f}
 	}
@@ -254,6 +253,11 @@ func (t *Task) unsure(i *item, why error) error {
 	t.o.Uncertain.put(at, why)
 	t.ledger.unsure(i)
 	return &recordError{i.String(), "it may have been written or not, and is not sent again", fmt.Errorf("%w; %s", why, at.advice())}
+}
+
+// ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
+func ofAllRows(f *wit.Fault) bool {
+	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible || f.Kind == wit.FaultInternal
 }
 
 // retryable tells whether a fault may be gone the next time. An answer came, so nothing was written.
@@ -358,7 +362,12 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
-		if err := t.refuse(w.batch.items[rows[f.Origin]], "encode", &f.Fault); err != nil {
+		item := w.batch.items[rows[f.Origin]]
+		if ofAllRows(&f.Fault) {
+			t.count.faults.Add(1)
+			return nil, &recordError{item.String(), "encode", &f.Fault}
+		}
+		if err := t.refuse(item, "encode", &f.Fault); err != nil {
 			return nil, err
 		}
 	}

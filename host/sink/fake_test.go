@@ -250,6 +250,9 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, hint
 		switch {
 		case strings.HasPrefix(value, "#"):
 			return wit.Deliveries{}, w.trap
+		case strings.HasPrefix(value, "!!"):
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultConfig, Message: value[2:]}})
+			continue
 		case strings.HasPrefix(value, "!"):
 			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData, Message: value[1:]}})
 			continue

@@ -181,6 +181,20 @@ func TestRefusedRows(t *testing.T) {
 	})
 }
 
+// A topic that nobody has configured is no record's fault: with errors.tolerance=all it would be emptied into nothing.
+func TestRowsThatNoSettingIsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
+		if x.committed("t", 0) > 1 {
+			t.Error(x.group.committed)
+		}
+	})
+}
+
 // Faults that are not the row's fail the task even where rows may be skipped.
 func TestFaultsOfTheService(t *testing.T) {
 	for status, c := range map[uint16]struct {
