@@ -539,6 +539,35 @@ func TestPluginsThatGoWrong(t *testing.T) {
 	}
 }
 
+// The same of a source: nothing of its page is stored.
+func TestSourcesThatGoWrong(t *testing.T) {
+	p := newPlace(t)
+	dir := folder(t)
+	put(t, dir, "reckless.wasm", guesttest.Bytes(t, "./testdata/guests/reckless"))
+	s, address := demo(t, service.Options{Rows: readRows, PageSize: readPage})
+	host, port, _ := strings.Cut(address, ":")
+	args := []string{"run", "--once", "--plugins", dir, "--data", p.data, p.file("good.properties", source("good", address, "Orders")...)}
+	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable", "row": "row 0, value: ", "schema": "row 0, value: "}
+	for mode := range modes {
+		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Reckless", "reckless.scheme=http", "reckless.address="+host,
+			"reckless.port="+port, "reckless.mode="+mode))
+	}
+	run := p.run(args...)
+	if run.code != 1 {
+		t.Errorf("expected exit 1, found %d\n%s", run.code, run.stderr)
+	}
+	for mode, want := range modes {
+		fails := []string{"feed feed: GET /V2/Northwind/Northwind.svc/", "plugin reckless 7.8.9", want}
+		(&reading{name: mode, fails: fails, service: s}).judge(t, run)
+		if _, keys := p.topic("reckless-" + mode); len(keys) > 0 {
+			t.Errorf("%s: expected nothing to be stored, found %v", mode, keys)
+		}
+	}
+	if _, keys := p.topic("Orders"); len(keys) != readRows {
+		t.Errorf("expected the other connector to finish, found %d rows", len(keys))
+	}
+}
+
 // Settings that are missing, unknown, misspelt or wrong: nothing is sent, and each stands with its file and line (T16, P6).
 func TestWrongSettingsSendNothing(t *testing.T) {
 	p := newPlace(t)

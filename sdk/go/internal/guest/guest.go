@@ -26,11 +26,22 @@ func AsFault(err error) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultInternal, Message: err.Error()}
 }
 
-// Recovered makes the fault that a panic comes to: its text, and where it happened.
+// Recovered makes the fault that a panic comes to: whose it is, its text, and where it happened.
 func Recovered(p any) *wit.Fault {
 	stack := make([]byte, 4096)
 	stack = stack[:runtime.Stack(stack, false)]
-	return &wit.Fault{Kind: wit.FaultInternal, Message: "panic: " + text(p), Detail: wit.Ptr(string(stack))}
+	return &wit.Fault{Kind: wit.FaultInternal, Message: name() + "panic: " + text(p), Detail: wit.Ptr(string(stack))}
+}
+
+// name is the plugin's, as the host writes it, for the front of a message.
+func name() (name string) {
+	defer func() {
+		if recover() != nil {
+			name = ""
+		}
+	}()
+	d := Plugin.Describe()
+	return "plugin " + d.Name + " " + d.Version + ": "
 }
 
 func text(p any) string {
