@@ -231,6 +231,9 @@ func (d *Atom) child(i int, out *Output) *syntax {
 			d.s.pos = next
 			return nil
 		}
+		if !d.s.ended && d.fast.cut() {
+			return more
+		}
 	}
 	return d.element(i, out)
 }

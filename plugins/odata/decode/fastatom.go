@@ -103,12 +103,14 @@ func (f *fastAtom) bind(s *scopes, scope int) {
 // rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at p.
 func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
+	f.stopped = -1
 	defer func() { f.tried(progress) }()
 	for len(f.heads) > 0 && f.worthwhile() {
 		f.room(out, len(f.buf)-p)
 		start := len(out.Data)
 		q, ok := f.read(p, start)
 		if !ok {
+			f.stopped = f.row.P
 			break
 		}
 		o := f.finish(start)

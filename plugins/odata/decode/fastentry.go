@@ -84,9 +84,14 @@ type fastRows struct {
 	out *Output
 	// taken counts rows, for tests
 	taken int
+	// stopped is where in the text the last try failed, -1: it did not, or not for what stands there.
+	stopped int
 	// failures is how many tries failed running, rest how many rows are left to the plain parser for that.
 	failures, rest int
 }
+
+// cut tells whether the last try failed at the end of the text: more of it will do what the plain parser cannot.
+func (f *fastRows) cut() bool { return f.stopped >= 0 && f.stopped+fast.Room > len(f.buf) }
 
 // worthwhile tells whether to try the next row: where many tries failed running, only some rows are tried.
 func (f *fastRows) worthwhile() bool {

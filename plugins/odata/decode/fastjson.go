@@ -41,12 +41,14 @@ func newFastStructure(d *JSON, l *Layout, depth int) *fastJSON {
 // end; progress is false if it could not read the row at p.
 func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
+	f.stopped = -1
 	defer func() { f.tried(progress) }()
 	for f.worthwhile() {
 		f.room(out, len(f.buf)-p)
 		start := len(out.Data)
 		q, ok := f.read(p, start)
 		if !ok {
+			f.stopped = f.row.P
 			return p, false, progress
 		}
 		o := f.finish(start)

@@ -95,6 +95,9 @@ func (d *JSON) step(out *Output) *syntax {
 				}
 				return nil
 			}
+			if !d.s.ended && d.fast.cut() {
+				return more
+			}
 		}
 		return d.item(i, out)
 	}

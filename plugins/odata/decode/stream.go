@@ -50,7 +50,7 @@ type format interface {
 }
 
 // shortTail is a tail that may be tried at every piece.
-const shortTail = 1 << 10
+const shortTail = 256
 
 func newStream(l *Layout, limits Limits) stream {
 	return stream{layout: l, limits: limits.orDefault(), page: Page{Count: -1}, unknown: map[string]bool{}}
