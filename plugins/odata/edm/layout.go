@@ -77,6 +77,10 @@ func (o Options) decimal(c *decode.Column, p *Property) {
 		return
 	}
 	c.Scale, c.Precision, c.Rounding = o.DecimalScale(p), max(p.Precision, 0), o.Rounding
+	if p.Scale < 0 && c.Scale > 0 {
+		// The point moves: the digits that the facet allows say nothing of those at the fallback's scale.
+		c.Precision = 0
+	}
 	switch {
 	case o.PrimitiveDecimals && c.Scale == 0:
 		c.As = decode.AsInt64
