@@ -525,7 +525,7 @@ func TestPluginsThatGoWrong(t *testing.T) {
 	} {
 		r := &reading{name: mode, options: service.Options{Rows: 3},
 			settings: []string{"transforms=bad", "transforms.bad.type=rogue", "transforms.bad.mode=" + mode},
-			fails:    []string{"transforms", "plugin rogue 1.0.0", "apply: ", want}}
+			fails:    []string{"row 0: transforms: bad: ", "plugin rogue 1.0.0", "apply: ", want}}
 		if mode == "grow" {
 			r.says = []string{"plugin.rogue.limits.memory.bytes"}
 		}

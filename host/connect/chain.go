@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/source"
 	"github.com/culvert-project/culvert/host/transform"
@@ -82,8 +83,24 @@ func (k *chains) source() func(context.Context) (source.Chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		return chain, nil
+		return namedChain{chain, k.stages}, nil
 	}
+}
+
+// namedChain is a chain whose faults say which transform it was.
+type namedChain struct {
+	*transform.Chain
+	stages []transform.Stage
+}
+
+func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
+	faults, err := n.Chain.Apply(ctx, b)
+	for i := range faults {
+		if f := &faults[i]; int(f.Stage) < len(n.stages) {
+			f.Fault.Message = n.stages[f.Stage].Alias + ": " + f.Fault.Message
+		}
+	}
+	return faults, err
 }
 
 func (k *chains) close() {
@@ -105,6 +122,6 @@ func (k *chains) sink() func(context.Context) (sink.Chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		return chain, nil
+		return namedChain{chain, k.stages}, nil
 	}
 }
