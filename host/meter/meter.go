@@ -30,6 +30,8 @@ type Limits struct {
 	FunctionBytes int
 	// Functions is how many functions a module may define. Default 100,000.
 	Functions int
+	// Types is how many types of functions there may be: engines compare each function with them all. Default 2,000.
+	Types int
 	// Locals is how many locals a function may have: engines give each its place. Default 50,000.
 	Locals int
 	// Nesting is how deeply blocks may stand in each other. Default 20,000.
@@ -49,6 +51,7 @@ func (l Limits) filled() Limits {
 	fill(&l.ModuleBytes, 64<<20)
 	fill(&l.FunctionBytes, 1<<20)
 	fill(&l.Functions, 100_000)
+	fill(&l.Types, 2_000)
 	fill(&l.Locals, 50_000)
 	fill(&l.Nesting, 20_000)
 	fill(&l.Targets, 65_536)

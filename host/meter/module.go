@@ -115,6 +115,9 @@ func (m *rewriter) section(s *section) bool {
 	start := m.at
 	switch s.id {
 	case sectionType:
+		if s.count > m.options.Limits.Types {
+			panic(failure{&Exceeded{"types of functions", s.count, m.options.Limits.Types}})
+		}
 		for range s.count {
 			m.functionType()
 		}

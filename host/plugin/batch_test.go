@@ -156,7 +156,7 @@ func TestPanicUnderTheSDK(t *testing.T) {
 	reg := record.NewRegistry()
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("panic"), batch(t, reg, 1, 6))
-		fault(t, err, wit.FaultInternal, "panic: boom")
+		fault(t, err, wit.FaultInternal, "plugin all 1.0.0: panic: boom")
 		if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 1, 6)); err != nil {
 			t.Error(err)
 		}

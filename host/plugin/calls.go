@@ -78,7 +78,6 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 
 // discard makes a trap of something that only showed after a call had ended well.
 func (i *Instance) discard(err error) error {
-	i.module.counters.traps.Add(1)
 	i.broken = i.trap(err)
 	return i.broken
 }

@@ -15,13 +15,14 @@
 // goes: rows lie inside the batch, name schemas and topics that there are, and say which row they came from. Whether bytes fit
 // their schema is for those who read them.
 //
-// Fences: memory, the size of a result and the rate of log lines are limited for each plugin ([Limits]). A guest that breaks one,
-// traps, or breaks the contract costs its instance and fails its call with a [*Trap]; nothing else is touched. Time is not fenced
-// yet: a guest that loops for ever holds its goroutine.
+// Fences: time, memory, the size of a result and the rate of log lines are limited for each plugin ([Limits]). A guest that breaks
+// one, traps, or breaks the contract costs its instance and fails its call with a [*Trap]; nothing else is touched. Time is fenced
+// by fuel: every module is rewritten by package meter before it is compiled (prepare.go), so that it comes by about every 0.2 ms
+// of work, and by calls out (clock.go).
 //
 // Where to look: origin.go for folders and swapping, loader.go and code.go for compiling, instance.go for what happens around
-// every call, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and rows.go for those that carry batches,
-// schemas.go and mention.go for numbers of schemas.
+// every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
+// rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
 //
 // Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Pool.mu, module.mu.
 package plugin

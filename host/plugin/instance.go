@@ -28,6 +28,7 @@ type Instance struct {
 	// engine does not watch contexts.
 	calling context.Context
 	closer  interface{ Close(context.Context) error }
+	clock   clock
 	out     output
 	schemas schemas
 	hot     hot
@@ -64,11 +65,12 @@ func (m *module) instantiate(ctx context.Context, connector string, lines *bucke
 	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)
+	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
+	m.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
-		m.counters.traps.Add(1)
-		return nil, i.trap(err)
+		return nil, i.aborted(err)
 	}
 	m.counters.instances.Add(1)
 	m.counters.started.Add(1)
@@ -108,6 +110,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		i.funcs[fn] = f
 	}
 	i.function, i.started = fn.Name, time.Now()
+	i.clock.start(ctx, i.started, i.module.limits.call(fn.Name))
 	i.calls++
 	i.out.reset()
 	return f, nil
@@ -117,7 +120,10 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 func (i *Instance) leave(fault *wit.Fault, err error) error {
 	c := &i.module.counters
 	c.calls.Add(1)
-	c.nanos.Add(int64(time.Since(i.started)))
+	took := int64(time.Since(i.started))
+	c.nanos.Add(took)
+	raise(&c.longest, took)
+	c.ticks.Add(i.clock.ticks)
 	in, out := i.guest.Crossed()
 	c.bytesIn.Add(int64(in - i.seenIn))
 	c.bytesOut.Add(int64(out - i.seenOut))
@@ -128,8 +134,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 			// Arguments of the host's that cannot be passed: the guest was not called.
 			return err
 		}
-		c.traps.Add(1)
-		i.broken = i.trap(err)
+		i.broken = i.aborted(err)
 		return i.broken
 	}
 	i.out.flush()
@@ -142,18 +147,39 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 
 // trap makes the error of a call that ended badly, with a word about memory where that is the likely cause.
 func (i *Instance) trap(err error) *Trap {
+	c := &i.module.counters
+	c.traps.Add(1)
 	t := &Trap{Plugin: cmpOr(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
 		Function: i.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 || strings.Contains(t.Output, "out of memory") {
+			t.Limit = "memory.bytes"
 			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin, "memory.bytes"))
 		}
 	}
-	var large *abi.TooLarge
-	if errors.As(err, &large) {
-		t.Hint = "the limit is set by " + limitSetting(t.Plugin, "result.bytes")
+	var (
+		large   *abi.TooLarge
+		overdue *Overdue
+		flood   *Flood
+	)
+	switch {
+	case errors.As(err, &large):
+		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(t.Plugin, "result.bytes")
+	case errors.As(err, &overdue):
+		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(t.Plugin, "call.ms")
+	case errors.As(err, &flood):
+		t.Limit = "log.lines.per.second"
 	}
+	c.abort(t.Limit)
 	return t
+}
+
+// aborted makes the error of a call that ended badly: a trap, unless it was the caller who gave up.
+func (i *Instance) aborted(err error) error {
+	if by := canceledBy(err); by != nil {
+		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.function, by)
+	}
+	return i.trap(err)
 }
 
 // worn tells why an instance should be replaced although it works, "" if it should not.

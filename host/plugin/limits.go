@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Limits fence a plugin in. A zero field stands for its default.
@@ -17,6 +18,9 @@ type Limits struct {
 	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout and stderr
 	// included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
+	// CallMs is how long a call may take, in milliseconds, whatever its function. Default by function: 1 s for decode, apply, test,
+	// encode and settle, 10 s for all others.
+	CallMs int64
 	// Instances is how many instances of a module there may be for one connector. Default 8.
 	Instances int64
 	// Calls is after how many calls an instance is replaced by a fresh one. Default 100,000.
@@ -31,6 +35,7 @@ var limitNames = map[string]func(*Limits) *int64{
 	"memory.bytes":         func(l *Limits) *int64 { return &l.MemoryBytes },
 	"result.bytes":         func(l *Limits) *int64 { return &l.ResultBytes },
 	"log.lines.per.second": func(l *Limits) *int64 { return &l.LogLinesPerSecond },
+	"call.ms":              func(l *Limits) *int64 { return &l.CallMs },
 	"instances":            func(l *Limits) *int64 { return &l.Instances },
 	"calls":                func(l *Limits) *int64 { return &l.Calls },
 	"recycle.bytes":        func(l *Limits) *int64 { return &l.RecycleBytes },
@@ -57,6 +62,23 @@ func (l Limits) filled() Limits {
 	fill(&l.RecycleBytes, l.MemoryBytes/2)
 	return l
 }
+
+// quick are the functions that carry batches, of which a connector makes thousands of calls.
+var quick = map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
+
+// call is how long a call of a function may take.
+func (l Limits) call(function string) time.Duration {
+	switch {
+	case l.CallMs > 0:
+		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond
+	case quick[function]:
+		return time.Second
+	}
+	return 10 * time.Second
+}
+
+// maxCallMs is a day.
+const maxCallMs = 24 * 60 * 60 * 1000
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / pageBytes) }
 

@@ -83,6 +83,9 @@ func (l *loader) widest() Limits {
 	widest := l.limits.filled()
 	for _, named := range l.named {
 		widest.MemoryBytes = max(widest.MemoryBytes, named.filled().MemoryBytes)
+		if named.call("describe") > widest.call("describe") {
+			widest.CallMs = named.CallMs
+		}
 	}
 	return widest
 }

@@ -28,7 +28,7 @@ type Options struct {
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
-	// `.log.lines.per.second`, `.instances`, `.calls`, `.recycle.bytes`. Other keys are ignored.
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
 	// Registry numbers the schemas of everything that comes out of plugins. Required.

@@ -1,6 +1,9 @@
 package plugin
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Metrics are what a plugin version has done since it was loaded.
 type Metrics struct {
@@ -11,6 +14,12 @@ type Metrics struct {
 	BytesIn, BytesOut int64
 	// Faults were said by the plugin, Traps ended a call and its instance.
 	Faults, Traps int64
+	// LongestSeconds is the longest call.
+	LongestSeconds float64
+	// Ticks is how often guests came by because their fuel was used up: about once in 0.2 ms of work.
+	Ticks int64
+	// Aborted is how many calls broke a limit, by its name in the settings: `call.ms`.
+	Aborted map[string]int64
 	// MemoryBytes is the largest that one instance's memory was.
 	MemoryBytes int64
 	// Instances are there now, Started were made in all, Recycled were replaced because of their age or size.
@@ -19,11 +28,29 @@ type Metrics struct {
 
 // counters are Metrics as they are counted.
 type counters struct {
-	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled atomic.Int64
+	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks atomic.Int64
+	aborted                                                                                              [len(fences)]atomic.Int64
+}
+
+// fences are the limits that calls can break.
+var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second"}
+
+// abort counts a call that broke a limit, "" for none.
+func (c *counters) abort(limit string) {
+	if at := slices.Index(fences[:], limit); at >= 0 {
+		c.aborted[at].Add(1)
+	}
 }
 
 func (c *counters) snapshot() Metrics {
+	aborted := map[string]int64{}
+	for at, name := range fences {
+		if n := c.aborted[at].Load(); n > 0 {
+			aborted[name] = n
+		}
+	}
 	return Metrics{
+		LongestSeconds: float64(c.longest.Load()) / 1e9, Ticks: c.ticks.Load(), Aborted: aborted,
 		Calls: c.calls.Load(), Seconds: float64(c.nanos.Load()) / 1e9,
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Faults: c.faults.Load(), Traps: c.traps.Load(), MemoryBytes: c.memory.Load(),
@@ -31,10 +58,13 @@ func (c *counters) snapshot() Metrics {
 	}
 }
 
-func (c *counters) sawMemory(bytes int64) {
+func (c *counters) sawMemory(bytes int64) { raise(&c.memory, bytes) }
+
+// raise makes a counter at least n.
+func raise(counter *atomic.Int64, n int64) {
 	for {
-		seen := c.memory.Load()
-		if bytes <= seen || c.memory.CompareAndSwap(seen, bytes) {
+		seen := counter.Load()
+		if n <= seen || counter.CompareAndSwap(seen, n) {
 			return
 		}
 	}

@@ -1,5 +1,20 @@
 package plugin
 
-// prepareModule turns a module's bytes into those that are compiled: the one place where a module may be rewritten. The disk
-// cache is keyed by what comes out of here, a module's identity (hash) by what went in.
-func prepareModule(data []byte) ([]byte, error) { return joinSegments(data), nil }
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/meter"
+)
+
+// metering is how every module is metered. Its fuel is enough for about 0.2 ms.
+var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20, FunctionBytes: 1 << 20, Functions: 100_000}}
+
+// prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
+// keyed by what comes out of here, a module's identity (hash) by what went in.
+func prepareModule(data []byte) ([]byte, error) {
+	metered, _, err := meter.Rewrite(data, metering)
+	if err != nil {
+		return nil, fmt.Errorf("the module is refused: %w", err)
+	}
+	return joinSegments(metered), nil
+}

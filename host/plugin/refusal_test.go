@@ -186,7 +186,7 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 
 func TestLimitSettings(t *testing.T) {
 	for setting, want := range map[string]string{
-		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown limit memory: expected one of calls, instances, log.lines.per.second, memory.bytes",
+		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown limit memory: expected one of call.ms, calls, instances, log.lines.per.second, memory.bytes",
 		"plugin.x.memory.bytes":  "expected plugin.NAME.limits.LIMIT",
 	} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{setting: "1"}})

@@ -20,6 +20,8 @@ type Trap struct {
 	Reason error
 	// Output is what the guest wrote to stdout and stderr during the call, up to 16 KiB: a panic's text stands here.
 	Output string
+	// Limit is the limit that was probably hit, as in the settings: `call.ms`; "" for any other reason.
+	Limit string
 	// Hint says which limit was probably hit and how it is changed, "" if there is nothing to say.
 	Hint string
 }

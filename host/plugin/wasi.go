@@ -2,6 +2,8 @@ package plugin
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -36,6 +38,9 @@ type instanceKey struct{}
 // provide makes the imports of a module available in its runtime: the contract's log under the version that the module names,
 // and preview 1 where it asks for it.
 func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
+	if err := provideTick(ctx, runtime); err != nil {
+		return err
+	}
 	provided := map[string]bool{}
 	for _, i := range b.Imports {
 		if provided[i.Module] {
@@ -43,7 +48,7 @@ func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
 		}
 		provided[i.Module] = true
 		if i.Module == wasiModule {
-			if _, err := wasi_snapshot_preview1.Instantiate(ctx, runtime); err != nil {
+			if _, err := wasi_snapshot_preview1.Instantiate(watched(ctx), runtime); err != nil {
 				return err
 			}
 			continue
@@ -70,10 +75,18 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case i.out.line(wit.Level(level), text):
-		breach("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)", 100*i.out.lines.perSecond, i.out.lines.perSecond,
-			limitSetting(i.module.info.Name, "log.lines.per.second"))
+		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)",
+			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name, "log.lines.per.second"))}})
+	default:
+		i.clock.look(time.Now())
 	}
 }
+
+// Flood is the reason of a [*Trap] when a call logged too much.
+type Flood struct{ abi.Violation }
+
+// Unwrap makes it a violation.
+func (f *Flood) Unwrap() error { return &f.Violation }
 
 // breach ends the call that is running, from inside a call out: the engine turns the panic into the error of the call.
 func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }

@@ -35,13 +35,22 @@ const (
 // Bytes is the module's binary.
 func (m *Module) Bytes() []byte {
 	var types, imports, functions, exports, bodies [][]byte
+	seen := map[string]int{}
+	signature := func(params, results []byte) []byte {
+		t := join([]byte{0x60}, number(len(params)), params, number(len(results)), results)
+		n, ok := seen[string(t)]
+		if !ok {
+			n = len(types)
+			seen[string(t)] = n
+			types = append(types, t)
+		}
+		return number(n)
+	}
 	for _, i := range m.Imports {
-		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, number(len(types))))
-		types = append(types, join([]byte{0x60}, vector(nil), vector(nil)))
+		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, signature(nil, nil)))
 	}
 	for n, f := range m.Exports {
-		functions = append(functions, number(len(types)))
-		types = append(types, join([]byte{0x60}, number(len(f.Params)), f.Params, number(len(f.Results)), f.Results))
+		functions = append(functions, signature(f.Params, f.Results))
 		exports = append(exports, join(text(f.Name), []byte{0}, number(len(m.Imports)+n)))
 		body := f.Body
 		if body == nil {

@@ -11,6 +11,12 @@ import (
 // where a real guest would only cost time. It has the given interfaces beside `plugin`, under the given version of the contract
 // ("": ours).
 func Static(d wit.Description, contract string, interfaces ...string) []byte {
+	m := StaticModule(d, contract, interfaces...)
+	return m.Bytes()
+}
+
+// StaticModule is [Static] before it becomes bytes, to be changed.
+func StaticModule(d wit.Description, contract string, interfaces ...string) Module {
 	m := Module{MemoryPages: 2}
 	memory := &image{data: make([]byte, staticEnd-staticStart)}
 	lowered, err := canon.Lower(d)
@@ -35,7 +41,7 @@ func Static(d wit.Description, contract string, interfaces ...string) []byte {
 		}
 	}
 	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}, Body: constant(staticEnd)})
-	return m.Bytes()
+	return m
 }
 
 // What describes the plugin lies between these, in a memory of two pages.

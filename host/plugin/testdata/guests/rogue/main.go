@@ -5,6 +5,7 @@ package main
 
 import (
 	"os"
+	"time"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
@@ -229,6 +230,12 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		select {}
 	case "recurse":
 		recurse(0)
+	case "spin":
+		for {
+			mode += ""
+		}
+	case "sleep":
+		time.Sleep(time.Hour)
 	case "output":
 		for range 10_000 {
 			println("some output")

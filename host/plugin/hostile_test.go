@@ -1,0 +1,252 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// hostile is a plugin whose prepare, a function (i32 i32) -> (i32), has the given body.
+func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
+	m := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
+		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m.MemoryPages = pages
+	for n := range m.Exports {
+		if m.Exports[n].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
+			m.Exports[n].Body = body(uint64(n))
+		}
+	}
+	return m
+}
+
+// looped is code in a loop that never ends.
+func looped(code ...byte) []byte {
+	return append(append([]byte{0x03, 0x40}, code...), 0x0c, 0x00, 0x0b, 0x00)
+}
+
+func leb(prefix []byte, n uint64) []byte { return binary.AppendUvarint(bytes.Clone(prefix), n) }
+
+// megabytes is `i32.const` of so many MiB.
+func megabytes(n uint32) []byte {
+	b := []byte{0x41}
+	v := int32(n << 20)
+	for {
+		c := byte(v & 0x7f)
+		v >>= 7
+		if v == 0 && c&0x40 == 0 {
+			return append(b, c)
+		}
+		b = append(b, c|0x80)
+	}
+}
+
+func fixed(code []byte) func(uint64) []byte { return func(uint64) []byte { return code } }
+
+// maze is a loop around nested blocks with tables of jumps among them.
+func maze() []byte {
+	const blocks, tables = 1000, 60
+	code := bytes.Repeat([]byte{0x02, 0x40}, blocks)
+	for n := range tables {
+		code = append(code, 0x20, 0x00)
+		code = leb(append(code, 0x0e), blocks)
+		for l := range uint64(blocks + 1) {
+			code = binary.AppendUvarint(code, (l*7+uint64(n))%blocks)
+		}
+	}
+	return looped(append(code, bytes.Repeat([]byte{0x0b}, blocks)...)...)
+}
+
+// crowd is so many functions, each of which calls the next; the last one loops.
+func crowd(n int) guesttest.Module {
+	m := hostile(2, func(uint64) []byte { return nil })
+	first := len(m.Exports)
+	for i := range n {
+		body := leb([]byte{0x10}, uint64(first+i+1))
+		if i == n-1 {
+			body = []byte{0x03, 0x40, 0x0c, 0x00, 0x0b}
+		}
+		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", i), Body: body})
+	}
+	for i := range m.Exports {
+		if m.Exports[i].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
+			m.Exports[i].Body = append(leb([]byte{0x10}, uint64(first)), 0x00)
+		}
+	}
+	return m
+}
+
+const timeIsUp = "ran for longer than the 50ms that are allowed"
+
+// hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
+func hostileCases() map[string]struct {
+	module guesttest.Module
+	want   string
+} {
+	load := []byte{0x41, 0x00, 0x28, 0x02, 0x00, 0x1a}
+	recursion := func(self uint64) []byte {
+		again := append(leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), 0x1a)
+		code := append([]byte{0x20, 0x00, 0x45, 0x04, 0x40, 0x41, 0x00, 0x0f, 0x0b}, again...)
+		return append(append(code, again...), 0x41, 0x00)
+	}
+	nested := func(depth int) []byte {
+		return looped(append(bytes.Repeat([]byte{0x02, 0x40}, depth), bytes.Repeat([]byte{0x0b}, depth)...)...)
+	}
+	bulk := func(to, from uint32, instruction ...byte) []byte {
+		return looped(bytes.Join([][]byte{megabytes(to), megabytes(from), megabytes(64), instruction}, nil)...)
+	}
+	return map[string]struct {
+		module guesttest.Module
+		want   string
+	}{
+		"empty loop":              {hostile(2, fixed(looped())), timeIsUp},
+		"loop-free recursion":     {hostile(2, recursion), timeIsUp},
+		"endless recursion":       {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }), timeIsUp},
+		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
+		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
+		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
+		"memory.copy down":        {hostile(1600, fixed(bulk(0, 1, 0xfc, 0x0a, 0, 0))), timeIsUp},
+		"memory.grow":             {hostile(2, fixed(looped(0x41, 0x01, 0x40, 0x00, 0x1a))), timeIsUp},
+		"maze":                    {hostile(2, fixed(maze())), timeIsUp},
+		"maze too large":          {hostile(2, fixed(append(maze(), bytes.Repeat(maze(), 1)...))), "labels in br_table of function"},
+		"nesting":                 {hostile(2, fixed(nested(10_000))), timeIsUp},
+		"nesting too deep":        {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
+		"50,000 functions":        {crowd(50_000), timeIsUp},
+		"too many functions":      {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
+		"function too large":      {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))), "in bytes: found 1200008, at most 1048576 are allowed"},
+		"fuel":                    {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
+		"tick":                    {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
+		"tick by reference":       {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},
+		"vectors":                 {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
+		"threads":                 {hostile(2, fixed([]byte{0xfe, 0x03, 0x00})), "uses threads at byte"},
+		"tail calls":              {hostile(2, fixed([]byte{0x12, 0x00})), "uses tail calls at byte"},
+	}
+}
+
+// Whatever a plugin does, its call is ended or its file refused within two seconds, and another connector goes on.
+func TestHostileGuests(t *testing.T) {
+	reg := record.NewRegistry()
+	_, good := guest(t, plugin.Options{Registry: reg}, all, "all")
+	var batches atomic.Int64
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		use(t, good, func(ctx context.Context, i *plugin.Instance) {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := i.Apply(ctx, []byte("copy"), batch(t, reg, 100, 100)); err != nil {
+					t.Error("the other connector:", err)
+					return
+				}
+				batches.Add(1)
+			}
+		})
+	})
+	defer wait.Wait()
+	defer close(stop)
+	for name, c := range hostileCases() {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			err, took := misdeed(t, c.module)
+			t.Logf("%v in all, the call %v", time.Since(start).Round(time.Millisecond), took.Round(100*time.Microsecond))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("expected %q, found %.300v", c.want, err)
+			}
+			if took > 2*time.Second {
+				t.Errorf("expected an end within 2 s, found %v", took)
+			}
+			if c.want == timeIsUp {
+				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "plugin.hostile.limits.call.ms", "wasm stack trace")
+				if trap != nil && trap.Limit != "call.ms" {
+					t.Errorf("expected the limit call.ms, found %q", trap.Limit)
+				}
+			}
+			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
+				if tries > 2000 {
+					t.Fatal("the other connector stands still")
+				}
+				<-time.After(time.Millisecond)
+			}
+		})
+	}
+}
+
+// misdeed loads a plugin and calls its prepare. took is the time of the call alone.
+func misdeed(t *testing.T, module guesttest.Module) (err error, took time.Duration) {
+	t.Helper()
+	folder := t.TempDir()
+	put(t, folder, "hostile.wasm", module.Bytes())
+	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
+	info := m.Modules()[0]
+	if info.Err != nil {
+		return info.Err, 0
+	}
+	b, err := m.BindPlugin("victim", "hostile", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		start := time.Now()
+		_, err = i.Prepare(ctx, nil)
+		took = time.Since(start)
+		if _, again := i.Prepare(ctx, nil); again == nil || !strings.Contains(again.Error(), "the instance was discarded") {
+			t.Errorf("a second call on the same instance: %v", again)
+		}
+	})
+	return err, took
+}
+
+// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh instance.
+func TestTimeFence(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}}, rogue, "rogue")
+	for _, mode := range []string{"spin", "sleep"} {
+		start := time.Now()
+		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s: ended after %v", mode, took)
+		}
+	}
+	if err := misbehave(t, b, reg, "nothing"); err != nil {
+		t.Error(err)
+	}
+	got := b.Current().Module().Metrics
+	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 || got.LongestSeconds > 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A caller who gives up is not made to wait for the deadline, and gets the error of its context.
+func TestCallersCanGiveUp(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}}, rogue, "rogue")
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
+		var trap *plugin.Trap
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) {
+			t.Errorf("expected the context's error and no trap, found %v", err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("ended after %v", took)
+		}
+	})
+}
