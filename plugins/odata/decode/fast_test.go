@@ -66,11 +66,14 @@ Bin Edm.Binary?
 Address complex? {
   Street Edm.String?
 }
+Clock Edm.Time?
+Whole Edm.Decimal?(5,0) int64
+Real Edm.Decimal?(0,0) float64
 Last Edm.Int16?
 known Left Items
 `
 
-const regularJSON = `{"__metadata":{"uri":"https://h/s/T(1)","type":"N.T"},"ID":1,"Str":"text","Int":"12345678901","Dec":"12.345","Dbl":1.5,"Bool":true,"At":"\/Date(1467981296000)\/","Guid":"01234567-89ab-cdef-0123-456789abcdef","AVeryLongNameThatDoesNotFitIntoThreeWords":"v","Bin":"AP8Q","Address":{"Street":"s"},"Last":5,"Items":{"__deferred":{"uri":"https://h/s/T(1)/Items"}}}`
+const regularJSON = `{"__metadata":{"uri":"https://h/s/T(1)","type":"N.T"},"ID":1,"Str":"text","Int":"12345678901","Dec":"12.345","Dbl":1.5,"Bool":true,"At":"\/Date(1467981296000)\/","Guid":"01234567-89ab-cdef-0123-456789abcdef","AVeryLongNameThatDoesNotFitIntoThreeWords":"v","Bin":"AP8Q","Address":{"Street":"s"},"Clock":"PT12H34M56S","Whole":"12","Real":"1.5","Last":5,"Items":{"__deferred":{"uri":"https://h/s/T(1)/Items"}}}`
 
 var oddJSON = []string{
 	// names and order
@@ -96,6 +99,8 @@ var oddJSON = []string{
 	"{\"ID\":2,\"Str\":\"a\tb\"}", "{\"ID\":2,\"Str\":\"a\x00b\"}", `{"ID":2,"Str":5}`, `{"ID":2,"Str":{"a":1}}`, `{"ID":2,"Bin":""}`, `{"ID":2,"Bin":"*"}`,
 	`{"ID":2,"Str":"` + strings.Repeat("long text ", 30) + `"}`, `{"ID":2,"Str":"` + strings.Repeat(`long \"text\" `, 900) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x", 63) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x", 64) + `"}`,
 	`{"ID":2,"Address":{"Street":null}}`, `{"ID":2,"Address":{"City":"unknown"}}`, `{"ID":2,"Address":null}`, `{"ID":2,"Address":"x"}`, `{"ID":2,"Address":{}}`,
+	`{"ID":2,"Clock":"PT00H00M00S"}`, `{"ID":2,"Clock":"PT23H59M59S"}`, `{"ID":2,"Clock":"PT24H00M00S"}`, `{"ID":2,"Clock":"PT00H90M99S"}`, `{"ID":2,"Clock":"PT1H2M3S"}`, `{"ID":2,"Clock":"PT12H34M56.7S"}`, `{"ID":2,"Clock":""}`, `{"ID":2,"Clock":"PT12H34M5xS"}`,
+	`{"ID":2,"Whole":"99999"}`, `{"ID":2,"Whole":"100000"}`, `{"ID":2,"Whole":-99999}`, `{"ID":2,"Whole":"5.00"}`, `{"ID":2,"Whole":"5.5"}`, `{"ID":2,"Real":"-0"}`, `{"ID":2,"Real":"123456789012345678901.5"}`, `{"ID":2,"Real":"1e3"}`, `{"ID":2,"Real":"NaN"}`, `{"ID":2,"Real":0.1}`,
 	// broken
 	`{"ID":2,}`, `{"ID":02}`, `{"ID":-02}`, `{"ID":2,"Str":"x"`, `{"ID":2 "Str":"x"}`, `{"ID":2,"Dbl":1.}`, `{"ID":2,"Bool":truex}`, `{"ID":2,"Str":nullx}`, `{"ID":2,"Left":tru}`, `{,"ID":2}`, `["ID"]`, `null`, `{"ID":2]`,
 }
@@ -133,7 +138,7 @@ func TestFastPathOnSamples(t *testing.T) {
 	}
 }
 
-const regularProperties = `<d:ID>1</d:ID><d:Str>text</d:Str><d:Int>12345678901</d:Int><d:Dec>12.345</d:Dec><d:Dbl>1.5</d:Dbl><d:Bool>true</d:Bool><d:At>2016-07-08T12:34:56.123</d:At><d:Guid>01234567-89ab-cdef-0123-456789abcdef</d:Guid><d:AVeryLongNameThatDoesNotFitIntoThreeWords>v</d:AVeryLongNameThatDoesNotFitIntoThreeWords><d:Bin>AP8Q</d:Bin><d:Address><d:Street>s</d:Street></d:Address><d:Last>5</d:Last>`
+const regularProperties = `<d:ID>1</d:ID><d:Str>text</d:Str><d:Int>12345678901</d:Int><d:Dec>12.345</d:Dec><d:Dbl>1.5</d:Dbl><d:Bool>true</d:Bool><d:At>2016-07-08T12:34:56.123</d:At><d:Guid>01234567-89ab-cdef-0123-456789abcdef</d:Guid><d:AVeryLongNameThatDoesNotFitIntoThreeWords>v</d:AVeryLongNameThatDoesNotFitIntoThreeWords><d:Bin>AP8Q</d:Bin><d:Address><d:Street>s</d:Street></d:Address><d:Clock>PT12H34M56S</d:Clock><d:Whole>12</d:Whole><d:Real>1.5</d:Real><d:Last>5</d:Last>`
 
 const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><link href="T(1)" rel="edit" title="T"/><link href="T(1)/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" title="Items"/><content type="application/xml"><m:properties>`
 
@@ -285,6 +290,8 @@ func oddAtom() []string {
 		`<d:ID>2</d:ID><d:Str>a<![CDATA[<b>]]>c<!-- d -->e</d:Str>`, "<d:ID>2</d:ID><d:Str>a\r\nb\rc\nd\te</d:Str>", `<d:ID>2</d:ID><d:Str>a<b/>c</d:Str>`, "<d:ID>2</d:ID><d:Str>\xff</d:Str>", "<d:ID>2</d:ID><d:Str>a\uffff</d:Str>", "<d:ID>2</d:ID><d:Str>a\ufffd</d:Str>", "<d:ID>2</d:ID><d:Str>\x01</d:Str>", "<d:ID>2</d:ID><d:Str>\x00</d:Str>",
 		`<d:ID>2</d:ID><d:Str>` + strings.Repeat("ünïcödé €𝄞 ", 30) + `</d:Str>`, `<d:ID>2</d:ID><d:Str>` + strings.Repeat("long text &amp; more ", 500) + `</d:Str>`, `<d:ID>2</d:ID><d:Str>]]></d:Str>`,
 		`<d:ID>2</d:ID><d:Bin> A P 8 = </d:Bin>`, `<d:ID>2</d:ID><d:Bin>*</d:Bin>`,
+		`<d:ID>2</d:ID><d:Clock>PT23H59M59S</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT24H00M00S</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT5M</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT12H34M56S </d:Clock>`, `<d:ID>2</d:ID><d:Clock>-PT12H34M56S</d:Clock>`, `<d:ID>2</d:ID><d:Clock/>`,
+		`<d:ID>2</d:ID><d:Whole>100000</d:Whole>`, `<d:ID>2</d:ID><d:Whole>-99999</d:Whole>`, `<d:ID>2</d:ID><d:Real>-0</d:Real>`, `<d:ID>2</d:ID><d:Real>INF</d:Real>`,
 		// broken
 		`<d:ID>2</d:Str>`, `<d:ID>2`, `<d:ID>2</d:ID></d:ID>`, `<d:ID 2</d:ID>`, `<d:ID a=b>2</d:ID>`, `<d:ID>2</d:ID></m:properties><m:properties><d:Str>x</d:Str>`,
 	} {

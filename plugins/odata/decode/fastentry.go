@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
@@ -165,8 +166,22 @@ func (e *fastEntry) configure(l *Layout) {
 		e.Kind = fast.Integer
 		bounds := integerBounds[c.Type]
 		e.Low, e.High = bounds[0], bounds[1]
+	case EdmTime:
+		e.Kind = fast.Clock
 	case EdmDecimal:
-		if c.As == AsUsual && c.Scale >= 0 && c.Scale <= 18 {
+		switch {
+		case c.As == AsFloat64:
+			e.Kind = fast.Double
+		case c.As == AsInt64:
+			e.Kind, e.Low, e.High = fast.Integer, math.MinInt64, math.MaxInt64
+			if c.Precision > 0 && c.Precision < 19 {
+				e.High = 9
+				for range c.Precision - 1 {
+					e.High = e.High*10 + 9
+				}
+				e.Low = -e.High
+			}
+		case c.Scale >= 0 && c.Scale <= 18:
 			e.Kind, e.Scale, e.Limit = fast.Decimal, c.Scale, 1<<63
 			if c.Precision > 0 && c.Precision < 19 {
 				e.Limit = 1

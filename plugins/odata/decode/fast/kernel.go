@@ -442,6 +442,26 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
+// clock reads PThhHmmMssS as milliseconds of a day, which takes 11 bytes; -1: not for us.
+func clock(in unsafe.Pointer, p int) int {
+	a := Load(in, p)
+	b := Load(in, p+8)
+	if a&0xff0000ff0000ffff != 'P'|'T'<<8|'H'<<32|'M'<<56 || b&0xff0000 != 'S'<<16 {
+		return -1
+	}
+	a = (a>>16&0xffff | a>>24&0xffff0000 | b&0xffff<<32 | '0'<<48 | '0'<<56) ^ Zeros
+	if Nondigits(a) != 0 {
+		return -1
+	}
+	// hhmmss00
+	a = eight(a)
+	b = a/1000000*3600000 + a/10000%100*60000 + a/100%100*1000
+	if b >= 86400000 {
+		return -1
+	}
+	return int(b)
+}
+
 // notGUID is not 0 if 36 characters are no GUID.
 func notGUID(in unsafe.Pointer, p int) uint64 {
 	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in, p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
@@ -727,6 +747,13 @@ func goRowJSON(s *Row) int {
 				p = q + 1
 			}
 			o = number(arena, o, ms)
+		} else if e.Kind == Clock {
+			ms := clock(in, p+1)
+			if ms < 0 || v&0xff != '"' || Byte(in, p+12) != '"' {
+				return OddValue
+			}
+			o = number(arena, o, ms)
+			p += 13
 		} else {
 			if v&0xff != '"' || Byte(in, p+37) != '"' || notGUID(in, p+1) != 0 {
 				return OddValue
@@ -1008,6 +1035,13 @@ func goRowAtom(s *Row) int {
 				}
 				p = q
 				o = number(arena, o, ms)
+			} else if e.Kind == Clock {
+				ms := clock(in, p)
+				if ms < 0 {
+					return OddValue
+				}
+				o = number(arena, o, ms)
+				p += 11
 			} else {
 				if notGUID(in, p) != 0 {
 					return OddValue

@@ -647,7 +647,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				Get R5
 				I32WrapI64
 				I64Load $296
-				I64Const $9
+				I64Const $10
 				I64Eq
 				Get R0
 				I32WrapI64
@@ -674,7 +674,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				Get R5
 				I32WrapI64
 				I64Load $296
-				I64Const $8
+				I64Const $9
 				I64GeS
 				If
 					Get R0
@@ -692,7 +692,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					Get R5
 					I32WrapI64
 					I64Load $296
-					I64Const $9
+					I64Const $10
 					I64Eq
 					If
 						Get SP
@@ -4701,364 +4701,668 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Br $0
 								End
 							Else
-								Get R6
-								I64Const $255
-								I64And
-								I64Const $34
-								I64Ne
-								Get R1
-								Get R3
-								I64Add
+								Get R5
 								I32WrapI64
-								I64Load8U $37
-								I64Const $34
-								I64Ne
-								I32Or
-								Get R3
-								I64Const $1
-								I64Add
-								Set R7
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load8U $8
-								I64Const $45
-								I64Xor
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load8U $13
-								I64Const $45
-								I64Xor
-								I64Or
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load8U $18
-								I64Const $45
-								I64Xor
-								I64Or
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load8U $23
-								I64Const $45
-								I64Xor
-								I64Or
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Set R8
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5787213827046133840
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5063812098665367110
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $2242545357980376863
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $1808504320951916825
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Or
-								Get R8
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $-9187201950435737472
-								I64And
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $9
-								I64Const $4294967295
-								I64And
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $14
-								I64Const $32
-								I64Shl
-								I64Or
-								Set R8
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5787213827046133840
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5063812098665367110
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $2242545357980376863
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $1808504320951916825
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Or
-								Get R8
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $-9187201950435737472
-								I64And
-								I64And
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $19
-								I64Const $4294967295
-								I64And
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $24
-								I64Const $32
-								I64Shl
-								I64Or
-								Set R8
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5787213827046133840
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5063812098665367110
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $2242545357980376863
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $1808504320951916825
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Or
-								Get R8
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $-9187201950435737472
-								I64And
-								I64And
-								Get R1
-								Get R7
-								I64Add
-								I32WrapI64
-								I64Load $28
-								Set R8
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5787213827046133840
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $5063812098665367110
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $2242545357980376863
-								I64Add
-								Get R8
-								I64Const $-9187201950435737472
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $2314885530818453536
-								I64Or
-								I64Const $1808504320951916825
-								I64Add
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Or
-								Get R8
-								I64Const $-1
-								I64Xor
-								I64And
-								I64Const $-9187201950435737472
-								I64And
-								I64And
-								I64Const $-9187201950435737472
-								I64Xor
-								I64Or
-								I64Const $0
-								I64Ne
-								I32Or
+								I64Load $296
+								I64Const $7
+								I64Eq
 								If
-									Get SP
-									I64Const $2
-									I64Store ret+8(FP)
-									RET
-								End
-								Get R3
-								I64Const $1
-								I64Add
-								Set R7
-								Block
-									Get R2
-									Get R4
+									Get R3
+									I64Const $1
+									I64Add
+									Set R8
+									Block
+										Get R1
+										Get R8
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R9
+										Get R1
+										Get R8
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Set R10
+										Get R9
+										I64Const $-72056498821201921
+										I64And
+										I64Const $5548435050158117968
+										I64Ne
+										Get R10
+										I64Const $16711680
+										I64And
+										I64Const $5439488
+										I64Ne
+										I32Or
+										If
+											I64Const $-1
+											Set R7
+											Br $1
+										End
+										Get R9
+										I64Const $16
+										I64ShrU
+										I64Const $65535
+										I64And
+										Get R9
+										I64Const $24
+										I64ShrU
+										I64Const $4294901760
+										I64And
+										I64Or
+										Get R10
+										I64Const $65535
+										I64And
+										I64Const $32
+										I64Shl
+										I64Or
+										I64Const $13510798882111488
+										I64Or
+										I64Const $3458764513820540928
+										I64Or
+										I64Const $3472328296227680304
+										I64Xor
+										Set R9
+										Get R9
+										I64Const $8536140394893047414
+										I64Add
+										Get R9
+										I64Or
+										I64Const $-9187201950435737472
+										I64And
+										I64Const $0
+										I64Ne
+										If
+											I64Const $-1
+											Set R7
+											Br $1
+										End
+										Get R9
+										I64Const $10
+										I64Mul
+										Get R9
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $1095216660735
+										I64And
+										I64Const $4294967296000100
+										I64Mul
+										Get R9
+										I64Const $10
+										I64Mul
+										Get R9
+										I64Const $8
+										I64ShrU
+										I64Add
+										I64Const $16
+										I64ShrU
+										I64Const $1095216660735
+										I64And
+										I64Const $42949672960001
+										I64Mul
+										I64Add
+										I64Const $32
+										I64ShrU
+										Set R9
+										Get R9
+										I64Const $1000000
+										I64DivU
+										I64Const $3600000
+										I64Mul
+										Get R9
+										I64Const $10000
+										I64DivU
+										I64Const $100
+										I64RemU
+										I64Const $60000
+										I64Mul
+										I64Add
+										Get R9
+										I64Const $100
+										I64DivU
+										I64Const $100
+										I64RemU
+										I64Const $1000
+										I64Mul
+										I64Add
+										Set R10
+										Get R10
+										I64Const $86400000
+										I64GeU
+										If
+											I64Const $-1
+											Set R7
+											Br $1
+										End
+										Get R10
+										Set R7
+										Br $0
+									End
+									Get R7
+									I64Const $0
+									I64LtS
+									Get R6
+									I64Const $255
+									I64And
+									I64Const $34
+									I64Ne
+									I32Or
+									Get R1
+									Get R3
 									I64Add
 									I32WrapI64
-									I64Const $72
-									I64Store8 $0
-									Get R2
+									I64Load8U $12
+									I64Const $34
+									I64Ne
+									I32Or
+									If
+										Get SP
+										I64Const $2
+										I64Store ret+8(FP)
+										RET
+									End
 									Get R4
+									Set R8
+									Block
+										Get R7
+										I64Const $1
+										I64Shl
+										Get R7
+										I64Const $63
+										I64ShrS
+										I64Xor
+										Set R9
+										Get R9
+										I64Const $128
+										I64LtU
+										If
+											Get R2
+											Get R8
+											I64Add
+											I32WrapI64
+											Get R9
+											I64Store $0
+											Get R8
+											I64Const $1
+											I64Add
+											Set R4
+											Br $1
+										End
+										Get R9
+										I64Const $72057594037927936
+										I64GeU
+										If
+											Block
+												Loop
+													Get R9
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R2
+													Get R8
+													I64Add
+													I32WrapI64
+													Get R9
+													I64Const $127
+													I64And
+													I64Const $128
+													I64Or
+													I64Store $0
+													Get R9
+													I64Const $7
+													I64ShrU
+													Set R9
+													Get R8
+													I64Const $1
+													I64Add
+													Set R8
+													Br $0
+												End
+											End
+											Get R2
+											Get R8
+											I64Add
+											I32WrapI64
+											Get R9
+											I64Store $0
+											Get R8
+											I64Const $1
+											I64Add
+											Set R4
+											Br $1
+										End
+										I64Const $64
+										Get R9
+										I64Clz
+										I64Sub
+										I64Const $6
+										I64Add
+										I64Const $37
+										I64Mul
+										I64Const $8
+										I64ShrS
+										Set R10
+										Get R9
+										I64Const $268435455
+										I64And
+										Get R9
+										I64Const $72057593769492480
+										I64And
+										I64Const $4
+										I64Shl
+										I64Or
+										Set R9
+										Get R9
+										I64Const $70364449226751
+										I64And
+										Get R9
+										I64Const $1152851136131088384
+										I64And
+										I64Const $2
+										I64Shl
+										I64Or
+										Set R9
+										Get R9
+										I64Const $35747867511423103
+										I64And
+										Get R9
+										I64Const $4575727041462157184
+										I64And
+										I64Const $1
+										I64Shl
+										I64Or
+										Set R9
+										Get R2
+										Get R8
+										I64Add
+										I32WrapI64
+										Get R9
+										I64Const $-9187201950435737472
+										I64Const $1
+										I64Const $8
+										Get R10
+										I64Mul
+										I64Const $8
+										I64Sub
+										I64Shl
+										I64Const $1
+										I64Sub
+										I64And
+										I64Or
+										I64Store $0
+										Get R8
+										Get R10
+										I64Add
+										Set R4
+										Br $0
+									End
+									Get R3
+									I64Const $13
+									I64Add
+									Set R3
+								Else
+									Get R6
+									I64Const $255
+									I64And
+									I64Const $34
+									I64Ne
+									Get R1
+									Get R3
 									I64Add
 									I32WrapI64
+									I64Load8U $37
+									I64Const $34
+									I64Ne
+									I32Or
+									Get R3
+									I64Const $1
+									I64Add
+									Set R7
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $8
+									I64Const $45
+									I64Xor
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $13
+									I64Const $45
+									I64Xor
+									I64Or
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $18
+									I64Const $45
+									I64Xor
+									I64Or
+									Get R1
+									Get R7
+									I64Add
+									I32WrapI64
+									I64Load8U $23
+									I64Const $45
+									I64Xor
+									I64Or
 									Get R1
 									Get R7
 									I64Add
 									I32WrapI64
 									I64Load $0
-									I64Store $1
-									Get R2
-									Get R4
+									Set R8
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5787213827046133840
 									I64Add
-									I32WrapI64
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5063812098665367110
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $2242545357980376863
+									I64Add
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $1808504320951916825
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Or
+									Get R8
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
 									Get R1
 									Get R7
 									I64Add
 									I32WrapI64
-									I64Load $8
-									I64Store $9
-									Get R2
-									Get R4
-									I64Add
-									I32WrapI64
+									I64Load $9
+									I64Const $4294967295
+									I64And
 									Get R1
 									Get R7
 									I64Add
 									I32WrapI64
-									I64Load $16
-									I64Store $17
-									Get R2
-									Get R4
+									I64Load $14
+									I64Const $32
+									I64Shl
+									I64Or
+									Set R8
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5787213827046133840
+									I64Add
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5063812098665367110
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $2242545357980376863
+									I64Add
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $1808504320951916825
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Or
+									Get R8
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
+									I64And
+									Get R1
+									Get R7
 									I64Add
 									I32WrapI64
+									I64Load $19
+									I64Const $4294967295
+									I64And
 									Get R1
 									Get R7
 									I64Add
 									I32WrapI64
 									I64Load $24
-									I64Store $25
-									Get R2
-									Get R4
+									I64Const $32
+									I64Shl
+									I64Or
+									Set R8
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5787213827046133840
 									I64Add
-									I32WrapI64
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5063812098665367110
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $2242545357980376863
+									I64Add
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $1808504320951916825
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Or
+									Get R8
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
+									I64And
 									Get R1
 									Get R7
 									I64Add
 									I32WrapI64
-									I64Load $32
-									I64Store $33
-									Get R4
-									I64Const $37
+									I64Load $28
+									Set R8
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5787213827046133840
 									I64Add
-									Set R4
-									Br $0
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $5063812098665367110
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $2242545357980376863
+									I64Add
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $1808504320951916825
+									I64Add
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Or
+									Get R8
+									I64Const $-1
+									I64Xor
+									I64And
+									I64Const $-9187201950435737472
+									I64And
+									I64And
+									I64Const $-9187201950435737472
+									I64Xor
+									I64Or
+									I64Const $0
+									I64Ne
+									I32Or
+									If
+										Get SP
+										I64Const $2
+										I64Store ret+8(FP)
+										RET
+									End
+									Get R3
+									I64Const $1
+									I64Add
+									Set R7
+									Block
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										I64Const $72
+										I64Store8 $0
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $0
+										I64Store $1
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $8
+										I64Store $9
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $16
+										I64Store $17
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $24
+										I64Store $25
+										Get R2
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R1
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $32
+										I64Store $33
+										Get R4
+										I64Const $37
+										I64Add
+										Set R4
+										Br $0
+									End
+									Get R3
+									I64Const $38
+									I64Add
+									Set R3
 								End
-								Get R3
-								I64Const $38
-								I64Add
-								Set R3
 							End
 						End
 					End
@@ -6072,7 +6376,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				Get R5
 				I32WrapI64
 				I64Load $296
-				I64Const $8
+				I64Const $9
 				I64GeS
 				If
 					Get R3
@@ -6096,7 +6400,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R5
 					I32WrapI64
 					I64Load $296
-					I64Const $9
+					I64Const $10
 					I64Eq
 					If
 						Get SP
@@ -9438,342 +9742,628 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Br $0
 							End
 						Else
-							Get R1
-							Get R3
-							I64Add
+							Get R5
 							I32WrapI64
-							I64Load8U $8
-							I64Const $45
-							I64Xor
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load8U $13
-							I64Const $45
-							I64Xor
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load8U $18
-							I64Const $45
-							I64Xor
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load8U $23
-							I64Const $45
-							I64Xor
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Set R6
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5787213827046133840
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5063812098665367110
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $2242545357980376863
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $1808504320951916825
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Or
-							Get R6
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $-9187201950435737472
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $9
-							I64Const $4294967295
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $14
-							I64Const $32
-							I64Shl
-							I64Or
-							Set R6
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5787213827046133840
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5063812098665367110
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $2242545357980376863
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $1808504320951916825
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Or
-							Get R6
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $-9187201950435737472
-							I64And
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $19
-							I64Const $4294967295
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $24
-							I64Const $32
-							I64Shl
-							I64Or
-							Set R6
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5787213827046133840
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5063812098665367110
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $2242545357980376863
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $1808504320951916825
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Or
-							Get R6
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $-9187201950435737472
-							I64And
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $28
-							Set R6
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5787213827046133840
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $5063812098665367110
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $2242545357980376863
-							I64Add
-							Get R6
-							I64Const $-9187201950435737472
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $2314885530818453536
-							I64Or
-							I64Const $1808504320951916825
-							I64Add
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Or
-							Get R6
-							I64Const $-1
-							I64Xor
-							I64And
-							I64Const $-9187201950435737472
-							I64And
-							I64And
-							I64Const $-9187201950435737472
-							I64Xor
-							I64Or
-							I64Const $0
-							I64Ne
+							I64Load $296
+							I64Const $7
+							I64Eq
 							If
-								Get SP
-								I64Const $2
-								I64Store ret+8(FP)
-								RET
-							End
-							Block
-								Get R2
+								Block
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R7
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Set R8
+									Get R7
+									I64Const $-72056498821201921
+									I64And
+									I64Const $5548435050158117968
+									I64Ne
+									Get R8
+									I64Const $16711680
+									I64And
+									I64Const $5439488
+									I64Ne
+									I32Or
+									If
+										I64Const $-1
+										Set R6
+										Br $1
+									End
+									Get R7
+									I64Const $16
+									I64ShrU
+									I64Const $65535
+									I64And
+									Get R7
+									I64Const $24
+									I64ShrU
+									I64Const $4294901760
+									I64And
+									I64Or
+									Get R8
+									I64Const $65535
+									I64And
+									I64Const $32
+									I64Shl
+									I64Or
+									I64Const $13510798882111488
+									I64Or
+									I64Const $3458764513820540928
+									I64Or
+									I64Const $3472328296227680304
+									I64Xor
+									Set R7
+									Get R7
+									I64Const $8536140394893047414
+									I64Add
+									Get R7
+									I64Or
+									I64Const $-9187201950435737472
+									I64And
+									I64Const $0
+									I64Ne
+									If
+										I64Const $-1
+										Set R6
+										Br $1
+									End
+									Get R7
+									I64Const $10
+									I64Mul
+									Get R7
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $1095216660735
+									I64And
+									I64Const $4294967296000100
+									I64Mul
+									Get R7
+									I64Const $10
+									I64Mul
+									Get R7
+									I64Const $8
+									I64ShrU
+									I64Add
+									I64Const $16
+									I64ShrU
+									I64Const $1095216660735
+									I64And
+									I64Const $42949672960001
+									I64Mul
+									I64Add
+									I64Const $32
+									I64ShrU
+									Set R7
+									Get R7
+									I64Const $1000000
+									I64DivU
+									I64Const $3600000
+									I64Mul
+									Get R7
+									I64Const $10000
+									I64DivU
+									I64Const $100
+									I64RemU
+									I64Const $60000
+									I64Mul
+									I64Add
+									Get R7
+									I64Const $100
+									I64DivU
+									I64Const $100
+									I64RemU
+									I64Const $1000
+									I64Mul
+									I64Add
+									Set R8
+									Get R8
+									I64Const $86400000
+									I64GeU
+									If
+										I64Const $-1
+										Set R6
+										Br $1
+									End
+									Get R8
+									Set R6
+									Br $0
+								End
+								Get R6
+								I64Const $0
+								I64LtS
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
 								Get R4
+								Set R7
+								Block
+									Get R6
+									I64Const $1
+									I64Shl
+									Get R6
+									I64Const $63
+									I64ShrS
+									I64Xor
+									Set R8
+									Get R8
+									I64Const $128
+									I64LtU
+									If
+										Get R2
+										Get R7
+										I64Add
+										I32WrapI64
+										Get R8
+										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R4
+										Br $1
+									End
+									Get R8
+									I64Const $72057594037927936
+									I64GeU
+									If
+										Block
+											Loop
+												Get R8
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R2
+												Get R7
+												I64Add
+												I32WrapI64
+												Get R8
+												I64Const $127
+												I64And
+												I64Const $128
+												I64Or
+												I64Store $0
+												Get R8
+												I64Const $7
+												I64ShrU
+												Set R8
+												Get R7
+												I64Const $1
+												I64Add
+												Set R7
+												Br $0
+											End
+										End
+										Get R2
+										Get R7
+										I64Add
+										I32WrapI64
+										Get R8
+										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R4
+										Br $1
+									End
+									I64Const $64
+									Get R8
+									I64Clz
+									I64Sub
+									I64Const $6
+									I64Add
+									I64Const $37
+									I64Mul
+									I64Const $8
+									I64ShrS
+									Set R9
+									Get R8
+									I64Const $268435455
+									I64And
+									Get R8
+									I64Const $72057593769492480
+									I64And
+									I64Const $4
+									I64Shl
+									I64Or
+									Set R8
+									Get R8
+									I64Const $70364449226751
+									I64And
+									Get R8
+									I64Const $1152851136131088384
+									I64And
+									I64Const $2
+									I64Shl
+									I64Or
+									Set R8
+									Get R8
+									I64Const $35747867511423103
+									I64And
+									Get R8
+									I64Const $4575727041462157184
+									I64And
+									I64Const $1
+									I64Shl
+									I64Or
+									Set R8
+									Get R2
+									Get R7
+									I64Add
+									I32WrapI64
+									Get R8
+									I64Const $-9187201950435737472
+									I64Const $1
+									I64Const $8
+									Get R9
+									I64Mul
+									I64Const $8
+									I64Sub
+									I64Shl
+									I64Const $1
+									I64Sub
+									I64And
+									I64Or
+									I64Store $0
+									Get R7
+									Get R9
+									I64Add
+									Set R4
+									Br $0
+								End
+								Get R3
+								I64Const $11
+								I64Add
+								Set R3
+							Else
+								Get R1
+								Get R3
 								I64Add
 								I32WrapI64
-								I64Const $72
-								I64Store8 $0
-								Get R2
-								Get R4
+								I64Load8U $8
+								I64Const $45
+								I64Xor
+								Get R1
+								Get R3
 								I64Add
 								I32WrapI64
+								I64Load8U $13
+								I64Const $45
+								I64Xor
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load8U $18
+								I64Const $45
+								I64Xor
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load8U $23
+								I64Const $45
+								I64Xor
+								I64Or
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $0
-								I64Store $1
-								Get R2
-								Get R4
+								Set R6
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
 								I64Add
-								I32WrapI64
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R6
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $8
-								I64Store $9
-								Get R2
-								Get R4
-								I64Add
-								I32WrapI64
+								I64Load $9
+								I64Const $4294967295
+								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $16
-								I64Store $17
-								Get R2
-								Get R4
+								I64Load $14
+								I64Const $32
+								I64Shl
+								I64Or
+								Set R6
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
+								I64Add
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R6
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
+								Get R1
+								Get R3
 								I64Add
 								I32WrapI64
+								I64Load $19
+								I64Const $4294967295
+								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $24
-								I64Store $25
-								Get R2
-								Get R4
+								I64Const $32
+								I64Shl
+								I64Or
+								Set R6
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
 								I64Add
-								I32WrapI64
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R6
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $32
-								I64Store $33
-								Get R4
-								I64Const $37
+								I64Load $28
+								Set R6
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5787213827046133840
 								I64Add
-								Set R4
-								Br $0
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $5063812098665367110
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $2242545357980376863
+								I64Add
+								Get R6
+								I64Const $-9187201950435737472
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $2314885530818453536
+								I64Or
+								I64Const $1808504320951916825
+								I64Add
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Or
+								Get R6
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								I64And
+								I64Const $-9187201950435737472
+								I64Xor
+								I64Or
+								I64Const $0
+								I64Ne
+								If
+									Get SP
+									I64Const $2
+									I64Store ret+8(FP)
+									RET
+								End
+								Block
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									I64Const $72
+									I64Store8 $0
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Store $1
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									I64Store $9
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									I64Store $17
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									I64Store $25
+									Get R2
+									Get R4
+									I64Add
+									I32WrapI64
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									I64Store $33
+									Get R4
+									I64Const $37
+									I64Add
+									Set R4
+									Br $0
+								End
+								Get R3
+								I64Const $36
+								I64Add
+								Set R3
 							End
-							Get R3
-							I64Const $36
-							I64Add
-							Set R3
 						End
 					End
 					Get R1

@@ -38,6 +38,7 @@ const (
 	Double
 	Boolean
 	Moment
+	Clock
 	GUID
 	// Skip: its value is passed.
 	Skip
