@@ -420,12 +420,12 @@ func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 }
 
 // learnClose and learnNull remember an end tag, and what stands for null with the white space before it.
-func (e *fastEntry) learnClose(text []byte) { e.Close = fast.NewMark(text, openWords) }
+func (e *fastEntry) learnClose(text []byte) { e.Close = fast.NewMark(text) }
 
 func (e *fastEntry) learnNull(text []byte) {
 	if e.lessons > 0 {
 		e.lessons--
-		e.Null = fast.NewMark(text, openWords+1)
+		e.Null = fast.NewMark(text)
 	}
 }
 

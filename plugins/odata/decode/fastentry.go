@@ -33,9 +33,6 @@ func entryOf(e *fast.Entry) *fastEntry { return (*fastEntry)(unsafe.Pointer(e)) 
 // read by looking names up.
 const lessonsAtMost = 64
 
-// openWords is how many words of Open the kernels compare.
-const openWords = 4
-
 // learn remembers the text in front of an entry's value.
 func (e *fastEntry) learn(text []byte) {
 	if e.lessons == 0 || bytes.Equal(text, e.open) {
@@ -43,7 +40,7 @@ func (e *fastEntry) learn(text []byte) {
 	}
 	e.lessons--
 	e.open = append(e.open[:0], text...)
-	e.Open = fast.NewMark(text, openWords)
+	e.Open = fast.NewMark(text)
 }
 
 // startsWith tells whether text stands at p.

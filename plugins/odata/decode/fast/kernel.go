@@ -18,20 +18,44 @@ func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
+// differs compares the first 32 bytes at once, which is all there is of most marks, and the rest where there is one.
 func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
-	return (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first | (Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] |
+	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first | (Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] |
 		(Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] | (Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3] | e.Open.Bias
+	if d == 0 {
+		if e.Open.Size > 32 {
+			d = (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] | (Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
+				(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] | (Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
+				(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] | (Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
+		}
+	}
+	return d
 }
 
 func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
-	return (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] | (Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] |
+	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] | (Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] |
 		(Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] | (Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3] | e.Close.Bias
+	if d == 0 {
+		if e.Close.Size > 32 {
+			d = (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] | (Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
+				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] | (Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
+				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] | (Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
+		}
+	}
+	return d
 }
 
 func notNull(in unsafe.Pointer, p int, e *Entry) uint64 {
-	return (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] | (Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] |
-		(Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3] |
-		(Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] | e.Null.Bias
+	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] | (Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] |
+		(Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3] | e.Null.Bias
+	if d == 0 {
+		if e.Null.Size > 32 {
+			d = (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] | (Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
+				(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] | (Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
+				(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] | (Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
+		}
+	}
+	return d
 }
 
 // number writes a number as wit/encoding.md has it (zigzag, seven bits a byte) and returns the place behind it.
@@ -489,7 +513,8 @@ func goRowJSON(s *Row) int {
 	e := s.Entry
 	for {
 		if s.AtValue == 0 {
-			if differs(in, p, e, s.First) != 0 {
+			different := differs(in, p, e, s.First)
+			if different != 0 {
 				s.P = p
 				s.O = o
 				s.Entry = e
@@ -518,7 +543,8 @@ func goRowJSON(s *Row) int {
 						if e == nil {
 							return Missed
 						}
-						if differs(in, p, e, s.First) == 0 {
+						different := differs(in, p, e, s.First)
+						if different == 0 {
 							break
 						}
 						at++
@@ -777,8 +803,10 @@ func goRowAtom(s *Row) int {
 	for {
 		s.Filled = 1
 		if s.AtValue == 0 {
-			if differs(in, p, e, ^uint64(0)) != 0 {
-				s.Filled = notNull(in, p, e)
+			different := differs(in, p, e, ^uint64(0))
+			if different != 0 {
+				filled := notNull(in, p, e)
+				s.Filled = filled
 				if s.Filled != 0 {
 					s.P = p
 					s.O = o
@@ -788,12 +816,14 @@ func goRowAtom(s *Row) int {
 						e = e.Next
 						other = differs(in, p, e, ^uint64(0))
 						if other != 0 {
-							s.Filled = notNull(in, p, e)
+							filled := notNull(in, p, e)
+							s.Filled = filled
 							if s.Filled != 0 {
 								e = e.Next
 								other = differs(in, p, e, ^uint64(0))
 								if other != 0 {
-									s.Filled = notNull(in, p, e)
+									filled := notNull(in, p, e)
+									s.Filled = filled
 								}
 							}
 						}
@@ -813,10 +843,12 @@ func goRowAtom(s *Row) int {
 							if e == nil {
 								return Missed
 							}
-							if differs(in, p, e, ^uint64(0)) == 0 {
+							different := differs(in, p, e, ^uint64(0))
+							if different == 0 {
 								break
 							}
-							s.Filled = notNull(in, p, e)
+							filled := notNull(in, p, e)
+							s.Filled = filled
 							if s.Filled == 0 {
 								break
 							}
@@ -954,7 +986,8 @@ func goRowAtom(s *Row) int {
 					return OddValue
 				}
 			}
-			if notClosed(in, p, e) != 0 {
+			open := notClosed(in, p, e)
+			if open != 0 {
 				return OddValue
 			}
 			sealed := seal(arena, o, n, e.Width)
@@ -1011,7 +1044,8 @@ func goRowAtom(s *Row) int {
 				Store(arena, o, quotient(u, s.Exact, s.Places*8)|uint64(s.Negative)<<63)
 				o += 8
 			}
-			if notClosed(in, p, e) != 0 {
+			open := notClosed(in, p, e)
+			if open != 0 {
 				return OddValue
 			}
 		} else {
@@ -1049,7 +1083,8 @@ func goRowAtom(s *Row) int {
 				o = putGUID(in, p, arena, o)
 				p += 36
 			}
-			if notClosed(in, p, e) != 0 {
+			open := notClosed(in, p, e)
+			if open != 0 {
 				return OddValue
 			}
 		}

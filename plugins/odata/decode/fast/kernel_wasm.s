@@ -32,69 +32,173 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			I64Load $48
 			I64Eqz
 			If
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R5
-				I32WrapI64
-				I64Load $0
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $40
-				I64And
 				Get R0
 				I32WrapI64
 				I64Load $56
-				I64And
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R5
-				I32WrapI64
-				I64Load $8
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $48
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $16
-				Get R5
-				I32WrapI64
-				I64Load $16
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $56
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $24
-				Get R5
-				I32WrapI64
-				I64Load $24
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $64
-				I64And
-				I64Or
-				Get R5
-				I32WrapI64
-				I64Load $80
-				I64Or
+				Set R7
+				Block
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $0
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $80
+					I64And
+					Get R7
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $8
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $88
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $16
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $96
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $24
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $104
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $160
+					I64Or
+					Set R8
+					Get R8
+					I64Eqz
+					If
+						Get R5
+						I32WrapI64
+						I64Load $168
+						I64Const $32
+						I64GtS
+						If
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $32
+							Get R5
+							I32WrapI64
+							I64Load $32
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $112
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $40
+							Get R5
+							I32WrapI64
+							I64Load $40
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $120
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
+							Get R5
+							I32WrapI64
+							I64Load $48
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $128
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get R5
+							I32WrapI64
+							I64Load $56
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $136
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get R5
+							I32WrapI64
+							I64Load $64
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $144
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get R5
+							I32WrapI64
+							I64Load $72
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $152
+							I64And
+							I64Or
+							Set R8
+						End
+					End
+					Get R8
+					Set R6
+					Br $0
+				End
+				Get R6
 				I64Const $0
 				I64Ne
 				If
@@ -111,7 +215,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					Get R5
 					I64Store $32
 					I64Const $1
-					Set R6
+					Set R7
 					Get R0
 					I32WrapI64
 					I64Load $72
@@ -119,220 +223,526 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					If
 						Get R5
 						I32WrapI64
-						I64Load $288
+						I64Load $528
 						Set R5
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Get R5
-						I32WrapI64
-						I64Load $0
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $40
-						I64And
 						Get R0
 						I32WrapI64
 						I64Load $56
-						I64And
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $8
-						Get R5
-						I32WrapI64
-						I64Load $8
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $48
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $16
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $56
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $24
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $64
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
-						I64Load $80
-						I64Or
-						Set R6
-						Get R6
+						Set R8
+						Block
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Get R5
+							I32WrapI64
+							I64Load $0
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $80
+							I64And
+							Get R8
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Get R5
+							I32WrapI64
+							I64Load $8
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $88
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get R5
+							I32WrapI64
+							I64Load $16
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $96
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get R5
+							I32WrapI64
+							I64Load $24
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $104
+							I64And
+							I64Or
+							Get R5
+							I32WrapI64
+							I64Load $160
+							I64Or
+							Set R9
+							Get R9
+							I64Eqz
+							If
+								Get R5
+								I32WrapI64
+								I64Load $168
+								I64Const $32
+								I64GtS
+								If
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get R5
+									I32WrapI64
+									I64Load $32
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $112
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $40
+									Get R5
+									I32WrapI64
+									I64Load $40
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $120
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $48
+									Get R5
+									I32WrapI64
+									I64Load $48
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $128
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $56
+									Get R5
+									I32WrapI64
+									I64Load $56
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $136
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $64
+									Get R5
+									I32WrapI64
+									I64Load $64
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $144
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $72
+									Get R5
+									I32WrapI64
+									I64Load $72
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $152
+									I64And
+									I64Or
+									Set R9
+								End
+							End
+							Get R9
+							Set R7
+							Br $0
+						End
+						Get R7
 						I64Const $0
 						I64Ne
 						If
 							Get R5
 							I32WrapI64
-							I64Load $288
+							I64Load $528
 							Set R5
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Get R5
-							I32WrapI64
-							I64Load $0
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $40
-							I64And
 							Get R0
 							I32WrapI64
 							I64Load $56
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $8
-							Get R5
-							I32WrapI64
-							I64Load $8
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $48
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $16
-							Get R5
-							I32WrapI64
-							I64Load $16
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $56
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $24
-							Get R5
-							I32WrapI64
-							I64Load $24
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $64
-							I64And
-							I64Or
-							Get R5
-							I32WrapI64
-							I64Load $80
-							I64Or
-							Set R6
-							Get R6
+							Set R8
+							Block
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R5
+								I32WrapI64
+								I64Load $0
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $80
+								I64And
+								Get R8
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Get R5
+								I32WrapI64
+								I64Load $8
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $88
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get R5
+								I32WrapI64
+								I64Load $16
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $96
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get R5
+								I32WrapI64
+								I64Load $24
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $104
+								I64And
+								I64Or
+								Get R5
+								I32WrapI64
+								I64Load $160
+								I64Or
+								Set R9
+								Get R9
+								I64Eqz
+								If
+									Get R5
+									I32WrapI64
+									I64Load $168
+									I64Const $32
+									I64GtS
+									If
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $32
+										Get R5
+										I32WrapI64
+										I64Load $32
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $112
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $40
+										Get R5
+										I32WrapI64
+										I64Load $40
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $120
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $48
+										Get R5
+										I32WrapI64
+										I64Load $48
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $128
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $56
+										Get R5
+										I32WrapI64
+										I64Load $56
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $136
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $64
+										Get R5
+										I32WrapI64
+										I64Load $64
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $144
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $72
+										Get R5
+										I32WrapI64
+										I64Load $72
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $152
+										I64And
+										I64Or
+										Set R9
+									End
+								End
+								Get R9
+								Set R7
+								Br $0
+							End
+							Get R7
 							I64Const $0
 							I64Ne
 							If
 								Get R5
 								I32WrapI64
-								I64Load $288
+								I64Load $528
 								Set R5
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R5
-								I32WrapI64
-								I64Load $0
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $40
-								I64And
 								Get R0
 								I32WrapI64
 								I64Load $56
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $8
-								Get R5
-								I32WrapI64
-								I64Load $8
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $48
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $56
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $64
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
-								I64Load $80
-								I64Or
-								Set R6
+								Set R8
+								Block
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $0
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $80
+									I64And
+									Get R8
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $88
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $16
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $96
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $24
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $104
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $160
+									I64Or
+									Set R9
+									Get R9
+									I64Eqz
+									If
+										Get R5
+										I32WrapI64
+										I64Load $168
+										I64Const $32
+										I64GtS
+										If
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $32
+											Get R5
+											I32WrapI64
+											I64Load $32
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $112
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $40
+											Get R5
+											I32WrapI64
+											I64Load $40
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $120
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $48
+											Get R5
+											I32WrapI64
+											I64Load $48
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $128
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $56
+											Get R5
+											I32WrapI64
+											I64Load $56
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $136
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $64
+											Get R5
+											I32WrapI64
+											I64Load $64
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $144
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $72
+											Get R5
+											I32WrapI64
+											I64Load $72
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $152
+											I64And
+											I64Or
+											Set R9
+										End
+									End
+									Get R9
+									Set R7
+									Br $0
+								End
 							End
 						End
 					End
-					Get R6
+					Get R7
 					I64Const $0
 					I64Ne
 					If
@@ -354,62 +764,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R7
+								Set R8
 								Br $1
 							End
 							I64Const $0
-							Set R8
+							Set R9
 							Block
 								Loop
 									Get R1
 									Get R3
-									Get R8
+									Get R9
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load $2
-									Set R9
-									Get R9
+									Set R10
+									Get R10
 									I64Const $144680345676153346
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R9
+									Get R10
 									I64Const $6655295901103053916
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R9
+									Get R10
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R9
-									Get R9
+									Set R10
+									Get R10
 									I64Const $0
 									I64Ne
 									If
-										Get R8
 										Get R9
+										Get R10
 										I64Ctz
 										I64Const $3
 										I64ShrS
 										I64Add
-										Set R8
+										Set R9
 										Br $2
 									End
-									Get R8
+									Get R9
 									I64Const $8
 									I64Add
-									Set R8
+									Set R9
 									Br $0
 								End
 							End
 							Get R1
 							Get R3
-							Get R8
+							Get R9
 							I64Add
 							I64Add
 							I32WrapI64
@@ -418,14 +828,14 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R7
+								Set R8
 								Br $1
 							End
-							Get R8
-							Set R7
+							Get R9
+							Set R8
 							Br $0
 						End
-						Get R7
+						Get R8
 						I64Eqz
 						If
 							Get SP
@@ -436,41 +846,41 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Get R3
 						I64Const $2
 						I64Add
-						Set R9
+						Set R10
 						Block
 							Get R1
-							Get R9
+							Get R10
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R10
-							Get R7
+							Set R11
+							Get R8
 							I64Const $8
 							I64LtS
 							If
-								Get R10
+								Get R11
 								I64Const $1
 								I64Const $8
-								Get R7
+								Get R8
 								I64Mul
 								I64Shl
 								I64Const $1
 								I64Sub
 								I64And
-								Set R10
+								Set R11
 							End
-							Get R10
+							Get R11
 							I64Const $-7046029254386353131
 							I64Mul
-							Set R10
-							Get R7
+							Set R11
+							Get R8
 							I64Const $8
 							I64GtS
 							If
-								Get R10
+								Get R11
 								Get R1
-								Get R9
-								Get R7
+								Get R10
+								Get R8
 								I64Add
 								I64Const $8
 								I64Sub
@@ -480,20 +890,20 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $-4417276706812531889
 								I64Mul
 								I64Xor
-								Set R10
+								Set R11
 							End
-							Get R10
-							Get R7
+							Get R11
+							Get R8
 							I64Const $1609587929392839161
 							I64Mul
 							I64Add
-							Set R10
-							Get R10
-							Get R10
+							Set R11
+							Get R11
+							Get R11
 							I64Const $29
 							I64ShrU
 							I64Xor
-							Set R8
+							Set R9
 							Br $0
 						End
 						Block
@@ -501,7 +911,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								Get R0
 								I32WrapI64
 								I64Load $136
-								Get R8
+								Get R9
 								Get R0
 								I32WrapI64
 								I64Load $144
@@ -521,132 +931,236 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Store ret+8(FP)
 									RET
 								End
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R5
-								I32WrapI64
-								I64Load $0
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $40
-								I64And
 								Get R0
 								I32WrapI64
 								I64Load $56
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $8
-								Get R5
-								I32WrapI64
-								I64Load $8
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $48
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $56
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $64
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
-								I64Load $80
-								I64Or
+								Set R11
+								Block
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $0
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $80
+									I64And
+									Get R11
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $88
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $16
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $96
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $24
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $104
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $160
+									I64Or
+									Set R12
+									Get R12
+									I64Eqz
+									If
+										Get R5
+										I32WrapI64
+										I64Load $168
+										I64Const $32
+										I64GtS
+										If
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $32
+											Get R5
+											I32WrapI64
+											I64Load $32
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $112
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $40
+											Get R5
+											I32WrapI64
+											I64Load $40
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $120
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $48
+											Get R5
+											I32WrapI64
+											I64Load $48
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $128
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $56
+											Get R5
+											I32WrapI64
+											I64Load $56
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $136
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $64
+											Get R5
+											I32WrapI64
+											I64Load $64
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $144
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $72
+											Get R5
+											I32WrapI64
+											I64Load $72
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $152
+											I64And
+											I64Or
+											Set R12
+										End
+									End
+									Get R12
+									Set R10
+									Br $0
+								End
+								Get R10
 								I64Eqz
 								If
 									Br $2
 								End
-								Get R8
+								Get R9
 								I64Const $1
 								I64Add
-								Set R8
+								Set R9
 								Br $0
 							End
 						End
 						Get R0
 						I32WrapI64
 						I64Load $40
-						Set R10
+						Set R11
 						Block
-							Get R10
+							Get R11
 							I32WrapI64
-							I64Load $368
+							I64Load $608
 							Get R5
 							I64Ne
 							If
-								Get R10
+								Get R11
 								I32WrapI64
 								Get R5
-								I64Store $368
-								Get R10
+								I64Store $608
+								Get R11
 								I32WrapI64
 								I64Const $0
-								I64Store $376
+								I64Store $616
 							End
-							Get R10
+							Get R11
 							I32WrapI64
-							Get R10
+							Get R11
 							I32WrapI64
-							I64Load $376
+							I64Load $616
 							I64Const $1
 							I64Add
-							I64Store $376
-							Get R10
+							I64Store $616
+							Get R11
 							I32WrapI64
-							I64Load $376
+							I64Load $616
 							I64Const $3
 							I64GeS
 							If
-								Get R10
+								Get R11
 								I32WrapI64
 								Get R5
-								I64Store $288
-								Get R10
+								I64Store $528
+								Get R11
 								I32WrapI64
 								I64Const $0
-								I64Store $376
+								I64Store $616
 							End
 							I64Const $0
-							Set R9
+							Set R10
 							Br $0
 						End
 					End
 				End
 				Get R5
 				I32WrapI64
-				I64Load $296
+				I64Load $536
 				I64Const $10
 				I64Eq
 				Get R0
@@ -664,7 +1178,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				Get R3
 				Get R5
 				I32WrapI64
-				I64Load $88
+				I64Load $168
 				I64Add
 				Set R3
 				Get R0
@@ -673,7 +1187,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				I64Store $56
 				Get R5
 				I32WrapI64
-				I64Load $296
+				I64Load $536
 				I64Const $9
 				I64GeS
 				If
@@ -691,7 +1205,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Store $32
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $10
 					I64Eq
 					If
@@ -702,7 +1216,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					End
 					Get R5
 					I32WrapI64
-					I64Load $360
+					I64Load $600
 					I64Const $0
 					I64Eq
 					If
@@ -712,70 +1226,70 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						RET
 					End
 					Get R3
-					Set R7
+					Set R8
 					Get R5
 					I32WrapI64
-					I64Load $360
-					Set R8
+					I64Load $600
+					Set R9
 					Block
-						Get R8
-						Set R9
+						Get R9
+						Set R10
 						Block
 							Loop
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $0
-								Set R10
-								Get R10
+								Set R11
+								Get R11
 								I64Const $16777215
 								I64And
-								Set R11
+								Set R12
 								Block
 									Loop
-										Get R11
+										Get R12
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R9
+										Get R10
 										I64Const $8
 										I64Add
-										Set R9
+										Set R10
 										Get R1
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R9
+										Get R10
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R6
+											Set R7
 											Br $5
 										End
-										Get R7
+										Get R8
 										I64Const $8
 										I64Add
-										Set R7
-										Get R11
+										Set R8
+										Get R12
 										I64Const $1
 										I64Sub
-										Set R11
+										Set R12
 										Br $0
 									End
 								End
 								Get R1
-								Get R7
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -783,88 +1297,88 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R6
+									Set R7
 									Br $3
 								End
-								Get R7
-								Get R10
+								Get R8
+								Get R11
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R7
-								Get R10
+								Set R8
+								Get R11
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R7
-									Set R6
+									Get R8
+									Set R7
 									Br $3
 								End
 								Block
 									Loop
 										Get R1
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R12
-										Get R12
-										Get R9
+										Set R13
+										Get R13
+										Get R10
 										I32WrapI64
 										I64Load $24
 										I64Xor
-										Get R9
+										Get R10
 										I32WrapI64
 										I64Load $32
 										I64Sub
-										Get R12
-										Get R9
+										Get R13
+										Get R10
 										I32WrapI64
 										I64Load $40
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R13
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R12
-										Get R12
+										Set R13
+										Get R13
 										I64Const $0
 										I64Ne
 										If
-											Get R7
-											Get R12
+											Get R8
+											Get R13
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R7
+											Set R8
 											Br $2
 										End
-										Get R7
+										Get R8
 										I64Const $8
 										I64Add
-										Set R7
+										Set R8
 										Br $0
 									End
 								End
-								Get R9
+								Get R10
 								I64Const $48
 								I64Add
-								Set R9
+								Set R10
 								Br $0
 							End
 						End
 					End
-					Get R6
+					Get R7
 					I64Eqz
 					If
 						Get SP
@@ -872,7 +1386,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R6
+					Get R7
 					Set R3
 					Get R0
 					I32WrapI64
@@ -880,13 +1394,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Store $40
 					Get R5
 					I32WrapI64
-					I64Load $288
+					I64Load $528
 					Set R5
 					Br $2
 				End
 				Get R5
 				I32WrapI64
-				I64Load $304
+				I64Load $544
 				Get R0
 				I32WrapI64
 				I64Load $64
@@ -894,17 +1408,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				If
 					Get R5
 					I32WrapI64
-					I64Load $304
-					Set R6
-					Get R4
+					I64Load $544
 					Set R7
+					Get R4
+					Set R8
 					Block
 						Get R0
 						I32WrapI64
 						I64Load $64
-						Set R8
-						Get R6
-						Get R8
+						Set R9
+						Get R7
+						Get R9
 						I64GtS
 						Get R0
 						I32WrapI64
@@ -912,17 +1426,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Eqz
 						I32And
 						If
-							Get R8
-							Set R9
+							Get R9
+							Set R10
 							Block
 								Loop
-									Get R9
-									Get R6
+									Get R10
+									Get R7
 									I64LtS
 									Get R0
 									I32WrapI64
 									I64Load $104
-									Get R9
+									Get R10
 									I64Const $8
 									I64Mul
 									I64Add
@@ -933,18 +1447,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R9
+									Get R10
 									I64Const $1
 									I64Add
-									Set R9
+									Set R10
 									Br $0
 								End
 							End
-							Get R9
-							Get R6
+							Get R10
+							Get R7
 							I64Eq
-							Get R6
-							Get R8
+							Get R7
+							Get R9
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -952,15 +1466,15 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R8
-										Get R6
+										Get R9
+										Get R7
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Get R0
 										I32WrapI64
 										I64Load $8
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Const $0
@@ -968,35 +1482,35 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Load $80
-										Get R8
+										Get R9
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R7
+										Get R8
 										I64Store $0
-										Get R7
-										I64Const $1
-										I64Add
-										Set R7
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R8
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R7
-										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R9
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R8
+										I64Store $8
+										Get R9
+										I64Const $1
+										I64Add
+										Set R9
 										Br $0
 									End
 								End
-								Get R7
+								Get R8
 								Set R4
 								Br $2
 							End
@@ -1004,7 +1518,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Load $88
-						Get R6
+						Get R7
 						I64Const $8
 						I64Mul
 						I64Add
@@ -1023,7 +1537,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I32WrapI64
 						I64Const $1
 						I64Store $72
-						Get R7
+						Get R8
 						Set R4
 						Br $0
 					End
@@ -1069,7 +1583,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			Get R4
 			Get R5
 			I32WrapI64
-			I64Load $312
+			I64Load $552
 			I64Add
 			Set R4
 			Get R6
@@ -1085,7 +1599,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				I64Ne
 				Get R5
 				I32WrapI64
-				I64Load $312
+				I64Load $552
 				I64Eqz
 				I32Or
 				If
@@ -1109,7 +1623,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			Else
 				Get R5
 				I32WrapI64
-				I64Load $296
+				I64Load $536
 				I64Const $1
 				I64Eq
 				If
@@ -1131,7 +1645,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					Get R4
 					Get R5
 					I32WrapI64
-					I64Load $320
+					I64Load $560
 					I64Add
 					Set R7
 					I64Const $0
@@ -1417,7 +1931,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Sub
 					Get R5
 					I32WrapI64
-					I64Load $320
+					I64Load $560
 					I64Sub
 					Set R9
 					Get R8
@@ -1690,7 +2204,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					End
 					Get R5
 					I32WrapI64
-					I64Load $320
+					I64Load $560
 					Set R11
 					Block
 						Get R9
@@ -1782,13 +2296,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				Else
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $4
 					I64LeS
 					If
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Eqz
 						If
 							Get SP
@@ -2162,7 +2676,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Eq
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Const $2
 						I64Ne
 						I32And
@@ -2536,7 +3050,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						End
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Const $2
 						I64Eq
 						If
@@ -2556,12 +3070,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Get R9
 							Get R5
 							I32WrapI64
-							I64Load $328
+							I64Load $568
 							I64LtS
 							Get R9
 							Get R5
 							I32WrapI64
-							I64Load $336
+							I64Load $576
 							I64GtS
 							I32Or
 							If
@@ -2709,7 +3223,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Else
 							Get R5
 							I32WrapI64
-							I64Load $296
+							I64Load $536
 							I64Const $3
 							I64Eq
 							If
@@ -2729,7 +3243,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											Get R12
 											Get R5
 											I32WrapI64
-											I64Load $344
+											I64Load $584
 											I64GtS
 											I32Eqz
 											BrIf $1
@@ -2761,7 +3275,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R10
 									Get R5
 									I32WrapI64
-									I64Load $344
+									I64Load $584
 									I64Add
 									Get R12
 									I64Sub
@@ -2778,7 +3292,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Load $112
 									Get R5
 									I32WrapI64
-									I64Load $344
+									I64Load $584
 									Get R12
 									I64Sub
 									I64Const $8
@@ -2791,7 +3305,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R9
 									Get R5
 									I32WrapI64
-									I64Load $352
+									I64Load $592
 									I64GeU
 									If
 										I64Const $-1
@@ -2943,7 +3457,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					Else
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Const $5
 						I64Eq
 						If
@@ -3012,7 +3526,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						Else
 							Get R5
 							I32WrapI64
-							I64Load $296
+							I64Load $536
 							I64Const $6
 							I64Eq
 							If
@@ -4703,7 +5217,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Else
 								Get R5
 								I32WrapI64
-								I64Load $296
+								I64Load $536
 								I64Const $7
 								I64Eq
 								If
@@ -5370,7 +5884,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			End
 			Get R5
 			I32WrapI64
-			I64Load $304
+			I64Load $544
 			Set R8
 			Get R0
 			I32WrapI64
@@ -5432,7 +5946,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			I64Store $40
 			Get R5
 			I32WrapI64
-			I64Load $288
+			I64Load $528
 			Set R5
 			Br $0
 		End
@@ -5474,72 +5988,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			I64Load $48
 			I64Eqz
 			If
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R5
-				I32WrapI64
-				I64Load $0
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $40
-				I64And
-				I64Const $-1
-				I64And
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R5
-				I32WrapI64
-				I64Load $8
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $48
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $16
-				Get R5
-				I32WrapI64
-				I64Load $16
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $56
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $24
-				Get R5
-				I32WrapI64
-				I64Load $24
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $64
-				I64And
-				I64Or
-				Get R5
-				I32WrapI64
-				I64Load $80
-				I64Or
-				I64Const $0
-				I64Ne
-				If
-					Get R0
-					I32WrapI64
+				Block
 					Get R1
 					Get R3
 					I64Add
@@ -5547,11 +5996,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $0
 					Get R5
 					I32WrapI64
-					I64Load $192
+					I64Load $0
 					I64Xor
 					Get R5
 					I32WrapI64
-					I64Load $232
+					I64Load $80
+					I64And
+					I64Const $-1
 					I64And
 					Get R1
 					Get R3
@@ -5560,11 +6011,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $8
 					Get R5
 					I32WrapI64
-					I64Load $200
+					I64Load $8
 					I64Xor
 					Get R5
 					I32WrapI64
-					I64Load $240
+					I64Load $88
 					I64And
 					I64Or
 					Get R1
@@ -5574,11 +6025,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $16
 					Get R5
 					I32WrapI64
-					I64Load $208
+					I64Load $16
 					I64Xor
 					Get R5
 					I32WrapI64
-					I64Load $248
+					I64Load $96
 					I64And
 					I64Or
 					Get R1
@@ -5588,31 +6039,284 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $24
 					Get R5
 					I32WrapI64
-					I64Load $216
+					I64Load $24
 					I64Xor
 					Get R5
 					I32WrapI64
-					I64Load $256
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $32
-					Get R5
-					I32WrapI64
-					I64Load $224
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $264
+					I64Load $104
 					I64And
 					I64Or
 					Get R5
 					I32WrapI64
-					I64Load $272
+					I64Load $160
 					I64Or
+					Set R7
+					Get R7
+					I64Eqz
+					If
+						Get R5
+						I32WrapI64
+						I64Load $168
+						I64Const $32
+						I64GtS
+						If
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $32
+							Get R5
+							I32WrapI64
+							I64Load $32
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $112
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $40
+							Get R5
+							I32WrapI64
+							I64Load $40
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $120
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
+							Get R5
+							I32WrapI64
+							I64Load $48
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $128
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get R5
+							I32WrapI64
+							I64Load $56
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $136
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get R5
+							I32WrapI64
+							I64Load $64
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $144
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get R5
+							I32WrapI64
+							I64Load $72
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $152
+							I64And
+							I64Or
+							Set R7
+						End
+					End
+					Get R7
+					Set R6
+					Br $0
+				End
+				Get R6
+				I64Const $0
+				I64Ne
+				If
+					Block
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R5
+						I32WrapI64
+						I64Load $352
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $432
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R5
+						I32WrapI64
+						I64Load $360
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $440
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get R5
+						I32WrapI64
+						I64Load $368
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $448
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get R5
+						I32WrapI64
+						I64Load $376
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $456
+						I64And
+						I64Or
+						Get R5
+						I32WrapI64
+						I64Load $512
+						I64Or
+						Set R8
+						Get R8
+						I64Eqz
+						If
+							Get R5
+							I32WrapI64
+							I64Load $520
+							I64Const $32
+							I64GtS
+							If
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get R5
+								I32WrapI64
+								I64Load $384
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $464
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $40
+								Get R5
+								I32WrapI64
+								I64Load $392
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $472
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
+								Get R5
+								I32WrapI64
+								I64Load $400
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $480
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get R5
+								I32WrapI64
+								I64Load $408
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $488
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get R5
+								I32WrapI64
+								I64Load $416
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $496
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get R5
+								I32WrapI64
+								I64Load $424
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $504
+								I64And
+								I64Or
+								Set R8
+							End
+						End
+						Get R8
+						Set R7
+						Br $0
+					End
+					Get R0
+					I32WrapI64
+					Get R7
 					I64Store $176
 					Get R0
 					I32WrapI64
@@ -5633,7 +6337,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R5
 						I64Store $32
 						I64Const $1
-						Set R6
+						Set R8
 						Get R0
 						I32WrapI64
 						I64Load $72
@@ -5641,76 +6345,9 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						If
 							Get R5
 							I32WrapI64
-							I64Load $288
+							I64Load $528
 							Set R5
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Get R5
-							I32WrapI64
-							I64Load $0
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $40
-							I64And
-							I64Const $-1
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $8
-							Get R5
-							I32WrapI64
-							I64Load $8
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $48
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $16
-							Get R5
-							I32WrapI64
-							I64Load $16
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $56
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $24
-							Get R5
-							I32WrapI64
-							I64Load $24
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $64
-							I64And
-							I64Or
-							Get R5
-							I32WrapI64
-							I64Load $80
-							I64Or
-							Set R6
-							Get R6
-							I64Const $0
-							I64Ne
-							If
-								Get R0
-								I32WrapI64
+							Block
 								Get R1
 								Get R3
 								I64Add
@@ -5718,11 +6355,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $0
 								Get R5
 								I32WrapI64
-								I64Load $192
+								I64Load $0
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $232
+								I64Load $80
+								I64And
+								I64Const $-1
 								I64And
 								Get R1
 								Get R3
@@ -5731,11 +6370,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $8
 								Get R5
 								I32WrapI64
-								I64Load $200
+								I64Load $8
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $240
+								I64Load $88
 								I64And
 								I64Or
 								Get R1
@@ -5745,11 +6384,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $16
 								Get R5
 								I32WrapI64
-								I64Load $208
+								I64Load $16
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $248
+								I64Load $96
 								I64And
 								I64Or
 								Get R1
@@ -5759,31 +6398,284 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $24
 								Get R5
 								I32WrapI64
-								I64Load $216
+								I64Load $24
 								I64Xor
 								Get R5
 								I32WrapI64
-								I64Load $256
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $32
-								Get R5
-								I32WrapI64
-								I64Load $224
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $264
+								I64Load $104
 								I64And
 								I64Or
 								Get R5
 								I32WrapI64
-								I64Load $272
+								I64Load $160
 								I64Or
+								Set R9
+								Get R9
+								I64Eqz
+								If
+									Get R5
+									I32WrapI64
+									I64Load $168
+									I64Const $32
+									I64GtS
+									If
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $32
+										Get R5
+										I32WrapI64
+										I64Load $32
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $112
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $40
+										Get R5
+										I32WrapI64
+										I64Load $40
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $120
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $48
+										Get R5
+										I32WrapI64
+										I64Load $48
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $128
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $56
+										Get R5
+										I32WrapI64
+										I64Load $56
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $136
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $64
+										Get R5
+										I32WrapI64
+										I64Load $64
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $144
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $72
+										Get R5
+										I32WrapI64
+										I64Load $72
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $152
+										I64And
+										I64Or
+										Set R9
+									End
+								End
+								Get R9
+								Set R8
+								Br $0
+							End
+							Get R8
+							I64Const $0
+							I64Ne
+							If
+								Block
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R5
+									I32WrapI64
+									I64Load $352
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $432
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get R5
+									I32WrapI64
+									I64Load $360
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $440
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get R5
+									I32WrapI64
+									I64Load $368
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $448
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get R5
+									I32WrapI64
+									I64Load $376
+									I64Xor
+									Get R5
+									I32WrapI64
+									I64Load $456
+									I64And
+									I64Or
+									Get R5
+									I32WrapI64
+									I64Load $512
+									I64Or
+									Set R10
+									Get R10
+									I64Eqz
+									If
+										Get R5
+										I32WrapI64
+										I64Load $520
+										I64Const $32
+										I64GtS
+										If
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $32
+											Get R5
+											I32WrapI64
+											I64Load $384
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $464
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $40
+											Get R5
+											I32WrapI64
+											I64Load $392
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $472
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $48
+											Get R5
+											I32WrapI64
+											I64Load $400
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $480
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $56
+											Get R5
+											I32WrapI64
+											I64Load $408
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $488
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $64
+											Get R5
+											I32WrapI64
+											I64Load $416
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $496
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $72
+											Get R5
+											I32WrapI64
+											I64Load $424
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $504
+											I64And
+											I64Or
+											Set R10
+										End
+									End
+									Get R10
+									Set R9
+									Br $0
+								End
+								Get R0
+								I32WrapI64
+								Get R9
 								I64Store $176
 								Get R0
 								I32WrapI64
@@ -5793,76 +6685,9 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									Get R5
 									I32WrapI64
-									I64Load $288
+									I64Load $528
 									Set R5
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I32WrapI64
-									I64Load $0
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $40
-									I64And
-									I64Const $-1
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get R5
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $56
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $64
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
-									I64Load $80
-									I64Or
-									Set R6
-									Get R6
-									I64Const $0
-									I64Ne
-									If
-										Get R0
-										I32WrapI64
+									Block
 										Get R1
 										Get R3
 										I64Add
@@ -5870,11 +6695,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $0
 										Get R5
 										I32WrapI64
-										I64Load $192
+										I64Load $0
 										I64Xor
 										Get R5
 										I32WrapI64
-										I64Load $232
+										I64Load $80
+										I64And
+										I64Const $-1
 										I64And
 										Get R1
 										Get R3
@@ -5883,11 +6710,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $8
 										Get R5
 										I32WrapI64
-										I64Load $200
+										I64Load $8
 										I64Xor
 										Get R5
 										I32WrapI64
-										I64Load $240
+										I64Load $88
 										I64And
 										I64Or
 										Get R1
@@ -5897,11 +6724,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $16
 										Get R5
 										I32WrapI64
-										I64Load $208
+										I64Load $16
 										I64Xor
 										Get R5
 										I32WrapI64
-										I64Load $248
+										I64Load $96
 										I64And
 										I64Or
 										Get R1
@@ -5911,37 +6738,290 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $24
 										Get R5
 										I32WrapI64
-										I64Load $216
+										I64Load $24
 										I64Xor
 										Get R5
 										I32WrapI64
-										I64Load $256
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $32
-										Get R5
-										I32WrapI64
-										I64Load $224
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $264
+										I64Load $104
 										I64And
 										I64Or
 										Get R5
 										I32WrapI64
-										I64Load $272
+										I64Load $160
 										I64Or
+										Set R10
+										Get R10
+										I64Eqz
+										If
+											Get R5
+											I32WrapI64
+											I64Load $168
+											I64Const $32
+											I64GtS
+											If
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get R5
+												I32WrapI64
+												I64Load $32
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $112
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get R5
+												I32WrapI64
+												I64Load $40
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $120
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get R5
+												I32WrapI64
+												I64Load $48
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get R5
+												I32WrapI64
+												I64Load $56
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get R5
+												I32WrapI64
+												I64Load $64
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get R5
+												I32WrapI64
+												I64Load $72
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $152
+												I64And
+												I64Or
+												Set R10
+											End
+										End
+										Get R10
+										Set R8
+										Br $0
+									End
+									Get R8
+									I64Const $0
+									I64Ne
+									If
+										Block
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Get R5
+											I32WrapI64
+											I64Load $352
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $432
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $8
+											Get R5
+											I32WrapI64
+											I64Load $360
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $440
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get R5
+											I32WrapI64
+											I64Load $368
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $448
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get R5
+											I32WrapI64
+											I64Load $376
+											I64Xor
+											Get R5
+											I32WrapI64
+											I64Load $456
+											I64And
+											I64Or
+											Get R5
+											I32WrapI64
+											I64Load $512
+											I64Or
+											Set R11
+											Get R11
+											I64Eqz
+											If
+												Get R5
+												I32WrapI64
+												I64Load $520
+												I64Const $32
+												I64GtS
+												If
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $32
+													Get R5
+													I32WrapI64
+													I64Load $384
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $464
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $40
+													Get R5
+													I32WrapI64
+													I64Load $392
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $472
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $48
+													Get R5
+													I32WrapI64
+													I64Load $400
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $480
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $56
+													Get R5
+													I32WrapI64
+													I64Load $408
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $488
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $64
+													Get R5
+													I32WrapI64
+													I64Load $416
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $496
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $72
+													Get R5
+													I32WrapI64
+													I64Load $424
+													I64Xor
+													Get R5
+													I32WrapI64
+													I64Load $504
+													I64And
+													I64Or
+													Set R11
+												End
+											End
+											Get R11
+											Set R10
+											Br $0
+										End
+										Get R0
+										I32WrapI64
+										Get R10
 										I64Store $176
 									End
 								End
 							End
 						End
-						Get R6
+						Get R8
 						I64Const $0
 						I64Ne
 						Get R0
@@ -5952,18 +7032,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I32And
 						If
 							Get R3
-							Set R7
+							Set R9
 							Block
 								Loop
 									Get R1
-									Get R7
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $32
 									I64Eq
 									Get R1
-									Get R7
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -5971,7 +7051,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R7
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -5979,7 +7059,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R7
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -5988,16 +7068,16 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									I32Eqz
 									BrIf $1
-									Get R7
+									Get R9
 									I64Const $1
 									I64Add
-									Set R7
+									Set R9
 									Br $0
 								End
 							End
 							Block
 								Get R1
-								Get R7
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load8U $0
@@ -6005,74 +7085,74 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R8
+									Set R10
 									Br $1
 								End
 								I64Const $0
-								Set R9
+								Set R11
 								Block
 									Loop
 										Get R1
-										Get R7
 										Get R9
+										Get R11
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load $1
-										Set R10
-										Get R10
+										Set R12
+										Get R12
 										I64Const $2314885530818453536
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
-										Get R10
+										Get R12
 										I64Const $4485090715960753726
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R10
+										Get R12
 										I64Const $3399988123389603631
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R10
+										Get R12
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R10
+										Get R12
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R10
-										Get R10
+										Set R12
+										Get R12
 										I64Const $0
 										I64Ne
 										If
-											Get R9
-											Get R10
+											Get R11
+											Get R12
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R9
+											Set R11
 											Br $2
 										End
-										Get R9
+										Get R11
 										I64Const $8
 										I64Add
-										Set R9
+										Set R11
 										Br $0
 									End
 								End
-								Get R9
-								Set R8
+								Get R11
+								Set R10
 								Br $0
 							End
-							Get R8
+							Get R10
 							I64Eqz
 							If
 								Get SP
@@ -6080,44 +7160,44 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R7
+							Get R9
 							I64Const $1
 							I64Add
-							Set R10
+							Set R12
 							Block
 								Get R1
-								Get R10
+								Get R12
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R11
-								Get R8
+								Set R13
+								Get R10
 								I64Const $8
 								I64LtS
 								If
-									Get R11
+									Get R13
 									I64Const $1
 									I64Const $8
-									Get R8
+									Get R10
 									I64Mul
 									I64Shl
 									I64Const $1
 									I64Sub
 									I64And
-									Set R11
+									Set R13
 								End
-								Get R11
+								Get R13
 								I64Const $-7046029254386353131
 								I64Mul
-								Set R11
-								Get R8
+								Set R13
+								Get R10
 								I64Const $8
 								I64GtS
 								If
-									Get R11
+									Get R13
 									Get R1
+									Get R12
 									Get R10
-									Get R8
 									I64Add
 									I64Const $8
 									I64Sub
@@ -6127,20 +7207,20 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $-4417276706812531889
 									I64Mul
 									I64Xor
-									Set R11
+									Set R13
 								End
-								Get R11
-								Get R8
+								Get R13
+								Get R10
 								I64Const $1609587929392839161
 								I64Mul
 								I64Add
-								Set R11
-								Get R11
-								Get R11
+								Set R13
+								Get R13
+								Get R13
 								I64Const $29
 								I64ShrU
 								I64Xor
-								Set R9
+								Set R11
 								Br $0
 							End
 							Block
@@ -6148,7 +7228,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Get R0
 									I32WrapI64
 									I64Load $136
-									Get R9
+									Get R11
 									Get R0
 									I32WrapI64
 									I64Load $144
@@ -6168,146 +7248,336 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Store ret+8(FP)
 										RET
 									End
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I32WrapI64
-									I64Load $0
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $40
-									I64And
-									I64Const $-1
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get R5
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $56
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $64
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
-									I64Load $80
-									I64Or
+									Block
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $0
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $80
+										I64And
+										I64Const $-1
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Get R5
+										I32WrapI64
+										I64Load $8
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $88
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get R5
+										I32WrapI64
+										I64Load $16
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $96
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get R5
+										I32WrapI64
+										I64Load $24
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $104
+										I64And
+										I64Or
+										Get R5
+										I32WrapI64
+										I64Load $160
+										I64Or
+										Set R13
+										Get R13
+										I64Eqz
+										If
+											Get R5
+											I32WrapI64
+											I64Load $168
+											I64Const $32
+											I64GtS
+											If
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get R5
+												I32WrapI64
+												I64Load $32
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $112
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get R5
+												I32WrapI64
+												I64Load $40
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $120
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get R5
+												I32WrapI64
+												I64Load $48
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get R5
+												I32WrapI64
+												I64Load $56
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get R5
+												I32WrapI64
+												I64Load $64
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get R5
+												I32WrapI64
+												I64Load $72
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $152
+												I64And
+												I64Or
+												Set R13
+											End
+										End
+										Get R13
+										Set R12
+										Br $0
+									End
+									Get R12
 									I64Eqz
 									If
 										Br $2
 									End
+									Block
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $352
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $432
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Get R5
+										I32WrapI64
+										I64Load $360
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $440
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get R5
+										I32WrapI64
+										I64Load $368
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $448
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get R5
+										I32WrapI64
+										I64Load $376
+										I64Xor
+										Get R5
+										I32WrapI64
+										I64Load $456
+										I64And
+										I64Or
+										Get R5
+										I32WrapI64
+										I64Load $512
+										I64Or
+										Set R14
+										Get R14
+										I64Eqz
+										If
+											Get R5
+											I32WrapI64
+											I64Load $520
+											I64Const $32
+											I64GtS
+											If
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get R5
+												I32WrapI64
+												I64Load $384
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $464
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get R5
+												I32WrapI64
+												I64Load $392
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $472
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get R5
+												I32WrapI64
+												I64Load $400
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $480
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get R5
+												I32WrapI64
+												I64Load $408
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $488
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get R5
+												I32WrapI64
+												I64Load $416
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $496
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get R5
+												I32WrapI64
+												I64Load $424
+												I64Xor
+												Get R5
+												I32WrapI64
+												I64Load $504
+												I64And
+												I64Or
+												Set R14
+											End
+										End
+										Get R14
+										Set R13
+										Br $0
+									End
 									Get R0
 									I32WrapI64
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I32WrapI64
-									I64Load $192
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $232
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get R5
-									I32WrapI64
-									I64Load $200
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $240
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $208
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $248
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $216
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $256
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $32
-									Get R5
-									I32WrapI64
-									I64Load $224
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $264
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
-									I64Load $272
-									I64Or
+									Get R13
 									I64Store $176
 									Get R0
 									I32WrapI64
@@ -6316,58 +7586,58 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									If
 										Br $2
 									End
-									Get R9
+									Get R11
 									I64Const $1
 									I64Add
-									Set R9
+									Set R11
 									Br $0
 								End
 							End
 							Get R0
 							I32WrapI64
 							I64Load $40
-							Set R11
+							Set R13
 							Block
-								Get R11
+								Get R13
 								I32WrapI64
-								I64Load $368
+								I64Load $608
 								Get R5
 								I64Ne
 								If
-									Get R11
+									Get R13
 									I32WrapI64
 									Get R5
-									I64Store $368
-									Get R11
+									I64Store $608
+									Get R13
 									I32WrapI64
 									I64Const $0
-									I64Store $376
+									I64Store $616
 								End
-								Get R11
+								Get R13
 								I32WrapI64
-								Get R11
+								Get R13
 								I32WrapI64
-								I64Load $376
+								I64Load $616
 								I64Const $1
 								I64Add
-								I64Store $376
-								Get R11
+								I64Store $616
+								Get R13
 								I32WrapI64
-								I64Load $376
+								I64Load $616
 								I64Const $3
 								I64GeS
 								If
-									Get R11
+									Get R13
 									I32WrapI64
 									Get R5
-									I64Store $288
-									Get R11
+									I64Store $528
+									Get R13
 									I32WrapI64
 									I64Const $0
-									I64Store $376
+									I64Store $616
 								End
 								I64Const $0
-								Set R10
+								Set R12
 								Br $0
 							End
 						End
@@ -6375,14 +7645,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				End
 				Get R5
 				I32WrapI64
-				I64Load $296
+				I64Load $536
 				I64Const $9
 				I64GeS
 				If
 					Get R3
 					Get R5
 					I32WrapI64
-					I64Load $88
+					I64Load $168
 					I64Add
 					Set R3
 					Get R0
@@ -6399,7 +7669,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Store $32
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $10
 					I64Eq
 					If
@@ -6410,7 +7680,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					End
 					Get R5
 					I32WrapI64
-					I64Load $360
+					I64Load $600
 					I64Const $0
 					I64Eq
 					If
@@ -6420,70 +7690,70 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						RET
 					End
 					Get R3
-					Set R7
+					Set R8
 					Get R5
 					I32WrapI64
-					I64Load $360
-					Set R8
+					I64Load $600
+					Set R9
 					Block
-						Get R8
-						Set R9
+						Get R9
+						Set R10
 						Block
 							Loop
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $0
-								Set R10
-								Get R10
+								Set R11
+								Get R11
 								I64Const $16777215
 								I64And
-								Set R11
+								Set R12
 								Block
 									Loop
-										Get R11
+										Get R12
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R9
+										Get R10
 										I64Const $8
 										I64Add
-										Set R9
+										Set R10
 										Get R1
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R9
+										Get R10
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R6
+											Set R7
 											Br $5
 										End
-										Get R7
+										Get R8
 										I64Const $8
 										I64Add
-										Set R7
-										Get R11
+										Set R8
+										Get R12
 										I64Const $1
 										I64Sub
-										Set R11
+										Set R12
 										Br $0
 									End
 								End
 								Get R1
-								Get R7
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R9
+								Get R10
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -6491,88 +7761,88 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R6
+									Set R7
 									Br $3
 								End
-								Get R7
-								Get R10
+								Get R8
+								Get R11
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R7
-								Get R10
+								Set R8
+								Get R11
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R7
-									Set R6
+									Get R8
+									Set R7
 									Br $3
 								End
 								Block
 									Loop
 										Get R1
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R12
-										Get R12
-										Get R9
+										Set R13
+										Get R13
+										Get R10
 										I32WrapI64
 										I64Load $24
 										I64Xor
-										Get R9
+										Get R10
 										I32WrapI64
 										I64Load $32
 										I64Sub
-										Get R12
-										Get R9
+										Get R13
+										Get R10
 										I32WrapI64
 										I64Load $40
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R13
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R12
-										Get R12
+										Set R13
+										Get R13
 										I64Const $0
 										I64Ne
 										If
-											Get R7
-											Get R12
+											Get R8
+											Get R13
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R7
+											Set R8
 											Br $2
 										End
-										Get R7
+										Get R8
 										I64Const $8
 										I64Add
-										Set R7
+										Set R8
 										Br $0
 									End
 								End
-								Get R9
+								Get R10
 								I64Const $48
 								I64Add
-								Set R9
+								Set R10
 								Br $0
 							End
 						End
 					End
-					Get R6
+					Get R7
 					I64Eqz
 					If
 						Get SP
@@ -6580,7 +7850,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R6
+					Get R7
 					Set R3
 					Get R0
 					I32WrapI64
@@ -6588,13 +7858,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Store $40
 					Get R5
 					I32WrapI64
-					I64Load $288
+					I64Load $528
 					Set R5
 					Br $2
 				End
 				Get R5
 				I32WrapI64
-				I64Load $304
+				I64Load $544
 				Get R0
 				I32WrapI64
 				I64Load $64
@@ -6602,17 +7872,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				If
 					Get R5
 					I32WrapI64
-					I64Load $304
-					Set R6
-					Get R4
+					I64Load $544
 					Set R7
+					Get R4
+					Set R8
 					Block
 						Get R0
 						I32WrapI64
 						I64Load $64
-						Set R8
-						Get R6
-						Get R8
+						Set R9
+						Get R7
+						Get R9
 						I64GtS
 						Get R0
 						I32WrapI64
@@ -6620,17 +7890,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Eqz
 						I32And
 						If
-							Get R8
-							Set R9
+							Get R9
+							Set R10
 							Block
 								Loop
-									Get R9
-									Get R6
+									Get R10
+									Get R7
 									I64LtS
 									Get R0
 									I32WrapI64
 									I64Load $104
-									Get R9
+									Get R10
 									I64Const $8
 									I64Mul
 									I64Add
@@ -6641,18 +7911,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R9
+									Get R10
 									I64Const $1
 									I64Add
-									Set R9
+									Set R10
 									Br $0
 								End
 							End
-							Get R9
-							Get R6
+							Get R10
+							Get R7
 							I64Eq
-							Get R6
-							Get R8
+							Get R7
+							Get R9
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -6660,15 +7930,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R8
-										Get R6
+										Get R9
+										Get R7
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Get R0
 										I32WrapI64
 										I64Load $8
-										Get R7
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Const $0
@@ -6676,35 +7946,35 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										Get R0
 										I32WrapI64
 										I64Load $80
-										Get R8
+										Get R9
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R7
+										Get R8
 										I64Store $0
-										Get R7
-										I64Const $1
-										I64Add
-										Set R7
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R8
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R7
-										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
+										Get R0
+										I32WrapI64
+										I64Load $80
+										Get R9
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R8
+										I64Store $8
+										Get R9
+										I64Const $1
+										I64Add
+										Set R9
 										Br $0
 									End
 								End
-								Get R7
+								Get R8
 								Set R4
 								Br $2
 							End
@@ -6712,7 +7982,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Load $88
-						Get R6
+						Get R7
 						I64Const $8
 						I64Mul
 						I64Add
@@ -6731,7 +8001,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I32WrapI64
 						I64Const $1
 						I64Store $72
-						Get R7
+						Get R8
 						Set R4
 						Br $0
 					End
@@ -6752,7 +8022,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				If
 					Get R5
 					I32WrapI64
-					I64Load $312
+					I64Load $552
 					I64Eqz
 					If
 						Get SP
@@ -6769,22 +8039,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R3
 					Get R5
 					I32WrapI64
-					I64Load $280
+					I64Load $520
 					I64Add
 					Set R3
 					Get R5
 					I32WrapI64
-					I64Load $304
-					Set R7
+					I64Load $544
+					Set R8
 					Get R4
 					I64Const $1
 					I64Add
-					Set R8
+					Set R9
 					Block
 						Get R0
 						I32WrapI64
 						I64Load $80
-						Get R7
+						Get R8
 						I64Const $16
 						I64Mul
 						I64Add
@@ -6794,17 +8064,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R0
 						I32WrapI64
 						I64Load $80
-						Get R7
+						Get R8
 						I64Const $16
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R9
 						I64Store $8
 						Get R0
 						I32WrapI64
 						I64Load $88
-						Get R7
+						Get R8
 						I64Const $8
 						I64Mul
 						I64Add
@@ -6813,7 +8083,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I32WrapI64
 						I64Load $96
 						I64Store $0
-						Get R7
+						Get R8
 						Get R0
 						I32WrapI64
 						I64Load $64
@@ -6821,13 +8091,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						If
 							Get R0
 							I32WrapI64
-							Get R7
+							Get R8
 							I64Const $1
 							I64Add
 							I64Store $64
 						End
 						I64Const $0
-						Set R6
+						Set R7
 						Br $0
 					End
 					Get R4
@@ -6840,14 +8110,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Store $40
 					Get R5
 					I32WrapI64
-					I64Load $288
+					I64Load $528
 					Set R5
 					Br $2
 				End
 				Get R3
 				Get R5
 				I32WrapI64
-				I64Load $88
+				I64Load $168
 				I64Add
 				Set R3
 			End
@@ -6876,19 +8146,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Get R4
 			Get R5
 			I32WrapI64
-			I64Load $312
+			I64Load $552
 			I64Add
 			Set R4
 			Get R5
 			I32WrapI64
-			I64Load $296
+			I64Load $536
 			I64Const $1
 			I64Eq
 			If
 				Get R4
 				Get R5
 				I32WrapI64
-				I64Load $320
+				I64Load $560
 				I64Add
 				Set R6
 				I64Const $0
@@ -7235,7 +8505,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				I64Sub
 				Get R5
 				I32WrapI64
-				I64Load $320
+				I64Load $560
 				I64Sub
 				Set R8
 				Get R7
@@ -7506,65 +8776,167 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						RET
 					End
 				End
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R5
-				I32WrapI64
-				I64Load $96
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $136
-				I64And
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R5
-				I32WrapI64
-				I64Load $104
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $144
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $16
-				Get R5
-				I32WrapI64
-				I64Load $112
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $152
-				I64And
-				I64Or
-				Get R1
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $24
-				Get R5
-				I32WrapI64
-				I64Load $120
-				I64Xor
-				Get R5
-				I32WrapI64
-				I64Load $160
-				I64And
-				I64Or
-				Get R5
-				I32WrapI64
-				I64Load $176
-				I64Or
+				Block
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R5
+					I32WrapI64
+					I64Load $176
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $256
+					I64And
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Get R5
+					I32WrapI64
+					I64Load $184
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $264
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $16
+					Get R5
+					I32WrapI64
+					I64Load $192
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $272
+					I64And
+					I64Or
+					Get R1
+					Get R3
+					I64Add
+					I32WrapI64
+					I64Load $24
+					Get R5
+					I32WrapI64
+					I64Load $200
+					I64Xor
+					Get R5
+					I32WrapI64
+					I64Load $280
+					I64And
+					I64Or
+					Get R5
+					I32WrapI64
+					I64Load $336
+					I64Or
+					Set R10
+					Get R10
+					I64Eqz
+					If
+						Get R5
+						I32WrapI64
+						I64Load $344
+						I64Const $32
+						I64GtS
+						If
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $32
+							Get R5
+							I32WrapI64
+							I64Load $208
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $288
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $40
+							Get R5
+							I32WrapI64
+							I64Load $216
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $296
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
+							Get R5
+							I32WrapI64
+							I64Load $224
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $304
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get R5
+							I32WrapI64
+							I64Load $232
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $312
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get R5
+							I32WrapI64
+							I64Load $240
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $320
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get R5
+							I32WrapI64
+							I64Load $248
+							I64Xor
+							Get R5
+							I32WrapI64
+							I64Load $328
+							I64And
+							I64Or
+							Set R10
+						End
+					End
+					Get R10
+					Set R9
+					Br $0
+				End
+				Get R9
 				I64Const $0
 				I64Ne
 				If
@@ -7575,19 +8947,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				End
 				Get R5
 				I32WrapI64
-				I64Load $320
-				Set R10
+				I64Load $560
+				Set R11
 				Block
 					Get R8
 					I64Const $64
 					I64LtS
 					If
-						Get R10
+						Get R11
 						I64Const $1
 						I64Ne
 						If
 							I64Const $0
-							Set R9
+							Set R10
 							Br $2
 						End
 						Get R2
@@ -7601,19 +8973,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Store8 $0
 						I64Const $1
-						Set R9
+						Set R10
 						Br $1
 					End
 					Get R8
 					I64Const $8192
 					I64LtS
 					If
-						Get R10
+						Get R11
 						I64Const $2
 						I64Ne
 						If
 							I64Const $0
-							Set R9
+							Set R10
 							Br $2
 						End
 						Get R2
@@ -7639,14 +9011,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Store8 $1
 						I64Const $1
-						Set R9
+						Set R10
 						Br $1
 					End
 					I64Const $0
-					Set R9
+					Set R10
 					Br $0
 				End
-				Get R9
+				Get R10
 				I64Eqz
 				If
 					Get R0
@@ -7654,7 +9026,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Get R3
 					Get R5
 					I32WrapI64
-					I64Load $184
+					I64Load $344
 					I64Add
 					I64Store $16
 					Get R0
@@ -7671,13 +9043,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Else
 				Get R5
 				I32WrapI64
-				I64Load $296
+				I64Load $536
 				I64Const $4
 				I64LeS
 				If
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Eqz
 					If
 						Get SP
@@ -8011,7 +9383,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Eq
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $2
 					I64Ne
 					I32And
@@ -8339,7 +9711,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					End
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $2
 					I64Eq
 					If
@@ -8359,12 +9731,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R8
 						Get R5
 						I32WrapI64
-						I64Load $328
+						I64Load $568
 						I64LtS
 						Get R8
 						Get R5
 						I32WrapI64
-						I64Load $336
+						I64Load $576
 						I64GtS
 						I32Or
 						If
@@ -8512,7 +9884,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Else
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Const $3
 						I64Eq
 						If
@@ -8532,7 +9904,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										Get R11
 										Get R5
 										I32WrapI64
-										I64Load $344
+										I64Load $584
 										I64GtS
 										I32Eqz
 										BrIf $1
@@ -8564,7 +9936,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Get R9
 								Get R5
 								I32WrapI64
-								I64Load $344
+								I64Load $584
 								I64Add
 								Get R11
 								I64Sub
@@ -8581,7 +9953,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $112
 								Get R5
 								I32WrapI64
-								I64Load $344
+								I64Load $584
 								Get R11
 								I64Sub
 								I64Const $8
@@ -8594,7 +9966,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Get R8
 								Get R5
 								I32WrapI64
-								I64Load $352
+								I64Load $592
 								I64GeU
 								If
 									I64Const $-1
@@ -8743,65 +10115,167 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Set R4
 						End
 					End
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $0
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $136
-					I64And
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $8
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $144
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $112
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $152
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $120
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $160
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
-					I64Load $176
-					I64Or
+					Block
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R5
+						I32WrapI64
+						I64Load $176
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $256
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R5
+						I32WrapI64
+						I64Load $184
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $264
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get R5
+						I32WrapI64
+						I64Load $192
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $272
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get R5
+						I32WrapI64
+						I64Load $200
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $280
+						I64And
+						I64Or
+						Get R5
+						I32WrapI64
+						I64Load $336
+						I64Or
+						Set R9
+						Get R9
+						I64Eqz
+						If
+							Get R5
+							I32WrapI64
+							I64Load $344
+							I64Const $32
+							I64GtS
+							If
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get R5
+								I32WrapI64
+								I64Load $208
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $288
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $40
+								Get R5
+								I32WrapI64
+								I64Load $216
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $296
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
+								Get R5
+								I32WrapI64
+								I64Load $224
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $304
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get R5
+								I32WrapI64
+								I64Load $232
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $312
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get R5
+								I32WrapI64
+								I64Load $240
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $320
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get R5
+								I32WrapI64
+								I64Load $248
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $328
+								I64And
+								I64Or
+								Set R9
+							End
+						End
+						Get R9
+						Set R8
+						Br $0
+					End
+					Get R8
 					I64Const $0
 					I64Ne
 					If
@@ -8813,7 +10287,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				Else
 					Get R5
 					I32WrapI64
-					I64Load $296
+					I64Load $536
 					I64Const $5
 					I64Eq
 					If
@@ -8869,7 +10343,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Else
 						Get R5
 						I32WrapI64
-						I64Load $296
+						I64Load $536
 						I64Const $6
 						I64Eq
 						If
@@ -9744,7 +11218,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Else
 							Get R5
 							I32WrapI64
-							I64Load $296
+							I64Load $536
 							I64Const $7
 							I64Eq
 							If
@@ -10366,65 +11840,167 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							End
 						End
 					End
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $0
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $136
-					I64And
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $8
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $144
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $112
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $152
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $120
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $160
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
-					I64Load $176
-					I64Or
+					Block
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R5
+						I32WrapI64
+						I64Load $176
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $256
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R5
+						I32WrapI64
+						I64Load $184
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $264
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get R5
+						I32WrapI64
+						I64Load $192
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $272
+						I64And
+						I64Or
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get R5
+						I32WrapI64
+						I64Load $200
+						I64Xor
+						Get R5
+						I32WrapI64
+						I64Load $280
+						I64And
+						I64Or
+						Get R5
+						I32WrapI64
+						I64Load $336
+						I64Or
+						Set R7
+						Get R7
+						I64Eqz
+						If
+							Get R5
+							I32WrapI64
+							I64Load $344
+							I64Const $32
+							I64GtS
+							If
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get R5
+								I32WrapI64
+								I64Load $208
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $288
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $40
+								Get R5
+								I32WrapI64
+								I64Load $216
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $296
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
+								Get R5
+								I32WrapI64
+								I64Load $224
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $304
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get R5
+								I32WrapI64
+								I64Load $232
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $312
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get R5
+								I32WrapI64
+								I64Load $240
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $320
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get R5
+								I32WrapI64
+								I64Load $248
+								I64Xor
+								Get R5
+								I32WrapI64
+								I64Load $328
+								I64And
+								I64Or
+								Set R7
+							End
+						End
+						Get R7
+						Set R6
+						Br $0
+					End
+					Get R6
 					I64Const $0
 					I64Ne
 					If
@@ -10438,12 +12014,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Get R3
 			Get R5
 			I32WrapI64
-			I64Load $184
+			I64Load $344
 			I64Add
 			Set R3
 			Get R5
 			I32WrapI64
-			I64Load $304
+			I64Load $544
 			Set R7
 			Get R0
 			I32WrapI64
@@ -10505,7 +12081,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			I64Store $40
 			Get R5
 			I32WrapI64
-			I64Load $288
+			I64Load $528
 			Set R5
 			Br $0
 		End

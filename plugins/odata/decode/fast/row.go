@@ -2,22 +2,28 @@ package fast
 
 import "unsafe"
 
-// Mark is a short text to be compared whole: up to 40 bytes as words, and what of them counts. Bias is not 0 for texts that
-// are longer, and while there is none.
+// MarkSize is the longest text that a [Mark] compares: names of properties have up to 40 characters in SAP's services, and a start
+// tag of Atom holds one with its type, as in `<d:RequiredDeliveryDate m:type="Edm.DateTimeOffset">`.
+const MarkSize = 8 * markWords
+
+const markWords = 10
+
+// Mark is a short text to be compared whole: as words, and what of them counts. Bias is not 0 for texts that are longer than
+// [MarkSize], and while there is none.
 type Mark struct {
-	Words, Masks [5]uint64
+	Words, Masks [markWords]uint64
 	Bias         uint64
 	Size         int
 }
 
-// NewMark makes a mark; texts of more than words*8 bytes (at most five words) never match.
-func NewMark(text []byte, words int) Mark {
+// NewMark makes a mark; texts of more than [MarkSize] bytes never match.
+func NewMark(text []byte) Mark {
 	m := Mark{Size: len(text)}
-	if len(text) > 8*words || len(text) == 0 {
+	if len(text) > MarkSize || len(text) == 0 {
 		m.Bias = 1
 		return m
 	}
-	for i := range words {
+	for i := range markWords {
 		part := text[min(len(text), 8*i):min(len(text), 8*i+8)]
 		m.Words[i] = word(part)
 		m.Masks[i] = ^uint64(0)
@@ -49,9 +55,8 @@ const (
 // Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight bytes, since
 // assembly reads them.
 type Entry struct {
-	// Open is what stands in front of the value: in JSON separator, name and colon (32 bytes), in Atom the start tag and the white space
-	// before it (32).
-	// Close is the end tag (32), Null what stands for null (40); Atom only.
+	// Open is what stands in front of the value: in JSON separator, name and colon, in Atom the start tag and the white space
+	// before it. Close is the end tag, Null what stands for null; Atom only.
 	Open, Close, Null Mark
 	// Next is the entry expected behind it, never nil.
 	Next *Entry

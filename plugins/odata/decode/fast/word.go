@@ -8,7 +8,7 @@ package fast
 import "unsafe"
 
 // Room is how many zero bytes follow a text, and how many bytes may be written past an end.
-const Room = 64
+const Room = 96
 
 // Ones has 1 in each byte; Repeat(c) is c in each byte.
 const (

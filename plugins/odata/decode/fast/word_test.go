@@ -136,3 +136,30 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 }
+
+// Marks of every length match their text and nothing else: start tags with a type are longer than the words compared first.
+func TestMarksAreComparedWhole(t *testing.T) {
+	long := "<d:RequiredDeliveryDateOfTheWholeOrder m:type=\"Edm.DateTimeOffset\" m:null=\"true\"/>....."
+	for size := 1; size <= MarkSize+1; size++ {
+		mark := NewMark([]byte(long[:size]))
+		e := &Entry{Open: mark, Close: mark, Null: mark}
+		all := func(s string) bool {
+			p := text(s)
+			open, closed, null := differs(p, 0, e, ^uint64(0)) == 0, notClosed(p, 0, e) == 0, notNull(p, 0, e) == 0
+			if open != closed || open != null {
+				t.Fatalf("%d bytes: open %v, closed %v, null %v", size, open, closed, null)
+			}
+			return open
+		}
+		if got := all(long); got != (size <= MarkSize) {
+			t.Errorf("%d bytes: matches its text: %v", size, got)
+		}
+		for i := range size {
+			other := []byte(long)
+			other[i] ^= 1
+			if all(string(other)) {
+				t.Errorf("%d bytes: matches a text that differs at %d", size, i)
+			}
+		}
+	}
+}
