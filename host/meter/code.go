@@ -195,7 +195,7 @@ func (m *rewriter) instructions(b *body) {
 		case jumpTable:
 			opening = false
 			n := m.count()
-			if targets += n; targets > m.options.Limits.Targets {
+			if targets += n + 1; targets > m.options.Limits.Targets {
 				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)), targets, m.options.Limits.Targets}})
 			}
 			for range n + 1 {

@@ -22,7 +22,8 @@ import (
 )
 
 // specFolders are the modules of the WebAssembly specification's tests, which travel in the engine's own module.
-func specFolders(t *testing.T) []string {
+func specFolders(t testing.TB) []string {
+	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	if err != nil {
 		t.Fatal(err)
