@@ -118,6 +118,12 @@ func (m *rewriter) instructions(b *body) {
 		op := r.byte()
 		small, smallNext = smallNext, false
 		p := uint64(1)
+		// Nearly half of all instructions: a local whose number has one byte.
+		if op == 0x20 && r.at < r.end && uint32(r.data[r.at]) < min(b.locals, 0x80) {
+			r.at++
+			price++
+			continue
+		}
 		switch kind := opcodes[op]; kind {
 		case plain:
 		case costly:

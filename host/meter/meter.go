@@ -38,6 +38,8 @@ type Limits struct {
 	Nesting int
 	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
 	Targets int
+	// Segments is how many segments of data, and of elements, there may be: engines keep some hundred bytes for each. Default 100,000.
+	Segments int
 	// TableElements is the most that a table may have. Default 1,048,576.
 	TableElements int
 }
@@ -55,6 +57,7 @@ func (l Limits) filled() Limits {
 	fill(&l.Locals, 50_000)
 	fill(&l.Nesting, 20_000)
 	fill(&l.Targets, 65_536)
+	fill(&l.Segments, 100_000)
 	fill(&l.TableElements, 1<<20)
 	return l
 }

@@ -112,6 +112,9 @@ func (m *rewriter) section(s *section) bool {
 		m.refuse("exceptions")
 	}
 	s.count = m.count()
+	if limit := m.options.Limits.Segments; s.count > limit && (s.id == sectionElement || s.id == sectionData) {
+		panic(failure{&Exceeded{"segments", s.count, limit}})
+	}
 	start := m.at
 	switch s.id {
 	case sectionType:

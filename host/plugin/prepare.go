@@ -12,9 +12,9 @@ var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{M
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
 // keyed by what comes out of here, a module's identity (hash) by what went in.
 func prepareModule(data []byte) ([]byte, error) {
-	metered, _, err := meter.Rewrite(data, metering)
+	metered, _, err := meter.Rewrite(joinSegments(data), metering)
 	if err != nil {
 		return nil, fmt.Errorf("the module is refused: %w", err)
 	}
-	return joinSegments(metered), nil
+	return metered, nil
 }

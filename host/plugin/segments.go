@@ -9,6 +9,9 @@ import (
 // maxGap is how many zeros may be written to join two data segments.
 const maxGap = 256
 
+// maxSegments is the most segments that are joined: each may grow by maxGap.
+const maxSegments = 100_000
+
 // joinSegments makes few long data segments of many short ones. Go's linker leaves zeros out and so writes some ten thousand
 // segments for a guest; the engine pays for each of them at every new instance (4 ms become 1) and keeps 200 bytes for it. What
 // lies in memory after the start is the same, since memory begins as zeros. Modules that are not plainly of this kind stay as they
@@ -55,6 +58,9 @@ func (s *segment) end() uint64 { return uint64(s.at) + uint64(len(s.data)) }
 func joinSection(content []byte) []byte {
 	r := reader{data: content}
 	n := r.number()
+	if n > maxSegments {
+		return nil // the meter refuses it
+	}
 	all := make([]segment, 0, min(n, uint64(len(content))))
 	for ; n > 0 && r.err == nil; n-- {
 		s, ok := r.segment()
