@@ -18,7 +18,8 @@
 // Fences: time, memory, the size of a result and the rate of log lines are limited for each plugin ([Limits]). A guest that breaks
 // one, traps, or breaks the contract costs its instance and fails its call with a [*Trap]; nothing else is touched. Time is fenced
 // by fuel: every module is rewritten by package meter before it is compiled (prepare.go), so that it comes by about every 0.2 ms
-// of work, and by calls out (clock.go).
+// of work, and by calls out (clock.go). Not fenced is the engine's own stack: endless recursion makes it grow to 400 MB, beside the
+// guest's memory, before it overflows or its time is up.
 //
 // Where to look: origin.go for folders and swapping, loader.go and code.go for compiling, instance.go for what happens around
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and

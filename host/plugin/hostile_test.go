@@ -212,6 +212,28 @@ func misdeed(t *testing.T, module guesttest.Module) (err error, took time.Durati
 	return err, took
 }
 
+// prepared loads a plugin and returns what calls its prepare and says how long that took.
+func prepared(b *testing.B, module guesttest.Module) func() time.Duration {
+	b.Helper()
+	folder := b.TempDir()
+	put(b, folder, "hostile.wasm", module.Bytes())
+	m := manager(b, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
+	binding, err := m.BindPlugin("victim", "hostile", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(binding.Close)
+	return func() (took time.Duration) {
+		_ = binding.Current().Do(context.Background(), func(i *plugin.Instance) error {
+			start := time.Now()
+			_, err := i.Prepare(context.Background(), nil)
+			took = time.Since(start)
+			return err
+		})
+		return took
+	}
+}
+
 // Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh instance.
 func TestTimeFence(t *testing.T) {
 	reg := record.NewRegistry()
