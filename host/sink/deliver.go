@@ -92,7 +92,7 @@ func (w *writing) ended() bool {
 func (w *writing) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failure == nil {
+	if earlier(err, w.failure) {
 		w.failure = err
 	}
 }
@@ -116,7 +116,7 @@ func (w *writing) job(j *job) ([]job, error) {
 	for n, row := range j.rows {
 		items[n] = w.batch.items[row]
 		if why := w.task.o.Uncertain.why(items[n].record); why != nil {
-			return nil, &recordError{items[n].String(), "it may have been written or not by a task that failed, and is not sent again", why}
+			return nil, &recordError{items[n], 0, "it may have been written or not by a task that failed, and is not sent again", why}
 		}
 	}
 	if !w.task.ledger.begin(items) {
@@ -132,7 +132,7 @@ func (w *writing) job(j *job) ([]job, error) {
 	case err != nil && w.working.Err() != nil:
 		return nil, context.Cause(w.working)
 	case err != nil:
-		return nil, &recordError{w.name(j.rows), j.Request.Method + " " + j.Request.Target, err}
+		return nil, w.fault(j.rows, j.Request.Method+" "+j.Request.Target, err)
 	}
 	verdicts, err := w.settle(j, response)
 	if err != nil && lost != nil {
@@ -141,21 +141,17 @@ func (w *writing) job(j *job) ([]job, error) {
 		}
 	}
 	if err != nil {
-		return nil, &recordError{w.name(j.rows), "settle", err}
+		return nil, w.fault(j.rows, "settle", err)
 	}
 	return w.judge(j, verdicts, lost)
 }
 
-// name names the rows of a delivery: the first one, and how many more.
-func (w *writing) name(rows []uint32) string {
+// fault is one of a delivery's rows together: it names the first one, and how many more.
+func (w *writing) fault(rows []uint32, stage string, err error) error {
 	if len(rows) == 0 {
-		return "no row"
+		return fmt.Errorf("no row: %s: %w", stage, err)
 	}
-	name := w.batch.items[rows[0]].String()
-	if len(rows) > 1 {
-		name += fmt.Sprintf(" and %d more", len(rows)-1)
-	}
-	return name
+	return &recordError{w.batch.items[rows[0]], len(rows) - 1, stage, err}
 }
 
 // settle asks the plugin what became of a delivery. If what it worked out no longer fits, it is opened anew and asked once more.
@@ -178,12 +174,20 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 	return verdicts, err
 }
 
-// judge does what the verdicts say.
+// judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays settled, and
+// what is uncertain is noted, whatever became of the rows beside it.
 func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
 	var rows []uint32
 	var hints []wit.Hint
 	var pause bool
+	var failure error
+	failed := func(err error) bool {
+		if err != nil && earlier(err, failure) {
+			failure = err
+		}
+		return err != nil
+	}
 	for n, v := range verdicts {
 		row := j.rows[n]
 		item := w.batch.items[row]
@@ -192,24 +196,21 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer
 			t.count.written.Add(1)
 			t.ledger.settle(item)
 		case v.Refused != nil:
-			if err := w.refused(row, v.Refused, lost); err != nil {
-				return nil, err
-			}
-			if retryable(v.Refused, t.o.Client.Retry()) {
+			if !failed(w.refused(row, v.Refused, lost)) && retryable(v.Refused, t.o.Client.Retry()) {
 				rows, pause = append(rows, row), true
 			}
 		case v.Again != nil:
 			ok, err := w.again(row, v.Again, lost)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
+			if !failed(err) && ok {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
 				rows, pause = append(rows, row), pause || v.Again.Fault != nil
 			}
 		default:
-			return nil, &recordError{item.String(), "settle", errors.New("the plugin gave no verdict")}
+			failed(&recordError{item, 0, "settle", errors.New("the plugin gave no verdict")})
 		}
+	}
+	if failure != nil {
+		return nil, failure
 	}
 	if len(rows) == 0 {
 		return nil, nil
@@ -236,13 +237,13 @@ func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) er
 	case retryable(f, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
-			return &recordError{item.String(), fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
+			return &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
 		return nil
 	case ofAllRows(f):
 		t.count.faults.Add(1)
-		return &recordError{item.String(), "write", f}
+		return &recordError{item, 0, "write", f}
 	}
 	return t.refuse(item, "write", f)
 }
@@ -252,7 +253,7 @@ func (t *Task) unsure(i *item, why error) error {
 	at := spotOf(i.record)
 	t.o.Uncertain.put(at, why)
 	t.ledger.unsure(i)
-	return &recordError{i.String(), "it may have been written or not, and is not sent again", fmt.Errorf("%w; %s", why, at.advice())}
+	return &recordError{i, 0, "it may have been written or not, and is not sent again", fmt.Errorf("%w; %s", why, at.advice())}
 }
 
 // ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
@@ -270,7 +271,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
 		if w.tries[row].again++; w.tries[row].again > mostAgain {
-			return false, &recordError{item.String(), "write", fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
+			return false, &recordError{item, 0, "write", fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
 		}
 		return true, nil
 	}
@@ -280,7 +281,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return true, nil
 	}
 	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
-		return false, &recordError{item.String(), fmt.Sprintf("tried %d times", w.tries[row].attempts), r.Fault}
+		return false, &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), r.Fault}
 	}
 	return false, w.refused(row, r.Fault, nil)
 }
@@ -325,7 +326,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 		return w.halve(o, rows, hints, err)
 	}
 	if err != nil {
-		return nil, &recordError{w.name(rows), "encode", err}
+		return nil, w.fault(rows, "encode", err)
 	}
 	return w.encoded(o, rows, d)
 }
@@ -365,7 +366,7 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 		item := w.batch.items[rows[f.Origin]]
 		if ofAllRows(&f.Fault) {
 			t.count.faults.Add(1)
-			return nil, &recordError{item.String(), "encode", &f.Fault}
+			return nil, &recordError{item, 0, "encode", &f.Fault}
 		}
 		if err := t.refuse(item, "encode", &f.Fault); err != nil {
 			return nil, err

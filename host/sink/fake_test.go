@@ -165,6 +165,7 @@ type service struct {
 	busy     int
 	mostBusy int
 	slow     time.Duration
+	slowFor  map[string]time.Duration // by body, beyond slow
 	answer   func(n int, body string) (uint16, error)
 	retry    transport.Retry
 }
@@ -182,7 +183,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	s.busy++
 	s.mostBusy = max(s.mostBusy, s.busy)
 	s.mu.Unlock()
-	timer := time.NewTimer(s.slow)
+	timer := time.NewTimer(s.slow + s.slowFor[body])
 	defer timer.Stop()
 	var err error
 	select {
@@ -217,6 +218,8 @@ type writer struct {
 	opens     int
 	trap      error
 	settleErr error
+	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's answer.
+	statuses map[uint32]uint16
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
@@ -291,12 +294,16 @@ func (w *writer) Settle(_ context.Context, context []byte, memo []byte, rows []u
 		w.settleErr = nil
 		return nil, err
 	}
-	fault := func(kind wit.FaultKind) wit.Verdict {
-		return wit.Verdict{Refused: &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", response.Status)}}
-	}
 	out := make([]wit.Verdict, len(rows))
 	for i := range out {
-		switch s := response.Status; {
+		s := response.Status
+		if own, ok := w.statuses[rows[i]]; ok && s != 0 {
+			s = own
+		}
+		fault := func(kind wit.FaultKind) wit.Verdict {
+			return wit.Verdict{Refused: &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", s)}}
+		}
+		switch {
 		case s == 0:
 			out[i] = fault(wit.FaultTransient)
 		case s == 409:

@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -244,19 +246,42 @@ func (g *gatherer) row(b *record.Batch, r *kgo.Record) (row wit.Row, stage strin
 
 // recordError is a record that cannot be written where none may be skipped.
 type recordError struct {
-	item  string
+	item *item
+	// more are the records of the same delivery behind it.
+	more  int
 	stage string
 	err   error
 }
 
-func (e *recordError) Error() string { return fmt.Sprintf("%s: %s: %v", e.item, e.stage, e.err) }
+func (e *recordError) Error() string {
+	more := ""
+	if e.more > 0 {
+		more = fmt.Sprintf(" and %d more", e.more)
+	}
+	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
+}
+
 func (e *recordError) Unwrap() error { return e.err }
+
+// earlier tells whether err is to be named rather than other: of several records that failed, the one that stands first in its
+// partition, whichever was answered first. What is no record's is named only where no record is.
+func earlier(err, other error) bool {
+	var a, b *recordError
+	if !errors.As(err, &a) {
+		return other == nil
+	}
+	if !errors.As(other, &b) {
+		return true
+	}
+	x, y := a.item.record, b.item.record
+	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset)) < 0
+}
 
 // refuse settles a row that cannot be written where such rows are tolerated; else it returns the task's fault.
 func (t *Task) refuse(i *item, stage string, err error) error {
 	t.count.faults.Add(1)
 	if !t.o.TolerateAll {
-		return &recordError{i.String(), stage, err}
+		return &recordError{i, 0, stage, err}
 	}
 	t.count.skipped.Add(1)
 	t.log.Warn("record skipped", "record", i.String(), "stage", stage, "error", err)

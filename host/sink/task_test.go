@@ -256,6 +256,47 @@ func TestCommitsInOrder(t *testing.T) {
 	})
 }
 
+// Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as written.
+func TestRowsBesideOneThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
+		task, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
+		if n := task.Progress().Written; n != 3 || len(x.service.seen()) != 1 {
+			t.Errorf("%d written with %q", n, x.service.seen())
+		}
+		if at := (place{"t", 0}); x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1,3" {
+			t.Errorf("%d committed, note %q", x.committed("t", 0), x.group.notes[at])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 3})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+		}
+		_, err := x.run(t)
+		wantError(t, err, "partition 0, offset 0,", "is not sent again")
+		if note := x.group.notes[place{"t", 0}]; note != "uncertain=0,1,2" {
+			t.Errorf("expected all rows of the request to be uncertain, found the note %q", note)
+		}
+	})
+}
+
+// Of several records that fail at the same time the one that stands first is named, although its answer came last.
+func TestFirstFailureIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=0", "b=1", "c=2", "d=3")
+		x.service.answer = func(_ int, body string) (uint16, error) { return 400, nil }
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+	})
+}
+
 func TestCommitsWhileABatchIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
