@@ -124,7 +124,9 @@ func (w *writing) job(j *job) ([]job, error) {
 	}
 	defer w.task.ledger.end(items)
 	w.task.count.requests.Add(1)
+	start := time.Now()
 	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+	since(&w.task.count.send, start)
 	var lost *transport.NoAnswer
 	switch {
 	case errors.As(err, &lost):
@@ -156,6 +158,7 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 
 // settle asks the plugin what became of a delivery. If what it worked out no longer fits, it is opened anew and asked once more.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
+	defer since(&w.task.count.settle, time.Now())
 	for again := false; ; again = true {
 		err = do(w.working, j.opened.code, func(p Writer) error {
 			verdicts, err = p.Settle(w.working, j.opened.context, j.Memo, j.Delivery.Rows, response)
@@ -300,10 +303,12 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 	var d wit.Deliveries
 	var err error
 	for attempt, reopened := 0, false; ; {
+		start := time.Now()
 		err = do(w.working, o.code, func(p Writer) error {
 			d, err = p.Encode(w.working, o.context, &part, hints)
 			return err
 		})
+		since(&w.task.count.encode, start)
 		var f *wit.Fault
 		switch {
 		case stale(err) && !reopened:

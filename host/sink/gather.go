@@ -164,6 +164,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
 	read := make([]*item, 0, len(items))
+	start := time.Now()
 	for _, i := range items {
 		row, stage, err := g.row(&b.rows, i.record)
 		if err != nil {
@@ -176,11 +177,14 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		b.rows.Rows = append(b.rows.Rows, row)
 		read = append(read, i)
 	}
+	since(&g.task.count.convert, start)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
 		return b, nil
 	}
+	start = time.Now()
 	faults, err := g.chain.Apply(ctx, &b.rows)
+	since(&g.task.count.transform, start)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}

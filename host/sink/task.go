@@ -95,13 +95,23 @@ type Progress struct {
 	Skipped, Faults, Again int64
 	// Open records were read and are not settled.
 	Open int
+	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
+	Stages Stages
 	// Version of the plugin.
 	Version string
 }
 
+// Stages are times by the clock. Convert and Transform make rows of records, Encode requests of rows; Send is the wait for answers,
+// Settle what the plugin makes of them.
+type Stages struct{ Convert, Transform, Encode, Send, Settle time.Duration }
+
 type counters struct {
 	read, written, ignored, batches, requests, skipped, faults, again atomic.Int64
+	// nanoseconds
+	convert, transform, encode, send, settle atomic.Int64
 }
+
+func since(stage *atomic.Int64, start time.Time) { stage.Add(int64(time.Since(start))) }
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
@@ -137,7 +147,9 @@ func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(), Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.skipped.Load(), Faults: c.faults.Load(), Again: c.again.Load(), Open: t.ledger.open()}
+		Skipped: c.skipped.Load(), Faults: c.faults.Load(), Again: c.again.Load(), Open: t.ledger.open(),
+		Stages: Stages{time.Duration(c.convert.Load()), time.Duration(c.transform.Load()), time.Duration(c.encode.Load()),
+			time.Duration(c.send.Load()), time.Duration(c.settle.Load())}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.opened != nil {
@@ -193,7 +205,16 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
 	t.commit(last, consumer)
+	t.sum()
 	return err
+}
+
+// sum says what the task did and how long each stage was at work.
+func (t *Task) sum() {
+	p := t.Progress()
+	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches, "ignored", p.Ignored, "skipped", p.Skipped,
+		"again", p.Again, slog.Group("at_work", "convert", p.Stages.Convert, "transform", p.Stages.Transform, "encode", p.Stages.Encode,
+			"send", p.Stages.Send, "settle", p.Stages.Settle))
 }
 
 var errStopped = errors.New("the stop took too long")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -294,6 +295,23 @@ func TestFirstFailureIsNamed(t *testing.T) {
 		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
 		_, err := x.run(t)
 		wantError(t, err, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+	})
+}
+
+func TestTaskSaysWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 2})
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "a=2", "b=3", "c=~left out")
+		x.ok(t)
+		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
+		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ", "at_work.send=2s"} {
+			if !strings.Contains(last, want) {
+				t.Errorf("expected %q in the last line, found %s", want, last)
+			}
+		}
 	})
 }
 
