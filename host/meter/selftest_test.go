@@ -1,0 +1,73 @@
+package meter_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// A guest of the Go compiler that uses all of its runtime has the same results metered, even where every charge ticks.
+func TestGoGuest(t *testing.T) {
+	module := guesttest.Bytes(t, "./testdata/guests/selftest")
+	ctx := context.Background()
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	budget, ticks := int64(0), 0
+	_, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+			ticks++
+			stack[0] = uint64(budget)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compile := func(code []byte, err error) wazero.CompiledModule {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := r.CompileModule(ctx, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	metered, _, err := meter.Rewrite(module, meter.Options{})
+	plain, rewritten := compile(module, nil), compile(metered, err)
+	results := func(c wazero.CompiledModule) (all []uint64, failed []string) {
+		var m api.Module
+		for seed := range uint64(16) {
+			if m == nil {
+				if m, err = r.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := m.ExportedFunction("run").Call(ctx, seed)
+			if err != nil {
+				// The next seed has a fresh instance.
+				m = nil
+				got = []uint64{0}
+			}
+			all, failed = append(all, got[0]), append(failed, first(err))
+		}
+		return all, failed
+	}
+	want, wantErrors := results(plain)
+	for _, budget = range []int64{meter.DefaultBudget, 0} {
+		got, gotErrors := results(rewritten)
+		for seed := range want {
+			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] || (wantErrors[seed] != "") != (seed%7 == 0) {
+				t.Errorf("seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed], wantErrors[seed], got[seed], gotErrors[seed])
+			}
+		}
+	}
+	if ticks < 10_000 {
+		t.Errorf("expected ticks, found %d", ticks)
+	}
+}
