@@ -5,10 +5,8 @@ const (
 	opIf          = 0x04
 	opElse        = 0x05
 	opEnd         = 0x0b
-	opBr          = 0x0c
 	opLoop        = 0x03
 	opBrIf        = 0x0d
-	opReturn      = 0x0f
 	opCall        = 0x10
 	opLocalGet    = 0x20
 	opLocalSet    = 0x21
@@ -18,7 +16,6 @@ const (
 	opMemorySize  = 0x3f
 	opI32Const    = 0x41
 	opI64Const    = 0x42
-	opI32Eqz      = 0x45
 	opI32GtU      = 0x4b
 	opI32LeU      = 0x4d
 	opI64GtS      = 0x55

@@ -17,8 +17,8 @@
 // inside of it; a function's entry takes the same for what stands outside of loops. Everything that is in the body is counted,
 // whichever way the execution takes: too much is harmless, too little is not. Prices in instructions:
 //
-//	nop, block, end, else            0
-//	load, global.get, division      4
+//	block, end, else                0
+//	load, global, table, division   4
 //	call_indirect                   64
 //	call of an import               16
 //	call of a small leaf            that of its body
