@@ -89,6 +89,9 @@ func crowd(n int) guesttest.Module {
 
 const timeIsUp = "ran for longer than the 50ms that are allowed"
 
+// timeOrStack: which of the two ends first depends on the machine.
+const timeOrStack = timeIsUp + " or stack overflow"
+
 // hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
 func hostileCases() map[string]struct {
 	module guesttest.Module
@@ -112,7 +115,7 @@ func hostileCases() map[string]struct {
 	}{
 		"empty loop":              {hostile(2, fixed(looped())), timeIsUp},
 		"loop-free recursion":     {hostile(2, recursion), timeIsUp},
-		"endless recursion":       {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }), timeIsUp},
+		"endless recursion":       {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }), timeOrStack},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
 		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
@@ -164,7 +167,8 @@ func TestHostileGuests(t *testing.T) {
 			start := time.Now()
 			err, took := misdeed(t, c.module)
 			t.Logf("%v in all, the call %v", time.Since(start).Round(time.Millisecond), took.Round(100*time.Microsecond))
-			if err == nil || !strings.Contains(err.Error(), c.want) {
+			one, other, _ := strings.Cut(c.want, " or ")
+			if err == nil || !strings.Contains(err.Error(), one) && (other == "" || !strings.Contains(err.Error(), other)) {
 				t.Errorf("expected %q, found %.300v", c.want, err)
 			}
 			if took > 2*time.Second {
