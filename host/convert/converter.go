@@ -67,6 +67,9 @@ var classes = map[string]func(settings map[string]string, reg *record.Registry) 
 	ClassByteArray: newByteArray,
 }
 
+// later are formats that are known and not built yet, by the last part of their class.
+var later = map[string]string{"AvroConverter": "Avro", "ProtobufConverter": "Protobuf", "JsonSchemaConverter": "JSON with a schema registry"}
+
 // Classes are the full names of all converters, sorted.
 func Classes() []string {
 	names := make([]string, 0, len(classes))
@@ -90,6 +93,9 @@ func New(class string, settings map[string]string, isKey bool, reg *record.Regis
 	what := "value"
 	if isKey {
 		what = "key"
+	}
+	if format := later[class[strings.LastIndexByte(class, '.')+1:]]; format != "" {
+		return nil, configError("%s converter: %s is not built yet, found %q; there are %s", what, format, class, strings.Join(Classes(), ", "))
 	}
 	return nil, configError("%s converter: unknown class %q; there are %s", what, class, strings.Join(Classes(), ", "))
 }
