@@ -128,6 +128,9 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	if err != nil {
 		problems = append(problems, about(in.Worker, err.Error()))
 	}
+	if err := rest.CheckListeners(in.Worker.List("listeners")); err != nil {
+		problems = append(problems, about(in.Worker, err.Error()))
+	}
 	h.kafka.Logger = h.log
 	_, missing := in.Worker.PluginFolders()
 	problems = append(problems, missing...)
@@ -204,11 +207,7 @@ func (h *Host) Run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case h.config.Once:
-		err := h.herder.RunOnce(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return h.herder.RunOnce(ctx) // stopped or not: what had failed has failed
 	}
 	h.herder.Run(ctx)
 	return nil

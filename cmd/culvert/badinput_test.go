@@ -499,7 +499,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	}
 	// A connector that asks for what only a refused file could have is told so.
 	r := p.run("run", "--once", "--plugins", dir, "--data", p.data, p.file("x.properties", "name=x", "connector.class=x"))
-	if r.code != 2 || !strings.Contains(r.stderr, "x.properties:2: connector.class: no plugin has the source x") {
+	if r.code != 2 || !strings.Contains(r.stderr, "x.properties:2: connector.class: no plugin has the source or sink x") {
 		t.Errorf("expected exit 2 and the class, found %d\n%s", r.code, r.stderr)
 	}
 }

@@ -93,22 +93,29 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func newRoot(ctx context.Context, args []string) *cobra.Command {
+	var asked bool
 	root := &cobra.Command{
 		Use:   "culvert",
 		Short: "Move data between OData services and Apache Kafka",
 		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's connector
 files unchanged; what a service's bytes mean lives in sandboxed plugins.
 
-Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check or a task failed;
+Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed, or a task with --once;
 2 wrong use or configuration; 130 stopped at once by a second signal.`,
 		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if asked {
+				return printVersion(c, false)
+			}
+			return c.Help()
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newConsume(), newValidate(), newPlugins(), newBroker(), newVersion())
 	addTools(root, args)

@@ -86,7 +86,8 @@ by its setting ` + "`name`" + `, else by the file. Files named as arguments are 
 out, and then the embedded broker is used.
 
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
-A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1. REST listens only where
+A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
+after that. REST listens only where
 ` + "`listeners`" + ` is set.`,
 		Example: `  culvert run --config /etc/culvert
   culvert run worker.properties orders.properties products.json
@@ -129,6 +130,9 @@ func run(ctx context.Context, in *installation, files config.Files, once, progre
 	defer h.Close()
 	if display != nil {
 		defer display.follow(h.Progress)()
+	}
+	if len(files.Connectors) == 0 {
+		hostConfig.Logger.Warn("there are no connectors to run: no connector file found", "config", in.folder)
 	}
 	err = h.Run(ctx)
 	var setup *host.SetupError

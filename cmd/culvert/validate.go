@@ -25,7 +25,7 @@ warnings), 1 problems.`,
   culvert validate /etc/culvert --json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			files, err := sortFiles(args)
+			files, empty, err := sortFiles(args)
 			if err != nil {
 				return wrong(err)
 			}
@@ -37,6 +37,7 @@ warnings), 1 problems.`,
 			if err != nil {
 				return wrong(err)
 			}
+			problems = append(problems, empty...)
 			if err := printProblems(c, problems, asJSON); err != nil {
 				return failed(err)
 			}
@@ -51,22 +52,25 @@ warnings), 1 problems.`,
 	return c
 }
 
-// sortFiles tells the worker's file from the connectors'.
-func sortFiles(args []string) (config.Files, error) {
-	var files config.Files
+// sortFiles tells the worker's file from the connectors'. Problems are folders without connectors: a worker may do without any, but a
+// folder without files at all is hardly the one that was meant.
+func sortFiles(args []string) (files config.Files, empty config.Problems, err error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		if err != nil {
-			return files, err
+			return files, nil, err
 		}
 		var more config.Files
 		if info.IsDir() {
-			more, err = config.Folder(arg)
+			if more, err = config.Folder(arg); len(more.Connectors) == 0 {
+				empty = append(empty, config.Problem{File: arg, Warning: more.Worker != "",
+					Text: "no connector file found: expected files with the endings .properties or .json"})
+			}
 		} else {
 			more, err = config.Arguments([]string{arg})
 		}
 		if err != nil {
-			return files, err
+			return files, nil, err
 		}
 		if more.Worker != "" && files.Worker != "" {
 			// Only a connector without a class looks like a second worker.
@@ -77,7 +81,7 @@ func sortFiles(args []string) (config.Files, error) {
 		}
 		files.Connectors = append(files.Connectors, more.Connectors...)
 	}
-	return files, nil
+	return files, empty, nil
 }
 
 func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) error {
@@ -110,5 +114,12 @@ func count(problems config.Problems) string {
 			errors++
 		}
 	}
-	return fmt.Sprintf("%d problems, %d warnings", errors, warnings)
+	return number(errors, "problem") + ", " + number(warnings, "warning")
+}
+
+func number(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

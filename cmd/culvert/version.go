@@ -18,16 +18,18 @@ func newVersion() *cobra.Command {
 		Short:   "Print the version",
 		Example: "  culvert version\n  culvert version --json",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			v, commit := host.Version()
-			out := map[string]string{"version": v, "commit": commit, "contract": wit.Package + "@" + wit.Version, "go": runtime.Version()}
-			if asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(out)
-			}
-			fmt.Fprintf(c.OutOrStdout(), "culvert %s (%s), contract %s, %s\n", v, commit, out["contract"], out["go"])
-			return nil
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return printVersion(c, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
+}
+
+func printVersion(c *cobra.Command, asJSON bool) error {
+	v, commit := host.Version()
+	out := map[string]string{"version": v, "commit": commit, "contract": wit.Package + "@" + wit.Version, "go": runtime.Version()}
+	if asJSON {
+		return json.NewEncoder(c.OutOrStdout()).Encode(out)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "culvert %s (%s), contract %s, %s\n", v, commit, out["contract"], out["go"])
+	return nil
 }

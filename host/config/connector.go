@@ -44,9 +44,38 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 	return c, problems
 }
 
-// IsConnector tells whether the entries are a connector's rather than a worker's.
+// classKey is the key that every connector has and no worker.
+const classKey = "connector.class"
+
+// IsConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt key maybe, or
+// they hold what only connectors have and no brokers.
 func IsConnector(entries []Entry) bool {
-	return slices.ContainsFunc(entries, func(e Entry) bool { return e.Key == "connector.class" })
+	has := func(keys ...string) bool {
+		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
+	}
+	if has(classKey) {
+		return true
+	}
+	_, misspelt := misspeltClass(entries)
+	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms"))
+}
+
+// misspeltClass is the entry whose key was to be connector.class, as it seems.
+func misspeltClass(entries []Entry) (Entry, bool) {
+	d := Declare(setting(classKey, wit.KindText, "", ""))
+	i := slices.IndexFunc(entries, func(e Entry) bool { return d.Nearest(e.Key) != "" })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return entries[i], true
+}
+
+// WithoutClass is the problem of a connector that names no class: the key that was to do so is shown where one looks like it.
+func (c *Connector) WithoutClass() Problem {
+	if e, ok := misspeltClass(c.Entries); ok {
+		return e.problem("unknown setting; the nearest known one is %s, which is required", classKey)
+	}
+	return c.missing(classKey)
 }
 
 // Get is the resolved value of a key.

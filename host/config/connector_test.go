@@ -285,6 +285,27 @@ w.properties:5: ssl.protocol: warning: has no effect: TLS and SASL are not built
 	}
 }
 
+func TestIsConnector(t *testing.T) {
+	for text, want := range map[string]bool{
+		"connector.class=x":                               true,
+		"conector.class=x":                                true,
+		"connector.clas=x":                                true,
+		"connectors.class=x\nsap.x=y":                     true,
+		"class=x\ntasks.max=1":                            true,
+		"name=orders":                                     true,
+		"bootstrap.servers=embedded":                      false,
+		"bootstrap.servers=embedded\nname=x":              false,
+		"connector.client.config.override.policy=All":     false,
+		"group.id=g\nkey.converter=x\nconfig.providers=f": false,
+		"": false,
+	} {
+		entries, _ := Read("x.properties", []byte(text))
+		if got := IsConnector(entries); got != want {
+			t.Errorf("%q: found %v", text, got)
+		}
+	}
+}
+
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded", "a.properties": "connector.class=x", "b.json": `{"name":"a","config":{}}`, "notes.txt": "", ".hidden.properties": ""} {

@@ -30,19 +30,28 @@ type Checker struct {
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
-		return config.Problems{{File: c.File, Line: 1, Setting: "connector.class", Text: "required setting is missing"}}
+		return config.Problems{c.WithoutClass()}
 	}
+	var problems config.Problems
 	info, component, err := find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	if version, ok := c.Entry("connector.plugin.version"); ok && err != nil {
+		// Another version tells well enough what else is wrong.
+		wanted := err
+		if info, component, err = find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink); err == nil {
+			problems = append(problems, problem(version, wanted))
+		}
+	}
 	if err != nil {
 		return config.Problems{problem(class, err)}
 	}
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded}
-	problems := rules.Component(c, component)
+	problems = append(problems, rules.Component(c, component)...)
+	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c)...)
 	problems = append(problems, k.clients(c)...)
-	problems = append(problems, notBuilt(c, config.DeclareComponent(component))...)
+	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, destination(c, component)...)
 	}
@@ -121,6 +130,21 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 
 func knownHeaderConverter(class string) bool {
 	return class == config.HeaderConverter || class == "SimpleHeaderConverter"
+}
+
+// topics checks the names of topics that Kafka Connect itself reads.
+func topics(c *config.Connector, component wit.Component) config.Problems {
+	e, ok := c.Entry("topics")
+	if !ok || component.Kind != wit.ComponentSink {
+		return nil
+	}
+	var problems config.Problems
+	for _, name := range config.List(e.Value) {
+		if err := kafka.CheckTopic(name); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
+	return problems
 }
 
 // clients checks what the connector changes about its Kafka clients.

@@ -3,6 +3,7 @@ package connect
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -25,7 +26,7 @@ func newClient(roles config.Roles, logons *transport.Logons, log *slog.Logger) (
 
 // notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
 // send secrets in the clear.
-func notBuilt(c *config.Connector, d *config.Declarations) config.Problems {
+func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
 	var problems config.Problems
 	for _, e := range c.Entries {
 		spec, ok := d.Find(e.Key)
@@ -34,6 +35,9 @@ func notBuilt(c *config.Connector, d *config.Declarations) config.Problems {
 		}
 		if spec.DefaultValue != nil && strings.EqualFold(strings.TrimSpace(e.Value), *spec.DefaultValue) {
 			continue
+		}
+		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
+			continue // the plugin has said so, or something worse
 		}
 		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)", spec.Role())))
 	}

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,8 +16,12 @@ import (
 func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
-		info, err := m.Find(kind, fullClass(m, kind, class), version)
+		full, declared := fullClass(m, kind, class)
+		info, err := m.Find(kind, full, version)
 		if err != nil {
+			if declared {
+				return plugin.Info{}, wit.Component{}, err // it is there, but not in this version
+			}
 			if first == nil {
 				first = err
 			}
@@ -28,6 +33,10 @@ func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			}
 		}
 	}
+	if len(kinds) == 2 { // nobody knows which of the two it was to be
+		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
+		first = errors.New(strings.Replace(first.Error(), one, both, 1))
+	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
@@ -36,15 +45,15 @@ func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 }
 
 // fullClass is the name under which a component with this class or short form is declared; the class itself if there is none.
-func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) string {
+func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool) {
 	for _, info := range m.Modules() {
 		for _, c := range info.Components {
 			if c.Kind == kind && named(&c, class) {
-				return c.Name
+				return c.Name, true
 			}
 		}
 	}
-	return class
+	return class, false
 }
 
 func named(c *wit.Component, class string) bool {

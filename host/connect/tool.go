@@ -28,7 +28,8 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logger *
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := append(config.Checker{Worker: w}.Component(c, component), notBuilt(c, config.DeclareComponent(component))...)
+	problems := config.Checker{Worker: w}.Component(c, component)
+	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -58,13 +58,21 @@ type Topic struct {
 // topicName is Kafka's rule; the embedded broker does not check it.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
+// CheckTopic tells whether Kafka takes a name for a topic.
+func CheckTopic(name string) error {
+	if !topicName.MatchString(name) || name == "." || name == ".." {
+		return fmt.Errorf("expected a topic's name, 1 to 249 letters, digits, dots, underscores or hyphens, found %q", name)
+	}
+	return nil
+}
+
 // EnsureTopics creates those of the topics that are missing, waits until they have leaders, and returns the names of
 // the created. Topics that exist are not touched.
 func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
 	names := make([]string, len(topics))
 	for i, t := range topics {
-		if !topicName.MatchString(t.Name) || t.Name == "." || t.Name == ".." {
-			return nil, fmt.Errorf("topic %q: expected 1 to 249 letters, digits, dots, underscores or hyphens", t.Name)
+		if err := CheckTopic(t.Name); err != nil {
+			return nil, fmt.Errorf("topic %q: %w", t.Name, err)
 		}
 		names[i] = t.Name
 	}

@@ -50,9 +50,7 @@ func Parse(properties map[string]string) (Config, error) {
 		var err error
 		switch name {
 		case "offset.storage.topic":
-			if c.Topic = value; value == "" {
-				err = errors.New("expected the name of a topic, found nothing")
-			}
+			c.Topic, err = value, kafka.CheckTopic(value)
 		case "offset.storage.partitions":
 			c.Partitions, err = count[int32](value, math.MaxInt32)
 		case "offset.storage.replication.factor":

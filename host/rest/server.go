@@ -65,6 +65,16 @@ func Listen(listeners []string, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// CheckListeners finds what [Listen] would refuse without opening anything.
+func CheckListeners(listeners []string) error {
+	for _, l := range listeners {
+		if _, err := listenAddress(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func listenAddress(l string) (string, error) {
 	u, err := url.Parse(l)
 	switch {

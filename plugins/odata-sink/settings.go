@@ -43,7 +43,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
 			setting.Required(), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
-			setting.Required(), group, setting.Display("Topic")),
+			setting.Required(), setting.Topic(), group, setting.Display("Topic")),
 	)
 }
 

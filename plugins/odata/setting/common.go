@@ -31,6 +31,9 @@ func Role(role string) wit.Rule { return wit.Rule{Role: &role} }
 
 func Allowed(words ...string) wit.Rule { return wit.Rule{Allowed: &words} }
 
+// Topic is Kafka's rule for the names of topics.
+func Topic() wit.Rule { return wit.Rule{Pattern: wit.Ptr("[a-zA-Z0-9._-]{1,249}")} }
+
 func AtLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
 
 func AtMost(n int64) wit.Rule { return wit.Rule{AtMost: &n} }

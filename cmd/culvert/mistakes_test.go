@@ -1,0 +1,100 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// What run refuses, validate says, and run says it before anything else happens.
+func TestMistakesAreSaid(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 10})
+	dir := plugins(t, "odata-sink")
+	good := source("good", address, "Orders")
+	misspelt := append([]string{"name=good", "conector.class=ODataSource"}, good[2:]...)
+	cases := []struct {
+		name   string
+		worker []string // none: there is no worker's file
+		lines  []string
+		want   string
+		never  string
+		count  string
+	}{
+		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
+		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: expected http://HOST:PORT, found "ftp://x"`, "", "1 problem, 0 warnings"},
+		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
+		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: expected text that matches", "", "1 problem, 0 warnings"},
+		{"topics", nil, sinkOf("sink", address, "a b", "OrderCopies"), `topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
+		{"sink", nil, append([]string{"connector.class=OtherSink"}, sinkOf("sink", address, "a", "OrderCopies")[2:]...), "sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "", "1 problem, 0 warnings"},
+		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"), "keystore.properties:10: sap.odata.keystore.location: ", "the host does nothing about", "1 problem, 0 warnings"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var files []string
+			if c.worker != nil {
+				files = append(files, p.file("worker.properties", append([]string{"bootstrap.servers=embedded"}, c.worker...)...))
+			}
+			files = append(files, p.file(c.name+".properties", c.lines...))
+			check := p.run(append([]string{"validate", "--plugins", dir}, files...)...)
+			if check.code != 1 || !strings.Contains(check.stdout, c.want) || c.never != "" && strings.Contains(check.stdout, c.never) ||
+				!strings.Contains(check.stderr, c.count) {
+				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.code, check.stdout, check.stderr)
+			}
+			run := p.run(append([]string{"run", "--once", "--plugins", dir, "--data", p.data}, files...)...)
+			if run.code != 2 || !strings.Contains(run.stderr, c.want) {
+				t.Errorf("run: expected exit 2 and %q, found %d\n%s", c.want, run.code, run.stderr)
+			}
+		})
+	}
+	if n := s.Ledger().Total; n != 0 {
+		t.Errorf("expected no request, the service saw %d", n)
+	}
+}
+
+func TestFoldersWithoutConnectors(t *testing.T) {
+	p := newPlace(t)
+	empty := filepath.Join(p.dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.run("validate", "--plugins", plugins(t), empty); r.code != 1 || !strings.Contains(r.stdout, empty+": no connector file found") {
+		t.Errorf("expected exit 1 and what is missing, found %d, %q", r.code, r.stdout)
+	}
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", empty); r.code != 0 || !strings.Contains(r.stderr, "no connector file found") {
+		t.Errorf("expected exit 0 and a warning, found %d\n%s", r.code, r.stderr)
+	}
+	put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
+	if r := p.run("validate", "--plugins", plugins(t), empty); r.code != 0 || !strings.Contains(r.stdout, empty+": warning: no connector file found") {
+		t.Errorf("expected exit 0 and a warning, found %d, %q", r.code, r.stdout)
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	p := newPlace(t)
+	if flag, command := p.run("--version"), p.run("version"); flag.code != 0 || flag.stdout == "" || flag != command {
+		t.Errorf("expected the same, found %+v and %+v", flag, command)
+	}
+}
+
+// A run that is stopped has failed all the same if one of its tasks had.
+func TestOnceStoppedBehindAFailure(t *testing.T) {
+	p := newPlace(t)
+	never := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(never.Close)
+	bad := p.file("bad.properties", source("bad", freeAddress(t), "Orders")...)
+	slow := p.file("slow.properties", source("slow", strings.TrimPrefix(never.URL, "http://"), "Orders")...)
+	c := p.start("run", "--once", "--plugins", plugins(t), "--data", p.data, bad, slow)
+	c.says("task FAILED")
+	c.signal(syscall.SIGTERM)
+	r := c.wait()
+	if want := "connector bad, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
+		t.Errorf("expected exit 1 and a last line with %q, found %d and\n%s", want, r.code, r.stderr)
+	}
+}
