@@ -244,7 +244,7 @@ func (pg *page) what() string { return "entity set " + pg.feed.set + " of " + pg
 
 // broken is a page that can't be read on. One that ends too early is worth another try.
 func (pg *page) broken(err error) error {
-	f := &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ", " + pg.at.url + ": " + err.Error()}
+	f := &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
@@ -345,7 +345,7 @@ func (pg *page) after() (*place, error) {
 // $orderby, $inlinecount and filters by key (P3).
 func (pg *page) refused() (wit.Portion, error) {
 	f, at := pg.feed, &pg.at
-	failed := fault.Of(pg.what()+", "+at.url, &pg.answer, pg.body)
+	failed := fault.Of(pg.what(), &pg.answer, pg.body)
 	if !refusal(pg.answer.Status, failed) {
 		return wit.Portion{}, failed
 	}
@@ -361,7 +361,7 @@ func (pg *page) refused() (wit.Portion, error) {
 	if other == nil {
 		return wit.Portion{}, failed
 	}
-	sdk.Log(wit.LevelWarn, failed.Message+"; going on without what the service may not know: "+other.url)
+	sdk.Log(wit.LevelWarn, "GET "+at.url+": "+failed.Message+"; going on without what the service may not know: "+other.url)
 	fields := other.fields()
 	return wit.Portion{Next: &fields, More: true}, nil
 }
