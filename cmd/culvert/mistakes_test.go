@@ -98,3 +98,36 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 		t.Errorf("expected exit 1 and a last line with %q, found %d and\n%s", want, r.code, r.stderr)
 	}
 }
+
+// A stop is no failure, wherever it meets a task: while the plugin is opened, in a page, or while a row is written.
+func TestOnceStoppedInMidRequest(t *testing.T) {
+	for name, what := range map[string]struct {
+		set  string
+		sink bool
+	}{"open": {"$metadata", false}, "page": {"/Orders", false}, "write": {"/OrderCopies", true}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			g := &gate{inner: service.New(service.Options{Rows: 10}), set: what.set, turns: make(chan struct{})}
+			server := httptest.NewServer(g)
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(g.turns) }) // a server does not notice that who posts is gone
+			address := strings.TrimPrefix(server.URL, "http://")
+			files := []string{p.file("orders.properties", source("orders", address, "Orders")...)}
+			if what.sink {
+				files = append(files, p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...))
+			}
+			c := p.start(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data}, files...)...)
+			c.eventually("a request", func() bool { return g.waiting.Load() > 0 })
+			c.signal(syscall.SIGTERM)
+			r := c.wait()
+			if what.sink {
+				// Nobody knows whether the row was written: that is for an operator, and no success.
+				if r.code != 1 || !strings.Contains(r.lastLine(), "it may have been written or not") {
+					t.Errorf("expected exit 1 and the uncertain record, found %d\n%s", r.code, r.stderr)
+				}
+			} else if r.code != 0 {
+				t.Errorf("expected exit 0, found %d\n%s", r.code, r.stderr)
+			}
+		})
+	}
+}
