@@ -168,6 +168,7 @@ func unique(problems config.Problems) config.Problems {
 
 // OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
+	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),

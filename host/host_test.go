@@ -108,6 +108,21 @@ func TestVersionReadsAsKafkas(t *testing.T) {
 	}
 }
 
+func TestAtWorkLeavesThingsAsTheyWere(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(70)
+	defer debug.SetGCPercent(before)
+	limit := debug.SetMemoryLimit(-1)
+	done := atWork()
+	if p := debug.SetGCPercent(workingPercent); p != workingPercent {
+		t.Errorf("at work the target is %d", p)
+	}
+	done()
+	if p, l := debug.SetGCPercent(70), debug.SetMemoryLimit(-1); p != 70 || l != limit {
+		t.Errorf("left a target of %d and a limit of %d, expected 70 and %d", p, l, limit)
+	}
+}
+
 func TestCollectorRests(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)

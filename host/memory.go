@@ -27,18 +27,27 @@ const (
 	restAfter = 3
 )
 
-// tune follows what moved reports, a sum of counters, until ctx ends, and then leaves things as they were.
-func tune(ctx context.Context, moved func() int64) {
+// atWork sets the target for work until the returned function is called: while rows move, and while plugins are loaded, which at
+// the usual target costs a third more time.
+func atWork() (done func()) {
 	limit := debug.SetMemoryLimit(-1)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available() / 2)
 	}
-	c := collector{fixed: os.Getenv("GOGC") != ""}
-	defer func() {
-		c.set(restingPercent)
+	if os.Getenv("GOGC") != "" {
+		return func() { debug.SetMemoryLimit(limit) }
+	}
+	percent := debug.SetGCPercent(workingPercent)
+	return func() {
+		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
-	}()
-	c.set(workingPercent)
+	}
+}
+
+// tune follows what moved reports, a sum of counters, until ctx ends, and then leaves things as they were.
+func tune(ctx context.Context, moved func() int64) {
+	defer atWork()()
+	c := collector{fixed: os.Getenv("GOGC") != ""}
 	c.working = true
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
