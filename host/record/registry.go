@@ -36,7 +36,7 @@ func NewRegistry() *Registry {
 }
 
 // Intern returns the registered schema with these nodes, registering it if it is new. It refuses what is no schema: no nodes,
-// a reference to a node that is missing or not higher than the node itself, a default of a wrong kind.
+// a reference to a node that is missing or not higher than the node itself.
 func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
 	if err := Check(nodes); err != nil {
 		return nil, err

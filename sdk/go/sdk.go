@@ -60,6 +60,3 @@ func (e exported) Validate(component string, settings []wit.Setting, online bool
 	}
 	return wit.Inquiry{}, Fail(wit.FaultConfig, "unknown component "+strconv.Quote(component))
 }
-
-// Components returns p as the contract's interface has it: for tests that run without a host.
-func Components(p Plugin) wit.Plugin { return exported{p} }

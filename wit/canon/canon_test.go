@@ -36,6 +36,9 @@ func (r *ram) alloc(size, align uint32) (uint32, error) {
 	return at, nil
 }
 
+// budget is what the tests allow a value to come to.
+const budget = 64 << 20
+
 // random fills v, which is of a type of the contract, with values of its kind.
 func random(r *rand.Rand, v reflect.Value, depth int) {
 	t := v.Type()
@@ -143,7 +146,7 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gotFault, err := f.Result(mem, MaxLift, uint64(at[0])|0x7f7f<<32, into)
+	gotFault, err := f.Result(mem, budget, uint64(at[0])|0x7f7f<<32, into)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +187,7 @@ func TestParametersThatDoNotFitAreSpilled(t *testing.T) {
 }
 
 func TestLiftRefuses(t *testing.T) {
-	lift := func(mem []byte, dst any) error { return Lift(&ram{b: mem}, 0, dst) }
+	lift := func(mem []byte, dst any) error { return (&Lifter{&ram{b: mem}, budget}).Lift(0, dst) }
 	long := make([]byte, 16)
 	for _, c := range []struct {
 		name string
@@ -214,7 +217,7 @@ func TestLiftIsBounded(t *testing.T) {
 		copy(mem.b[8+i*8:], []byte{8, 0, 8, 0, 0, 0, 1, 0})
 	}
 	var out []string
-	if err := Lift(mem, 0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
+	if err := (&Lifter{mem, budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
 		t.Fatalf("found %v, %d texts", err, len(out))
 	}
 }

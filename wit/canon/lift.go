@@ -7,21 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLift is the most that one value may come to on this side, in bytes, unless a [Lifter] says otherwise: lists may point to
-// the same memory many times over, so a small memory can describe a value of any size.
-const MaxLift = 64 << 20
-
 // Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that run past
 // it, text that is no UTF-8, and unknown cases.
 type Lifter struct {
 	Memory Memory
-	// Budget is what is left of the bytes that may be read; it falls with every list and text.
+	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because lists may point
+	// to the same memory many times over, so a small memory can describe a value of any size.
 	Budget int
 }
 
-// Lift reads the value of dst's type, which is not nil, at ptr.
-func Lift(mem Memory, ptr uint32, dst any) error {
-	l := Lifter{mem, MaxLift}
+// Lift reads the value of dst's type, which is not nil, at ptr, and takes what it comes to off the budget.
+func (l *Lifter) Lift(ptr uint32, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
 	t := of(v.Type())
 	b, err := l.view(ptr, uint64(t.size), t.align, "a value")
@@ -30,6 +26,15 @@ func Lift(mem Memory, ptr uint32, dst any) error {
 	}
 	return l.value(t, b, v)
 }
+
+// LiftList reads the list or text of n elements at ptr into dst, a pointer to a slice or string.
+func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
+	v := reflect.ValueOf(dst).Elem()
+	return l.list(of(v.Type()), ptr, n, v)
+}
+
+// SizeOf is the size of a type in a linear memory.
+func SizeOf[T any]() int { return int(of(reflect.TypeFor[T]()).size) }
 
 func (l *Lifter) view(ptr uint32, size uint64, align uint32, what string) ([]byte, error) {
 	if ptr%align != 0 {

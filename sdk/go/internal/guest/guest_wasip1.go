@@ -143,14 +143,14 @@ func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Ro
 	}
 	if fault == nil {
 		root := View(at[0], max(rowsAt, dataAt)+8)
-		PutList(root, rowsAt, rows, data, dataAt)
+		putList(root, rowsAt, rows, data, dataAt)
 	}
 	arguments.spent = true
 	return at[0]
 }
 
-// PutList writes the addresses and lengths of rows and data into a result.
-func PutList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
+// putList writes the addresses and lengths of rows and data into a result.
+func putList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
 	kept[0], kept[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
 	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
 	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
@@ -160,7 +160,7 @@ func PutList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uin
 
 // Return is the area of a hot result that holds nothing but rows and data: no allocation.
 func Return(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
-	PutList(area, rowsAt, rows, data, dataAt)
+	putList(area, rowsAt, rows, data, dataAt)
 	arguments.spent = true
 	return address(area)
 }
