@@ -1,0 +1,126 @@
+package socks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+// dialling is one call of DialContext: attempts until one of them says enough.
+type dialling struct {
+	*Dialer
+	target
+	refused string // the token that the proxy did not take in the attempt before, or ""
+}
+
+// Between two rounds over the locations.
+const (
+	firstPause = 250 * time.Millisecond
+	longPause  = 10 * time.Second
+)
+
+func (d *dialling) run(ctx context.Context) (net.Conn, error) {
+	locations := d.Locations
+	if len(locations) == 0 {
+		locations = []string{""}
+	}
+	began := time.Now()
+	pause := firstPause
+	var last error
+	for attempts := 0; ; {
+		for _, location := range locations {
+			conn, err := d.logon(ctx, location)
+			attempts++
+			if err == nil {
+				if attempts > 1 {
+					d.log(ctx, slog.LevelInfo, "tunnel made", "location", location, "attempts", attempts, "after", time.Since(began))
+				}
+				return conn, nil
+			}
+			if ctx.Err() != nil {
+				return nil, d.ended(ctx, last, err)
+			}
+			if !passes(err) {
+				return nil, fmt.Errorf("no tunnel to %s: %w", d.address, err)
+			}
+			last = err
+		}
+		left := d.Outage - time.Since(began)
+		if left <= 0 {
+			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts, time.Since(began).Round(time.Millisecond), last)
+		}
+		d.log(ctx, slog.LevelWarn, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
+		if !sleep(ctx, min(left, jitter(pause))) {
+			return nil, d.ended(ctx, last, done(ctx))
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// logon makes an attempt, and another one with a fresh token where it was the token that was refused.
+func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error) {
+	conn, err := d.attempt(ctx, location)
+	var refused *Refused
+	if errors.As(err, &refused) && refused.Authentication() {
+		d.log(ctx, slog.LevelInfo, "token refused, fetching another one", "step", string(refused.Step), "code", refused.Code)
+		conn, err = d.attempt(ctx, location)
+	}
+	return conn, err
+}
+
+// passes says whether an error may be gone the next time.
+func passes(err error) bool {
+	var known interface{ Permanent() bool }
+	if errors.As(err, &known) {
+		return !known.Permanent()
+	}
+	var token *tokenError
+	if errors.As(err, &token) {
+		return false
+	}
+	var name *net.DNSError
+	return !errors.As(err, &name) || !name.IsNotFound
+}
+
+// ended is what is said when ctx is done: in the middle of what, and what stood in the way before that.
+func (d *dialling) ended(ctx context.Context, before, now error) error {
+	if !errors.Is(now, ctx.Err()) {
+		now = fmt.Errorf("%w: %w", done(ctx), now)
+	}
+	if before == nil {
+		return fmt.Errorf("no tunnel to %s: %w", d.address, now)
+	}
+	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, now, before)
+}
+
+// done is why ctx ended, as its owner put it, and as everybody knows it.
+func done(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return fmt.Errorf("%w (%w)", cause, ctx.Err())
+	}
+	return ctx.Err()
+}
+
+func (d *dialling) log(ctx context.Context, level slog.Level, message string, args ...any) {
+	if d.Logger != nil {
+		d.Logger.Log(ctx, level, message, append([]any{"proxy", d.Address, "target", d.address}, args...)...)
+	}
+}
+
+// jitter spreads the tunnels of a worker that all broke at once.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,143 @@
+package socks
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// attempt is one connection to the proxy with its three exchanges.
+type attempt struct {
+	*dialling
+	location string
+	step     Step
+	began    time.Time
+}
+
+// tokenError is an error of [Dialer.Token].
+type tokenError struct{ error }
+
+func (t *tokenError) Unwrap() error { return t.error }
+
+func (d *dialling) attempt(ctx context.Context, location string) (net.Conn, error) {
+	limit := d.Attempt
+	if limit == 0 {
+		limit = 30 * time.Second
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	a := &attempt{dialling: d, location: location}
+	conn, err := a.make(timed)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
+	}
+	return conn, a.end(err)
+}
+
+// enter ends the step before and begins the next.
+func (a *attempt) enter(step Step) {
+	a.end(nil)
+	a.step, a.began = step, time.Now()
+}
+
+// end ends the step and names it in the error.
+func (a *attempt) end(err error) error {
+	if a.step != "" && a.Trace != nil {
+		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Took: time.Since(a.began), Err: err})
+	}
+	switch err.(type) {
+	case nil, *Refused, *Unexpected, *Unusable:
+		return err
+	}
+	if a.step == StepToken {
+		return fmt.Errorf("token for the Connectivity proxy: %w", err)
+	}
+	return fmt.Errorf("Connectivity proxy %s, %s: %w", a.Address, a.step, err)
+}
+
+func (a *attempt) make(ctx context.Context) (net.Conn, error) {
+	a.enter(StepToken)
+	token, err := a.Token(ctx, a.refused)
+	if err != nil {
+		return nil, &tokenError{err}
+	}
+	if err := checkToken(token); err != nil {
+		return nil, err
+	}
+	a.enter(StepProxy)
+	forward := a.Forward
+	if forward == nil {
+		forward = Direct()
+	}
+	conn, err := forward.DialContext(ctx, "tcp", a.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.talk(ctx, conn, token); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// talk makes the exchanges on a connection that ends with ctx for as long.
+func (a *attempt) talk(ctx context.Context, conn net.Conn, token string) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err := a.exchange(conn, token)
+	if !stop() {
+		// ctx is done, perhaps just behind the last byte: the deadline is past or about to be.
+		if err == nil {
+			return done(ctx)
+		}
+		return fmt.Errorf("%w: %w", done(ctx), err)
+	}
+	return err
+}
+
+func (a *attempt) exchange(conn net.Conn, token string) error {
+	a.enter(StepGreeting)
+	if _, err := conn.Write([]byte{0x05, 0x01, 0x80}); err != nil {
+		return err
+	}
+	method, err := a.answer(conn, 0x05)
+	if err != nil {
+		return err
+	}
+	if method != 0x80 {
+		return a.refusal(method)
+	}
+	a.enter(StepAuthentication)
+	if _, err := conn.Write(logonRequest(token, a.location)); err != nil {
+		return err
+	}
+	status, err := a.answer(conn, 0x01)
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		a.dialling.refused = token
+		return a.refusal(status)
+	}
+	a.enter(StepConnect)
+	if _, err := conn.Write(a.request); err != nil {
+		return err
+	}
+	reply, err := a.connected(conn)
+	if err != nil {
+		return err
+	}
+	if reply == ConnectionRefused {
+		a.dialling.refused = token
+	} else {
+		a.dialling.refused = "" // the token was taken
+	}
+	if reply != Success {
+		return a.refusal(reply)
+	}
+	return nil
+}
+
+func (a *attempt) refusal(code byte) error {
+	return &Refused{Proxy: a.Address, Target: a.address, Location: a.location, Step: a.step, Code: code}
+}

@@ -1,0 +1,92 @@
+package socks
+
+import (
+	"fmt"
+	"io"
+)
+
+// The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come one by one,
+// and what comes behind the last is the stream's.
+
+// answer reads the two bytes of the greeting and of the logon.
+func (a *attempt) answer(r io.Reader, version byte) (byte, error) {
+	var b [2]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return 0, cut(err, 0, 2)
+	}
+	if b[0] != version {
+		return 0, a.unexpected(fmt.Sprintf("an answer that begins with %02x", version), b[0])
+	}
+	if _, err := io.ReadFull(r, b[1:]); err != nil {
+		return 0, cut(err, 1, 2)
+	}
+	return b[1], nil
+}
+
+// connected reads the answer to CONNECT with the address in it, which says nothing here.
+func (a *attempt) connected(r io.Reader) (byte, error) {
+	var b [4 + 1 + 255 + 2]byte
+	n := 0
+	read := func(more int) error {
+		got, err := io.ReadFull(r, b[n:n+more])
+		n += got
+		return cut(err, n, n-got+more)
+	}
+	if err := read(1); err != nil {
+		return 0, err
+	}
+	if b[0] != 0x05 {
+		return 0, a.unexpected("an answer that begins with 05", b[0])
+	}
+	if err := read(3); err != nil {
+		return a.early(b[:n], err)
+	}
+	rest := 2
+	switch b[3] {
+	case 0x01:
+		rest += 4
+	case 0x04:
+		rest += 16
+	case 0x03:
+		if err := read(1); err != nil {
+			return a.early(b[:n], err)
+		}
+		rest += int(b[4])
+	default:
+		if b[1] != Success {
+			return b[1], nil // the connection ends here, whatever else is in it
+		}
+		return 0, a.unexpected("an address of kind 01, 03 or 04", b[3])
+	}
+	if err := read(rest); err != nil {
+		return a.early(b[:n], err)
+	}
+	return b[1], nil
+}
+
+// early is an answer that broke off. A refusal is one all the same once its code has come.
+func (a *attempt) early(got []byte, err error) (byte, error) {
+	if len(got) >= 2 && got[1] != Success {
+		return got[1], nil
+	}
+	return 0, err
+}
+
+func (a *attempt) unexpected(expected string, found byte) error {
+	text := fmt.Sprintf("%02x", found)
+	if found == 'H' {
+		text += " (it looks like HTTP)"
+	}
+	return &Unexpected{Proxy: a.Address, Target: a.target.address, Step: a.step, Expected: expected, Found: text}
+}
+
+// cut names how much of an answer came before the connection ended.
+func cut(err error, got, want int) error {
+	switch err {
+	case nil:
+		return nil
+	case io.EOF, io.ErrUnexpectedEOF:
+		return fmt.Errorf("the proxy closed the connection after %d of at least %d bytes of its answer: %w", got, want, io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("after %d of at least %d bytes of the proxy's answer: %w", got, want, err)
+}

@@ -1,0 +1,88 @@
+package socks
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+// target is where a tunnel is to end. request is the CONNECT for it.
+type target struct {
+	address string
+	request []byte
+}
+
+func parseTarget(network, address string) (target, error) {
+	unusable := func(expected, found string) (target, error) {
+		return target{}, &Unusable{What: "address through the Connectivity proxy", Expected: expected, Found: found}
+	}
+	if network != "tcp" && network != "tcp4" {
+		return unusable("network tcp", fmt.Sprintf("%q for %s", network, address))
+	}
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return unusable("host:port", fmt.Sprintf("%q", address))
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil || port == 0 {
+		return unusable("a port from 1 to 65535", fmt.Sprintf("%q", address))
+	}
+	request := []byte{0x05, 0x01, 0x00}
+	switch ip, err := netip.ParseAddr(host); {
+	case err == nil && ip.Is4():
+		request = append(append(request, 0x01), ip.AsSlice()...)
+	case err == nil:
+		return unusable("a virtual host's name or an IPv4 address", fmt.Sprintf("the IPv6 address %q, which the proxy does not support", address))
+	case host == "" || len(host) > 255:
+		return unusable("a virtual host's name of 1 to 255 bytes", fmt.Sprintf("%d bytes", len(host)))
+	default:
+		request = append(append(request, 0x03, byte(len(host))), host...)
+	}
+	return target{address, binary.BigEndian.AppendUint16(request, uint16(port))}, nil
+}
+
+// logonRequest is the message of method 0x80: the token as it is, the location id in base64 with its padding.
+func logonRequest(token, location string) []byte {
+	encoded := base64.StdEncoding.EncodeToString([]byte(location))
+	message := make([]byte, 0, 6+len(token)+len(encoded))
+	message = append(message, 0x01)
+	message = binary.BigEndian.AppendUint32(message, uint32(len(token)))
+	message = append(message, token...)
+	message = append(message, byte(len(encoded)))
+	return append(message, encoded...)
+}
+
+// maxLocation is the length of the longest location id in bytes: its base64 must be described by one byte.
+const maxLocation = 189
+
+// Validate says whether the dialer can work at all; it sends nothing.
+func (d *Dialer) Validate() error {
+	if host, port, err := net.SplitHostPort(d.Address); err != nil || host == "" || port == "" {
+		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q", d.Address)}
+	}
+	if d.Token == nil {
+		return &Unusable{What: "token for the Connectivity proxy", Expected: "somebody who fetches one", Found: "nobody"}
+	}
+	for _, location := range d.Locations {
+		if len(location) > maxLocation {
+			return &Unusable{What: "location id", Expected: fmt.Sprintf("at most %d bytes", maxLocation), Found: fmt.Sprintf("%d bytes, which begin with %q", len(location), location[:16])}
+		}
+	}
+	return nil
+}
+
+// checkToken refuses what cannot be a JWT, so that the proxy's answer to it need not be explained. The token is not in the error.
+func checkToken(token string) error {
+	if token == "" {
+		return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty text"}
+	}
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT: letters, digits, '-', '_' and '.'", Found: fmt.Sprintf("byte %02x at %d of %d", token[i], i, len(token))}
+		}
+	}
+	return nil
+}
