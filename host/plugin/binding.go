@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -145,21 +146,32 @@ func (b *Binding) best() *module {
 	}
 	o := b.manager.origins[current.info.Origin]
 	replaced := o != nil && o.active != current
-	if !replaced && !found.newer(current) {
+	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !found.newer(current) {
 		return nil
 	}
 	return found
 }
 
-// Promote makes a candidate current. The old pool closes when its last instance comes back.
+// Promote makes a candidate current. The old pool closes when its last instance comes back. For some minutes the new version is on
+// trial: when its calls break it is rolled back, see [Binding.Again].
 func (b *Binding) Promote(p *Pool) {
+	b.manager.mu.Lock()
 	b.mu.Lock()
 	old := b.current
+	left := b.manager.rejected[old.module.info.Hash]
+	b.manager.mu.Unlock()
 	if b.closed || p != b.candidate {
 		b.mu.Unlock()
 		return
 	}
 	b.current, b.candidate, b.reason = p, nil, ""
+	if left != nil {
+		b.reason = left.Error()
+	} else {
+		p.mu.Lock()
+		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) { b.manager.leave(p.module, reason) }}
+		p.mu.Unlock()
+	}
 	b.settled.Store(0)
 	b.mu.Unlock()
 	old.close()

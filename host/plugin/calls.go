@@ -79,6 +79,7 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 // discard makes a trap of something that only showed after a call had ended well.
 func (i *Instance) discard(err error) error {
 	i.broken = i.trap(err)
+	i.judge(i.broken)
 	return i.broken
 }
 

@@ -1,5 +1,7 @@
 package plugin
 
+import "time"
+
 // Awake counts the modules whose code is there.
 func Awake(m *Manager) (n int) {
 	m.mu.Lock()
@@ -18,3 +20,18 @@ func Awake(m *Manager) (n int) {
 	}
 	return n
 }
+
+// BreaksToOpen is how many breaks stop a version.
+const BreaksToOpen = breaksToOpen
+
+// Breaker is that of a version, for a connector.
+type Breaker struct{ breaker }
+
+// NewBreaker makes one.
+func NewBreaker() *Breaker { return &Breaker{} }
+
+// Check, Good, Bad and Undone are what happens around calls.
+func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
+func (b *Breaker) Good(function string)                          { b.good(function) }
+func (b *Breaker) Bad(function string, now time.Time)            { b.bad(function, "call.ms", now) }
+func (b *Breaker) Undone(function string)                        { b.undone(function) }

@@ -32,6 +32,9 @@ type Instance struct {
 	out     output
 	schemas schemas
 	hot     hot
+	// pool and breaker are nil for the host's own.
+	pool    *Pool
+	breaker *breaker
 	// broken is why the instance must not be used again.
 	broken error
 	// funcs are the exports that were called before.
@@ -44,8 +47,13 @@ type Instance struct {
 	seenIn, seenOut uint64
 }
 
-// instantiate makes an instance for a connector, "" for the host itself, whose log lines come out of the given bucket.
+// instantiate makes an instance for the host's own calls, whose log lines come out of the given bucket.
 func (m *module) instantiate(ctx context.Context, connector string, lines *bucket) (*Instance, error) {
+	return m.instanceFor(ctx, connector, lines, nil)
+}
+
+// instanceFor makes an instance for a pool of a connector's; the host itself has none.
+func (m *module) instanceFor(ctx context.Context, connector string, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -56,11 +64,17 @@ func (m *module) instantiate(ctx context.Context, connector string, lines *bucke
 	if connector != "" {
 		logger = logger.With("connector", connector)
 	}
+	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, funcs: map[*canon.Func]*abi.Func{}}
+	if pool != nil {
+		i.breaker = pool.breaker
+	}
 	code, err := m.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i := &Instance{module: m, connector: connector, function: "_initialize", funcs: map[*canon.Func]*abi.Func{}}
+	if err := i.stopped(i.function, time.Now()); err != nil {
+		return nil, err
+	}
 	i.out = output{logger: logger, lines: lines}
 	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
@@ -70,8 +84,11 @@ func (m *module) instantiate(ctx context.Context, connector string, lines *bucke
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
 	m.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
-		return nil, i.aborted(err)
+		err = i.aborted(err)
+		i.judge(err)
+		return nil, err
 	}
+	i.judge(nil)
 	m.counters.instances.Add(1)
 	m.counters.started.Add(1)
 	i.closer = module
@@ -110,6 +127,9 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		i.funcs[fn] = f
 	}
 	i.function, i.started = fn.Name, time.Now()
+	if err := i.stopped(i.function, i.started); err != nil {
+		return nil, err
+	}
 	i.clock.start(ctx, i.started, i.module.limits.call(fn.Name))
 	i.calls++
 	i.out.reset()
@@ -132,11 +152,14 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	if err != nil {
 		if refused := new(abi.Refusal); errors.As(err, &refused) {
 			// Arguments of the host's that cannot be passed: the guest was not called.
+			i.judge(err)
 			return err
 		}
 		i.broken = i.aborted(err)
+		i.judge(i.broken)
 		return i.broken
 	}
+	i.judge(nil)
 	i.out.flush()
 	if fault != nil {
 		c.faults.Add(1)

@@ -68,6 +68,8 @@ type Manager struct {
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
+	// rejected holds, by hash, the versions that were tried and left.
+	rejected map[string]*RolledBack
 	// trimmer lets code rest that no connector has used for a while.
 	trimmer *time.Timer
 	rest    time.Duration
@@ -89,7 +91,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
 		}
 	}
-	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{}, bindings: map[*Binding]struct{}{},
+	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
+		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
 		loader: loader{cache: cache, dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
@@ -122,6 +125,9 @@ func (m *Manager) Modules() []Info {
 		if o.active != nil {
 			info := o.active.snapshot()
 			info.Active = !m.overridden(o.active)
+			if why := m.rejected[info.Hash]; why != nil {
+				info.Active, info.Err = false, why
+			}
 			all = append(all, info)
 		}
 		if o.refused != nil {
@@ -180,11 +186,16 @@ func (m *Manager) find(s selection) (*module, error) {
 	var best *module
 	var versions, refused, names []string
 	for _, o := range m.origins {
-		if o.refused != nil && o.active == nil {
+		// Only what was rolled back has a name.
+		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
 			refused = append(refused, o.refused.Err.Error())
 		}
 		a := o.active
 		if a == nil || !s.offered(a) {
+			continue
+		}
+		if why := m.rejected[a.info.Hash]; why != nil {
+			refused = append(refused, why.Error())
 			continue
 		}
 		versions, names = append(versions, a.info.Version), append(names, a.info.Name)
@@ -202,14 +213,14 @@ func (m *Manager) find(s selection) (*module, error) {
 	if best != nil {
 		return best, nil
 	}
-	if len(versions) > 0 {
-		slices.SortFunc(versions, compareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, there are %s", s, s.version, strings.Join(slices.Compact(versions), ", "))
-	}
 	slices.Sort(refused)
 	hint := ""
 	if len(refused) > 0 {
 		hint = "; refused: " + strings.Join(refused, "; ")
+	}
+	if len(versions) > 0 {
+		slices.SortFunc(versions, compareVersions)
+		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version, strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }

@@ -14,6 +14,8 @@ type Metrics struct {
 	BytesIn, BytesOut int64
 	// Faults were said by the plugin, Traps ended a call and its instance.
 	Faults, Traps int64
+	// Stopped is how often the version was stopped for a connector because it broke too often.
+	Stopped int64
 	// LongestSeconds is the longest call.
 	LongestSeconds float64
 	// Ticks is how often guests came by because their fuel was used up: about once in 0.2 ms of work.
@@ -28,8 +30,8 @@ type Metrics struct {
 
 // counters are Metrics as they are counted.
 type counters struct {
-	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks atomic.Int64
-	aborted                                                                                              [len(fences)]atomic.Int64
+	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks, stopped atomic.Int64
+	aborted                                                                                                       [len(fences)]atomic.Int64
 }
 
 // fences are the limits that calls can break.
@@ -53,7 +55,7 @@ func (c *counters) snapshot() Metrics {
 		LongestSeconds: float64(c.longest.Load()) / 1e9, Ticks: c.ticks.Load(), Aborted: aborted,
 		Calls: c.calls.Load(), Seconds: float64(c.nanos.Load()) / 1e9,
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		Faults: c.faults.Load(), Traps: c.traps.Load(), MemoryBytes: c.memory.Load(),
+		Faults: c.faults.Load(), Traps: c.traps.Load(), Stopped: c.stopped.Load(), MemoryBytes: c.memory.Load(),
 		Instances: c.instances.Load(), Started: c.started.Load(), Recycled: c.recycled.Load(),
 	}
 }

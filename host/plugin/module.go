@@ -52,6 +52,23 @@ type module struct {
 	users   int
 	offered bool
 	code    *code
+	// breakers are those of connectors, by name.
+	breakers map[string]*breaker
+}
+
+// breaker is a connector's, which lives as long as the module.
+func (m *module) breaker(connector string) *breaker {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.breakers[connector]
+	if b == nil {
+		if m.breakers == nil {
+			m.breakers = map[string]*breaker{}
+		}
+		b = &breaker{}
+		m.breakers[connector] = b
+	}
+	return b
 }
 
 // describe asks the module what it is.

@@ -169,6 +169,13 @@ func (m *Manager) settle(a *arrival) {
 		a.loaded.rest()
 		return
 	}
+	if why := m.rejected[a.hash]; why != nil {
+		m.mu.Unlock()
+		a.loaded.rest()
+		a.err = why
+		m.refuse(a)
+		return
+	}
 	m.loads++
 	a.loaded.order = m.loads
 	a.loaded.offered = true

@@ -17,19 +17,22 @@ type Pool struct {
 	module    *module
 	connector string
 	// places holds a token for each instance that is out.
-	places chan struct{}
-	lines  *bucket
+	places  chan struct{}
+	lines   *bucket
+	breaker *breaker
 
 	mu     sync.Mutex
 	idle   []*Instance
 	out    int
 	closed bool
+	// trial is set while a version that took over can be left, else nil.
+	trial *trial
 }
 
 func newPool(m *module, connector string) *Pool {
 	m.hold()
 	return &Pool{module: m, connector: connector, places: make(chan struct{}, m.limits.Instances),
-		lines: newBucket(m.limits.LogLinesPerSecond)}
+		lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector)}
 }
 
 // Module tells which module the pool is of.
@@ -60,7 +63,7 @@ func (p *Pool) Acquire(ctx context.Context) (*Instance, error) {
 		return i, nil
 	}
 	p.mu.Unlock()
-	i, err := p.module.instantiate(ctx, p.connector, p.lines)
+	i, err := p.module.instanceFor(ctx, p.connector, p.lines, p)
 	if err != nil {
 		p.returned(nil)
 		return nil, err

@@ -26,6 +26,15 @@ type Trap struct {
 	Hint string
 }
 
+// Broke is in a word what was broken: a limit as in the settings, else the reason's first line.
+func (t *Trap) Broke() string {
+	if t.Limit != "" {
+		return t.Limit
+	}
+	reason, _, _ := strings.Cut(t.reason(), "\n")
+	return reason
+}
+
 // Error names the plugin, the function and the reason in the first line; what the guest wrote and its stack follow.
 func (t *Trap) Error() string {
 	var b strings.Builder

@@ -1,0 +1,241 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// fickle is a transform plugin whose prepare loops, or, if good, answers.
+func fickle(t testing.TB, version string, good bool) []byte {
+	t.Helper()
+	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
+		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	for n := range m.Exports {
+		if m.Exports[n].Name == wit.ExportName(wit.InterfaceTransform, "prepare") {
+			m.Exports[n].Body = looped()
+			if good {
+				m.Exports[n].Body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
+			}
+		}
+	}
+	return m.Bytes()
+}
+
+func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logBuffer, folder string) {
+	t.Helper()
+	folder, log = t.TempDir(), &logBuffer{}
+	put(t, folder, "fickle.wasm", fickle(t, version, good))
+	m = manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
+	b, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return m, b, log, folder
+}
+
+// prepareOn calls prepare on a fresh or idle instance.
+func prepareOn(t *testing.T, b *plugin.Binding) error {
+	return b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+		_, err := i.Prepare(t.Context(), nil)
+		return err
+	})
+}
+
+// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts anew.
+func TestBrokenVersionIsStopped(t *testing.T) {
+	m, b, log, folder := fickles(t, "1.0.0", false)
+	var trap *plugin.Trap
+	for n := range plugin.BreaksToOpen {
+		if err := prepareOn(t, b); !errors.As(err, &trap) || trap.Limit != "call.ms" {
+			t.Fatalf("call %d: expected a broken limit, found %v", n+1, err)
+		}
+	}
+	err := prepareOn(t, b)
+	var stopped *plugin.Stopped
+	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Broke != "call.ms" || stopped.Hash != b.Status().Hash {
+		t.Fatalf("expected that it is stopped, found %v", err)
+	}
+	for _, want := range []string{"plugin fickle 1.0.0 (" + stopped.Hash[:12] + ", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"} {
+		if !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) {
+			t.Errorf("expected %q in the error and in the log, found %v", want, err)
+		}
+	}
+	// Stopped is the version, not the function; a restart of the task does not let it go again.
+	again, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := again.Current().Do(t.Context(), func(i *plugin.Instance) error { _, err := i.Describe(t.Context()); return err }); !errors.As(err, &stopped) {
+		t.Errorf("describe: expected that it is stopped, found %v", err)
+	}
+	other, err := m.Bind("items", wit.ComponentTransformation, "Fickle", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
+		t.Errorf("another connector: expected a call, found %v", err)
+	}
+	if got := b.Current().Module().Metrics; got.Stopped != 1 || got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
+		t.Errorf("%+v", got)
+	}
+	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.Promote(b.Candidate())
+	if err := prepareOn(t, b); err != nil {
+		t.Errorf("the next file: expected the plugin's own answer, found %v", err)
+	}
+}
+
+// A stopped version rests for 30 s; then one call decides, and its rest doubles.
+func TestStoppedVersionIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := plugin.NewBreaker()
+		at := func(function string) bool { return s.Check(function, time.Now()) == nil }
+		for range plugin.BreaksToOpen {
+			if !at("apply") {
+				t.Fatal("stopped too early")
+			}
+			s.Bad("apply", time.Now())
+		}
+		if at("apply") || at("describe") {
+			t.Error("expected every function to be stopped")
+		}
+		time.Sleep(30 * time.Second)
+		if !at("describe") || !at("apply") || at("apply") {
+			t.Error("expected one call of what broke, and any of the others")
+		}
+		s.Good("describe")
+		s.Bad("apply", time.Now())
+		time.Sleep(59 * time.Second)
+		if at("apply") {
+			t.Error("expected a rest of 60 s after the second time")
+		}
+		time.Sleep(time.Second)
+		if !at("apply") {
+			t.Fatal("expected another try")
+		}
+		s.Undone("apply")
+		if !at("apply") {
+			t.Error("expected a try for one whose caller gave up")
+		}
+		s.Good("apply")
+		for n := range 3 * plugin.BreaksToOpen {
+			s.Bad("apply", time.Now())
+			if n%plugin.BreaksToOpen == plugin.BreaksToOpen/2 {
+				s.Good("apply")
+			}
+			if n%7 == 6 {
+				time.Sleep(11 * time.Minute) // what is long ago does not count
+			}
+			if !at("apply") {
+				t.Fatalf("break %d: stopped, with good calls and long pauses in between", n)
+			}
+		}
+	})
+}
+
+// A version that was just swapped in and breaks is left for the one before, and not taken again.
+func TestBrokenVersionIsRolledBack(t *testing.T) {
+	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm", "beside the old file": "newer.wasm"} {
+		t.Run(name, func(t *testing.T) {
+			m, b, log, folder := fickles(t, "1.0.0", true)
+			put(t, folder, file, fickle(t, "1.1.0", false))
+			if err := m.Reload(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.Promote(b.Candidate())
+			tries := 0
+			for err := error(nil); ; tries++ {
+				if err = prepareOn(t, b); err == nil {
+					break
+				}
+				if !b.Again(err) {
+					t.Fatalf("try %d: expected another one after %v", tries+1, err)
+				}
+				if c := b.Candidate(); c != nil {
+					b.Promote(c)
+				}
+			}
+			if tries != 3 {
+				t.Errorf("expected 3 broken calls, found %d", tries)
+			}
+			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at last prepare by call.ms"
+			if got := b.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" || got.Removed {
+				t.Errorf("%+v", got)
+			}
+			if !strings.Contains(log.String(), "plugin version rolled back") {
+				t.Error("expected a line in the log, found", log.String())
+			}
+			// New connectors get the old one, and the list says why.
+			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
+				t.Errorf("a new connector: %s %v", found.Version, err)
+			}
+			if _, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0"); err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("the version by name: %v", err)
+			}
+			listed := false
+			for _, info := range m.Modules() {
+				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(), why) && !info.Active
+			}
+			if !listed {
+				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
+			}
+			// The same bytes under another name are not taken either, the next version is.
+			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
+			if err := m.Reload(t.Context()); err != nil || b.Candidate() != nil {
+				t.Errorf("the same file again: %v %v", b.Candidate(), err)
+			}
+			put(t, folder, file, fickle(t, "1.2.0", true))
+			if err := m.Reload(t.Context()); err != nil || b.Candidate() == nil {
+				t.Fatalf("a repaired version: %v", err)
+			}
+			b.Promote(b.Candidate())
+			if got := b.Status(); got.Version != "1.2.0" || got.Rejected != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// Without a version before there is nothing to try again with.
+func TestNothingToRollBackTo(t *testing.T) {
+	_, b, _, _ := fickles(t, "1.0.0", false)
+	for range 5 {
+		if err := prepareOn(t, b); err == nil || b.Again(err) {
+			t.Fatalf("expected no second try of %v", err)
+		}
+	}
+}
+
+// What a caller gives up is no break.
+func TestCallersWhoGiveUpStopNothing(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}}, rogue, "rogue")
+	for range 2 {
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+			defer cancel()
+			_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
+			if !errors.Is(err, context.DeadlineExceeded) || b.Again(err) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
+		t.Errorf("%+v", got)
+	}
+}
