@@ -1,0 +1,48 @@
+package keystore
+
+import "fmt"
+
+// Error says which setting has to be mended, and why. Setting is the name that [Options].Name gave; Open knows only the fields of [Location].
+type Error struct {
+	Setting string
+	Text    string
+	Err     error // what it came from; may be nil
+}
+
+func (e *Error) Error() string { return e.Setting + ": " + e.Text }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Fields that [Options].Name is asked for. Those of a store come with "keystore." or "truststore." in front, the others stand alone.
+const (
+	FieldLocation    = "location"
+	FieldPEM         = "pem" // PEM text that is given inline
+	FieldType        = "type"
+	FieldPassword    = "password"
+	FieldKeyPassword = "key-password"
+	FieldAlias       = "alias"
+
+	FieldProtocol    = "protocol"
+	FieldAllowLegacy = "allow-legacy"
+	FieldHostCheck   = "host-check" // Kafka's ssl.endpoint.identification.algorithm
+)
+
+// names turns a field of one store into what the user wrote.
+type names struct {
+	role string // "keystore", "truststore", or "" for Open
+	name func(string) string
+}
+
+func (n names) of(field string) string {
+	if n.role != "" {
+		field = n.role + "." + field
+	}
+	if n.name != nil {
+		return n.name(field)
+	}
+	return field
+}
+
+func (n names) fault(field string, err error, format string, args ...any) *Error {
+	return &Error{Setting: n.of(field), Text: fmt.Sprintf(format, args...), Err: err}
+}
