@@ -74,13 +74,14 @@ func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error)
 
 // passes says whether an error may be gone the next time.
 func passes(err error) bool {
+	var token *tokenError
+	if errors.As(err, &token) {
+		var known interface{ Temporary() bool }
+		return errors.As(token.error, &known) && known.Temporary()
+	}
 	var known interface{ Permanent() bool }
 	if errors.As(err, &known) {
 		return !known.Permanent()
-	}
-	var token *tokenError
-	if errors.As(err, &token) {
-		return false
 	}
 	var name *net.DNSError
 	return !errors.As(err, &name) || !name.IsNotFound

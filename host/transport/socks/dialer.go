@@ -24,7 +24,7 @@ type Dialer struct {
 	// Token returns a JWT for the Connectivity proxy, another one than refused where that is not empty. It is called for every
 	// attempt, so it should cache. Required.
 	//
-	// An error of it ends the dialling, unless it has a method `Permanent() bool` that returns false: then it is tried again like
+	// An error of it ends the dialling, unless it has a method `Temporary() bool` that returns true: then it is tried again like
 	// an answer that passes.
 	Token func(ctx context.Context, refused string) (string, error)
 	// Locations are the location ids of the Cloud Connectors that reach the target, in the order in which they are tried. None

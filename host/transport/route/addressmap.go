@@ -1,0 +1,74 @@
+package route
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// ParseAddressMap reads `advertised:port=virtual:port, ...`: what a broker says of itself, and what the Cloud Connector calls it.
+// Both sides may name ranges of ports of one length, as in `kafka.corp:9092-9094=kafka.virtual:19092-19094`. An empty text is an
+// empty map.
+func ParseAddressMap(text string) (map[string]string, error) {
+	mapping := map[string]string{}
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		left, right, ok := strings.Cut(entry, "=")
+		if !ok {
+			return nil, fmt.Errorf("expected advertised:port=virtual:port, found %q", entry)
+		}
+		from, err := parseRange(left)
+		if err != nil {
+			return nil, fmt.Errorf("%w in %q", err, entry)
+		}
+		to, err := parseRange(right)
+		if err != nil {
+			return nil, fmt.Errorf("%w in %q", err, entry)
+		}
+		if from.last-from.first != to.last-to.first {
+			return nil, fmt.Errorf("expected as many ports on both sides, found %d and %d in %q", from.last-from.first+1, to.last-to.first+1, entry)
+		}
+		for i := range from.last - from.first + 1 {
+			key, value := strings.ToLower(from.at(i)), to.at(i)
+			if other, ok := mapping[key]; ok && other != value {
+				return nil, fmt.Errorf("expected one address for %s, found %s and %s", key, other, value)
+			}
+			mapping[key] = value
+		}
+	}
+	return mapping, nil
+}
+
+// ports is a host with a range of ports.
+type ports struct {
+	host        string
+	first, last int
+}
+
+func (p ports) at(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }
+
+func parseRange(text string) (ports, error) {
+	host, port, err := net.SplitHostPort(strings.TrimSpace(text))
+	if err != nil || host == "" {
+		return ports{}, fmt.Errorf("expected host:port, found %q", strings.TrimSpace(text))
+	}
+	low, high, ranged := strings.Cut(port, "-")
+	if !ranged {
+		high = low
+	}
+	first, err := parsePort(low)
+	if err != nil {
+		return ports{}, err
+	}
+	last, err := parsePort(high)
+	if err != nil {
+		return ports{}, err
+	}
+	if last < first {
+		return ports{}, fmt.Errorf("expected a range of ports, found %q", port)
+	}
+	return ports{host, int(first), int(last)}, nil
+}
