@@ -1,0 +1,199 @@
+package tunnel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// node is a broker as an answer names it.
+type node struct {
+	id   int32
+	host string
+	port int32
+}
+
+func (n node) address() string { return net.JoinHostPort(n.host, strconv.Itoa(int(n.port))) }
+
+// brokers holds the listeners, by the ids of the brokers behind them. They are never taken away: clients remember addresses.
+type brokers struct {
+	tunnel    *Tunnel
+	bootstrap net.Addr
+	host      string
+
+	mu     sync.Mutex
+	closed bool
+	byID   map[int32]*entrance
+	all    []net.Listener
+}
+
+// entrance is a broker's listener.
+type entrance struct {
+	mu      sync.Mutex
+	address string
+	port    int32
+}
+
+func (e *entrance) target() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.address
+}
+
+func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
+	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*entrance{}, []net.Listener{bootstrap}
+	b.host, _, _ = net.SplitHostPort(bootstrap.Addr().String())
+}
+
+func (b *brokers) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, listener := range b.all {
+		listener.Close()
+	}
+}
+
+// meet makes listeners for brokers that are new and follows those that have moved.
+func (b *brokers) meet(nodes []node) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var fresh []node
+	for _, n := range nodes {
+		if e := b.byID[n.id]; e == nil {
+			fresh = append(fresh, n)
+		} else if e.target() != n.address() {
+			b.tunnel.log.Info("tunnel: a broker has moved", "broker", n.id, "from", e.target(), "to", n.address())
+			e.mu.Lock()
+			e.address = n.address()
+			e.mu.Unlock()
+		}
+	}
+	slices.SortFunc(fresh, func(x, y node) int { return cmp.Compare(x.id, y.id) })
+	fresh = slices.CompactFunc(fresh, func(x, y node) bool { return x.id == y.id })
+	for _, n := range fresh {
+		if err := b.add(n, b.rank(n.id, fresh)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rank counts the known and new brokers with a smaller id.
+func (b *brokers) rank(id int32, fresh []node) int {
+	ids := make(map[int32]bool, len(b.byID)+len(fresh))
+	for known := range b.byID {
+		ids[known] = true
+	}
+	for _, n := range fresh {
+		ids[n.id] = true
+	}
+	rank := 0
+	for other := range ids {
+		if other < id {
+			rank++
+		}
+	}
+	return rank
+}
+
+func (b *brokers) add(n node, rank int) error {
+	if b.closed {
+		return net.ErrClosed
+	}
+	var listener net.Listener
+	var err error
+	for port := portOf(b.bootstrap) + 1 + rank; port <= math.MaxUint16; port++ {
+		if listener, err = net.Listen("tcp", net.JoinHostPort(b.host, strconv.Itoa(port))); err == nil {
+			break
+		}
+	}
+	if listener == nil {
+		return fmt.Errorf("no free port for broker %d behind %s: %v", n.id, b.bootstrap, err)
+	}
+	e := &entrance{address: n.address(), port: int32(portOf(listener.Addr()))}
+	b.byID[n.id], b.all = e, append(b.all, listener)
+	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, n.address()))
+	b.tunnel.serve(listener, func(ctx context.Context) (net.Conn, string, error) {
+		address := e.target()
+		conn, err := b.tunnel.options.Dial(ctx, address)
+		return conn, address, err
+	})
+	return nil
+}
+
+// port is that of a broker's listener; 0: there is none.
+func (b *brokers) port(id int32) int32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.byID[id]; e != nil {
+		return e.port
+	}
+	return 0
+}
+
+// discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only clients
+// can make hangs up: then listeners are made from the clients' answers.
+func (t *Tunnel) discover() {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		err := t.ask()
+		if err == nil || t.ctx.Err() != nil {
+			return
+		}
+		if t.options.SASL == nil && errors.Is(err, errHungUp) {
+			t.log.Info("tunnel: brokers get their listeners when the first client has logged on", "error", err)
+			return
+		}
+		if _, tell := t.quiet.refused("discover", err.Error(), time.Now()); tell {
+			t.log.Warn("tunnel: the cluster's brokers are not known yet", "error", err, "next", wait)
+		}
+		if !pause(t.ctx, wait) {
+			return
+		}
+	}
+}
+
+// ask makes one metadata request of our own.
+func (t *Tunnel) ask() error {
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v", t.options.DialTimeout))
+	defer cancel()
+	conn, address, err := t.dialBootstrap(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	r := newRelay(t, nil, conn, address)
+	if t.options.SASL != nil {
+		if err := r.logOn(ctx); err != nil {
+			return err
+		}
+	}
+	// Version 4 is the first in which an empty list of topics asks for none; brokers from 0.11 to 4 know it.
+	request := kmsg.NewPtrMetadataRequest()
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
+	answer := kmsg.NewPtrMetadataResponse()
+	answer.Version = 4
+	body, err := r.own(request)
+	if err != nil {
+		return err
+	}
+	if err := answer.ReadFrom(body); err != nil {
+		return fmt.Errorf("%s: reading its brokers: %w", address, err)
+	}
+	nodes := make([]node, 0, len(answer.Brokers))
+	for _, b := range answer.Brokers {
+		nodes = append(nodes, node{b.NodeID, b.Host, b.Port})
+	}
+	return t.brokers.meet(nodes)
+}

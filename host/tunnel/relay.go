@@ -1,0 +1,229 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// bufferSize of each direction of a connection; what need not be read passes through it.
+const bufferSize = 64 << 10
+
+// relay is one client's connection and the one to its broker.
+type relay struct {
+	tunnel         *Tunnel
+	client, broker net.Conn
+	address        string
+	requests       *bufio.Reader // of the client
+	answers        *bufio.Reader // of the broker
+
+	// asked are the requests whose answers are due; a broker answers in the order of the requests.
+	asked   chan asked
+	waiting atomic.Int64
+	// writing is held for each request that goes to the broker, and while a logon is renewed.
+	writing sync.Mutex
+	running bool
+	ended   chan struct{} // closed when no more answers come
+	next    int32         // correlation of our own requests
+	held    []byte
+}
+
+// asked is a request on its way.
+type asked struct {
+	key, version int16
+	correlation  int32
+	own          chan<- []byte // gets the answer of a request of ours
+}
+
+func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
+	r := &relay{tunnel: t, client: client, broker: broker, address: address,
+		answers: bufio.NewReaderSize(broker, bufferSize), asked: make(chan asked, 256), ended: make(chan struct{})}
+	if client != nil {
+		r.requests = bufio.NewReaderSize(client, bufferSize)
+	}
+	return r
+}
+
+// errHungUp is a broker that closed the connection instead of answering.
+var errHungUp = errors.New("the broker closed the connection")
+
+// run passes requests and answers until one side ends (nil), something cannot be passed on, or ctx ends.
+func (r *relay) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, r.drain)
+	defer stop()
+	var fromClient error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if fromClient = r.passRequests(); ctx.Err() == nil {
+			// A client that has left does not wait for answers.
+			r.broker.Close()
+		}
+	}()
+	fromBroker := r.passAnswers()
+	close(r.ended)
+	r.client.Close()
+	r.broker.Close()
+	<-done
+	return errors.Join(unlessClosed(fromClient), unlessClosed(fromBroker))
+}
+
+// drain takes no more requests and gives the answers under way some time.
+func (r *relay) drain() {
+	r.client.SetReadDeadline(time.Now())
+	deadline := time.NewTimer(drainTime)
+	defer deadline.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for r.waiting.Load() > 0 {
+		select {
+		case <-r.ended:
+			return
+		case <-deadline.C:
+			r.broker.Close()
+			return
+		case <-look.C:
+		}
+	}
+	r.broker.Close()
+}
+
+// unlessClosed is nil for the ways in which a connection ends.
+func unlessClosed(err error) error {
+	var broken net.Error
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &broken) {
+		return nil
+	}
+	return err
+}
+
+func (r *relay) passRequests() error {
+	for {
+		h, err := peekRequest(r.requests)
+		if err != nil {
+			return err
+		}
+		layout := kmsg.RequestForKey(h.key)
+		switch {
+		case h.key == keyApiVersions && h.version > layout.MaxVersion():
+			if err := r.refuseVersions(h); err != nil {
+				return err
+			}
+			continue
+		case h.key == keySASLHandshake && h.version == 0:
+			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed on: expected version 1 or later")
+		case layout == nil || h.version > layout.MaxVersion():
+			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key, kmsg.NameForKey(h.key), h.version)
+		}
+		answered := true
+		if h.key == keyProduce {
+			if answered, err = wantsAnswer(r.requests, h); err != nil {
+				return err
+			}
+		}
+		r.writing.Lock()
+		if answered {
+			r.expect(asked{key: h.key, version: h.version, correlation: h.correlation})
+		}
+		_, err = io.CopyN(r.broker, r.requests, int64(h.size)+4)
+		r.writing.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *relay) expect(a asked) {
+	r.waiting.Add(1)
+	select {
+	case r.asked <- a:
+	case <-r.ended:
+	}
+}
+
+// refuseVersions answers a client that asks for versions in a layout that is not known, as a broker does that is older than the
+// client: error 35 in version 0, with the versions in which it may ask again.
+func (r *relay) refuseVersions(h requestHead) error {
+	if r.waiting.Load() > 0 {
+		return fmt.Errorf("the client asked for versions in the unknown version %d while answers were due", h.version)
+	}
+	if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
+		return err
+	}
+	answer := kmsg.NewPtrApiVersionsResponse()
+	answer.ErrorCode = errUnsupportedVersion
+	known := kmsg.NewApiVersionsResponseApiKey()
+	known.ApiKey, known.MaxVersion = keyApiVersions, kmsg.NewPtrApiVersionsRequest().MaxVersion()
+	answer.ApiKeys = append(answer.ApiKeys, known)
+	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
+	_, err := r.client.Write(sized(answer.AppendTo(frame)))
+	return err
+}
+
+func (r *relay) passAnswers() error {
+	for {
+		size, correlation, err := peekAnswer(r.answers)
+		if err != nil {
+			return err
+		}
+		var a asked
+		select {
+		case a = <-r.asked:
+		default:
+			return fmt.Errorf("the broker answered what nobody asked (correlation %d)", correlation)
+		}
+		if a.correlation != correlation {
+			return fmt.Errorf("the broker answered out of order: expected the answer to correlation %d (%s), found %d",
+				a.correlation, kmsg.NameForKey(a.key), correlation)
+		}
+		switch {
+		case a.own != nil:
+			frame := make([]byte, size+4)
+			if _, err = io.ReadFull(r.answers, frame); err == nil {
+				a.own <- frame[8:]
+			}
+		case carriesAddress(a.key, a.version) && (size <= mostHeld || !passable(a.key)):
+			err = r.passRewritten(a, size)
+		default:
+			_, err = io.CopyN(r.client, r.answers, int64(size)+4)
+		}
+		r.waiting.Add(-1)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// mostHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single larger
+// record aside.
+const mostHeld = 128 << 20
+
+// passRewritten reads an answer whole and passes it on with the tunnel's addresses.
+func (r *relay) passRewritten(a asked, size int32) error {
+	if size > mostHeld {
+		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, mostHeld)
+	}
+	total := int(size) + 4
+	if cap(r.held) < total || cap(r.held) > 8<<20 && total < 1<<20 {
+		r.held = make([]byte, total)
+	}
+	frame := r.held[:total]
+	if _, err := io.ReadFull(r.answers, frame); err != nil {
+		return err
+	}
+	frame, err := r.rewrite(a, frame)
+	if err != nil {
+		return fmt.Errorf("an answer to %s version %d of %s: %w", kmsg.NameForKey(a.key), a.version, r.address, err)
+	}
+	_, err = r.client.Write(frame)
+	return err
+}

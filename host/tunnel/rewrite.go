@@ -1,0 +1,154 @@
+package tunnel
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce and fetch
+// requests have room for them from their first flexible version on (KIP-951). Not among them: what only
+// brokers and controllers ask each other, DescribeQuorum, which names the listeners of controllers (no client connects there),
+// and the endpoints of applications in streams groups.
+func carriesAddress(key, version int16) bool {
+	switch key {
+	case keyProduce:
+		return version >= 9
+	case keyFetch:
+		return version >= 12
+	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions, 60 /* DescribeCluster */, 78 /* ShareFetch */, 79 /* ShareAcknowledge */ :
+		return true
+	}
+	return false
+}
+
+// passable answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is, and the
+// client, which does not reach the hint, asks for metadata.
+func passable(key int16) bool { return key == keyFetch || key == 78 }
+
+// rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole, with size.
+func (r *relay) rewrite(a asked, frame []byte) ([]byte, error) {
+	answer := kmsg.ResponseForKey(a.key)
+	answer.SetVersion(a.version)
+	head := cursor{rest: frame[8:]}
+	// The answer about versions has the plain header in all versions, so that any client can read it.
+	if answer.IsFlexible() && a.key != keyApiVersions {
+		head.tags()
+	}
+	body := head.rest
+	if versions, ok := answer.(*kmsg.ApiVersionsResponse); ok && len(body) >= 2 && body[0] == 0 && body[1] == errUnsupportedVersion {
+		versions.SetVersion(0)
+	}
+	if err := answer.ReadFrom(body); err != nil {
+		return nil, err
+	}
+	changed, err := r.readdress(answer)
+	if err != nil || !changed {
+		return frame, err
+	}
+	prefix := len(frame) - len(body)
+	return sized(answer.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
+}
+
+// readdress changes what an answer says about brokers and versions.
+func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
+	var found []place
+	add := func(id int32, host *string, port *int32) { found = append(found, place{id, host, port}) }
+	switch answer := answer.(type) {
+	case *kmsg.ApiVersionsResponse:
+		limit(answer)
+		return true, nil
+	case *kmsg.MetadataResponse:
+		for i := range answer.Brokers {
+			b := &answer.Brokers[i]
+			add(b.NodeID, &b.Host, &b.Port)
+		}
+	case *kmsg.FindCoordinatorResponse:
+		add(answer.NodeID, &answer.Host, &answer.Port)
+		for i := range answer.Coordinators {
+			c := &answer.Coordinators[i]
+			add(c.NodeID, &c.Host, &c.Port)
+		}
+	case *kmsg.DescribeClusterResponse:
+		if answer.EndpointType == endpointController {
+			return false, nil
+		}
+		for i := range answer.Brokers {
+			b := &answer.Brokers[i]
+			add(b.NodeID, &b.Host, &b.Port)
+		}
+	case *kmsg.ProduceResponse:
+		for i := range answer.Brokers {
+			b := &answer.Brokers[i]
+			add(b.NodeID, &b.Host, &b.Port)
+		}
+	case *kmsg.FetchResponse:
+		for i := range answer.Brokers {
+			b := &answer.Brokers[i]
+			add(b.NodeID, &b.Host, &b.Port)
+		}
+	case *kmsg.ShareFetchResponse:
+		for i := range answer.NodeEndpoints {
+			e := &answer.NodeEndpoints[i]
+			add(e.NodeID, &e.Host, &e.Port)
+		}
+	case *kmsg.ShareAcknowledgeResponse:
+		for i := range answer.NodeEndpoints {
+			e := &answer.NodeEndpoints[i]
+			add(e.NodeID, &e.Host, &e.Port)
+		}
+	default:
+		return false, errors.New("it may carry addresses, and nobody knows where")
+	}
+	return r.exchange(found)
+}
+
+const endpointController = 2
+
+// place is where an answer holds a broker's address.
+type place struct {
+	id   int32
+	host *string
+	port *int32
+}
+
+// exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator that is not
+// known yet) has id -1 or no host.
+func (r *relay) exchange(found []place) (changed bool, err error) {
+	var nodes []node
+	for _, p := range found {
+		if p.id >= 0 && *p.host != "" {
+			nodes = append(nodes, node{p.id, *p.host, *p.port})
+		}
+	}
+	if err := r.tunnel.brokers.meet(nodes); err != nil {
+		return false, err
+	}
+	host := advertised(r.client)
+	for _, p := range found {
+		if port := r.tunnel.brokers.port(p.id); port != 0 && *p.host != "" {
+			*p.host, *p.port = host, port
+			changed = true
+		}
+	}
+	return changed, nil
+}
+
+// limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer than the
+// known ones, and the logon of Kafka 0.10, whose messages are not framed as requests.
+func limit(answer *kmsg.ApiVersionsResponse) {
+	offered := answer.ApiKeys[:0]
+	for _, k := range answer.ApiKeys {
+		layout := kmsg.ResponseForKey(k.ApiKey)
+		if layout == nil {
+			continue
+		}
+		if k.ApiKey == keySASLHandshake {
+			k.MinVersion = max(k.MinVersion, 1)
+		}
+		if k.MaxVersion = min(k.MaxVersion, layout.MaxVersion()); k.MinVersion <= k.MaxVersion {
+			offered = append(offered, k)
+		}
+	}
+	answer.ApiKeys = offered
+}

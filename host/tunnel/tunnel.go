@@ -1,0 +1,256 @@
+// Package tunnel lets any Kafka client of this machine use a remote cluster as if it were local: one local listener for each
+// broker, and the addresses of brokers rewritten in every answer that carries one.
+//
+// A connection to a listener is a connection to its broker: requests pass as they came, answers are decoded only where they can
+// hold a broker's address, by their API key (see [rewrite]). The versions that a broker offers are capped to those whose layout
+// is known, so that no address gets by unseen. TLS towards the brokers belongs to the dialer, since answers must be read here;
+// SASL is either done here ([Options].SASL) or the client's own handshake is passed on.
+//
+// Memory: answers that must be decoded are held whole, one for each connection and 128 MiB at most; everything else passes
+// through buffers of 64 KiB, and whoever does not read is not read from.
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+)
+
+// Options of a tunnel.
+type Options struct {
+	// Listen is the local address (host:port) of the bootstrap listener. Default 127.0.0.1:9092. Port 0 takes a free one. The
+	// broker with the n-th smallest id gets the port behind it + n, a taken port the next free one.
+	Listen string
+	// Bootstrap are the remote brokers (host:port) that a connection to the bootstrap listener is made to, the first that can be
+	// reached.
+	Bootstrap []string
+	// Dial connects to a broker by the address that it advertises; proxies, mapped addresses and TLS are its business.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// DialTimeout bounds dialling and logging on. Default 30 s.
+	DialTimeout time.Duration
+	// SASL logs on to brokers for the clients, which then use none. nil: the client's own handshake is passed on.
+	SASL sasl.Mechanism
+	// Announce gets a line for each listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092". Default: none.
+	Announce func(line string)
+	// Logger. Default: discards.
+	Logger *slog.Logger
+}
+
+// drainTime is how long answers under way may take when the tunnel ends; a consumer's fetch waits half a second by default.
+const drainTime = 2 * time.Second
+
+// Tunnel is a running tunnel.
+type Tunnel struct {
+	options Options
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	brokers brokers
+	group   sync.WaitGroup
+	quiet   quiet
+}
+
+// Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before a client
+// comes; a cluster that cannot be reached, or that wants the client's own logon first, is met when clients come. It returns when
+// the bootstrap listener stands. The tunnel ends with ctx or with [Tunnel.Close].
+func Open(ctx context.Context, o Options) (*Tunnel, error) {
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:9092"
+	}
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 30 * time.Second
+	}
+	if o.Announce == nil {
+		o.Announce = func(string) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(o.Bootstrap) == 0 {
+		return nil, errors.New("tunnel: expected brokers to start from (bootstrap.servers), found none")
+	}
+	t := &Tunnel{options: o, log: o.Logger}
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("tunnel: listening: %w", err)
+	}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	t.brokers.open(t, listener)
+	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), joined(o.Bootstrap)))
+	t.serve(listener, t.dialBootstrap)
+	t.group.Go(t.discover)
+	return t, nil
+}
+
+// Address is the local address of the bootstrap listener.
+func (t *Tunnel) Address() net.Addr { return t.brokers.bootstrap }
+
+// Wait returns when the tunnel has ended and every connection is closed.
+func (t *Tunnel) Wait() {
+	<-t.ctx.Done()
+	t.brokers.close()
+	t.group.Wait()
+}
+
+// Close ends the tunnel: no new connections, no new requests; answers under way get [drainTime].
+func (t *Tunnel) Close() {
+	t.cancel()
+	t.Wait()
+}
+
+// dialer connects to a broker and names it.
+type dialer func(ctx context.Context) (conn net.Conn, address string, err error)
+
+func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
+	var refusals []error
+	for _, address := range t.options.Bootstrap {
+		conn, err := t.options.Dial(ctx, address)
+		if err == nil {
+			return conn, address, nil
+		}
+		refusals = append(refusals, fmt.Errorf("%s: %w", address, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, joined(t.options.Bootstrap), errors.Join(refusals...)
+}
+
+// serve accepts connections until the listener is closed.
+func (t *Tunnel) serve(listener net.Listener, dial dialer) {
+	t.group.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				// Out of file descriptors, most likely: connections that end give some back.
+				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error", err)
+				if !pause(t.ctx, 100*time.Millisecond) {
+					return
+				}
+				continue
+			}
+			t.group.Go(func() { t.connect(client, dial) })
+		}
+	})
+}
+
+// connect makes the way for one client's connection and passes both directions until either side ends.
+func (t *Tunnel) connect(client net.Conn, dial dialer) {
+	defer client.Close()
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no connection after %v", t.options.DialTimeout))
+	defer cancel()
+	broker, address, err := dial(ctx)
+	if err != nil {
+		t.refuse(address, err)
+		return
+	}
+	defer broker.Close()
+	r := newRelay(t, client, broker, address)
+	if t.options.SASL != nil {
+		if err := r.logOn(ctx); err != nil {
+			t.refuse(address, err)
+			return
+		}
+	}
+	cancel()
+	t.quiet.reached(address)
+	if err := r.run(t.ctx); err != nil {
+		t.log.Warn("tunnel: connection closed", "broker", address, "client", client.RemoteAddr().String(), "error", err)
+	}
+}
+
+// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is told once in a
+// while.
+func (t *Tunnel) refuse(address string, err error) {
+	if t.ctx.Err() != nil {
+		return
+	}
+	if times, tell := t.quiet.refused(address, err.Error(), time.Now()); tell {
+		t.log.Error("tunnel: a client's connection was closed, the broker cannot be reached", "broker", address, "error", err, "times", times)
+	}
+}
+
+// quiet counts refusals by broker, so that a log shows each reason once in ten seconds.
+type quiet struct {
+	mu   sync.Mutex
+	last map[string]refusal
+}
+
+type refusal struct {
+	reason string
+	told   time.Time
+	times  int
+}
+
+const quietTime = 10 * time.Second
+
+func (q *quiet) refused(address, reason string, now time.Time) (times int, tell bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.last == nil {
+		q.last = map[string]refusal{}
+	}
+	r := q.last[address]
+	r.times++
+	tell = r.reason != reason || now.Sub(r.told) >= quietTime
+	times = r.times
+	if tell {
+		r = refusal{reason: reason, told: now}
+	}
+	q.last[address] = r
+	return times, tell
+}
+
+func (q *quiet) reached(address string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.last, address)
+}
+
+// advertised is the host under which a client that came in on a connection finds the other listeners of the tunnel.
+func advertised(client net.Conn) string {
+	if a, err := netip.ParseAddrPort(client.LocalAddr().String()); err == nil {
+		return a.Addr().Unmap().String()
+	}
+	return "127.0.0.1"
+}
+
+func joined(addresses []string) string {
+	text := ""
+	for i, a := range addresses {
+		if i > 0 {
+			text += ","
+		}
+		text += a
+	}
+	return text
+}
+
+func portOf(a net.Addr) int {
+	_, port, _ := net.SplitHostPort(a.String())
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+// pause waits; false: the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
