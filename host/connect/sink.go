@@ -226,6 +226,8 @@ func (v sinkVersions) Reject(c sink.Code, reason string) {
 	v.binding.Reject(c.(sinkCode).pool, reason)
 }
 
+func (v sinkVersions) Again(err error) bool { return v.binding.Again(err) }
+
 type sinkCode struct{ pool *plugin.Pool }
 
 func (c sinkCode) Acquire(ctx context.Context) (sink.Writer, error) {

@@ -90,6 +90,8 @@ func (v sourceVersions) Reject(c source.Code, reason string) {
 	v.binding.Reject(c.(sourceCode).pool, reason)
 }
 
+func (v sourceVersions) Again(err error) bool { return v.binding.Again(err) }
+
 type sourceCode struct{ pool *plugin.Pool }
 
 func (c sourceCode) Acquire(ctx context.Context) (source.Reader, error) {

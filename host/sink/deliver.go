@@ -302,6 +302,8 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 	}
 	var d wit.Deliveries
 	var err error
+	// While all rows of the batch are here, no delivery is on its way that the version has to settle.
+	whole := len(rows) == len(w.batch.rows.Rows)
 	for attempt, reopened := 0, false; ; {
 		start := time.Now()
 		err = do(w.working, o.code, func(p Writer) error {
@@ -316,6 +318,13 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 				return nil, err
 			}
 			reopened = true
+			continue
+		case whole && w.task.o.Versions.Again(err):
+			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
+			if err := w.task.adopt(w.working); err != nil {
+				return nil, err
+			}
+			o = w.task.current()
 			continue
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
 			attempt++

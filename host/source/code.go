@@ -39,6 +39,9 @@ type Versions interface {
 	Candidate() Code
 	Promote(Code)
 	Reject(c Code, reason string)
+	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just rolled back,
+	// and then the one before is the candidate.
+	Again(err error) bool
 }
 
 // Client makes the exchanges: *transport.Client.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -132,6 +133,8 @@ type attempts struct {
 	retry retryPolicy
 	count int
 	stale bool
+	// doubts counts those on which a version in doubt broke.
+	doubts int
 }
 
 type retryPolicy interface {
@@ -140,7 +143,7 @@ type retryPolicy interface {
 	Wait(ctx context.Context, atLeast time.Duration) error
 }
 
-func (a *attempts) reset() { a.count, a.stale = 0, false }
+func (a *attempts) reset() { *a = attempts{retry: a.retry} }
 
 // errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
 var errMismatch = errors.New("the page answers differently now")
@@ -161,9 +164,15 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		return nil
 	}
 	f.task.count.faults.Add(1)
+	if f.task.o.Versions.Again(err) {
+		return f.onTrial(ctx, a, err)
+	}
 	var fault *wit.Fault
 	var final *finalError
-	if !errors.As(err, &fault) || errors.As(err, &final) {
+	var trap *plugin.Trap
+	if errors.As(err, &trap) && trap.Limit != "" {
+		fault = &wit.Fault{Kind: wit.FaultTransient} // a busy machine breaks fences too
+	} else if !errors.As(err, &fault) || errors.As(err, &final) {
 		return err
 	}
 	switch {
@@ -182,6 +191,22 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		return a.retry.Wait(ctx, 0)
 	}
 	return err
+}
+
+// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt.
+const soonAgain = 3
+
+// onTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves itself.
+func (f *feed) onTrial(ctx context.Context, a *attempts, err error) error {
+	a.doubts++
+	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version", f.opened.code.Version(), "error", err)
+	switch {
+	case a.doubts <= soonAgain:
+		return context.Cause(ctx)
+	case a.doubts-soonAgain > a.retry.Times():
+		return fmt.Errorf("tried %d times: %w", a.doubts, err)
+	}
+	return a.retry.Wait(ctx, 0)
 }
 
 // finalError is one that must not be tried again here: the transport has done so already.

@@ -227,6 +227,9 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 // part sends the rows of a small batch through a group's plugin.
 func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 	faults, err := g.chain.apply(ctx, b)
+	for g.chain.again(ctx, err) {
+		faults, err = g.chain.apply(ctx, b)
+	}
 	var trap *plugin.Trap
 	if errors.As(err, &trap) && ctx.Err() == nil {
 		return c.halve(ctx, g, b, trap)
@@ -241,6 +244,9 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 // conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all together again.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
 	matches, faults, err := g.condition.test(ctx, b)
+	for g.condition.again(ctx, err) {
+		matches, faults, err = g.condition.test(ctx, b)
+	}
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,15 @@ func (p *prepared) swap(ctx context.Context) {
 	}
 }
 
+// again tells whether a call that failed is to be made once more, by another version where that is in doubt which broke.
+func (p *prepared) again(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil || !p.binding.Again(err) {
+		return false
+	}
+	p.swap(ctx)
+	return true
+}
+
 // apply sends b through the stages. Faults name rows by the Origin that they have in b.
 func (p *prepared) apply(ctx context.Context, b *record.Batch) (faults []wit.RowFault, err error) {
 	p.origins = p.origins[:0]
