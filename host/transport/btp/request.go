@@ -1,0 +1,349 @@
+package btp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// requester asks a token service for tokens: one set of credentials, no memory.
+type requester struct {
+	credentials Credentials
+	options     TokenOptions
+	endpoint    string
+	config      clientcredentials.Config
+	client      *http.Client
+}
+
+// granted is an answer. life is 0 if the service did not say how long the token lives.
+type granted struct {
+	token string
+	life  time.Duration
+}
+
+func newRequester(c Credentials, o TokenOptions) (*requester, error) {
+	endpoint, err := c.check(o)
+	if err != nil {
+		return nil, err
+	}
+	r := &requester{credentials: c, options: o, endpoint: endpoint}
+	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
+		Scopes: strings.Fields(o.Scope), EndpointParams: o.Form, AuthStyle: oauth2.AuthStyleInParams}
+	var pair *tls.Certificate
+	switch {
+	case c.byCertificate():
+		if pair, err = c.keyPair(o.Clock(), o.Name); err != nil {
+			return nil, err
+		}
+		r.config.ClientSecret = ""
+	case o.InHeader:
+		r.config.AuthStyle = oauth2.AuthStyleInHeader
+	}
+	r.client = o.httpClient(pair)
+	r.client.Transport = whole{r.client.Transport}
+	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader && encoded != c.ClientID+c.Secret {
+		r.client.Transport = saysEncoded{r.client.Transport}
+	}
+	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback(u.Hostname()) {
+		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.place())
+	}
+	return r, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// saysEncoded tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it: without, it takes
+// the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
+type saysEncoded struct{ next http.RoundTripper }
+
+func (s saysEncoded) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-CF-ENCODED-CREDENTIALS", "true")
+	return s.next.RoundTrip(r)
+}
+
+// whole reads answers to their end, so that one that breaks off is an error of the connection and not of its text.
+type whole struct{ next http.RoundTripper }
+
+// longestAnswer is in bytes.
+const longestAnswer = 1 << 20
+
+func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, longestAnswer))
+	answer.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("answered %d, and broke off: %w", answer.StatusCode, err)
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		answer.Header.Set("Content-Type", "application/json") // some call it text/plain, which package oauth2 takes for a form
+	}
+	return answer, nil
+}
+
+// httpClient makes one connection for each request, since requests are minutes apart, and follows no redirect: it would take a secret
+// elsewhere.
+func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
+	config := o.TLS.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
+	if pair != nil {
+		config.Certificates, config.GetClientCertificate = []tls.Certificate{*pair}, nil
+	}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	return &http.Client{
+		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+				defer cancel()
+				return dial(ctx, network, address)
+			},
+			Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
+			ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
+		},
+	}
+}
+
+// patient asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
+func (r *requester) patient(ctx context.Context) (granted, error) {
+	var g granted
+	err := insist(ctx, r.options.Patience, func() (time.Duration, error) {
+		var atLeast time.Duration
+		var err error
+		g, atLeast, err = r.once(ctx)
+		if err != nil {
+			r.options.Logger.Debug("no token", "url", r.place(), "error", err)
+		}
+		return atLeast, err
+	})
+	return g, err
+}
+
+// Pauses between tries.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// insist tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the context has ended.
+func insist(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
+	began := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		atLeast, err := try()
+		var failure *Failure
+		if err == nil || !errors.As(err, &failure) || !failure.Temporary() || ctx.Err() != nil {
+			return err
+		}
+		wait := max(pause+rand.N(pause/2), atLeast)
+		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > patience || ok && time.Until(deadline) < wait {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return &Failure{Kind: Unavailable, Setting: failure.Setting, Status: failure.Status, text: failure.text,
+				err: errors.Join(context.Cause(ctx), failure.err)}
+		}
+	}
+}
+
+// once asks once. atLeast is the pause that the service asks for.
+func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
+	t, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
+	if err == nil {
+		g = granted{token: t.AccessToken, life: seconds(t.Extra("expires_in"))}
+		if g.life <= 0 {
+			g.life = lifeOf(t.AccessToken, r.options.Clock())
+		}
+		if strings.ContainsAny(g.token, " \t\r\n") {
+			return granted{}, 0, r.failure(Misconfigured, "token-url", nil, "expected an access_token, found one with blanks or line breaks")
+		}
+		return g, 0, nil
+	}
+	var refusal *oauth2.RetrieveError
+	if errors.As(err, &refusal) {
+		atLeast = seconds(refusal.Response.Header.Get("Retry-After"))
+		return granted{}, atLeast, r.refused(refusal)
+	}
+	var transport *url.Error
+	if !errors.As(err, &transport) {
+		return granted{}, 0, r.failure(Misconfigured, "token-url", nil, "expected a JSON object with access_token, but %s",
+			strings.TrimPrefix(r.quote(err.Error()), "oauth2: "))
+	}
+	return granted{}, 0, r.unreachable(ctx, transport.Err)
+}
+
+// refused explains an answer that is no success.
+func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
+	status := e.Response.StatusCode
+	said := r.quote(strings.TrimSpace(e.ErrorCode + " " + e.ErrorDescription))
+	if said == "" {
+		said = r.quote(string(e.Body))
+	}
+	if said != "" {
+		said = ": " + said
+	}
+	answered := fmt.Sprintf("answered %d%s", status, said)
+	var f *Failure
+	name := func(field string) string { return r.credentials.named(field, r.options.Name) }
+	client := name("client-id") + " and " + name("client-secret")
+	if r.credentials.byCertificate() {
+		client = name("client-id") + ", " + name("certificate") + " and " + name("key")
+	}
+	switch {
+	case status == http.StatusUnauthorized, e.ErrorCode == "invalid_client":
+		f = r.failure(Unauthorized, "client-id", nil, "%s: look at %s; a secret ends when its binding or service key is deleted", answered, client)
+	case e.ErrorCode == "invalid_scope":
+		f = r.failure(Misconfigured, "scope", nil, "%s", answered)
+	case e.ErrorCode == "unauthorized_client":
+		f = r.failure(Unauthorized, "client-id", nil, "%s: the client may not ask for client credentials", answered)
+	case status == http.StatusForbidden:
+		f = r.failure(Unauthorized, "client-id", nil, "%s", answered)
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+		f = r.failure(Misconfigured, "token-url", nil, "%s: no token service at this address", answered)
+	case status >= 300 && status < 400:
+		f = r.failure(Misconfigured, "token-url", nil, "%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
+			answered, r.quote(withoutQuery(e.Response.Header.Get("Location"))))
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
+		f = r.failure(Unavailable, "token-url", nil, "%s", answered)
+	default:
+		f = r.failure(Misconfigured, "token-url", nil, "%s", answered)
+	}
+	f.Status = status
+	return f
+}
+
+// unreachable explains why there was no answer at all.
+func (r *requester) unreachable(ctx context.Context, err error) *Failure {
+	if cause := context.Cause(ctx); cause != nil {
+		err = errors.Join(cause, err)
+	}
+	text := r.quote(err.Error())
+	if trouble := tlsTrouble(err); trouble != "" {
+		field := "token-url"
+		if r.credentials.byCertificate() && isAlert(err) {
+			field = "certificate"
+		}
+		return r.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
+	}
+	return r.failure(Unavailable, "token-url", err, "no answer: %s", text)
+}
+
+// tlsTrouble says what is to be done about an error of TLS that lasts, "" for other errors.
+func tlsTrouble(err error) string {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &authority):
+		return "its certificate is not signed by a known authority; add it to the trusted roots"
+	case errors.As(err, &host):
+		return "its certificate is for another host"
+	case errors.As(err, &invalid):
+		return "its certificate is not valid"
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "expected TLS; is the scheme or the port another one?"
+	case isAlert(err):
+		return "the server refused the handshake; it may want another client certificate"
+	}
+	return ""
+}
+
+func isAlert(err error) bool {
+	var alert tls.AlertError
+	var op *net.OpError
+	return errors.As(err, &alert) || errors.As(err, &op) && op.Op == "remote error"
+}
+
+func (r *requester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
+	setting := r.credentials.named(field, r.options.Name)
+	if setting == "" {
+		setting = field
+	}
+	return &Failure{Kind: kind, Setting: setting, err: err,
+		text: fmt.Sprintf("%stoken service %s: %s", r.credentials.prefix(), r.place(), fmt.Sprintf(format, args...))}
+}
+
+// place is the endpoint without its query, which may hold what is not to be seen.
+func (r *requester) place() string { return withoutQuery(r.endpoint) }
+
+func withoutQuery(address string) string {
+	before, _, _ := strings.Cut(address, "?")
+	return before
+}
+
+// quote leaves out the secret in all the ways in which it was sent.
+func (r *requester) quote(text string) string {
+	c := r.credentials
+	return quote(text, c.Secret, url.QueryEscape(c.Secret), base64.StdEncoding.EncodeToString([]byte(c.ClientID+":"+c.Secret)),
+		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID)+":"+url.QueryEscape(c.Secret))))
+}
+
+// seconds reads a number of seconds, as JSON or text has it, 0 if there is none.
+func seconds(v any) time.Duration {
+	var n float64
+	switch v := v.(type) {
+	case float64:
+		n = v
+	case int64:
+		n = float64(v)
+	case string:
+		n, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
+	}
+	if !(n > 0) {
+		return 0
+	}
+	return time.Duration(min(n, longestLife.Seconds()) * float64(time.Second))
+}
+
+// longestLife bounds what a service can say of a token: a wrong unit must not keep one for centuries.
+const longestLife = 30 * 24 * time.Hour
+
+// lifeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so it is second
+// choice. 0: not a JWT, or it does not say.
+func lifeOf(token string, now time.Time) time.Duration {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return 0
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	var claims struct {
+		Expiry float64 `json:"exp"`
+	}
+	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Expiry <= 0 || claims.Expiry > 1e11 {
+		return 0
+	}
+	return time.Unix(int64(claims.Expiry), 0).Sub(now)
+}

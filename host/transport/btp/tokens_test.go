@@ -1,0 +1,618 @@
+package btp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/transport/btp"
+)
+
+const (
+	clientID = "sb-culvert!b123|connectivity!b17"
+	secret   = "s3cret/with+all=&%"
+)
+
+// clock is moved by hand.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// tokenService hands out token-1, token-2, … until answer is set.
+type tokenService struct {
+	*httptest.Server
+	mu     sync.Mutex
+	life   string
+	issued int
+	asked  []request
+	// answer, if set, answers in place of tokens.
+	answer http.HandlerFunc
+}
+
+type request struct {
+	Path, Authorization string
+	Form                url.Values
+}
+
+func newTokenService(t *testing.T) *tokenService {
+	s := &tokenService{life: `,"expires_in":3600`}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = r.ParseForm()
+	s.asked = append(s.asked, request{r.URL.RequestURI(), r.Header.Get("Authorization"), r.PostForm})
+	if s.answer != nil {
+		s.answer(w, r)
+		return
+	}
+	s.issued++
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer"%s,"scope":"uaa.resource","jti":"1"}`, s.issued, s.life)
+}
+
+func (s *tokenService) set(answer http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *tokenService) requests() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func status(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// logs is a logger that keeps everything, of all levels, and fails the test if a secret or a token is in it.
+func logs(t *testing.T) *slog.Logger {
+	var mu sync.Mutex
+	var b bytes.Buffer
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		noSecret(t, "log", b.String())
+	})
+	return slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.Write(p)
+	}), &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+func noSecret(t *testing.T, where, text string) {
+	t.Helper()
+	for _, s := range []string{secret, url.QueryEscape(secret), "token-1", "token-2", "c2ItY3Vs"} {
+		if strings.Contains(text, s) {
+			t.Errorf("%s: expected no secret and no token, found %q in %q", where, s, text)
+		}
+	}
+}
+
+func credentials(address string) btp.Credentials {
+	return btp.Credentials{TokenURL: address, ClientID: clientID, Secret: secret}
+}
+
+func newTokens(t *testing.T, c btp.Credentials, o btp.TokenOptions) *btp.Tokens {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = logs(t)
+	}
+	tokens, err := btp.NewTokens(c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := tokens.Token(ctx, refused)
+	if err != nil || got != want {
+		t.Fatalf("Token(%q): expected %s, found %q, %v", refused, want, got, err)
+	}
+}
+
+// What goes over the wire: one way of showing who asks, never two.
+func TestTokenRequest(t *testing.T) {
+	id, key := url.QueryEscape(clientID), url.QueryEscape(secret)
+	form := url.Values{"grant_type": {"client_credentials"}}
+	with := func(more ...string) url.Values {
+		f := url.Values{"grant_type": form["grant_type"]}
+		for i := 0; i < len(more); i += 2 {
+			f.Set(more[i], more[i+1])
+		}
+		return f
+	}
+	basic := func() string {
+		r := &http.Request{Header: http.Header{}}
+		r.SetBasicAuth(id, key)
+		return r.Header.Get("Authorization")
+	}()
+	for _, c := range []struct {
+		name, path string
+		options    btp.TokenOptions
+		want       request
+	}{
+		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
+		{"slash at the end", "/", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
+		{"whole address", "/oauth/token", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
+		{"below a path", "/tenant", btp.TokenOptions{}, request{"/tenant/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
+		{"query", "/?zone=a", btp.TokenOptions{}, request{"/oauth/token?zone=a", "", with("client_id", clientID, "client_secret", secret)}},
+		{"verbatim", "/sap/bc/sec/oauth2/token?sap-client=100", btp.TokenOptions{Verbatim: true, Scope: "A_0001 B_0001"},
+			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret, "scope", "A_0001 B_0001")}},
+		{"header", "", btp.TokenOptions{InHeader: true}, request{"/oauth/token", basic, with()}},
+		{"more fields", "", btp.TokenOptions{Form: url.Values{"resource": {"urn:x"}}},
+			request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret, "resource", "urn:x")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newTokenService(t)
+			wantToken(t, newTokens(t, credentials(s.URL+c.path), c.options), "", "token-1")
+			if diff := cmp.Diff([]request{c.want}, s.requests()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTokenIsRenewedInTime(t *testing.T) {
+	for _, c := range []struct {
+		name, life  string
+		fresh, late time.Duration // still the first one, and no longer
+	}{
+		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
+		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
+		{"100 s: half of it", `,"expires_in":100`, 49 * time.Second, 51 * time.Second},
+		{"a number in quotes", `,"expires_in":"100"`, 49 * time.Second, 51 * time.Second},
+		{"not said: 5 min", ``, 239 * time.Second, 241 * time.Second},
+		{"0: 5 min", `,"expires_in":0`, 239 * time.Second, 241 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, now := newTokenService(t), newClock()
+			s.life = c.life
+			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+			wantToken(t, tokens, "", "token-1")
+			now.move(c.fresh)
+			wantToken(t, tokens, "", "token-1")
+			now.move(c.late - c.fresh)
+			wantToken(t, tokens, "", "token-2")
+		})
+	}
+}
+
+// A JWT says itself how long it lives, if nothing else does.
+func TestTokenWithoutLifeIsRead(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
+	s.set(status(200, `{"access_token":"`+jwt+`"}`))
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+	wantToken(t, tokens, "", jwt)
+	s.set(nil)
+	now.move(18 * time.Minute)
+	wantToken(t, tokens, "", jwt)
+	now.move(2 * time.Minute)
+	wantToken(t, tokens, "", "token-1")
+}
+
+func TestRefusedTokenIsRenewed(t *testing.T) {
+	s := newTokenService(t)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	wantToken(t, tokens, "", "token-1")
+	wantToken(t, tokens, "token-1", "token-2")
+	wantToken(t, tokens, "token-1", "token-2") // somebody else's renewal serves
+	wantToken(t, tokens, "", "token-2")
+	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
+	_, err := tokens.Token(t.Context(), "token-2")
+	wantFailure(t, err, btp.Unauthorized, "client-id", "hands out again the token that was refused")
+}
+
+// While the old token is valid, a token service that is down stops nobody, and is not asked by every caller.
+func TestValidTokenOutlivesOutage(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	s.life = `,"expires_in":3600`
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, Patience: time.Millisecond})
+	wantToken(t, tokens, "", "token-1")
+	s.set(status(503, "down for maintenance"))
+	now.move(3541 * time.Second)
+	for range 5 {
+		wantToken(t, tokens, "", "token-1")
+	}
+	if n := len(s.requests()); n != 2 {
+		t.Errorf("requests: expected 2, found %d", n)
+	}
+	now.move(11 * time.Second)
+	wantToken(t, tokens, "", "token-1")
+	if n := len(s.requests()); n != 3 {
+		t.Errorf("requests: expected 3, found %d", n)
+	}
+	now.move(time.Minute)
+	_, err := tokens.Token(t.Context(), "")
+	wantFailure(t, err, btp.Unavailable, "token-url", "answered 503: down for maintenance")
+	s.set(nil)
+	wantToken(t, tokens, "", "token-2")
+}
+
+func TestOneRenewalAtATime(t *testing.T) {
+	s := newTokenService(t)
+	entered, release := make(chan struct{}, 10), make(chan struct{})
+	s.answer = func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
+	}
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
+				t.Errorf("expected token-1, found %q, %v", got, err)
+			}
+		})
+	}
+	<-entered
+	// one that is tired of waiting goes
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("task stopped"))
+	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
+		t.Errorf("expected an error that names the cause, found %v", err)
+	}
+	close(release)
+	wait.Wait()
+	if n := len(s.requests()); n != 1 {
+		t.Errorf("requests: expected 1, found %d", n)
+	}
+}
+
+// While somebody renews, the others go on with the token that is still valid.
+func TestOldTokenServesDuringRenewal(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+	wantToken(t, tokens, "", "token-1")
+	entered, release := make(chan struct{}), make(chan struct{})
+	s.set(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, `{"access_token":"token-2","expires_in":3600}`)
+	})
+	now.move(3550 * time.Second)
+	var wait sync.WaitGroup
+	wait.Go(func() { wantNew(t, tokens) })
+	<-entered
+	wantToken(t, tokens, "", "token-1")
+	close(release)
+	wait.Wait()
+	wantToken(t, tokens, "", "token-2")
+}
+
+func wantNew(t *testing.T, tokens *btp.Tokens) {
+	if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
+		t.Errorf("expected token-2, found %q, %v", got, err)
+	}
+}
+
+func TestChangedCredentials(t *testing.T) {
+	s := newTokenService(t)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	wantToken(t, tokens, "", "token-1")
+	if err := tokens.Change(btp.Credentials{TokenURL: s.URL, ClientID: "other", Secret: "another"}); err != nil {
+		t.Fatal(err)
+	}
+	wantToken(t, tokens, "", "token-2")
+	if got := s.requests()[1].Form.Get("client_secret"); got != "another" {
+		t.Errorf("client_secret: expected another, found %q", got)
+	}
+	if err := tokens.Change(btp.Credentials{TokenURL: s.URL}); err == nil {
+		t.Error("expected credentials without a client to be refused")
+	}
+}
+
+func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts ...string) {
+	t.Helper()
+	var f *btp.Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("expected a *btp.Failure, found %v", err)
+	}
+	if f.Kind != kind || f.Setting != setting {
+		t.Errorf("expected kind %d and setting %q, found %d and %q: %v", kind, setting, f.Kind, f.Setting, err)
+	}
+	for _, p := range parts {
+		if !strings.Contains(err.Error(), p) {
+			t.Errorf("expected %q in %q", p, err)
+		}
+	}
+	noSecret(t, "error", err.Error())
+}
+
+func TestTokenServiceRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answer  http.HandlerFunc
+		kind    btp.Kind
+		setting string
+		parts   []string
+		tries   int
+	}{
+		{"401", status(401, `{"error":"unauthorized","error_description":"Bad credentials"}`), btp.Unauthorized, "client-id",
+			[]string{"/oauth/token", "401", "Bad credentials", "client-id and client-secret"}, 1},
+		{"400 invalid_client", status(400, `{"error":"invalid_client","error_description":"wrong `+secret+`"}`), btp.Unauthorized, "client-id",
+			[]string{"400", "invalid_client wrong ***"}, 1},
+		{"400 unauthorized_client", status(400, `{"error":"unauthorized_client"}`), btp.Unauthorized, "client-id", []string{"unauthorized_client"}, 1},
+		{"400 invalid_scope", status(400, `{"error":"invalid_scope","error_description":"no such"}`), btp.Misconfigured, "scope", []string{"invalid_scope no such"}, 1},
+		{"400 echo", func(w http.ResponseWriter, r *http.Request) { status(400, r.PostForm.Encode())(w, r) }, btp.Misconfigured, "token-url", []string{"***"}, 1},
+		{"400 html", status(400, "<html>\n<body>\x07 no "+strings.Repeat("x", 1000)), btp.Misconfigured, "token-url", []string{"<html> <body> no x"}, 1},
+		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`), btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
+		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: no token service"}, 1},
+		{"302", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://logon.example.com/?state=1", 302)
+		}, btp.Misconfigured, "token-url", []string{"redirect to https://logon.example.com/; secrets"}, 1},
+		{"307", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", 307)
+		}, btp.Misconfigured, "token-url", []string{"redirect to /elsewhere"}, 1},
+		{"not JSON", status(200, `<html>Sign in</html>`), btp.Misconfigured, "token-url", []string{"expected a JSON object with access_token", "parse"}, 1},
+		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url", []string{"missing access_token"}, 1},
+		{"nothing", status(200, ``), btp.Misconfigured, "token-url", []string{"expected a JSON object"}, 1},
+		{"line break in it", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url", []string{"line breaks"}, 1},
+		{"503", status(503, `busy`), btp.Unavailable, "token-url", []string{"answered 503: busy"}, 3},
+		{"429", status(429, ``), btp.Unavailable, "token-url", []string{"answered 429"}, 3},
+		{"broken off", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"access`)
+		}, btp.Unavailable, "token-url", []string{"answered 200, and broke off"}, 3},
+		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable, "token-url", []string{"no answer"}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newTokenService(t)
+			s.set(c.answer)
+			// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
+			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Patience: 690 * time.Millisecond})
+			_, err := tokens.Token(t.Context(), "")
+			wantFailure(t, err, c.kind, c.setting, c.parts...)
+			if n := len(s.requests()); n != c.tries {
+				t.Errorf("requests: expected %d, found %d", c.tries, n)
+			}
+			s.set(nil)
+			wantToken(t, tokens, "", "token-1")
+		})
+	}
+}
+
+func TestCredentialsAreChecked(t *testing.T) {
+	name := func(field string) string { return "kafka.proxy.token." + strings.ReplaceAll(field, "-", ".") }
+	for _, c := range []struct {
+		credentials btp.Credentials
+		setting     string
+		parts       []string
+	}{
+		{btp.Credentials{}, "kafka.proxy.token.token.url", []string{"missing: kafka.proxy.token.token.url, kafka.proxy.token.client.id, kafka.proxy.token.client.secret (or "}},
+		{btp.Credentials{Origin: "key.json", TokenURL: "https://x", ClientID: "a"}, "clientsecret", []string{"key.json: missing: clientsecret (or certificate and key)"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b"}, "kafka.proxy.token.key", []string{"missing: kafka.proxy.token.key"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Key: "b"}, "kafka.proxy.token.certificate", []string{"missing: kafka.proxy.token.certificate"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b", Key: "c"}, "kafka.proxy.token.certificate", []string{"expected a certificate chain and its private key as PEM"}},
+		{btp.Credentials{TokenURL: "http://x", ClientID: "a", Certificate: "b", Key: "c"}, "kafka.proxy.token.token.url", []string{"expected https"}},
+		{btp.Credentials{TokenURL: "https://u:" + secret + "@x", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url", []string{"without user and password"}},
+		{btp.Credentials{TokenURL: "x.example.com", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url", []string{"expected the URL"}},
+	} {
+		_, err := btp.NewTokens(c.credentials, btp.TokenOptions{Name: name})
+		wantFailure(t, err, btp.Misconfigured, c.setting, c.parts...)
+	}
+}
+
+// clientCertificate is one that signs itself, valid for a day around the time given.
+func clientCertificate(t *testing.T, when time.Time) (certificate, key string, parsed *x509.Certificate) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "culvert"},
+		NotBefore: when.Add(-time.Hour), NotAfter: when.Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err = x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), parsed
+}
+
+func TestTokenByCertificate(t *testing.T) {
+	certificate, key, parsed := clientCertificate(t, time.Now())
+	escaped := strings.NewReplacer("\n", `\n`)
+	var forms []url.Values
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		forms = append(forms, r.PostForm)
+		if r.Header.Get("Authorization") != "" {
+			t.Error("expected no basic authentication")
+		}
+		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
+	}))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	accepted := x509.NewCertPool()
+	accepted.AddCert(parsed)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: accepted}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
+
+	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret, Certificate: escaped.Replace(certificate), Key: escaped.Replace(key)}
+	wantToken(t, newTokens(t, c, trusting), "", "token-1")
+	if diff := cmp.Diff([]url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}}, forms); diff != "" {
+		t.Error(diff)
+	}
+
+	t.Run("unknown to the service", func(t *testing.T) {
+		certificate, key, _ := clientCertificate(t, time.Now())
+		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key}, trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
+	})
+	t.Run("service is not trusted", func(t *testing.T) {
+		_, err := newTokens(t, c, btp.TokenOptions{}).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "TLS", "not signed by a known authority")
+	})
+	t.Run("expired", func(t *testing.T) {
+		certificate, key, _ := clientCertificate(t, time.Now().Add(-48*time.Hour))
+		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key}, trusting)
+		wantFailure(t, err, btp.Misconfigured, "certificate", "expected a certificate that is valid now", "CN=culvert")
+	})
+	t.Run("no TLS at the other end", func(t *testing.T) {
+		plain := newTokenService(t)
+		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)), trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "expected TLS")
+	})
+}
+
+// pipes is a network without sockets, so that time can be made.
+type pipes struct{ connections chan net.Conn }
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.connections <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.connections
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// silent reads a request and answers nothing.
+func silent(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	<-r.Context().Done()
+}
+
+// How long silence is borne, and how the pauses grow.
+func TestPatience(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		answer   http.HandlerFunc // nil: nobody accepts
+		deadline time.Duration
+		from, to time.Duration
+		tries    [2]int
+	}{
+		{"nobody accepts", nil, 0, 30 * time.Second, 36 * time.Second, [2]int{0, 0}},
+		{"no answer", silent, 0, 30 * time.Second, 31 * time.Second, [2]int{1, 1}},
+		{"503", status(503, ""), 0, 22 * time.Second, 30 * time.Second, [2]int{9, 11}},
+		{"context", status(503, ""), 2 * time.Second, 800 * time.Millisecond, 2 * time.Second, [2]int{4, 5}},
+		{"Retry-After", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "12")
+			w.WriteHeader(429)
+		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := pipes{make(chan net.Conn)}
+				var mu sync.Mutex
+				tries := 0
+				server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					tries++
+					mu.Unlock()
+					c.answer(w, r)
+				})}
+				served := make(chan struct{})
+				go func() {
+					defer close(served)
+					if c.answer != nil {
+						_ = server.Serve(p)
+					}
+				}()
+				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial})
+				ctx := t.Context()
+				if c.deadline > 0 {
+					var cancel func()
+					ctx, cancel = context.WithTimeout(ctx, c.deadline)
+					defer cancel()
+				}
+				began := time.Now()
+				_, err := tokens.Token(ctx, "")
+				took := time.Since(began)
+				wantFailure(t, err, btp.Unavailable, "token-url", "http://token.example.com/oauth/token")
+				if took < c.from || took > c.to {
+					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.from, c.to, took, err)
+				}
+				mu.Lock()
+				if tries < c.tries[0] || tries > c.tries[1] {
+					t.Errorf("requests: expected %d to %d, found %d", c.tries[0], c.tries[1], tries)
+				}
+				mu.Unlock()
+				close(p.connections)
+				<-served
+				server.Close()
+			})
+		})
+	}
+}
