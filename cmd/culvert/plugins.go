@@ -33,20 +33,26 @@ func newPlugins() *cobra.Command {
 
 // openPlugins opens the plugins that are built in, and those of the folders.
 func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
-	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
-	w, problems := config.NewWorker("", nil, os.Environ(), nil)
-	if err := problems.Err(); err != nil {
-		return nil, wrong(err)
+	o, w, err := alone(c, in)
+	if err != nil {
+		return nil, err
 	}
-	o := host.Config{Data: in.data, Logger: log}
 	if embedded {
 		o.Embedded = builtIn()
 	}
+	m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
+	return m, wrong(err)
+}
+
+// alone is a configuration for plugins alone.
+func alone(c *cobra.Command, in *installation) (host.Config, *config.Worker, error) {
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
+	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	o := host.Config{Data: in.data, Logger: log}
 	if in.plugins != "" {
 		o.Plugins = []string{in.plugins}
 	}
-	m, err := host.OpenPlugins(c.Context(), o, w, record.NewRegistry())
-	return m, wrong(err)
+	return o, w, wrong(problems.Err())
 }
 
 func newPluginsList() *cobra.Command {
@@ -105,36 +111,6 @@ func newPluginsShow() *cobra.Command {
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return c
-}
-
-func newPluginsCheck() *cobra.Command {
-	var in installation
-	c := &cobra.Command{
-		Use:   "check FILE",
-		Short: "Check whether a plugin's file would be accepted",
-		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that it compiles
-and says what it is. Exit code: 0 accepted, 1 refused.`,
-		Example: "  culvert plugins check ./my.wasm",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := os.Stat(args[0]); err != nil {
-				return wrong(err)
-			}
-			modules, err := modulesOf(c, &in, args[0])
-			if err != nil {
-				return err
-			}
-			for _, m := range modules {
-				if m.Err != nil {
-					return failed(m.Err)
-				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: accepted: %s %s, contract %s\n", args[0], m.Name, m.Version, m.Contract)
-			}
-			return nil
-		},
-	}
-	in.flags(c, "warn")
 	return c
 }
 

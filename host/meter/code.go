@@ -85,6 +85,9 @@ func (m *rewriter) code(n int) {
 	}
 }
 
+// inCode tells whether bodies are being read.
+func (m *rewriter) inCode() bool { return m.bodies != nil && len(m.bodies) < len(m.types) }
+
 func (m *rewriter) locals(b *body, params uint32) {
 	b.groups = m.count()
 	b.localsAt = m.at

@@ -94,10 +94,16 @@ type Refusal struct {
 	Feature string
 	// Offset is where in the module it was found, in bytes.
 	Offset int
+	// Function is the index of the function that uses it, -1 outside of code.
+	Function int
 }
 
 func (r *Refusal) Error() string {
-	return fmt.Sprintf("uses %s at byte %d, which cannot be metered", r.Feature, r.Offset)
+	where := ""
+	if r.Function >= 0 {
+		where = fmt.Sprintf(" (in function %d)", r.Function)
+	}
+	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
 }
 
 // Exceeded is a limit that the module does not keep to.
@@ -119,16 +125,19 @@ func Rewrite(module []byte, o Options) (out []byte, report Report, err error) {
 	if len(module) > o.Limits.ModuleBytes {
 		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
 	}
+	m := &rewriter{options: o, reader: reader{data: module, end: len(module)}, report: &report}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case failure:
+			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
+				refusal.Function = m.imports + len(m.bodies)
+			}
 			out, err = nil, r.err
 		default:
 			panic(r)
 		}
 	}()
-	m := &rewriter{options: o, reader: reader{data: module, end: len(module)}, report: &report}
 	m.parse()
 	if len(m.bodies) == 0 {
 		out = bytes.Clone(module)

@@ -297,5 +297,5 @@ func ExampleRewrite() {
 	fmt.Println(err)
 	// Output:
 	// 1 1 <nil>
-	// uses SIMD at byte 51, which cannot be metered
+	// uses SIMD at byte 51 (in function 0), which cannot be metered
 }

@@ -19,7 +19,7 @@ func (r *reader) malformed(format string, args ...any) {
 	panic(failure{fmt.Errorf("malformed at byte %d: %s", r.at, fmt.Sprintf(format, args...))})
 }
 
-func (r *reader) refuse(feature string) { panic(failure{&Refusal{feature, r.at}}) }
+func (r *reader) refuse(feature string) { panic(failure{&Refusal{feature, r.at, -1}}) }
 
 func (r *reader) byte() byte {
 	if r.at >= r.end {

@@ -10,9 +10,43 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// Checked is what [Check] found out about a file.
+type Checked struct {
+	// Info of the module; Info.Err says why it was not loaded, and then there are no calls.
+	Info Info
+	// MemoryBytes is what an instance starts with, Limits what the module would run under.
+	MemoryBytes int64
+	Limits      Limits
+	// Metered is what the meter does to the module, zero where it refuses it.
+	Metered meter.Report
+	// Calls that were tried, in their order.
+	Calls []Call
+	// Findings of the calls and of what the module says of itself; at loading there is at most one.
+	Findings []Finding
+}
+
+// Refused tells whether a finding keeps the module from being used.
+func (c *Checked) Refused() bool {
+	for _, f := range c.Findings {
+		if f.Refused {
+			return true
+		}
+	}
+	return false
+}
+
+// Call is one that [Check] made.
+type Call struct {
+	// Function is the contract's, as `source.plan`; Of says what it was called for, "" for nothing in particular.
+	Function, Of string
+	// Answer is what came: `answered`, a fault, or `trap`, for which there is a finding too.
+	Answer string
+}
 
 // Finding is something that [Check] noticed. A refused one keeps the module from being used, or breaks the contract; others are
 // advice.
@@ -25,66 +59,84 @@ type Finding struct {
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
 // Check loads a file as a host would and tries what must work without settings or a service: describe gives the same answer twice,
-// validate answers for each component, empty lists are taken by every function that takes lists. The error is about reading the
-// file; a refused module is a finding.
-func Check(ctx context.Context, path string, o Options) (Info, []Finding, error) {
+// validate answers for each component with nothing set, and every function of the contract that the module has returns when it is
+// called with empty lists. The error is about reading the file; a refused module is a finding.
+func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	data, err := readModule(path)
 	if err != nil {
-		return Info{}, nil, err
+		return nil, err
 	}
 	named, err := limitsOf(o.Limits, o.Settings)
 	if err != nil {
-		return Info{}, nil, err
+		return nil, err
 	}
 	l := loader{cache: wazero.NewCompilationCache(), dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
 	if o.CacheDir != "" {
 		if l.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
-			return Info{}, nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
+			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
 		}
 	}
+	defer l.cache.Close(context.WithoutCancel(ctx))
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	m, err := l.load(ctx, fileArrival(path, hashOf(data), data))
+	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
+	if _, report, err := meter.Rewrite(joinSegments(data), metering); err == nil {
+		checked.Metered = report
+	}
+	m, err := l.load(ctx, fileArrival(path, checked.Info.Hash, data))
 	if err != nil {
-		return Info{Origin: path, Hash: hashOf(data), Size: len(data), Err: err}, []Finding{{true, "load", err.Error()}}, nil
+		checked.Info.Err = err
+		checked.Findings = []Finding{{true, "load", err.Error()}}
+		return checked, ctx.Err()
 	}
 	defer m.rest()
-	c := checker{ctx: ctx, module: m}
+	c := checker{ctx: ctx, module: m, Checked: checked}
 	c.describe()
 	for n := range m.info.Components {
 		c.component(&m.info.Components[n])
 	}
 	c.empty()
-	return m.snapshot(), c.findings, ctx.Err()
+	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*pageBytes, m.limits
+	return checked, ctx.Err()
 }
 
 type checker struct {
-	ctx      context.Context
-	module   *module
-	findings []Finding
+	*Checked
+	ctx    context.Context
+	module *module
 }
 
 func (c *checker) find(refused bool, where, format string, args ...any) {
-	c.findings = append(c.findings, Finding{refused, where, fmt.Sprintf(format, args...)})
+	c.Findings = append(c.Findings, Finding{refused, where, fmt.Sprintf(format, args...)})
 }
 
 // try calls f with a fresh instance. Faults are answers; anything else is refused.
-func (c *checker) try(where string, f func(*Instance) error) {
+func (c *checker) try(function, of string, f func(*Instance) error) {
+	if c.ctx.Err() != nil {
+		return
+	}
 	i, err := c.module.instantiate(c.ctx, "", newBucket(c.module.limits.LogLinesPerSecond))
 	if err == nil {
 		defer i.close()
 		err = f(i)
 	}
+	answer := "answered"
 	var fault *wit.Fault
-	if err != nil && !errors.As(err, &fault) && c.ctx.Err() == nil {
-		c.find(true, where, "%v", err)
+	switch {
+	case err == nil:
+	case errors.As(err, &fault):
+		answer = "fault: " + fault.Error()
+	default:
+		answer = "trap"
+		c.find(true, strings.TrimSpace(function+" "+of), "%v", err)
 	}
+	c.Calls = append(c.Calls, Call{function, of, answer})
 }
 
 // describe asks twice on one instance; the answer at loading came from another.
 func (c *checker) describe() {
-	c.try("describe", func(i *Instance) error {
+	c.try("plugin.describe", "", func(i *Instance) error {
 		for range 2 {
 			d, err := i.Describe(c.ctx)
 			if err != nil {
@@ -92,14 +144,14 @@ func (c *checker) describe() {
 			}
 			m := c.module.info
 			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation, Components: m.Components}) {
-				c.find(true, "describe", "expected the same answer each time, found two")
+				c.find(true, "plugin.describe", "expected the same answer each time, found two")
 				break
 			}
 		}
 		return nil
 	})
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
-		c.find(false, "describe", "expected components or commands, found none")
+		c.find(false, "plugin.describe", "expected components or commands, found none")
 	}
 }
 
@@ -125,12 +177,13 @@ func (c *checker) component(x *wit.Component) {
 			}
 		}
 	}
-	c.try(where, func(i *Instance) error {
+	c.try("plugin.validate", where, func(i *Instance) error {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
 		var fault *wit.Fault
 		switch {
 		case errors.As(err, &fault):
 			c.find(false, where, "validate with nothing set is a fault: %v; expected errors beside the settings", fault)
+			return err
 		case err != nil:
 			return err
 		case inquiry.Ask != nil:
@@ -154,27 +207,105 @@ func (c *checker) examined(where string, x *wit.Component, done []wit.Examined) 
 	}
 }
 
-// empty calls what takes lists with empty ones. Whether that is a fault or an answer is the plugin's business.
+// empty calls everything else with empty lists. Whether that is a fault or an answer is the plugin's business.
 func (c *checker) empty() {
-	info := &c.module.info
-	if info.Has(wit.InterfaceTools) {
-		c.try("commands", func(i *Instance) error { _, err := i.Commands(c.ctx); return err })
+	for _, i := range c.module.info.Interfaces {
+		switch i {
+		case wit.InterfaceTools:
+			c.tools()
+		case wit.InterfaceSource:
+			c.source()
+		case wit.InterfaceNotifications:
+			c.notifications()
+		case wit.InterfaceRetirement:
+			c.each(wit.ComponentSource, "retirement.retire", func(i *Instance, component string) error {
+				_, err := i.Retire(c.ctx, component, nil, nil, nil, nil)
+				return err
+			})
+		case wit.InterfaceSink:
+			c.sink()
+		case wit.InterfaceTransform:
+			c.transform()
+		}
 	}
-	batch := &record.Batch{Registry: c.module.loader.registry}
-	if info.Has(wit.InterfaceTransform) {
-		c.try("prepare", func(i *Instance) error { _, err := i.Prepare(c.ctx, nil); return err })
-		c.try("apply", func(i *Instance) error { _, _, err := i.applySome(c.ctx, nil, batch, 0); return err })
-		c.try("test", func(i *Instance) error { _, _, err := i.Test(c.ctx, nil, batch); return err })
+}
+
+// each tries a function for each component of a kind.
+func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
+	for n := range c.module.info.Components {
+		if x := &c.module.info.Components[n]; x.Kind == kind {
+			c.try(function, x.Name, func(i *Instance) error { return f(i, x.Name) })
+		}
 	}
-	if info.Has(wit.InterfaceSource) {
-		c.try("check-offset", func(i *Instance) error { return i.CheckOffset(c.ctx, nil, nil) })
-		c.try("plan", func(i *Instance) error { _, err := i.Plan(c.ctx, "", nil, 1); return err })
-	}
-	if info.Has(wit.InterfaceSink) {
-		c.try("encode", func(i *Instance) error { _, err := i.Encode(c.ctx, nil, batch, nil); return err })
-		c.try("settle", func(i *Instance) error {
-			_, err := i.Settle(c.ctx, nil, nil, nil, wit.Response{Status: 200})
+}
+
+func (c *checker) batch() *record.Batch {
+	return &record.Batch{Registry: c.module.loader.registry, Topics: []string{"t"}}
+}
+
+func (c *checker) tools() {
+	var commands []wit.Command
+	c.try("tools.commands", "", func(i *Instance) (err error) { commands, err = i.Commands(c.ctx); return err })
+	for _, command := range commands {
+		c.try("tools.run", command.Name, func(i *Instance) error {
+			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
 			return err
 		})
 	}
+}
+
+func (c *checker) source() {
+	c.each(wit.ComponentSource, "source.plan", func(i *Instance, component string) error {
+		_, err := i.Plan(c.ctx, component, nil, 1)
+		return err
+	})
+	c.each(wit.ComponentSource, "source.open", func(i *Instance, component string) error {
+		_, err := i.OpenSource(c.ctx, component, nil, nil, nil)
+		return err
+	})
+	c.try("source.next", "", func(i *Instance) error {
+		_, err := i.Next(c.ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		return err
+	})
+	// Without a page, decode and abandon are called for number 0: a plugin says that there is no such page.
+	page := func(i *Instance) (uint32, error) {
+		return i.Begin(c.ctx, nil, 0, &[]wit.Field{}, wit.Response{Status: 200})
+	}
+	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
+	c.try("source.decode", "", func(i *Instance) error {
+		n, _ := page(i)
+		_, err := i.Decode(c.ctx, n, "", nil, true, c.batch())
+		return err
+	})
+	c.try("source.abandon", "", func(i *Instance) error { n, _ := page(i); return i.Abandon(c.ctx, n) })
+	c.try("source.check-offset", "", func(i *Instance) error { return i.CheckOffset(c.ctx, nil, nil) })
+}
+
+func (c *checker) notifications() {
+	c.try("notifications.notified", "", func(i *Instance) error {
+		_, err := i.Notified(c.ctx, nil, wit.Notification{Method: "GET"})
+		return err
+	})
+	c.try("notifications.subscribe", "", func(i *Instance) error {
+		_, err := i.Subscribe(c.ctx, nil, 0, "", nil, nil)
+		return err
+	})
+}
+
+func (c *checker) sink() {
+	c.each(wit.ComponentSink, "sink.open", func(i *Instance, component string) error {
+		_, err := i.OpenSink(c.ctx, component, nil, nil, nil)
+		return err
+	})
+	c.try("sink.encode", "", func(i *Instance) error { _, err := i.Encode(c.ctx, nil, c.batch(), nil); return err })
+	c.try("sink.settle", "", func(i *Instance) error {
+		_, err := i.Settle(c.ctx, nil, nil, nil, wit.Response{Status: 200})
+		return err
+	})
+}
+
+func (c *checker) transform() {
+	c.try("transform.prepare", "", func(i *Instance) error { _, err := i.Prepare(c.ctx, nil); return err })
+	c.try("transform.apply", "", func(i *Instance) error { _, _, err := i.applySome(c.ctx, nil, c.batch(), 0); return err })
+	c.try("transform.test", "", func(i *Instance) error { _, _, err := i.Test(c.ctx, nil, c.batch()); return err })
 }

@@ -11,41 +11,89 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
 )
 
-func check(t *testing.T, pkg string) (plugin.Info, string, bool) {
+// checkFile checks a file and returns all findings as text.
+func checkFile(t *testing.T, path string) (*plugin.Checked, string) {
 	t.Helper()
-	info, findings, err := plugin.Check(t.Context(), guesttest.Build(t, pkg), plugin.Options{CacheDir: cacheDir()})
+	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder
-	refused := false
-	for _, f := range findings {
-		refused = refused || f.Refused
+	for _, f := range c.Findings {
 		text.WriteString(f.String() + "\n")
 	}
-	return info, text.String(), refused
+	return c, text.String()
 }
 
 func TestCheck(t *testing.T) {
-	if info, findings, refused := check(t, all); refused || info.Name != "all" || !strings.Contains(findings, "source org.example.AllSource: has no documentation") ||
+	c, findings := checkFile(t, guesttest.Build(t, all))
+	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings, "source org.example.AllSource: has no documentation") ||
 		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
-		t.Errorf("%v %s", info, findings)
+		t.Errorf("%+v %s", c, findings)
 	}
-	if _, findings, refused := check(t, rogue); !refused || !strings.Contains(findings, "test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
-		t.Error(findings)
+	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 || m.Copies == 0 || m.Leaves == 0 {
+		t.Errorf("metered as %+v", m)
 	}
-	if _, _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"), plugin.Options{}); !os.IsNotExist(err) {
+	// Every function of the contract was called.
+	called := map[string]bool{}
+	for _, call := range c.Calls {
+		called[call.Function] = true
+		if call.Answer == "trap" {
+			t.Errorf("%+v", call)
+		}
+	}
+	for _, i := range c.Info.Interfaces {
+		for _, f := range canon.Functions(i) {
+			if !called[i+"."+f.Name] {
+				t.Errorf("%s.%s was not called", i, f.Name)
+			}
+		}
+	}
+	if len(c.Info.Interfaces) != 7 {
+		t.Errorf("expected a guest of all interfaces, found %v", c.Info.Interfaces)
+	}
+	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"), plugin.Options{}); !os.IsNotExist(err) {
 		t.Error(err)
 	}
-	empty := filepath.Join(t.TempDir(), "empty.wasm")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
+}
+
+// What is refused says what and where.
+func TestCheckRefuses(t *testing.T) {
+	static := wit.Description{Name: "s", Version: "1", Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
+	bodyless := guesttest.StaticModule(static, "", wit.InterfaceTransform)
+	bodyless.Exports = bodyless.Exports[1:]
+	hostile := hostileCases()
+	bytesOf := func(name string) []byte { m := hostile[name].module; return m.Bytes() }
+	for name, c := range map[string]struct {
+		module []byte
+		want   string
+		loaded bool
+	}{
+		"empty":           {nil, "load: the file is empty: expected a core WebAssembly module", false},
+		"text":            {[]byte("not found\n"), "load: no WebAssembly", false},
+		"missing exports": {bodyless.Bytes(), "load: exports are missing: " + wit.ExportName(wit.InterfacePlugin, "describe"), false},
+		"SIMD":            {bytesOf("vectors"), "load: the module is refused: uses SIMD at byte", false},
+		"threads":         {bytesOf("threads"), "load: the module is refused: uses threads at byte", false},
+		"tail calls":      {bytesOf("tail calls"), " (in function 3), which cannot be metered", false},
+		"traps":           {guesttest.Static(static, "", wit.InterfaceTransform), "plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.wasm")
+			if err := os.WriteFile(path, c.module, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, findings := checkFile(t, path)
+			if !got.Refused() || !strings.Contains(findings, c.want) || (got.Info.Err == nil) != c.loaded {
+				t.Errorf("expected %q, found %v %s", c.want, got.Info.Err, findings)
+			}
+		})
 	}
-	info, findings, err := plugin.Check(t.Context(), empty, plugin.Options{})
-	if err != nil || info.Err == nil || len(findings) != 1 || !findings[0].Refused || findings[0].String() != "load: the file is empty: expected a core WebAssembly module" {
-		t.Error(findings, err)
+	c, findings := checkFile(t, guesttest.Build(t, rogue))
+	if !c.Refused() || !strings.Contains(findings, "transform.test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
+		t.Error(findings)
 	}
 }
 

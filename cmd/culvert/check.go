@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/plugin"
+)
+
+func newPluginsCheck() *cobra.Command {
+	var in installation
+	c := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check whether a plugin's file would be accepted, and try its functions",
+		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that its time can
+be fenced, that it compiles and says what it is. Then its functions are called with nothing set: describe must answer the same twice,
+validate must answer for each component, and every other function must return, an error or not, when it gets empty lists.
+Exit code: 0 accepted, 1 refused.`,
+		Example: "  culvert plugins check ./my.wasm",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return wrong(err)
+			}
+			o, w, err := alone(c, &in)
+			if err != nil {
+				return err
+			}
+			checked, err := host.CheckPlugin(c.Context(), o, w, args[0])
+			if err != nil {
+				return failed(fmt.Errorf("%s: %w", args[0], err))
+			}
+			return judge(c.OutOrStdout(), args[0], checked)
+		},
+	}
+	in.flags(c, "warn")
+	return c
+}
+
+// judge shows what was found. The error is that the file is refused.
+func judge(w io.Writer, file string, c *plugin.Checked) error {
+	if c.Info.Err != nil {
+		return failed(fmt.Errorf("%s: refused: %w%s", file, c.Info.Err, meteredAnyway(c)))
+	}
+	if err := showChecked(w, file, c); err != nil {
+		return failed(err)
+	}
+	if c.Refused() {
+		return failed(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
+	}
+	return nil
+}
+
+// meteredAnyway says that a refused module's time could be fenced: one thing less to look for.
+func meteredAnyway(c *plugin.Checked) string {
+	if c.Metered.BytesOut == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\n(its time could be fenced: %s)", growth(c))
+}
+
+func showChecked(w io.Writer, file string, c *plugin.Checked) error {
+	verdict := "accepted"
+	if c.Refused() {
+		verdict = "refused"
+	}
+	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, c.Info.Name, c.Info.Version, c.Info.Contract)
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	m := &c.Metered
+	fmt.Fprintf(t, "interfaces\t%s\n", strings.Join(c.Info.Interfaces, ", "))
+	fmt.Fprintf(t, "hash\t%.12s\n", c.Info.Hash)
+	fmt.Fprintf(t, "memory\t%s bytes at the start, at most %s\n", grouped(c.MemoryBytes), grouped(c.Limits.MemoryBytes))
+	fmt.Fprintf(t, "size\t%s\n", growth(c))
+	fmt.Fprintf(t, "functions\t%s, %s of them small leaves that their callers pay for\n", grouped(m.Functions), grouped(m.Leaves))
+	fmt.Fprintf(t, "charged\t%s entries, %s loops, %s copies\n", grouped(m.Entries), grouped(m.Loops), grouped(m.Copies))
+	if len(m.Dropped) > 0 {
+		fmt.Fprintf(t, "left out\t%s\n", strings.Join(m.Dropped, ", "))
+	}
+	fmt.Fprintln(t, "refused features\tnone")
+	fmt.Fprintln(t)
+	for _, call := range c.Calls {
+		fmt.Fprintf(t, "%s\t%s\n", strings.TrimSpace(call.Function+" "+call.Of), call.Answer)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return showFindings(w, c.Findings)
+}
+
+func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
+	for _, kind := range []struct {
+		title   string
+		refused bool
+	}{{"breaks the contract", true}, {"advice", false}} {
+		title := "\n" + kind.title + "\n"
+		for _, f := range findings {
+			if f.Refused == kind.refused {
+				_, err = fmt.Fprintf(w, "%s  %s\n", title, strings.ReplaceAll(f.String(), "\n", "\n    "))
+				title = ""
+			}
+		}
+	}
+	return err
+}
+
+// growth is a module's size before and after it is metered.
+func growth(c *plugin.Checked) string {
+	before, after := c.Info.Size, c.Metered.BytesOut
+	return fmt.Sprintf("%s bytes, metered %s (%+.1f %%)", grouped(before), grouped(after), 100*(float64(after)/float64(before)-1))
+}
+
+// grouped is a number with commas between thousands.
+func grouped[N int | int64](n N) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
+}

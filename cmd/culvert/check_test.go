@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Lines and figures that change with the compiler that built a guest.
+var (
+	figured = regexp.MustCompile(`(?m)^(hash|memory|size|functions|charged) .*$`)
+	figure  = regexp.MustCompile(`\+?\b[0-9][0-9a-f,.]*\b`)
+)
+
+// TestPluginsCheck compares what is printed with files; CULVERT_GOLDEN=1 writes them.
+func TestPluginsCheck(t *testing.T) {
+	p := newPlace(t)
+	component := wit.Component{Name: "org.example.Trap", Kind: wit.ComponentTransformation, Documentation: "Traps."}
+	files := map[string]struct {
+		module []byte
+		code   int
+		says   string
+	}{
+		"all":   {guesttest.Bytes(t, "../../host/plugin/testdata/guests/all"), 0, ""},
+		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3", Components: []wit.Component{component}}, "", wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
+	}
+	for name, file := range files {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name+".wasm")
+			if err := os.WriteFile(path, file.module, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := p.run("plugins", "check", path)
+			if r.code != file.code || !strings.Contains(r.stderr, file.says) || file.says == "" && r.stderr != "" {
+				t.Errorf("exit %d: %s", r.code, r.stderr)
+			}
+			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.stdout, path, name+".wasm"), func(line string) string {
+				return figure.ReplaceAllString(line, "N")
+			})
+			golden := filepath.Join("testdata", "check-"+name+".golden")
+			if os.Getenv("CULVERT_GOLDEN") != "" {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	// A feature that cannot be metered is named, with its place.
+	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
+	vectors.Exports[1].Body = []byte{0xfd, 0x0c}
+	path := filepath.Join(t.TempDir(), "vectors.wasm")
+	if err := os.WriteFile(path, vectors.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.run("plugins", "check", path); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, path+": refused: the module is refused: uses SIMD at byte ") ||
+		!strings.Contains(r.stderr, "(in function 1)") {
+		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}
