@@ -1,11 +1,11 @@
 # make            bin/culvert with the built-in plugins in it, and bin/plugins/*.wasm
 # make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
 # make test       every test that needs nothing but Go
-# make test-real  against software that is not ours: Apache Kafka, SAP CAP, a Rust guest; fetches what it needs
+# make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust and C; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 1m)
 # make soak       the long forms of the crash tests
-# make oracle     make testdata/abi anew with wasm-tools (needs cargo)
+# make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo)
 GO       ?= go
 FUZZTIME ?= 1m
 ROWS     ?=
