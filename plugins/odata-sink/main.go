@@ -5,13 +5,18 @@ package main
 import (
 	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // version of the plugin.
 const version = "0.1.0"
 
-func init() { sink.Register(newPlugin()) }
+func init() {
+	p := newPlugin()
+	sink.Register(p)
+	tools.Register(p)
+}
 
 func main() {}
 

@@ -4,10 +4,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/checkup"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -27,15 +27,19 @@ func (p *plugin) Commands() []wit.Command {
 		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{root}},
 		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{root}},
 		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{root, set}},
+		checkup.Declare(),
 	}
 }
 
 // Run asks for the service's documents first and answers with what they say.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	if command == checkup.Command {
+		return checkup.Run(services(given), options, answers)
+	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
 	case command != "ping" && command != "list-entitysets" && command != "extract-schema":
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected ping, list-entitysets or extract-schema"}
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected ping, list-entitysets, extract-schema or doctor"}
 	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
 	case command == "extract-schema" && set == "":
@@ -68,6 +72,15 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, v)))}, nil
 }
 
+// services are those of the connector's entity sets, for the doctor.
+func services(given []wit.Setting) []checkup.Service {
+	var list []checkup.Service
+	for _, e := range entries(settings.Values(given)) {
+		list = append(list, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService)})
+	}
+	return list
+}
+
 func option(options []wit.Setting, names ...string) string {
 	for _, o := range options {
 		for _, name := range names {
@@ -94,7 +107,7 @@ func ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, er
 	if answer.Status < 200 || answer.Status > 299 {
 		return jsontext.Value{}, fault.Of(what, answer, answer.Body)
 	}
-	collections, ok := readCollections(answer.Body)
+	collections, ok := service.Collections(answer.Body)
 	if !ok {
 		return jsontext.Value{}, fault.NotData(what, "a service document", answer.Body)
 	}
@@ -105,37 +118,6 @@ func ping(root string, m *edm.Model, answers []wit.Response) (jsontext.Value, er
 		member("entityTypes", count(entityTypes(m))),
 		member("functionImports", count(len(m.Functions))),
 	), nil
-}
-
-// readCollections reads a service document in JSON or in Atom's publishing format.
-func readCollections(body []byte) ([]string, bool) {
-	if v, err := jsontext.Parse(body); err == nil {
-		if v.Has("d") {
-			v = v.At("d")
-		}
-		var names []string
-		for _, item := range v.At("EntitySets").Items {
-			names = append(names, item.Text)
-		}
-		return names, v.Has("EntitySets")
-	}
-	r := markup.NewReader(body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {
-		return nil, false
-	}
-	var names []string
-	for {
-		kind, err := r.Next()
-		switch {
-		case err != nil:
-			return nil, false
-		case kind == markup.End:
-			return names, true
-		case kind == markup.Open && r.Local == "collection":
-			href, _ := r.Attribute("href")
-			names = append(names, href)
-		}
-	}
 }
 
 func entityTypes(m *edm.Model) int {

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/checkup"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Commands are those that the sink adds to the command line.
+func (p *plugin) Commands() []wit.Command { return []wit.Command{checkup.Declare()} }
+
+// Run runs one of them.
+func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	if command != checkup.Command {
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected " + checkup.Command}
+	}
+	var services []checkup.Service
+	for _, e := range entries(settings.Values(given)) {
+		services = append(services, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService), Written: true})
+	}
+	return checkup.Run(services, options, answers)
+}

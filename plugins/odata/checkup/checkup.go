@@ -1,0 +1,184 @@
+// Package checkup is the part of `culvert doctor` that knows OData: does the service answer, is its metadata there, does it give
+// tokens for writing, can the catalogue of services be read; and if not, who mends it where.
+//
+// A connector's plugin offers it as the command doctor. Without an option it answers with the names of its steps, in order; with
+// option step it takes that step and answers whether it went well, which setting mends it if not, and what there is to say.
+package checkup
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Command is the name under which the host finds the steps.
+const Command = "doctor"
+
+// Catalogue is where SAP Gateway lists its services.
+const Catalogue = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2"
+
+const optionStep = "step"
+
+// Service is one that a connector's settings name.
+type Service struct {
+	// Path has no slash at its end.
+	Path string
+	// Setting is the one that names it.
+	Setting string
+	// Written tells whether the connector writes to it, and so needs a token.
+	Written bool
+}
+
+// Declare is the command for a plugin's list.
+func Declare() wit.Command {
+	return wit.Command{Name: Command, Usage: "Goes through what the connector needs of its service, for culvert doctor.",
+		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil, "One step; without it, the names of all.")}}
+}
+
+// Run is the command.
+func Run(services []Service, options []wit.Setting, answers []wit.Response) (wit.Reply, error) {
+	steps := stepsOf(services)
+	name := ""
+	for _, o := range options {
+		if o.Name == optionStep {
+			name = strings.TrimSpace(o.Value)
+		}
+	}
+	if name == "" {
+		names := jsontext.List()
+		for _, s := range steps {
+			names.Items = append(names.Items, jsontext.Text(s.name))
+		}
+		return document(names), nil
+	}
+	for _, s := range steps {
+		switch {
+		case s.name != name:
+		case len(answers) == 0:
+			return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{s.request}}}, nil
+		default:
+			return document(s.result(&answers[0])), nil
+		}
+	}
+	return wit.Reply{}, fault.Config(optionStep, "unknown step "+name)
+}
+
+func document(v jsontext.Value) wit.Reply {
+	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
+}
+
+// step asks one thing of the service.
+type step struct {
+	name, setting string
+	request       wit.Request
+	// read says what a good answer holds, or what is wrong with it.
+	read func(*wit.Response) (string, error)
+	// optional: an answer that is not good is no obstacle.
+	optional bool
+}
+
+func stepsOf(services []Service) []step {
+	var steps []step
+	for _, s := range distinct(services) {
+		steps = append(steps,
+			step{name: "service " + s.Path, setting: s.Setting, request: get("service", s.Path+"/"), read: readService(s.Path)},
+			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path), read: readMetadata(s.Path)})
+		if s.Written {
+			r := get("csrf", s.Path+"/")
+			r.TokenFrom = wit.Ptr(s.Path + "/")
+			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting, request: r, read: readService(s.Path)})
+		}
+	}
+	return append(steps, step{name: "catalogue", request: get("catalogue", Catalogue+"/ServiceCollection?$top=1&$format=json"), read: readCatalogue, optional: true})
+}
+
+// distinct has every path once; it is written to if any of its settings writes.
+func distinct(services []Service) []Service {
+	var list []Service
+	at := map[string]int{}
+	for _, s := range services {
+		if i, ok := at[s.Path]; ok {
+			list[i].Written = list[i].Written || s.Written
+			continue
+		}
+		at[s.Path] = len(list)
+		list = append(list, s)
+	}
+	return list
+}
+
+func get(tag, target string) wit.Request {
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// result is {"ok":…,"setting":…,"message":…}.
+func (s *step) result(answer *wit.Response) jsontext.Value {
+	message, err := s.read(answer)
+	ok, name := err == nil || s.optional, ""
+	switch f, is := err.(*wit.Fault); {
+	case err == nil:
+	case is:
+		message = f.Message
+		var advice string
+		if name, advice = remedy(answer, f); name == "" && !s.optional {
+			name = s.setting
+		}
+		if s.optional {
+			message, name = "not readable, which only costs suggestions of services: "+message, ""
+		} else if advice != "" {
+			message += ". " + advice
+		}
+	default:
+		message, name = err.Error(), s.setting
+	}
+	return jsontext.Of(jsontext.Member{Name: "ok", Value: jsontext.Bool(ok)}, jsontext.Member{Name: "setting", Value: jsontext.Text(name)},
+		jsontext.Member{Name: "message", Value: jsontext.Text(message)})
+}
+
+func readService(path string) func(*wit.Response) (string, error) {
+	return func(answer *wit.Response) (string, error) {
+		what := "service document of " + path
+		if answer.Status < 200 || answer.Status > 299 {
+			return "", fault.Of(what, answer, answer.Body)
+		}
+		names, ok := service.Collections(answer.Body)
+		if !ok {
+			return "", fault.NotData(what, "a service document", answer.Body)
+		}
+		return counted(len(names), "entity set"), nil
+	}
+}
+
+func readMetadata(path string) func(*wit.Response) (string, error) {
+	return func(answer *wit.Response) (string, error) {
+		m, err := service.ReadMetadata(path, answer)
+		if err != nil {
+			return "", err
+		}
+		return counted(len(m.Sets), "entity set") + ", " + counted(len(m.Functions), "function import"), nil
+	}
+}
+
+func readCatalogue(answer *wit.Response) (string, error) {
+	if answer.Status < 200 || answer.Status > 299 {
+		return "", fault.Of("catalogue of services", answer, answer.Body)
+	}
+	v, err := jsontext.Parse(answer.Body)
+	if err != nil || !v.Has("d") {
+		return "", fault.NotData("catalogue of services", "a list of services", answer.Body)
+	}
+	return "readable", nil
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
+}
