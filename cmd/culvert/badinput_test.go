@@ -550,7 +550,7 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable", "row": "row 0, value: ", "schema": "row 0, value: "}
 	for mode := range modes {
 		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Reckless", "reckless.scheme=http", "reckless.address="+host,
-			"reckless.port="+port, "reckless.mode="+mode))
+			"reckless.port="+port, "reckless.mode="+mode, "reckless.retries=0"))
 	}
 	run := p.run(args...)
 	if run.code != 1 {

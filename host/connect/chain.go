@@ -2,9 +2,12 @@ package connect
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/source"
@@ -56,6 +59,36 @@ func (k *chains) component(class, version, prefix string, kind wit.ComponentKind
 		return "", nil, err
 	}
 	return component.Name, config.GuestSettings(config.DeclareComponent(component), k.connector.config.Part(prefix)), nil
+}
+
+// notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
+func (k *chains) notes(own *plugin.Binding) (notes []string) {
+	add := func(s plugin.Status) {
+		note := ""
+		switch {
+		case s.Rejected != "":
+			note = s.Rejected
+		case s.FileError != "":
+			note = s.FileError
+		case s.Candidate != "":
+			note = "version " + s.Candidate + " takes over at the next boundary"
+		default:
+			return
+		}
+		if note = s.Plugin + " " + s.Version + " runs: " + note; !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
+	add(own.Status())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, chain := range k.made {
+		status := chain.Status()
+		for _, alias := range slices.Sorted(maps.Keys(status)) {
+			add(status[alias])
+		}
+	}
+	return notes
 }
 
 // make makes a chain, nil where there are no transforms.

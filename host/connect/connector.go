@@ -249,8 +249,9 @@ func (c *connector) status() Status {
 		s.Connector.Trace = trace(c.fault, "connector "+c.config.Name)
 	}
 	for _, t := range c.tasks {
-		version := cmp.Or(t.now().version, c.plugin.Version)
-		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version}
+		now := t.now()
+		version := cmp.Or(now.version, c.plugin.Version)
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugins: now.notes}
 		if t.fault != nil {
 			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+version)
 		}

@@ -184,6 +184,8 @@ type Progress struct {
 	CaughtUp bool
 	// version of the plugin that a task works with.
 	version string
+	// notes say what keeps other versions from it.
+	notes []string
 }
 
 // Progress is that of each connector, by name. It may be called at any time.

@@ -69,6 +69,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
+		p.notes = transforms.notes(binding)
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = lag.Load()
 		}

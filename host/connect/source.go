@@ -51,6 +51,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		now := task.Progress()
 		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.version = now.CaughtUp, now.Version
+		p.notes = transforms.notes(binding)
 	})
 	return task.Run(ctx)
 }

@@ -51,6 +51,9 @@ type TaskStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit, or waits for the end
+	// of a page.
+	Plugins []string `json:"plugins,omitempty"`
 }
 
 // TaskInfo is what a task was asked to do.

@@ -183,6 +183,9 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	case fault.Kind == wit.FaultStale:
 		return fmt.Errorf("opening the plugin anew did not help: %w", err)
 	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+		if a.retry.Times() == 0 {
+			return err
+		}
 		if a.count >= a.retry.Times() {
 			return fmt.Errorf("tried %d times: %w", a.count+1, err)
 		}

@@ -1,5 +1,6 @@
 // Odd is a guest with a transform and a predicate written record by record, as an author would: the predicate matches records whose
-// field is odd, the transform writes its own version into a field.
+// field is odd, one
+// transform writes its own version into a field, another one gets stuck on some records.
 package main
 
 import (
@@ -24,6 +25,7 @@ func (odd) Describe() wit.Description {
 	return wit.Description{Name: "odd", Version: version, Components: []wit.Component{
 		{Name: "example.Odd", Kind: wit.ComponentPredicate, Settings: field},
 		{Name: "example.NoteVersion", Kind: wit.ComponentTransformation, Settings: field},
+		{Name: "example.Stuck", Kind: wit.ComponentTransformation, Settings: field},
 	}}
 }
 
@@ -39,7 +41,21 @@ func (odd) NewPredicate(_ string, settings []wit.Setting) (transform.Predicate, 
 	}, nil
 }
 
-func (odd) New(_ string, settings []wit.Setting) (transform.Func, error) {
+func (odd) New(component string, settings []wit.Setting) (transform.Func, error) {
 	name := settings[0].Value
+	if component == "example.Stuck" {
+		return stuck(name), nil
+	}
 	return func(r *transform.Record) error { return r.Value.SetField(name, version) }, nil
+}
+
+// stuck never comes back from records whose field is a multiple of 37.
+func stuck(name string) transform.Func {
+	return func(r *transform.Record) error {
+		value, _ := r.Value.Field(name)
+		n, _ := value.(int32)
+		for n%37 == 0 {
+		}
+		return nil
+	}
 }

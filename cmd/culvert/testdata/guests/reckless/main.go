@@ -20,7 +20,7 @@ func (reckless) Describe() wit.Description {
 	}
 	return wit.Description{Name: "reckless", Version: "7.8.9", Components: []wit.Component{{Name: "example.Reckless", Kind: wit.ComponentSource,
 		Prefixes: []string{"reckless."}, Settings: []wit.SettingSpec{setting("scheme", "http.scheme"), setting("address", "http.address"),
-			setting("port", "http.port"), {Name: "reckless.mode", Kind: wit.KindText}}}}}
+			setting("port", "http.port"), setting("retries", "retry.max"), {Name: "reckless.mode", Kind: wit.KindText}}}}}
 }
 
 func (reckless) Plan(_ string, settings []wit.Setting, _ uint32) (wit.Layout, error) {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// orders checks that a topic holds the demo service's orders, each once and in order, without those that are missing.
+func (p *place) orders(rows int, missing func(id int) bool) {
+	p.t.Helper()
+	want := 10248
+	for _, r := range p.records("Orders") {
+		for missing(want) {
+			want++
+		}
+		value := r["value"].(map[string]any)["payload"].(map[string]any)
+		if id := int(value["OrderID"].(float64)); id != want {
+			p.t.Fatalf("expected order %d, found %d", want, id)
+		}
+		want++
+	}
+	for missing(want) {
+		want++
+	}
+	if want != 10248+rows {
+		p.t.Errorf("expected orders up to %d, found them up to %d", 10248+rows-1, want-1)
+	}
+}
+
+// A source that loops in decode and a transform that loops in apply are dropped into the folder in the middle of a load: the running
+// connector tries them, goes back to the versions before, and no record is lost or repeated.
+func TestVersionsThatLoopAreRolledBack(t *testing.T) {
+	p := newPlace(t)
+	dir := folder(t, "smt")
+	const rows, page = 60, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 10*rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := freeAddress(t)
+	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		"transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set", "plugin.smt.limits.call.ms=400",
+		"--plugins", dir, "--data", p.data, file)
+	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
+	g.let(1)
+	c.eventually("the second page", held)
+	replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-source", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceSource, "decode")))
+	c.says(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
+	g.let(6) // the page that waits, three times one that breaks the new version, and again by the old one
+	c.says("plugin=odata-source from=0.1.0 to=0.2.0")
+	why := c.says(`msg="plugin version rolled back, the one before takes over" plugin=odata-source version=0.2.0`)
+	if !strings.Contains(why, "3 calls broke soon after it took over for connector orders, at last decode by call.ms") {
+		t.Errorf("expected the reason, found %s", why)
+	}
+	c.says("plugin=odata-source from=0.2.0 to=0.1.0")
+	c.eventually("the next page", held)
+
+	replace(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceTransform, "apply")))
+	c.says(`msg="plugin loaded" plugin=smt version=0.2.0`)
+	g.let(rows)
+	c.says("plugin=smt from=0.1.0 to=0.2.0")
+	c.says("at last apply by call.ms")
+	c.says("plugin=smt from=0.2.0 to=0.1.0")
+	c.eventually("all rows", func() bool { return s.Ledger().Rows >= rows+3*page })
+
+	var status connect.Status
+	get(t, "http://"+listen+"/connectors/orders/status", &status)
+	task := status.Tasks[0]
+	if task.State != connect.Running || task.Version != "0.1.0" || len(task.Plugins) != 2 {
+		t.Fatalf("expected 0.1.0 RUNNING and a word about two plugins, found %+v", task)
+	}
+	for n, name := range []string{"odata-source", "smt"} {
+		if want := name + " 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"; !strings.HasPrefix(task.Plugins[n], want) {
+			t.Errorf("expected %q, found %q", want, task.Plugins[n])
+		}
+	}
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	p.orders(rows, func(int) bool { return false })
+}
+
+// A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's business: with all
+// the others go on without it, with none the task fails with what was broken.
+func TestRowThatLoops(t *testing.T) {
+	const rows = 100
+	poisonous := func(id int) bool { return id%37 == 0 }
+	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
+		t.Run(tolerance, func(t *testing.T) {
+			p := newPlace(t)
+			dir := folder(t)
+			put(t, dir, "odd.wasm", guesttest.Bytes(t, "./testdata/guests/odd"))
+			_, address := demo(t, service.Options{Rows: rows, PageSize: rows})
+			r := p.run("run", "--once", "--set", "plugin.odd.limits.call.ms=150", "--plugins", dir, "--data", p.data,
+				p.file("orders.properties", append(source("orders", address, "Orders"), "errors.tolerance="+tolerance,
+					"transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")...))
+			if r.code != code {
+				t.Fatalf("expected exit %d, found %d\n%s", code, r.code, r.stderr)
+			}
+			for _, want := range []string{"plugin odd 1.0.0 (connector orders): apply: ran for longer than the 150ms that are allowed",
+				"the limit is set by plugin.odd.limits.call.ms", "wasm stack trace:"} {
+				if !strings.Contains(r.stderr, want) {
+					t.Errorf("expected %q, found %s", want, r.stderr)
+				}
+			}
+			if tolerance == "all" {
+				p.orders(rows, poisonous)
+			}
+		})
+	}
+}
