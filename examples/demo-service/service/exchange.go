@@ -11,16 +11,18 @@ import (
 
 // exchange is one request and its answer.
 type exchange struct {
-	service *Service
-	mount   *mount
-	w       http.ResponseWriter
-	r       *http.Request
-	sw      Switches // as they were when the request came
-	session *session
-	method  string // X-HTTP-Method applied
-	json    bool   // the answer is JSON, else Atom or XML
-	base    string // address of the service with a slash at the end
-	query   *query
+	service  *Service
+	mount    *mount
+	w        http.ResponseWriter
+	r        *http.Request
+	sw       Switches // as they were when the request came
+	session  *session
+	server   *server
+	affinity *http.Cookie // that the dispatcher sets with this answer
+	method   string       // X-HTTP-Method applied
+	json     bool         // the answer is JSON, else Atom or XML
+	base     string       // address of the service with a slash at the end
+	query    *query
 }
 
 func (x *exchange) serve(rest string) {
@@ -161,8 +163,10 @@ func (x *exchange) abort() {
 }
 
 // abortSilently ends the connection with a reset, without any answer.
-func (x *exchange) abortSilently() {
-	connection, _, err := http.NewResponseController(x.w).Hijack()
+func (x *exchange) abortSilently() { reset(x.w) }
+
+func reset(w http.ResponseWriter) {
+	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // HTTP/2 and test recorders
 	}

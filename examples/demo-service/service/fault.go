@@ -17,6 +17,7 @@ type fault struct {
 	message string
 	target  string // property that the error is about
 	header  map[string]string
+	page    bool // an HTML page, as the server in front of all services answers
 }
 
 func badRequest(format string, arguments ...any) *fault {
@@ -87,6 +88,12 @@ func (f *fault) write(x *exchange) {
 	h := x.w.Header()
 	for name, text := range f.header {
 		h.Set(name, text)
+	}
+	if f.page {
+		h.Set("Content-Type", "text/html;charset=utf-8")
+		x.w.WriteHeader(f.status)
+		fmt.Fprintf(x.w, "<html><head><title>Application Server Error</title></head><body><h1>%d %s</h1><p>%[2]s</p></body></html>", f.status, f.message)
+		return
 	}
 	h.Set("DataServiceVersion", "1.0")
 	body := f.xml(x.mount)

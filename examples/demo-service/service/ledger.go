@@ -8,21 +8,35 @@ import (
 
 // Ledger is what the service saw, for tests to read.
 type Ledger struct {
-	Requests       []Request        `json:"requests"` // the last ones, in the order of their arrival
-	Total          int              `json:"total"`    // requests to the service, /__demo not counted
-	Statuses       map[int]int      `json:"statuses"` // answers by status
-	Pages          int              `json:"pages"`    // feeds that were answered to their end
-	Rows           int64            `json:"rows"`     // entities in feeds, expanded ones not counted
-	Logons         int              `json:"logons"`   // user and password checked and right
-	FailedLogons   int              `json:"failedLogons"`
-	SessionsOpened int              `json:"sessionsOpened"`
-	SessionsOpen   int              `json:"sessionsOpen"`
-	SessionChanges int              `json:"sessionChanges"` // session ids replaced by rotate-session
-	TokenFetches   int              `json:"tokenFetches"`
-	TokenRefusals  int              `json:"tokenRefusals"`
-	Writes         map[string]Write `json:"writes"` // applied writes by entity, such as Orders(10248)
-	Gone           []string         `json:"gone"`   // rows that churn and differ deleted
-	Born           []string         `json:"born"`   // rows that churn and differ inserted
+	Requests          []Request               `json:"requests"` // the last ones, in the order of their arrival
+	Total             int                     `json:"total"`    // requests to the service, /__demo not counted
+	Statuses          map[int]int             `json:"statuses"` // answers by status
+	Pages             int                     `json:"pages"`    // feeds that were answered to their end
+	Rows              int64                   `json:"rows"`     // entities in feeds, expanded ones not counted
+	Logons            int                     `json:"logons"`   // user and password checked and right
+	FailedLogons      int                     `json:"failedLogons"`
+	FailedLogonsOf    map[string]int          `json:"failedLogonsOf"` // by user
+	SessionsOpened    int                     `json:"sessionsOpened"`
+	SessionsOpen      int                     `json:"sessionsOpen"`
+	SessionsLoggedOff int                     `json:"sessionsLoggedOff"`
+	Sessions          map[string]SessionCount `json:"sessions"`       // by user@server
+	SessionChanges    int                     `json:"sessionChanges"` // session ids replaced by rotate-session
+	TokenFetches      int                     `json:"tokenFetches"`
+	TokenRefusals     int                     `json:"tokenRefusals"`
+	Writes            map[string]Write        `json:"writes"`    // applied writes by entity, such as Orders(10248)
+	Kills             int                     `json:"kills"`     // application servers that were killed
+	Unreached         int                     `json:"unreached"` // requests that a killed server never saw
+	Gone              []string                `json:"gone"`      // rows that churn and differ deleted
+	Born              []string                `json:"born"`      // rows that churn and differ inserted
+}
+
+// SessionCount is what became of the sessions of a user on an application server. Opened is the sum of all others.
+type SessionCount struct {
+	Opened    int `json:"opened"`
+	LoggedOff int `json:"loggedOff"`
+	TimedOut  int `json:"timedOut"`
+	Lost      int `json:"lost"` // with their server
+	Open      int `json:"open"` // now
 }
 
 // Write counts the writes that were applied to one entity.
@@ -52,8 +66,12 @@ type book struct {
 	l  Ledger
 }
 
+func emptyLedger() Ledger {
+	return Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{}, Sessions: map[string]SessionCount{}}
+}
+
 func newBook() *book {
-	return &book{l: Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}}}
+	return &book{l: emptyLedger()}
 }
 
 func (b *book) note(change func(l *Ledger)) {
@@ -90,12 +108,20 @@ func (s *Service) Ledger() Ledger {
 	l := s.book.l
 	l.Requests, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Gone), slices.Clone(l.Born)
 	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
+	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
 	return l
 }
 
 // ResetLedger empties the ledger; sessions that are open stay counted as open.
 func (s *Service) ResetLedger() {
 	s.book.note(func(l *Ledger) {
-		*l = Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, SessionsOpen: l.SessionsOpen}
+		fresh := emptyLedger()
+		fresh.SessionsOpen = l.SessionsOpen
+		for key, c := range l.Sessions {
+			if c.Open > 0 {
+				fresh.Sessions[key] = SessionCount{Opened: c.Open, Open: c.Open}
+			}
+		}
+		*l = fresh
 	})
 }

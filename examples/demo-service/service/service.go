@@ -40,7 +40,8 @@ type Service struct {
 	user     string
 	password string
 	book     *book
-	sessions *sessions
+	users    *users
+	front    *dispatcher
 
 	mu     sync.Mutex
 	sw     Switches
@@ -59,7 +60,8 @@ func New(o Options) *Service {
 	}
 	book := newBook()
 	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches, visits: map[string]int{},
-		sessions: &sessions{open: map[string]*session{}, failures: map[string]int{}, book: book}}
+		users: &users{failures: map[string]int{}}, front: newDispatcher(book)}
+	s.front.employ(o.Servers)
 	s.mounts = []*mount{
 		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
 		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
@@ -150,10 +152,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control(w, r)
 		return
 	}
+	sw := s.Switches()
 	if r.URL.Path == logoffPath {
-		s.sessions.end(r)
-		w.Header().Set("Content-Type", "text/html;charset=utf-8")
-		w.Write([]byte("<html><body>You have been logged off</body></html>"))
+		s.logoff(w, r, &sw)
 		return
 	}
 	recorded := &answer{ResponseWriter: w}
@@ -165,9 +166,20 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	place := s.book.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
 	defer func() { s.book.close(place, recorded.status) }()
+	e := s.front.send(r, &sw)
+	if e.server == nil {
+		unavailable(recorded)
+		return
+	}
+	if sw.KillMode == "applied" {
+		recorded.cut = func() bool { return s.front.gone(&e) }
+	}
+	if e.affinity != nil {
+		http.SetCookie(recorded, e.affinity)
+	}
 	for _, m := range s.mounts {
 		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {
-			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: s.Switches()}
+			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: sw, server: e.server, affinity: e.affinity}
 			x.serve(strings.TrimRight(rest, "/"))
 			return
 		}
@@ -175,18 +187,49 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(recorded, r)
 }
 
+// logoff ends the session of a request. It is a public service: nobody has to log on for it, and it stands in no list of requests.
+func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
+	calm := *sw
+	calm.KillEvery = 0
+	e := s.front.send(r, &calm)
+	if e.server == nil {
+		unavailable(w)
+		return
+	}
+	e.server.sessions.logoff(r)
+	w.Header().Set("Content-Type", "text/html;charset=utf-8")
+	w.Write([]byte("<html><body>You have been logged off</body></html>"))
+}
+
 // answer remembers the status for the ledger.
 type answer struct {
 	http.ResponseWriter
 	status int
+	cut    func() bool // the server is gone; nil: it is not
+	ended  bool
+}
+
+// fell ends the connection with a reset where the server that answers has been killed.
+func (a *answer) fell() bool {
+	if !a.ended && a.cut != nil && a.cut() {
+		a.ended = true
+		reset(a.ResponseWriter)
+	}
+	return a.ended
 }
 
 func (a *answer) WriteHeader(status int) {
+	if a.fell() {
+		return
+	}
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
+	if a.fell() {
+		return 0, http.ErrHijacked
+	}
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}

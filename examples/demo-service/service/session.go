@@ -13,16 +13,21 @@ const sessionCookie = "SAP_SESSIONID_NWD_100"
 // session is one logon; it holds the CSRF token that was given out in it.
 type session struct {
 	id     string
+	user   string // "" where none is asked for
 	token  string
 	rotate bool // the id changes with the next request
 }
 
-// sessions are all that are open, by id.
+// sessions are all that are open on one application server, by id.
 type sessions struct {
-	mu       sync.Mutex
-	open     map[string]*session
-	failures map[string]int // wrong passwords by user
-	book     *book
+	server string
+	mu     sync.Mutex
+	open   map[string]*session
+	book   *book
+}
+
+func newSessions(server string, b *book) *sessions {
+	return &sessions{server: server, open: map[string]*session{}, book: b}
 }
 
 func secret() string {
@@ -31,12 +36,27 @@ func secret() string {
 	return base64.URLEncoding.EncodeToString(b[:])
 }
 
-func (s *sessions) start() *session {
+// count writes down what became of a session.
+func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
+	s.book.note(func(l *Ledger) {
+		key := n.user + "@" + s.server
+		c := l.Sessions[key]
+		change(l, &c)
+		l.Sessions[key] = c
+	})
+}
+
+func (s *sessions) start(user string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := &session{id: secret(), token: secret() + "=="}
+	n := &session{id: secret(), user: user, token: secret() + "=="}
 	s.open[n.id] = n
-	s.book.note(func(l *Ledger) { l.SessionsOpened++; l.SessionsOpen = len(s.open) })
+	s.count(n, func(l *Ledger, c *SessionCount) {
+		l.SessionsOpened++
+		l.SessionsOpen++
+		c.Opened++
+		c.Open++
+	})
 	return n
 }
 
@@ -59,7 +79,7 @@ func (s *sessions) change(old *session, rotate bool) *session {
 		return old // another request was first
 	}
 	delete(s.open, old.id)
-	n := &session{id: secret(), token: old.token, rotate: rotate}
+	n := &session{id: secret(), user: old.user, token: old.token, rotate: rotate}
 	s.open[n.id] = n
 	s.book.note(func(l *Ledger) { l.SessionChanges++ })
 	return n
@@ -72,53 +92,96 @@ func (s *sessions) arm(old *session) *session {
 	if s.open[old.id] != old {
 		return old
 	}
-	n := &session{id: old.id, token: old.token, rotate: true}
+	n := &session{id: old.id, user: old.user, token: old.token, rotate: true}
 	s.open[n.id] = n
 	return n
 }
 
-func (s *sessions) end(r *http.Request) {
+// logoff ends the session that a request is in.
+func (s *sessions) logoff(r *http.Request) {
 	n := s.of(r)
 	if n == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.open[n.id] != n {
+		return
+	}
 	delete(s.open, n.id)
-	s.book.note(func(l *Ledger) { l.SessionsOpen = len(s.open) })
+	s.count(n, func(l *Ledger, c *SessionCount) {
+		l.SessionsOpen--
+		l.SessionsLoggedOff++
+		c.Open--
+		c.LoggedOff++
+	})
 }
 
-func (s *sessions) expire() {
+// expire ends all sessions, as a time-out does; lost: because the server was killed.
+func (s *sessions) expire(lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.open)
-	s.book.note(func(l *Ledger) { l.SessionsOpen = 0 })
+	for id, n := range s.open {
+		delete(s.open, id)
+		s.count(n, func(l *Ledger, c *SessionCount) {
+			l.SessionsOpen--
+			c.Open--
+			if lost {
+				c.Lost++
+			} else {
+				c.TimedOut++
+			}
+		})
+	}
+}
+
+// users knows of wrong passwords; all application servers share it.
+type users struct {
+	mu       sync.Mutex
+	failures map[string]int
+}
+
+// check tells whether a password is right and its user not locked.
+func (u *users) check(user string, right bool, lockAfter int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case lockAfter > 0 && u.failures[user] >= lockAfter:
+		return false
+	case !right:
+		u.failures[user]++
+		return false
+	}
+	u.failures[user] = 0
+	return true
+}
+
+func (u *users) unlock() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	clear(u.failures)
 }
 
 // logon checks the session cookie, then user and password; a wrong password is counted and may lock the user.
 func (x *exchange) logon() *fault {
 	s := x.service
-	x.session = s.sessions.of(x.r)
+	x.session = x.server.sessions.of(x.r)
+	if x.session == nil && x.sw.UnknownSession == "400" && strings.Contains(x.r.Header.Get("Cookie"), sessionCookie+"=") {
+		return &fault{status: http.StatusBadRequest, message: "Session timed out", page: true}
+	}
 	if s.user == "" || x.session != nil {
 		return nil
 	}
 	user, password, given := x.r.BasicAuth()
-	ok := given && user == s.user && password == s.password
+	ok := false
 	if given {
-		s.sessions.mu.Lock()
-		if x.sw.LockAfter > 0 && s.sessions.failures[user] >= x.sw.LockAfter {
-			ok = false
-		} else if !ok {
-			s.sessions.failures[user]++
-		} else {
-			s.sessions.failures[user] = 0
-		}
-		s.sessions.mu.Unlock()
+		ok = s.users.check(user, user == s.user && password == s.password, x.sw.LockAfter)
 		s.book.note(func(l *Ledger) {
 			if ok {
 				l.Logons++
 			} else {
 				l.FailedLogons++
+				l.FailedLogonsOf[user]++
 			}
 		})
 	}
@@ -135,10 +198,10 @@ func (x *exchange) protect() *fault {
 		return nil
 	}
 	if x.session == nil {
-		x.session = s.sessions.start()
+		x.session = x.server.sessions.start(s.user)
 		x.sendCookies()
 	} else if x.session.rotate {
-		x.session = s.sessions.change(x.session, false)
+		x.session = x.server.sessions.change(x.session, false)
 		x.sendCookies()
 	}
 	if !x.sw.CSRF {
@@ -165,16 +228,19 @@ func (x *exchange) protect() *fault {
 func (x *exchange) rotateAtFetch() {
 	switch mode := x.sw.RotateSession; mode {
 	case "fetch", "both":
-		x.session = x.service.sessions.change(x.session, mode == "both")
+		x.session = x.server.sessions.change(x.session, mode == "both")
 		x.sendCookies()
 	case "next":
 		// Only the answer to the following request brings the new id.
-		x.session = x.service.sessions.arm(x.session)
+		x.session = x.server.sessions.arm(x.session)
 	}
 }
 
 func (x *exchange) sendCookies() {
 	x.w.Header().Del("Set-Cookie")
+	if x.affinity != nil {
+		http.SetCookie(x.w, x.affinity)
+	}
 	http.SetCookie(x.w, &http.Cookie{Name: sessionCookie, Value: x.session.id, Path: "/", HttpOnly: true})
 	http.SetCookie(x.w, &http.Cookie{Name: "sap-usercontext", Value: "sap-client=100", Path: "/"})
 }

@@ -22,7 +22,7 @@ func TestReadmeNamesEverySwitch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(service.SwitchNames(), "expire-sessions") {
+	for _, name := range append(service.SwitchNames(), service.ActionNames()...) {
 		if !strings.Contains(string(readme), "| `"+name+"` |") {
 			t.Errorf("README.md has no row for the switch %s", name)
 		}

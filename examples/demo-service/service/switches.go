@@ -17,6 +17,12 @@ type Switches struct {
 	SelfHost       string // self-host: origin by which the service calls itself in every link, as behind a reverse proxy
 	NextHost       string // next-host: origin of the next links only
 
+	Servers   int    // servers: application servers behind a dispatcher; 0: 1
+	KillEvery int    // kill-every: each so many requests the server that is to answer is killed; 0: never
+	KillMode  string // kill-mode: unreached (default) or applied: what becomes of the requests that it has then
+	KillFor   int    // kill-for: for how many requests it is away; 0: it is there again at once
+
+	UnknownSession string // unknown-session: new (default) or 400: the answer to a session cookie that is not known
 	CSRF           bool   // csrf: writes need a token bound to a session
 	RotateSession  string // rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
 	LockAfter      int    // lock-after: failed logons that lock the user; 0: never
@@ -92,6 +98,11 @@ var switchDefinitions = []switchDefinition{
 	word("skiptoken", func(s *Switches) *string { return &s.SkipToken }, "key", "offset"),
 	word("self-host", func(s *Switches) *string { return &s.SelfHost }),
 	word("next-host", func(s *Switches) *string { return &s.NextHost }),
+	number("servers", func(s *Switches) *int { return &s.Servers }),
+	number("kill-every", func(s *Switches) *int { return &s.KillEvery }),
+	word("kill-mode", func(s *Switches) *string { return &s.KillMode }, "unreached", "applied"),
+	number("kill-for", func(s *Switches) *int { return &s.KillFor }),
+	word("unknown-session", func(s *Switches) *string { return &s.UnknownSession }, "new", "400"),
 	flag("csrf", func(s *Switches) *bool { return &s.CSRF }),
 	word("rotate-session", func(s *Switches) *string { return &s.RotateSession }, "off", "fetch", "next", "both"),
 	number("lock-after", func(s *Switches) *int { return &s.LockAfter }),
@@ -122,7 +133,7 @@ var switchDefinitions = []switchDefinition{
 	}},
 }
 
-// SwitchNames are the names that Service.Set takes, apart from the action expire-sessions.
+// SwitchNames are the names that Service.Set takes, apart from those of actions.
 func SwitchNames() []string {
 	var names []string
 	for _, d := range switchDefinitions {
@@ -131,12 +142,23 @@ func SwitchNames() []string {
 	return names
 }
 
-// Set changes one switch. An unknown name or a value of the wrong form is an error.
-// The action expire-sessions ends all sessions at once, as a server does that was restarted.
+// ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a time-out does;
+// unlock-users makes locked users try again; kill-server kills the server of that name, and starts it anew without any session.
+func ActionNames() []string { return []string{"expire-sessions", "unlock-users", "kill-server"} }
+
+// Set changes one switch, or does what an action names. An unknown name or a value of the wrong form is an error.
 func (s *Service) Set(name, text string) error {
-	if name == "expire-sessions" {
-		s.sessions.expire()
+	switch name {
+	case "expire-sessions":
+		s.front.expire()
 		return nil
+	case "unlock-users":
+		s.users.unlock()
+		return nil
+	case "kill-server":
+		return s.front.strike(text)
+	case "servers":
+		defer func() { s.front.employ(s.Switches().Servers) }()
 	}
 	for _, d := range switchDefinitions {
 		if d.name == name {
