@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,6 +88,15 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 			t.Errorf("expected %q, found %q", want, task.Plugins[n])
 		}
 	}
+	broken := 0.0
+	for series, value := range scrape(t, listen) {
+		if strings.HasPrefix(series, "culvert_plugin_aborted_calls_total{") && strings.Contains(series, `limit="call.ms"`) && strings.Contains(series, `version="0.2.0"`) {
+			broken += value
+		}
+	}
+	if broken != 6 {
+		t.Errorf("expected 3 broken calls of each version in the figures, found %v of both", broken)
+	}
 	c.signal(syscall.SIGTERM)
 	if r := c.wait(); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
@@ -119,5 +131,79 @@ func TestRowThatLoops(t *testing.T) {
 				p.orders(rows, poisonous)
 			}
 		})
+	}
+}
+
+// scrape reads a worker's figures as Prometheus would.
+func scrape(t *testing.T, address string) map[string]float64 {
+	t.Helper()
+	r, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "text/plain; version=0.0.4") {
+		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, text)
+	}
+	figures := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		if at := strings.LastIndexByte(line, ' '); line[0] != '#' {
+			if figures[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+		}
+	}
+	return figures
+}
+
+// The figures of plugins move while they work.
+func TestMetrics(t *testing.T) {
+	p := newPlace(t)
+	s := service.New(service.Options{Rows: 40, PageSize: 10})
+	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 100)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	listen := freeAddress(t)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data,
+		p.file("orders.properties", source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders")...))
+	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
+	// of is a figure of the source, whatever the hash of its file.
+	of := func(figures map[string]float64, name, labels string) (value float64) {
+		found := false
+		for series, v := range figures {
+			if strings.HasPrefix(series, "culvert_plugin_"+name+"{") && strings.Contains(series, `plugin="odata-source"`) && strings.Contains(series, labels) {
+				value, found = value+v, true
+			}
+		}
+		if !found {
+			t.Errorf("no figure %s %s", name, labels)
+		}
+		return value
+	}
+	g.let(1)
+	c.eventually("the second page", held)
+	before := scrape(t, listen)
+	g.let(2)
+	c.eventually("the fourth page", held)
+	after := scrape(t, listen)
+	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
+		if a, b := of(before, name, ""), of(after, name, ""); a <= 0 || b <= a {
+			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
+		}
+	}
+	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6, "instances": 1, "instances_started_total": 1,
+		"ticks_total": 0, "faults_total": 0, "traps_total": 0, "stopped_total": 0, "instances_recycled_total": 0} {
+		if v := of(after, name, `version="0.1.0"`); v < least {
+			t.Errorf("%s: expected at least %v, found %v", name, least, v)
+		}
+	}
+	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second"} {
+		if v := of(after, "aborted_calls_total", `limit="`+limit+`"`); v != 0 {
+			t.Errorf("%s: expected no broken calls, found %v", limit, v)
+		}
+	}
+	if v := of(after, "info", `state="active"`); v != 1 {
+		t.Errorf("expected one active version, found %v", v)
 	}
 }

@@ -37,6 +37,9 @@ type counters struct {
 // fences are the limits that calls can break.
 var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second"}
 
+// Fences are the limits that calls can break, as they are named in the settings.
+func Fences() []string { return slices.Clone(fences[:]) }
+
 // abort counts a call that broke a limit, "" for none.
 func (c *counters) abort(limit string) {
 	if at := slices.Index(fences[:], limit); at >= 0 {

@@ -27,6 +27,10 @@ func Handler(w Worker) http.Handler {
 			x.fail(http.StatusBadRequest, "Bad Request: expected a path without empty segments, encoded separators and control characters")
 			return
 		}
+		if len(path) == 1 && path[0] == "metrics" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			metrics(w).ServeHTTP(rw, r)
+			return
+		}
 		for _, rt := range routes {
 			if args, ok := rt.match(path); ok {
 				x.dispatch(rt, args)
