@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,21 +66,8 @@ func (o TokenOptions) withDefaults() TokenOptions {
 // Tokens keeps an access token and renews it in time. Safe for use by several goroutines; it has none of its own.
 type Tokens struct {
 	options TokenOptions
-	// turn is held by whoever asks the service: a channel, so that waiting for it ends with the context.
-	turn chan struct{}
-
-	mu      sync.Mutex
-	request *requester
-	held    held
-	// attempts counts requests that ended, failed is how the last one did: who waited meanwhile shares it.
-	attempts int
-	failed   error
-}
-
-// held is a token. value "": none.
-type held struct {
-	value          string
-	renew, expires time.Time
+	request atomic.Pointer[requester]
+	kept    kept[string]
 }
 
 // NewTokens checks the credentials; nothing is asked for yet. Errors are *Failure and name all fields that are missing.
@@ -90,8 +77,13 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokens{options: o, request: r, turn: make(chan struct{}, 1)}
-	t.turn <- struct{}{}
+	t := &Tokens{options: o}
+	t.request.Store(r)
+	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
+	t.kept.same = func() error {
+		return t.request.Load().failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
+	}
+	t.kept.start()
 	return t, nil
 }
 
@@ -99,133 +91,28 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 // life if that is shorter than 120 s. One renewal runs at a time. While an old token is still valid, callers get it and a token
 // service that is down stops nobody. Errors are *Failure.
 func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
-	for {
-		h, attempts := t.look(refused)
-		now := t.options.Clock()
-		switch {
-		case h.value != "" && now.Before(h.renew):
-			return h.value, nil
-		case h.value != "":
-			t.renewEarly(ctx, h)
-			if h, _ = t.look(refused); h.value != "" {
-				return h.value, nil
-			}
-			continue // changed meanwhile
-		}
-		value, again, err := t.fetch(ctx, refused, attempts)
-		if !again {
-			return value, err
-		}
-	}
-}
-
-// look is the token in hand if it is valid and not the refused one.
-func (t *Tokens) look(refused string) (h held, attempts int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.held.value != "" && t.held.value != refused && t.options.Clock().Before(t.held.expires) {
-		h = t.held
-	}
-	return h, t.attempts
-}
-
-// earlyPatience bounds a renewal that can wait, since a caller waits for it.
-const earlyPatience = 10 * time.Second
-
-// renewEarly asks once for the successor of a token that is still valid, unless somebody else is about it.
-func (t *Tokens) renewEarly(ctx context.Context, old held) {
-	select {
-	case <-t.turn:
-	default:
-		return
-	}
-	defer func() { t.turn <- struct{}{} }()
-	if h, _ := t.look(""); h != old {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, earlyPatience)
-	defer cancel()
-	r := t.requester()
-	g, _, err := r.once(ctx)
-	if err == nil {
-		t.keep(r, g)
-		return
-	}
-	now := t.options.Clock()
-	left := old.expires.Sub(now)
-	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second), "error", err)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.held == old {
-		t.held.renew = now.Add(min(earlyPatience, left/4)) // the next one tries then
-	}
-}
-
-// fetch asks for a token with patience; callers that wait for their turn meanwhile share what comes of it. again: look once more.
-func (t *Tokens) fetch(ctx context.Context, refused string, attempts int) (value string, again bool, err error) {
-	select {
-	case <-t.turn:
-	case <-ctx.Done():
-		return "", false, &Failure{Kind: Unavailable, err: context.Cause(ctx), text: "waiting for a token: " + context.Cause(ctx).Error()}
-	}
-	defer func() { t.turn <- struct{}{} }()
-	if h, _ := t.look(refused); h.value != "" {
-		return h.value, false, nil
-	}
-	t.mu.Lock()
-	r, shared := t.request, t.failed
-	if t.attempts == attempts {
-		shared = nil
-	}
-	t.mu.Unlock()
-	if shared != nil {
-		return "", false, shared
-	}
-	g, err := r.patient(ctx)
-	switch {
-	case err != nil:
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.request != r {
-			return "", true, nil
-		}
-		t.attempts++
-		if t.failed = err; ctx.Err() != nil {
-			t.failed = nil // this caller's own end is not the others'
-		}
-		return "", false, err
-	case g.token == refused:
-		return "", false, r.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
-	case !t.keep(r, g):
-		return "", true, nil
-	}
-	t.options.Logger.Debug("token", "url", r.place(), "valid-for", g.life)
-	return g.token, false, nil
-}
-
-func (t *Tokens) requester() *requester {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.request
+	return t.kept.get(ctx, func(token string) bool { return token == refused })
 }
 
 // unknownLife is taken for tokens of which nothing tells how long they live.
 const unknownLife = 5 * time.Minute
 
-// keep remembers a token, unless the credentials have changed meanwhile.
-func (t *Tokens) keep(r *requester, g granted) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.request != r {
-		return false
+func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
+	r := t.request.Load()
+	once := func(ctx context.Context) (granted, error) { g, _, err := r.once(ctx); return g, err }
+	if patient {
+		once = r.patient
+	}
+	g, err := once(ctx)
+	if err != nil {
+		return grant[string]{}, err
 	}
 	if g.life <= 0 {
 		g.life = unknownLife
 	}
+	t.options.Logger.Debug("token", "url", r.place(), "valid-for", g.life)
 	now := t.options.Clock()
-	t.held = held{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}
-	t.attempts, t.failed = t.attempts+1, nil
-	return true
+	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
 }
 
 // renewal is when a token that lives so long from now on is to be renewed.
@@ -236,14 +123,19 @@ func renewal(now time.Time, life time.Duration) time.Time {
 	return now.Add(life - time.Minute)
 }
 
+// late keeps a valid token whatever the token service says: those who look at tokens do not ask it.
+func (t *Tokens) late(err error, left time.Duration) bool {
+	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second), "error", err)
+	return true
+}
+
 // Change takes other credentials from now on, as when a secret was rotated. The token in hand is given up.
 func (t *Tokens) Change(c Credentials) error {
 	r, err := newRequester(c, t.options)
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.request, t.held, t.failed = r, held{}, nil
+	t.request.Store(r)
+	t.kept.forget()
 	return nil
 }
