@@ -1,0 +1,91 @@
+package socks
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+)
+
+// FuzzConnected: whatever comes as the answer to CONNECT, it is read to its end and no further, in one piece or in many, and what
+// is said of it is the same.
+func FuzzConnected(f *testing.F) {
+	for _, s := range []string{
+		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest", "\x05\x00\x00\x03\x02ab\x00\x01rest", "\x05\x00\x00\x03\x00\x00\x01", "\x05\x00\x00\x04aaaabbbbccccdddd\x00\x01rest",
+		"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x02", "\x05\x00\x00\x02", "\x05\x03\x00\x09", "HTTP/1.1 400", "\x04\x5a", "",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepConnect}
+		whole := bytes.NewReader(data)
+		reply, err := a.connected(whole)
+		pieces := bytes.NewReader(data)
+		again, errAgain := a.connected(iotest.OneByteReader(pieces))
+		if reply != again || (err == nil) != (errAgain == nil) || whole.Len() != pieces.Len() {
+			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again, errAgain, pieces.Len())
+		}
+		used := len(data) - whole.Len()
+		switch {
+		case err == nil && reply == Success:
+			if want := length(data); used != want {
+				t.Fatalf("read %d bytes of an answer of %d: % x", used, want, data)
+			}
+		case err == nil:
+			if len(data) < 2 || data[0] != 5 || data[1] != reply {
+				t.Fatalf("REP %02x of % x", reply, data)
+			}
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			if whole.Len() != 0 || length(data) <= len(data) {
+				t.Fatalf("the end of an answer that has not ended: % x", data)
+			}
+		default:
+			var unexpected *Unexpected
+			if !errors.As(err, &unexpected) || used > 4 {
+				t.Fatalf("%v after %d bytes of % x", err, used, data)
+			}
+		}
+	})
+}
+
+// length is that of an answer that begins so, as RFC 1928 has it; beyond what is there where it has not ended, 0 where it is none.
+func length(data []byte) int {
+	if len(data) == 0 {
+		return 1
+	}
+	if data[0] != 5 {
+		return 0
+	}
+	if len(data) < 5 {
+		if len(data) == 4 && data[3] != 1 && data[3] != 3 && data[3] != 4 {
+			return 0
+		}
+		return 7
+	}
+	switch data[3] {
+	case 1:
+		return 10
+	case 3:
+		return 7 + int(data[4])
+	case 4:
+		return 22
+	}
+	return 0
+}
+
+// FuzzAnswer: the same for the two bytes of the greeting and the logon.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("\x05\x80rest"), byte(5))
+	f.Add([]byte("\x01\x00"), byte(1))
+	f.Add([]byte("\x01"), byte(1))
+	f.Fuzz(func(t *testing.T, data []byte, version byte) {
+		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepGreeting}
+		r := bytes.NewReader(data)
+		code, err := a.answer(iotest.OneByteReader(r), version)
+		good := len(data) >= 2 && data[0] == version
+		if good != (err == nil) || good && (code != data[1] || r.Len() != len(data)-2) {
+			t.Fatalf("% x: %02x, %v, %d left", data, code, err, r.Len())
+		}
+	})
+}
