@@ -1,18 +1,129 @@
 package btp
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
 
 // Destinations finds destinations by name and keeps them for a while. Safe for use by several goroutines; it has none of its own.
-type Destinations struct{}
+type Destinations struct {
+	binding Destination
+	service *caller
+	base    string
+
+	mu    sync.Mutex
+	known map[string]*kept[Target]
+}
+
+const (
+	// destinationLife is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts soon, and a
+	// service that limits its callers is asked seldom, however many requests a connector makes.
+	destinationLife = 4 * time.Minute
+	// longestOutage is how long a destination is used on while the service does not answer.
+	longestOutage = time.Hour
+)
 
 // NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not apply.
-func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) { return nil, nil }
+func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) {
+	base, err := serviceURL(d.URI, "destination-configuration/v1/destinations/", "uri", d.Origin)
+	if err != nil {
+		return nil, err
+	}
+	service, err := newCaller("destination service", d.Credentials, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Destinations{binding: d, service: service, base: base, known: map[string]*kept[Target]{}}, nil
+}
 
-// Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each request. Errors are
+// Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each request. When the
+// service does not answer, a destination that was found before is used for an hour more, as long as its token is valid. Errors are
 // *Failure.
-func (d *Destinations) Find(ctx context.Context, name string) (Target, error) { return Target{}, nil }
+func (d *Destinations) Find(ctx context.Context, name string) (Target, error) {
+	return d.of(name).get(ctx, never)
+}
 
-// Renew is Find for one whose token a service has refused: it holds another one.
+// Renew is Find for one whose token was refused, as it stood in DeliveredToken.Value: it holds another one.
 func (d *Destinations) Renew(ctx context.Context, name, refused string) (Target, error) {
-	return Target{}, nil
+	return d.of(name).get(ctx, func(t Target) bool { return t.Token != nil && t.Token.Value == refused })
+}
+
+// Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed since.
+func (d *Destinations) Forget(name string) { d.of(name).forget() }
+
+func (d *Destinations) of(name string) *kept[Target] {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k := d.known[name]
+	if k == nil {
+		k = &kept[Target]{
+			clock: d.service.options.Clock,
+			ask:   func(ctx context.Context, patient bool) (grant[Target], error) { return d.ask(ctx, name, patient) },
+			late:  func(err error, left time.Duration) bool { return d.late(name, err, left) },
+			same: func() error {
+				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service delivers again the token that was refused", name)}
+			},
+		}
+		k.start()
+		d.known[name] = k
+	}
+	return k
+}
+
+func (d *Destinations) ask(ctx context.Context, name string, patient bool) (grant[Target], error) {
+	if name == "" {
+		return grant[Target]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
+	}
+	body, err := d.service.get(ctx, d.base+url.PathEscape(name), patient)
+	if err != nil {
+		return grant[Target]{}, d.explain(name, err)
+	}
+	now := d.service.options.Clock()
+	t, err := targetOf(name, body, now)
+	if err != nil {
+		return grant[Target]{}, err
+	}
+	g := grant[Target]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + longestOutage)}
+	if t.Token != nil && !t.Token.Expires.IsZero() {
+		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
+			g.renew = due
+		}
+		if t.Token.Expires.Before(g.expires) {
+			g.expires = t.Token.Expires
+		}
+	}
+	d.service.options.Logger.Debug("destination", "name", name, "url", t.URL, "authentication", t.Authentication, "proxy", t.ProxyType)
+	return g, nil
+}
+
+// late keeps a destination while the service does not answer. One that is gone, or that the service refuses, is gone.
+func (d *Destinations) late(name string, err error, left time.Duration) bool {
+	var failure *Failure
+	stays := errors.As(err, &failure) && failure.Temporary()
+	if stays {
+		d.service.options.Logger.Warn("destination could not be read again, the old one serves on", "name", name, "for", left.Round(time.Second), "error", err)
+	}
+	return stays
+}
+
+// explain says for which levels a name was looked up, since that is what is mistaken most often.
+func (d *Destinations) explain(name string, err error) error {
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Kind != NotFound {
+		return err
+	}
+	instance, subaccount := "the binding's service instance", "its subaccount"
+	if d.binding.Instance != "" {
+		instance = "the service instance " + d.binding.Instance
+	}
+	if d.binding.Subaccount != "" {
+		subaccount = "the subaccount " + d.binding.Subaccount
+	}
+	return &Failure{Kind: NotFound, Setting: name, Status: http.StatusNotFound, err: err, text: fmt.Sprintf(
+		"destination %q: found neither in %s nor in %s: make it in the cockpit, Connectivity > Destinations; names are case-sensitive", name, instance, subaccount)}
 }

@@ -1,34 +1,41 @@
 package btp
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// Target is a destination as the destination service delivers it, ready to be used.
+// Target is a destination as the destination service delivers it, ready to be used. Its maps and pointers are shared: they are not to be
+// changed.
 type Target struct {
 	Name string
 	// Type is HTTP or TCP.
 	Type string
-	// URL is what the destination holds. Scheme is http or https, tcp for Type TCP; Path has no slash at its end.
+	// URL is what the destination holds, without its query. Scheme is http or https, tcp for Type TCP; Path has no slash at its end.
 	URL          string
 	Scheme, Host string
 	Port         int
 	Path         string
-	// Query is of the URL itself and of URL.queries.*.
+	// Query is that of the URL and of URL.queries.*.
 	Query url.Values
-	// Headers are of URL.headers.*.
+	// Headers are those of URL.headers.*.
 	Headers http.Header
 	// Client and Language are sap-client and sap-language, "" if not set.
 	Client, Language string
 
-	// Authentication is SAP's name of it: NoAuthentication, BasicAuthentication, OAuth2ClientCredentials, OAuth2SAMLBearerAssertion,
-	// ClientCertificateAuthentication.
+	// Authentication is SAP's name of it: NoAuthentication, BasicAuthentication, ClientCertificateAuthentication, or one for which Token
+	// was delivered, such as OAuth2ClientCredentials and OAuth2SAMLBearerAssertion.
 	Authentication string
 	// User and Password are of BasicAuthentication.
 	User, Password string
-	// Token is what the service delivered for the OAuth2 kinds, nil for the others.
+	// Token is what the service delivered, nil if it delivered none.
 	Token *DeliveredToken
 	// Keystore is of ClientCertificateAuthentication, nil for the others.
 	Keystore *Store
@@ -53,10 +60,221 @@ type DeliveredToken struct {
 
 // Store is a key or trust store that is kept in the destination service.
 type Store struct {
-	// Name is as in the cockpit: its ending says what it holds, .p12, .pfx, .jks, .pem, .crt, .cer, .der.
+	// Name is as in the cockpit.
 	Name string
-	// Type is PKCS12, JKS or PEM, by the name's ending.
+	// Type is PKCS12, JKS or PEM by the name's ending, "" for others: the content tells.
 	Type     string
 	Content  []byte
 	Password string
+}
+
+// answer is what the destination service sends.
+type answer struct {
+	Configuration fields `json:"destinationConfiguration"`
+	Tokens        []struct {
+		Type   string `json:"type"`
+		Value  string `json:"value"`
+		Header struct {
+			Key   string `json:"key"`
+			Value string `json:"value"`
+		} `json:"http_header"`
+		ExpiresIn any    `json:"expires_in"`
+		Error     string `json:"error"`
+	} `json:"authTokens"`
+	Certificates []struct {
+		Name    string `json:"Name"`
+		Content string `json:"Content"`
+	} `json:"certificates"`
+}
+
+// targetOf reads an answer. Errors name the destination's property that is to be mended in the cockpit.
+func targetOf(name string, body []byte, now time.Time) (Target, error) {
+	t := Target{Name: name, Query: url.Values{}, Headers: http.Header{}}
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return t, &Failure{Kind: Misconfigured, err: err, text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
+	}
+	c := a.Configuration
+	if len(c) == 0 {
+		return t, t.wrong("destinationConfiguration", "expected it in the service's answer, found none")
+	}
+	t.Type, t.ProxyType, t.LocationID = c.text("Type"), c.text("ProxyType"), c.text("CloudConnectorLocationId")
+	t.Client, t.Language = c.text("sap-client"), c.text("sap-language")
+	t.TrustAll = strings.EqualFold(c.text("TrustAll"), "true")
+	if t.ProxyType == "" {
+		t.ProxyType = "Internet"
+	}
+	for key := range c {
+		if header, ok := strings.CutPrefix(key, "URL.headers."); ok && header != "" {
+			t.Headers.Set(header, c.text(key))
+		}
+		if query, ok := strings.CutPrefix(key, "URL.queries."); ok && query != "" {
+			t.Query.Set(query, c.text(key))
+		}
+	}
+	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readProxy, t.readTokens, t.readAuthentication, t.readTrust} {
+		if err := read(&a, now); err != nil {
+			return Target{}, err
+		}
+	}
+	return t, nil
+}
+
+func (t *Target) wrong(property, format string, args ...any) *Failure {
+	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name, property, fmt.Sprintf(format, args...))}
+}
+
+func (t *Target) readAddress(a *answer, _ time.Time) error {
+	property, schemes := "URL", []string{"http", "https"}
+	address := a.Configuration.text("URL")
+	switch t.Type {
+	case "HTTP", "":
+		t.Type = "HTTP"
+		if address != "" && !strings.Contains(address, "://") {
+			address = "http://" + address // assumption: the cockpit lets people leave out the scheme, and SAP's SDKs take http then
+		}
+	case "TCP":
+		property, schemes = "Address", []string{"tcp", "tcps"}
+		if address = a.Configuration.text("Address", "URL"); address != "" && !strings.Contains(address, "://") {
+			address = "tcp://" + address
+		}
+	default:
+		return t.wrong("Type", "expected HTTP or TCP, found %q", t.Type)
+	}
+	if address == "" {
+		return t.wrong(property, "missing")
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Scheme != schemes[0] && u.Scheme != schemes[1] {
+		return t.wrong(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0], schemes[1])
+	}
+	t.Scheme, t.Host, t.Path = u.Scheme, u.Hostname(), strings.TrimRight(u.EscapedPath(), "/")
+	t.Port = map[string]int{"http": 80, "https": 443}[u.Scheme]
+	if p := u.Port(); p != "" {
+		t.Port, _ = strconv.Atoi(p)
+	}
+	if t.Port < 1 || t.Port > 65535 {
+		return t.wrong(property, "expected a port from 1 to 65535, found %q", u.Port())
+	}
+	for key, values := range u.Query() {
+		if !t.Query.Has(key) {
+			t.Query[key] = values
+		}
+	}
+	u.RawQuery, u.Fragment = "", ""
+	t.URL = u.String()
+	return nil
+}
+
+func (t *Target) readProxy(_ *answer, _ time.Time) error {
+	switch t.ProxyType {
+	case "Internet", "OnPremise", "PrivateLink":
+		return nil
+	}
+	return t.wrong("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
+}
+
+// readTokens takes the first token, which is the only one but for destinations with several audiences.
+func (t *Target) readTokens(a *answer, now time.Time) error {
+	for _, d := range a.Tokens {
+		if d.Error != "" {
+			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
+				"destination %s: the destination service got no token: %s", t.Name, quote(d.Error, d.Value, a.Configuration.text("clientSecret")))}
+		}
+		token := DeliveredToken{Header: d.Header.Key, Value: d.Header.Value}
+		if token.Header == "" || token.Value == "" {
+			if d.Value == "" {
+				continue
+			}
+			kind := d.Type
+			if kind == "" || strings.EqualFold(kind, "bearer") {
+				kind = "Bearer"
+			}
+			token = DeliveredToken{Header: "Authorization", Value: kind + " " + d.Value}
+		}
+		if life := seconds(d.ExpiresIn); life > 0 {
+			token.Expires = now.Add(life)
+		}
+		t.Token = &token
+		return nil
+	}
+	return nil
+}
+
+func (t *Target) readAuthentication(a *answer, _ time.Time) error {
+	c := a.Configuration
+	t.Authentication = c.text("Authentication")
+	switch t.Authentication {
+	case "", "NoAuthentication":
+		t.Authentication, t.Token = "NoAuthentication", nil
+	case "BasicAuthentication":
+		// the service delivers the header too; user and password are what the connector's breaker of refused logons counts by
+		t.User, t.Password, t.Token = c.text("User"), c.plain("Password"), nil
+		if t.User == "" {
+			return t.wrong("User", "missing")
+		}
+	case "ClientCertificateAuthentication":
+		store, err := t.store(a, c.text("KeyStoreLocation"), c.plain("KeyStorePassword"), "KeyStoreLocation")
+		if err != nil {
+			return err
+		}
+		if store == nil {
+			return t.wrong("KeyStoreLocation", "missing")
+		}
+		t.Keystore = store
+	default:
+		if t.Token == nil {
+			why := "the service delivered no token"
+			if strings.Contains(t.Authentication, "SAML") || strings.Contains(t.Authentication, "JWT") || strings.Contains(t.Authentication, "User") || t.Authentication == "PrincipalPropagation" {
+				why += ": this kind needs a user, and a connector has none; set SystemUser where it is allowed, or take another kind"
+			}
+			return t.wrong("Authentication", "expected NoAuthentication, BasicAuthentication, OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, and %s",
+				t.Authentication, why)
+		}
+	}
+	return nil
+}
+
+func (t *Target) readTrust(a *answer, _ time.Time) (err error) {
+	c := a.Configuration
+	if location := c.text("TrustStoreLocation"); location != "" && !t.TrustAll {
+		t.Truststore, err = t.store(a, location, c.plain("TrustStorePassword"), "TrustStoreLocation")
+	}
+	return err
+}
+
+// store finds a store among the certificates of the answer. Without a name: the only one there is.
+func (t *Target) store(a *answer, name, password, property string) (*Store, error) {
+	for _, c := range a.Certificates {
+		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
+			continue
+		}
+		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Content), ""))
+		if err != nil || len(content) == 0 {
+			return nil, t.wrong(property, "expected the content of %s as base64, found something else", c.Name)
+		}
+		return &Store{Name: c.Name, Type: storeType(c.Name), Content: content, Password: password}, nil
+	}
+	if name == "" {
+		return nil, nil
+	}
+	return nil, t.wrong(property, "expected a store %q among the certificates of the destination service, found none of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
+}
+
+func storeType(name string) string {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".p12", ".pfx":
+		return "PKCS12"
+	case ".jks":
+		return "JKS"
+	case ".pem":
+		return "PEM"
+	}
+	return ""
+}
+
+// plain is a text with its blanks, as passwords may have them.
+func (f fields) plain(name string) string {
+	v, _ := f[name].(string)
+	return v
 }
