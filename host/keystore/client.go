@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 )
@@ -11,14 +12,131 @@ type Options struct {
 	Key           *Location                 // key and certificate to authenticate with; nil = none
 	Trust         *Location                 // certificates to trust; nil = the operating system's
 	Protocol      string                    // as Java's SSLContext: SSL, TLS, TLSv1.3 = TLS 1.2 to 1.3, TLSv1.2 = 1.2; "" = TLS
-	AllowLegacy   bool                      // lets Protocol be TLSv1 or TLSv1.1
+	AllowLegacy   bool                      // lets Protocol be TLSv1 or TLSv1.1, with the cipher suites of that time
 	SkipHostCheck bool                      // the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
 	Name          func(field string) string // what the user calls a field, see FieldLocation and the others; nil = the field itself
 	Logger        *slog.Logger              // nil = slog.Default
 }
 
-// ClientTLS makes a configuration for clients. It may be cloned; give it a host with [ForHost].
-func ClientTLS(o Options) (*tls.Config, error) { return nil, errors.New("keystore: not built yet") }
+func (o *Options) key() names   { return names{role: "keystore", name: o.Name} }
+func (o *Options) trust() names { return names{role: "truststore", name: o.Name} }
+func (o *Options) self() names  { return names{name: o.Name} }
+
+func (o *Options) logger() *slog.Logger {
+	if o.Logger != nil {
+		return o.Logger
+	}
+	return slog.Default()
+}
+
+// ClientTLS makes a configuration for clients. Stores are read now, and again on a handshake after their files have changed; a new file that cannot
+// be used leaves the old content in force and is logged once. The configuration may be cloned; give it a host with [ForHost]. Errors are of
+// type [*Error].
+//
+// With a trust store InsecureSkipVerify is set and VerifyConnection does what crypto/tls would: that alone can follow a file. Whoever replaces
+// VerifyConnection switches verification off.
+func ClientTLS(o Options) (*tls.Config, error) {
+	config := &tls.Config{}
+	if err := o.versions(config); err != nil {
+		return nil, err
+	}
+	if o.Key != nil {
+		w, err := watch(*o.Key, o.key(), o.logger(), (*Store).Certificate)
+		if err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = (&identity{watched: w, log: o.logger()}).choose
+	}
+	var trust *watched[anchors]
+	if o.Trust != nil {
+		var err error
+		if trust, err = watch(*o.Trust, o.trust(), o.logger(), readAnchors); err != nil {
+			return nil, err
+		}
+	}
+	if trust != nil || o.SkipHostCheck {
+		config.InsecureSkipVerify = true
+		config.VerifyConnection = func(state tls.ConnectionState) error { return o.verify(state, trust) }
+	}
+	return config, nil
+}
+
+// versions sets the range of protocols that Java's name of one stands for.
+func (o *Options) versions(config *tls.Config) error {
+	fault := func(format string, args ...any) error { return o.self().fault(FieldProtocol, nil, format, args...) }
+	legacy := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11}
+	switch o.Protocol {
+	case "", "SSL", "TLS", "TLSv1.3":
+		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS13
+	case "TLSv1.2":
+		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	case "TLSv1", "TLSv1.1":
+		if !o.AllowLegacy {
+			return fault("%s is broken (RFC 8996) and only taken with %s = true; write TLS if the server can do better", o.Protocol, o.self().of(FieldAllowLegacy))
+		}
+		config.MinVersion, config.MaxVersion = legacy[o.Protocol], legacy[o.Protocol]
+		config.CipherSuites = legacySuites()
+	case "SSLv2":
+		return fault("SSLv2 is forbidden (RFC 6176): anybody on the way can break it; write TLS")
+	case "SSLv3":
+		return fault("SSLv3 is forbidden (RFC 7568): anybody on the way can break it; write TLS")
+	default:
+		return fault("unknown protocol %q, expected SSL, TLS, TLSv1.3, TLSv1.2, TLSv1.1 or TLSv1 (names are case-sensitive)", o.Protocol)
+	}
+	return nil
+}
+
+// legacySuites are those that servers of TLS 1.0 and 1.1 know: without forward secrecy, CBC only; RC4 stays out.
+func legacySuites() []uint16 {
+	var ids []uint16
+	for _, suite := range tls.CipherSuites() {
+		ids = append(ids, suite.ID)
+	}
+	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
+		tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
+}
+
+// anchors is what a trust store is read for.
+type anchors struct {
+	pool  *x509.CertPool
+	count int
+	what  string
+}
+
+func readAnchors(s *Store) (anchors, error) {
+	trusted, err := s.trusted()
+	if err != nil {
+		return anchors{}, err
+	}
+	pool, err := s.Roots()
+	return anchors{pool: pool, count: len(trusted), what: s.what}, err
+}
+
+// verify is crypto/tls's own check of a server, with the roots of this moment.
+func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("tls: the server sent no certificate")
+	}
+	options := x509.VerifyOptions{Intermediates: x509.NewCertPool()}
+	for _, c := range state.PeerCertificates[1:] {
+		options.Intermediates.AddCert(c)
+	}
+	var a anchors
+	if trust != nil {
+		a = trust.get()
+		options.Roots = a.pool
+	}
+	if !o.SkipHostCheck {
+		if options.DNSName = state.ServerName; options.DNSName == "" {
+			return errors.New("tls: no host to hold the server's certificate against; the configuration has to be made with keystore.ForHost")
+		}
+	}
+	_, err := state.PeerCertificates[0].Verify(options)
+	if err == nil {
+		return nil
+	}
+	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}, a)
+}
 
 // ForHost returns a copy of config for connections to host, a name or an IP address without a port. It does what setting ServerName does, and
 // is needed for IP addresses: crypto/tls does not tell its callbacks about those, and without a host ClientTLS's configuration refuses the server.
@@ -37,6 +155,3 @@ func ForHost(config *tls.Config, host string) *tls.Config {
 	}
 	return config
 }
-
-// Explain returns err, the failure of a handshake or of a request, with what to mend and the setting's name in front where that can be told.
-func Explain(err error, o Options) error { return err }

@@ -24,7 +24,7 @@ const (
 
 	FieldProtocol    = "protocol"
 	FieldAllowLegacy = "allow-legacy"
-	FieldHostCheck   = "host-check" // Kafka's ssl.endpoint.identification.algorithm
+	FieldHostCheck   = "host-check" // Kafka's ssl.endpoint.identification.algorithm; where there is no such setting, the one that names the host
 )
 
 // names turns a field of one store into what the user wrote.

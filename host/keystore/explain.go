@@ -1,0 +1,161 @@
+package keystore
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Explain returns err, the failure of a handshake or of a request, as an [*Error] that names the setting to mend where that can be told, else
+// unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
+func Explain(err error, o Options) error {
+	var known *Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return o.unverified(unverified, anchors{})
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return o.self().fault(FieldProtocol, err, "the server does not speak TLS on this port, it answered with %q: check the port and whether it is for http", record.RecordHeader[:])
+	}
+	return o.refused(err)
+}
+
+// unverified explains why a server's certificate is not taken.
+func (o *Options) unverified(err *tls.CertificateVerificationError, a anchors) error {
+	leaf := err.UnverifiedCertificates[0]
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &host):
+		return o.self().fault(FieldHostCheck, err, "the server's certificate %s is for %s, not for %s: use one of these names, or have the server's certificate made anew",
+			leaf.Subject, hostsOf(leaf), host.Host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return o.expired(err, invalid)
+	case errors.As(err, &invalid):
+		return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, invalid)
+	case errors.As(err, &unknown):
+		return o.unknownIssuer(err, a)
+	}
+	return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, err.Err)
+}
+
+// expired tells whose certificate it is: the server's, or one that stands in the trust store.
+func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.CertificateInvalidError) error {
+	c, leaf := invalid.Cert, err.UnverifiedCertificates[0]
+	text := "has expired on " + stamp(c.NotAfter)
+	if time.Now().Before(c.NotBefore) {
+		text = "is not valid before " + stamp(c.NotBefore) + " (is this machine's clock right?)"
+	}
+	for _, sent := range err.UnverifiedCertificates {
+		if sent.Equal(c) {
+			return o.trust().fault(FieldLocation, err, "the server's certificate %s %s: it has to be renewed on the server, no setting mends that", c.Subject, text)
+		}
+	}
+	return o.trust().fault(FieldLocation, err, "the certificate %s, which the server's %s depends on, %s: put its successor into the trust store", c.Subject, leaf.Subject, text)
+}
+
+// unknownIssuer names the trust store, or without one of its own, Java's as the one that may be meant.
+func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a anchors) error {
+	last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
+	text := fmt.Sprintf("the server's certificate %s is issued by %s, which is ", err.UnverifiedCertificates[0].Subject, last.Issuer)
+	switch {
+	case o.Trust != nil && a.what != "":
+		text += fmt.Sprintf("not among the %d trusted ones of %s", a.count, a.what)
+	case o.Trust != nil:
+		text += "not in the trust store"
+	default:
+		text += "not trusted by the operating system"
+		if cacerts := javaTrustStore(); cacerts != "" {
+			text += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its password (changeit unless somebody changed it)",
+				cacerts, o.trust().of(FieldLocation), o.trust().of(FieldPassword))
+		} else {
+			text += "; set it to a store with that issuer, and " + o.trust().of(FieldPassword) + " to the store's password"
+		}
+	}
+	return o.trust().fault(FieldLocation, err, "%s", text)
+}
+
+// javaTrustStore is where the Java of JAVA_HOME keeps its certificates; "" without one.
+func javaTrustStore() string {
+	home := os.Getenv("JAVA_HOME")
+	if home == "" {
+		return ""
+	}
+	for _, sub := range []string{"lib", "jre/lib"} {
+		path := filepath.Join(home, sub, "security", "cacerts")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func hostsOf(c *x509.Certificate) string {
+	hosts := append([]string{}, c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	if len(hosts) == 0 {
+		return "no host (it has no subject alternative name)"
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// refusals are what a server says when it does not take what it got. crypto/tls has no type for them.
+var refusals = []struct{ alert, text string }{
+	{"certificate required", "the server asks for a certificate, and none was sent"},
+	{"bad certificate", "the server refused the certificate"},
+	{"unknown certificate authority", "the server does not trust the issuer of the certificate"},
+	{"expired certificate", "the server says that the certificate has expired"},
+	{"revoked certificate", "the server says that the certificate is revoked"},
+	{"unsupported certificate", "the server does not take certificates of this kind"},
+	{"unknown certificate", "the server did not accept the certificate"},
+	{"access denied", "the server accepted the certificate and refuses its owner"},
+}
+
+// refused explains an alert of the server.
+func (o *Options) refused(err error) error {
+	text := err.Error()
+	_, alert, remote := strings.Cut(text, "remote error: tls: ")
+	for _, r := range refusals {
+		if remote && strings.HasPrefix(alert, r.alert) {
+			if o.Key == nil {
+				return o.key().fault(FieldLocation, err, "is not set, and %s (%s)", r.text, r.alert)
+			}
+			return o.key().fault(FieldLocation, err, "%s that the key store gives (%s): it has to be known to the server", r.text, r.alert)
+		}
+	}
+	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text, "tls: server selected unsupported protocol version") {
+		return o.self().fault(FieldProtocol, err, "the server does not speak the versions of TLS that are asked for (%s): %s", orDefault(o.Protocol, "TLS: 1.2 and 1.3"), lastOf(text))
+	}
+	if remote && strings.HasPrefix(alert, "handshake failure") {
+		return o.self().fault(FieldProtocol, err, "the server found no common ground: its versions of TLS or its ciphers are too old, or it asks for a certificate (%s)",
+			o.key().of(FieldLocation))
+	}
+	return err
+}
+
+func orDefault(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// lastOf is the end of an error's text, from the part that crypto/tls wrote.
+func lastOf(text string) string {
+	if i := strings.LastIndex(text, "tls: "); i >= 0 {
+		return text[i:]
+	}
+	return text
+}

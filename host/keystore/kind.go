@@ -1,0 +1,75 @@
+package keystore
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// kind is a type of store by its name in settings.
+type kind string
+
+const (
+	kindJKS    kind = "jks"
+	kindJCEKS  kind = "jceks"
+	kindPKCS12 kind = "pkcs12"
+	kindDKS    kind = "dks"
+	kindPEM    kind = "pem"
+	kindPKCS11 kind = "pkcs11"
+)
+
+var kinds = []kind{kindJCEKS, kindJKS, kindDKS, kindPKCS11, kindPKCS12, kindPEM}
+
+// kindOf reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's settings have them, or capital
+// letters as Kafka's ssl.keystore.type has them, but nothing between.
+func kindOf(name string) (kind, error) {
+	for _, k := range kinds {
+		if name == string(k) || name == strings.ToUpper(string(k)) {
+			return k, nil
+		}
+	}
+	for _, k := range kinds {
+		if strings.EqualFold(name, string(k)) {
+			return "", fmt.Errorf("unknown type %q: names of types are case-sensitive, write %s", name, k)
+		}
+	}
+	hint := ""
+	if strings.EqualFold(name, "p12") || strings.EqualFold(name, "pfx") {
+		hint = " (files with the ending ." + strings.ToLower(name) + " are pkcs12)"
+	}
+	return "", fmt.Errorf("unknown type %q, expected jceks, jks, dks, pkcs11, pkcs12 or pem%s", name, hint)
+}
+
+// found tells the kind of a file from its content; "" and what it looks like when it is no store.
+func found(content []byte) (kind, string) {
+	switch {
+	case len(content) == 0:
+		return "", "an empty file"
+	case bytes.HasPrefix(content, []byte{0xfe, 0xed, 0xfe, 0xed}):
+		return kindJKS, ""
+	case bytes.HasPrefix(content, []byte{0xce, 0xce, 0xce, 0xce}):
+		return kindJCEKS, ""
+	case bytes.HasPrefix(content, []byte("\x7fELF")):
+		return kindPKCS11, ""
+	case content[0] == 0x30 && (len(content) < 2 || content[1] >= 0x80):
+		return kindPKCS12, ""
+	case bytes.Contains(content, []byte("-----BEGIN ")):
+		return kindPEM, ""
+	case utf8.Valid(content):
+		if t := (&dksLexer{text: string(content)}).next(); strings.EqualFold(t.text, "domain") && !t.quoted {
+			return kindDKS, ""
+		}
+		if sunPKCS11(content) {
+			return kindPKCS11, ""
+		}
+		return "", "a text file without keys or certificates"
+	}
+	return "", fmt.Sprintf("a file that begins with % x", content[:min(4, len(content))])
+}
+
+// reads tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks and pkcs12 read each
+// other's files.
+func (k kind) reads(other kind) bool {
+	return k == other || k == kindJKS && other == kindPKCS12 || k == kindPKCS12 && other == kindJKS
+}

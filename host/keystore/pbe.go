@@ -1,0 +1,314 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
+	"crypto/pbkdf2"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"math/big"
+	"slices"
+	"unicode/utf16"
+
+	"golang.org/x/crypto/scrypt"
+)
+
+// errPassword: what was decrypted is not what it should be. A damaged file looks the same.
+var errPassword = errors.New("wrong password")
+
+const (
+	maxIterations = 5_000_000 // of one key derivation; Java's limit too. keytool writes 10,000, openssl 2,048
+	maxWork       = 4 * maxIterations
+	maxScrypt     = 64 << 20 // bytes
+)
+
+// work is what a file may cost: iterations of key derivations, counted over all its entries.
+type work struct{ left int }
+
+func newWork() *work { return &work{left: maxWork} }
+
+func (w *work) spend(iterations int) error {
+	if iterations < 1 || iterations > maxIterations {
+		return fmt.Errorf("a key derivation of %d iterations, from 1 to %d are taken", iterations, maxIterations)
+	}
+	if w.left -= iterations; w.left < 0 {
+		return fmt.Errorf("key derivations of more than %d iterations in one file", maxWork)
+	}
+	return nil
+}
+
+var (
+	oidPBES2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
+	oidPBKDF2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
+	oidScrypt = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11}
+)
+
+type hashKind struct {
+	oid   asn1.ObjectIdentifier
+	make  func() hash.Hash
+	block int // bytes; "v" of RFC 7292, appendix B
+}
+
+// digests are those of a PKCS12 file's MAC, prfs those of PBKDF2.
+var (
+	digests = []hashKind{
+		{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, sha1.New, 64},
+		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}, sha256.New224, 64},
+		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, sha256.New, 64},
+		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, sha512.New384, 128},
+		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, sha512.New, 128},
+	}
+	prfs = []hashKind{
+		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 7}, make: sha1.New},
+		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 8}, make: sha256.New224},
+		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}, make: sha256.New},
+		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 10}, make: sha512.New384},
+		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 11}, make: sha512.New},
+	}
+)
+
+func findHash(in []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
+	for _, h := range in {
+		if h.oid.Equal(oid) {
+			return h, nil
+		}
+	}
+	return hashKind{}, fmt.Errorf("the hash %s is not known", oid)
+}
+
+// decrypt undoes a password based encryption of PKCS#5 or PKCS#12.
+func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *work) ([]byte, error) {
+	var block cipher.Block
+	var iv []byte
+	var err error
+	if algorithm.Algorithm.Equal(oidPBES2) {
+		block, iv, err = pbes2(algorithm.Parameters.FullBytes, password, w)
+	} else {
+		block, iv, err = pbes1(algorithm, password, w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := block.BlockSize()
+	if len(iv) != size {
+		return nil, fmt.Errorf("an initial vector of %d bytes, expected %d", len(iv), size)
+	}
+	if len(data) == 0 || len(data)%size != 0 {
+		return nil, fmt.Errorf("%d encrypted bytes, expected blocks of %d", len(data), size)
+	}
+	plain := make([]byte, len(data))
+	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, data)
+	pad := int(plain[len(plain)-1])
+	if pad == 0 || pad > size || !bytes.HasSuffix(plain, bytes.Repeat([]byte{byte(pad)}, pad)) {
+		return nil, errPassword
+	}
+	return plain[:len(plain)-pad], nil
+}
+
+// pbes1Kinds are the ciphers of RFC 7292, appendix C, under 1.2.840.113549.1.12.1.
+var pbes1Kinds = map[int]struct {
+	keyLen int
+	make   func(key []byte) (cipher.Block, error)
+}{
+	3: {24, des.NewTripleDESCipher},
+	4: {16, func(key []byte) (cipher.Block, error) { return des.NewTripleDESCipher(append(key[:16:16], key[:8]...)) }},
+	5: {16, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
+	6: {5, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
+}
+
+func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher.Block, []byte, error) {
+	oid, prefix := algorithm.Algorithm, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
+	if len(oid) != len(prefix)+1 || !oid[:len(prefix)].Equal(prefix) {
+		return nil, nil, fmt.Errorf("the cipher %s is not known", oid)
+	}
+	kind, ok := pbes1Kinds[oid[len(prefix)]]
+	if !ok {
+		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not taken", oid)
+	}
+	var p struct {
+		Salt       []byte
+		Iterations int
+	}
+	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
+		return nil, nil, err
+	}
+	key, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, 1, kind.keyLen, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	iv, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, 2, 8, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := kind.make(key)
+	return block, iv, err
+}
+
+// pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
+func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *work) ([]byte, error) {
+	pass := append(utf16BE(password), 0, 0)
+	if len(salt) > 1<<10 || len(pass) > 1<<12 {
+		return nil, errors.New("a salt or password of unlikely length")
+	}
+	work := h.make()
+	diversifier := bytes.Repeat([]byte{id}, h.block)
+	input := append(fillBlocks(salt, h.block), fillBlocks(pass, h.block)...)
+	modulus := new(big.Int).Lsh(big.NewInt(1), uint(h.block)*8)
+	var out []byte
+	for {
+		if err := w.spend(iterations); err != nil {
+			return nil, err
+		}
+		work.Reset()
+		work.Write(diversifier)
+		work.Write(input)
+		a := work.Sum(nil)
+		for range iterations - 1 {
+			work.Reset()
+			work.Write(a)
+			a = work.Sum(a[:0])
+		}
+		if out = append(out, a...); len(out) >= size {
+			return out[:size], nil
+		}
+		b := new(big.Int).SetBytes(fillBlocks(a, h.block)[:h.block])
+		b.Add(b, big.NewInt(1))
+		for i := 0; i < len(input); i += h.block {
+			block := new(big.Int).SetBytes(input[i : i+h.block])
+			block.Add(block, b).Mod(block, modulus).FillBytes(input[i : i+h.block])
+		}
+	}
+}
+
+// fillBlocks repeats b until whole blocks of n bytes are full.
+func fillBlocks(b []byte, n int) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	size := (len(b) + n - 1) / n * n
+	return bytes.Repeat(b, (size+len(b)-1)/len(b))[:size]
+}
+
+func pbes2(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
+	var p struct{ KDF, Scheme pkix.AlgorithmIdentifier }
+	if err := unmarshal(parameters, &p); err != nil {
+		return nil, nil, err
+	}
+	var iv []byte
+	if err := unmarshal(p.Scheme.Parameters.FullBytes, &iv); err != nil {
+		return nil, nil, err
+	}
+	oid := p.Scheme.Algorithm
+	aesCBC := map[int]int{2: 16, 22: 24, 42: 32}
+	switch prefix := (asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1}); {
+	case len(oid) == 9 && oid[:8].Equal(prefix) && aesCBC[oid[8]] != 0:
+		key, err := deriveKey(p.KDF, password, aesCBC[oid[8]], w)
+		if err != nil {
+			return nil, nil, err
+		}
+		block, err := aes.NewCipher(key)
+		return block, iv, err
+	case oid.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}):
+		key, err := deriveKey(p.KDF, password, 24, w)
+		if err != nil {
+			return nil, nil, err
+		}
+		block, err := des.NewTripleDESCipher(key)
+		return block, iv, err
+	}
+	return nil, nil, fmt.Errorf("the cipher %s is not known", oid)
+}
+
+// deriveKey makes a key of size bytes by PBKDF2 or scrypt.
+func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *work) ([]byte, error) {
+	switch {
+	case kdf.Algorithm.Equal(oidPBKDF2):
+		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, w)
+	case kdf.Algorithm.Equal(oidScrypt):
+		var p struct {
+			Salt                  []byte
+			Cost, Block, Parallel int
+			KeyLen                int `asn1:"optional"`
+		}
+		if err := unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
+			return nil, err
+		}
+		if p.Cost < 2 || p.Block < 1 || p.Parallel < 1 || p.Cost > maxScrypt/128 || p.Block > maxScrypt/128/p.Cost || p.Parallel > maxScrypt/128/p.Cost/p.Block {
+			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d, up to %d MiB are taken", p.Cost, p.Block, p.Parallel, maxScrypt>>20)
+		}
+		if err := w.spend(2 * p.Cost * p.Block * p.Parallel); err != nil {
+			return nil, err
+		}
+		return scrypt.Key([]byte(password), p.Salt, p.Cost, p.Block, p.Parallel, size)
+	}
+	return nil, fmt.Errorf("the key derivation %s is not known", kdf.Algorithm)
+}
+
+type pbkdf2Parameters struct {
+	Salt       []byte
+	Iterations int
+	KeyLen     int                      `asn1:"optional"`
+	PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
+}
+
+// derivePBKDF2 makes a key of size bytes; of as many as the parameters say if size is 0.
+func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte, error) {
+	var p pbkdf2Parameters
+	if err := unmarshal(parameters, &p); err != nil {
+		return nil, err
+	}
+	prf := prfs[0]
+	if len(p.PRF.Algorithm) != 0 {
+		var err error
+		if prf, err = findHash(prfs, p.PRF.Algorithm); err != nil {
+			return nil, err
+		}
+	}
+	if size == 0 {
+		// RFC 9579, section 7: shorter keys of a MAC would be guessed, longer ones than its digest are of no use.
+		if size = p.KeyLen; size < 20 || size > 64 {
+			return nil, fmt.Errorf("a MAC with a key of %d bytes, from 20 to 64 are taken", size)
+		}
+	}
+	for made := 0; made < size; made += prf.make().Size() {
+		if err := w.spend(p.Iterations); err != nil {
+			return nil, err
+		}
+	}
+	return pbkdf2.Key(prf.make, password, p.Salt, p.Iterations, size)
+}
+
+// utf16BE is a password as Java's stores hash it.
+func utf16BE(s string) []byte {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = binary.BigEndian.AppendUint16(b, unit)
+	}
+	return b
+}
+
+// unmarshal reads one DER value; what follows it is an error.
+func unmarshal(der []byte, into any) error {
+	rest, err := asn1.Unmarshal(der, into)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 0 {
+		return fmt.Errorf("%d bytes behind a value", len(rest))
+	}
+	return nil
+}
+
+// hasBER tells whether der looks like BER with indefinite lengths.
+func hasBER(der []byte) bool {
+	return slices.Contains([]string{"\x30\x80", "\x24\x80"}, string(der[:min(2, len(der))]))
+}

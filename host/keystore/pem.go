@@ -1,0 +1,137 @@
+package keystore
+
+import (
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// readPEM reads keys and certificates of PEM text; field is where it came from. A key goes with the certificate that has its public key, wherever
+// it stands; the certificates behind that one, up to the next own one of a key, are its chain. Every certificate is trusted.
+func (s *Store) readPEM(text []byte, field string) error {
+	var keys, certs []entry
+	w := newWork()
+	for blocks := 0; ; blocks++ {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+			e := entry{alias: strconv.Itoa(len(certs) + 1)}
+			e.add(pemCertificate(block))
+			certs = append(certs, e)
+		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
+			key, err := s.pemKey(block, w)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, entry{alias: strconv.Itoa(len(keys) + 1), kind: keyEntry, recover: func() (crypto.PrivateKey, error) { return key, nil }})
+		}
+	}
+	if len(keys)+len(certs) == 0 {
+		return s.names.fault(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and ends with -----END and the same name", s.what)
+	}
+	s.entries = append(pemChains(keys, certs), certs...)
+	return nil
+}
+
+// pemChains gives keys their certificates.
+func pemChains(keys, certs []entry) []entry {
+	owner := make([]int, len(certs)) // 1 + index of the key
+	for i, k := range keys {
+		key, _ := k.recover()
+		at := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && goesWith(key, c.chain[0]) })
+		if at >= 0 {
+			owner[at] = i + 1
+		}
+	}
+	for at, o := range owner {
+		if o == 0 {
+			continue
+		}
+		k := &keys[o-1]
+		k.chain = certs[at].chain[:1:1]
+		for next := at + 1; next < len(certs) && owner[next] == 0; next++ {
+			k.chain = append(k.chain, certs[next].chain...)
+			k.broken = errors.Join(k.broken, certs[next].broken)
+		}
+	}
+	return keys
+}
+
+// pemCertificate reads a block; openssl's "TRUSTED CERTIFICATE" has something of its own behind the certificate.
+func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
+	der := block.Bytes
+	if block.Type == "TRUSTED CERTIFICATE" {
+		var first asn1.RawValue
+		if _, err := asn1.Unmarshal(der, &first); err != nil {
+			return nil, err
+		}
+		der = first.FullBytes
+	}
+	return x509.ParseCertificate(der)
+}
+
+// pemKey reads a block with a key: PKCS#8, encrypted or not, PKCS#1 or SEC 1, both also in OpenSSL's old encryption.
+func (s *Store) pemKey(block *pem.Block, w *work) (crypto.PrivateKey, error) {
+	password, der := s.keyPassword(), block.Bytes
+	sealed := block.Type == "ENCRYPTED PRIVATE KEY"
+	old := x509.IsEncryptedPEMBlock(block) //nolint:staticcheck // it is what such files have
+	if (sealed || old) && password == "" {
+		return nil, s.names.fault(FieldKeyPassword, nil, "is not set, and the key in %s is encrypted", s.what)
+	}
+	var key crypto.PrivateKey
+	var err error
+	switch {
+	case sealed:
+		key, err = openPKCS8(der, password, w)
+	case old:
+		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil { //nolint:staticcheck // as above
+			key, err = plainKey(block.Type, der)
+		}
+		if err != nil {
+			err = fmt.Errorf("%w (%w)", errPassword, err)
+		}
+	default:
+		key, err = plainKey(block.Type, der)
+	}
+	switch {
+	case errors.Is(err, errPassword):
+		return nil, s.names.fault(FieldKeyPassword, err, "wrong password for the key in %s", s.what)
+	case err != nil:
+		return nil, s.damaged(fmt.Errorf("its %s: %w", block.Type, err))
+	}
+	return key, nil
+}
+
+func openPKCS8(der []byte, password string, w *work) (crypto.PrivateKey, error) {
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte
+	}
+	if err := unmarshal(der, &info); err != nil {
+		return nil, err
+	}
+	plain, err := decrypt(info.Algorithm, info.Data, password, w)
+	if err != nil {
+		return nil, err
+	}
+	return parseDecrypted(plain)
+}
+
+func plainKey(name string, der []byte) (crypto.PrivateKey, error) {
+	switch name {
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(der)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(der)
+	}
+	return parseKey(der)
+}

@@ -1,0 +1,381 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/hmac"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+)
+
+// PKCS12 (RFC 7292) is walked here: go-pkcs12 gives no aliases and refuses more than one key or two safes, secret keys, and trusted certificates
+// without Java's attribute (openssl pkcs12 -export -nokeys), and what it decrypts with is not exported. Tests hold this against it.
+
+var (
+	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	oidSignedData    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+	oidEncryptedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}
+	oidPBMAC1        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 14}
+
+	oidKeyBag      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
+	oidShroudedBag = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 2}
+	oidCertBag     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 3}
+	oidSecretBag   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 5}
+	oidSafeBag     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 6}
+
+	oidX509Certificate = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 22, 1}
+	oidFriendlyName    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 20}
+	oidLocalKeyID      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 21}
+	oidJavaTrusted     = asn1.ObjectIdentifier{2, 16, 840, 1, 113894, 746875, 1, 1}
+)
+
+type pfx struct {
+	Version  int
+	AuthSafe contentInfo
+	Mac      pfxMac `asn1:"optional"`
+}
+
+type contentInfo struct {
+	Type    asn1.ObjectIdentifier
+	Content asn1.RawValue `asn1:"tag:0,explicit,optional"`
+}
+
+type pfxMac struct {
+	Digest struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Digest    []byte
+	}
+	Salt       []byte
+	Iterations int `asn1:"optional,default:1"`
+}
+
+type encryptedSafe struct {
+	Version int
+	Info    struct {
+		Type      asn1.ObjectIdentifier
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte `asn1:"tag:0,optional"`
+	}
+}
+
+// bag is a SafeBag; its attributes are what is used of them.
+type bag struct {
+	oid     asn1.ObjectIdentifier
+	value   []byte
+	name    string
+	keyID   []byte
+	trusted bool // Java's attribute
+}
+
+func (s *Store) readPKCS12(content []byte) error {
+	var p pfx
+	if _, err := asn1.Unmarshal(content, &p); err != nil {
+		return s.notPKCS12(content, err)
+	}
+	if p.Version != 3 {
+		return s.damaged(fmt.Errorf("version %d, expected 3", p.Version))
+	}
+	if p.AuthSafe.Type.Equal(oidSignedData) {
+		return s.damaged(errors.New("it is protected by a signature (public-key integrity mode), expected by a password"))
+	}
+	var signed []byte
+	if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
+		return s.notPKCS12(p.AuthSafe.Content.Bytes, err)
+	}
+	w := newWork()
+	if err := p.Mac.check(signed, s.location.Password, w); err != nil {
+		return s.sealed(err)
+	}
+	bags, err := openSafes(signed, s.location.Password, w)
+	if err != nil {
+		return s.sealed(err)
+	}
+	s.addBags(bags, w)
+	return nil
+}
+
+// sealed tells a wrong password from a damaged file.
+func (s *Store) sealed(err error) error {
+	if errors.Is(err, errPassword) {
+		return s.wrongPassword()
+	}
+	return s.damaged(err)
+}
+
+// notPKCS12 names what is often taken for a PKCS12 file.
+func (s *Store) notPKCS12(content []byte, err error) error {
+	if hasBER(content) || bytes.Contains(content[:min(64, len(content))], []byte{0x24, 0x80}) {
+		return s.names.fault(FieldLocation, err, "%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
+			"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
+	}
+	if _, cerr := x509.ParseCertificate(content); cerr == nil {
+		return s.names.fault(FieldLocation, err, "%s is a bare certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER", s.what)
+	}
+	if _, kerr := x509.ParsePKCS8PrivateKey(content); kerr == nil {
+		return s.names.fault(FieldLocation, err, "%s is a bare key (DER), expected a key store or PEM with key and certificates", s.what)
+	}
+	return s.damaged(fmt.Errorf("it is not PKCS12: %w", err))
+}
+
+// check compares the MAC. A file without one (Java's keystore.pkcs12.macAlgorithm=NONE) has nothing to compare.
+func (m pfxMac) check(signed []byte, password string, w *work) error {
+	algorithm := m.Digest.Algorithm
+	if len(algorithm.Algorithm) == 0 {
+		return nil
+	}
+	if algorithm.Algorithm.Equal(oidPBMAC1) {
+		return m.checkPBMAC1(signed, password, w)
+	}
+	h, err := findHash(digests, algorithm.Algorithm)
+	if err != nil {
+		return err
+	}
+	key, err := pkcs12KDF(h, m.Salt, password, m.Iterations, 3, h.make().Size(), w)
+	if err != nil {
+		return err
+	}
+	return compareMAC(h, key, signed, m.Digest.Digest)
+}
+
+// checkPBMAC1 is RFC 9579, which openssl 3.4 and Java 26 write.
+func (m pfxMac) checkPBMAC1(signed []byte, password string, w *work) error {
+	var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
+	if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
+		return err
+	}
+	if !p.KDF.Algorithm.Equal(oidPBKDF2) {
+		return fmt.Errorf("the key derivation %s of its MAC is not known", p.KDF.Algorithm)
+	}
+	h, err := findHash(prfs, p.MAC.Algorithm)
+	if err != nil {
+		return err
+	}
+	key, err := derivePBKDF2(p.KDF.Parameters.FullBytes, password, 0, w)
+	if err != nil {
+		return err
+	}
+	return compareMAC(h, key, signed, m.Digest.Digest)
+}
+
+func compareMAC(h hashKind, key, signed, want []byte) error {
+	mac := hmac.New(h.make, key)
+	mac.Write(signed)
+	if !hmac.Equal(mac.Sum(nil), want) {
+		return errPassword
+	}
+	return nil
+}
+
+// openSafes decrypts the safes and lists the bags in them.
+func openSafes(signed []byte, password string, w *work) ([]bag, error) {
+	var safes []contentInfo
+	if err := unmarshal(signed, &safes); err != nil {
+		return nil, err
+	}
+	var bags []bag
+	for _, safe := range safes {
+		plain, err := openSafe(safe, password, w)
+		if err != nil {
+			return nil, err
+		}
+		if bags, err = appendBags(bags, plain, 0); err != nil {
+			return nil, err
+		}
+	}
+	return bags, nil
+}
+
+func openSafe(safe contentInfo, password string, w *work) ([]byte, error) {
+	switch {
+	case safe.Type.Equal(oidData):
+		var plain []byte
+		err := unmarshal(safe.Content.Bytes, &plain)
+		return plain, err
+	case safe.Type.Equal(oidEncryptedData):
+		var e encryptedSafe
+		if err := unmarshal(safe.Content.Bytes, &e); err != nil {
+			return nil, err
+		}
+		return decrypt(e.Info.Algorithm, e.Info.Data, password, w)
+	}
+	return nil, fmt.Errorf("a safe of type %s, expected data or password-encrypted data", safe.Type)
+}
+
+// appendBags reads SafeContents. Safes in safes are legal, and nobody needs many.
+func appendBags(bags []bag, der []byte, depth int) ([]bag, error) {
+	if depth > 4 {
+		return nil, errors.New("safes within safes, deeper than 4")
+	}
+	var raw []struct {
+		ID         asn1.ObjectIdentifier
+		Value      asn1.RawValue `asn1:"tag:0,explicit"`
+		Attributes []struct {
+			ID     asn1.ObjectIdentifier
+			Values asn1.RawValue
+		} `asn1:"set,optional"`
+	}
+	if err := unmarshal(der, &raw); err != nil {
+		return nil, err
+	}
+	var err error
+	for _, r := range raw {
+		if r.ID.Equal(oidSafeBag) {
+			if bags, err = appendBags(bags, r.Value.Bytes, depth+1); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		b := bag{oid: r.ID, value: r.Value.Bytes}
+		for _, a := range r.Attributes {
+			b.attribute(a.ID, a.Values.Bytes)
+		}
+		bags = append(bags, b)
+	}
+	return bags, nil
+}
+
+// attribute takes those that are of use; one that cannot be read is as good as none.
+func (b *bag) attribute(id asn1.ObjectIdentifier, values []byte) {
+	switch {
+	case id.Equal(oidFriendlyName):
+		var v asn1.RawValue
+		if _, err := asn1.Unmarshal(values, &v); err == nil && v.Tag == asn1.TagBMPString && len(v.Bytes)%2 == 0 {
+			var units []uint16
+			for i := 0; i < len(v.Bytes); i += 2 {
+				units = append(units, binary.BigEndian.Uint16(v.Bytes[i:]))
+			}
+			b.name = string(utf16.Decode(units))
+		}
+	case id.Equal(oidLocalKeyID):
+		var keyID []byte
+		if _, err := asn1.Unmarshal(values, &keyID); err == nil {
+			b.keyID = keyID
+		}
+	case id.Equal(oidJavaTrusted):
+		b.trusted = true
+	}
+}
+
+// certificate reads a bag with one.
+func (b *bag) certificate() (*x509.Certificate, error) {
+	var c struct {
+		ID   asn1.ObjectIdentifier
+		Data []byte `asn1:"tag:0,explicit"`
+	}
+	if err := unmarshal(b.value, &c); err != nil {
+		return nil, err
+	}
+	if !c.ID.Equal(oidX509Certificate) {
+		return nil, fmt.Errorf("it is of type %s, expected X.509", c.ID)
+	}
+	return x509.ParseCertificate(c.Data)
+}
+
+// addBags makes entries: keys with their chains, secret keys, and the certificates that are trusted. Those are the ones that Java marked; without
+// a mark and without a key in the file all of them, since such a file is of no other use.
+func (s *Store) addBags(bags []bag, w *work) {
+	var certs []bagCert
+	hasKey := false
+	for _, b := range bags {
+		if b.oid.Equal(oidCertBag) {
+			c, err := b.certificate()
+			certs = append(certs, bagCert{bag: b, cert: c, err: err})
+		}
+		hasKey = hasKey || b.oid.Equal(oidKeyBag) || b.oid.Equal(oidShroudedBag)
+	}
+	marked := slices.ContainsFunc(certs, func(c bagCert) bool { return c.trusted })
+	unnamed := 0
+	name := func(b bag) string {
+		if b.name != "" {
+			return b.name
+		}
+		unnamed++
+		return strconv.Itoa(unnamed) // as Java numbers them
+	}
+	for _, b := range bags {
+		switch {
+		case b.oid.Equal(oidSecretBag):
+			s.entries = append(s.entries, entry{alias: name(b), kind: secretEntry})
+		case b.oid.Equal(oidKeyBag), b.oid.Equal(oidShroudedBag):
+			s.entries = append(s.entries, s.keyOfBag(b, certs, name, w))
+		}
+	}
+	for _, c := range certs {
+		if c.trusted || !marked && !hasKey {
+			e := entry{alias: name(c.bag), kind: trustedEntry}
+			e.add(c.cert, c.err)
+			s.entries = append(s.entries, e)
+		}
+	}
+}
+
+type bagCert struct {
+	bag
+	cert *x509.Certificate
+	err  error
+}
+
+// keyOfBag pairs a key with its certificate: by the local key id as Java and openssl write it, else by the key itself.
+func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string, w *work) entry {
+	password := s.keyPassword()
+	e := entry{kind: keyEntry, recover: func() (crypto.PrivateKey, error) { return b.key(password, w) }}
+	own := slices.IndexFunc(certs, func(c bagCert) bool { return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted })
+	if own < 0 && len(certs) > 0 {
+		if key, err := b.key(password, w); err == nil {
+			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && goesWith(key, c.cert) })
+		}
+	}
+	if b.name == "" && own >= 0 {
+		b.name = certs[own].name
+	}
+	e.alias = name(b)
+	if own >= 0 {
+		e.add(certs[own].cert, certs[own].err)
+		e.chain = chainOf(e.chain, certs)
+	}
+	return e
+}
+
+// chainOf follows issuers from the first certificate up, as far as the file has them.
+func chainOf(chain []*x509.Certificate, certs []bagCert) []*x509.Certificate {
+	for len(chain) > 0 && len(chain) < 10 {
+		last := chain[len(chain)-1]
+		if bytes.Equal(last.RawIssuer, last.RawSubject) {
+			break
+		}
+		i := slices.IndexFunc(certs, func(c bagCert) bool {
+			return c.cert != nil && bytes.Equal(c.cert.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c.cert) == nil
+		})
+		if i < 0 {
+			break
+		}
+		chain = append(chain, certs[i].cert)
+	}
+	return chain
+}
+
+// key decrypts a bag with one.
+func (b *bag) key(password string, w *work) (crypto.PrivateKey, error) {
+	if b.oid.Equal(oidKeyBag) {
+		return parseKey(b.value)
+	}
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte
+	}
+	if err := unmarshal(b.value, &info); err != nil {
+		return nil, err
+	}
+	der, err := decrypt(info.Algorithm, info.Data, password, w)
+	if err != nil {
+		return nil, err
+	}
+	return parseDecrypted(der)
+}

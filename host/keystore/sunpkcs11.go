@@ -1,0 +1,56 @@
+package keystore
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// token says which token of which PKCS#11 module is meant.
+type token struct {
+	module string
+	label  string // "" = by slot, or the only one
+	slot   *int
+	index  *int // in the list of slots
+}
+
+// sunPKCS11 tells whether a text looks like the configuration file of Java's SunPKCS11 provider.
+func sunPKCS11(content []byte) bool {
+	t, err := parseSunPKCS11(content)
+	return err == nil && t.module != ""
+}
+
+// parseSunPKCS11 reads library, slot and slotListIndex of such a file; what else stands there (name, attributes, mechanisms) is Java's affair.
+func parseSunPKCS11(content []byte) (token, error) {
+	var t token
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	for n := 1; lines.Scan(); n++ {
+		name, value, ok := strings.Cut(lines.Text(), "=")
+		name, value = strings.TrimSpace(name), strings.Trim(strings.TrimSpace(value), `"`)
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		switch name {
+		case "library":
+			module, err := expand(value)
+			if err != nil {
+				return t, fmt.Errorf("line %d: library: %w", n, err)
+			}
+			t.module = module
+		case "slot", "slotListIndex":
+			number, err := strconv.ParseUint(value, 0, 31)
+			if err != nil {
+				return t, fmt.Errorf("line %d: %s = %q, expected a number", n, name, value)
+			}
+			i := int(number)
+			if name == "slot" {
+				t.slot = &i
+			} else {
+				t.index = &i
+			}
+		}
+	}
+	return t, lines.Err()
+}

@@ -1,0 +1,155 @@
+package keystore
+
+import (
+	"crypto/tls"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// watched is what was read from a store, and is read again when one of its files is another one than it was. Files are looked at when it is
+// asked for; there is no goroutine.
+type watched[T any] struct {
+	location Location
+	names    names
+	log      *slog.Logger
+	read     func(*Store) (T, error)
+
+	mu      sync.Mutex // guards what follows
+	current T
+	store   *Store
+	seen    []os.FileInfo // of store.files, looked at before they were read
+}
+
+// watch reads a store for the first time, which must succeed.
+func watch[T any](l Location, n names, log *slog.Logger, read func(*Store) (T, error)) (*watched[T], error) {
+	w := &watched[T]{location: l, names: n, log: log, read: read}
+	if l.PEM == nil {
+		path, _ := splitDomain(l.Path)
+		w.seen = lookAt([]string{path})
+	}
+	s, current, err := w.open()
+	if err != nil {
+		return nil, err
+	}
+	w.store, w.current = s, current
+	if len(s.files) == 0 {
+		w.seen = nil
+	} else if len(s.files) > 1 {
+		w.seen = append(w.seen, lookAt(s.files[1:])...)
+	}
+	return w, nil
+}
+
+func (w *watched[T]) open() (*Store, T, error) {
+	s, err := open(w.location, w.names)
+	if err != nil {
+		var none T
+		return nil, none, err
+	}
+	current, err := w.read(s)
+	return s, current, err
+}
+
+// get returns the newest content that can be used.
+func (w *watched[T]) get() T {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := lookAt(w.store.files)
+	if slices.EqualFunc(now, w.seen, sameFile) {
+		return w.current
+	}
+	w.seen = now
+	s, current, err := w.open()
+	if err != nil {
+		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before", "path", w.location.Path, "error", err)
+		return w.current
+	}
+	if !slices.Equal(s.files, w.store.files) {
+		w.seen = lookAt(s.files)
+	}
+	w.store, w.current = s, current
+	w.log.Info("a key store has changed and was read again", "path", w.location.Path)
+	return w.current
+}
+
+// lookAt tells what the files are now; nil for one that is not there.
+func lookAt(files []string) []os.FileInfo {
+	var infos []os.FileInfo
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			info = nil
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// identity answers a server that asks for a certificate.
+type identity struct {
+	*watched[tls.Certificate]
+	log *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	warned string     // the last reason not to send it, logged once
+}
+
+// choose returns the certificate; none when the server names issuers and it is from another one, as Java does: such a server may do without.
+func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	c := i.get()
+	if err := i.latest().validNow(i.location.Alias, c.Leaf); err != nil {
+		return nil, err
+	}
+	if err := request.SupportsCertificate(&c); err != nil {
+		i.warn("the server asks for a certificate that the key store does not have, none is sent", "key store", i.location.Path, "certificate", c.Leaf.Subject.String(),
+			"issuer", c.Leaf.Issuer.String(), "issuers that the server takes", subjects(request.AcceptableCAs), "reason", err.Error())
+		return &tls.Certificate{}, nil
+	}
+	return &c, nil
+}
+
+// latest is the store that get last read.
+func (w *watched[T]) latest() *Store {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.store
+}
+
+func (i *identity) warn(text string, args ...any) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	reason, _ := args[len(args)-1].(string)
+	if reason == i.warned {
+		return
+	}
+	i.warned = reason
+	i.log.Warn(text, args...)
+}
+
+// subjects spells the names of issuers, some of many.
+func subjects(raw [][]byte) string {
+	const most = 5
+	var texts []string
+	for _, der := range raw[:min(most, len(raw))] {
+		var name pkix.RDNSequence
+		if _, err := asn1.Unmarshal(der, &name); err == nil {
+			texts = append(texts, name.String())
+		}
+	}
+	if len(raw) > most {
+		texts = append(texts, "...")
+	}
+	return strings.Join(texts, "; ")
+}
