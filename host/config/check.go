@@ -28,6 +28,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	}
 	problems = append(problems, missing(c, frame)...)
 	problems = append(problems, missing(c, own)...)
+	problems = append(problems, place(c, own)...)
 	problems = append(problems, frameRules(c, component.Kind)...)
 	return problems
 }
@@ -98,6 +99,22 @@ func missing(c *Connector, d *Declarations) Problems {
 		})
 		if !given {
 			problems = append(problems, c.missing(spec.Name))
+		}
+	}
+	return problems
+}
+
+// place finds a service that is nowhere: settings with the roles of address and port are required unless a destination of BTP has
+// both.
+func place(c *Connector, d *Declarations) Problems {
+	roles := NewRoles(d, c)
+	if !roles.Declared("http.destination") || roles.Has("http.destination") {
+		return nil
+	}
+	var problems Problems
+	for _, role := range []string{"http.address", "http.port"} {
+		if roles.Declared(role) && !roles.byRole[role].has {
+			problems = append(problems, c.missing(roles.Setting(role)))
 		}
 	}
 	return problems

@@ -3,13 +3,14 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Declarations are the settings that may be given, of one component or of Kafka Connect itself. Names may be templates: {n} and
-// {m} stand for one to three digits, which are kept as written.
+// {m} stand for one to three digits, which are kept as written; {name} stands for any text, up to the end.
 type Declarations struct {
 	specs     []wit.SettingSpec
 	exact     map[string]int // by name and alias
@@ -66,9 +67,13 @@ func aliases(s *wit.SettingSpec) []string {
 
 var placeholder = regexp.MustCompile(`\\\{([a-z]+)\\\}`)
 
+// anyName is the placeholder that is no number.
+const anyName = "{name}"
+
 // templatePattern matches the names that a template stands for, with a group for each placeholder.
 func templatePattern(name string) *regexp.Regexp {
-	return regexp.MustCompile("^" + placeholder.ReplaceAllString(regexp.QuoteMeta(name), "(?P<$1>[0-9]{1,3})") + "$")
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(?P<name>.+)")
+	return regexp.MustCompile("^" + placeholder.ReplaceAllString(pattern, "(?P<$1>[0-9]{1,3})") + "$")
 }
 
 // Find returns the declaration of a key, its name instantiated and never an alias: `shop#{n}.table` is found by
@@ -86,11 +91,23 @@ func (d *Declarations) Find(key string) (wit.SettingSpec, bool) {
 		for i, group := range t.pattern.SubexpNames() {
 			if group != "" {
 				spec.Name = strings.ReplaceAll(spec.Name, "{"+group+"}", match[i])
+				spec.Rules = inRole(spec.Rules, "{"+group+"}", match[i])
 			}
 		}
 		return spec, true
 	}
 	return wit.SettingSpec{}, false
+}
+
+// inRole puts what a placeholder stands for into the role.
+func inRole(rules []wit.Rule, placeholder, text string) []wit.Rule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		if role := rules[i].Role; role != nil {
+			rules[i].Role = wit.Ptr(strings.ReplaceAll(*role, placeholder, text))
+		}
+	}
+	return rules
 }
 
 // OwnPrefix is the prefix of the component's own that the key begins with, "" if none.
@@ -136,7 +153,10 @@ func instantiate(name string, numbers []string) string {
 		return name
 	}
 	i := 0
-	return anyPlaceholder.ReplaceAllStringFunc(name, func(string) string {
+	return anyPlaceholder.ReplaceAllStringFunc(name, func(found string) string {
+		if found == anyName {
+			return "NAME"
+		}
 		i++
 		if i <= len(numbers) {
 			return numbers[i-1]

@@ -18,8 +18,20 @@ import (
 // then is sent as a password and locks a user.
 type Providers struct{ byName map[string]provider }
 
-// provider returns the value for path and key; !ok: it has none.
-type provider func(path, key string) (value string, ok bool, err error)
+// provider is where values come from.
+type provider struct {
+	kind providerKind
+	// get returns the value for path and key; !ok: it has none.
+	get func(path, key string) (value string, ok bool, err error)
+}
+
+type providerKind uint8
+
+const (
+	ofEnvironment providerKind = iota
+	ofFile
+	ofFolder
+)
 
 const providerClasses = "org.apache.kafka.common.config.provider."
 
@@ -67,16 +79,16 @@ func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider,
 		re, err := regexp.Compile("^(?:" + pattern.Value + ")$")
 		if err != nil {
 			problem := pattern.problem("expected a regular expression: %v", err)
-			return nil, &problem
+			return provider{}, &problem
 		}
 		return environmentProvider(re), nil
 	}
 	problem := class.problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q", providerClasses, class.Value)
-	return nil, &problem
+	return provider{}, &problem
 }
 
 func fileProvider(allowed []string) provider {
-	return func(path, key string) (string, bool, error) {
+	return provider{ofFile, func(path, key string) (string, bool, error) {
 		if err := inside(allowed, path); err != nil {
 			return "", false, err
 		}
@@ -94,11 +106,11 @@ func fileProvider(allowed []string) provider {
 			}
 		}
 		return "", false, nil
-	}
+	}}
 }
 
 func directoryProvider(allowed []string) provider {
-	return func(path, key string) (string, bool, error) {
+	return provider{ofFolder, func(path, key string) (string, bool, error) {
 		if err := inside(allowed, path); err != nil {
 			return "", false, err
 		}
@@ -110,11 +122,11 @@ func directoryProvider(allowed []string) provider {
 			return "", false, nil
 		}
 		return string(data), err == nil, err
-	}
+	}}
 }
 
 func environmentProvider(allowed *regexp.Regexp) provider {
-	return func(path, key string) (string, bool, error) {
+	return provider{ofEnvironment, func(path, key string) (string, bool, error) {
 		if path != "" {
 			return "", false, fmt.Errorf("expected ${env:NAME}, found a path %q", path)
 		}
@@ -123,7 +135,7 @@ func environmentProvider(allowed *regexp.Regexp) provider {
 		}
 		v, ok := os.LookupEnv(key)
 		return v, ok, nil
-	}
+	}}
 }
 
 // inside checks `allowed.paths`: none means all.
@@ -155,11 +167,11 @@ func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
 		}
 		e.Value = reference.ReplaceAllStringFunc(e.Value, func(match string) string {
 			parts := reference.FindStringSubmatch(match)
-			get, ok := p.byName[parts[1]]
+			source, ok := p.byName[parts[1]]
 			if !ok {
 				return match
 			}
-			v, ok, err := get(parts[3], parts[4])
+			v, ok, err := source.get(parts[3], parts[4])
 			switch {
 			case err != nil:
 				problems = append(problems, e.problem("%s: %v", match, err))

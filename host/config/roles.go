@@ -27,7 +27,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for _, spec := range d.Specs() {
 		role := spec.Role()
-		if role == "" || r.byRole[role].given {
+		if role == "" || r.byRole[role].given || strings.Contains(spec.Name, "{") {
 			continue
 		}
 		v := roleValue{spec: spec}
@@ -49,8 +49,25 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			r.byRole[role] = v
 		}
 	}
+	for _, e := range c.Entries {
+		if _, exact := d.exact[e.Key]; exact {
+			continue
+		}
+		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].given {
+			r.byRole[spec.Role()] = roleValue{spec: spec, value: strings.TrimSpace(e.Value), given: true, has: true}
+		}
+	}
 	return r
 }
+
+// Declared tells whether any setting has the role.
+func (r Roles) Declared(role string) bool {
+	_, ok := r.byRole[role]
+	return ok
+}
+
+// Given tells whether the user gave the role a value, be it empty.
+func (r Roles) Given(role string) bool { return r.byRole[role].given }
 
 // Has tells whether the role has a value, by the user or by default, that is not empty.
 func (r Roles) Has(role string) bool { return r.byRole[role].value != "" }

@@ -53,7 +53,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, k.clients(c)...)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
-		problems = append(problems, destination(c, component)...)
+		problems = append(problems, destination(c, component, k.Worker.Providers)...)
 	}
 	problems.Sort()
 	return problems
@@ -165,12 +165,15 @@ func (k *Checker) clients(c *config.Connector) config.Problems {
 }
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
-func destination(c *config.Connector, component wit.Component) config.Problems {
+func destination(c *config.Connector, component wit.Component, providers *config.Providers) config.Problems {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	if !roles.Has("http.address") {
+	if !roles.Has("http.address") && !roles.Has("http.destination") {
 		return nil
 	}
-	client, err := newClient(roles, nil, nil)
+	s, err := newService(component, c, providers, nil, nil)
+	if err == nil {
+		err = s.check()
+	}
 	if err != nil {
 		var fault *wit.Fault
 		if errors.As(err, &fault) && fault.Setting != nil {
@@ -178,7 +181,6 @@ func destination(c *config.Connector, component wit.Component) config.Problems {
 		}
 		return config.Problems{problem(entry(c, roles.Setting("http.address")), err)}
 	}
-	client.Close()
 	return nil
 }
 

@@ -28,6 +28,7 @@ type connector struct {
 	unknown   error // the class was not found
 
 	// From here on: of a run.
+	service   *service
 	client    *transport.Client
 	kafka     kafka.Config
 	uncertain sink.Uncertain // what its tasks share
@@ -107,8 +108,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.kafka, err = overridden(c.o.Kafka, c.config); err != nil {
 		return nil, err
 	}
-	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
-	if c.client, err = newClient(roles, nil, c.log); err != nil {
+	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, nil, c.log); err != nil {
+		return nil, err
+	}
+	if c.client, err = c.service.open(ctx); err != nil {
 		return nil, err
 	}
 	layout, err := c.plan(ctx)
@@ -123,7 +126,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
 	}
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "tasks", len(c.tasks))
-	return c.client.Close, nil
+	unwatch := c.service.watch(c.client)
+	return func() { unwatch(); c.client.Close() }, nil
 }
 
 func overridden(k kafka.Config, c *config.Connector) (kafka.Config, error) {
@@ -172,8 +176,25 @@ func (c *connector) bind() (*plugin.Binding, error) {
 	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
 }
 
-// run runs the task until ctx ends, or with once until its work is done.
-func (t *task) run(ctx context.Context, once bool) { t.ended(ctx, t.work(ctx, once)) }
+// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service goes on when there
+// is another secret.
+func (t *task) run(ctx context.Context, once bool) {
+	for {
+		version := t.connector.service.version.Load()
+		err := t.work(ctx, once)
+		t.ended(ctx, err)
+		if once || !refused(err) || !t.connector.service.other(ctx, version) {
+			return
+		}
+		t.connector.log.Info("the secret is another one: the task goes on", "task", t.number)
+	}
+}
+
+// refused tells whether the service did not take who asked.
+func refused(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized
+}
 
 // ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would pass for done.
 func (t *task) ended(ctx context.Context, err error) {
@@ -205,7 +226,7 @@ func (t *task) work(ctx context.Context, once bool) error {
 func (t *task) running(progress func(*Progress)) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
-	t.state, t.progress = Running, progress
+	t.state, t.fault, t.progress = Running, nil, progress
 }
 
 func (c *connector) failures() []error {

@@ -18,6 +18,7 @@ type Tool struct {
 	component wit.Component
 	info      plugin.Info
 	binding   *plugin.Binding
+	providers *config.Providers
 	logger    *slog.Logger
 }
 
@@ -40,7 +41,7 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logger *
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{c, component, info, b, logger}, nil
+	return &Tool{c, component, info, b, w.Providers, logger}, nil
 }
 
 // Close lets go of the plugin.
@@ -58,7 +59,11 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (string, error) {
 	declared := config.DeclareComponent(t.component)
-	client, err := newClient(config.NewRoles(declared, t.connector), nil, t.logger)
+	s, err := newService(t.component, t.connector, t.providers, nil, t.logger)
+	if err != nil {
+		return "", err
+	}
+	client, err := s.open(ctx)
 	if err != nil {
 		return "", err
 	}

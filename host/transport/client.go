@@ -4,16 +4,14 @@ package transport
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,14 +20,11 @@ import (
 
 // Client makes exchanges with one destination. Its cookies and its token are one session. Safe for use by several goroutines.
 type Client struct {
-	config  Config
-	origin  origin
-	basic   string
-	logon   *logon
-	jar     jar
-	tokens  tokens
-	wire    *http.Transport
-	counter counters
+	at       atomic.Pointer[destination]
+	changing sync.Mutex
+	jar      jar
+	tokens   tokens
+	counter  counters
 }
 
 // Answer is an answer whose body is still to be read: Response.Body is empty. Body must be closed.
@@ -47,75 +42,63 @@ type counters struct{ requests, repeated, sent, received atomic.Int64 }
 
 // New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
 func New(c Config) (*Client, error) {
-	o, err := c.origin()
+	d, err := newDestination(c)
 	if err != nil {
 		return nil, err
 	}
-	headers := make(map[string]string, len(c.Headers))
-	for name, value := range c.Headers {
-		if value == "" {
-			continue
-		}
-		if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, faultf(wit.FaultConfig, "header %q: expected a header's name and a value without line breaks", name)
-		}
-		headers[strings.ToLower(name)] = value
-	}
-	c.Headers = headers
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 10 * time.Second
-	}
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = 60 * time.Second
-	}
-	c.Retry = c.Retry.withDefaults()
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Logons == nil {
-		c.Logons = processLogons
-	}
-	if c.Dial == nil {
-		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
-	}
-	client := &Client{config: c, origin: o, logon: c.Logons.of(o, c.User, c.Password), tokens: newTokens()}
-	if c.User != "" {
-		client.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
-	}
-	client.wire = &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no connection after %v", c.ConnectTimeout))
-			defer cancel()
-			conn, err := c.Dial(ctx, network, address)
-			if err != nil && ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			return conn, err
-		},
-		TLSClientConfig: c.TLS, TLSHandshakeTimeout: c.ConnectTimeout,
-		// The host decodes bodies itself, so that it sees where they end.
-		DisableCompression: true,
-		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
-		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
-		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
-		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
-		// HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
-		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
-	}
+	client := &Client{tokens: newTokens()}
+	client.at.Store(d)
 	return client, nil
 }
 
-func http1() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	return p
+// Change makes the client go on with other settings: requests under way end as they began, those that begin go by the new ones.
+// Where the user or the service is another one, the session ends. Errors are those of [New], and change nothing.
+func (c *Client) Change(to Config) error {
+	d, err := newDestination(to)
+	if err != nil {
+		return err
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	old := c.at.Swap(d)
+	if old.logon != d.logon || old.origin != d.origin {
+		c.leave(old)
+	}
+	old.wire.CloseIdleConnections()
+	return nil
+}
+
+// Refresh has Config.Refresh look whether anything has changed, so that it is known before the next request.
+func (c *Client) Refresh(ctx context.Context) error {
+	_, err := c.current(ctx, true)
+	return err
+}
+
+// leave ends the session with a destination.
+func (c *Client) leave(*destination) { c.jar.drop(-1) }
+
+// current is the destination as it is now. refused: look whether there is another secret.
+func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
+	d := c.at.Load()
+	if d.config.Refresh == nil {
+		return d, nil
+	}
+	changed, err := d.config.Refresh(ctx, refused)
+	if err == nil && changed != nil {
+		err = c.Change(*changed)
+	}
+	if err != nil {
+		fault, _ := tokenFault(ctx, err)
+		return nil, fault
+	}
+	return c.at.Load(), nil
 }
 
 // Origin is scheme, host and port, as in https://host:8443.
-func (c *Client) Origin() string { return c.origin.String() }
+func (c *Client) Origin() string { return c.at.Load().origin.String() }
 
 // Retry says what is tried again; callers use it for answers that break off while they read them.
-func (c *Client) Retry() Retry { return c.config.Retry }
+func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
 
 // Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
@@ -126,7 +109,7 @@ func (c *Client) Counters() Counters {
 // Close drops the session and idle connections. Answers that are being read go on.
 func (c *Client) Close() {
 	c.jar.drop(-1)
-	c.wire.CloseIdleConnections()
+	c.at.Load().wire.CloseIdleConnections()
 }
 
 // Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and retries
@@ -138,7 +121,11 @@ func (c *Client) Close() {
 // refused the token, or it answered with one of the codes to be retried. Of those, 502 and 504 are a gateway's, which does not
 // know what became of the request: *NoAnswer.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (*Answer, error) {
-	e, err := c.exchangeOf(r)
+	d, err := c.current(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	e, err := d.exchangeOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -153,22 +140,24 @@ type exchange struct {
 	repeatable        bool
 	tokenFrom         string
 	patience          time.Duration
+	// refused is the token that was refused.
+	refused string
 }
 
-func (c *Client) exchangeOf(r *wit.Request) (*exchange, error) {
+func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	var err error
 	if !token(r.Method) {
 		return nil, faultf(wit.FaultData, "method of a request: expected a token, found %q", r.Method)
 	}
-	if e.line, err = c.origin.resolve(r.Target, ""); err != nil {
+	if e.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
 	}
 	if e.header, err = guestHeaders(r.Headers); err != nil {
 		return nil, err
 	}
 	if r.TokenFrom != nil {
-		if e.tokenFrom, err = c.origin.resolve(*r.TokenFrom, ""); err != nil {
+		if e.tokenFrom, err = d.resolve(*r.TokenFrom); err != nil {
 			return nil, err
 		}
 	}
@@ -182,32 +171,46 @@ const mostRedirects = 10
 
 // do repeats an exchange until there is a final answer.
 func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed := 0, 0, 0
+	repeated, redirected, renewed, secrets, proxies := 0, 0, 0, 0, 0
+	var outage time.Time
 	for {
 		used, answered, err := c.tokens.get(ctx, c, e.tokenFrom)
 		if err != nil {
 			return nil, err
 		}
-		a, h, err := c.send(ctx, e, used)
+		d, err := c.current(ctx, false)
+		if err != nil {
+			answered()
+			return nil, err
+		}
+		a, h, err := c.send(ctx, d, e, used)
 		refused := err == nil && a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
 		if err == nil && !refused {
 			used.accepted.Store(true)
 		}
 		answered()
-		if errors.Is(err, errOldToken) {
+		if errors.Is(err, errOldToken) || errors.Is(err, errRefusedToken) {
+			continue
+		}
+		if unauthorized(a, err) && secrets < mostSecrets && c.otherSecret(ctx, d) {
+			secrets++
+			if a != nil {
+				a.discard()
+			}
 			continue
 		}
 		if err != nil {
-			if err := c.again(ctx, e, err, &repeated); err != nil {
+			if err := c.again(ctx, d, e, err, &repeated); err != nil {
 				return nil, err
 			}
 			continue
 		}
+		retry := d.config.Retry
 		switch status := int(a.Status); {
 		case refused && e.tokenFrom != "":
 			// A token that others could use since it was fetched was lost with its session; one that is refused at once will be
 			// refused again.
-			if renewed > 0 && (!used.accepted.Load() || renewed > c.config.Retry.Times()) {
+			if renewed > 0 && (!used.accepted.Load() || renewed > retry.Times()) {
 				return a, nil
 			}
 			renewed++
@@ -218,14 +221,26 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 			if redirected++; redirected > mostRedirects {
 				return nil, faultf(wit.FaultData, "%s %s: redirected more than %d times", e.method, e.line, mostRedirects)
 			}
-			if e, err = c.redirect(e, status, h.Get("Location")); err != nil {
+			if e, err = d.redirect(e, status, h.Get("Location")); err != nil {
 				return nil, err
 			}
+		case status == http.StatusProxyAuthRequired && proxies == 0 && d.config.Way.Outage > 0:
+			proxies++ // with a fresh token
+			a.discard()
+		case status == http.StatusProxyAuthRequired:
+			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407): %s", d.origin, a.excerpt())
+		case status == http.StatusServiceUnavailable && d.away(&outage):
+			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", e.method+" "+e.line,
+				"for", time.Since(outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", a.excerpt())
+			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
+				return nil, err
+			}
+			c.counter.repeated.Add(1)
 		case !e.repeatable && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout):
 			return nil, &NoAnswer{Method: e.method, Target: e.line, Cause: fmt.Errorf("a gateway answered %d: %s", status, a.excerpt())}
-		case c.config.Retry.Names(strconv.Itoa(status)) && repeated < c.config.Retry.Times():
-			c.config.Logger.Warn("answer to be retried", "request", e.method+" "+e.line, "status", status, "retry", repeated+1, "answer", a.excerpt())
-			if err := c.config.Retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
+		case retry.Names(strconv.Itoa(status)) && repeated < retry.Times() && outage.IsZero():
+			d.config.Logger.Warn("answer to be retried", "request", e.method+" "+e.line, "status", status, "retry", repeated+1, "answer", a.excerpt())
+			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
 				return nil, err
 			}
 			repeated++
@@ -236,8 +251,38 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 	}
 }
 
+// mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
+const mostSecrets = 3
+
+// unauthorized tells whether the service has refused the secret, now or before.
+func unauthorized(a *Answer, err error) bool {
+	if err == nil {
+		return a.Status == http.StatusUnauthorized
+	}
+	var f *wit.Fault
+	return errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
+}
+
+// otherSecret tells whether there are other settings by now than those that were refused.
+func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
+	d, err := c.current(ctx, true)
+	return err == nil && d != refused && d.logon != refused.logon
+}
+
+// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
+// Connectivity proxy, and is waited for as well.
+func (d *destination) away(since *time.Time) bool {
+	if !d.config.Way.Whole || d.config.Way.Outage <= 0 {
+		return false
+	}
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return time.Since(*since) < d.config.Way.Outage
+}
+
 // again decides about an exchange that had no answer: nil, after a pause, where it is to be sent once more.
-func (c *Client) again(ctx context.Context, e *exchange, err error, repeated *int) error {
+func (c *Client) again(ctx context.Context, d *destination, e *exchange, err error, repeated *int) error {
 	var lost *lostError
 	if !errors.As(err, &lost) {
 		return err
@@ -245,15 +290,16 @@ func (c *Client) again(ctx context.Context, e *exchange, err error, repeated *in
 	if lost.sent && !e.repeatable {
 		return &NoAnswer{Method: e.method, Target: e.line, Cause: lost.cause}
 	}
-	if *repeated >= c.config.Retry.Times() {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v", e.method, e.line, c.origin, lost.cause)
+	var outage *outageError
+	if *repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
+		f := faultf(wit.FaultTransient, "%s %s at %s: %v", e.method, e.line, d.origin, lost.cause)
 		if *repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", *repeated+1)
 		}
 		return f
 	}
-	c.config.Logger.Warn("no answer, to be retried", "request", e.method+" "+e.line, "cause", lost.cause, "retry", *repeated+1)
-	if err := c.config.Retry.Wait(ctx, 0); err != nil {
+	d.config.Logger.Warn("no answer, to be retried", "request", e.method+" "+e.line, "cause", lost.cause, "retry", *repeated+1)
+	if err := d.config.Retry.Wait(ctx, 0); err != nil {
 		return err
 	}
 	*repeated++
@@ -261,12 +307,12 @@ func (c *Client) again(ctx context.Context, e *exchange, err error, repeated *in
 	return nil
 }
 
-func (c *Client) redirect(e *exchange, status int, location string) (*exchange, error) {
-	line, err := c.origin.resolve(location, e.line)
+func (d *destination) redirect(e *exchange, status int, location string) (*exchange, error) {
+	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
 		return nil, faultf(wit.FaultUnauthorized, "%s %s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
 			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
-			e.method, e.line, status, withoutQuery(location), c.origin)
+			e.method, e.line, status, withoutQuery(location), d.origin)
 	}
 	next := *e
 	next.line = line

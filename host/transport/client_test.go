@@ -213,6 +213,9 @@ func (m roleMap) Prefix(prefix string) map[string]string {
 	return out
 }
 
+func (m roleMap) Setting(role string) string { return role }
+func (m roleMap) Given(role string) bool     { _, ok := m[role]; return ok }
+
 func TestConfigOfRoles(t *testing.T) {
 	max := 0
 	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p", Headers: map[string]string{"sap-client": "1"},
@@ -220,12 +223,13 @@ func TestConfigOfRoles(t *testing.T) {
 		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second, MaxBackoff: 4 * time.Second}}
 	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u", "http.password": "p",
 		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000", "retry.codes": "503, SY/530",
-		"retry.max": "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"})
+		"retry.max": "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Surroundings{})
+	got.Way, got.Name, got.Logger = Way{}, nil, nil
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	_, err = ConfigOf(roleMap{"http.port": "x"})
-	wantFault(t, err, wit.FaultConfig, "http.port", `"x"`)
+	_, err = ConfigOf(roleMap{"http.port": "x"}, Surroundings{})
+	wantFault(t, err, wit.FaultConfig, `"x"`)
 }
 
 func TestRetriesByCode(t *testing.T) {
@@ -758,7 +762,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		clients := []*Client{c}
 		for range 19 {
-			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.config.Dial, User: "u", Password: "wrong", Logons: logons})
+			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong", Logons: logons})
 			clients = append(clients, other)
 		}
 		faults := make(chan error, len(clients))
@@ -780,7 +784,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
 		}
-		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.config.Dial, User: "u", Password: "right", Logons: logons})
+		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right", Logons: logons})
 		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
 			t.Error(status, err)
 		}

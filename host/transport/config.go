@@ -21,8 +21,17 @@ type Config struct {
 	// Address is a host name or an IP address, Port a TCP port. Default of Port: 80 or 443, as the scheme has it.
 	Address string
 	Port    int
+	// Prefix is put in front of paths that are not below it, as a destination of BTP wants it. Default "".
+	Prefix string
+	// Query is added to that of each request which does not have those names. Default: nothing.
+	Query url.Values
+	// Auth is how to log on: one of the Auth… constants. Default: basic where there is a User, else none.
+	Auth string
 	// User and Password for basic authentication. User "": none is sent.
 	User, Password string
+	// Authorizer hands out the tokens of oauth2. Identity is who it is, or whose certificate TLS shows.
+	Authorizer Authorizer
+	Identity   Identity
 	// Headers go on every request, those of the client itself included, and win over a guest's.
 	Headers map[string]string
 	// ConnectTimeout bounds dialling and the TLS handshake. Default 10 s.
@@ -33,8 +42,15 @@ type Config struct {
 	Retry       Retry
 	// TLS is used for https. Default: the system's roots.
 	TLS *tls.Config
-	// Dial makes connections. Default: plain TCP.
+	// Dial makes connections. Default: plain TCP. It is for tests and for what is no proxy; Way goes before it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Way leads there. Default: straight.
+	Way Way
+	// Name is how the user calls a role, for messages. Default: so.
+	Name func(role string) string
+	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
+	// refused, where a secret was refused before, to look whether there is another one.
+	Refresh func(ctx context.Context, refused bool) (*Config, error)
 	// Logons remembers refused logons. Default: one for the whole process.
 	Logons *Logons
 	// Logger. Default: discards.
@@ -47,10 +63,43 @@ type Roles interface {
 	Text(role string) string
 	// Prefix is every role below a prefix, the prefix cut off.
 	Prefix(role string) map[string]string
+	// Setting is the name of the setting with that role, for messages.
+	Setting(role string) string
+	// Given tells whether the user gave the role a value.
+	Given(role string) bool
 }
 
-// ConfigOf reads a destination from roles. Errors are *wit.Fault of kind config.
-func ConfigOf(roles Roles) (Config, error) {
+// Surroundings are what settings lean on. The zero value has nothing.
+type Surroundings struct {
+	// VCAP is the text of VCAP_SERVICES.
+	VCAP string
+	// Logger. Default: discards.
+	Logger *slog.Logger
+	// Logons remembers refused logons. Default: one for the whole process.
+	Logons *Logons
+
+	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust are stores
+	// where settings name none; with TrustAll the server's certificate is not looked at.
+	Authorizer Authorizer
+	Identity   Identity
+	Key, Trust *Store
+	TrustAll   bool
+}
+
+// Store is a key or trust store that is no file.
+type Store struct {
+	// Type is PKCS12, JKS or PEM.
+	Name, Type string
+	Content    []byte
+	Password   string
+}
+
+// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config, which name the
+// setting where it is one.
+func ConfigOf(roles Roles, s Surroundings) (Config, error) {
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
 	r := roleReader{roles: roles}
 	c := Config{
 		Scheme: strings.ToLower(roles.Text("http.scheme")), Address: roles.Text("http.address"), Port: r.number("http.port"),
@@ -61,12 +110,21 @@ func ConfigOf(roles Roles) (Config, error) {
 			Codes:      splitCodes(roles.Text("retry.codes")),
 			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
 		},
+		Logger: s.Logger, Logons: s.Logons, Name: roles.Setting,
 	}
 	if roles.Text("retry.max") != "" {
 		max := r.number("retry.max")
 		c.Retry.Max = &max
 	}
-	return c, r.err
+	if r.err != nil {
+		return c, r.err
+	}
+	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, authenticateBy, leadBy} {
+		if err := part(&c, roles, s); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
 }
 
 // roleReader keeps the first error.
@@ -82,13 +140,21 @@ func (r *roleReader) number(role string) int {
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if (err != nil || n < 0) && r.err == nil {
-		r.err = faultf(wit.FaultConfig, "%s: expected a whole number from 0, found %q", role, text)
+		r.err = wrong(r.roles, role, "expected a whole number from 0, found %q", text)
 	}
 	return n
 }
 
 func (r *roleReader) milliseconds(role string) time.Duration {
 	return time.Duration(r.number(role)) * time.Millisecond
+}
+
+// wrong is the fault of a setting.
+func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
+	f := faultf(wit.FaultConfig, format, args...)
+	name := roles.Setting(role)
+	f.Setting = &name
+	return f
 }
 
 func splitCodes(text string) []string {

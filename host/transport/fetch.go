@@ -51,10 +51,10 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Cause: err}
 		}
 		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultTransient || repeated >= c.config.Retry.Times() {
+		if !errors.As(err, &f) || f.Kind != wit.FaultTransient || repeated >= c.Retry().Times() {
 			return wit.Response{}, err
 		}
-		if err := c.config.Retry.Wait(ctx, 0); err != nil {
+		if err := c.Retry().Wait(ctx, 0); err != nil {
 			return wit.Response{}, err
 		}
 		c.counter.repeated.Add(1)

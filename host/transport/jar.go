@@ -130,7 +130,7 @@ func (j *jar) current() int {
 
 // checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service would read
 // and write the wrong company's data.
-func (c *Client) checkClient(h http.Header) error {
+func (c *destination) checkClient(h http.Header) error {
 	want := c.config.Headers["sap-client"]
 	if want == "" {
 		return nil

@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,37 +27,53 @@ func (l *lostError) Error() string { return l.cause.Error() }
 // errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
+// errRefusedToken: the service has refused a token, for which there may be another one.
+var errRefusedToken = errors.New("the token was refused")
+
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
-	done, err := c.logon.enter(ctx)
+func (c *Client) send(ctx context.Context, d *destination, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
+	done, err := d.logon.enter(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	status := 0
 	defer func() { done(status) }()
+	h, shown, err := d.headers(ctx, e)
+	if err != nil {
+		fault, refused := tokenFault(ctx, err)
+		if refused {
+			status = http.StatusUnauthorized
+		}
+		return nil, nil, fault
+	}
 
-	quiet := newSilence(ctx, max(c.config.ReadTimeout, e.patience))
+	quiet := newSilence(ctx, max(d.config.ReadTimeout, e.patience))
 	var wrote atomic.Bool
 	trace := &httptrace.ClientTrace{
 		WroteHeaders: func() { wrote.Store(true); quiet.asking() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { quiet.asking() },
 	}
-	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), e, csrf.value, quiet)
+	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), d, e, h, csrf.value, quiet)
 	if csrf.value != "" && csrf.session != session {
 		quiet.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	c.counter.requests.Add(1)
 	// The limit on silence starts when something was sent; before that the connect time-out holds.
-	answer, err := c.wire.RoundTrip(r)
-	quiet.answer(c.config.ReadTimeout)
+	answer, err := d.way.RoundTrip(r)
+	quiet.answer(d.config.ReadTimeout)
 	if err != nil {
 		defer quiet.cancel(nil)
-		return nil, nil, c.lost(ctx, quiet, e, wrote.Load(), err)
+		return nil, nil, d.lost(ctx, quiet, e, wrote.Load(), err)
+	}
+	if e.newlyRefused(answer.StatusCode, shown) {
+		answer.Body.Close()
+		quiet.cancel(nil)
+		return nil, nil, errRefusedToken
 	}
 	status = answer.StatusCode
 	c.jar.follow(answer.Header, e.line, time.Now(), session)
-	if err := c.checkClient(answer.Header); err != nil {
+	if err := d.checkClient(answer.Header); err != nil {
 		quiet.cancel(nil)
 		return nil, nil, err
 	}
@@ -74,21 +89,33 @@ func (c *Client) send(ctx context.Context, e *exchange, csrf *csrf) (*Answer, ht
 	return a, answer.Header, nil
 }
 
-// request builds what net/http sends, in the jar's present session.
-func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *silence) (r *http.Request, session int) {
-	h := e.header.Clone()
+// newlyRefused tells whether a token was refused for the first time in this exchange, so that another one is to be tried.
+func (e *exchange) newlyRefused(status int, shown string) bool {
+	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
+		return false
+	}
+	e.refused = shown
+	return true
+}
+
+// headers are the guest's with the host's own; shown is the token among them, "" if there is none.
+func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, shown string, err error) {
+	h = e.header.Clone()
 	if h.Get("Accept-Encoding") == "" {
 		h.Set("Accept-Encoding", "gzip")
 	}
 	if h.Get("User-Agent") == "" {
 		h.Set("User-Agent", "culvert")
 	}
-	for name, value := range c.config.Headers {
+	for name, value := range d.config.Headers {
 		h.Set(name, value)
 	}
-	if c.basic != "" {
-		h.Set("Authorization", c.basic)
-	}
+	shown, err = d.auth.authorize(ctx, h, e.refused)
+	return h, shown, err
+}
+
+// request builds what net/http sends, in the jar's present session.
+func (c *Client) request(ctx context.Context, d *destination, e *exchange, h http.Header, csrf string, quiet *silence) (r *http.Request, session int) {
 	cookies, session := c.jar.header(e.line, time.Now())
 	if cookies != "" {
 		h.Set("Cookie", cookies)
@@ -96,7 +123,7 @@ func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *s
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	r = (&http.Request{Method: e.method, URL: c.origin.urlOf(e.line), Host: c.origin.authority(), Header: h,
+	r = (&http.Request{Method: e.method, URL: d.origin.urlOf(e.line, d.config.Way.Whole), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	body := func() (io.ReadCloser, error) {
 		return &upload{Reader: bytes.NewReader(e.body), quiet: quiet, sent: &c.counter.sent}, nil
@@ -119,16 +146,18 @@ func (c *Client) request(ctx context.Context, e *exchange, csrf string, quiet *s
 	return r, session
 }
 
-func (c *Client) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
+func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
 	if ctx.Err() != nil {
 		if sent && !e.repeatable {
 			return &lostError{sent, context.Cause(ctx)}
 		}
 		return context.Cause(ctx)
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
-		return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", c.origin, certificate.Err)
+	if f := d.untrusted(err); f != nil {
+		return f
+	}
+	if permanent(err) && !sent {
+		return faultf(wit.FaultConfig, "%s: %v", d.origin, err)
 	}
 	if cause := context.Cause(quiet.ctx); cause != nil {
 		err = cause

@@ -1,11 +1,49 @@
 package transport
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
+
+// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there.
+func (d *destination) resolve(target string) (string, error) {
+	line, err := d.origin.resolve(target, "")
+	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !below(path, d.config.Prefix) {
+		line = d.config.Prefix + line
+	}
+	return addQuery(line, d.config.Query), err
+}
+
+// addQuery adds what the query does not have, so that links which have it stay as they are.
+func addQuery(line string, add url.Values) string {
+	path, query, _ := strings.Cut(line, "?")
+	for _, name := range slices.Sorted(maps.Keys(add)) {
+		if has(query, name) {
+			continue
+		}
+		if query != "" {
+			query += "&"
+		}
+		query += url.Values{name: add[name]}.Encode()
+	}
+	if len(add) == 0 || query == "" {
+		return line
+	}
+	return path + "?" + query
+}
+
+func has(query, name string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		if key, _, _ := strings.Cut(pair, "="); key == name || key == url.QueryEscape(name) {
+			return true
+		}
+	}
+	return false
+}
 
 // resolve turns a request's target into what stands in the request line: path and query, byte for byte as they were given,
 // because links of a service are sent back verbatim. Only what a request line cannot hold is percent-encoded. `base` is the
@@ -80,12 +118,13 @@ func requestLine(target string) string {
 	return b.String()
 }
 
-// urlOf makes the URL that sends this request line unchanged.
-func (o origin) urlOf(line string) *url.URL {
+// urlOf makes the URL that sends this request line unchanged; absolute: the origin is to stand
+// in front of it, as HTTP proxies want it (what a path may not hold is percent-encoded then).
+func (o origin) urlOf(line string, absolute bool) *url.URL {
 	path, query, has := strings.Cut(line, "?")
 	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
-	if strings.HasPrefix(path, "//") {
-		// net/http would take an opaque path with two slashes for an authority
+	if absolute || strings.HasPrefix(path, "//") {
+		// net/http would take an opaque path with two slashes for an authority, and puts no origin in front of one
 		u.Path, u.RawPath = path, path
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded

@@ -101,6 +101,6 @@ func (c *Client) fetchToken(ctx context.Context, from string) (string, error) {
 		}
 		a.discard()
 	}
-	c.config.Logger.Debug("service hands out no CSRF token", "from", from)
+	c.at.Load().config.Logger.Debug("service hands out no CSRF token", "from", from)
 	return "", nil
 }

@@ -26,7 +26,10 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata#00.subscription.enable=1"), "sap.odata#00.subscription.enable", "Value 1 for configuration sap.odata#00.subscription.enable is not built yet"},
 		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property", "Value OrderID for configuration sap.odata#00.filter#00.property is not built yet"},
 		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property", "Unknown configuration \"sap.odata#00.filtr#00.property\"; the nearest known name is \"sap.odata#00.filter#00.property\""},
-		{append(orders, "sap.odata.keystore.location=x"), "sap.odata.keystore.location", "Value x for configuration sap.odata.keystore.location is not built yet"},
+		{append(orders, "sap.odata.sap.client.in=query"), "sap.odata.sap.client.in", "Value query for configuration sap.odata.sap.client.in is not built yet; built: header"},
+		{append(orders, "sap.odata.keystore.location=x", "sap.odata.proxy.type=HTTP", "sap.odata.auth.type=oauth2"), "", ""},
+		{append(orders, "sap.odata.keystore.type=JKS"), "", ""},
+		{append(orders, "sap.odata.auth.type=digest"), "sap.odata.auth.type", "Invalid value digest"},
 		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset", "Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
 		{append(append(orders, set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
 		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms", "Invalid value 20000"},
@@ -84,8 +87,8 @@ func TestNoSecretIsRead(t *testing.T) {
 			passwords++
 		}
 	}
-	if passwords != 3 {
-		t.Errorf("expected 3 passwords, found %d", passwords)
+	if passwords != 8 {
+		t.Errorf("expected 8 passwords, found %d", passwords)
 	}
 }
 

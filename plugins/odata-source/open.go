@@ -133,6 +133,10 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 	if f.atom {
 		format = "atom"
 	}
-	return "origin=" + o.origin.String() + " client=" + v.Text(setting.Client) + " user=" + v.Text(setting.User) +
+	origin := o.origin.String()
+	if o.origin.Host == "" {
+		origin = "destination:" + v.Text(setting.Destination)
+	}
+	return "origin=" + origin + " client=" + v.Text(setting.Client) + " user=" + v.Text(setting.User) +
 		" set=" + f.service + "/" + f.address + " mode=full format=" + format
 }

@@ -11,6 +11,8 @@ const (
 	Client    = "sap.odata.sap.client"
 	Language  = "sap.odata.sap.language"
 	LinkHosts = "sap.odata.link.hosts"
+	// Destination of SAP BTP, in place of address and port.
+	Destination = "sap.odata.destination"
 )
 
 // Flags are the spellings of yes and no.
@@ -44,14 +46,17 @@ func Display(name string) wit.Rule { return wit.Rule{DisplayName: &name} }
 
 // Destination declares where the service is and how patient the host is with it. The host acts on all of it, by role.
 func (t *Table) Destination() {
+	t.places = true
 	group := Group("Service destination")
 	t.Declare(
 		Spec(Scheme, wit.KindText, wit.High, Is("https"), "Protocol of the OData service: http or https.",
 			Allowed("http", "https"), Role("http.scheme"), group, Display("Protocol")),
-		Spec(Address, wit.KindText, wit.High, nil, "DNS name or IP address of the OData service.",
-			Required(), Role("http.address"), group, Display("Host")),
-		Spec(Port, wit.KindInt, wit.High, nil, "Port of the OData service.",
-			Required(), AtLeast(1), AtMost(65535), Role("http.port"), group, Display("Port")),
+		Spec(Address, wit.KindText, wit.High, nil, "DNS name or IP address of the OData service. Required without "+Destination+".",
+			Role("http.address"), group, Display("Host")),
+		Spec(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
+			AtLeast(1), AtMost(65535), Role("http.port"), group, Display("Port")),
+		Spec(Destination, wit.KindText, wit.Medium, nil, "Name of a destination of SAP BTP's destination service, which says where the service is "+
+			"and how to log on. What is set here goes before what it says.", Role("http.destination"), group, Display("Destination")),
 		Spec(User, wit.KindText, wit.High, nil, "User for basic authentication. Services without authentication take any value, or none.",
 			Role("http.user"), group, Display("User")),
 		Spec("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
@@ -74,29 +79,114 @@ func (t *Table) Destination() {
 		Spec("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, Is("60000"), "How long the service may be silent, in milliseconds.",
 			AtLeast(1), Role("http.read-timeout-ms"), group, Display("Read time-out")),
 	)
+	t.authentication()
+	t.proxy()
+	t.security()
+	t.load()
 	t.destinationLater()
 }
 
-// destinationLater declares what the host is going to do for connections.
+// authentication declares how the host logs on.
+func (t *Table) authentication() {
+	group := Group("Authentication")
+	t.Declare(
+		Spec("sap.odata.auth.type", wit.KindText, wit.Medium, nil, "How to log on: basic, oauth2 (client credentials), header (those of sap.odata.header.NAME), "+
+			"certificate (that of the key store) or none. Default: basic with a user name, else none.",
+			Allowed("basic", "oauth2", "header", "certificate", "none"), Role("http.auth"), group, Display("Kind")),
+		Spec("sap.odata.oauth.token.endpoint", wit.KindText, wit.Medium, nil, "URL that hands out OAuth 2.0 tokens for client credentials.",
+			Role("http.oauth.token-endpoint"), group, Display("Token endpoint")),
+		Spec("sap.odata.oauth.client.id", wit.KindText, wit.Medium, nil, "Client id for OAuth 2.0.", Role("http.oauth.client-id"), group, Display("Client id")),
+		Spec("sap.odata.oauth.client.secret", wit.KindPassword, wit.Medium, nil, "Client secret for OAuth 2.0.",
+			Role("http.oauth.client-secret"), group, Display("Client secret")),
+		Spec("sap.odata.oauth.scope", wit.KindText, wit.Low, nil, "Scopes to ask for, with blanks between them.", Role("http.oauth.scope"), group, Display("Scope")),
+		Spec("sap.odata.oauth.client.auth", wit.KindText, wit.Low, Is("header"), "Whether client id and secret go to the token endpoint in a header or in the body.",
+			Allowed("header", "body"), Role("http.oauth.client-auth"), group, Display("Client authentication")),
+		Spec("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil, "Value of the header NAME, which goes with every request to the service and to nobody else.",
+			Role("http.header.{name}"), group),
+	)
+}
+
+// proxy declares the way to the service.
+func (t *Table) proxy() {
+	group := Group("Proxy")
+	declare := func(name string, kind wit.SettingKind, role, documentation string, rules ...wit.Rule) {
+		t.Declare(Spec("sap.odata.proxy."+name, kind, wit.Low, nil, documentation, append(rules, Role("http.proxy."+role), group)...))
+	}
+	declare("type", wit.KindText, "type", "The way to the service: none, http, socks5, sap-connectivity-http or sap-connectivity-socks5 (SAP Cloud Connector; "+
+		"sap-connectivity is the latter). Default: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say.",
+		Allowed("none", "http", "socks5", "sap-connectivity", "sap-connectivity-http", "sap-connectivity-socks5"), Display("Type"))
+	declare("address", wit.KindText, "address", "HOST:PORT of the proxy. With SAP Cloud Connector by default that of the bound connectivity service.", Display("Address"))
+	declare("user", wit.KindText, "user", "User of the proxy.", Display("User"))
+	declare("password", wit.KindPassword, "password", "Password of the proxy.", Display("Password"))
+	declare("location.id", wit.KindListOfText, "location-id", "Location ids of Cloud Connectors, tried in this order.", Display("Location ids"))
+	declare("address.map", wit.KindListOfText, "address-map", "Other names for addresses, as HOST:PORT=VIRTUAL:PORT.", Display("Addresses"))
+	declare("token.url", wit.KindText, "token-url", "URL of the token service for SAP Cloud Connector.", Display("Token service"))
+	declare("token.client.id", wit.KindText, "token-client-id", "Client id for the token service.", Display("Client id"))
+	declare("token.client.secret", wit.KindPassword, "token-client-secret", "Client secret for the token service.", Display("Client secret"))
+	declare("token.certificate.location", wit.KindText, "token-certificate", "Path of the client certificate for the token service, in PEM.", Display("Certificate"))
+	declare("token.key.location", wit.KindText, "token-key", "Path of the private key of that certificate, in PEM.", Display("Key"))
+	declare("service.key", wit.KindText, "service-key", "Path of a service key of the connectivity service, in JSON. With no key and no token settings what is bound in VCAP_SERVICES counts.",
+		Display("Service key"))
+	declare("outage.ms", wit.KindLong, "outage-ms", "How long a Cloud Connector that is away, or that doesn't reach the service, is waited for, in milliseconds. Default 300000.",
+		AtLeast(0), Display("Outage"))
+}
+
+// security declares what TLS goes by. Names of types and protocols are case-sensitive.
+func (t *Table) security() {
+	group := Group("TLS")
+	for _, store := range []struct{ name, title string }{{"keystore", "Key store"}, {"truststore", "Trust store"}} {
+		of := "sap.odata." + store.name
+		role := "tls." + store.name
+		t.Declare(
+			Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: the system's.", Role(role+".location"), group, Display(store.title)),
+			Spec(of+".password", wit.KindPassword, wit.Low, nil, "Password of the "+store.name+", which all but PEM need.", Role(role+".password"), group, Display("Its password")),
+			Spec(of+".type", wit.KindText, wit.Low, nil, "Type of the "+store.name+". Default: what its content says.",
+				Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), Role(role+".type"), group, Display("Its type")))
+	}
+	t.Declare(
+		Spec("sap.odata.keystore.key.password", wit.KindPassword, wit.Low, nil, "Password of the key in the keystore. Default: the store's.",
+			Role("tls.keystore.key-password"), group, Display("Password of the key")),
+		Spec("sap.odata.keystore.alias", wit.KindText, wit.Low, nil, "Alias of the key, needed only where the keystore has several.",
+			Role("tls.keystore.alias"), group, Display("Alias of the key")),
+		Spec("sap.odata.sslcontext.protocol", wit.KindText, wit.Low, nil, "Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 is 1.2 alone; "+
+			"TLSv1 and TLSv1.1 need tls.allow.legacy.", Role("tls.protocol"), group, Display("Protocol")),
+		Spec("sap.odata.tls.allow.legacy", wit.KindText, wit.Low, Is("0"), "1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",
+			Allowed(Flags...), Role("tls.allow-legacy"), group, Display("Old protocols")),
+	)
+}
+
+// load declares how much of the service is asked for at a time; all connectors share what a destination allows.
+func (t *Table) load() {
+	group := Group("Load")
+	t.Declare(
+		Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, Is("4"), "Requests to the destination at a time, over all connectors.",
+			AtLeast(1), Role("http.max-concurrent"), group, Display("Requests at a time")),
+		Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections of a connector to its destination, and sessions on them. Default 8.", AtLeast(1), Role("http.max-connections"), group, Display("Connections")),
+		Spec("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil, "Requests to the destination in a second, over all connectors. Default: as many as come.",
+			Role("http.requests-per-second"), group, Display("Requests in a second")),
+		Spec("sap.odata.maintenance.windows", wit.KindText, wit.Low, nil, "Times in which no requests are sent.",
+			Role("http.maintenance-windows"), group, Display("Maintenance")),
+	)
+}
+
+// destinationLater declares what is known and not built yet.
 func (t *Table) destinationLater() {
-	later := func(name string, kind wit.SettingKind, documentation, role string, harmless ...string) {
-		rules := []wit.Rule{}
-		if role != "" {
-			rules = append(rules, Role(role))
+	later := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
+		t.Later(Spec(name, kind, wit.Low, nil, documentation), harmless...)
+	}
+	later("sap.odata.sap.client.in", wit.KindText, "Whether client and language go as headers or in the query.", "header")
+	later("sap.odata.initial.read.timeout.ms", wit.KindLong, "Silence allowed before the first byte of an initial delta extraction.")
+	later("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
+}
+
+// place complains where nothing says where the service is.
+func (t *Table) place(v Values, examined []wit.Examined) {
+	if !t.places || v.Text(Destination) != "" {
+		return
+	}
+	for _, name := range []string{Address, Port} {
+		if v.Text(name) == "" {
+			Complain(examined, name, "Missing required configuration \""+name+"\" which has no default value.")
 		}
-		t.Later(Spec(name, kind, wit.Low, nil, documentation, rules...), harmless...)
 	}
-	for _, store := range []string{"keystore", "truststore"} {
-		later("sap.odata."+store+".location", wit.KindText, "Path of the "+store+".", "tls."+store+".location")
-		later("sap.odata."+store+".password", wit.KindPassword, "Password of the "+store+".", "tls."+store+".password")
-		later("sap.odata."+store+".type", wit.KindText, "Type of the "+store+": jceks, jks, dks, pkcs11 or pkcs12.", "tls."+store+".type")
-	}
-	later("sap.odata.sslcontext.protocol", wit.KindText, "Protocol of encrypted connections, as Java names it: SSL, TLS, TLSv1.2 and so on.", "tls.protocol")
-	later("sap.odata.sap.client.in", wit.KindText, "Whether client and language go as headers or in the query.", "", "header")
-	later("sap.odata.initial.read.timeout.ms", wit.KindLong, "Silence allowed before the first byte of an initial delta extraction.", "")
-	later("sap.odata.max.concurrent.requests", wit.KindInt, "Requests to a destination at a time, over all connectors.", "http.max-concurrent")
-	later("sap.odata.max.connections", wit.KindInt, "Connections to a destination.", "http.max-connections")
-	later("sap.odata.requests.per.second", wit.KindDouble, "Requests to a destination in a second, over all connectors.", "http.requests-per-second")
-	later("sap.odata.maintenance.windows", wit.KindText, "Times in which no requests are sent.", "http.maintenance-windows")
-	later("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "", "0", "false")
 }

@@ -21,6 +21,8 @@ type Table struct {
 	Specs []wit.SettingSpec
 	// later are settings that are known and not built yet, by name: the values that say what is the case anyway.
 	later map[string][]string
+	// places: it has a service, which has to be somewhere.
+	places bool
 }
 
 // Declare adds settings.
@@ -177,7 +179,10 @@ func (t *Table) find(name string) *wit.SettingSpec {
 	return nil
 }
 
-// matches compares a name with one that may hold {n} and {m}.
+// anyName ends the names of settings that the user has a word in.
+const anyName = "{name}"
+
+// matches compares a name with one that may hold {n} and {m}, numbers, and end with {name}, anything.
 func matches(template, name string) bool {
 	for {
 		i := strings.IndexByte(template, '{')
@@ -186,6 +191,9 @@ func matches(template, name string) bool {
 		}
 		if !strings.HasPrefix(name, template[:i]) {
 			return false
+		}
+		if template[i:] == anyName {
+			return len(name) > i
 		}
 		end := strings.IndexByte(template, '}')
 		name, template = name[i:], template[end+1:]
@@ -210,7 +218,7 @@ func (t *Table) Examine(settings []wit.Setting) []wit.Examined {
 	for _, number := range v.Groups() {
 		for i := range t.Specs {
 			spec := &t.Specs[i]
-			if strings.Count(spec.Name, "{") == 1 {
+			if strings.Count(spec.Name, "{") == 1 && strings.Contains(spec.Name, "{n}") {
 				out = append(out, t.examine(v, spec, strings.Replace(spec.Name, "{n}", number, 1)))
 			}
 		}
@@ -225,6 +233,7 @@ func (t *Table) Examine(settings []wit.Setting) []wit.Examined {
 			out = append(out, t.examine(v, spec, s.Name))
 		}
 	}
+	t.place(v, out)
 	return out
 }
 
@@ -300,7 +309,7 @@ func (t *Table) nearest(name string) string {
 	}
 	best, least := "", len(name)/3+1
 	for i := range t.Specs {
-		candidate := strings.Replace(strings.Replace(t.Specs[i].Name, "{n}", number, 1), "{m}", "00", 1)
+		candidate := strings.NewReplacer("{n}", number, "{m}", "00", anyName, "NAME").Replace(t.Specs[i].Name)
 		if d := distance(name, candidate); d < least {
 			best, least = candidate, d
 		}

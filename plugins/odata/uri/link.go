@@ -7,7 +7,8 @@ import (
 
 // Origin is where a connector's requests go, and by which other names its service calls itself.
 type Origin struct {
-	// Scheme is http or https.
+	// Scheme is http or https. Host "": only the host of this program knows where requests go (a destination of BTP); then every
+	// link keeps path and query, unless there are aliases.
 	Scheme, Host string
 	// Port: 0 is the scheme's.
 	Port int
@@ -91,7 +92,7 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 	if !ok {
 		return "", &LinkError{link, "expected a host and a port, found " + quote(authority)}
 	}
-	if !o.is(scheme, host, port) && !o.alias(host, port, authority) {
+	if (o.Host != "" || len(o.Aliases) > 0) && !o.is(scheme, host, port) && !o.alias(host, port, authority) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
 	return sendable(rest), nil

@@ -1,0 +1,233 @@
+package transport
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The kinds of authentication.
+const (
+	AuthBasic       = "basic"
+	AuthOAuth2      = "oauth2"
+	AuthHeader      = "header"
+	AuthCertificate = "certificate"
+	AuthNone        = "none"
+)
+
+// Authorizer hands out what requests show in place of a password: a token that is renewed in time. Safe for use by several
+// goroutines.
+type Authorizer interface {
+	// Authorize is a header, with another value than the refused one where that is not empty. It is called for each request.
+	// Errors are *btp.Failure, or faults.
+	Authorize(ctx context.Context, refused string) (name, value string, err error)
+}
+
+// Identity is who logs on, by which refusals are remembered. The secret is nothing but compared.
+type Identity struct{ User, Secret string }
+
+// authentication is what the requests of a destination show.
+type authentication struct {
+	// fixed goes on each request, "" is nothing.
+	fixed    string
+	tokens   Authorizer
+	identity Identity
+}
+
+// authenticationOf reads it from a configuration whose headers are in lower case.
+func authenticationOf(c *Config) (authentication, error) {
+	switch c.Auth {
+	case "", AuthBasic:
+		if c.User == "" {
+			return authentication{}, nil
+		}
+		return authentication{fixed: "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password)),
+			identity: Identity{c.User, c.Password}}, nil
+	case AuthOAuth2:
+		if c.Authorizer == nil {
+			return authentication{}, faultf(wit.FaultConfig, "authentication by oauth2: expected a service that hands out tokens")
+		}
+		return authentication{tokens: c.Authorizer, identity: c.Identity}, nil
+	case AuthHeader:
+		return authentication{identity: headerIdentity(c.Headers)}, nil
+	case AuthCertificate:
+		return authentication{identity: c.Identity}, nil
+	case AuthNone:
+		return authentication{}, nil
+	}
+	return authentication{}, faultf(wit.FaultConfig, "authentication: expected basic, oauth2, header, certificate or none, found %q", c.Auth)
+}
+
+// notSecret are headers that say nothing about who logs on.
+var notSecret = []string{"sap-client", "sap-language"}
+
+func headerIdentity(headers map[string]string) Identity {
+	var names []string
+	for name := range headers {
+		if !slices.Contains(notSecret, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	id := Identity{User: "by header " + strings.Join(names, ", ")}
+	for _, name := range names {
+		id.Secret += name + ":" + headers[name] + "\n"
+	}
+	return id
+}
+
+// authorize adds what the request shows. value is that of a token, which may be refused and renewed; "" where there is none.
+func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
+	if a.fixed != "" {
+		h.Set("Authorization", a.fixed)
+	}
+	if a.tokens == nil {
+		return "", nil
+	}
+	name, value, err := a.tokens.Authorize(ctx, refused)
+	if err != nil {
+		return "", err
+	}
+	if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
+		return "", faultf(wit.FaultUnauthorized, "token for the service: expected one without line breaks")
+	}
+	h.Set(name, value)
+	return value, nil
+}
+
+// tokenFault is the fault of a token that was not to be had. refused: the secret behind it was refused.
+func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx), false
+	}
+	if f, ok := err.(*wit.Fault); ok {
+		return f, false
+	}
+	var failure *btp.Failure
+	if errors.As(err, &failure) {
+		switch failure.Kind {
+		case btp.Unauthorized:
+			return faultf(wit.FaultUnauthorized, "%v", err), true
+		case btp.Unavailable:
+			return faultf(wit.FaultTransient, "%v", err), false
+		}
+	}
+	return faultf(wit.FaultConfig, "%v", err), false
+}
+
+// authenticateBy reads how to log on from roles.
+func authenticateBy(c *Config, roles Roles, s Surroundings) error {
+	if err := checkHeaders(roles); err != nil {
+		return err
+	}
+	c.Auth = strings.ToLower(roles.Text("http.auth"))
+	if c.Auth == "" && c.User == "" {
+		c.Auth = AuthNone
+	}
+	if c.Auth != AuthOAuth2 {
+		for _, role := range []string{"token-endpoint", "client-id", "client-secret", "scope"} {
+			if roles.Given("http.oauth." + role) {
+				return wrong(roles, "http.oauth."+role, "expected %s = oauth2 with it, found %s", roles.Setting("http.auth"), orNothing(roles.Text("http.auth")))
+			}
+		}
+	}
+	switch c.Auth {
+	case AuthBasic:
+		if c.User == "" {
+			return wrong(roles, "http.user", "expected a user for %s = basic, found nothing", roles.Setting("http.auth"))
+		}
+	case AuthOAuth2:
+		if s.Authorizer != nil {
+			c.Authorizer, c.Identity = s.Authorizer, s.Identity
+			return nil
+		}
+		return oauthBy(c, roles, s)
+	case AuthHeader:
+		if id := headerIdentity(roles.Prefix("http.header.")); id.Secret == "" {
+			return wrong(roles, "http.auth", "expected a header to log on with for header, found none: %s", roles.Setting("http.header.{name}"))
+		}
+	case AuthCertificate:
+		switch {
+		case roles.Text("tls.keystore.location") == "" && s.Key == nil:
+			return wrong(roles, "http.auth", "expected %s for certificate, found nothing", roles.Setting("tls.keystore.location"))
+		case c.Scheme == "http":
+			return wrong(roles, "http.auth", "certificate is shown by TLS only: expected %s = https, found http", roles.Setting("http.scheme"))
+		}
+	}
+	return nil
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+func checkHeaders(roles Roles) error {
+	seen := map[string]bool{}
+	for name := range roles.Prefix("http.header.") {
+		role := "http.header." + name
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case !token(name):
+			return wrong(roles, role, "expected the name of a header behind the last dot, found %q", name)
+		case canonical == "Authorization" && strings.ToLower(roles.Text("http.auth")) == AuthHeader:
+		case canonical == "Authorization":
+			return wrong(roles, role, "expected %s = header with it, found %s", roles.Setting("http.auth"), orNothing(roles.Text("http.auth")))
+		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+			return wrong(roles, role, "%s is made by the program itself", name)
+		case seen[canonical]:
+			return wrong(roles, role, "%s is set by another setting too", name)
+		case strings.ContainsAny(roles.Text(role), "\r\n\x00"):
+			return wrong(roles, role, "expected a value without line breaks (not shown)")
+		}
+		seen[canonical] = true
+	}
+	return nil
+}
+
+func oauthBy(c *Config, roles Roles, s Surroundings) error {
+	of := func(role string) string { return roles.Text("http.oauth." + role) }
+	credentials := btp.Credentials{TokenURL: of("token-endpoint"), ClientID: of("client-id"), Secret: of("client-secret")}
+	tokens, err := btp.NewTokens(credentials, btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
+		TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
+		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }})
+	if err != nil {
+		f := faultf(wit.FaultConfig, "%v", err)
+		var failure *btp.Failure
+		if errors.As(err, &failure) && failure.Setting != "" {
+			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
+			f.Setting = &failure.Setting
+		}
+		return f
+	}
+	c.Authorizer, c.Identity = Bearer{tokens}, Identity{credentials.ClientID, credentials.Secret}
+	return nil
+}
+
+// oauthRole is the end of the role of a field as package btp calls it.
+func oauthRole(field string) string {
+	if field == "token-url" {
+		return "token-endpoint"
+	}
+	return field
+}
+
+// Bearer shows tokens in the header Authorization.
+type Bearer struct {
+	Tokens interface {
+		Token(ctx context.Context, refused string) (string, error)
+	}
+}
+
+func (b Bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	token, err := b.Tokens.Token(ctx, strings.TrimPrefix(refused, "Bearer "))
+	return "Authorization", "Bearer " + token, err
+}

@@ -1,0 +1,167 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// destination is what a [Config] comes to: where requests go, by which way, and what they show. It never changes; a client whose
+// settings change takes another one.
+type destination struct {
+	config Config // with defaults
+	origin origin
+	auth   authentication
+	logon  *logon
+	wire   *http.Transport
+	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
+}
+
+func newDestination(c Config) (*destination, error) {
+	o, err := c.origin()
+	if err != nil {
+		return nil, err
+	}
+	if c.Headers, err = lowerHeaders(c.Headers); err != nil {
+		return nil, err
+	}
+	c.defaults()
+	d := &destination{config: c, origin: o}
+	if d.auth, err = authenticationOf(&c); err != nil {
+		return nil, err
+	}
+	d.logon = c.Logons.of(identity{o.String(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
+	d.wire, d.way = c.wire()
+	return d, nil
+}
+
+func (c *Config) defaults() {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 10 * time.Second
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = 60 * time.Second
+	}
+	c.Retry = c.Retry.withDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Logons == nil {
+		c.Logons = processLogons
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	}
+}
+
+func lowerHeaders(given map[string]string) (map[string]string, error) {
+	headers := make(map[string]string, len(given))
+	for name, value := range given {
+		if value == "" {
+			continue
+		}
+		if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, faultf(wit.FaultConfig, "header %q: expected a header's name and a value without line breaks", name)
+		}
+		headers[strings.ToLower(name)] = value
+	}
+	return headers, nil
+}
+
+// wire makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
+func (c *Config) wire() (*http.Transport, http.RoundTripper) {
+	w := &http.Transport{
+		DialContext: c.Dial, TLSClientConfig: c.TLS, TLSHandshakeTimeout: c.ConnectTimeout,
+		// The host decodes bodies itself, so that it sees where they end.
+		DisableCompression: true,
+		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
+		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
+		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
+		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
+		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
+		OnProxyConnectResponse: checkConnect,
+	}
+	var way http.RoundTripper = w
+	if c.Way.Wire != nil {
+		way = c.Way.Wire(w)
+	}
+	w.DialContext = c.bounded(w.DialContext)
+	return w, way
+}
+
+func http1() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}
+
+type dial = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// bounded bounds dialling: by the time-out for connections, longer where the way waits for a Cloud Connector.
+func (c *Config) bounded(dial dial) dial {
+	limit, waits := c.ConnectTimeout+c.Way.Outage, c.Way.Outage > 0
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
+		defer cancel()
+		conn, err := dial(ctx, network, address)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil && waits {
+			err = &outageError{err}
+		}
+		return conn, err
+	}
+}
+
+// outageError is the end of a way that has waited for long already: it is not tried again.
+type outageError struct{ cause error }
+
+func (o *outageError) Error() string { return o.cause.Error() }
+func (o *outageError) Unwrap() error { return o.cause }
+
+// proxyError is an answer of a proxy that made no tunnel.
+type proxyError struct {
+	proxy  string
+	status int
+	text   string
+}
+
+func (p *proxyError) Error() string {
+	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
+	if p.status == http.StatusProxyAuthRequired {
+		text += ": it wants a user and a password, or others"
+	}
+	return text
+}
+
+// Permanent: the same user is refused again.
+func (p *proxyError) Permanent() bool {
+	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
+}
+
+func checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyError{proxy.Host, answer.StatusCode, answer.Status}
+}
+
+// says asks the errors behind err.
+func says[T any](err error, yes func(T) bool) bool {
+	var e T
+	return errors.As(err, &e) && yes(e)
+}
+
+// permanent tells whether a way failed for a reason that stays until somebody mends it.
+func permanent(err error) bool {
+	return says(err, func(e interface{ Permanent() bool }) bool { return e.Permanent() })
+}

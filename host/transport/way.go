@@ -1,0 +1,90 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Way is how requests get to a destination.
+type Way struct {
+	// Wire lets connections and requests go this way: route.Route has it. nil: straight.
+	Wire func(*http.Transport) http.RoundTripper
+	// Whole: requests name the whole URL, because a proxy reads them.
+	Whole bool
+	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer than
+	// ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
+	Outage time.Duration
+}
+
+// proxyRole is what roles of proxies begin with.
+const proxyRole = "http.proxy."
+
+// leadBy reads the way from roles.
+func leadBy(c *Config, roles Roles, s Surroundings) error {
+	settings, err := routeBy(c, roles, s)
+	if err != nil {
+		return err
+	}
+	r, err := route.New(settings)
+	if err != nil {
+		f := faultf(wit.FaultConfig, "%v", err)
+		var m *route.Misconfigured
+		if errors.As(err, &m) {
+			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
+		}
+		return f
+	}
+	if r.Type() == route.ConnectivityHTTP && c.Scheme != "http" {
+		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
+			roles.Setting(proxyRole+"type"), r.Type())
+	}
+	c.Way = Way{Wire: r.Wire}
+	if strings.HasPrefix(r.Type(), route.Connectivity) {
+		c.Way.Outage = max(0, settings.Outage)
+	}
+	if p := r.HTTPProxy(); p != nil && c.Scheme == "http" && c.Address != "" {
+		o, err := c.origin()
+		if err != nil {
+			return err
+		}
+		found, err := p.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+		c.Way.Whole = err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
+	}
+	return nil
+}
+
+func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
+	of := func(short string) string { return roles.Text(proxyRole + short) }
+	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress), User: of(route.NameUser), Password: of(route.NamePassword),
+		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey), ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP,
+		Attempt: c.ConnectTimeout, Logger: s.Logger, Name: func(short string) string { return roles.Setting(proxyRole + short) }}
+	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL), of(route.NameTokenClientID), of(route.NameTokenSecret)
+	if ids := of(route.NameLocationID); ids != "" {
+		for id := range strings.SplitSeq(ids, ",") {
+			settings.Locations = append(settings.Locations, strings.TrimSpace(id))
+		}
+	}
+	var err error
+	if settings.AddressMap, err = route.ParseAddressMap(of(route.NameAddressMap)); err != nil {
+		return settings, wrong(roles, proxyRole+route.NameAddressMap, "%v", err)
+	}
+	r := roleReader{roles: roles}
+	settings.Outage = route.DefaultOutage
+	if of(route.NameOutage) != "" {
+		if settings.Outage = r.milliseconds(proxyRole + route.NameOutage); settings.Outage == 0 {
+			settings.Outage = -1 // every location once
+		}
+	}
+	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) && roles.Given(proxyRole+route.NameOutage) {
+		return settings, wrong(roles, proxyRole+route.NameOutage, "expected a type of SAP Connectivity with it, found %s = %s",
+			roles.Setting(proxyRole+"type"), orNothing(settings.Type))
+	}
+	return settings, r.err
+}
