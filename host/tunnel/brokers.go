@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
 // node is a broker as an answer names it.
@@ -149,7 +149,7 @@ func (t *Tunnel) discover() {
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
-		if t.options.SASL == nil && errors.Is(err, errHungUp) {
+		if t.options.SASL == nil && errors.Is(err, wire.ErrHungUp) {
 			t.log.Info("tunnel: brokers get their listeners when the first client has logged on", "error", err)
 			return
 		}
@@ -173,27 +173,20 @@ func (t *Tunnel) ask() error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	r := newRelay(t, nil, conn, address)
+	broker := wire.New(conn)
 	if t.options.SASL != nil {
-		if err := r.logOn(ctx); err != nil {
-			return err
+		host, _, _ := net.SplitHostPort(address)
+		if _, err := wire.LogOn(ctx, host, t.options.SASL, broker.Ask); err != nil {
+			return fmt.Errorf("logging on to %s with SASL %s: %w", address, t.options.SASL.Name(), err)
 		}
 	}
-	// Version 4 is the first in which an empty list of topics asks for none; brokers from 0.11 to 4 know it.
-	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
-	answer := kmsg.NewPtrMetadataResponse()
-	answer.Version = 4
-	body, err := r.own(request)
+	known, err := broker.Brokers()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", address, err)
 	}
-	if err := answer.ReadFrom(body); err != nil {
-		return fmt.Errorf("%s: reading its brokers: %w", address, err)
-	}
-	nodes := make([]node, 0, len(answer.Brokers))
-	for _, b := range answer.Brokers {
-		nodes = append(nodes, node{b.NodeID, b.Host, b.Port})
+	nodes := make([]node, 0, len(known))
+	for _, b := range known {
+		nodes = append(nodes, node{b.ID, b.Host, b.Port})
 	}
 	return t.brokers.meet(nodes)
 }

@@ -49,18 +49,6 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 	return h, nil
 }
 
-func peekAnswer(r *bufio.Reader) (size, correlation int32, err error) {
-	b, err := r.Peek(8)
-	if err != nil {
-		return 0, 0, err
-	}
-	size, correlation = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
-	if size < 4 {
-		return 0, 0, fmt.Errorf("expected an answer of a Kafka broker, found bytes % x: does its listener want TLS (security.protocol)?", b)
-	}
-	return size, correlation, nil
-}
-
 // wantsAnswer tells whether a produce request has acks other than 0, to which brokers give no answer. It looks into the request
 // without taking anything from it.
 func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {

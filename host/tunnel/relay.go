@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
 // bufferSize of each direction of a connection; what need not be read passes through it.
@@ -20,18 +22,17 @@ const bufferSize = 64 << 10
 
 // relay is one client's connection and the one to its broker.
 type relay struct {
-	tunnel         *Tunnel
-	client, broker net.Conn
-	address        string
-	requests       *bufio.Reader // of the client
-	answers        *bufio.Reader // of the broker
+	tunnel   *Tunnel
+	client   net.Conn
+	requests *bufio.Reader // of the client
+	broker   *wire.Conn
+	address  string
 
 	// asked are the requests whose answers are due; a broker answers in the order of the requests.
 	asked   chan asked
 	waiting atomic.Int64
 	// writing is held for each request that goes to the broker, and while a logon is renewed.
 	writing sync.Mutex
-	running bool
 	ended   chan struct{} // closed when no more answers come
 	next    int32         // correlation of our own requests
 	held    []byte
@@ -45,16 +46,9 @@ type asked struct {
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
-	r := &relay{tunnel: t, client: client, broker: broker, address: address,
-		answers: bufio.NewReaderSize(broker, bufferSize), asked: make(chan asked, 256), ended: make(chan struct{})}
-	if client != nil {
-		r.requests = bufio.NewReaderSize(client, bufferSize)
-	}
-	return r
+	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: wire.New(broker), address: address,
+		asked: make(chan asked, 256), ended: make(chan struct{})}
 }
-
-// errHungUp is a broker that closed the connection instead of answering.
-var errHungUp = errors.New("the broker closed the connection")
 
 // run passes requests and answers until one side ends (nil), something cannot be passed on, or ctx ends.
 func (r *relay) run(ctx context.Context) error {
@@ -134,12 +128,28 @@ func (r *relay) passRequests() error {
 		if answered {
 			r.expect(asked{key: h.key, version: h.version, correlation: h.correlation})
 		}
-		_, err = io.CopyN(r.broker, r.requests, int64(h.size)+4)
+		err = pass(r.broker, r.requests, int64(h.size)+4)
 		r.writing.Unlock()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// pass writes the next n bytes as they come, out of the reader's own buffer.
+func pass(to io.Writer, from *bufio.Reader, n int64) error {
+	for n > 0 {
+		if _, err := from.Peek(1); err != nil {
+			return err
+		}
+		piece, _ := from.Peek(int(min(n, int64(from.Buffered()))))
+		if _, err := to.Write(piece); err != nil {
+			return err
+		}
+		from.Discard(len(piece))
+		n -= int64(len(piece))
+	}
+	return nil
 }
 
 func (r *relay) expect(a asked) {
@@ -171,7 +181,7 @@ func (r *relay) refuseVersions(h requestHead) error {
 
 func (r *relay) passAnswers() error {
 	for {
-		size, correlation, err := peekAnswer(r.answers)
+		size, correlation, err := wire.PeekAnswer(r.broker.Answers)
 		if err != nil {
 			return err
 		}
@@ -188,13 +198,13 @@ func (r *relay) passAnswers() error {
 		switch {
 		case a.own != nil:
 			frame := make([]byte, size+4)
-			if _, err = io.ReadFull(r.answers, frame); err == nil {
+			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
 				a.own <- frame[8:]
 			}
 		case carriesAddress(a.key, a.version) && (size <= mostHeld || !passable(a.key)):
 			err = r.passRewritten(a, size)
 		default:
-			_, err = io.CopyN(r.client, r.answers, int64(size)+4)
+			err = pass(r.client, r.broker.Answers, int64(size)+4)
 		}
 		r.waiting.Add(-1)
 		if err != nil {
@@ -217,7 +227,7 @@ func (r *relay) passRewritten(a asked, size int32) error {
 		r.held = make([]byte, total)
 	}
 	frame := r.held[:total]
-	if _, err := io.ReadFull(r.answers, frame); err != nil {
+	if _, err := io.ReadFull(r.broker.Answers, frame); err != nil {
 		return err
 	}
 	frame, err := r.rewrite(a, frame)
