@@ -271,3 +271,37 @@ func (f dialFunc) DialContext(ctx context.Context, network, address string) (net
 }
 
 var _ proxy.ContextDialer = dialFunc(nil)
+
+// TestEndedBehindTheLastByte: a tunnel that was made as its caller went away is not handed out with a deadline in the past.
+func TestEndedBehindTheLastByte(t *testing.T) {
+	p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
+	ctx, cancel := context.WithCancel(bounded(t))
+	var made *ending
+	d := dialer(dialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := p.DialContext(ctx, network, address)
+		made = &ending{Conn: conn, left: len(taken) + len(logonOK) + len(connected), end: cancel}
+		return made, err
+	}))
+	conn, err := d.DialContext(ctx, "tcp", "kafka-broker-0:9093")
+	if conn != nil || !errors.Is(err, context.Canceled) {
+		t.Fatalf("expected an error, found %v, %v", conn, err)
+	}
+	if _, err := made.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Fatalf("expected a closed connection, found %v", err)
+	}
+}
+
+// ending calls end when so many bytes have been read.
+type ending struct {
+	net.Conn
+	left int
+	end  func()
+}
+
+func (e *ending) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	if e.left -= n; e.left == 0 {
+		e.end()
+	}
+	return n, err
+}

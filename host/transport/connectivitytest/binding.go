@@ -1,0 +1,110 @@
+package connectivitytest
+
+import (
+	"encoding/json"
+	"net"
+)
+
+// Shape is how bindings are written; shapes may be combined by |.
+type Shape uint8
+
+const (
+	// TLS has the services at TLSURL: clients must know Roots.
+	TLS Shape = 1 << iota
+	// X509 has client certificates in the place of secrets; it implies TLS.
+	X509
+	// Deprecated has the names that SAP has replaced: url and onpremise_proxy_port.
+	Deprecated
+	// Wrapped has a service key as the cf command line writes it, below "credentials".
+	Wrapped
+)
+
+// VCAP is VCAP_SERVICES of an application that is bound to the connectivity service (plans lite and api_access), the destination service
+// and XSUAA of this subaccount.
+func (s *Server) VCAP(shape Shape) string {
+	service := func(label, plan, name string, credentials any) map[string]any {
+		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name, "tags": []string{label}, "credentials": credentials}
+	}
+	return text(map[string]any{
+		"connectivity": []any{
+			service("connectivity", "lite", "my-connectivity", s.connectivity(shape)),
+			service("connectivity", "api_access", "my-connectivity-api", s.api(shape)),
+		},
+		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination, map[string]any{
+			"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9", "instanceid": "culvert-destination",
+		}))},
+		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.with(shape|Deprecated, s.XSUAA, map[string]any{
+			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
+		}))},
+	})
+}
+
+// ServiceKey is the text of a service key of the connectivity service.
+func (s *Server) ServiceKey(shape Shape) string {
+	if shape&Wrapped != 0 {
+		return text(map[string]any{"credentials": s.connectivity(shape)})
+	}
+	return text(s.connectivity(shape))
+}
+
+// DestinationKey is the text of a service key of the destination service.
+func (s *Server) DestinationKey(shape Shape) string {
+	return text(s.with(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
+}
+
+func (s *Server) connectivity(shape Shape) map[string]any {
+	host, port, _ := net.SplitHostPort(s.SOCKS5)
+	_, httpPort, _ := net.SplitHostPort(s.HTTP)
+	fields := map[string]any{
+		"onpremise_proxy_host": host, "onpremise_socks5_proxy_port": port, "onpremise_proxy_rfc_port": "20001", "onpremise_proxy_ldap_port": "20001",
+		"xsappname": "clone1!b123|connectivity!b17", "tenantmode": "dedicated", "instance_id": "culvert-connectivity",
+		"token_service_domain": "authentication.example.com", "token_service_url_pattern": "https://{tenant}.authentication.example.com/oauth/token",
+	}
+	if shape&Deprecated != 0 {
+		fields["onpremise_proxy_port"] = httpPort
+	} else {
+		fields["onpremise_proxy_http_port"] = httpPort
+	}
+	return s.with(shape, s.Connectivity, fields)
+}
+
+func (s *Server) api(shape Shape) map[string]any {
+	return s.with(shape, s.API, map[string]any{
+		"xsappname":            "api1!b123|connectivity!b17",
+		"connectivity_service": map[string]string{"url": s.base(shape), "scc_info_path": infoPath, "api_path": "/api/v1", "tunnel_path": "/api/v1/tunnel"},
+	})
+}
+
+func (s *Server) base(shape Shape) string {
+	if shape&(TLS|X509) != 0 {
+		return s.TLSURL
+	}
+	return s.URL
+}
+
+// with adds what every binding has of the token service. Bindings with a certificate have certurl and no secret.
+func (s *Server) with(shape Shape, c Client, fields map[string]any) map[string]any {
+	fields["clientid"] = c.ID
+	address := "token_service_url"
+	if shape&Deprecated != 0 {
+		address = "url"
+	}
+	fields[address] = s.base(shape)
+	if shape&X509 == 0 {
+		fields["clientsecret"] = c.Secret
+		fields["credential-type"] = "instance-secret"
+		return fields
+	}
+	fields["credential-type"], fields["certificate-pinning"] = "x509", true
+	fields["certificate"], fields["key"] = s.Certificate(c)
+	fields["certurl"] = s.TLSURL
+	return fields
+}
+
+func text(v any) string {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic("connectivitytest: " + err.Error())
+	}
+	return string(b)
+}

@@ -1,0 +1,136 @@
+package connectivitytest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strings"
+	"time"
+)
+
+// longestLine is the limit of a header line in bytes.
+const longestLine = 8192
+
+// The headers of the Connectivity proxy, as net/http spells them.
+const (
+	locationHeader      = "Sap-Connectivity-Scc-Location_id"
+	userHeader          = "Sap-Connectivity-Authentication"
+	technicalUserHeader = "Sap-Connectivity-Technical-Authentication"
+	proxyAuthorization  = "Proxy-Authorization"
+)
+
+func newHTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, MaxHeaderBytes: 1 << 20, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+}
+
+// serveProxy is the HTTP port: absolute form and http alone.
+func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
+	location := r.Header.Get(locationHeader) // plain text
+	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location, Header: headerNames(r), ID: s.Connectivity.ID}
+	if r.Method == http.MethodConnect {
+		entry.Target = r.RequestURI
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get(proxyAuthorization), " ")
+	valid := false
+	if token != "" {
+		entry.Token, valid = s.check(token, s.Connectivity)
+		valid = valid && strings.EqualFold(scheme, "Bearer")
+	}
+	change := s.enter(entry)
+	defer change(func(e *Entry) { e.Ended = time.Now() })
+	answer := &statusWriter{ResponseWriter: w, note: func(status int) { change(func(e *Entry) { e.Code = status }) }}
+	fail := func(status int, text string) { http.Error(answer, text, status) }
+	for name, values := range r.Header {
+		for _, value := range values {
+			if len(name)+len(": ")+len(value) > longestLine {
+				fail(http.StatusRequestHeaderFieldsTooLarge, "header line too long: "+name) // assumption: "a 4xx"
+				return
+			}
+		}
+	}
+	switch {
+	case r.Method == http.MethodConnect, r.URL.Scheme == "https":
+		fail(http.StatusMethodNotAllowed, "only http and absolute form")
+	case !r.URL.IsAbs() || r.URL.Scheme != "http" || r.URL.Host == "":
+		fail(http.StatusBadRequest, "expected the absolute form of a request")
+	case !valid:
+		fail(http.StatusProxyAuthRequired, "Proxy-Authorization is missing, invalid or expired")
+	default:
+		s.forward(answer, r, location, fail)
+	}
+}
+
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string, fail func(int, string)) {
+	virtual := r.URL.Host
+	if r.URL.Port() == "" {
+		virtual = net.JoinHostPort(r.URL.Hostname(), "80")
+	}
+	real, attached, exposed := s.real(location, virtual)
+	if !attached {
+		fail(http.StatusServiceUnavailable, "There is no SAP Cloud Connector (SCC) connected to your subaccount matching the requested tunnel") // assumption: the text
+		return
+	}
+	if !exposed {
+		fail(http.StatusForbidden, "Access denied to "+virtual) // assumption: 403, as for paths
+		return
+	}
+	scheme := "http"
+	if address, ok := strings.CutPrefix(real, "https://"); ok {
+		scheme, real = "https", address
+	}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = scheme, real
+			p.Out.Host = p.In.Host // "Host In Request Header: Use Virtual Host", the Cloud Connector's default
+			for _, name := range []string{locationHeader, userHeader, technicalUserHeader} {
+				p.Out.Header.Del(name)
+			}
+		},
+		Transport:     s.behind(),
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			if !errors.Is(err, context.Canceled) {
+				fail(http.StatusBadGateway, "cannot reach the system behind "+virtual) // assumption: 502
+			}
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// behind is how a Cloud Connector reaches systems; it believes every certificate.
+func (s *Server) behind() *http.Transport {
+	return &http.Transport{
+		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return s.dial(ctx, address) },
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil,
+	}
+}
+
+// statusWriter notes the status.
+type statusWriter struct {
+	http.ResponseWriter
+	note func(int)
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.note(status)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController flush.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func headerNames(r *http.Request) []string {
+	names := make([]string, 0, len(r.Header))
+	for name := range r.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

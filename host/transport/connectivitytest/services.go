@@ -1,0 +1,116 @@
+package connectivitytest
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Paths of the services.
+const (
+	TokenPath       = "/oauth/token"
+	destinationPath = "/destination-configuration/v1/destinations/"
+	infoPath        = "/api/v1/cloudConnectors" // assumption: bindings say it, so any will do
+)
+
+func (s *Server) services() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(TokenPath, s.serveToken)
+	mux.HandleFunc("GET "+destinationPath+"{name}", s.serveDestination)
+	mux.HandleFunc("GET "+infoPath, s.serveInfo)
+	return mux
+}
+
+// SetDestination defines what GET of a destination answers, as JSON: destinationConfiguration, authTokens, certificates and so on.
+// An empty text takes it away.
+func (s *Server) SetDestination(name, answer string) {
+	s.set(func() {
+		if answer == "" {
+			delete(s.targets, name)
+		} else {
+			s.targets[name] = answer
+		}
+	})
+}
+
+// bearer notes the request and checks its token; it has answered where that is not good.
+func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c Client) (change func(int), ok bool) {
+	entry := Entry{Port: port, Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), ID: c.ID}
+	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if found {
+		entry.Token, ok = s.check(token, c)
+	}
+	note := s.enter(entry)
+	change = func(status int) { note(func(e *Entry) { e.Code = status }) }
+	if !ok {
+		change(http.StatusUnauthorized)
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+	}
+	return change, ok
+}
+
+func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
+	change, ok := s.bearer(w, r, "destination", s.Destination)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	answer, found := s.targets[r.PathValue("name")]
+	s.mu.Unlock()
+	if !found {
+		change(http.StatusNotFound)
+		writeJSON(w, http.StatusNotFound, map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
+		return
+	}
+	change(http.StatusOK)
+	w.Header().Set("Content-Type", "application/json")
+	w.Write([]byte(answer))
+}
+
+// serveInfo lists the attached Cloud Connectors. As in SAP's sample, all attributes are texts, and exposed_systems is JSON in a text.
+func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
+	change, ok := s.bearer(w, r, "info", s.API)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer change(http.StatusOK)
+	defer s.mu.Unlock()
+	type attributes map[string]string
+	list := []map[string]attributes{}
+	for location := range s.locations {
+		systems, _ := json.Marshal(s.exposed(location))
+		a := attributes{"connected_by": "admin@example.com", "connected_since": strconv.FormatInt(time.Now().UnixMilli(), 10),
+			"agent_version": "2.18.0", "agent_type": "master", "client_id": "123456789", "exposed_systems": string(systems)}
+		if location != "" {
+			a["location_id"] = location // assumption: the sample has a Cloud Connector without one
+		}
+		list = append(list, map[string]attributes{"attributes": a})
+	}
+	slices.SortFunc(list, func(a, b map[string]attributes) int {
+		return cmp.Compare(a["attributes"]["location_id"], b["attributes"]["location_id"])
+	})
+	writeJSON(w, http.StatusOK, list)
+}
+
+func (s *Server) exposed(location string) []map[string]string {
+	systems := []map[string]string{}
+	for key, real := range s.mapped {
+		at, virtual, _ := strings.Cut(key, "\x00")
+		if at != "*" && at != location {
+			continue
+		}
+		protocol := "TCP"
+		if strings.HasPrefix(real, "https://") {
+			protocol = "HTTP"
+		}
+		systems = append(systems, map[string]string{"protocol": protocol, "host": virtual, "description": "", "type": "nonSAPsys", "status": "exposed"})
+	}
+	slices.SortFunc(systems, func(a, b map[string]string) int { return cmp.Compare(a["host"], b["host"]) })
+	return systems
+}

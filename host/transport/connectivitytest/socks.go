@@ -1,0 +1,303 @@
+package connectivitytest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// tunnel is a connection from a client to a system.
+type tunnel struct {
+	location       string
+	client, system net.Conn
+}
+
+func (s *Server) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.goroutines.Go(func() { s.ServeSOCKS5(conn) })
+	}
+}
+
+// ServeSOCKS5 is the SOCKS5 port for one connection; it closes it and returns when it is over.
+func (s *Server) ServeSOCKS5(conn net.Conn) {
+	if !s.track(conn) {
+		return
+	}
+	defer s.untrack(conn)
+	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5", Client: conn.RemoteAddr().String(), Step: Accept})}
+	defer session.change(func(e *Entry) { e.Ended = time.Now() })
+	session.run()
+}
+
+// socksSession reads whatever comes, however wrong, as far as its length is known, and answers as the pages say.
+type socksSession struct {
+	*Server
+	conn     net.Conn
+	change   func(func(*Entry))
+	location string
+	target   string
+	refused  bool // the token, where it is CONNECT that says so
+}
+
+func (s *socksSession) run() {
+	if f := s.fault(Accept, "", ""); f != nil {
+		if f.Stall {
+			s.stall(s.conn, f)
+		}
+		return
+	}
+	if s.greeting() && s.logon() {
+		s.connect()
+	}
+}
+
+func (s *socksSession) read(n int) ([]byte, bool) {
+	b := make([]byte, n)
+	_, err := io.ReadFull(s.conn, b)
+	return b, err == nil
+}
+
+// reply writes an answer and notes its code.
+func (s *socksSession) reply(at Step, answer []byte) (byte, bool) {
+	code, ok := s.answer(s.conn, at, s.target, s.location, answer)
+	s.change(func(e *Entry) { e.Code = int(code) })
+	return code, ok
+}
+
+func (s *socksSession) greeting() bool {
+	head, ok := s.read(2)
+	if !ok || head[0] != 0x05 {
+		return false
+	}
+	methods, ok := s.read(int(head[1]))
+	if !ok {
+		return false
+	}
+	s.change(func(e *Entry) { e.Step, e.Methods = Greeting, methods })
+	method := byte(0x80)
+	if !slices.Contains(methods, method) {
+		method = 0xff
+	}
+	code, ok := s.reply(Greeting, []byte{0x05, method})
+	return ok && code == 0x80
+}
+
+// longestToken is in bytes. assumption: no page has a limit; a length beyond this is a client that counts wrongly.
+const longestToken = 64 << 10
+
+func (s *socksSession) logon() bool {
+	head, ok := s.read(5)
+	if !ok || head[0] != 0x01 {
+		return false
+	}
+	length := binary.BigEndian.Uint32(head[1:])
+	if length > longestToken {
+		return false
+	}
+	token, ok := s.read(int(length))
+	if !ok {
+		return false
+	}
+	size, ok := s.read(1)
+	if !ok {
+		return false
+	}
+	encoded, ok := s.read(int(size[0]))
+	if !ok {
+		return false
+	}
+	location, err := base64.StdEncoding.Strict().DecodeString(string(encoded))
+	id, valid := s.check(string(token), s.Connectivity)
+	s.location = string(location)
+	s.change(func(e *Entry) { e.Step, e.Token, e.ID, e.Location = Logon, id, s.Connectivity.ID, s.location })
+	s.mu.Lock()
+	byReply := s.byReply
+	s.mu.Unlock()
+	// assumption: the pages have no table of this byte, and do not say what a location id that is no base64 gets
+	status := byte(0)
+	switch {
+	case err != nil:
+		status = 0x01
+	case !valid && byReply:
+		s.refused = true
+	case !valid:
+		status = 0x01
+	}
+	code, ok := s.reply(Logon, []byte{0x01, status})
+	return ok && code == 0
+}
+
+func (s *socksSession) connect() {
+	request, ok := s.request()
+	if !ok {
+		return
+	}
+	if request.reply != 0 {
+		s.reply(Connect, answerTo(request.reply))
+		return
+	}
+	real, attached, exposed := s.real(s.location, s.target)
+	reply := byte(0)
+	switch {
+	case s.refused:
+		reply = 0x05
+	case !attached:
+		reply = 0x03
+	case !exposed:
+		reply = 0x02
+	}
+	if f := s.peek(); reply == 0 && f != nil && f.Code != 0 {
+		reply = f.Code // the system hears nothing of it
+	}
+	if reply != 0 {
+		s.reply(Connect, answerTo(reply))
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.goroutines.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-s.done:
+			cancel()
+		}
+	})
+	system, err := s.dial(ctx, real)
+	if err != nil {
+		s.reply(Connect, answerTo(0x04))
+		return
+	}
+	if !s.track(system) {
+		return
+	}
+	defer s.untrack(system)
+	s.through(system)
+}
+
+// peek is the fault that CONNECT is about to have, without using it up.
+func (s *socksSession) peek() *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.faults) - 1; i >= 0; i-- {
+		f := s.faults[i]
+		if f.At == Connect && (f.Target == "" || f.Target == s.target) && (f.Location == "" || f.Location == s.location) && (f.Times == 0 || f.left > 0) {
+			return f
+		}
+	}
+	return nil
+}
+
+// connectRequest is what CONNECT asks for; reply is not 0 where the proxy does not know it.
+type connectRequest struct{ reply byte }
+
+func (s *socksSession) request() (connectRequest, bool) {
+	head, ok := s.read(4)
+	if !ok || head[0] != 0x05 {
+		return connectRequest{}, false
+	}
+	var host string
+	request := connectRequest{}
+	switch kind := head[3]; kind {
+	case 0x01:
+		b, ok := s.read(4)
+		if !ok {
+			return request, false
+		}
+		host = net.IP(b).String()
+	case 0x03:
+		size, ok := s.read(1)
+		if !ok {
+			return request, false
+		}
+		b, ok := s.read(int(size[0]))
+		if !ok {
+			return request, false
+		}
+		host = string(b)
+	case 0x04:
+		b, ok := s.read(16)
+		if !ok {
+			return request, false
+		}
+		host, request.reply = net.IP(b).String(), 0x08
+	default:
+		return connectRequest{reply: 0x08}, true
+	}
+	port, ok := s.read(2)
+	if !ok {
+		return request, false
+	}
+	s.target = net.JoinHostPort(host, strconv.Itoa(int(binary.BigEndian.Uint16(port))))
+	s.change(func(e *Entry) { e.Step, e.Target, e.Kind = Connect, s.target, head[3] })
+	if head[1] != 0x01 {
+		request.reply = 0x07
+	}
+	return request, true
+}
+
+func answerTo(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
+
+// through is the tunnel.
+func (s *socksSession) through(system net.Conn) {
+	answer := answerTo(0x00)
+	s.mu.Lock()
+	coalesce := s.coalesce
+	s.mu.Unlock()
+	if coalesce {
+		first := make([]byte, 4096)
+		n, _ := system.Read(first)
+		s.passed(first[:n])
+		answer = append(answer, first[:n]...)
+	}
+	t := &tunnel{s.location, s.conn, system}
+	s.set(func() { s.tunnels[t] = struct{}{} })
+	defer s.set(func() { delete(s.tunnels, t) })
+	if _, ok := s.reply(Connect, answer); !ok {
+		return
+	}
+	var sent, received atomic.Int64
+	received.Add(int64(len(answer) - len(answerTo(0))))
+	ended := make(chan struct{})
+	s.goroutines.Go(func() {
+		defer close(ended)
+		s.pump(system, s.conn, &sent)
+	})
+	s.pump(s.conn, system, &received)
+	<-ended
+	s.change(func(e *Entry) { e.Sent, e.Received = sent.Load(), received.Load() })
+}
+
+// pump copies one way until it ends, and lets the other side know.
+func (s *socksSession) pump(to, from net.Conn, count *atomic.Int64) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			s.passed(buffer[:n])
+			if _, err := to.Write(buffer[:n]); err != nil {
+				from.Close()
+				return
+			}
+			count.Add(int64(n))
+		}
+		if err == nil {
+			continue
+		}
+		half, ok := to.(interface{ CloseWrite() error })
+		if err != io.EOF || !ok || half.CloseWrite() != nil {
+			to.Close() // "when the system closes, the proxy closes"
+			from.Close()
+		}
+		return
+	}
+}
