@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -43,9 +42,12 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 	reaching, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	for warned := false; ; warned = true {
-		err := dial(reaching, h.kafka.Bootstrap)
+		err := h.kafka.Reach(reaching) // a Kafka client alone would only say that time is up
 		if err == nil {
 			return admin.ClusterID(reaching)
+		}
+		if denied := (*kafka.Denied)(nil); errors.As(err, &denied) {
+			return "", fmt.Errorf("bootstrap.servers: %w", err)
 		}
 		if !warned {
 			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers", strings.Join(h.kafka.Bootstrap, ","), "error", err)
@@ -56,17 +58,4 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// dial tells whether any of the addresses takes a connection; a Kafka client alone would only say that time is up.
-func dial(ctx context.Context, addresses []string) error {
-	var all []error
-	for _, a := range addresses {
-		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", a)
-		if err == nil {
-			return conn.Close()
-		}
-		all = append(all, err)
-	}
-	return errors.Join(all...)
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -114,8 +115,11 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	h.in = in
 	var warnings []string
 	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
-		problems = append(problems, about(in.Worker, err.Error()))
+		if p := about(in.Worker, err.Error()); p.Setting == "" || !named(problems, p.Setting) {
+			problems = append(problems, p)
+		}
 	}
+	h.kafka.Follow(in.Worker.Current)
 	for _, w := range warnings {
 		p := about(in.Worker, w)
 		p.Warning = true
@@ -151,6 +155,11 @@ func about(w *config.Worker, text string) config.Problem {
 		return w.Problem(name, rest)
 	}
 	return w.Problem("", text)
+}
+
+// named tells whether a setting is known to be wrong.
+func named(problems config.Problems, setting string) bool {
+	return slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Setting == setting && !p.Warning })
 }
 
 // unique leaves out problems that two sides have found.

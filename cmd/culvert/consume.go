@@ -7,18 +7,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
 func newConsume() *cobra.Command {
-	var data, servers string
+	var data, servers, file string
 	var follow, asJSON bool
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
@@ -27,25 +27,41 @@ func newConsume() *cobra.Command {
 the end offsets at the start, without records of open and aborted transactions. A key or value that is one JSON document stands as it
 is, other UTF-8 as a string, other bytes as {"base64":…}, null as null.
 
-The topic is read from the broker of --bootstrap-servers, else from the one that runs on the --data folder, else from that folder,
+The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), which also says how to log on and by
+which proxy, else from the one that runs on the --data folder, else from that folder,
 which is locked for the time.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
+  culvert consume Orders -p worker.properties
   culvert consume Orders | head -1`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return consume(c.Context(), args[0], data, servers, follow, c.OutOrStdout(), c.ErrOrStderr())
+			return consume(c.Context(), args[0], data, servers, file, follow, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	dataFlag(c, &data)
 	c.Flags().StringVar(&servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
+	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until stopped")
 	c.Flags().BoolVar(&asJSON, "json", true, "as JSON lines, which is the only form")
 	return c
 }
 
-func consume(ctx context.Context, topic, data, servers string, follow bool, stdout, stderr io.Writer) (err error) {
+func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	settings := map[string]string{}
+	if file != "" {
+		w, problems, err := config.LoadWorker(file, os.Environ(), nil)
+		if err == nil {
+			err = problems.Err()
+		}
+		if err != nil {
+			return wrong(err)
+		}
+		if settings = w.All(); servers == "" && settings["bootstrap.servers"] != "embedded" {
+			servers = settings["bootstrap.servers"]
+		}
+	}
 	if servers == "" {
 		address, done, err := kafka.AttachBroker(ctx, data, log)
 		if err != nil {
@@ -54,17 +70,19 @@ func consume(ctx context.Context, topic, data, servers string, follow bool, stdo
 		defer done()
 		servers = address
 	}
-	config, warnings, err := kafka.Parse(map[string]string{"bootstrap.servers": servers})
+	settings["bootstrap.servers"] = servers
+	brokers, warnings, err := kafka.Parse(settings)
 	for _, w := range warnings {
 		log.Warn(w)
 	}
 	if err != nil {
 		return wrong(err)
 	}
-	if err := reachable(ctx, config.Bootstrap); err != nil {
-		return failed(err)
+	brokers.Logger = log
+	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
+		return failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
-	reader, err := kafka.NewReader(config)
+	reader, err := kafka.NewReader(brokers)
 	if err != nil {
 		return wrong(err)
 	}
@@ -89,18 +107,4 @@ func consume(ctx context.Context, topic, data, servers string, follow bool, stdo
 		return nil // whoever reads has enough, or it was stopped
 	}
 	return failed(err)
-}
-
-// reachable tells at once what a client would try for long: that nobody listens there.
-func reachable(ctx context.Context, servers []string) error {
-	var all error
-	for _, s := range servers {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s)
-		if err == nil {
-			conn.Close()
-			return nil
-		}
-		all = errors.Join(all, err)
-	}
-	return fmt.Errorf("no broker of bootstrap.servers answers: %w", all)
 }

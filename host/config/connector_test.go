@@ -272,14 +272,15 @@ func TestWorkerLayers(t *testing.T) {
 }
 
 func TestWorkerProblems(t *testing.T) {
-	entries, _ := Read("w.properties", []byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"))
+	entries, _ := Read("w.properties", []byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
 	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
 w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
 w.properties:2: exactly.once.source.support: exactly-once for sources is not built yet: expected disabled, found "enabled"
 w.properties:3: offset.flush.interval.ms: expected a whole number of 64 bits, at least 1, found "x"
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
-w.properties:5: ssl.protocol: warning: has no effect: TLS and SASL are not built yet`
+w.properties:8: listeners.https.ssl.protocol: warning: has no effect: REST with TLS is not built yet
+w.properties:9: kafka.proxy.outage.ms: expected a whole number of 64 bits, at least 0, found "soon"`
 	if diff := cmp.Diff(want, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

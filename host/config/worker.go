@@ -138,7 +138,7 @@ func (w *Worker) check() Problems {
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case strings.HasPrefix(e.File, fromEnvironment) && distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
-			problems = append(problems, e.warning("has no effect: TLS and SASL are not built yet"))
+			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:
 			problems = append(problems, e.warning("%s", d.unknown(e.Key)))
 		}
@@ -151,14 +151,14 @@ func (w *Worker) check() Problems {
 }
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.
-var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.", "consumer.", "admin."}
+var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.", "consumer.", "admin.", "ssl.", "sasl.", "security."}
 
 // clientSettings are those of all Kafka clients, which package kafka looks at.
 var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms", "reconnect.backoff.ms",
 	"reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
 	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
 
-var unusedPrefixes = []string{"sasl.", "ssl.", "listeners.https."}
+var unusedPrefixes = []string{"listeners.https."}
 
 func hasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
@@ -211,6 +211,21 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 		}
 	}
 	return m
+}
+
+// Current is the value of a setting at this time: references to config providers in it are resolved anew, so that it follows the file
+// that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
+func (w *Worker) Current(name string) (value string, ok bool) {
+	e, given := w.origin[name]
+	if !given || !e.Secret {
+		return "", false
+	}
+	e.Value = e.Raw
+	now, problems := w.Providers.Resolve([]Entry{e})
+	if problems.Err() != nil {
+		return "", false
+	}
+	return strings.TrimSpace(now[0].Value), true
 }
 
 // Problem is a problem with a setting, at the place where it was given.

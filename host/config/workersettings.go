@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
@@ -14,7 +15,9 @@ const (
 )
 
 // workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in unused, too.
-var workerSettings = []wit.SettingSpec{
+var workerSettings = slices.Concat(generalSettings, proxySettings, securitySettings)
+
+var generalSettings = []wit.SettingSpec{
 	setting("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` (`embedded:PORT`) for the broker that is built in, which is for trying out."),
 	setting("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a module in a folder goes before a built-in one of the same name."),
 	setting("key.converter", wit.KindClassName, JSONConverter, "Converter of record keys; its own settings follow as key.converter.…"),
@@ -36,12 +39,8 @@ var workerSettings = []wit.SettingSpec{
 	setting("errors.log.include.messages", wit.KindBoolean, "false", "For connectors that do not say: with its topic, partition, offset and timestamp."),
 	setting("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: how long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
 	setting("errors.retry.delay.max.ms", wit.KindLong, "60000", "For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
-	setting("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are reached."),
+	setting("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are spoken to.", allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
 	setting("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
-	setting("proxy.type", wit.KindText, "none", "How brokers are reached: none, or cloud-connector for SOCKS5 through SAP's connectivity proxy."),
-	setting("proxy.address", wit.KindText, "", "Host of the proxy."),
-	setting("proxy.port", wit.KindInt, "", "Port of the proxy."),
-	setting("proxy.location.ids", wit.KindListOfText, "", "Location ids of Cloud Connectors, tried in order."),
 	setting("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 
 	setting("group.id", wit.KindText, "", "Name of the group of workers."),
@@ -131,11 +130,6 @@ var unused = map[string]string{
 
 // refused are settings that must not be passed over in silence while what they ask for is not built.
 var refused = map[string]func(value string) string{
-	// A worker that passed them over would go to other brokers, or to none.
-	"proxy.type":         func(v string) string { return notBuilt(v, "none", "reaching brokers through a proxy is") },
-	"proxy.address":      func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
-	"proxy.port":         func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
-	"proxy.location.ids": func(v string) string { return notBuilt(v, "nothing", "reaching brokers through a proxy is") },
 	"exactly.once.source.support": func(v string) string {
 		if strings.EqualFold(strings.TrimSpace(v), "preparing") {
 			return ""

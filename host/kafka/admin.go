@@ -17,12 +17,13 @@ import (
 type Admin struct {
 	config Config
 	client *kgo.Client
+	guard  *guard
 	admin  *kadm.Client
 }
 
 // NewAdmin opens a client; Close ends it.
 func NewAdmin(c Config) (*Admin, error) {
-	client, err := newClient(c.AdminOpts())
+	client, guard, err := newClient(c.AdminOpts())
 	if err != nil {
 		return nil, err
 	}
@@ -30,14 +31,17 @@ func NewAdmin(c Config) (*Admin, error) {
 	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
-	return &Admin{c, client, admin}, nil
+	return &Admin{c, client, guard, admin}, nil
 }
 
 // Close ends the client.
 func (a *Admin) Close() { a.client.Close() }
 
 // ClusterID is the cluster's id, as REST's root shows it.
-func (a *Admin) ClusterID(ctx context.Context) (string, error) { return clusterID(ctx, a.client) }
+func (a *Admin) ClusterID(ctx context.Context) (string, error) {
+	id, err := clusterID(ctx, a.client)
+	return id, a.guard.explain(err)
+}
 
 // Embedded tells whether the cluster is an embedded broker, in whatever process.
 func (a *Admin) Embedded(ctx context.Context) (bool, error) {

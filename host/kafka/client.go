@@ -19,10 +19,15 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		kgo.SoftwareNameAndVersion("culvert", "0"),
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
-		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
+		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task. The guard
+		// finds out which of both it is.
 		kgo.AlwaysRetryEOF(),
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		c.metadataMinAge(time.Second),
+	}
+	opts = append(opts, newGuard(c.access, log).opts()...)
+	if c.IdleTimeout > 0 {
+		opts = append(opts, kgo.ConnIdleTimeout(c.IdleTimeout))
 	}
 	if c.MetadataMaxAge > 0 {
 		opts = append(opts, kgo.MetadataMaxAge(c.MetadataMaxAge))
@@ -136,12 +141,12 @@ func codec(name string) kgo.CompressionCodec {
 	return kgo.NoCompression()
 }
 
-func newClient(opts []kgo.Opt) (*kgo.Client, error) {
+func newClient(opts []kgo.Opt) (*kgo.Client, *guard, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka client: %w", err)
+		return nil, nil, fmt.Errorf("kafka client: %w", err)
 	}
-	return client, nil
+	return client, guardOf(opts), nil
 }
 
 // clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here.

@@ -9,6 +9,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,10 +27,29 @@ type Config struct {
 	// Admin is what `admin.*` and `admin.override.*` set.
 	Admin ClientConfig
 
-	// Extra is appended to the options of every client: TLS, SASL, a dialer. It wins over all else.
+	// Proxy is the way to the brokers; nil: none between. [Parse] makes it of kafka.proxy.*.
+	Proxy *Proxy
+	// Extra is appended to the options of every client and wins over all else.
 	Extra []kgo.Opt
 	// Logger gets what the clients have to say; nil: nothing is logged.
 	Logger *slog.Logger
+
+	shared *shared
+}
+
+// Via is c with another way to the brokers.
+func (c Config) Via(p *Proxy) (Config, error) {
+	c.Proxy = p
+	_, err := c.secure()
+	return c, err
+}
+
+// Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a file that may have
+// changed since; !ok: it has not. It also holds for configurations that were made of this one before.
+func (c Config) Follow(current func(name string) (value string, ok bool)) {
+	if c.shared != nil {
+		c.shared.follow(current)
+	}
 }
 
 // ClientConfig is what all kinds of clients have.
@@ -43,10 +63,19 @@ type ClientConfig struct {
 	MetadataMaxAge time.Duration
 	// RequestTimeout is how long one request may take at the broker. Default: what the request says, 10 s for produce.
 	RequestTimeout time.Duration
+	// ConnectTimeout bounds a connection with its handshakes. Default 10 s, through a proxy 30 s.
+	ConnectTimeout time.Duration
+	// IdleTimeout is after how long an unused connection is closed. Default 30 s, which is below what proxies and firewalls allow.
+	IdleTimeout time.Duration
+	// Security is what is given of security.protocol, ssl.* and sasl.*, by Kafka's names without a prefix.
+	Security map[string]Given
+
+	access *access // that Parse and Override made of it; nil: plain TCP
 }
 
 // over is c with what it leaves open taken from base.
 func (c ClientConfig) over(base ClientConfig) ClientConfig {
+	elsewhere := len(c.Bootstrap) > 0
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = base.Bootstrap
 	}
@@ -59,6 +88,24 @@ func (c ClientConfig) over(base ClientConfig) ClientConfig {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = base.RequestTimeout
 	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = base.ConnectTimeout
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = base.IdleTimeout
+	}
+	if c.access == nil {
+		c.access = base.access
+	}
+	if elsewhere {
+		return c // another cluster: the passwords of the one are none of the other's business
+	}
+	security := maps.Clone(base.Security)
+	if security == nil {
+		security = map[string]Given{}
+	}
+	maps.Copy(security, c.Security)
+	c.Security = security
 	return c
 }
 
@@ -138,6 +185,7 @@ func Defaults() Config {
 // settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
 func Parse(properties map[string]string) (Config, []string, error) {
 	c := Defaults()
+	c.shared = &shared{}
 	warnings, err := c.apply(properties, map[string]side{
 		"": sideCommon, "producer.": sideProducer, "consumer.": sideConsumer, "admin.": sideAdmin,
 	})
@@ -147,7 +195,11 @@ func Parse(properties map[string]string) (Config, []string, error) {
 	if len(c.Bootstrap) == 0 {
 		return Config{}, warnings, fmt.Errorf("bootstrap.servers: expected HOST:PORT,… or embedded, found nothing")
 	}
-	return c, warnings, nil
+	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared.logger()); err != nil {
+		return Config{}, warnings, err
+	}
+	notes, err := c.secure()
+	return c, append(warnings, notes...), err
 }
 
 // Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
@@ -156,7 +208,24 @@ func (c Config) Override(properties map[string]string) (Config, []string, error)
 	warnings, err := c.apply(properties, map[string]side{
 		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
 	})
-	return c, warnings, err
+	if err != nil || !overridesAccess(properties) {
+		return c, warnings, err
+	}
+	notes, err := c.secure()
+	return c, append(warnings, notes...), err
+}
+
+// overridesAccess tells whether properties of a connector change how its clients come to their brokers.
+func overridesAccess(properties map[string]string) bool {
+	for name := range properties {
+		for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
+			short, ok := strings.CutPrefix(name, prefix)
+			if ok && (isSecurity(short) || short == "bootstrap.servers" || short == connectTimeout) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
@@ -170,6 +239,14 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		short := name[len(prefix):]
 		set, known := settings[s][short]
 		switch {
+		case isSecurity(short):
+			note, err := c.giveSecurity(s, short, Given{Name: name, Value: strings.TrimSpace(properties[name])})
+			if err != nil {
+				return warnings, fmt.Errorf("%s: %w", name, err)
+			}
+			if note != "" {
+				warnings = append(warnings, name+": "+note)
+			}
 		case known && set != nil:
 			note, err := set(c, strings.TrimSpace(properties[name]))
 			if err != nil {
@@ -181,7 +258,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		case known:
 			warnings = append(warnings, name+": has no effect here")
 		case prefix != "":
-			warnings = append(warnings, name+": unknown setting of Kafka's clients"+nearest(short, s))
+			warnings = append(warnings, name+": "+unknown+nearest(short, s))
 		}
 	}
 	return warnings, nil
@@ -195,8 +272,10 @@ func Owns(name string) bool {
 		}
 	}
 	_, known := settings[sideCommon][name]
-	return known
+	return known || isSecurity(name) || strings.HasPrefix(name, proxyPrefix)
 }
+
+const unknown = "unknown setting of Kafka's clients"
 
 // EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
 // of [BrokerOptions.Listen].

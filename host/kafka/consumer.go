@@ -64,6 +64,9 @@ type Consumer struct {
 	owned map[string]map[int32]bool
 	// failure ends the next Poll.
 	failure error
+	// life ends with a failure that Poll must not wait for.
+	life context.Context
+	end  context.CancelFunc
 
 	records []*kgo.Record // of the last poll
 }
@@ -95,10 +98,22 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.Instance != "" {
 		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
 	}
-	if s.client, err = newClient(c.ConsumerOpts(opts...)); err != nil {
+	client, guard, err := newClient(c.ConsumerOpts(opts...))
+	if err != nil {
 		return nil, err
 	}
+	s.client = client
+	s.life, s.end = context.WithCancel(context.Background())
+	guard.watched(s.deny)
 	return s, nil
+}
+
+// deny ends Poll: brokers do not let the client in, and the client itself would try without end.
+func (s *Consumer) deny(err error) {
+	s.mu.Lock()
+	s.failure = err
+	s.mu.Unlock()
+	s.end()
 }
 
 func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
@@ -139,7 +154,10 @@ func balancers(names []string) []kgo.GroupBalancer {
 // Poll waits for records and returns at most max.poll.records of them, in order within a partition. The slice is
 // valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
 func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
-	fetches := s.client.PollRecords(ctx, s.config.Consumer.MaxPollRecords)
+	polling, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	fetches := s.client.PollRecords(polling, s.config.Consumer.MaxPollRecords)
 	s.mu.Lock()
 	failed := s.failure
 	s.mu.Unlock()
@@ -161,6 +179,11 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			if s.config.Logger != nil {
 				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic, "partition", partition, "error", err)
 			}
+		case outage(err):
+			// The client has given up its membership, and joins anew by itself as soon as it can.
+			if s.config.Logger != nil {
+				s.config.Logger.Warn("kafka: the group's coordinator cannot be reached", "group", s.o.Group, "error", err)
+			}
 		case failure == nil && partition < 0:
 			failure = err
 		case failure == nil:
@@ -171,6 +194,15 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		failure = ctx.Err()
 	}
 	return nil, failure
+}
+
+// outage tells whether a group's session ended because nobody could be reached: an error of the network, or one of Kafka's that passes.
+func outage(err error) bool {
+	var session *kgo.ErrGroupSession
+	if !errors.As(err, &session) {
+		return false
+	}
+	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
 // Owns tells whether a partition is this member's now: rows of one that went to another member in the meantime need
@@ -251,7 +283,10 @@ func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure err
 }
 
 // Close leaves the group, unless the member is static. Commit before.
-func (s *Consumer) Close() { s.client.CloseAllowingRebalance() }
+func (s *Consumer) Close() {
+	s.client.CloseAllowingRebalance()
+	s.end()
+}
 
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	s.mu.Lock()

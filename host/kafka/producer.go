@@ -41,12 +41,29 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	client, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.Background())
-	return &Producer{client: client, limit: c.Producer.BufferBytes, life: life, end: end}, nil
+	p := &Producer{client: client, limit: c.Producer.BufferBytes}
+	p.life, p.end = context.WithCancel(context.Background())
+	guard.watched(p.deny)
+	return p, nil
+}
+
+// deny fails everything: brokers do not let the client in, and the client itself would try without end.
+func (p *Producer) deny(err error) {
+	p.mu.Lock()
+	if p.failure == nil {
+		p.failure = err
+	}
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+	p.mu.Unlock()
+	p.end()
+	go p.client.Close() // ends by itself: the client calls us from what it would wait for
 }
 
 // slab is how many records are allocated at once.

@@ -29,16 +29,17 @@ type Positions map[int32]int64
 type Reader struct {
 	config Config
 	client *kgo.Client
+	guard  *guard
 	admin  *kadm.Client
 }
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(50 * time.Millisecond)))
+	client, guard, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{c, client, kadm.NewClient(client)}, nil
+	return &Reader{c, client, guard, kadm.NewClient(client)}, nil
 }
 
 // Close ends the client.
@@ -63,7 +64,7 @@ type ReadOptions struct {
 func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions, error) {
 	from, to, err := r.bounds(ctx, topic, o)
 	if err != nil {
-		return nil, err
+		return nil, r.guard.explain(err)
 	}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
 		err := r.readPartition(ctx, topic, partition, from, to[partition], o.Uncommitted, each)
@@ -71,7 +72,7 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 			return from, nil
 		}
 		if err != nil {
-			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], err)
+			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], r.guard.explain(err))
 		}
 	}
 	if o.Follow {
@@ -309,15 +310,21 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 	}
 	config := r.config
 	config.Consumer.ReadUncommitted = uncommitted
-	client, err := newClient(config.ConsumerOpts(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
+	client, guard, err := newClient(config.ConsumerOpts(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	polling, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	guard.watched(end)
 	for {
-		fetches := client.PollFetches(ctx)
+		fetches := client.PollFetches(polling)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if polling.Err() != nil {
+			return fmt.Errorf("follow %s: %w", topic, context.Cause(polling))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {
 			record := records.Next()

@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,102 +25,110 @@ const (
 // setter puts a value into c and may return a note for the user.
 type setter func(c *Config, value string) (note string, err error)
 
+const connectTimeout = "socket.connection.setup.timeout.ms"
+
+// maxMillis is the most that Kafka's settings in milliseconds take.
+const maxMillis = math.MaxInt32
+
 // settings are the names of Kafka's Java clients that are understood; nil: known, without effect here, because the
 // client does it by itself or has no such thing.
 var settings = map[side]map[string]setter{
 	sideCommon: {
-		"bootstrap.servers":                  list(func(c *Config) *[]string { return &c.Bootstrap }, bootstrapServer),
-		"client.id":                          text(func(c *Config) *string { return &c.ClientID }),
-		"compression.type":                   compressionType,
-		"metadata.max.age.ms":                millis(func(c *Config) *time.Duration { return &c.MetadataMaxAge }, 1),
-		"request.timeout.ms":                 millis(func(c *Config) *time.Duration { return &c.RequestTimeout }, 1),
-		"security.protocol":                  plaintextOnly,
-		"retry.backoff.ms":                   nil,
-		"reconnect.backoff.ms":               nil,
-		"reconnect.backoff.max.ms":           nil,
-		"connections.max.idle.ms":            nil,
-		"socket.connection.setup.timeout.ms": nil,
-		"send.buffer.bytes":                  nil,
-		"receive.buffer.bytes":               nil,
-		"client.dns.lookup":                  nil,
+		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Bootstrap }, bootstrapServer),
+		"client.id":                              text(func(c *Config) *string { return &c.ClientID }),
+		"compression.type":                       compressionType,
+		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.MetadataMaxAge }, 1),
+		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.RequestTimeout }, 1),
+		"retry.backoff.ms":                       nil,
+		"reconnect.backoff.ms":                   nil,
+		"reconnect.backoff.max.ms":               nil,
+		"send.buffer.bytes":                      nil,
+		"receive.buffer.bytes":                   nil,
+		"client.dns.lookup":                      nil,
+		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.ConnectTimeout }, 1),
+		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.IdleTimeout }),
+		"socket.connection.setup.timeout.max.ms": nil,
 	},
 	sideProducer: {
-		"bootstrap.servers":                     list(func(c *Config) *[]string { return &c.Producer.Bootstrap }, bootstrapServer),
-		"client.id":                             text(func(c *Config) *string { return &c.Producer.ClientID }),
-		"compression.type":                      compressionType,
-		"acks":                                  acks,
-		"enable.idempotence":                    boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
-		"linger.ms":                             millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
-		"delivery.timeout.ms":                   deliveryTimeout,
-		"retries":                               retries,
-		"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight }, 1, math.MaxInt32),
-		"buffer.memory":                         integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
-		"max.request.size":                      integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes }, 1<<10, math.MaxInt32),
-		"transaction.timeout.ms":                millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout }, 1),
-		"request.timeout.ms":                    millis(func(c *Config) *time.Duration { return &c.Producer.RequestTimeout }, 1),
-		"metadata.max.age.ms":                   millis(func(c *Config) *time.Duration { return &c.Producer.MetadataMaxAge }, 1),
-		"security.protocol":                     plaintextOnly,
-		"batch.size":                            nil,
-		"max.block.ms":                          nil,
-		"partitioner.class":                     nil,
-		"key.serializer":                        nil,
-		"value.serializer":                      nil,
-		"interceptor.classes":                   nil,
-		"metric.reporters":                      nil,
-		"retry.backoff.ms":                      nil,
-		"reconnect.backoff.ms":                  nil,
-		"reconnect.backoff.max.ms":              nil,
-		"connections.max.idle.ms":               nil,
-		"send.buffer.bytes":                     nil,
-		"receive.buffer.bytes":                  nil,
+		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Producer.Bootstrap }, bootstrapServer),
+		"client.id":                              text(func(c *Config) *string { return &c.Producer.ClientID }),
+		"compression.type":                       compressionType,
+		"acks":                                   acks,
+		"enable.idempotence":                     boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
+		"linger.ms":                              millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
+		"delivery.timeout.ms":                    deliveryTimeout,
+		"retries":                                retries,
+		"max.in.flight.requests.per.connection":  integer(func(c *Config) *int { return &c.Producer.InFlight }, 1, math.MaxInt32),
+		"buffer.memory":                          integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
+		"max.request.size":                       integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes }, 1<<10, math.MaxInt32),
+		"transaction.timeout.ms":                 millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout }, 1),
+		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Producer.RequestTimeout }, 1),
+		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Producer.MetadataMaxAge }, 1),
+		"batch.size":                             nil,
+		"max.block.ms":                           nil,
+		"partitioner.class":                      nil,
+		"key.serializer":                         nil,
+		"value.serializer":                       nil,
+		"interceptor.classes":                    nil,
+		"metric.reporters":                       nil,
+		"retry.backoff.ms":                       nil,
+		"reconnect.backoff.ms":                   nil,
+		"reconnect.backoff.max.ms":               nil,
+		"send.buffer.bytes":                      nil,
+		"receive.buffer.bytes":                   nil,
+		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Producer.ConnectTimeout }, 1),
+		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Producer.IdleTimeout }),
+		"socket.connection.setup.timeout.max.ms": nil,
 	},
 	sideConsumer: {
-		"bootstrap.servers":             list(func(c *Config) *[]string { return &c.Consumer.Bootstrap }, bootstrapServer),
-		"client.id":                     text(func(c *Config) *string { return &c.Consumer.ClientID }),
-		"client.rack":                   text(func(c *Config) *string { return &c.Consumer.Rack }),
-		"group.id":                      text(func(c *Config) *string { return &c.Consumer.Group }),
-		"group.instance.id":             text(func(c *Config) *string { return &c.Consumer.Instance }),
-		"auto.offset.reset":             oneOf(func(c *Config) *string { return &c.Consumer.Reset }, "earliest", "latest", "none"),
-		"isolation.level":               isolationLevel,
-		"fetch.max.bytes":               integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10, math.MaxInt32),
-		"max.partition.fetch.bytes":     integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10, math.MaxInt32),
-		"fetch.min.bytes":               integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
-		"fetch.max.wait.ms":             millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
-		"max.poll.records":              integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1, math.MaxInt32),
-		"session.timeout.ms":            millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout }, 100),
-		"heartbeat.interval.ms":         millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval }, 100),
-		"max.poll.interval.ms":          millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval }, 100),
-		"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
-		"request.timeout.ms":            millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout }, 1),
-		"metadata.max.age.ms":           millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge }, 1),
-		"security.protocol":             plaintextOnly,
-		"enable.auto.commit":            nil,
-		"auto.commit.interval.ms":       nil,
-		"allow.auto.create.topics":      nil,
-		"check.crcs":                    nil,
-		"exclude.internal.topics":       nil,
-		"key.deserializer":              nil,
-		"value.deserializer":            nil,
-		"interceptor.classes":           nil,
-		"metric.reporters":              nil,
-		"retry.backoff.ms":              nil,
-		"reconnect.backoff.ms":          nil,
-		"reconnect.backoff.max.ms":      nil,
-		"connections.max.idle.ms":       nil,
-		"send.buffer.bytes":             nil,
-		"receive.buffer.bytes":          nil,
-		"default.api.timeout.ms":        nil,
+		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Consumer.Bootstrap }, bootstrapServer),
+		"client.id":                              text(func(c *Config) *string { return &c.Consumer.ClientID }),
+		"client.rack":                            text(func(c *Config) *string { return &c.Consumer.Rack }),
+		"group.id":                               text(func(c *Config) *string { return &c.Consumer.Group }),
+		"group.instance.id":                      text(func(c *Config) *string { return &c.Consumer.Instance }),
+		"auto.offset.reset":                      oneOf(func(c *Config) *string { return &c.Consumer.Reset }, "earliest", "latest", "none"),
+		"isolation.level":                        isolationLevel,
+		"fetch.max.bytes":                        integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10, math.MaxInt32),
+		"max.partition.fetch.bytes":              integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10, math.MaxInt32),
+		"fetch.min.bytes":                        integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
+		"fetch.max.wait.ms":                      millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
+		"max.poll.records":                       integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1, math.MaxInt32),
+		"session.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout }, 100),
+		"heartbeat.interval.ms":                  millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval }, 100),
+		"max.poll.interval.ms":                   millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval }, 100),
+		"partition.assignment.strategy":          list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
+		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout }, 1),
+		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge }, 1),
+		"enable.auto.commit":                     nil,
+		"auto.commit.interval.ms":                nil,
+		"allow.auto.create.topics":               nil,
+		"check.crcs":                             nil,
+		"exclude.internal.topics":                nil,
+		"key.deserializer":                       nil,
+		"value.deserializer":                     nil,
+		"interceptor.classes":                    nil,
+		"metric.reporters":                       nil,
+		"retry.backoff.ms":                       nil,
+		"reconnect.backoff.ms":                   nil,
+		"reconnect.backoff.max.ms":               nil,
+		"send.buffer.bytes":                      nil,
+		"receive.buffer.bytes":                   nil,
+		"default.api.timeout.ms":                 nil,
+		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Consumer.ConnectTimeout }, 1),
+		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Consumer.IdleTimeout }),
+		"socket.connection.setup.timeout.max.ms": nil,
 	},
 	sideAdmin: {
-		"bootstrap.servers":       list(func(c *Config) *[]string { return &c.Admin.Bootstrap }, bootstrapServer),
-		"client.id":               text(func(c *Config) *string { return &c.Admin.ClientID }),
-		"request.timeout.ms":      millis(func(c *Config) *time.Duration { return &c.Admin.RequestTimeout }, 1),
-		"metadata.max.age.ms":     millis(func(c *Config) *time.Duration { return &c.Admin.MetadataMaxAge }, 1),
-		"security.protocol":       plaintextOnly,
-		"retries":                 nil,
-		"retry.backoff.ms":        nil,
-		"default.api.timeout.ms":  nil,
-		"connections.max.idle.ms": nil,
+		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Admin.Bootstrap }, bootstrapServer),
+		"client.id":                              text(func(c *Config) *string { return &c.Admin.ClientID }),
+		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Admin.RequestTimeout }, 1),
+		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Admin.MetadataMaxAge }, 1),
+		"retries":                                nil,
+		"retry.backoff.ms":                       nil,
+		"default.api.timeout.ms":                 nil,
+		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Admin.ConnectTimeout }, 1),
+		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Admin.IdleTimeout }),
+		"socket.connection.setup.timeout.max.ms": nil,
 	},
 }
 
@@ -184,6 +194,24 @@ func millis(at func(*Config) *time.Duration, least int64) setter {
 			return "", fmt.Errorf("%w (milliseconds)", err)
 		}
 		*at(c) = time.Duration(n) * time.Millisecond
+		return "", nil
+	}
+}
+
+// idleTimeout: -1 is never in Kafka; the client has a limit of its own.
+func idleTimeout(at func(*Config) *time.Duration) setter {
+	const least, most = 100 * time.Millisecond, 15 * time.Minute
+	return func(c *Config, v string) (string, error) {
+		n, err := number(-1, math.MaxInt64/int64(time.Millisecond))(v)
+		if err != nil {
+			return "", fmt.Errorf("%w (milliseconds)", err)
+		}
+		asked := time.Duration(n) * time.Millisecond
+		*at(c) = min(max(asked, least), most)
+		if n < 0 || asked > most {
+			*at(c) = most
+			return "taken as 15 minutes, which is the most", nil
+		}
 		return "", nil
 	}
 }
@@ -278,14 +306,6 @@ func isolationLevel(c *Config, v string) (string, error) {
 	return "", nil
 }
 
-// plaintextOnly refuses what would otherwise be sent in the clear without a word.
-func plaintextOnly(_ *Config, v string) (string, error) {
-	if strings.EqualFold(v, "PLAINTEXT") {
-		return "", nil
-	}
-	return "", fmt.Errorf("expected PLAINTEXT (TLS and SASL are not built yet), found %q", v)
-}
-
 // assignor takes Java's class name or Kafka's short name.
 func assignor(v string) (string, error) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
@@ -304,9 +324,13 @@ func assignor(v string) (string, error) {
 
 // nearest is a hint at the known name that differs least from a wrong one.
 func nearest(name string, s side) string {
+	return nearestOf(name, slices.Sorted(maps.Keys(settings[s])))
+}
+
+func nearestOf(name string, names []string) string {
 	best, least := "", 4
-	for known := range settings[s] {
-		if d := distance(name, known); d < least || (d == least && best != "" && known < best) {
+	for _, known := range names {
+		if d := distance(name, known); d < least {
 			best, least = known, d
 		}
 	}

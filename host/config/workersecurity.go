@@ -1,0 +1,50 @@
+package config
+
+import "github.com/culvert-project/culvert/wit"
+
+// proxySettings are the way to the brokers.
+var proxySettings = []wit.SettingSpec{
+	setting("kafka.proxy.type", wit.KindText, "none", "How brokers are reached: directly, by an ordinary SOCKS5 or HTTP proxy, or by SAP Connectivity through a Cloud Connector.",
+		allowed("none", "socks5", "http", "sap-connectivity")),
+	setting("kafka.proxy.address", wit.KindText, "", "Host and port of the proxy; for SAP Connectivity its SOCKS5 port (default: what the binding says)."),
+	setting("kafka.proxy.user", wit.KindText, "", "User of an ordinary proxy."),
+	setting("kafka.proxy.password", wit.KindPassword, "", "Password of an ordinary proxy."),
+	setting("kafka.proxy.location.id", wit.KindListOfText, "", "Location ids of Cloud Connectors, tried in order; none: the one without."),
+	setting("kafka.proxy.address.map", wit.KindText, "", "What the Cloud Connector calls a broker: advertised:port=virtual:port, …; ranges of ports (9092-9094) on both sides. Brokers that are not in it are called as they advertise themselves."),
+	setting("kafka.proxy.token.url", wit.KindText, "", "Token service for SAP Connectivity; without it kafka.proxy.service.key, else VCAP_SERVICES, has all that is needed."),
+	setting("kafka.proxy.token.client.id", wit.KindText, "", "Client id for the token service."),
+	setting("kafka.proxy.token.client.secret", wit.KindPassword, "", "Client secret for the token service."),
+	setting("kafka.proxy.token.certificate.location", wit.KindText, "", "PEM file of the client certificate for the token service, in the place of a secret."),
+	setting("kafka.proxy.token.key.location", wit.KindText, "", "PEM file of its key."),
+	setting("kafka.proxy.service.key", wit.KindText, "", "File of a service key of the connectivity service."),
+	setting("kafka.proxy.outage.ms", wit.KindLong, "300000", "How long no Cloud Connector may answer before tasks fail, in milliseconds.", atLeast(0)),
+}
+
+// securitySettings are Kafka's own, for all of the worker's clients; package kafka knows which of them are built, and the same below producer.,
+// consumer. and admin.
+var securitySettings = []wit.SettingSpec{
+	setting("ssl.protocol", wit.KindText, "", "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
+	setting("ssl.enabled.protocols", wit.KindListOfText, "", "TLS versions: TLSv1.2, TLSv1.3."),
+	setting("ssl.cipher.suites", wit.KindListOfText, "", "Cipher suites of TLS 1.2 by their standard names."),
+	setting("ssl.keystore.type", wit.KindText, "", "JKS, PKCS12 or PEM; by content unless given."),
+	setting("ssl.keystore.location", wit.KindText, "", "File with the client's key and certificate."),
+	setting("ssl.keystore.password", wit.KindPassword, "", "Password of that file."),
+	setting("ssl.key.password", wit.KindPassword, "", "Password of the key in it; that of the file unless given."),
+	setting("ssl.keystore.key", wit.KindPassword, "", "The client's key as PEM text."),
+	setting("ssl.keystore.certificate.chain", wit.KindText, "", "The client's certificate and those above it as PEM text."),
+	setting("ssl.truststore.type", wit.KindText, "", "JKS, PKCS12 or PEM; by content unless given."),
+	setting("ssl.truststore.location", wit.KindText, "", "File with the certificates that brokers' are trusted by; the system's unless given."),
+	setting("ssl.truststore.password", wit.KindPassword, "", "Password of that file."),
+	setting("ssl.truststore.certificates", wit.KindText, "", "The same as PEM text."),
+	setting("ssl.endpoint.identification.algorithm", wit.KindText, "", "Empty: a broker's certificate may be for any host."),
+	setting("sasl.mechanism", wit.KindText, "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."),
+	setting("sasl.jaas.config", wit.KindPassword, "", "The login module with user and password, as Java's JAAS has it."),
+	setting("sasl.login.callback.handler.class", wit.KindClassName, "", "Where tokens of OAUTHBEARER come from."),
+	setting("sasl.login.connect.timeout.ms", wit.KindInt, "", "For the token service, in milliseconds."),
+	setting("sasl.login.read.timeout.ms", wit.KindInt, "", "For the token service, in milliseconds."),
+	setting("sasl.oauthbearer.token.endpoint.url", wit.KindText, "", "Token service, or file:///… with a token."),
+	setting("sasl.oauthbearer.scope", wit.KindText, "", "Scope of tokens."),
+	setting("sasl.oauthbearer.client.credentials.client.id", wit.KindText, "", "Client id for the token service."),
+	setting("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword, "", "Client secret for the token service."),
+	setting("sasl.oauthbearer.jwt.retriever.class", wit.KindClassName, "", "How tokens are fetched."),
+}

@@ -1,0 +1,258 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// jaasModule is the one login module of a sasl.jaas.config.
+type jaasModule struct {
+	class   string
+	flag    string
+	options map[string]string
+}
+
+// String leaves the options out: one of them is the password.
+func (m jaasModule) String() string { return m.class }
+
+// GoString is String, so that %#v shows no password either.
+func (m jaasModule) GoString() string { return m.class }
+
+// parseJAAS reads a sasl.jaas.config as Kafka's client does: words as Java's StreamTokenizer cuts them, then
+// CLASS FLAG NAME=VALUE …; and nothing behind it. Errors say what was expected and at which character, and never quote the text,
+// which holds the password.
+func parseJAAS(text string) (jaasModule, error) {
+	t := &jaasTokens{text: text}
+	m := jaasModule{options: map[string]string{}}
+	class, err := t.word("the class of a login module")
+	if err != nil {
+		return m, err
+	}
+	m.class = class
+	if m.flag, err = t.word("a control flag (required, requisite, sufficient or optional)"); err != nil {
+		return m, err
+	}
+	switch m.flag = strings.ToLower(m.flag); m.flag {
+	case "required", "requisite", "sufficient", "optional":
+	default:
+		return m, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) behind %s, found another word", m.class)
+	}
+	if err := t.readOptions(m.options); err != nil {
+		return m, err
+	}
+	if more, err := t.next(); err != nil {
+		return m, err
+	} else if more.kind != jaasEnd {
+		return m, fmt.Errorf("expected one login module, found more behind the semicolon (character %d)", more.at)
+	}
+	return m, nil
+}
+
+// readOptions reads NAME=VALUE up to the semicolon.
+func (t *jaasTokens) readOptions(options map[string]string) error {
+	for {
+		name, err := t.next()
+		switch {
+		case err != nil:
+			return err
+		case name.is(';'):
+			return nil
+		case name.kind == jaasEnd:
+			return errors.New("expected a semicolon at the end, found none")
+		case name.kind != jaasWord:
+			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value with special characters must stand in quotes)", name.at)
+		}
+		equals, err := t.next()
+		if err != nil {
+			return err
+		}
+		if !equals.is('=') {
+			return fmt.Errorf("expected NAME=VALUE, found no = behind the word at character %d", name.at)
+		}
+		value, err := t.next()
+		if err != nil {
+			return err
+		}
+		if value.kind != jaasWord {
+			return fmt.Errorf("expected a value of %s in quotes at character %d", name.text, value.at)
+		}
+		options[name.text] = value.text
+	}
+}
+
+type jaasKind int
+
+const (
+	jaasWord   jaasKind = iota // bare or quoted
+	jaasNumber                 // which Kafka takes for no value
+	jaasSign
+	jaasEnd
+)
+
+type jaasToken struct {
+	kind jaasKind
+	text string
+	sign rune
+	at   int // counts characters from 1
+}
+
+func (t jaasToken) is(sign rune) bool { return t.kind == jaasSign && t.sign == sign }
+
+// jaasTokens cuts text as java.io.StreamTokenizer with // and /* comments, and -, _ and $ as letters.
+type jaasTokens struct {
+	text string
+	pos  int // in bytes
+	at   int // in characters
+}
+
+func (t *jaasTokens) word(what string) (string, error) {
+	token, err := t.next()
+	if err != nil {
+		return "", err
+	}
+	if token.kind != jaasWord {
+		return "", fmt.Errorf("expected %s at character %d", what, token.at)
+	}
+	return token.text, nil
+}
+
+func (t *jaasTokens) peek() (r rune, size int) {
+	if t.pos == len(t.text) {
+		return -1, 0
+	}
+	return utf8.DecodeRuneInString(t.text[t.pos:])
+}
+
+func (t *jaasTokens) take() rune {
+	r, size := t.peek()
+	t.pos += size
+	if size > 0 {
+		t.at++
+	}
+	return r
+}
+
+func (t *jaasTokens) next() (jaasToken, error) {
+	for {
+		r, _ := t.peek()
+		start := t.at + 1
+		switch {
+		case r < 0:
+			return jaasToken{kind: jaasEnd, at: start}, nil
+		case r <= ' ':
+			t.take()
+		case r == '/':
+			if err := t.comment(); err != nil {
+				return jaasToken{}, err
+			}
+		case r == '"' || r == '\'':
+			text, err := t.quoted()
+			return jaasToken{kind: jaasWord, text: text, at: start}, err
+		case isDigit(r):
+			return t.number(start), nil
+		case isLetter(r):
+			return jaasToken{kind: jaasWord, text: t.bare(), at: start}, nil
+		default:
+			return jaasToken{kind: jaasSign, sign: t.take(), at: start}, nil
+		}
+	}
+}
+
+// Characters that begin a number, and go on with a word.
+func isDigit(r rune) bool { return r >= '0' && r <= '9' || r == '.' || r == '-' }
+
+func isLetter(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == '$' || r >= 128+32
+}
+
+func (t *jaasTokens) bare() string {
+	start := t.pos
+	for {
+		if r, _ := t.peek(); !isLetter(r) && !isDigit(r) {
+			return t.text[start:t.pos]
+		}
+		t.take()
+	}
+}
+
+// number is the longest run of digits, which is no value to Kafka; a - or . that no digit follows is a sign.
+func (t *jaasTokens) number(start int) jaasToken {
+	digits := false
+	first, _ := t.peek()
+	for n := 0; ; n++ {
+		r, _ := t.peek()
+		if r == '-' && n > 0 || !isDigit(r) {
+			break
+		}
+		digits = digits || r >= '0' && r <= '9'
+		t.take()
+	}
+	if !digits {
+		return jaasToken{kind: jaasSign, sign: first, at: start}
+	}
+	return jaasToken{kind: jaasNumber, at: start}
+}
+
+// comment passes over /* … */, or // or a single / to the end of the line.
+func (t *jaasTokens) comment() error {
+	start := t.at + 1
+	t.take()
+	if r, _ := t.peek(); r != '*' {
+		for r, _ := t.peek(); r >= 0 && r != '\n' && r != '\r'; r, _ = t.peek() {
+			t.take()
+		}
+		return nil
+	}
+	t.take()
+	for last := rune(0); ; {
+		switch r := t.take(); {
+		case r < 0:
+			return fmt.Errorf("expected the end of the comment that begins at character %d, found none", start)
+		case r == '/' && last == '*':
+			return nil
+		default:
+			last = r
+		}
+	}
+}
+
+// quoted reads up to the same quote. Java ends it at a line's end without a word; here that is an error.
+func (t *jaasTokens) quoted() (string, error) {
+	start := t.at + 1
+	quote := t.take()
+	var text strings.Builder
+	for {
+		switch r := t.take(); {
+		case r < 0 || r == '\n' || r == '\r':
+			return "", fmt.Errorf("expected the end of the quotes that begin at character %d in the same line, found none", start)
+		case r == quote:
+			return text.String(), nil
+		case r == '\\':
+			text.WriteRune(t.escaped())
+		default:
+			text.WriteRune(r)
+		}
+	}
+}
+
+// escaped is what follows a backslash in quotes: up to three octal digits, a letter as in C, or the character itself.
+func (t *jaasTokens) escaped() rune {
+	r := t.take()
+	if r >= '0' && r <= '7' {
+		n := r - '0'
+		for i, most := 1, 3; i < most; i++ {
+			next, _ := t.peek()
+			if next < '0' || next > '7' || i == 2 && r > '3' {
+				break
+			}
+			n = n*8 + t.take() - '0'
+		}
+		return n
+	}
+	if i := strings.IndexRune("abfnrtv", r); i >= 0 {
+		return rune("\a\b\f\n\r\t\v"[i])
+	}
+	return r
+}

@@ -1,0 +1,149 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/keystore"
+)
+
+// A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The difference shows when it is spoken to
+// in the other way. Nothing secret is sent for that.
+
+// look asks a broker beside the client's own connections, and denies the client when the answer is yes. It returns at once; one such
+// question is open at a time.
+func (g *guard) look(address string, ask func(context.Context, string) bool, format, property string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.looking || time.Since(g.looked) < lookEvery || g.life.Err() != nil {
+		return
+	}
+	g.looking = true
+	go func() {
+		ctx, cancel := context.WithTimeout(g.life, lookTime)
+		defer cancel()
+		yes := ask(ctx, address)
+		g.mu.Lock()
+		g.looking, g.looked = false, time.Now()
+		g.mu.Unlock()
+		if yes {
+			g.deny(&Denied{Broker: address, text: fmt.Sprintf(format, g.named(property))})
+		}
+	}()
+}
+
+// speaksTLS tells whether a port answers TLS.
+func (g *guard) speaksTLS(ctx context.Context, address string) bool {
+	conn, err := g.way(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	// Whose certificate it is does not matter: nothing is said on this connection.
+	err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
+	return err == nil || remoteAlert(err)
+}
+
+// plainKafka tells whether a port answers Kafka without TLS.
+func (g *guard) plainKafka(ctx context.Context, address string) bool {
+	conn, err := g.way(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_, err = exchange(ctx, conn, kmsg.NewPtrApiVersionsRequest())
+	return err == nil
+}
+
+// wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms that nobody needs.)
+func (g *guard) wantsSASL(ctx context.Context, address string) bool {
+	if has, _ := g.mechanisms(ctx, address); !has {
+		return false
+	}
+	conn, err := g.connected(ctx, address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	request := kmsg.NewPtrMetadataRequest()
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // none; nil is all
+	_, err = exchange(ctx, conn, request)
+	return err != nil && broken(err)
+}
+
+// connected is a connection as the client has it, before anybody logs on.
+func (g *guard) connected(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := g.way(ctx, "tcp", address)
+	if err != nil || g.tls == nil {
+		return conn, err
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	secure := tls.Client(conn, keystore.ForHost(g.tls, host))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// offered is what a broker says of its mechanisms, for a message.
+func (g *guard) offered(address string) string {
+	ctx, cancel := context.WithTimeout(g.life, lookTime)
+	defer cancel()
+	if _, names := g.mechanisms(ctx, address); len(names) > 0 {
+		return ", only " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
+// mechanisms asks for a mechanism that nobody has, which is answered with those that there are.
+func (g *guard) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
+	conn, err := g.connected(ctx, address)
+	if err != nil {
+		return false, nil
+	}
+	defer conn.Close()
+	request := kmsg.NewPtrSASLHandshakeRequest()
+	request.Version, request.Mechanism = 1, "NONE-OF-THEM"
+	answer, err := exchange(ctx, conn, request)
+	if err != nil {
+		return false, nil
+	}
+	response := request.ResponseKind().(*kmsg.SASLHandshakeResponse)
+	if response.ReadFrom(answer) != nil {
+		return false, nil
+	}
+	return len(response.SupportedMechanisms) > 0, response.SupportedMechanisms
+}
+
+// exchange sends a request of an inflexible version and returns the answer behind its header.
+func exchange(ctx context.Context, conn net.Conn, request kmsg.Request) ([]byte, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	const correlation, longest = 0x43554c56, 1 << 20
+	if _, err := conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)); err != nil {
+		return nil, err
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return nil, err
+	}
+	size := int32(binary.BigEndian.Uint32(head[:]))
+	if size < 4 || size > longest || binary.BigEndian.Uint32(head[4:]) != correlation {
+		return nil, fmt.Errorf("expected an answer of Kafka, found % x", head)
+	}
+	answer := make([]byte, size-4)
+	_, err := io.ReadFull(conn, answer)
+	return answer, err
+}
