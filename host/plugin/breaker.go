@@ -147,24 +147,26 @@ func (i *Instance) stopped(function string, now time.Time) error {
 
 // judge tells the breaker how the running call ended: well with nil, badly with a [*Trap].
 func (i *Instance) judge(err error) {
-	if i.breaker == nil {
-		return
-	}
-	var trap *Trap
 	switch {
+	case i.breaker == nil:
 	case err == nil:
 		i.breaker.good(i.function)
-	case !errors.As(err, &trap):
-		i.breaker.undone(i.function)
 	default:
-		if s := i.breaker.bad(i.function, trap.Broke(), time.Now()); s != nil {
-			i.module.counters.stopped.Add(1)
-			i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector))
-		}
-		if i.pool != nil {
-			i.pool.broke(trap)
-		}
+		i.broke(err)
 	}
+}
+
+func (i *Instance) broke(err error) {
+	var trap *Trap
+	if !errors.As(err, &trap) {
+		i.breaker.undone(i.function)
+		return
+	}
+	if s := i.breaker.bad(i.function, trap.Broke(), time.Now()); s != nil {
+		i.module.counters.stopped.Add(1)
+		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector))
+	}
+	i.pool.broke(trap)
 }
 
 // trial is the time in which a version that was swapped in can be left for the one before.

@@ -15,11 +15,19 @@ type code struct {
 	compiled wazero.CompiledModule
 }
 
+// fits tells whether the memory that a module begins with is within its limit.
+func (m *module) fits() error {
+	if m.binary.MemoryPages > uint64(m.limits.pages()) {
+		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)", m.binary.MemoryPages*pageBytes,
+			m.limits.MemoryBytes, limitSetting(cmpOr(m.info.Name, "NAME"), "memory.bytes"))
+	}
+	return nil
+}
+
 // compile compiles a module under its limits; from the cache where the same bytes were compiled before.
 func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code, error) {
-	if pages := m.limits.pages(); m.binary.MemoryPages > uint64(pages) {
-		return nil, fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)", m.binary.MemoryPages*pageBytes,
-			m.limits.MemoryBytes, limitSetting(cmpOr(m.info.Name, "NAME"), "memory.bytes"))
+	if err := m.fits(); err != nil {
+		return nil, err
 	}
 	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(m.limits.pages()).WithDebugInfoEnabled(true)
 	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}

@@ -35,3 +35,9 @@ func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.chec
 func (b *Breaker) Good(function string)                          { b.good(function) }
 func (b *Breaker) Bad(function string, now time.Time)            { b.bad(function, "call.ms", now) }
 func (b *Breaker) Undone(function string)                        { b.undone(function) }
+
+// Preparation is the number of prepareModule's outcome.
+const Preparation = preparation
+
+// Prepared is what is compiled of a module.
+func Prepared(data []byte) ([]byte, error) { return prepareModule(data) }

@@ -84,6 +84,10 @@ func TestRogueResults(t *testing.T) {
 				t.Errorf("%+v", trap)
 			}
 		})
+		// A good call in between, or the version would be stopped.
+		if err := misbehave(t, b, reg, "nothing"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	fault(t, misbehave(t, b, reg, "fault"), wit.FaultConflict, "x")
 	// After all that, the pool works.

@@ -32,9 +32,11 @@ type Instance struct {
 	out     output
 	schemas schemas
 	hot     hot
-	// pool and breaker are nil for the host's own.
-	pool    *Pool
-	breaker *breaker
+	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether a
+	// file had to be asked for its description.
+	pool     *Pool
+	breaker  *breaker
+	counters *counters
 	// broken is why the instance must not be used again.
 	broken error
 	// funcs are the exports that were called before.
@@ -64,9 +66,11 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if connector != "" {
 		logger = logger.With("connector", connector)
 	}
-	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, funcs: map[*canon.Func]*abi.Func{}}
+	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, counters: &m.counters, funcs: map[*canon.Func]*abi.Func{}}
 	if pool != nil {
 		i.breaker = pool.breaker
+	} else {
+		i.counters = &counters{}
 	}
 	code, err := m.ready(ctx)
 	if err != nil {
@@ -82,15 +86,15 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
-	m.counters.ticks.Add(i.clock.ticks)
+	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
 		err = i.aborted(err)
 		i.judge(err)
 		return nil, err
 	}
 	i.judge(nil)
-	m.counters.instances.Add(1)
-	m.counters.started.Add(1)
+	i.counters.instances.Add(1)
+	i.counters.started.Add(1)
 	i.closer = module
 	i.guest, err = abi.NewGuest(module, m.limits.ResultBytes)
 	if err != nil {
@@ -99,13 +103,13 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
-	m.counters.sawMemory(int64(i.guest.MemoryBytes()))
+	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
 	return i, nil
 }
 
 func (i *Instance) close() {
 	_ = i.closer.Close(context.Background())
-	i.module.counters.instances.Add(-1)
+	i.counters.instances.Add(-1)
 }
 
 // Module tells which module the instance is of.
@@ -138,7 +142,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
-	c := &i.module.counters
+	c := i.counters
 	c.calls.Add(1)
 	took := int64(time.Since(i.started))
 	c.nanos.Add(took)
@@ -170,7 +174,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 
 // trap makes the error of a call that ended badly, with a word about memory where that is the likely cause.
 func (i *Instance) trap(err error) *Trap {
-	c := &i.module.counters
+	c := i.counters
 	c.traps.Add(1)
 	t := &Trap{Plugin: cmpOr(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
 		Function: i.function, Reason: err, Output: string(i.out.text)}

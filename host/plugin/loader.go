@@ -2,8 +2,6 @@ package plugin
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,17 +13,13 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// hashOf is the SHA-256 of a file, in hex.
-func hashOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
 // loader makes modules.
 type loader struct {
 	cache wazero.CompilationCache
 	// dir is where the cache keeps its files, "" for memory only.
-	dir      string
+	dir string
+	// shelf keeps what loading finds out; nil: nothing.
+	shelf    *shelf
 	limits   Limits
 	named    map[string]Limits
 	registry *record.Registry
@@ -44,30 +38,45 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	}
 	m := &module{binary: binary, loader: l, limits: l.widest(), again: a.again, info: Info{Hash: a.hash, Size: len(a.data),
 		Origin: a.path, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
-	prepared, err := prepareModule(a.data)
+	if known := l.shelf.description(a.hash); known != nil && m.judgeDescription(known) == nil {
+		m.describedAs(known)
+		m.limits = l.of(m.info.Name)
+		if err := m.fits(); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	prepared, err := l.shelf.prepared(a.hash, func() ([]byte, error) { return a.data, nil })
 	if err != nil {
 		return nil, err
 	}
 	if m.code, err = l.compile(ctx, m, prepared); err != nil {
 		return nil, err
 	}
-	if err := m.describe(ctx); err != nil {
+	d, err := m.describe(ctx)
+	if err != nil {
 		m.rest()
 		return nil, err
 	}
+	l.shelf.describe(a.hash, d)
 	// Only now the name is known that limits are set by.
-	own, ok := l.named[m.info.Name]
-	if !ok {
-		own = l.limits
-	}
 	before := m.limits
-	if m.limits = own.filled(); m.limits.pages() != before.pages() {
+	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
 		m.rest()
 		if m.code, err = l.compile(ctx, m, prepared); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// of are the limits of a plugin by its name.
+func (l *loader) of(name string) Limits {
+	own, ok := l.named[name]
+	if !ok {
+		own = l.limits
+	}
+	return own.filled()
 }
 
 // purge deletes what the compile cache keeps on disk: files named by 64 hexadecimal digits in the engine's folders.

@@ -86,14 +86,22 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		return nil, err
 	}
 	cache := wazero.NewCompilationCache()
+	var kept *shelf
 	if o.CacheDir != "" {
+		if err := private(o.CacheDir); err != nil {
+			logger.Warn("plugins are compiled anew: the cache is not used", "folder", o.CacheDir, "error", err)
+			o.CacheDir = ""
+		}
+	}
+	if o.CacheDir != "" {
+		kept = &shelf{o.CacheDir, logger}
 		if cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
 			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
 		}
 	}
 	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		loader: loader{cache: cache, dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
+		loader: loader{cache: cache, dir: o.CacheDir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
 		if m.watcher, err = watch(m, o.Folders, o.Debounce); err != nil {

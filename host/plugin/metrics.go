@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Metrics are what a plugin version has done since it was loaded.
+// Metrics are what a plugin version has done for connectors since it was loaded.
 type Metrics struct {
 	// Calls of functions of the contract, and Seconds spent in them, the copying of arguments and results included.
 	Calls   int64

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -72,21 +73,25 @@ func (m *module) breaker(connector string) *breaker {
 }
 
 // describe asks the module what it is.
-func (m *module) describe(ctx context.Context) error {
+func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	i, err := m.instantiate(ctx, "", newBucket(m.limits.LogLinesPerSecond))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer i.close()
 	d, err := i.Describe(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := m.judgeDescription(&d); err != nil {
-		return fmt.Errorf("describe: %w", err)
+		return nil, fmt.Errorf("describe: %w", err)
 	}
+	m.describedAs(&d)
+	return &d, nil
+}
+
+func (m *module) describedAs(d *wit.Description) {
 	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation, d.Components
-	return nil
 }
 
 func (m *module) judgeDescription(d *wit.Description) error {
@@ -162,19 +167,21 @@ func (m *module) ready(ctx context.Context) (*code, error) {
 	if m.code != nil {
 		return m.code, nil
 	}
-	data, err := m.again()
+	prepared, err := m.loader.shelf.prepared(m.info.Hash, m.original)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.info.Origin, err)
 	}
-	if hashOf(data) != m.info.Hash {
-		return nil, fmt.Errorf("%s: the file is not what was loaded", m.info.Origin)
-	}
-	prepared, err := prepareModule(data)
-	if err != nil {
-		return nil, err
-	}
 	m.code, err = m.loader.compile(ctx, m, prepared)
 	return m.code, err
+}
+
+// original is the file's bytes as they were loaded.
+func (m *module) original() ([]byte, error) {
+	data, err := m.again()
+	if err == nil && hashOf(data) != m.info.Hash {
+		err = errors.New("the file is not what was loaded")
+	}
+	return data, err
 }
 
 // rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to free.

@@ -9,6 +9,9 @@ import (
 // metering is how every module is metered. Its fuel is enough for about 0.2 ms.
 var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20, FunctionBytes: 1 << 20, Functions: 100_000}}
 
+// preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
+const preparation = 1
+
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
 // keyed by what comes out of here, a module's identity (hash) by what went in.
 func prepareModule(data []byte) ([]byte, error) {

@@ -252,6 +252,7 @@ func TestDamagedCompileCache(t *testing.T) {
 		if infos := m.Modules(); len(infos) != 1 || infos[0].Err != nil {
 			t.Fatalf("%+v", infos)
 		}
+		described(t, m) // now it is compiled
 		return log.String()
 	}
 	load()

@@ -1,0 +1,159 @@
+package plugin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// shelf keeps what loading a file has found out, beside the compiled code: the rewritten bytes and the plugin's description. With
+// both, a file that was loaded before is neither rewritten nor compiled nor started until a connector needs it. nil keeps nothing.
+//
+// Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum over that name
+// and their content: one that is damaged, cut off, left by another version or put in another's place is as good as none. Whoever can
+// write in the folder could write compiled code there, so a folder that others can write in is not used at all.
+type shelf struct {
+	dir    string
+	logger *slog.Logger
+}
+
+// shelfFormat changes with what is in the files.
+const shelfFormat = 1
+
+// key names a file's results.
+func (s *shelf) key(hash string) string {
+	return hashOf(fmt.Appendf(nil, "shelf %d, preparation %d, contract %s, %+v: %s", shelfFormat, preparation, wit.Version, metering, hash))
+}
+
+func (s *shelf) path(key, kind string) string { return filepath.Join(s.dir, "culvert-"+key+"."+kind) }
+
+const checksumBytes = sha256.Size
+
+func checksum(key, kind string, content []byte) [checksumBytes]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s.%s\n", key, kind)
+	h.Write(content)
+	return [checksumBytes]byte(h.Sum(nil))
+}
+
+// read returns what was kept, nil if there is nothing that can be trusted.
+func (s *shelf) read(hash, kind string) []byte {
+	if s == nil {
+		return nil
+	}
+	key := s.key(hash)
+	path := s.path(key, kind)
+	data, err := readModule(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(data) > checksumBytes {
+		content := data[checksumBytes:]
+		if checksum(key, kind, content) == [checksumBytes]byte(data) {
+			return content
+		}
+		err = errors.New("its checksum does not fit")
+	}
+	s.logger.Warn("a file of the plugin cache is damaged: it is made anew", "file", path, "error", err)
+	_ = os.Remove(path)
+	return nil
+}
+
+// keep writes a file, all of it or nothing. What cannot be kept costs time at the next start, no more.
+func (s *shelf) keep(hash, kind string, content []byte) {
+	if s == nil {
+		return
+	}
+	key := s.key(hash)
+	err := func() error {
+		f, err := os.CreateTemp(s.dir, "culvert-*.new")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(f.Name())
+		sum := checksum(key, kind, content)
+		if _, err := f.Write(sum[:]); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if _, err := f.Write(content); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		return os.Rename(f.Name(), s.path(key, kind))
+	}()
+	if err != nil {
+		s.logger.Warn("the plugin cache cannot be written", "folder", s.dir, "error", err)
+	}
+}
+
+// prepared is a module's rewritten form: kept, or made and kept.
+func (s *shelf) prepared(hash string, original func() ([]byte, error)) ([]byte, error) {
+	if kept := s.read(hash, "wasm"); kept != nil {
+		return kept, nil
+	}
+	data, err := original()
+	if err != nil {
+		return nil, err
+	}
+	prepared, err := prepareModule(data)
+	if err == nil {
+		s.keep(hash, "wasm", prepared)
+	}
+	return prepared, err
+}
+
+// description is what a module said of itself, nil if that is not known.
+func (s *shelf) description(hash string) *wit.Description {
+	text := s.read(hash, "json")
+	if text == nil {
+		return nil
+	}
+	d := &wit.Description{}
+	if err := json.Unmarshal(text, d); err != nil {
+		return nil
+	}
+	return d
+}
+
+// describe keeps a description that can be read back as it was.
+func (s *shelf) describe(hash string, d *wit.Description) {
+	text, err := json.Marshal(d)
+	again := &wit.Description{}
+	if err == nil && json.NewDecoder(bytes.NewReader(text)).Decode(again) == nil && reflect.DeepEqual(d, again) {
+		s.keep(hash, "json", text)
+	}
+}
+
+// hashOf is the SHA-256 of a file, in hex.
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// private refuses a folder in which others can write.
+func private(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // its modes say nothing
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o700)
+	}
+	if err == nil && info.Mode().Perm()&0o022 != 0 {
+		err = fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
+	}
+	return err
+}
