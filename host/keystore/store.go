@@ -25,6 +25,7 @@ import (
 type Location struct {
 	Path        string // file; "file#domain" for dks; for pkcs11 the module, "module#token label", or SunPKCS11's configuration file
 	PEM         []byte // PEM text instead of a file
+	Content     []byte // what would be in the file, instead of it
 	Type        string // jks, jceks, pkcs12, dks, pem, pkcs11, or the same in capital letters; "" = by content
 	Password    string // must be given, except for PEM
 	KeyPassword string // "" = Password
@@ -82,6 +83,9 @@ func open(l Location, n names) (*Store, error) {
 		}
 		s.what = "the PEM text"
 		return s, s.readPEM(l.PEM, FieldPEM)
+	}
+	if l.Content != nil {
+		return s, s.readContent("that is given inline", "", l.Content, want)
 	}
 	if l.Path == "" {
 		return nil, n.fault(FieldLocation, nil, "is not set")
