@@ -68,6 +68,10 @@ func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error)
 	if errors.As(err, &refused) && refused.Authentication() {
 		d.log(ctx, slog.LevelInfo, "token refused, fetching another one", "step", string(refused.Step), "code", refused.Code)
 		conn, err = d.attempt(ctx, location)
+		var token *tokenError
+		if errors.As(err, &token) {
+			err = fmt.Errorf("%w; it was asked for because the one before was refused: %w", err, refused)
+		}
 	}
 	return conn, err
 }

@@ -25,10 +25,14 @@ func (d *dialling) attempt(ctx context.Context, location string) (net.Conn, erro
 	if limit == 0 {
 		limit = 30 * time.Second
 	}
+	a := &attempt{dialling: d, location: location}
+	token, err := a.token(ctx) // which has limits of its own
+	if err != nil {
+		return nil, a.end(err)
+	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	a := &attempt{dialling: d, location: location}
-	conn, err := a.make(timed)
+	conn, err := a.make(timed, token)
 	if err != nil && timed.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
 	}
@@ -56,15 +60,16 @@ func (a *attempt) end(err error) error {
 	return fmt.Errorf("Connectivity proxy %s, %s: %w", a.Address, a.step, err)
 }
 
-func (a *attempt) make(ctx context.Context) (net.Conn, error) {
+func (a *attempt) token(ctx context.Context) (string, error) {
 	a.enter(StepToken)
 	token, err := a.Token(ctx, a.refused)
 	if err != nil {
-		return nil, &tokenError{err}
+		return "", &tokenError{err}
 	}
-	if err := checkToken(token); err != nil {
-		return nil, err
-	}
+	return token, checkToken(token)
+}
+
+func (a *attempt) make(ctx context.Context, token string) (net.Conn, error) {
 	a.enter(StepProxy)
 	forward := a.Forward
 	if forward == nil {

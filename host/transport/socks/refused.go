@@ -70,7 +70,7 @@ func (r *Refused) reason() string {
 	case StepGreeting:
 		return fmt.Sprintf("expected method 80 (JWT) to be taken, found %02x: this is not the SOCKS5 port of a Connectivity proxy (onpremise_socks5_proxy_port)", r.Code)
 	case StepAuthentication:
-		return fmt.Sprintf("the token was refused (status %02x), and so was a fresh one: it must be one of the connectivity service's binding, of this subaccount", r.Code)
+		return fmt.Sprintf("the token was refused (status %02x), which must be a valid one of the connectivity service's binding, of this subaccount", r.Code)
 	}
 	var what string
 	switch r.Code {
@@ -84,7 +84,7 @@ func (r *Refused) reason() string {
 	case HostUnreachable:
 		what = "the Cloud Connector (" + r.location() + ") cannot open a connection to the system behind the virtual host"
 	case ConnectionRefused:
-		what = "the token was refused, and so was a fresh one: it must be one of the connectivity service's binding, of this subaccount"
+		what = "the token was refused, which must be a valid one of the connectivity service's binding, of this subaccount"
 	case TTLExpired:
 		what = "TTL expired"
 	case CommandUnsupported:

@@ -29,7 +29,7 @@ func TestReplies(t *testing.T) {
 			2: {1, true, `location id "DE-Berlin") exposes no such virtual host and port: add kafka-broker-0:9093`},
 			3: {1, false, `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
 			4: {1, false, "cannot open a connection to the system behind"},
-			5: {2, true, "the token was refused, and so was a fresh one"},
+			5: {2, true, "the token was refused, which must be"},
 			6: {1, false, "TTL"},
 			7: {1, true, "fault of Culvert"},
 			8: {1, true, "names and IPv4 addresses"},
