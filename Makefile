@@ -1,7 +1,7 @@
 # make            bin/culvert with the built-in plugins in it, and bin/plugins/*.wasm
 # make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
 # make test       every test that needs nothing but Go
-# make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust and C; fetches what it needs
+# make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 1m)
 # make soak       the long forms of the crash tests

@@ -68,7 +68,7 @@ func TestRealSecondHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(g.name, func(t *testing.T) {
-			r := newRecorder(t, g.name, path)
+			r := newRecorder(t, g.name, path, meter.DefaultBudget)
 			r.describe(t)
 			g.examples(t, r)
 			guests = append(guests, r)
@@ -124,6 +124,7 @@ type recorder struct {
 	guest *abi.Guest
 	here  answered
 	enums map[string][]string
+	ticks int
 }
 
 type recordedCall struct {
@@ -138,8 +139,11 @@ type answered struct {
 	Log     [][]string       `json:"log"`
 }
 
+// unmetered is the budget of a guest that runs as it is.
+const unmetered = -1
+
 // newRecorder instantiates a guest, metered as a plugin is.
-func newRecorder(t *testing.T, name, path string) *recorder {
+func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	t.Helper()
 	module, err := os.ReadFile(path)
 	if err != nil {
@@ -169,18 +173,20 @@ func newRecorder(t *testing.T, name, path string) *recorder {
 		}
 	}
 	function(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64}, func(_ context.Context, _ api.Module, stack []uint64) {
-		stack[0] = meter.DefaultBudget
+		r.ticks++
+		stack[0] = uint64(budget)
 	})
 	i32 := api.ValueTypeI32
 	function(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil, func(_ context.Context, m api.Module, stack []uint64) {
 		text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
 		r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
 	})
-	metered, _, err := meter.Rewrite(module, meter.Options{})
-	if err != nil {
-		t.Fatal(err)
+	if budget != unmetered {
+		if module, _, err = meter.Rewrite(module, meter.Options{Budget: max(budget, 1)}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	instance, err := runtime.InstantiateWithConfig(ctx, metered, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
+	instance, err := runtime.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	if err != nil {
 		t.Fatal(err)
 	}
