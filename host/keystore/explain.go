@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -56,8 +57,8 @@ func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.Ce
 	if time.Now().Before(c.NotBefore) {
 		text = "is not valid before " + stamp(c.NotBefore) + " (is this machine's clock right?)"
 	}
-	for _, sent := range err.UnverifiedCertificates {
-		if sent.Equal(c) {
+	for i, sent := range err.UnverifiedCertificates {
+		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !root {
 			return o.trust().fault(FieldLocation, err, "the server's certificate %s %s: it has to be renewed on the server, no setting mends that", c.Subject, text)
 		}
 	}
@@ -111,11 +112,11 @@ func hostsOf(c *x509.Certificate) string {
 	return strings.Join(hosts, ", ")
 }
 
-// refusals are what a server says when it does not take what it got. crypto/tls has no type for them.
+// refusals are what a server says when it does not take a certificate. crypto/tls has no type for them.
 var refusals = []struct{ alert, text string }{
-	{"certificate required", "the server asks for a certificate, and none was sent"},
+	{"certificate required", "the server takes certificates of other issuers only, none was sent; the log names them"},
 	{"bad certificate", "the server refused the certificate"},
-	{"unknown certificate authority", "the server does not trust the issuer of the certificate"},
+	{"unknown certificate authority", "the server does not know the certificate's issuer: have it added there (at SAP: STRUST)"},
 	{"expired certificate", "the server says that the certificate has expired"},
 	{"revoked certificate", "the server says that the certificate is revoked"},
 	{"unsupported certificate", "the server does not take certificates of this kind"},
@@ -130,16 +131,20 @@ func (o *Options) refused(err error) error {
 	for _, r := range refusals {
 		if remote && strings.HasPrefix(alert, r.alert) {
 			if o.Key == nil {
-				return o.key().fault(FieldLocation, err, "is not set, and %s (%s)", r.text, r.alert)
+				return o.key().fault(FieldLocation, err, "is not set, and the server asks for a certificate (%s)", r.alert)
 			}
-			return o.key().fault(FieldLocation, err, "%s that the key store gives (%s): it has to be known to the server", r.text, r.alert)
+			return o.key().fault(FieldLocation, err, "%s (%s)", r.text, r.alert)
 		}
 	}
 	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text, "tls: server selected unsupported protocol version") {
 		return o.self().fault(FieldProtocol, err, "the server does not speak the versions of TLS that are asked for (%s): %s", orDefault(o.Protocol, "TLS: 1.2 and 1.3"), lastOf(text))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
-		return o.self().fault(FieldProtocol, err, "the server found no common ground: its versions of TLS or its ciphers are too old, or it asks for a certificate (%s)",
+		if o.Key == nil {
+			return o.key().fault(FieldLocation, err, "is not set, and the server broke the handshake off without a reason: it may ask for a certificate, "+
+				"or have no cipher in common (%s)", o.self().of(FieldProtocol))
+		}
+		return o.self().fault(FieldProtocol, err, "the server broke the handshake off without a reason: no cipher in common, or it did not get a certificate that it takes (%s)",
 			o.key().of(FieldLocation))
 	}
 	return err

@@ -66,14 +66,14 @@ func (w *watched[T]) get() T {
 	w.seen = now
 	s, current, err := w.open()
 	if err != nil {
-		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before", "path", w.location.Path, "error", err)
+		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before", "store", w.store.what, "error", err)
 		return w.current
 	}
 	if !slices.Equal(s.files, w.store.files) {
 		w.seen = lookAt(s.files)
 	}
 	w.store, w.current = s, current
-	w.log.Info("a key store has changed and was read again", "path", w.location.Path)
+	w.log.Info("a key store has changed and was read again", "store", s.what)
 	return w.current
 }
 
@@ -113,7 +113,7 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
-		i.warn("the server asks for a certificate that the key store does not have, none is sent", "key store", i.location.Path, "certificate", c.Leaf.Subject.String(),
+		i.warn("the server asks for a certificate that the key store does not have, none is sent", "store", i.latest().what, "certificate", c.Leaf.Subject.String(),
 			"issuer", c.Leaf.Issuer.String(), "issuers that the server takes", subjects(request.AcceptableCAs), "reason", err.Error())
 		return &tls.Certificate{}, nil
 	}

@@ -1,0 +1,410 @@
+package keystore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// server is one that says who the client is.
+func server(t testing.TB, config *tls.Config) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if certs := r.TLS.PeerCertificates; len(certs) > 0 {
+			name = certs[0].Subject.CommonName
+		}
+		io.WriteString(w, name)
+	}))
+	s.TLS = config
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ask makes one connection to a server under a name of host, and returns who the server says it is.
+func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (string, error) {
+	t.Helper()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{
+		TLSClientConfig: ForHost(config, host), DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, u.Host)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("https://" + net.JoinHostPort(host, u.Port()))
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	return string(body), err
+}
+
+func client(t testing.TB, o Options) *tls.Config {
+	t.Helper()
+	config, err := ClientTLS(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func fromPEM(text ...[]byte) *Location {
+	l := &Location{PEM: []byte{}}
+	for _, part := range text {
+		l.PEM = append(l.PEM, part...)
+	}
+	return l
+}
+
+// TestMutualTLS: a server takes every sample with a key, and is verified by every sample to trust.
+func TestMutualTLS(t *testing.T) {
+	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := x509.NewCertPool()
+	for name, l := range clientStores {
+		c, err := mustOpen(t, at(t, name, l)).Certificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.AddCert(c.Leaf)
+	}
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients})
+	for key, keyAt := range clientStores {
+		for trust, trustAt := range trustStores {
+			k, r := at(t, key, keyAt), at(t, trust, trustAt)
+			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
+			if want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[key]; err != nil || got != want && (want != "" || got != "client") {
+				t.Errorf("%s with %s: the server saw %q, %v", key, trust, got, err)
+			}
+		}
+	}
+}
+
+// TestMutualTLSMade: the same with the stores of make-stores.sh, whose clients and server are issued by one CA.
+func TestMutualTLSMade(t *testing.T) { mutualTLSMade(t, filepath.Join(samples, "more")) }
+
+func mutualTLSMade(t *testing.T, folder string) {
+	place := func(m madeStore) *Location {
+		l := m.Location
+		l.Path = filepath.Join(folder, m.file)
+		if l.Password == "" {
+			l.Password = "changeit"
+		}
+		return &l
+	}
+	second, err := mustOpen(t, *place(madeStore{file: "several.jks", Location: Location{Alias: "second"}})).Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := mustOpen(t, *place(madeStore{file: "trust.jks"})).Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients})
+	good := madeStore{file: "chain.jks", owner: "first"}
+	for _, m := range madeStores {
+		key, trust := good, m
+		if m.owner != "" {
+			key, trust = m, madeStore{file: "trust.jks"}
+		}
+		got, err := ask(t, s, client(t, Options{Key: place(key), Trust: place(trust)}), "127.0.0.1")
+		if key.owner == "second" { // a certificate for servers
+			if err == nil {
+				t.Errorf("%s: the server took a client with a server's certificate", m.file)
+			}
+			continue
+		}
+		if err != nil || got != key.owner {
+			t.Errorf("%s: the server saw %q, %v", m.file, got, err)
+		}
+	}
+}
+
+// TestEitherStoreAlone: a key without a trust store and the other way round.
+func TestEitherStoreAlone(t *testing.T) {
+	ca := issue(t, "ca", nil, nil)
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, ClientAuth: tls.RequestClientCert})
+	got, err := ask(t, s, client(t, Options{Trust: fromPEM(ca.pem())}), "localhost")
+	if err != nil || got != "nobody" {
+		t.Errorf("a trust store alone: %q, %v", got, err)
+	}
+	key := Options{Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}
+	_, err = ask(t, s, client(t, key), "localhost")
+	expectFault(t, Explain(err, key), "truststore.location", "not trusted by the operating system")
+	key.SkipHostCheck = true
+	_, err = ask(t, s, client(t, key), "localhost")
+	expectFault(t, err, "truststore.location", "not trusted by the operating system")
+}
+
+func TestNames(t *testing.T) {
+	name := func(field string) string { return "sap.odata." + field }
+	l := Location{Path: sample("client.jks"), Password: "x"}
+	_, err := ClientTLS(Options{Key: &l, Name: name})
+	expectFault(t, err, "sap.odata.keystore.password", "wrong password")
+	_, err = ClientTLS(Options{Trust: &l, Name: name})
+	expectFault(t, err, "sap.odata.truststore.password", "wrong password")
+	_, err = ClientTLS(Options{Protocol: "TLSv1", Name: name})
+	expectFault(t, err, "sap.odata.protocol", "sap.odata.allow-legacy = true")
+}
+
+func TestProtocols(t *testing.T) {
+	ca := issue(t, "ca", nil, nil)
+	cases := []struct {
+		protocol string
+		legacy   bool
+		min, max uint16
+		refused  string
+	}{
+		{"", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"SSL", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLS", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLS", true, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLSv1.3", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLSv1.2", false, tls.VersionTLS12, tls.VersionTLS12, ""},
+		{"TLSv1.1", true, tls.VersionTLS11, tls.VersionTLS11, ""},
+		{"TLSv1", true, tls.VersionTLS10, tls.VersionTLS10, ""},
+		{"TLSv1.1", false, 0, 0, "RFC 8996"},
+		{"TLSv1", false, 0, 0, "RFC 8996"},
+		{"SSLv3", true, 0, 0, "RFC 7568"},
+		{"SSLv2", true, 0, 0, "RFC 6176"},
+		{"tls", true, 0, 0, "case-sensitive"},
+	}
+	for _, c := range cases {
+		o := Options{Protocol: c.protocol, AllowLegacy: c.legacy, Trust: fromPEM(ca.pem())}
+		config, err := ClientTLS(o)
+		if c.refused != "" {
+			expectFault(t, err, "protocol", c.refused)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for v := uint16(tls.VersionTLS10); v <= tls.VersionTLS13; v++ {
+			suites := []uint16(nil)
+			if v < tls.VersionTLS12 {
+				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			}
+			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, MinVersion: v, MaxVersion: v, CipherSuites: suites})
+			_, err := ask(t, s, config, "localhost")
+			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
+				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
+			} else if !fits {
+				expectFault(t, Explain(err, o), "protocol", "the server does not speak the versions of TLS that are asked for")
+			}
+		}
+	}
+}
+
+// TestExplain: what goes wrong in a handshake names the setting to mend.
+func TestExplain(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	ca, stranger := issue(t, "ca", nil, nil), issue(t, "stranger", nil, nil)
+	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
+	oldCA := issue(t, "old ca", nil, late)
+	good := issue(t, "server", ca, nil)
+	cases := map[string]struct {
+		server  *issued
+		config  *tls.Config
+		options Options
+		host    string
+		setting string
+		texts   []string
+	}{
+		"fits":             {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "", nil},
+		"fits by address":  {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "127.0.0.1", "", nil},
+		"other host":       {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "sap.example", "host-check", []string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
+		"other address":    {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "10.0.0.1", "host-check", []string{"not for 10.0.0.1"}},
+		"any host":         {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem()), SkipHostCheck: true}, "sap.example", "", nil},
+		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem()), SkipHostCheck: true}, "sap.example", "truststore.location", []string{"issued by CN=ca"}},
+		"issuer":           {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem())}, "localhost", "truststore.location", []string{"CN=server is issued by CN=ca", "not among the 1 trusted ones of the PEM text"}},
+		"issuer, system":   {good, &tls.Config{}, Options{}, "localhost", "truststore.location", []string{"issued by CN=ca", "operating system", "truststore.password"}},
+		"expired":          {issue(t, "server", ca, late), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
+		"not yet":          {issue(t, "server", ca, early), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"not valid before", "clock"}},
+		"expired CA": {issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.pem())}, "localhost", "truststore.location",
+			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
+		"wrong use":        {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"cannot be verified", "usage"}},
+		"no certificate":   {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
+		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
+		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()}, Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t)), Logger: slog.New(slog.DiscardHandler)},
+			"localhost", "keystore.location", []string{"certificates of other issuers"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.config.Certificates = []tls.Certificate{c.server.tls()}
+			_, err := ask(t, server(t, c.config), client(t, c.options), c.host)
+			if c.setting == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			expectFault(t, Explain(err, c.options), c.setting, c.texts...)
+		})
+	}
+}
+
+// TestExplainJava: without a trust store the error names Java's, since that is what a Java program would use.
+func TestExplainJava(t *testing.T) {
+	ca := issue(t, "ca", nil, nil)
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}})
+	for _, lib := range []string{"lib", "jre/lib"} {
+		home := t.TempDir()
+		t.Setenv("JAVA_HOME", home)
+		cacerts := filepath.Join(home, lib, "security", "cacerts")
+		if err := os.MkdirAll(filepath.Dir(cacerts), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, cacerts, []byte("x"))
+		_, err := ask(t, s, client(t, Options{}), "localhost")
+		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts, "set truststore.location to it and truststore.password to its password")
+	}
+}
+
+func TestExplainPlain(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), client(t, Options{SkipHostCheck: true}))
+	if err == nil {
+		conn.Close()
+	}
+	expectFault(t, Explain(err, Options{}), "protocol", "does not speak TLS on this port", `"HTTP/"`)
+}
+
+// TestNoHost: a configuration that was not told the host refuses the server rather than take it for any.
+func TestNoHost(t *testing.T) {
+	ca := issue(t, "ca", nil, nil)
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}})
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client(t, Options{Trust: fromPEM(ca.pem())}))
+	if err == nil {
+		conn.Close()
+		t.Fatal("the server was taken")
+	}
+	if !strings.Contains(err.Error(), "ForHost") {
+		t.Error(err)
+	}
+}
+
+// TestReload: the configuration follows its files; what cannot be used is logged once and changes nothing.
+func TestReload(t *testing.T) {
+	oldCA, newCA := issue(t, "old ca", nil, nil), issue(t, "new ca", nil, nil)
+	folder := t.TempDir()
+	key, trust := filepath.Join(folder, "key.pem"), filepath.Join(folder, "trust.pem")
+	put(t, key, issue(t, "before", oldCA, nil).keyPEM(t))
+	put(t, trust, oldCA.pem())
+	logs := &record{}
+	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust}, Logger: slog.New(logs)})
+	before := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", oldCA, nil).tls()}, ClientAuth: tls.RequestClientCert})
+	after := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", newCA, nil).tls()}, ClientAuth: tls.RequestClientCert})
+	expect := func(s *httptest.Server, want string) {
+		t.Helper()
+		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
+			t.Errorf("%q, %v; expected %q", got, err, want)
+		}
+	}
+	expect(before, "before")
+	put(t, key, []byte("-----BEGIN half a file"))
+	put(t, trust, []byte("-----BEGIN half a file"))
+	for range 3 {
+		expect(before, "before")
+	}
+	if got := logs.count(slog.LevelError); got != 2 {
+		t.Errorf("%d errors logged, expected one for each file", got)
+	}
+	put(t, key, issue(t, "after", newCA, nil).keyPEM(t))
+	put(t, trust, newCA.pem())
+	expect(after, "after")
+	if _, err := ask(t, before, config, "localhost"); err == nil {
+		t.Error("a CA that was taken out is still trusted")
+	}
+	if got := logs.count(slog.LevelInfo); got != 2 {
+		t.Errorf("%d times logged that a store was read again, expected one for each file", got)
+	}
+}
+
+// TestReloadDomain: the stores that a domain names are followed too.
+func TestReloadDomain(t *testing.T) {
+	folder := t.TempDir()
+	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
+	put(t, filepath.Join(folder, "k.pem"), issue(t, "before", nil, nil).keyPEM(t))
+	config := client(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
+	name := func() string {
+		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Leaf.Subject.CommonName
+	}
+	got := []string{name()}
+	put(t, filepath.Join(folder, "k.pem"), issue(t, "after", nil, nil).keyPEM(t))
+	got = append(got, name())
+	put(t, filepath.Join(folder, "l.pem"), issue(t, "elsewhere", nil, nil).keyPEM(t))
+	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/l.pem"; };`))
+	got = append(got, name())
+	put(t, filepath.Join(folder, "l.pem"), issue(t, "again", nil, nil).keyPEM(t))
+	if got = append(got, name()); strings.Join(got, " ") != "before after elsewhere again" {
+		t.Error(got)
+	}
+}
+
+// TestExpiryWhileRunning: a certificate that expires later is not sent, and the error says so in place of the server's alert.
+func TestExpiryWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := client(t, Options{Key: fromPEM(issue(t, "me", nil, nil).keyPEM(t))})
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
+		if _, err := config.GetClientCertificate(request); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour + time.Second) // of the bubble's clock
+		_, err := config.GetClientCertificate(request)
+		expectFault(t, err, "keystore.location", "CN=me", "has expired on")
+	})
+}
+
+// record counts what is logged.
+type record struct {
+	mu     sync.Mutex
+	levels map[slog.Level]int
+}
+
+func (r *record) Enabled(context.Context, slog.Level) bool { return true }
+func (r *record) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *record) WithGroup(string) slog.Handler            { return r }
+func (r *record) Handle(_ context.Context, l slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.levels == nil {
+		r.levels = map[slog.Level]int{}
+	}
+	r.levels[l.Level]++
+	return nil
+}
+
+func (r *record) count(l slog.Level) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.levels[l]
+}
