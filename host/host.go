@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/transport"
 )
 
 // Config says what to run.
@@ -39,6 +40,8 @@ type Config struct {
 	Embedded fs.FS
 	// Once ends Run when everything that is there has arrived: see [connect.Herder.RunOnce].
 	Once bool
+	// ResumeLogons has secrets that a service refused tried once more: see [transport.Logons].
+	ResumeLogons bool
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -59,6 +62,7 @@ type Host struct {
 	kafka    kafka.Config
 	plugins  *plugin.Manager
 	registry *record.Registry
+	logons   *transport.Logons
 
 	mu     sync.Mutex
 	herder *connect.Herder // nil before Run has opened everything
@@ -81,6 +85,10 @@ func New(c Config) (*Host, error) {
 		err = problems
 	}
 	if err != nil {
+		return nil, &SetupError{err}
+	}
+	if err := h.openLogons(); err != nil {
+		h.Close()
 		return nil, &SetupError{err}
 	}
 	for _, p := range problems {
@@ -261,7 +269,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	}
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka, Admin: admin,
-		Offsets: store, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
+		Offsets: store, Logons: h.logons, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -74,7 +74,7 @@ func (in *installation) files(args []string) (config.Files, error) {
 
 func newRun() *cobra.Command {
 	var in installation
-	var once, progress bool
+	var once, progress, resume bool
 	c := &cobra.Command{
 		Use:   "run [--config DIR | worker-file connector-files…]",
 		Short: "Run a worker with its connectors",
@@ -88,7 +88,10 @@ out, and then the embedded broker is used.
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
 A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
 after that. REST listens only where
-` + "`listeners`" + ` is set.`,
+` + "`listeners`" + ` is set.
+
+A password or other secret that a service has refused is not sent again, by no connector, command or restart that uses the same
+--data folder, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,
 		Example: `  culvert run --config /etc/culvert
   culvert run worker.properties orders.properties products.json
   culvert run --once --progress orders.properties`,
@@ -100,24 +103,28 @@ after that. REST listens only where
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), &in, files, once, progress, c.ErrOrStderr())
+			return run(c.Context(), &in, files, how{once, progress, resume}, c.ErrOrStderr())
 		},
 	}
 	in.flags(c, "info")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
+	c.Flags().BoolVar(&resume, "resume-logons", false, "send passwords once more that a service has refused: when its user was unlocked")
 	return c
 }
 
-func run(ctx context.Context, in *installation, files config.Files, once, progress bool, stderr io.Writer) error {
+// how is how a worker is to run.
+type how struct{ once, progress, resume bool }
+
+func run(ctx context.Context, in *installation, files config.Files, how how, stderr io.Writer) error {
 	hostConfig, err := in.config(files, stderr)
 	if err != nil {
 		return err
 	}
-	hostConfig.Once = once
+	hostConfig.Once, hostConfig.ResumeLogons = how.once, how.resume
 	var display *display
-	if progress {
+	if how.progress {
 		display = newDisplay(stderr)
 		if hostConfig.Logger, err = in.logger(display); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -138,7 +139,12 @@ func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, f
 	if m, err = openPlugins(c, in, true); err != nil {
 		return nil, nil, err
 	}
-	tool, err := connect.OpenTool(m, w, connector, log)
+	logons, err := host.OpenLogons(in.data)
+	if err != nil {
+		m.Close()
+		return nil, nil, wrong(err)
+	}
+	tool, err := connect.OpenTool(m, w, connector, logons, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

@@ -108,7 +108,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.kafka, err = overridden(c.o.Kafka, c.config); err != nil {
 		return nil, err
 	}
-	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, nil, c.log); err != nil {
+	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, c.o.Logons, c.log); err != nil {
 		return nil, err
 	}
 	if c.client, err = c.service.open(ctx); err != nil {
@@ -273,6 +273,9 @@ func (c *connector) status() Status {
 		now := t.now()
 		version := cmp.Or(now.version, c.plugin.Version)
 		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugins: now.notes}
+		if t.state == Running && c.client != nil {
+			task.Trace = c.client.Waiting()
+		}
 		if t.fault != nil {
 			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+version)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
 )
 
 // Options are what connectors work with.
@@ -25,6 +26,8 @@ type Options struct {
 	Kafka    kafka.Config
 	Admin    *kafka.Admin
 	Offsets  *offset.Store
+	// Logons remembers refused logons. Default: one for the process.
+	Logons *transport.Logons
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	Logger            *slog.Logger

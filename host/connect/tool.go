@@ -19,12 +19,13 @@ type Tool struct {
 	info      plugin.Info
 	binding   *plugin.Binding
 	providers *config.Providers
+	logons    *transport.Logons
 	logger    *slog.Logger
 }
 
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
-// is a config.Problems. Close lets go of the plugin.
-func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logger *slog.Logger) (*Tool, error) {
+// is a config.Problems. logons remembers refused ones, nil: for this process alone. Close lets go of the plugin.
+func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *transport.Logons, logger *slog.Logger) (*Tool, error) {
 	info, component, err := find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
@@ -41,7 +42,7 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logger *
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{c, component, info, b, w.Providers, logger}, nil
+	return &Tool{connector: c, component: component, info: info, binding: b, providers: w.Providers, logons: logons, logger: logger}, nil
 }
 
 // Close lets go of the plugin.
@@ -59,7 +60,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (string, error) {
 	declared := config.DeclareComponent(t.component)
-	s, err := newService(t.component, t.connector, t.providers, nil, t.logger)
+	s, err := newService(t.component, t.connector, t.providers, t.logons, t.logger)
 	if err != nil {
 		return "", err
 	}

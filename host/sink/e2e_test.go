@@ -187,7 +187,8 @@ func TestWritesAndDeletes(t *testing.T) {
 	if p := task.Progress(); p.Written != 303 || x.committed(t.Context()) != 303 {
 		t.Errorf("%+v, %d committed", p, x.committed(t.Context()))
 	}
-	if l := x.service.Ledger(); l.SessionsOpened > 2 || l.TokenRefusals > 0 {
+	if l := x.service.Ledger(); l.SessionsOpened > 4 || // as many as requests at a time
+		 l.TokenRefusals > 0 {
 		t.Errorf("%d sessions, %d tokens refused", l.SessionsOpened, l.TokenRefusals)
 	}
 }

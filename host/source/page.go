@@ -63,7 +63,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		return end, &finalError{err}
 	}
 	defer answer.Body.Close()
-	end, err = p.read(ctx, answer)
+	end, err = p.read(transport.Within(ctx), answer)
 	if err != nil {
 		p.broken(err)
 		if tried.retry.Names(strconv.Itoa(int(answer.Status))) {

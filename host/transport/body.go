@@ -23,6 +23,7 @@ type body struct {
 	received *atomic.Int64
 	read     int64
 	err      error
+	leave    func() // says that the request is over
 }
 
 // decode prepares for the encoding that the headers name and takes it out of them.
@@ -50,6 +51,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		b.err = b.ending(err)
 		b.quiet.cancel(nil)
+		b.leave()
 	}
 	return n, b.err
 }
@@ -90,6 +92,7 @@ func (b *body) Close() error {
 	b.quiet.waiting()
 	err := b.inner.Close()
 	b.quiet.cancel(nil)
+	b.leave()
 	if b.err == nil {
 		b.err = errors.New(b.what + ": the body was closed before its end")
 	}

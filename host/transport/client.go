@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,12 +19,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Client makes exchanges with one destination. Its cookies and its token are one session. Safe for use by several goroutines.
+// Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use by several
+// goroutines.
 type Client struct {
 	at       atomic.Pointer[destination]
 	changing sync.Mutex
-	jar      jar
-	tokens   tokens
+	closed   sync.Once
 	counter  counters
 }
 
@@ -33,6 +34,10 @@ type Answer struct {
 	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault of kind
 	// transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
+	// reason stands behind the status; inSession: cookies went with the request.
+	reason    string
+	inSession bool
+	session   int
 }
 
 // Counters is what a client has done so far. Bytes are those of bodies as they travel.
@@ -46,7 +51,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{tokens: newTokens()}
+	client := &Client{}
 	client.at.Store(d)
 	return client, nil
 }
@@ -61,9 +66,7 @@ func (c *Client) Change(to Config) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	old := c.at.Swap(d)
-	if old.logon != d.logon || old.origin != d.origin {
-		c.leave(old)
-	}
+	old.leave()
 	old.wire.CloseIdleConnections()
 	return nil
 }
@@ -73,9 +76,6 @@ func (c *Client) Refresh(ctx context.Context) error {
 	_, err := c.current(ctx, true)
 	return err
 }
-
-// leave ends the session with a destination.
-func (c *Client) leave(*destination) { c.jar.drop(-1) }
 
 // current is the destination as it is now. refused: look whether there is another secret.
 func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
@@ -106,10 +106,13 @@ func (c *Client) Counters() Counters {
 	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load()}
 }
 
-// Close drops the session and idle connections. Answers that are being read go on.
+// Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are being read go on.
 func (c *Client) Close() {
-	c.jar.drop(-1)
-	c.at.Load().wire.CloseIdleConnections()
+	c.closed.Do(func() {
+		d := c.at.Load()
+		d.leave()
+		d.wire.CloseIdleConnections()
+	})
 }
 
 // Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and retries
@@ -167,32 +170,31 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	return e, nil
 }
 
-const mostRedirects = 10
+const (
+	mostRedirects = 10
+	// mostFresh is how many tokens that were just fetched may be refused.
+	mostFresh = 2
+)
 
 // do repeats an exchange until there is a final answer.
-func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed, secrets, proxies := 0, 0, 0, 0, 0
+func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) { return c.doIn(ctx, nil, e) }
+
+// doIn makes an exchange in a place that another one has already; nil: in one of its own for each try.
+func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, error) {
+	repeated, redirected, renewed, fresh, timedOut, secrets, proxies := 0, 0, 0, 0, 0, 0, 0
 	var outage time.Time
 	for {
-		used, answered, err := c.tokens.get(ctx, c, e.tokenFrom)
+		p, err := c.enter(ctx, given)
 		if err != nil {
 			return nil, err
 		}
-		d, err := c.current(ctx, false)
-		if err != nil {
-			answered()
-			return nil, err
-		}
-		a, h, err := c.send(ctx, d, e, used)
+		d := p.destination
+		a, h, used, err := c.try(ctx, p, e)
 		refused := err == nil && a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
-		if err == nil && !refused {
-			used.accepted.Store(true)
-		}
-		answered()
 		if errors.Is(err, errOldToken) || errors.Is(err, errRefusedToken) {
 			continue
 		}
-		if unauthorized(a, err) && secrets < mostSecrets && c.otherSecret(ctx, d) {
+		if unauthorized(a, err) && given == nil && secrets < mostSecrets && c.otherSecret(ctx, d) {
 			secrets++
 			if a != nil {
 				a.discard()
@@ -208,14 +210,23 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 		retry := d.config.Retry
 		switch status := int(a.Status); {
 		case refused && e.tokenFrom != "":
-			// A token that others could use since it was fetched was lost with its session; one that is refused at once will be
-			// refused again.
-			if renewed > 0 && (!used.accepted.Load() || renewed > retry.Times()) {
+			// A token that could be used since it was fetched was lost with its session; one that is refused at once will be refused
+			// again, unless the server was started anew in this moment.
+			if !used.accepted.Load() {
+				fresh++
+			}
+			if fresh > mostFresh || renewed > retry.Times() {
 				return a, nil
 			}
 			renewed++
 			a.discard()
-			c.tokens.drop(c, used)
+			p.session.drop(used.session, given != nil)
+		case timedOut == 0 && a.ended():
+			timedOut++
+			a.discard()
+			p.session.drop(a.session, given != nil)
+		case status == http.StatusUnauthorized && d.logon != nil:
+			return nil, faultf(wit.FaultUnauthorized, "%s %s: answered 401: %s; %s", e.method, e.line, a.excerpt(), d.logon.explain(d.logon.since()))
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
 			a.discard()
 			if redirected++; redirected > mostRedirects {
@@ -249,6 +260,24 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) {
 			return a, nil
 		}
 	}
+}
+
+// try makes an exchange once, with a token. Of its place nothing is left but that the answer is open.
+func (c *Client) try(ctx context.Context, p *place, e *exchange) (*Answer, http.Header, *csrf, error) {
+	defer p.rest()
+	used, answered, err := p.session.token(ctx, c, p, e.tokenFrom)
+	if err != nil {
+		p.leave()
+		return nil, nil, nil, err
+	}
+	defer answered()
+	a, h, err := c.send(ctx, p, e, used)
+	if err != nil {
+		p.leave()
+	} else if a.Status != http.StatusForbidden || !strings.EqualFold(h.Get("X-Csrf-Token"), "Required") {
+		used.accepted.Store(true)
+	}
+	return a, h, used, err
 }
 
 // mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
@@ -341,6 +370,33 @@ func (n *NoAnswer) Unwrap() error { return n.Cause }
 func (a *Answer) discard() {
 	io.CopyN(io.Discard, a.Body, 64<<10)
 	a.Body.Close()
+}
+
+// peek is the beginning of the body, which can be read all the same.
+func (a *Answer) peek(n int64) string {
+	head, err := io.ReadAll(io.LimitReader(a.Body, n))
+	rest := a.Body
+	a.Body = peeked{io.MultiReader(bytes.NewReader(head), ended{err, rest}), rest}
+	return toUTF8(string(head))
+}
+
+// peeked is a body of which some was read already.
+type peeked struct {
+	io.Reader
+	io.Closer
+}
+
+// ended goes on after a body's beginning, unless that ended in an error.
+type ended struct {
+	err  error
+	rest io.Reader
+}
+
+func (e ended) Read(p []byte) (int, error) {
+	if e.err != nil {
+		return 0, e.err
+	}
+	return e.rest.Read(p)
 }
 
 // excerpt is the beginning of a body for a message; it discards the rest.

@@ -53,6 +53,12 @@ type Config struct {
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
 	// Logons remembers refused logons. Default: one for the whole process.
 	Logons *Logons
+	// Limits bound what the destination is asked.
+	Limits Limits
+	// LogoffPath ends a session, "" where services know no such thing.
+	LogoffPath string
+	// Destinations is where clients of the same origin meet. Default: one for the whole process.
+	Destinations *Destinations
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
@@ -119,7 +125,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, authenticateBy, leadBy} {
+	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, authenticateBy, leadBy, limitBy} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}

@@ -23,6 +23,10 @@ type destination struct {
 	logon  *logon
 	wire   *http.Transport
 	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
+
+	// what it shares with other clients
+	load     *load
+	sessions *sessions
 }
 
 func newDestination(c Config) (*destination, error) {
@@ -38,9 +42,18 @@ func newDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	d.logon = c.Logons.of(identity{o.String(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
+	d.logon = c.Logons.of(identity{d.place(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
 	d.wire, d.way = c.wire()
+	c.Destinations.join(d)
 	return d, nil
+}
+
+// place is the origin, and the way to it where another way leads to another system of that name.
+func (d *destination) place() string {
+	if d.config.Way.Place == "" {
+		return d.origin.String()
+	}
+	return d.origin.String() + " by " + d.config.Way.Place
 }
 
 func (c *Config) defaults() {
@@ -56,6 +69,9 @@ func (c *Config) defaults() {
 	}
 	if c.Logons == nil {
 		c.Logons = processLogons
+	}
+	if c.Destinations == nil {
+		c.Destinations = processDestinations
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext

@@ -128,6 +128,21 @@ func (j *jar) current() int {
 	return j.session
 }
 
+// empty tells whether there are no cookies at all.
+func (j *jar) empty() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.cookies) == 0
+}
+
+// opened tells whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with the session, other
+// than sap-usercontext, which SAP sets on its own.
+func (j *jar) opened() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.ContainsFunc(j.cookies, func(c cookie) bool { return c.expires.IsZero() && !strings.EqualFold(c.name, "sap-usercontext") })
+}
+
 // checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service would read
 // and write the wrong company's data.
 func (c *destination) checkClient(h http.Header) error {

@@ -162,12 +162,9 @@ func (l *Logons) name(text []byte) string {
 	return hex.EncodeToString(key)
 }
 
-// enter is open for a request in a session.
-func (g *logon) enter(ctx context.Context) (done func(status int), err error) { return g.open(ctx, false) }
-
-// open waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet. done
+// enter waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet. done
 // must be called with the status of the answer, 0 if none came.
-func (g *logon) open(ctx context.Context, opening bool) (done func(status int), err error) {
+func (g *logon) enter(ctx context.Context, opening bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
 	}

@@ -31,8 +31,12 @@ var errOldToken = errors.New("the session of the CSRF token has ended")
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, d *destination, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
-	done, err := d.logon.enter(ctx)
+func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
+	d, s := p.destination, p.session
+	if err := d.load.begins(ctx, d); err != nil {
+		return nil, nil, err
+	}
+	done, err := d.logon.enter(ctx, d.load.opening(d.sessions, s))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,7 +57,7 @@ func (c *Client) send(ctx context.Context, d *destination, e *exchange, csrf *cs
 		WroteHeaders: func() { wrote.Store(true); quiet.asking() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { quiet.asking() },
 	}
-	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), d, e, h, csrf.value, quiet)
+	r, session := c.request(httptrace.WithClientTrace(quiet.ctx, trace), p, e, h, csrf.value, quiet)
 	if csrf.value != "" && csrf.session != session {
 		quiet.cancel(nil)
 		return nil, nil, errOldToken
@@ -72,13 +76,15 @@ func (c *Client) send(ctx context.Context, d *destination, e *exchange, csrf *cs
 		return nil, nil, errRefusedToken
 	}
 	status = answer.StatusCode
-	c.jar.follow(answer.Header, e.line, time.Now(), session)
+	s.jar.follow(answer.Header, e.line, time.Now(), session)
+	d.load.learn(d.sessions, s, status)
 	if err := d.checkClient(answer.Header); err != nil {
 		quiet.cancel(nil)
 		return nil, nil, err
 	}
-	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received}
-	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b}
+	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received, leave: p.leave}
+	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b,
+		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
 	if e.method != http.MethodHead {
 		if err := b.decode(answer.Header); err != nil {
 			b.Close()
@@ -115,8 +121,9 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 }
 
 // request builds what net/http sends, in the jar's present session.
-func (c *Client) request(ctx context.Context, d *destination, e *exchange, h http.Header, csrf string, quiet *silence) (r *http.Request, session int) {
-	cookies, session := c.jar.header(e.line, time.Now())
+func (c *Client) request(ctx context.Context, p *place, e *exchange, h http.Header, csrf string, quiet *silence) (r *http.Request, session int) {
+	d := p.destination
+	cookies, session := p.session.jar.header(e.line, time.Now())
 	if cookies != "" {
 		h.Set("Cookie", cookies)
 	}

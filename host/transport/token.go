@@ -30,10 +30,11 @@ func newTokens() tokens {
 	return t
 }
 
-// get returns the token for requests that name this path, fetching it if it is not known. answered is to be called when the
+// token returns the token for requests that name this path, fetching it if it is not known. answered is to be called when the
 // request has its answer, or none: the first request with a new token goes alone, because services change the session's id with
 // its answer and know the one before no longer.
-func (t *tokens) get(ctx context.Context, c *Client, from string) (token *csrf, answered func(), err error) {
+func (s *session) token(ctx context.Context, c *Client, p *place, from string) (token *csrf, answered func(), err error) {
+	t := &s.tokens
 	if from == "" {
 		return &csrf{}, func() {}, nil
 	}
@@ -43,30 +44,21 @@ func (t *tokens) get(ctx context.Context, c *Client, from string) (token *csrf, 
 		return nil, nil, context.Cause(ctx)
 	}
 	release := func() { t.turn <- struct{}{} }
-	if known, ok := t.known[from]; ok && known.session == c.jar.current() {
+	if known, ok := t.known[from]; ok && known.session == s.jar.current() {
 		release()
 		return known, func() {}, nil
 	}
-	value, err := c.fetchToken(ctx, from)
+	value, err := c.fetchToken(ctx, p, from)
 	if err != nil {
 		release()
 		return nil, nil, err
 	}
-	t.known[from] = &csrf{value: value, session: c.jar.current()} // sessions begin under the lock alone
+	t.known[from] = &csrf{value: value, session: s.jar.current()} // sessions begin under the lock alone
 	return t.known[from], release, nil
 }
 
-// drop forgets the session that a refused token belonged to, unless somebody has begun another one since.
-func (t *tokens) drop(c *Client, used *csrf) {
-	<-t.turn
-	defer func() { t.turn <- struct{}{} }()
-	if c.jar.drop(used.session) {
-		clear(t.known)
-	}
-}
-
 // fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
-func (c *Client) fetchToken(ctx context.Context, from string) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string, error) {
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"
 	if strings.HasSuffix(path, "/") {
@@ -80,7 +72,7 @@ func (c *Client) fetchToken(ctx context.Context, from string) (string, error) {
 			continue
 		}
 		e := &exchange{method: try[0], line: try[1], repeatable: true, header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
-		a, err := c.do(ctx, e)
+		a, err := c.doIn(ctx, p, e)
 		if err != nil {
 			return "", err
 		}

@@ -18,6 +18,8 @@ type Way struct {
 	Wire func(*http.Transport) http.RoundTripper
 	// Whole: requests name the whole URL, because a proxy reads them.
 	Whole bool
+	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
+	Place string
 	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer than
 	// ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
 	Outage time.Duration
@@ -48,6 +50,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	c.Way = Way{Wire: r.Wire}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Way.Outage = max(0, settings.Outage)
+		c.Way.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
 	}
 	if p := r.HTTPProxy(); p != nil && c.Scheme == "http" && c.Address != "" {
 		o, err := c.origin()

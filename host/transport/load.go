@@ -1,0 +1,406 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the windows of all.
+type Limits struct {
+	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default 4.
+	Concurrent int
+	// Connections is how many connections there are at a time, idle ones included, and how many sessions. Default: as many as
+	// Concurrent allows.
+	Connections int
+	// PerSecond is how many requests begin in a second, evenly spread. 0: no limit.
+	PerSecond float64
+	// Windows are times in which nothing is sent; answers that are being read then go on.
+	Windows []Window
+}
+
+const defaultConcurrent = 4
+
+// limitBy reads limits and the way to log off from roles.
+func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
+	r := roleReader{roles: roles}
+	c.Limits = Limits{Concurrent: r.number("http.max-concurrent"), Connections: r.number("http.max-connections")}
+	if r.err != nil {
+		return r.err
+	}
+	if text := strings.TrimSpace(roles.Text("http.requests-per-second")); text != "" {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0 && n <= 1e6) {
+			return wrong(roles, "http.requests-per-second", "expected a number from 0 to 1000000, found %q", text)
+		}
+		c.Limits.PerSecond = n
+	}
+	if c.Limits.Windows, err = ParseWindows(roles.Text("http.maintenance-windows")); err != nil {
+		return wrong(roles, "http.maintenance-windows", "%v", err)
+	}
+	if c.LogoffPath = strings.TrimSpace(roles.Text("http.logoff-path")); c.LogoffPath == "" {
+		return nil
+	}
+	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
+		return wrong(roles, "http.logoff-path", "expected a path that begins with /, found %q", c.LogoffPath)
+	}
+	return nil
+}
+
+// Destinations is what clients of the same origin share: limits and sessions. Safe for use by several goroutines.
+type Destinations struct {
+	mu    sync.Mutex
+	loads map[string]*load
+}
+
+// processDestinations is what clients use that were given none.
+var processDestinations = NewDestinations()
+
+// NewDestinations returns a place for clients to meet.
+func NewDestinations() *Destinations { return &Destinations{loads: map[string]*load{}} }
+
+// load is the traffic of an origin.
+type load struct {
+	origin string
+
+	mu       sync.Mutex
+	members  map[*destination]*member
+	limits   Limits    // the strictest of all members
+	quiet    time.Time // no window opens before that
+	busy     int
+	requests []*waiter
+	granted  int64
+	begin    time.Time // when the next request may begin, by PerSecond
+
+	connections int
+	dialling    []*waiter
+
+	sessions map[[32]byte]*sessions
+}
+
+// member is a client's part of a load.
+type member struct {
+	limits Limits
+	// served tells when a request of the client was last let through: the one that has waited longest in this sense is next.
+	served int64
+	waits  map[*waiter]struct{}
+	told   time.Time // the window that was logged
+}
+
+// waiter is a request or connection that has to wait.
+type waiter struct {
+	who   *destination
+	ready chan struct{}
+	why   string
+}
+
+// join adds a destination of a client; the load is there until the last one has left.
+func (all *Destinations) join(d *destination) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	l := all.loads[d.place()]
+	if l == nil {
+		l = &load{origin: d.place(), members: map[*destination]*member{}, sessions: map[[32]byte]*sessions{}}
+		all.loads[l.origin] = l
+	}
+	limits := d.config.Limits
+	if limits.Concurrent <= 0 {
+		limits.Concurrent = defaultConcurrent
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.members[d] = &member{limits: limits, waits: map[*waiter]struct{}{}}
+	l.restrict()
+	d.load, d.sessions = l, l.sessionsOf(d)
+	dial := d.wire.DialContext
+	d.wire.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return l.dial(ctx, d, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
+	}
+}
+
+func (all *Destinations) leave(d *destination) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	l := d.load
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.members, d)
+	if len(l.members) == 0 && all.loads[l.origin] == l {
+		delete(all.loads, l.origin)
+	}
+	l.restrict()
+	l.grant()
+	l.connect()
+}
+
+// restrict works out the limits of all members; l.mu is held.
+func (l *load) restrict() {
+	var strictest Limits
+	for _, m := range l.members {
+		strictest.Concurrent = least(strictest.Concurrent, m.limits.Concurrent)
+		strictest.Connections = least(strictest.Connections, m.limits.Connections)
+		strictest.PerSecond = least(strictest.PerSecond, m.limits.PerSecond)
+		strictest.Windows = append(strictest.Windows, m.limits.Windows...)
+	}
+	// A request without a connection would only wait for one.
+	strictest.Concurrent = least(strictest.Concurrent, strictest.Connections)
+	l.limits, l.quiet = strictest, time.Time{}
+}
+
+// least is the lesser of two limits, where 0 is none.
+func least[N int | float64](a, b N) N {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// enter waits until one more request may be under way.
+func (l *load) enter(ctx context.Context, d *destination) error {
+	if err := l.maintained(ctx, d); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	w := &waiter{who: d, ready: make(chan struct{})}
+	l.requests = append(l.requests, w)
+	l.grant()
+	w.why = fmt.Sprintf("%d requests are under way at %s, and no more may be", l.busy, l.origin)
+	l.mu.Unlock()
+	return l.wait(ctx, w, &l.requests, l.leaveRequest)
+}
+
+// wait waits for what a waiter stands in the line for. done gives it back where it came too late.
+func (l *load) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()) error {
+	select {
+	case <-w.ready:
+		return nil
+	default:
+	}
+	l.waits(w, true)
+	defer l.waits(w, false)
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	i := slices.Index(*line, w)
+	if i >= 0 {
+		*line = slices.Delete(*line, i, i+1)
+	}
+	l.mu.Unlock()
+	if i < 0 {
+		done()
+	}
+	return context.Cause(ctx)
+}
+
+// grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is held.
+func (l *load) grant() {
+	limit := l.limits.Concurrent
+	for len(l.requests) > 0 && (l.busy < limit || limit == 0) {
+		next := 0
+		for i, w := range l.requests {
+			if l.served(w) < l.served(l.requests[next]) {
+				next = i
+			}
+		}
+		w := l.requests[next]
+		l.requests = slices.Delete(l.requests, next, next+1)
+		l.busy++
+		l.granted++
+		if m := l.members[w.who]; m != nil {
+			m.served = l.granted
+		}
+		close(w.ready)
+	}
+}
+
+func (l *load) served(w *waiter) int64 {
+	if m := l.members[w.who]; m != nil {
+		return m.served
+	}
+	return 0
+}
+
+// leaveRequest says that a request is no longer under way.
+func (l *load) leaveRequest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+	l.grant()
+}
+
+// begins waits until a request may begin: by the rate, and outside of windows.
+func (l *load) begins(ctx context.Context, d *destination) error {
+	for {
+		if err := l.maintained(ctx, d); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		rate, now := l.limits.PerSecond, time.Now()
+		if rate == 0 {
+			l.mu.Unlock()
+			return nil
+		}
+		at := l.begin
+		if at.Before(now) {
+			at = now
+		}
+		l.begin = at.Add(time.Duration(float64(time.Second) / rate))
+		l.mu.Unlock()
+		if !at.After(now) {
+			return nil
+		}
+		if err := l.until(ctx, at, d, fmt.Sprintf("no more than %v requests a second go to %s", rate, l.origin)); err != nil {
+			return err
+		}
+		if l.window().IsZero() {
+			return nil
+		}
+	}
+}
+
+// window is when the window ends that is open now; zero if none is.
+func (l *load) window() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if len(l.limits.Windows) == 0 || now.Before(l.quiet) {
+		return time.Time{}
+	}
+	until := openUntil(l.limits.Windows, now)
+	if until.IsZero() {
+		l.quiet = nextStart(l.limits.Windows, now)
+	}
+	return until
+}
+
+// maintained waits while a maintenance window is open, and says so once for each client.
+func (l *load) maintained(ctx context.Context, d *destination) error {
+	for {
+		until := l.window()
+		if until.IsZero() {
+			return nil
+		}
+		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", l.origin, until.Format("2006-01-02 15:04:05 MST"))
+		l.mu.Lock()
+		m := l.members[d]
+		tell := m != nil && !m.told.Equal(until)
+		if tell {
+			m.told = until
+		}
+		l.mu.Unlock()
+		if tell {
+			d.config.Logger.Info(why)
+		}
+		if err := l.until(ctx, until, d, why); err != nil {
+			return err
+		}
+	}
+}
+
+// until waits for a time.
+func (l *load) until(ctx context.Context, at time.Time, d *destination, why string) error {
+	w := &waiter{who: d, why: why}
+	l.waits(w, true)
+	defer l.waits(w, false)
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// waits notes that a request of a client waits, or no longer.
+func (l *load) waits(w *waiter, begin bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.members[w.who]
+	switch {
+	case m == nil:
+	case begin:
+		m.waits[w] = struct{}{}
+	default:
+		delete(m.waits, w)
+	}
+}
+
+// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none does.
+func (c *Client) Waiting() string {
+	d := c.at.Load()
+	l := d.load
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var reasons []string
+	if m := l.members[d]; m != nil {
+		for w := range m.waits {
+			reasons = append(reasons, w.why)
+		}
+	}
+	slices.Sort(reasons)
+	return strings.Join(slices.Compact(reasons), "; ")
+}
+
+// dial makes a connection when there may be one more. Idle ones of other clients are ended for it.
+func (l *load) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	l.mu.Lock()
+	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use"}
+	l.dialling = append(l.dialling, w)
+	l.connect()
+	var others []*destination
+	if len(l.dialling) > 0 {
+		for m := range l.members {
+			others = append(others, m)
+		}
+	}
+	l.mu.Unlock()
+	for _, other := range others {
+		other.wire.CloseIdleConnections()
+	}
+	if err := l.wait(ctx, w, &l.dialling, l.disconnect); err != nil {
+		return nil, err
+	}
+	conn, err := dial(ctx)
+	if err != nil {
+		l.disconnect()
+		return nil, err
+	}
+	return &counted{Conn: conn, closed: sync.OnceFunc(l.disconnect)}, nil
+}
+
+// connect lets as many connections be made as there may be, in the order in which they were asked for; l.mu is held.
+func (l *load) connect() {
+	limit := l.limits.Connections
+	for len(l.dialling) > 0 && (l.connections < limit || limit == 0) {
+		close(l.dialling[0].ready)
+		l.dialling = l.dialling[1:]
+		l.connections++
+	}
+}
+
+func (l *load) disconnect() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.connections--
+	l.connect()
+}
+
+// counted is a connection that counts.
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c *counted) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}

@@ -1,0 +1,192 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// traffic counts the requests that a service is working on.
+type traffic struct {
+	now, most, all atomic.Int64
+	takes          time.Duration
+}
+
+func (f *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.all.Add(1)
+	now := f.now.Add(1)
+	defer f.now.Add(-1)
+	for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); most = f.most.Load() {
+	}
+	time.Sleep(f.takes)
+	io.WriteString(w, "ok")
+}
+
+// beside is another client of the same destination.
+func beside(t *testing.T, c *Client, change func(*Config)) *Client {
+	t.Helper()
+	config := c.at.Load().config
+	if change != nil {
+		change(&config)
+	}
+	other, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	return other
+}
+
+// all makes n requests with each of the clients at once, and tells how long that took.
+func all(t *testing.T, n int, clients ...*Client) time.Duration {
+	t.Helper()
+	began := time.Now()
+	var wg sync.WaitGroup
+	for _, c := range clients {
+		for range n {
+			wg.Go(func() {
+				if status, _, err := text(t, c, get("/")); err != nil || status != 200 {
+					t.Errorf("%d, %v", status, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return time.Since(began)
+}
+
+func TestRequestsAtATime(t *testing.T) {
+	for _, c := range []struct {
+		first, second Limits
+		most          int64
+	}{
+		{Limits{}, Limits{}, 4}, {Limits{Concurrent: 7}, Limits{Concurrent: 9}, 7}, {Limits{Concurrent: 9}, Limits{Concurrent: 3}, 3},
+		{Limits{Concurrent: 9}, Limits{Concurrent: 9, Connections: 2}, 2},
+	} {
+		f := &traffic{takes: time.Second}
+		service(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client, w *wires) {
+			two := beside(t, one, func(config *Config) { config.Limits = c.second })
+			defer two.Close()
+			took := all(t, 10, one, two)
+			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || took != want {
+				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want, f.most.Load(), took)
+			}
+			if c.second.Connections > 0 && w.most.Load() > int64(c.second.Connections) {
+				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.most.Load())
+			}
+		})
+	}
+}
+
+// A client with many requests does not keep one with few waiting until all of them are through.
+func TestClientsTakeTurns(t *testing.T) {
+	f := &traffic{takes: time.Second}
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, busy *Client, _ *wires) {
+		quiet := beside(t, busy, nil)
+		defer quiet.Close()
+		done := make(chan time.Duration)
+		go func() { done <- all(t, 30, busy) }()
+		time.Sleep(5500 * time.Millisecond)
+		if why := busy.Waiting(); !strings.Contains(why, "1 requests are under way at http://sap.example:8000") {
+			t.Errorf("found %q", why)
+		}
+		if took := all(t, 1, quiet); took != 1500*time.Millisecond {
+			t.Errorf("expected to be next, found %v", took)
+		}
+		<-done
+		if why := busy.Waiting() + quiet.Waiting(); why != "" {
+			t.Errorf("found %q", why)
+		}
+	})
+}
+
+func TestWaitingEndsWithItsContext(t *testing.T) {
+	f := &traffic{takes: time.Minute}
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client, _ *wires) {
+		go text(t, c, get("/"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
+		defer cancel()
+		if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
+			t.Errorf("found %v", err)
+		}
+		if took := all(t, 1, c); took != 119*time.Second { // its place is free again
+			t.Errorf("found %v", took)
+		}
+	})
+}
+
+func TestRequestsPerSecond(t *testing.T) {
+	f := &traffic{}
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits = Limits{PerSecond: 2} }, func(t *testing.T, c *Client, _ *wires) {
+		other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
+		defer other.Close()
+		if took := all(t, 5, c, other); took != 4500*time.Millisecond {
+			t.Errorf("expected 10 requests to take 4.5 s, found %v", took)
+		}
+	})
+}
+
+// While an answer is open, requests for its sake go on although there is no room for others.
+func TestRequestsWithinAnAnswer(t *testing.T) {
+	f := &traffic{}
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client, _ *wires) {
+		outer, err := c.Do(t.Context(), get("/page"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner, err := c.Do(Within(t.Context()), get("/nested"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Do(ctx, get("/other")); err == nil {
+			t.Error("expected others to wait while an answer is open")
+		}
+		inner.Body.Close()
+		outer.Body.Close()
+		all(t, 1, c)
+	})
+}
+
+func TestMaintenanceWindow(t *testing.T) {
+	windows, err := ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &traffic{takes: time.Second}
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client, _ *wires) {
+		other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
+		defer other.Close()
+		all(t, 1, c)
+		time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
+		all(t, 4, c) // they were sent before it began
+		before := f.all.Load()
+		done := make(chan time.Duration)
+		go func() { done <- all(t, 5, c, other) }()
+		time.Sleep(time.Hour)
+		if n := f.all.Load(); n != before {
+			t.Errorf("expected nothing to be sent, found %d requests", n-before)
+		}
+		for _, c := range []*Client{c, other} {
+			if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until 2000-01-01 03:00:00 UTC" {
+				t.Errorf("found %q", why)
+			}
+		}
+		<-done
+		if now := time.Now().UTC(); now.Hour() != 3 || now.Minute() != 0 {
+			t.Errorf("expected to go on at 3:00, found %s", now)
+		}
+		if why := c.Waiting(); why != "" {
+			t.Errorf("found %q", why)
+		}
+	})
+}

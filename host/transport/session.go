@@ -1,0 +1,208 @@
+package transport
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// sessions are those of one identity at one origin, shared by all clients that log on alike (P11). A request has a session to itself
+// until its answer begins, as long as there may be that many; so a session has one logon, and there are no more sessions than
+// requests at a time. They are under the lock of their load.
+type sessions struct {
+	key     [sha256.Size]byte
+	clients int
+	all     []*session
+	// idle ones that others used last come last, and are taken first.
+	idle []*session
+	// stateless: the service has answered well and handed out no cookie.
+	stateless bool
+}
+
+// session is what belongs together to a service: cookies, and the tokens that were given out with them.
+type session struct {
+	jar    jar
+	tokens tokens
+	users  int
+}
+
+// sessionsOf returns the sessions of a destination's identity, for one more client; l.mu is held.
+func (l *load) sessionsOf(d *destination) *sessions {
+	headers := make([]string, 0, len(d.config.Headers))
+	for name, value := range d.config.Headers {
+		headers = append(headers, name+": "+value)
+	}
+	slices.Sort(headers)
+	key := sha256.Sum256(fmt.Appendf(nil, "%q %q", d.auth.identity, headers))
+	s := l.sessions[key]
+	if s == nil {
+		s = &sessions{key: key}
+		l.sessions[key] = s
+	}
+	s.clients++
+	return s
+}
+
+// part says that a client needs them no more. It returns those that nobody needs, to be logged off.
+func (l *load) part(s *sessions) []*session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.clients--; s.clients > 0 {
+		return nil
+	}
+	if l.sessions[s.key] == s {
+		delete(l.sessions, s.key)
+	}
+	return s.all
+}
+
+// take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that which the
+// fewest use.
+func (l *load) take(s *sessions) *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var one *session
+	switch n := len(s.idle); {
+	case n > 0:
+		one, s.idle = s.idle[n-1], s.idle[:n-1]
+	case l.limits.Connections == 0 || len(s.all) < l.limits.Connections:
+		one = &session{tokens: newTokens()}
+		s.all = append(s.all, one)
+	default:
+		one = slices.MinFunc(s.all, func(a, b *session) int { return a.users - b.users })
+	}
+	one.users++
+	return one
+}
+
+func (l *load) giveBack(s *sessions, one *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one.users--; one.users == 0 {
+		s.idle = append(s.idle, one)
+	}
+}
+
+// learn notes whether the service opens sessions at all.
+func (l *load) learn(s *sessions, one *session, status int) {
+	if status >= 400 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.stateless = one.jar.empty()
+}
+
+// opening tells whether a request in this session is a logon of its own.
+func (l *load) opening(s *sessions, one *session) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !s.stateless && one.jar.empty()
+}
+
+// place is what a request needs to go out: that one more may be under way, and a session.
+type place struct {
+	destination *destination
+	session     *session
+	// rest gives the session back when the answer begins, leave says that the request is over. They may be called several times.
+	rest, leave func()
+}
+
+type withinKey struct{}
+
+// Within returns a context for requests that are made while an answer is still open, for its sake: they count as one with it, since
+// otherwise answers that wait for others could take all the room that there is.
+func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
+
+// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it.
+func (c *Client) enter(ctx context.Context, given *place) (*place, error) {
+	if given != nil {
+		return &place{given.destination, given.session, func() {}, func() {}}, nil
+	}
+	d, err := c.current(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	leave := func() {}
+	if ctx.Value(withinKey{}) == nil {
+		if err := d.load.enter(ctx, d); err != nil {
+			return nil, err
+		}
+		leave = sync.OnceFunc(d.load.leaveRequest)
+	}
+	s := d.load.take(d.sessions)
+	return &place{d, s, sync.OnceFunc(func() { d.load.giveBack(d.sessions, s) }), leave}, nil
+}
+
+// leave says that the client goes there no more. Sessions that no other client needs are logged off.
+func (d *destination) leave() {
+	d.logoff(d.load.part(d.sessions))
+	d.config.Destinations.leave(d)
+}
+
+// logoffWithin bounds how long sessions are logged off in all.
+const logoffWithin = 2 * time.Second
+
+// logoff ends sessions at the service, where it has opened any.
+func (d *destination) logoff(all []*session) {
+	if d.config.LogoffPath == "" || !d.load.window().IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)
+	defer cancel()
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, defaultConcurrent)
+	for _, s := range all {
+		cookies, _ := s.jar.header(d.config.LogoffPath, time.Now())
+		if !s.jar.opened() || cookies == "" {
+			continue
+		}
+		wg.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			if err := d.logoffOne(ctx, cookies); err != nil {
+				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin", d.origin.String(), "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// logoffOne sends no password: a session that the service has forgotten is not to be opened anew.
+func (d *destination) logoffOne(ctx context.Context, cookies string) error {
+	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
+	r := (&http.Request{Method: http.MethodGet, URL: d.origin.urlOf(d.config.LogoffPath, d.config.Way.Whole), Host: d.origin.authority(), Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	answer, err := d.way.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
+	return answer.Body.Close()
+}
+
+// drop begins the session anew, unless somebody has done so since the given one. fetching: by who fetches a token, whose turn it is.
+func (s *session) drop(session int, fetching bool) {
+	if !fetching {
+		<-s.tokens.turn
+		defer func() { s.tokens.turn <- struct{}{} }()
+	}
+	if s.jar.drop(session) {
+		clear(s.tokens.known)
+	}
+}
+
+// ended tells whether an answer says that the session of its request was ended by the service before anything was done. Assumption:
+// ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact bytes.
+func (a *Answer) ended() bool {
+	if a.Status != http.StatusBadRequest || !a.inSession {
+		return false
+	}
+	text := strings.ToLower(a.reason + " " + a.peek(4<<10))
+	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") || strings.Contains(text, "session no longer exists")
+}

@@ -1,0 +1,233 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// host opens a session for each request that comes without one that it knows.
+type host struct {
+	mu     sync.Mutex
+	opened int
+	open   map[string]bool
+	asked  []string // for the log-off: its headers
+	hangs  bool
+	first  time.Duration // how long the first answers take
+}
+
+func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.first > 0 {
+		time.Sleep(s.first)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[string]bool{}
+	}
+	id := ""
+	if c, err := r.Cookie("SID"); err == nil && s.open[c.Value] {
+		id = c.Value
+	}
+	if r.URL.Path == "/logoff" {
+		s.asked = append(s.asked, fmt.Sprintf("auth %q, known %t", r.Header.Get("Authorization"), id != ""))
+		delete(s.open, id)
+		if s.hangs {
+			s.mu.Unlock()
+			<-r.Context().Done()
+			s.mu.Lock()
+		}
+		return
+	}
+	if id == "" {
+		s.opened++
+		id = fmt.Sprint(s.opened)
+		s.open[id] = true
+		w.Header().Add("Set-Cookie", "SID="+id+"; Path=/")
+		w.Header().Add("Set-Cookie", "sap-usercontext=sap-client=100; Path=/")
+	}
+	if r.Header.Get("X-Csrf-Token") == "Fetch" {
+		w.Header().Set("X-Csrf-Token", "t"+id)
+	} else if r.Method == "POST" && r.Header.Get("X-Csrf-Token") != "t"+id {
+		w.Header().Set("X-Csrf-Token", "Required")
+		w.WriteHeader(403)
+	}
+}
+
+func sessioned(c *Config) { c.User, c.Password, c.LogoffPath = "u", "p", "/logoff" }
+
+func TestSessionsAreFewAndEnd(t *testing.T) {
+	for name, k := range map[string]struct {
+		limits   Limits
+		most     int
+		requests int
+	}{
+		"four at a time": {Limits{}, 4, 100}, "eight lanes": {Limits{Concurrent: 8}, 8, 200},
+		"two connections": {Limits{Concurrent: 8, Connections: 2}, 2, 40}, "one": {Limits{Concurrent: 1}, 1, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &host{first: time.Millisecond}
+			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Limits = k.limits }, func(t *testing.T, c *Client, _ *wires) {
+				other := beside(t, c, nil)
+				var wg sync.WaitGroup
+				for i := range k.requests {
+					r := get("/")
+					if i%2 == 1 {
+						r = post("/")
+						from := "/"
+						r.TokenFrom = &from
+					}
+					client := []*Client{c, other}[i/2%2]
+					wg.Go(func() {
+						if status, _, err := text(t, client, r); status != 200 || err != nil {
+							t.Errorf("%d %v", status, err)
+						}
+					})
+				}
+				wg.Wait()
+				if s.opened > k.most {
+					t.Errorf("expected at most %d sessions, found %d", k.most, s.opened)
+				}
+				other.Close()
+				if len(s.asked) != 0 {
+					t.Errorf("expected sessions to stay while a client has them, found %q", s.asked)
+				}
+				c.Close()
+				if len(s.open) != 0 || len(s.asked) != s.opened {
+					t.Errorf("expected all of %d sessions to be logged off, found %v open, asked %q", s.opened, s.open, s.asked)
+				}
+				for _, a := range s.asked {
+					if a != `auth "", known true` {
+						t.Errorf("expected the session's cookies and no password, found %s", a)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestLogoffIsBounded(t *testing.T) {
+	s := &host{hangs: true}
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		all(t, 4, c)
+		began := time.Now()
+		c.Close()
+		if took := time.Since(began); took > logoffWithin {
+			t.Errorf("expected at most %v, found %v", logoffWithin, took)
+		}
+	})
+}
+
+func TestNoLogoffWithoutSession(t *testing.T) {
+	for name, cookie := range map[string]string{"none": "", "lasting": "lb=1; Max-Age=60", "context": "sap-usercontext=sap-client=100"} {
+		t.Run(name, func(t *testing.T) {
+			var paths []string
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				paths = append(paths, r.URL.Path)
+				if cookie != "" {
+					w.Header().Set("Set-Cookie", cookie)
+				}
+			}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+				all(t, 1, c)
+				c.Close()
+				if diff := cmp.Diff([]string{"/"}, paths); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// Other credentials end the sessions of those before.
+func TestChangedSecretLogsOff(t *testing.T) {
+	s := &host{}
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		all(t, 1, c)
+		config := c.at.Load().config
+		if err := c.Change(config); err != nil {
+			t.Fatal(err)
+		}
+		all(t, 1, c)
+		if s.opened != 1 || len(s.asked) != 0 {
+			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
+		}
+		config.Password = "other"
+		if err := c.Change(config); err != nil {
+			t.Fatal(err)
+		}
+		all(t, 1, c)
+		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
+			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)
+		}
+	})
+}
+
+// What the service says of a session that has ended is answered by another session, once.
+func TestSessionTimedOut(t *testing.T) {
+	for name, k := range map[string]struct {
+		body    string
+		times   int
+		answers string
+		status  uint16
+	}{
+		"once":    {"<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
+		"always":  {"<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
+		"another": {"<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			posts := 0
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				seen = append(seen, strings.ReplaceAll(r.Method, "HEAD", "GET"))
+				if r.Method != "POST" {
+					w.Header().Set("Set-Cookie", fmt.Sprintf("SID=%d; Path=/", len(seen)))
+					w.Header().Set("X-Csrf-Token", "t")
+					return
+				}
+				if posts++; posts <= k.times {
+					w.WriteHeader(400)
+					io.WriteString(w, k.body)
+				}
+			}, nil, func(t *testing.T, c *Client, _ *wires) {
+				r := post("/")
+				from := "/"
+				r.TokenFrom = &from
+				status, body, err := text(t, c, r)
+				if err != nil || status != k.status || status == 400 && body != k.body {
+					t.Errorf("found %d %.50q %v", status, body, err)
+				}
+				if diff := cmp.Diff(k.answers, strings.Join(seen, " ")); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// A wrong secret is sent once, by whichever client and lane.
+func TestRefusedByAnyClient(t *testing.T) {
+	var n int
+	service(t, func(w http.ResponseWriter, r *http.Request) { n++; w.WriteHeader(401) }, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		other := beside(t, c, nil)
+		defer other.Close()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				_, _, err := text(t, []*Client{c, other}[i%2], get("/"))
+				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
+			})
+		}
+		wg.Wait()
+		if n != 1 {
+			t.Errorf("expected the secret to be sent once, found %d times", n)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package transport
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones are known wherever the binary runs
+
+	"github.com/reugn/go-quartz/quartz"
+)
+
+// Window is a time that comes again and again, in which nothing is sent: the service is being maintained.
+type Window struct {
+	start *quartz.CronTrigger
+	lasts time.Duration
+	text  string
+}
+
+// longestWindow is far more than any maintenance takes, and short enough that two starts hardly overlap by mistake.
+const longestWindow = 7 * 24 * time.Hour
+
+// ParseWindows reads windows that are separated by semicolons, each `START/DURATION ZONE`: START is a Quartz cron expression (second,
+// minute, hour, day of the month, month, day of the week, and perhaps a year), DURATION such as 4h or 1h30m, ZONE a name such as
+// Europe/Berlin, by default UTC. `0 0 22 ? * SAT/4h Europe/Berlin` is from ten on Saturday evening to two on Sunday morning.
+func ParseWindows(text string) ([]Window, error) {
+	var windows []Window
+	for _, one := range strings.Split(text, ";") {
+		if strings.TrimSpace(one) == "" {
+			continue
+		}
+		w, err := parseWindow(strings.Fields(one))
+		if err != nil {
+			return nil, err
+		}
+		windows = append(windows, w)
+	}
+	return windows, nil
+}
+
+func parseWindow(fields []string) (w Window, err error) {
+	w.text = strings.Join(fields, " ")
+	zone := time.UTC
+	cron, lasts, ok := cutDuration(fields[len(fields)-1])
+	if !ok && len(fields) > 1 {
+		name := fields[len(fields)-1]
+		fields = fields[:len(fields)-1]
+		if cron, lasts, ok = cutDuration(fields[len(fields)-1]); ok {
+			if zone, err = time.LoadLocation(name); err != nil || name == "Local" {
+				return w, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", name, w.text)
+			}
+		}
+	}
+	if !ok {
+		return w, fmt.Errorf("expected START/DURATION ZONE, such as 0 0 22 ? * SAT/4h Europe/Berlin, found %q", w.text)
+	}
+	if lasts <= 0 || lasts > longestWindow {
+		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", longestWindow, lasts, w.text)
+	}
+	fields = append(fields[:len(fields)-1:len(fields)-1], cron)
+	if w.start, err = quartz.NewCronTriggerWithLoc(strings.Join(fields, " "), zone); err != nil {
+		return w, fmt.Errorf("expected a Quartz cron expression (second minute hour day month weekday), found %q: %w", strings.Join(fields, " "), err)
+	}
+	w.lasts = lasts
+	return w, nil
+}
+
+// cutDuration cuts the duration off the last field of an expression, which may hold a slash of its own.
+func cutDuration(field string) (cron string, lasts time.Duration, ok bool) {
+	i := strings.LastIndexByte(field, '/')
+	if i <= 0 {
+		return "", 0, false
+	}
+	lasts, err := time.ParseDuration(field[i+1:])
+	return field[:i], lasts, err == nil
+}
+
+// String is the window as it was given.
+func (w Window) String() string { return w.text }
+
+// end is when the window ends that is open at a time; zero if it is not open.
+func (w Window) end(now time.Time) (end time.Time) {
+	// Starts that lie so near that one window runs into the next are looked at one by one.
+	for from := now.Add(-w.lasts); ; {
+		next, err := w.start.NextFireTime(from.UnixNano())
+		if err != nil {
+			return end // there is none any more
+		}
+		start := time.Unix(0, next)
+		if start.After(now) {
+			return end
+		}
+		end = start.Add(w.lasts)
+		from = start
+	}
+}
+
+// openUntil is when the last of those windows ends that are open at a time; zero if none is.
+func openUntil(windows []Window, now time.Time) (until time.Time) {
+	for _, w := range windows {
+		if end := w.end(now); end.After(until) {
+			until = end
+		}
+	}
+	return until
+}
+
+// farAway is when windows without any further start are looked at again.
+const farAway = 24 * time.Hour
+
+// nextStart is when the next window opens, a day ahead at most.
+func nextStart(windows []Window, now time.Time) time.Time {
+	first := now.Add(farAway)
+	for _, w := range windows {
+		if next, err := w.start.NextFireTime(now.UnixNano()); err == nil && time.Unix(0, next).Before(first) {
+			first = time.Unix(0, next)
+		}
+	}
+	return first
+}
