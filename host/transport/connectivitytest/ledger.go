@@ -83,7 +83,7 @@ func (s *Server) Tunnels() int {
 	return len(s.tunnels)
 }
 
-// Record keeps what goes through the SOCKS5 tunnels from now on, both ways, in Recorded.
+// Record keeps what goes through the SOCKS5 tunnels that are made from now on, both ways, in Recorded.
 func (s *Server) Record(on bool) { s.set(func() { s.record = on }) }
 
 // Recorded is what went through the tunnels while Record was on, at most 64 MiB, in the order in which it passed. It is what somebody

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 )
 
@@ -265,39 +264,41 @@ func (s *socksSession) through(system net.Conn) {
 	if _, ok := s.reply(Connect, answer); !ok {
 		return
 	}
-	var sent, received atomic.Int64
-	received.Add(int64(len(answer) - len(answerTo(0))))
+	sent, received := int64(0), int64(len(answer)-len(answerTo(0)))
 	ended := make(chan struct{})
 	s.goroutines.Go(func() {
 		defer close(ended)
-		s.pump(system, s.conn, &sent)
+		sent = s.pump(system, s.conn)
 	})
-	s.pump(s.conn, system, &received)
+	received += s.pump(s.conn, system)
 	<-ended
-	s.change(func(e *Entry) { e.Sent, e.Received = sent.Load(), received.Load() })
+	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
 }
 
-// pump copies one way until it ends, and lets the other side know.
-func (s *socksSession) pump(to, from net.Conn, count *atomic.Int64) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if n > 0 {
-			s.passed(buffer[:n])
-			if _, err := to.Write(buffer[:n]); err != nil {
-				from.Close()
-				return
-			}
-			count.Add(int64(n))
-		}
-		if err == nil {
-			continue
-		}
-		half, ok := to.(interface{ CloseWrite() error })
-		if err != io.EOF || !ok || half.CloseWrite() != nil {
-			to.Close() // "when the system closes, the proxy closes"
-			from.Close()
-		}
-		return
+// pump copies one way until it ends, and lets the other side know. When the system closes, the proxy closes.
+func (s *socksSession) pump(to, from net.Conn) int64 {
+	s.mu.Lock()
+	record := s.record
+	s.mu.Unlock()
+	var n int64
+	var err error
+	if record {
+		n, err = io.Copy(io.MultiWriter(passing{s.Server}, to), from)
+	} else {
+		n, err = io.Copy(to, from) // which the kernel does, where both are TCP
 	}
+	half, ok := to.(interface{ CloseWrite() error })
+	if err != nil || !ok || half.CloseWrite() != nil {
+		to.Close()
+		from.Close()
+	}
+	return n
+}
+
+// passing is where recorded tunnels leave what passes.
+type passing struct{ *Server }
+
+func (p passing) Write(b []byte) (int, error) {
+	p.passed(b)
+	return len(b), nil
 }

@@ -113,26 +113,27 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	t.mu.Lock()
 	refused, location := t.refused, t.location
 	t.mu.Unlock()
-	response, token, err := t.try(mapped, refused)
-	if err != nil {
-		return nil, err
-	}
-	switch response.StatusCode {
-	case http.StatusProxyAuthRequired:
-		t.mu.Lock()
-		t.refused = token
-		t.mu.Unlock()
-		again, ok := rewind(mapped)
-		if !ok {
-			break
+	for fresh := false; ; fresh = true {
+		response, token, err := t.try(mapped, refused)
+		if err != nil {
+			return nil, err
 		}
-		response.Body.Close()
-		response, _, err = t.try(again, token)
-		return response, err
-	case http.StatusServiceUnavailable:
-		t.next(location)
+		switch response.StatusCode {
+		case http.StatusServiceUnavailable:
+			t.next(location)
+		case http.StatusProxyAuthRequired:
+			refused = token
+			t.mu.Lock()
+			t.refused = token
+			t.mu.Unlock()
+			if again, ok := rewind(mapped); ok && !fresh {
+				response.Body.Close()
+				mapped = again
+				continue
+			}
+		}
+		return response, nil
 	}
-	return response, nil
 }
 
 // next goes to the location behind the one that was used, unless somebody has been there already.

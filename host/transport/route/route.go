@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -94,13 +95,17 @@ func (r *Route) DialContext(ctx context.Context, network, address string) (net.C
 	if r.dialer == nil {
 		return nil, r.settings.wrong(NameType, "%s makes no connections, it takes HTTP requests alone: expected %s", r.kind, ConnectivitySOCKS5)
 	}
+	timed := ctx
 	if r.kind != Connectivity { // which bounds its attempts itself, and goes on after them
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.settings.Attempt)
+		timed, cancel = context.WithTimeout(ctx, r.settings.Attempt)
 		defer cancel()
 	}
 	to := r.Mapped(address)
-	conn, err := r.dialer.DialContext(ctx, network, to)
+	conn, err := r.dialer.DialContext(timed, network, to)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	if err != nil && to != address {
 		return nil, fmt.Errorf("%s (by the address map %s): %w", address, to, err)
 	}

@@ -1,0 +1,74 @@
+package route
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+// FuzzParseAddressMap: what is taken has an address on both sides, and means the same when it is written out.
+func FuzzParseAddressMap(f *testing.F) {
+	for _, s := range []string{"", "a:1=b:2", "a:1-3=b:4-6, c:1=d:1,", "[::1]:1=b:1", "a:1=b:1=c:1", "A:1=a:1,a:1=a:1", "a:1-300=b:1-300"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		mapping, err := ParseAddressMap(text)
+		if err != nil {
+			return
+		}
+		var entries []string
+		for from, to := range mapping {
+			for _, address := range []string{from, to} {
+				host, port, err := net.SplitHostPort(address)
+				if err != nil || host == "" {
+					t.Fatalf("%q: %q, %v", text, address, err)
+				}
+				if _, err := parsePort(port); err != nil {
+					t.Fatalf("%q: %v", text, err)
+				}
+			}
+			entries = append(entries, from+"="+to)
+		}
+		again, err := ParseAddressMap(strings.Join(entries, ","))
+		if err != nil || len(again) != len(mapping) {
+			t.Fatalf("%q: found %d entries, then %d, %v", text, len(mapping), len(again), err)
+		}
+	})
+}
+
+// stream is a connection that reads from a text.
+type stream struct {
+	net.Conn
+	*bytes.Reader
+}
+
+func (s stream) Read(b []byte) (int, error) { return s.Reader.Read(b) }
+
+// FuzzHead: an answer to CONNECT ends with its empty line, and nothing behind it is read.
+func FuzzHead(f *testing.F) {
+	for _, s := range []string{"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 407 No\nA: b\n\nrest", "HTTP/1.1 200 OK\r\nA: b\r\n", "SSH-2.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", ""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := &connector{settings: &Settings{Address: "proxy:1"}}
+		r := bytes.NewReader(data)
+		response, err := c.head(stream{Reader: r})
+		used := data[:len(data)-r.Len()]
+		if response != nil {
+			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {
+				t.Fatalf("%q ends where the answer does not", used)
+			}
+			return
+		}
+		var known *NotHTTP
+		if !errors.As(err, &known) && !errors.Is(err, io.EOF) {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if errors.Is(err, io.EOF) && r.Len() > 0 {
+			t.Fatalf("%q: an end before the end", data)
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package route_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/route"
+)
+
+// behind is a subaccount with a system behind a Cloud Connector, and the way there by the HTTP port.
+func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
+	t.Helper()
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s host=%s body=%s auth=%s", r.Method, r.URL, r.Host, text, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(system.Close)
+	s.Map("erp.virtual:80", strings.TrimPrefix(system.URL, "http://"))
+	settings := route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named}
+	change(&settings)
+	r, err := route.New(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Address() != s.HTTP {
+		t.Fatalf("expected %s, found %s", s.HTTP, r.Address())
+	}
+	wire := &http.Transport{}
+	t.Cleanup(wire.CloseIdleConnections)
+	return s, r.Wire(wire)
+}
+
+func send(t *testing.T, way http.RoundTripper, method, address string, body io.Reader) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(bounded(t), method, address, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("me", "password")
+	before := request.Header.Clone()
+	response, err := way.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, request.Header); diff != "" {
+		t.Errorf("the caller's request was changed: %s", diff)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestConnectivityHTTP(t *testing.T) {
+	s, way := behind(t, func(settings *route.Settings) {
+		settings.Locations = []string{"EU 1"}
+		settings.AddressMap = map[string]string{"erp.corp:80": "erp.virtual:80"}
+	})
+	s.Attach("EU 1")
+	const answer = "host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ="
+	if status, text := send(t, way, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 || text != "GET /sap?x=1 "+answer {
+		t.Errorf("found %d %s", status, text)
+	}
+	if status, text := send(t, way, "GET", "http://erp.corp/sap", nil); status != 200 || text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
+		t.Errorf("by the map: found %d %s", status, text)
+	}
+	for _, e := range s.Ledger() {
+		if e.Port == "http" && e.Location != "EU 1" {
+			t.Errorf("expected the location id in plain text, found %+v", e)
+		}
+	}
+	s.ExpireTokens()
+	if status, text := send(t, way, "POST", "http://erp.virtual/sap", strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
+		t.Errorf("after the token expired: found %d %s", status, text)
+	}
+	if n := s.TokenCount(s.Connectivity); n != 2 {
+		t.Errorf("expected two tokens, found %d", n)
+	}
+	// a body that cannot be had again: the caller is told, and the next request goes with another token
+	s.ExpireTokens()
+	if status, _ := send(t, way, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 407 {
+		t.Errorf("expected the proxy's answer, found %d", status)
+	}
+	if status, _ := send(t, way, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 200 {
+		t.Errorf("expected another token, found %d", status)
+	}
+	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
+	if _, err := way.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") || !strings.Contains(err.Error(), "sap-connectivity-socks5") {
+		t.Errorf("https: found %v", err)
+	}
+}
+
+func TestConnectivityHTTPLocations(t *testing.T) {
+	s, way := behind(t, func(settings *route.Settings) { settings.Locations = []string{"EU", "", "US"} })
+	s.Detach("")
+	s.Attach("US")
+	var got []int
+	for range 4 {
+		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
+	}
+	s.Detach("US")
+	s.Attach("EU")
+	for range 3 {
+		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
+	}
+	if diff := cmp.Diff([]int{503, 503, 200, 200, 503, 200, 200}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
+	s := connectivitytest.NewServer()
+	defer s.Close()
+	r, err := route.New(route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") {
+		t.Errorf("found %v", err)
+	}
+}
+
+// TestWireBySOCKS: requests through the SOCKS5 port are those of the transport, https included.
+func TestWireBySOCKS(t *testing.T) {
+	s := connectivitytest.NewServer()
+	defer s.Close()
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	defer secure.Close()
+	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
+	r, err := route.New(route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
+	defer wire.CloseIdleConnections()
+	if status, text := send(t, r.Wire(wire), "GET", "https://example.com:44300/", nil); status != 200 || text != "example.com:44300" {
+		t.Errorf("found %d %s", status, text)
+	}
+}

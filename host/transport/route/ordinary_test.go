@@ -1,0 +1,322 @@
+package route_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/route"
+)
+
+func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{RootCAs: s.Roots()} }
+
+// plainSOCKS is an ordinary SOCKS5 proxy that takes one user, or nobody, and knows one name.
+func plainSOCKS(t *testing.T, user, password, name, real string) string {
+	return listen(t, func(conn net.Conn) {
+		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
+		read(int(read(2)[1]))
+		if user == "" {
+			conn.Write([]byte{5, 0})
+		} else {
+			conn.Write([]byte{5, 2})
+			u := string(read(int(read(2)[1])))
+			p := string(read(int(read(1)[0])))
+			if u != user || p != password {
+				conn.Write([]byte{1, 1})
+				return
+			}
+			conn.Write([]byte{1, 0})
+		}
+		head := read(4)
+		if head[3] != 3 {
+			conn.Write([]byte{5, 8, 0, 1, 0, 0, 0, 0, 0, 0})
+			return
+		}
+		host := string(read(int(read(1)[0])))
+		if got := fmt.Sprintf("%s:%d", host, binary.BigEndian.Uint16(read(2))); got != name {
+			conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0})
+			return
+		}
+		system, err := net.Dial("tcp", real)
+		if err != nil {
+			return
+		}
+		defer system.Close()
+		conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		go io.Copy(system, conn)
+		io.Copy(conn, system)
+	})
+}
+
+func TestSOCKS5(t *testing.T) {
+	for _, user := range []string{"", "me"} {
+		settings := route.Settings{Type: route.SOCKS5, User: user, AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"}}
+		if user != "" {
+			settings.Password = "secret"
+		}
+		settings.Address = plainSOCKS(t, user, "secret", "kafka.corp:9092", echo(t))
+		r, err := route.New(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoes(t, r, "kafka.corp:9092")
+		echoes(t, r, "broker.corp:9092")
+		if _, err := r.DialContext(bounded(t), "tcp", "other:1"); err == nil {
+			t.Error("expected a refusal")
+		}
+		if user == "" {
+			continue
+		}
+		settings.Password = "another"
+		if r, err = route.New(settings); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); err == nil || strings.Contains(err.Error(), "another") {
+			t.Errorf("expected a refusal without the password in it, found %v", err)
+		}
+	}
+}
+
+// connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then echoes.
+func connectProxy(t *testing.T, answer string, piece int, heard chan<- *http.Request) string {
+	return listen(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if heard != nil {
+			heard <- request
+		}
+		for answer := answer; answer != ""; {
+			n := min(piece, len(answer))
+			if piece == 0 {
+				n = len(answer)
+			}
+			if _, err := io.WriteString(conn, answer[:n]); err != nil {
+				return
+			}
+			answer = answer[n:]
+		}
+		io.Copy(conn, r)
+	})
+}
+
+func TestHTTPConnect(t *testing.T) {
+	for _, c := range []struct {
+		name, answer string
+		permanent    bool
+		text         string
+	}{
+		{"yes", "HTTP/1.1 200 Connection established\r\n\r\n", false, ""},
+		{"yes, of 1.0", "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n", false, ""},
+		{"yes, with a length that means nothing", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", false, ""},
+		{"yes, in chunks that mean nothing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, ""},
+		{"204", "HTTP/1.1 204 \r\n\r\n", false, ""},
+		{"an interim answer first", "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, ""},
+		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true, "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
+		{"403", "HTTP/1.1 403 no\x07 way\r\n\r\n", true, "403 no  way"},
+		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "502 Bad Gateway"},
+		{"503", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "503"},
+		{"429", "HTTP/1.1 429 Too Many Requests\r\n\r\n", false, "429"},
+		{"SOCKS", "\x05\xff", true, "kafka.proxy.address"},
+		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", true, "bytes 15"},
+		{"nonsense", "HTTP/nonsense\r\n\r\n", true, "expected an HTTP proxy"},
+		{"endless", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80), true, "65536 bytes"},
+	} {
+		for _, piece := range []int{0, 1} {
+			if c.name == "endless" && piece == 1 {
+				continue
+			}
+			t.Run(c.name, func(t *testing.T) {
+				good := c.text == ""
+				answer := c.answer
+				if good {
+					answer += "greeting"
+				}
+				heard := make(chan *http.Request, 1)
+				r, err := route.New(route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard), User: "me", Password: "secret:x", Name: named})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
+				request := <-heard
+				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" || request.RequestURI != "kafka.corp:9092" ||
+					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("me:secret:x")) {
+					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
+				}
+				if !good {
+					var known interface{ Permanent() bool }
+					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "secret") {
+						t.Fatalf("found %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				io.WriteString(conn, "abc")
+				got := make([]byte, 11)
+				if _, err := io.ReadFull(conn, got); err != nil || string(got) != "greetingabc" {
+					t.Fatalf("expected the stream from its first byte, found %q, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
+// TestSilentProxies: nobody waits for ever for a proxy that says nothing, or stops in the middle.
+func TestSilentProxies(t *testing.T) {
+	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
+		address := listen(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
+		r, err := route.New(route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil {
+			conn.Close()
+			t.Errorf("%s: expected an error", kind)
+		}
+		r, err = route.New(route.Settings{Type: kind, Address: address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: expected the caller's end, found %v", kind, err)
+		}
+	}
+}
+
+// corporate is an ordinary HTTP proxy for one user that leads everything to one system; it notes what it was asked.
+func corporate(t *testing.T, system string, heard chan<- string) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		heard <- r.Method + " " + r.RequestURI
+		user, password, _ := (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth()
+		if user != "me" || password != "s/e:cret" {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		if r.Method == http.MethodConnect {
+			behind, err := net.Dial("tcp", system)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer behind.Close()
+			w.WriteHeader(http.StatusOK)
+			conn, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			go io.Copy(behind, rw)
+			io.Copy(conn, behind)
+			return
+		}
+		fmt.Fprintf(w, "absolute form, host %s, user %t", r.Host, r.Header.Get("Authorization") != "")
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+func get(t *testing.T, way http.RoundTripper, address string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(bounded(t), "GET", address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := way.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestCorporateProxy(t *testing.T) {
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "behind TLS") }))
+	defer secure.Close()
+	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "direct") }))
+	defer direct.Close()
+	heard := make(chan string, 10)
+	address := corporate(t, strings.TrimPrefix(secure.URL, "https://"), heard)
+	resolve := func(ctx context.Context, network, to string) (net.Conn, error) {
+		if strings.HasPrefix(to, "intern.corp:") {
+			to = strings.TrimPrefix(direct.URL, "http://")
+		}
+		return new(net.Dialer).DialContext(ctx, network, to)
+	}
+	environment := &httpproxy.Config{NoProxy: ".corp,10.0.0.0/8"}
+	own := route.Settings{Type: route.HTTP, Address: address, User: "me", Password: "s/e:cret", Environment: environment, Forward: dialFunc(resolve)}
+	fromEnvironment := route.Settings{Forward: dialFunc(resolve), Environment: &httpproxy.Config{NoProxy: ".corp",
+		HTTPProxy: (&url.URL{Scheme: "http", Host: address, User: url.UserPassword("me", "s/e:cret")}).String()}}
+	fromEnvironment.Environment.HTTPSProxy = fromEnvironment.Environment.HTTPProxy
+	for name, settings := range map[string]route.Settings{"settings": own, "environment": fromEnvironment} {
+		t.Run(name, func(t *testing.T) {
+			r, err := route.New(settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wire := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
+			defer wire.CloseIdleConnections()
+			way := r.Wire(wire)
+			wire.TLSClientConfig.ServerName = "example.com"
+			if status, text := get(t, way, "http://erp.example/a?b=1"); status != 200 || text != "absolute form, host erp.example, user false" {
+				t.Errorf("found %d %s", status, text)
+			}
+			if status, text := get(t, way, "https://erp.example/a"); status != 200 || text != "behind TLS" {
+				t.Errorf("found %d %s", status, text)
+			}
+			if status, text := get(t, way, "http://intern.corp/"); status != 200 || text != "direct" {
+				t.Errorf("NO_PROXY: found %d %s", status, text)
+			}
+			var got []string
+			for len(heard) > 0 {
+				got = append(got, <-heard)
+			}
+			if diff := cmp.Diff([]string{"GET http://erp.example/a?b=1", "CONNECT erp.example:443"}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	none := fromEnvironment
+	none.Type = route.None
+	r, err := route.New(none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.HTTPProxy() != nil {
+		t.Error("expected type none to ignore the environment")
+	}
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
+}
