@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Admin creates topics and answers questions about the cluster.
@@ -133,8 +135,15 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for {
-		metadata, err := a.admin.Metadata(ctx, names...)
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		// Not by kadm: it would answer what it remembers, that there are no such topics.
+		request := kmsg.NewPtrMetadataRequest()
+		for _, name := range names {
+			topic := kmsg.NewMetadataRequestTopic()
+			topic.Topic = &name
+			request.Topics = append(request.Topics, topic)
+		}
+		metadata, err := request.RequestWith(ctx, a.client)
 		if err != nil {
 			return fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
 		}
@@ -142,22 +151,25 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 		if waiting == "" {
 			return nil
 		}
-		if pause(ctx, 100*time.Millisecond) != nil {
+		if pause(ctx, wait) != nil {
 			return fmt.Errorf("topic %s has partitions without a leader", waiting)
 		}
 	}
 }
 
-func leaderless(metadata kadm.Metadata, names []string) string {
-	for _, name := range names {
-		topic, ok := metadata.Topics[name]
-		if !ok || topic.Err != nil || len(topic.Partitions) == 0 {
-			return name
+// leaderless is one of the topics that cannot be used yet, "" if all can.
+func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
+	ready := map[string]bool{}
+	for _, t := range metadata.Topics {
+		if t.Topic == nil {
+			continue
 		}
-		for _, p := range topic.Partitions {
-			if p.Leader < 0 {
-				return name
-			}
+		ready[*t.Topic] = t.ErrorCode == 0 && len(t.Partitions) > 0 &&
+			!slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 })
+	}
+	for _, name := range names {
+		if !ready[name] {
+			return name
 		}
 	}
 	return ""
