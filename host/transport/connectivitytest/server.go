@@ -135,7 +135,8 @@ func (s *Server) Close() {
 	s.goroutines.Wait()
 }
 
-// track lets Close end a connection; it is false when that has happened already.
+// track lets Close end a connection and wait for the goroutine that serves it, which says so by goroutines.Done; it is false when Close
+// has happened already.
 func (s *Server) track(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,6 +145,7 @@ func (s *Server) track(conn net.Conn) bool {
 		return false
 	}
 	s.conns[conn] = struct{}{}
+	s.goroutines.Add(1) // in the lock: none is added once Close waits
 	return true
 }
 

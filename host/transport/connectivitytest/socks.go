@@ -32,6 +32,7 @@ func (s *Server) ServeSOCKS5(conn net.Conn) {
 	if !s.track(conn) {
 		return
 	}
+	defer s.goroutines.Done()
 	defer s.untrack(conn)
 	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5", Client: conn.RemoteAddr().String(), Step: Accept})}
 	defer session.change(func(e *Entry) { e.Ended = time.Now() })
@@ -179,6 +180,7 @@ func (s *socksSession) connect() {
 	if !s.track(system) {
 		return
 	}
+	defer s.goroutines.Done()
 	defer s.untrack(system)
 	s.through(system)
 }
