@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -614,5 +615,145 @@ func TestPatience(t *testing.T) {
 				server.Close()
 			})
 		})
+	}
+}
+
+// UAA takes basic authentication as RFC 6749 encodes it only if it is told so.
+func TestEncodedHeaderSaysSo(t *testing.T) {
+	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
+		var got string
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.Header.Get("X-CF-ENCODED-CREDENTIALS")
+			_, _ = io.WriteString(w, `{"access_token":"token-1"}`)
+		}))
+		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"}, btp.TokenOptions{InHeader: true}), "", "token-1")
+		s.Close()
+		if got != want {
+			t.Errorf("%s: expected %q, found %q", id, want, got)
+		}
+	}
+}
+
+// gate answers a token service's requests one after another, as the test says.
+type gate struct {
+	t       *testing.T
+	entered chan struct{}
+	answers chan http.HandlerFunc
+}
+
+func newGate(t *testing.T, s *tokenService) gate {
+	g := gate{t, make(chan struct{}), make(chan http.HandlerFunc)}
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	s.set(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case g.entered <- struct{}{}:
+		case <-over:
+			return
+		}
+		select {
+		case answer := <-g.answers:
+			answer(w, r)
+		case <-over:
+		}
+	})
+	return g
+}
+
+// wait is for a request.
+func (g gate) wait() {
+	g.t.Helper()
+	select {
+	case <-g.entered:
+	case <-time.After(10 * time.Second):
+		g.t.Fatal("expected a request within 10 s, found none")
+	}
+}
+
+// Who waits for another caller's request shares its failure, so that a crowd of connections does not ask in a row.
+func TestFailureIsShared(t *testing.T) {
+	s := newTokenService(t)
+	g := newGate(t, s)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	failures := make(chan error, 5)
+	var wait sync.WaitGroup
+	ask := func() {
+		_, err := tokens.Token(t.Context(), "")
+		failures <- err
+	}
+	wait.Go(ask)
+	g.wait()
+	for range 4 {
+		wait.Go(ask)
+	}
+	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 5 })
+	g.answers <- status(401, "")
+	wait.Wait()
+	close(failures)
+	for err := range failures {
+		wantFailure(t, err, btp.Unauthorized, "client-id", "answered 401")
+	}
+	if n := len(s.requests()); n != 1 {
+		t.Errorf("requests: expected 1, found %d", n)
+	}
+}
+
+// A caller that goes away in mid-request does not take the others with it.
+func TestOwnEndIsNotShared(t *testing.T) {
+	s := newTokenService(t)
+	g := newGate(t, s)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := tokens.Token(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("expected the end of the context, found %v", err)
+		}
+	})
+	g.wait()
+	wait.Go(func() {
+		if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
+			t.Errorf("expected token-1, found %q, %v", got, err)
+		}
+	})
+	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 2 })
+	cancel()
+	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 1 })
+	g.answers <- silent
+	g.wait()
+	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wait.Wait()
+}
+
+// What was asked for with the credentials of before is not handed out with those of now.
+func TestChangeInMidRequest(t *testing.T) {
+	s := newTokenService(t)
+	g := newGate(t, s)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	var wait sync.WaitGroup
+	wait.Go(func() { wantNew(t, tokens) })
+	g.wait()
+	if err := tokens.Change(btp.Credentials{TokenURL: s.URL, ClientID: "other", Secret: "another"}); err != nil {
+		t.Fatal(err)
+	}
+	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	g.wait()
+	g.answers <- status(200, `{"access_token":"token-2","expires_in":3600}`)
+	wait.Wait()
+	wantToken(t, tokens, "", "token-2")
+}
+
+// waiting counts the goroutines that have a function on their stack.
+func waiting(function string) int {
+	stacks := make([]byte, 1<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function+"(")
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("expected something within 10 s that did not happen")
+		}
 	}
 }
