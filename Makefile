@@ -36,6 +36,8 @@ test:
 
 test-real: bin/culvert
 	$(GO) test -tags real -run Real -count=1 -timeout 15m ./...
+	@command -v "$$($(GO) env CC)" >/dev/null || { echo "make test-real: the PKCS#11 test needs a C compiler, and $$($(GO) env CC) is not installed" >&2; exit 1; }
+	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./host/keystore
 
 bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert

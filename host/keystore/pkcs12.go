@@ -338,25 +338,35 @@ func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string, w *work)
 	e.alias = name(b)
 	if own >= 0 {
 		e.add(certs[own].cert, certs[own].err)
-		e.chain = chainOf(e.chain, certs)
+		e.chain = chainOf(e.chain, parsed(certs))
 	}
 	return e
 }
 
-// chainOf follows issuers from the first certificate up, as far as the file has them.
-func chainOf(chain []*x509.Certificate, certs []bagCert) []*x509.Certificate {
+func parsed(certs []bagCert) []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, c := range certs {
+		if c.cert != nil {
+			all = append(all, c.cert)
+		}
+	}
+	return all
+}
+
+// chainOf follows issuers from the first certificate up, as far as there are any.
+func chainOf(chain, all []*x509.Certificate) []*x509.Certificate {
 	for len(chain) > 0 && len(chain) < 10 {
 		last := chain[len(chain)-1]
 		if bytes.Equal(last.RawIssuer, last.RawSubject) {
 			break
 		}
-		i := slices.IndexFunc(certs, func(c bagCert) bool {
-			return c.cert != nil && bytes.Equal(c.cert.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c.cert) == nil
+		i := slices.IndexFunc(all, func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c) == nil
 		})
 		if i < 0 {
 			break
 		}
-		chain = append(chain, certs[i].cert)
+		chain = append(chain, all[i])
 	}
 	return chain
 }

@@ -1,0 +1,5 @@
+//go:build pkcs11
+
+package keystore
+
+const withPKCS11 = true
