@@ -33,7 +33,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: expected text that matches", "", "1 problem, 0 warnings"},
 		{"topics", nil, sinkOf("sink", address, "a b", "OrderCopies"), `topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
 		{"sink", nil, append([]string{"connector.class=OtherSink"}, sinkOf("sink", address, "a", "OrderCopies")[2:]...), "sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "", "1 problem, 0 warnings"},
-		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"), "keystore.properties:10: sap.odata.keystore.location: ", "the host does nothing about", "1 problem, 0 warnings"},
+		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"), "keystore.properties:10: sap.odata.keystore.location: cannot be read", "the host does nothing about", "1 problem, 0 warnings"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

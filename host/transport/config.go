@@ -46,8 +46,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Way leads there. Default: straight.
 	Way Way
-	// Name is how the user calls a role, for messages. Default: so.
-	Name func(role string) string
+	// explain makes an error of a handshake one that names the setting.
+	explain func(error) error
 	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
 	// refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
@@ -116,7 +116,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 			Codes:      splitCodes(roles.Text("retry.codes")),
 			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
 		},
-		Logger: s.Logger, Logons: s.Logons, Name: roles.Setting,
+		Logger: s.Logger, Logons: s.Logons,
 	}
 	if roles.Text("retry.max") != "" {
 		max := r.number("retry.max")
@@ -165,6 +165,14 @@ func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
 
 func splitCodes(text string) []string {
 	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
+}
+
+// Explain says of the error of a TLS handshake which setting mends it, where one does.
+func (c *Config) Explain(err error) error {
+	if c.explain == nil {
+		return err
+	}
+	return c.explain(err)
 }
 
 // origin is where all requests of a client go.

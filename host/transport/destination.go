@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -38,6 +39,9 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
+	if c.TLS != nil {
+		c.TLS = keystore.ForHost(c.TLS, o.host)
+	}
 	d := &destination{config: c, origin: o}
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err

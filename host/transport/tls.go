@@ -5,19 +5,22 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"os"
-	"path/filepath"
+	"fmt"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/wit"
 )
 
+// tlsRole is what roles of TLS begin with.
+const tlsRole = "tls."
+
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
 func secureBy(c *Config, roles Roles, s Surroundings) error {
 	o := keystore.Options{Key: storeBy(roles, "tls.keystore."), Trust: storeBy(roles, "tls.truststore."), Protocol: roles.Text("tls.protocol"),
 		AllowLegacy: on(roles.Text("tls.allow-legacy")), Logger: s.Logger,
-		Name: func(field string) string { return roles.Setting("tls." + field) }}
+		Name: func(field string) string { return roles.Setting(tlsRole + field) }}
+	c.explain = func(err error) error { return keystore.Explain(err, o) }
 	if o.Key == nil && s.Key != nil {
 		o.Key = s.Key.location()
 	}
@@ -56,11 +59,7 @@ func storeBy(roles Roles, prefix string) *keystore.Location {
 
 // location is where package keystore finds it.
 func (s *Store) location() *keystore.Location {
-	l := &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password}
-	if l.Type == "pem" {
-		l.PEM = s.Content
-	}
-	return l
+	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
 
 func on(text string) bool { return text == "1" || strings.EqualFold(text, "true") }
@@ -91,34 +90,26 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384,
 	tls.ECDSAWithP521AndSHA512, tls.Ed25519}
 
-// untrusted is the fault of a server whose certificate is not trusted, nil where that was not the reason.
+// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which does not take
+// ours. nil: that was not the reason.
 func (d *destination) untrusted(err error) error {
 	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) {
+		return nil // what stands there in place of the service may pass
+	}
+	if explain := d.config.explain; explain != nil {
+		var e *keystore.Error
+		if errors.As(explain(err), &e) {
+			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
+			if !strings.HasPrefix(e.Setting, tlsRole) { // there is a setting
+				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
+			}
+			return f
+		}
+	}
 	if !errors.As(err, &certificate) {
 		return nil
 	}
-	f := faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, certificate.Err)
-	if store := javaStore(); store != "" && d.config.Name != nil {
-		f.Message += ". Java would have looked into " + store + ": to trust what is in it, set " + d.config.Name("tls.truststore.location") +
-			" to that path and " + d.config.Name("tls.truststore.password") + " to its password (changeit, unless somebody changed it)"
-	}
-	return f
-}
-
-// javaRoots are the places of the roots of the Java that JAVA_HOME names, newer ones first.
-var javaRoots = []string{"lib/security/cacerts", "jre/lib/security/cacerts"}
-
-// javaStore is the trust store of JAVA_HOME, "" if there is none.
-func javaStore() string {
-	home := os.Getenv("JAVA_HOME")
-	if home == "" {
-		return ""
-	}
-	for _, place := range javaRoots {
-		path := filepath.Join(home, place)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
-		}
-	}
-	return ""
+	return faultf(wit.FaultConfig, "%s: the certificate is not trusted: %v", d.origin, certificate.Err)
 }

@@ -16,6 +16,8 @@ import (
 type Way struct {
 	// Wire lets connections and requests go this way: route.Route has it. nil: straight.
 	Wire func(*http.Transport) http.RoundTripper
+	// Route are the settings that Wire comes from, for those who go the way step by step.
+	Route route.Settings
 	// Whole: requests name the whole URL, because a proxy reads them.
 	Whole bool
 	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
@@ -47,7 +49,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
 			roles.Setting(proxyRole+"type"), r.Type())
 	}
-	c.Way = Way{Wire: r.Wire}
+	c.Way = Way{Wire: r.Wire, Route: settings}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Way.Outage = max(0, settings.Outage)
 		c.Way.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))

@@ -121,7 +121,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: apart{&http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 				defer cancel()
@@ -129,7 +129,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 			},
 			Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
 			ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
-		},
+		}},
 	}
 }
 

@@ -1,0 +1,370 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// stores is where the sample stores are; all have one password.
+func stores(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../testdata/samples/keystores")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const storePassword = "changeit"
+
+// mutual starts the demo service behind TLS with the certificate that the sample trust stores know; clients must show one of theirs.
+func mutual(t *testing.T, o service.Options) (s *service.Service, port string, shown func() int) {
+	t.Helper()
+	s = service.New(o)
+	clients := x509.NewCertPool()
+	own := tls.Certificate{}
+	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12", "keypass.jks"} {
+		l := keystore.Location{Path: filepath.Join(stores(t), name), Password: storePassword}
+		if name == "keypass.jks" {
+			l.KeyPassword = "changeit2"
+		}
+		store, err := keystore.Open(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := store.Certificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(c.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.AddCert(leaf)
+		if name == "client.jks" {
+			own = c
+		}
+	}
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen[string(r.TLS.PeerCertificates[0].Raw)] = true
+		mu.Unlock()
+		s.ServeHTTP(w, r)
+	}))
+	// Some of the samples are no certificates for clients by their extensions, or for anything: what counts here is who has the key.
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, VerifyConnection: func(state tls.ConnectionState) error {
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: clients, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		return err
+	}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port, _ = strings.Cut(server.Listener.Addr().String(), ":")
+	return s, port, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen)
+	}
+}
+
+// Every client store is taken by a service that asks for a certificate, and every trust store knows the service.
+func TestStoresEndToEnd(t *testing.T) {
+	p := newPlace(t)
+	s, port, shown := mutual(t, service.Options{Rows: 20})
+	of := func(side, name, kind string) []string {
+		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(stores(t), name), "sap.odata." + side + ".password=" + storePassword}
+		if kind != "" {
+			lines = append(lines, "sap.odata."+side+".type="+kind)
+		}
+		return lines
+	}
+	key := func(name, kind string) []string { return of("keystore", name, kind) }
+	trust := func(name, kind string) []string { return of("truststore", name, kind) }
+	args := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data}
+	cases := [][]string{
+		append(key("client.jks", "jks"), trust("trust.jks", "jks")...),
+		append(key("client.jceks", "jceks"), trust("trust.jceks", "jceks")...),
+		append(key("client.p12", "pkcs12"), trust("trust.p12", "pkcs12")...),
+		append(key("client-legacy.p12", ""), trust("trust.p12", "")...),
+		append(key("client-ec.p12", "pkcs12"), trust("trust.p12", "jks")...), // as Java reads them
+		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2", "sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
+		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(stores(t), "client.crt.pem"), "sap.odata.truststore.type=pem"),
+			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
+	}
+	for i, c := range cases {
+		name := fmt.Sprintf("c%d", i)
+		lines := instead(source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https", "sap.odata#00.topic="+name)...)
+		args = append(args, p.file(name+".properties", lines...))
+	}
+	if r := p.run(args...); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	for i := range cases {
+		if got, want := len(p.records(fmt.Sprintf("c%d", i))), s.Count("Orders"); got != want {
+			t.Errorf("case %d: %d records, expected %d", i, got, want)
+		}
+	}
+	if n := shown(); n != 5 { // client.jks, client.jceks, client.p12 with its legacy copy, client-ec.p12, keypass.jks
+		t.Errorf("the service saw %d certificates, expected 5", n)
+	}
+}
+
+// What is wrong with connections is said by validate, at its place.
+func TestConnectionsAreChecked(t *testing.T) {
+	p := newPlace(t)
+	at := func(name string) string { return filepath.Join(stores(t), name) }
+	t.Setenv("VCAP_SERVICES", "")
+	good := source("x", "sap.example:443", "Orders")
+	for name, c := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"), "sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+			":9: sap.odata.keystore.location: PKCS12 file "},
+		"no password":     {[]string{"sap.odata.truststore.location=" + at("trust.jks")}, ": sap.odata.truststore.password: is not set"},
+		"wrong password":  {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
+		"type":            {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"}, ":12: sap.odata.truststore.type: expected one of jceks, jks"},
+		"SSLv3":           {[]string{"sap.odata.sslcontext.protocol=SSLv3"}, ":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
+		"TLSv1":           {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
+		"oauth2":          {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},
+		"oauth2 by basic": {[]string{"sap.odata.oauth.client.id=x"}, ":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it"},
+		"basic":           {[]string{"sap.odata.auth.type=BASIC"}, "sap.odata.user.name: expected a user for sap.odata.auth.type = basic"},
+		"certificate":     {[]string{"sap.odata.auth.type=certificate"}, ":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
+		"header":          {[]string{"sap.odata.auth.type=header"}, ":10: sap.odata.auth.type: expected a header to log on with"},
+		"authorization":   {[]string{"sap.odata.header.Authorization=x"}, ":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
+		"cookie":          {[]string{"sap.odata.header.Cookie=x"}, ":10: sap.odata.header.Cookie: Cookie is made by the program itself"},
+		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http", "sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i", "sap.odata.proxy.token.client.secret=s3cr3t"},
+			"sap.odata.host.protocol: expected http for sap.odata.proxy.type = sap-connectivity-http, found https"},
+		"no binding":  {[]string{"sap.odata.proxy.type=sap-connectivity"}, "sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES"},
+		"destination": {[]string{"sap.odata.destination=D"}, ":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
+		"proxy":       {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
+		"map":         {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"}, ":11: sap.odata.proxy.address.map: expected advertised:port=virtual:port"},
+		"headers":     {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.NAME"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := p.run("validate", "--plugins", plugins(t), p.file("x.properties", instead(good, c.lines...)...))
+			if r.code != 1 || !strings.Contains(r.stdout+r.stderr, c.want) {
+				t.Errorf("expected exit 1 and %q, found %d\n%s%s", c.want, r.code, r.stdout, r.stderr)
+			}
+			for _, secret := range []string{"other-secret", "s3cr3t"} {
+				if strings.Contains(r.stdout+r.stderr, secret) {
+					t.Errorf("the secret shows:\n%s%s", r.stdout, r.stderr)
+				}
+			}
+		})
+	}
+	if r := p.run("validate", "--plugins", plugins(t), p.file("y.properties", append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...)); r.code != 0 {
+		t.Errorf("a header: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// guarded is the demo service with a list of passwords that is changed while it runs.
+type guarded struct {
+	inner http.Handler
+
+	mu      sync.Mutex
+	takes   map[string]bool
+	refused map[string]int
+	last    string
+}
+
+func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, password, _ := r.BasicAuth()
+	g.mu.Lock()
+	ok := g.takes[password]
+	if g.last = password; !ok {
+		g.refused[password]++
+	}
+	g.mu.Unlock()
+	if !ok {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	g.inner.ServeHTTP(w, r)
+}
+
+func (g *guarded) take(passwords ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.takes = map[string]bool{}
+	for _, p := range passwords {
+		g.takes[p] = true
+	}
+}
+
+func (g *guarded) used(password string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last == password
+}
+
+func (g *guarded) refusals(password string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused[password]
+}
+
+// A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent once, and the
+// tasks that it stopped go on with the next one (P25, P10).
+func TestSecretsRotate(t *testing.T) {
+	p := newPlace(t)
+	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true}, refused: map[string]int{}}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	secrets := filepath.Join(p.dir, "secrets")
+	if err := os.Mkdir(secrets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.file("secrets/odata.properties", "password=first-secret")
+	listen := freeAddress(t)
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
+	lines := append(source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata#00.exec-period=1", "sap.odata.user.name=me",
+		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", worker, p.file("rotating.properties", lines...))
+	state := func() connect.State {
+		var status connect.Status
+		if get(t, "http://"+listen+"/connectors/rotating/status", &status) != 200 || len(status.Tasks) != 1 {
+			return ""
+		}
+		return status.Tasks[0].State
+	}
+	c.eventually("the first password", func() bool { return g.used("first-secret") && state() == connect.Running })
+
+	g.take("first-secret", "second-secret")
+	p.file("secrets/odata.properties", "password=second-secret")
+	c.eventually("the second password", func() bool { return g.used("second-secret") })
+	g.take("second-secret")
+	if n := g.refusals("first-secret") + g.refusals("second-secret"); n != 0 || state() != connect.Running {
+		t.Errorf("%d refusals, task %s; expected none and RUNNING", n, state())
+	}
+
+	p.file("secrets/odata.properties", "password=wrong-secret")
+	c.eventually("the task's failure", func() bool { return state() == connect.Failed })
+	p.file("secrets/odata.properties", "password=wrong-secret", "# touched")
+	p.file("secrets/new", "password=third-secret")
+	g.take("third-secret")
+	if err := os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the third password", func() bool { return g.used("third-secret") && state() == connect.Running })
+	if n := g.refusals("wrong-secret"); n != 1 {
+		t.Errorf("the wrong password was sent %d times, expected once", n)
+	}
+	c.signal(syscall.SIGTERM)
+	r := c.wait()
+	if r.code != 0 {
+		t.Errorf("exit %d", r.code)
+	}
+	for _, secret := range []string{"first-secret", "second-secret", "wrong-secret", "third-secret"} {
+		if strings.Contains(r.stderr+r.stdout, secret) {
+			t.Errorf("the log shows %s", secret)
+		}
+	}
+}
+
+// The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through SOCKS5. Nobody
+// on the way sees the password where there is TLS, and no log holds a secret or a token.
+func TestThroughCloudConnector(t *testing.T) {
+	p := newPlace(t)
+	account := connectivitytest.NewServer()
+	t.Cleanup(account.Close)
+	t.Setenv("VCAP_SERVICES", account.VCAP(0))
+	t.Setenv("NO_PROXY", "")
+	const password = "s3cret-of-the-service"
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 10, User: "technical", Password: password})
+	secure := httptest.NewUnstartedServer(s)
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{localhost(t)}}
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	account.Attach("DE-Berlin")
+	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
+	account.MapAt("DE-Berlin", "localhost:44300", secure.Listener.Addr().String())
+	destination := func(name, url string) {
+		account.SetDestination(name, `{"owner":{"SubaccountId":"x","InstanceId":null},"destinationConfiguration":{"Name":"`+name+`","Type":"HTTP","URL":"`+url+`",
+			"Authentication":"BasicAuthentication","User":"technical","Password":"`+password+`","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin"}}`)
+	}
+	destination("S4", "http://s4.virtual:8000")
+	destination("S4TLS", "https://localhost:44300")
+	account.Lifetime(3 * time.Second)
+	without := func(name, destination string, more ...string) string {
+		var lines []string
+		for _, line := range source(name, "x:1", "Orders") {
+			if !strings.HasPrefix(line, "sap.odata.host.") {
+				lines = append(lines, line)
+			}
+		}
+		return p.file(name+".properties", append(instead(lines, "sap.odata#00.topic="+name), append(more, "sap.odata.destination="+destination)...)...)
+	}
+	plain := without("plain", "S4")
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(stores(t), "trust.jks"), "sap.odata.truststore.password="+storePassword)
+	if r := p.run("validate", "--plugins", plugins(t), plain, tunnelled); r.code != 0 {
+		t.Fatalf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	account.Record(true)
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, plain, tunnelled)
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	for _, topic := range []string{"plain", "tunnelled"} {
+		if got, want := len(p.records(topic)), s.Count("Orders"); got != want {
+			t.Errorf("%s: %d records, expected %d", topic, got, want)
+		}
+	}
+	ports := map[string]int{}
+	for _, e := range account.Ledger() {
+		ports[e.Port]++
+		if (e.Port == "http" || e.Port == "socks5") && e.Location != "DE-Berlin" {
+			t.Errorf("%s: location %q", e.Port, e.Location)
+		}
+	}
+	if ports["http"] < 6 || ports["socks5"] == 0 || ports["destination"] == 0 {
+		t.Errorf("expected both ports to be used, found %v", ports)
+	}
+	seen := string(account.Recorded())
+	if len(seen) < 1000 {
+		t.Errorf("only %d bytes through the tunnel", len(seen))
+	}
+	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJ"} {
+		if strings.Contains(seen, secret) {
+			t.Errorf("%q crosses the tunnel in clear", secret)
+		}
+	}
+	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret, account.Destination.Secret, storePassword} {
+		if strings.Contains(r.stderr+r.stdout, secret) {
+			t.Errorf("the log shows %q:\n%s", secret, r.stderr)
+		}
+	}
+}
+
+// localhost is a certificate that the sample trust stores know.
+func localhost(t *testing.T) tls.Certificate {
+	t.Helper()
+	store, err := keystore.Open(keystore.Location{Path: filepath.Join(stores(t), "client.jks"), Password: storePassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := store.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,465 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// rolesOf are the roles of a service at a URL, and more; a role may be given by `role=value`.
+func rolesOf(t *testing.T, at string, more ...string) roleMap {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := roleMap{"http.scheme": u.Scheme, "http.address": u.Hostname(), "http.port": u.Port(), "retry.min-backoff-ms": "1", "retry.max-backoff-ms": "5"}
+	for _, line := range more {
+		role, value, _ := strings.Cut(line, "=")
+		m[role] = value
+	}
+	return m
+}
+
+func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
+	t.Helper()
+	s.Logons = NewLogons()
+	config, err := ConfigOf(roles, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// journal is what a client has logged; tests read it while it is written.
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug - 8}))
+}
+
+func (j *journal) without(t *testing.T, secrets ...string) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range secrets {
+		if strings.Contains(j.buf.String(), s) {
+			t.Errorf("the log holds %q:\n%s", s, j.buf.String())
+		}
+	}
+}
+
+// issuer is a token service, whose tokens are good until they are ended.
+type issuer struct {
+	mu     sync.Mutex
+	issued int
+	ended  int
+	forms  []url.Values
+	basic  []string
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.ParseForm()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	user, password, _ := r.BasicAuth()
+	i.forms, i.basic = append(i.forms, r.PostForm), append(i.basic, user+":"+password)
+	if password != "c1ient-secret" && r.PostForm.Get("client_secret") != "c1ient-secret" {
+		w.WriteHeader(http.StatusUnauthorized)
+		io.WriteString(w, `{"error":"invalid_client"}`)
+		return
+	}
+	i.issued++
+	json.NewEncoder(w).Encode(map[string]any{"access_token": fmt.Sprintf("t0ken-%d", i.issued), "token_type": "bearer", "expires_in": 3600})
+}
+
+func (i *issuer) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ended = i.issued
+}
+
+func (i *issuer) good(r *http.Request) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := 0
+	fmt.Sscanf(r.Header.Get("Authorization"), "Bearer t0ken-%d", &n)
+	return n > i.ended && n <= i.issued
+}
+
+func TestOAuth2(t *testing.T) {
+	tokens := &issuer{}
+	endpoint := httptest.NewServer(tokens)
+	defer endpoint.Close()
+	requests, refuseAll := 0, false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if refuseAll || !tokens.good(r) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	log := &journal{}
+	roles := rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint.URL+"/as/token", "http.oauth.client-id=id",
+		"http.oauth.client-secret=c1ient-secret", "http.oauth.scope=a b", "http.oauth.client-auth=header")
+	c := clientOf(t, roles, Surroundings{Logger: log.logger()})
+	expect := func(r *wit.Request, status uint16, sent, issued int) {
+		t.Helper()
+		requests = 0
+		got, _, err := text(t, c, r)
+		if err != nil || got != status || requests != sent || tokens.issued != issued {
+			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", got, err, requests, tokens.issued, status, sent, issued)
+		}
+	}
+	expect(get("/"), 200, 1, 1)
+	expect(post("/"), 200, 1, 1)
+	tokens.end()
+	expect(post("/"), 200, 2, 2) // a 401 was not acted upon
+	refuseAll = true
+	requests = 0
+	_, _, err := text(t, c, get("/"))
+	wantFault(t, err, wit.FaultUnauthorized, "401")
+	if requests != 2 || tokens.issued != 3 {
+		t.Errorf("%d requests, %d tokens; expected 2 and 3: one renewal", requests, tokens.issued)
+	}
+	_, _, err = text(t, c, get("/"))
+	wantFault(t, err, wit.FaultUnauthorized, "is not sent again")
+	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" || tokens.forms[0].Get("scope") != "a b" {
+		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
+	}
+
+	// In the body, and with a wrong secret: the token service is asked once.
+	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
+	c, before := clientOf(t, roles, Surroundings{Logger: log.logger()}), len(tokens.forms)
+	for range 3 {
+		_, _, err := text(t, c, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized)
+	}
+	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" || tokens.basic[before] != ":" {
+		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n, tokens.forms[before])
+	}
+	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
+}
+
+// Credentials of every kind go to the configured origin alone.
+func TestCredentialsStayAtTheOrigin(t *testing.T) {
+	tokens := &issuer{}
+	endpoint := httptest.NewServer(tokens)
+	defer endpoint.Close()
+	foreign := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { foreign++ }))
+	defer elsewhere.Close()
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header
+		http.Redirect(w, r, elsewhere.URL+"/x", http.StatusFound)
+	}))
+	defer server.Close()
+	for name, c := range map[string]struct {
+		roles        []string
+		header, want string
+	}{
+		"basic": {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
+		"oauth2": {[]string{"http.auth=oauth2", "http.oauth.token-endpoint=" + endpoint.URL, "http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"},
+			"Authorization", "Bearer t0ken-1"},
+		"header":        {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
+		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization", "Custom x"},
+		"none":          {[]string{"http.auth=none", "http.user=u", "http.password=p"}, "Authorization", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Surroundings{})
+			_, _, err := text(t, client, get("/"))
+			wantFault(t, err, wit.FaultUnauthorized, "which is not followed")
+			if got := seen.Get(c.header); got != c.want {
+				t.Errorf("%s: %q, expected %q", c.header, got, c.want)
+			}
+			_, _, err = text(t, client, get(elsewhere.URL+"/x"))
+			wantFault(t, err, wit.FaultData, "expected the origin")
+		})
+	}
+	if foreign != 0 {
+		t.Errorf("%d requests went elsewhere", foreign)
+	}
+}
+
+// corporate is a proxy that wants a user: it makes tunnels and reads what is in absolute form.
+type corporate struct {
+	to       string // where everything goes
+	mu       sync.Mutex
+	lines    []string
+	headers  []string
+	outright bool
+}
+
+func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	c.lines = append(c.lines, r.Method+" "+r.RequestURI)
+	for name, values := range r.Header {
+		c.headers = append(c.headers, name+": "+strings.Join(values, ","))
+	}
+	c.mu.Unlock()
+	if r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("me:pr0xy")) {
+		w.Header().Set("Proxy-Authenticate", "Basic")
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	if r.Method != http.MethodConnect {
+		target := *r.URL
+		target.Host = c.to
+		q, _ := http.NewRequest(r.Method, target.String(), r.Body)
+		q.Header = r.Header.Clone()
+		q.Header.Del("Proxy-Authorization")
+		a, err := http.DefaultTransport.RoundTrip(q)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer a.Body.Close()
+		maps.Copy(w.Header(), a.Header)
+		w.WriteHeader(a.StatusCode)
+		io.Copy(w, a.Body)
+		return
+	}
+	conn, err := net.Dial("tcp", c.to)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer conn.Close()
+	client, buffered, _ := w.(http.Hijacker).Hijack()
+	defer client.Close()
+	io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
+	go io.Copy(conn, buffered)
+	io.Copy(client, conn)
+}
+
+func TestCorporateProxy(t *testing.T) {
+	var paths []string
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths = append(paths, r.RequestURI) })
+	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	defer plain.Close()
+	defer secure.Close()
+	const target = "/a(1)/b'x%20y'?$filter=a%20eq%20'%C3%A4'&x=a|b"
+	for _, c := range []struct{ at, to, password, line, problem string }{
+		{"http://sap.example:8000", plain.Listener.Addr().String(), "pr0xy", "GET http://sap.example:8000" + target, ""},
+		{"https://example.com:44300", secure.Listener.Addr().String(), "pr0xy", "CONNECT example.com:44300", ""},
+		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target, "407"},
+		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300", "it wants a user and a password, or others"},
+	} {
+		paths = nil
+		p := &corporate{to: c.to}
+		proxy := httptest.NewServer(p)
+		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password="+c.password,
+			"http.user=u", "http.password=s3cret")
+		config, err := ConfigOf(roles, Surroundings{Logons: NewLogons()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(c.at, "https") {
+			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
+		}
+		client, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, err := text(t, client, get(target))
+		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
+			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
+		}
+		if c.problem != "" {
+			wantFault(t, err, wit.FaultConfig, c.problem)
+		}
+		if len(p.lines) != 1 || p.lines[0] != c.line {
+			t.Errorf("%s: the proxy saw %q, expected %q", c.at, p.lines, c.line)
+		}
+		for _, h := range p.headers {
+			if strings.HasPrefix(c.at, "https") && strings.HasPrefix(h, "Authorization") {
+				t.Errorf("the proxy saw %q", h)
+			}
+		}
+		client.Close()
+		proxy.Close()
+	}
+}
+
+func TestProxyOfTheEnvironment(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	p := &corporate{to: server.Listener.Addr().String()}
+	proxy := httptest.NewServer(p)
+	defer proxy.Close()
+	t.Setenv("HTTP_PROXY", "http://me:pr0xy@"+proxy.Listener.Addr().String())
+	t.Setenv("NO_PROXY", "inside.example")
+	for _, c := range []struct {
+		at    string
+		roles []string
+		whole bool
+	}{
+		{"http://outside.example", nil, true},
+		{"http://inside.example", nil, false},
+		{"http://outside.example", []string{"http.proxy.type=none"}, false},
+	} {
+		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Surroundings{})
+		if err != nil || config.Way.Whole != c.whole {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Way.Whole, err, c.whole)
+		}
+	}
+	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Surroundings{})
+	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 1 {
+		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
+	}
+}
+
+// account is a subaccount of BTP, with a system behind a Cloud Connector.
+func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, *httptest.Server) {
+	t.Helper()
+	a := connectivitytest.NewServer()
+	t.Cleanup(a.Close)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	a.Map("s4.virtual:8000", server.Listener.Addr().String())
+	return a, server
+}
+
+func TestConnectivityHTTP(t *testing.T) {
+	requests := 0
+	a, _ := account(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		for name := range r.Header {
+			if strings.HasPrefix(name, "Proxy-") {
+				t.Errorf("the service sees %s", name)
+			}
+		}
+		if u, p, _ := r.BasicAuth(); u != "me" || p != "s3cret" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	a.Attach("DE-Berlin")
+	log := &journal{}
+	roles := rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=s3cret", "http.proxy.type=sap-connectivity-http",
+		"http.proxy.location-id=DE-Berlin", "http.proxy.outage-ms=20000")
+	c := clientOf(t, roles, Surroundings{VCAP: a.VCAP(0), Logger: log.logger()})
+	expect := func(r *wit.Request, tokens int) {
+		t.Helper()
+		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
+			t.Errorf("status %d %s, %v, %d tokens; expected %d", status, body, err, a.TokenCount(a.Connectivity), tokens)
+		}
+	}
+	expect(get("/x"), 1)
+	expect(post("/x"), 1)
+	a.ExpireTokens()
+	expect(post("/x"), 2) // 407 is answered by the proxy, the service has seen nothing
+	a.ExpireTokens()
+	expect(&wit.Request{Method: "GET", Target: "/once"}, 3)
+
+	// A Cloud Connector that is away is waited for.
+	a.Detach("DE-Berlin")
+	done := make(chan error, 1)
+	go func() { _, _, err := text(t, c, get("/away")); done <- err }()
+	if err := a.Wait(t.Context(), 3, func(e connectivitytest.Entry) bool {
+		return e.Port == "http" && e.Code == http.StatusServiceUnavailable
+	}); err != nil {
+		t.Fatal(err)
+	}
+	a.Attach("DE-Berlin")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if requests != 5 {
+		t.Errorf("%d requests arrived, expected 5", requests)
+	}
+	log.without(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
+}
+
+func TestConnectivityOutageEnds(t *testing.T) {
+	a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
+	a.Detach("")
+	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
+		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=300"), Surroundings{VCAP: a.VCAP(0)})
+		start := time.Now()
+		status, _, err := text(t, c, get("/x"))
+		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
+			t.Errorf("%s: status %d, %v", kind, status, err)
+		}
+		if kind != "sap-connectivity-http" {
+			wantFault(t, err, wit.FaultTransient, "no Cloud Connector is connected")
+		}
+		if took := time.Since(start); took < 300*time.Millisecond || took > 20*time.Second {
+			t.Errorf("%s: gave up after %v", kind, took)
+		}
+	}
+}
+
+func TestConnectivitySOCKS5(t *testing.T) {
+	requests := 0
+	a, _ := account(t, func(http.ResponseWriter, *http.Request) { requests++ })
+	with := func(at string) *Client {
+		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=10000"), Surroundings{VCAP: a.VCAP(0)})
+	}
+	c := with("http://s4.virtual:8000")
+	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 {
+		t.Errorf("status %d, %v", status, err)
+	}
+	clear := a.Answer(3, 2)
+	defer clear()
+	c.Close()
+	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 || requests != 2 {
+		t.Errorf("status %d, %v after an outage", status, err)
+	}
+	start := time.Now()
+	_, _, err := text(t, with("http://other.virtual:1"), post("/x"))
+	wantFault(t, err, wit.FaultConfig, "other.virtual:1", "exposes no such virtual host and port")
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("REP 02 was told after %v", took)
+	}
+}
+
+// Where JAVA_HOME is set and the server's certificate is not trusted, the error names its trust store and the settings.
+func TestUntrustedNamesJava(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.StartTLS()
+	defer server.Close()
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, "lib", "security"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("JAVA_HOME", home)
+	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
+	_, _, err := text(t, c, post("/x"))
+	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location", "tls.truststore.password")
+}
