@@ -1,8 +1,10 @@
 package route_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -118,6 +120,45 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{503, 503, 200, 200, 503, 200, 200}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestConnectivityHTTPLocationsTogether: requests that find the same Cloud Connector away go to the next one, not to the one behind it.
+func TestConnectivityHTTPLocationsTogether(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "second" {
+			return
+		}
+		arrived <- struct{}{}
+		<-release
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer proxy.Close()
+	s, way := behind(t, func(settings *route.Settings) {
+		settings.Locations = []string{"first", "second", "third"}
+		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(proxy.URL, "http://"))
+		})
+	})
+	if s.TokenCount(s.Connectivity) != 0 {
+		t.Fatal("expected no token before the first request")
+	}
+	statuses := make(chan int)
+	for range 2 {
+		go func() {
+			status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+			statuses <- status
+		}()
+	}
+	<-arrived
+	<-arrived
+	close(release)
+	if a, b := <-statuses, <-statuses; a != 503 || b != 503 {
+		t.Fatalf("found %d, %d", a, b)
+	}
+	if status, _ := send(t, way, "GET", "http://erp.virtual/", nil); status != 200 {
+		t.Errorf("expected the second location, found %d", status)
 	}
 }
 

@@ -191,9 +191,12 @@ func TestSilentProxies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if conn, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil {
+		caller := bounded(t)
+		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {
 			conn.Close()
 			t.Errorf("%s: expected an error", kind)
+		} else if caller.Err() != nil {
+			t.Errorf("%s: expected the attempt's end, found the caller's: %v", kind, err)
 		}
 		r, err = route.New(route.Settings{Type: kind, Address: address})
 		if err != nil {

@@ -313,7 +313,8 @@ func TestTunnelsDropped(t *testing.T) {
 	s := connectivitytest.NewServer()
 	defer s.Close()
 	s.Map("kafka.virtual:9092", echo(t))
-	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"}, Outage: 20 * time.Second})
+	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"},
+		Outage: 20 * time.Second, Attempt: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
