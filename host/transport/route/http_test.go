@@ -123,42 +123,43 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 	}
 }
 
-// TestConnectivityHTTPLocationsTogether: requests that find the same Cloud Connector away go to the next one, not to the one behind it.
-func TestConnectivityHTTPLocationsTogether(t *testing.T) {
+// TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what others have
+// found out since.
+func TestConnectivityHTTPLateLocation(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "second" {
+		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "third" {
 			return
 		}
-		arrived <- struct{}{}
-		<-release
+		if strings.HasSuffix(r.RequestURI, "/late") {
+			close(arrived)
+			<-release
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	defer proxy.Close()
-	s, way := behind(t, func(settings *route.Settings) {
+	_, way := behind(t, func(settings *route.Settings) {
 		settings.Locations = []string{"first", "second", "third"}
 		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(proxy.URL, "http://"))
 		})
 	})
-	if s.TokenCount(s.Connectivity) != 0 {
-		t.Fatal("expected no token before the first request")
-	}
-	statuses := make(chan int)
+	late := make(chan int)
+	go func() {
+		status, _ := send(t, way, "GET", "http://erp.virtual/late", nil)
+		late <- status
+	}()
+	<-arrived
+	var got []int
 	for range 2 {
-		go func() {
-			status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
-			statuses <- status
-		}()
+		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
 	}
-	<-arrived
-	<-arrived
 	close(release)
-	if a, b := <-statuses, <-statuses; a != 503 || b != 503 {
-		t.Fatalf("found %d, %d", a, b)
-	}
-	if status, _ := send(t, way, "GET", "http://erp.virtual/", nil); status != 200 {
-		t.Errorf("expected the second location, found %d", status)
+	got = append(got, <-late)
+	status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+	if diff := cmp.Diff([]int{503, 503, 503, 200}, append(got, status)); diff != "" {
+		t.Error(diff)
 	}
 }
 
