@@ -122,16 +122,23 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 }
 
 func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, func(), error) {
+	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	if err := problems.Err(); err != nil {
+		return nil, nil, wrong(err)
+	}
+	return openToolOf(c, in, w, file)
+}
+
+// openToolOf opens the plugin of a connector's file, with the config providers of a worker.
+func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file string) (*connect.Tool, func(), error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
-	w, problems := config.NewWorker("", nil, os.Environ(), nil)
-	connector, more, err := config.LoadConnector(file, w.Providers)
+	connector, problems, err := config.LoadConnector(file, w.Providers)
 	if err != nil {
 		return nil, nil, wrong(err)
 	}
-	problems = append(problems, more...)
 	if err := problems.Err(); err != nil {
 		return nil, nil, wrong(err)
 	}

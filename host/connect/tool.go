@@ -21,6 +21,7 @@ type Tool struct {
 	providers *config.Providers
 	logons    *transport.Logons
 	logger    *slog.Logger
+	client    *transport.Client // nil before it is needed
 }
 
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
@@ -45,8 +46,13 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *
 	return &Tool{connector: c, component: component, info: info, binding: b, providers: w.Providers, logons: logons, logger: logger}, nil
 }
 
-// Close lets go of the plugin.
-func (t *Tool) Close() { t.binding.Close() }
+// Close ends the session with the service and lets go of the plugin.
+func (t *Tool) Close() {
+	if t.client != nil {
+		t.client.Close()
+	}
+	t.binding.Close()
+}
 
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
@@ -57,21 +63,15 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 	return commands, err
 }
 
-// Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination.
+// Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination, all
+// of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (string, error) {
-	declared := config.DeclareComponent(t.component)
-	s, err := newService(t.component, t.connector, t.providers, t.logons, t.logger)
-	if err != nil {
+	if err := t.open(ctx); err != nil {
 		return "", err
 	}
-	client, err := s.open(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer client.Close()
-	settings := config.GuestSettings(declared, t.connector)
+	settings := config.GuestSettings(config.DeclareComponent(t.component), t.connector)
 	var document *string
-	err = transport.Ask(ctx, client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err := transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			reply, err := i.Run(ctx, command, options, settings, state, answers)
 			need, document = reply.Ask, reply.Document
@@ -86,4 +86,56 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return "", fmt.Errorf("%s: %w", command, err)
 	}
 	return *document, nil
+}
+
+// open makes the client of the connector's destination, once.
+func (t *Tool) open(ctx context.Context) error {
+	if t.client != nil {
+		return nil
+	}
+	s, err := t.service()
+	if err != nil {
+		return err
+	}
+	t.client, err = s.open(ctx)
+	return err
+}
+
+func (t *Tool) service() (*service, error) {
+	return newService(t.component, t.connector, t.providers, t.logons, t.logger)
+}
+
+// Target is the destination of BTP that the connector names, "" for none.
+func (t *Tool) Target() string {
+	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Text("http.destination")
+}
+
+// Setting is the connector's name for the setting of a role.
+func (t *Tool) Setting(role string) string {
+	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Setting(role)
+}
+
+// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked for. Changes
+// to it change nothing.
+func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
+	s, err := t.service()
+	if err != nil {
+		return transport.Config{}, err
+	}
+	if s.target != nil {
+		if _, err := s.target.find(ctx); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config()
+}
+
+// Counters is what the tool's requests came to so far.
+func (t *Tool) Counters() transport.Counters {
+	if t.client == nil {
+		return transport.Counters{}
+	}
+	return t.client.Counters()
 }

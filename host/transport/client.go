@@ -40,10 +40,11 @@ type Answer struct {
 	session   int
 }
 
-// Counters is what a client has done so far. Bytes are those of bodies as they travel.
-type Counters struct{ Requests, Repeated, BytesSent, BytesReceived int64 }
+// Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the questions for a
+// CSRF token that the service answered with one and without.
+type Counters struct{ Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64 }
 
-type counters struct{ requests, repeated, sent, received atomic.Int64 }
+type counters struct{ requests, repeated, sent, received, tokens, noTokens atomic.Int64 }
 
 // New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
 func New(c Config) (*Client, error) {
@@ -103,7 +104,7 @@ func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
 // Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
 	n := &c.counter
-	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load()}
+	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load(), n.tokens.Load(), n.noTokens.Load()}
 }
 
 // Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are being read go on.

@@ -85,6 +85,7 @@ func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string,
 		switch {
 		case value != "" && !strings.EqualFold(value, "Required") && !strings.EqualFold(value, "Fetch"):
 			a.discard()
+			c.counter.tokens.Add(1)
 			return value, nil
 		case a.Status == http.StatusUnauthorized:
 			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1], a.excerpt())
@@ -93,6 +94,7 @@ func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string,
 		}
 		a.discard()
 	}
+	c.counter.noTokens.Add(1)
 	c.at.Load().config.Logger.Debug("service hands out no CSRF token", "from", from)
 	return "", nil
 }

@@ -149,7 +149,7 @@ func (t *Tunnel) discover() {
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
-		if t.options.SASL == nil && errors.Is(err, wire.ErrHungUp) {
+		if t.options.SASL == nil && errors.As(err, new(*wire.HungUp)) {
 			t.log.Info("tunnel: brokers get their listeners when the first client has logged on", "error", err)
 			return
 		}

@@ -17,9 +17,19 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// ErrHungUp is a broker that closed the connection instead of answering, as it does where it is spoken to in another way than its
-// listener wants.
-var ErrHungUp = errors.New("the broker closed the connection")
+// HungUp is a broker that closed the connection instead of answering, as it does where it is spoken to in another way than its
+// listener wants, and some where a logon is refused.
+type HungUp struct {
+	// Key is that of the request.
+	Key   int16
+	cause error
+}
+
+func (h *HungUp) Error() string {
+	return fmt.Sprintf("the broker closed the connection instead of answering %s (%v)", kmsg.NameForKey(h.Key), h.cause)
+}
+
+func (h *HungUp) Unwrap() error { return h.cause }
 
 // largestAnswer bounds what is read for one answer. Logons are short, metadata without topics is.
 const largestAnswer = 1 << 20
@@ -60,7 +70,7 @@ func (c *Conn) Ask(request kmsg.Request) ([]byte, error) {
 func hungUp(request kmsg.Request, err error) error {
 	var broken net.Error
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) && !broken.Timeout() {
-		return fmt.Errorf("%w instead of answering %s; does its listener want another security.protocol? (%v)", ErrHungUp, kmsg.NameForKey(request.Key()), err)
+		return &HungUp{request.Key(), err}
 	}
 	return err
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/doctor"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+func newDoctor() *cobra.Command {
+	var in installation
+	var files []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "doctor -p FILE",
+		Short: "Go the way to Kafka and to a service step by step",
+		Long: `Go the way to Kafka and to a service step by step, and say at which step it ends and who mends that where. -p names a worker's file,
+for Kafka, or a connector's, for its service, or is given twice, for both. Steps, as far as the files ask for them: the token of SAP
+Connectivity, the attached Cloud Connectors, the greeting of its proxy, the connection to each broker, TLS, SASL, metadata and the
+brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token, the catalogue.
+
+One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not, 2 wrong use.`,
+		Example: `  culvert doctor -p worker.properties
+  culvert doctor -p worker.properties -p orders.properties
+  culvert doctor -p orders.properties --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return examine(c, &in, files, asJSON) },
+	}
+	in.flags(c, "error")
+	c.Flags().StringArrayVarP(&files, "properties", "p", nil, "`file` of a worker or of a connector; may be given twice")
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a step: step, ok, ms, setting, message")
+	return c
+}
+
+func examine(c *cobra.Command, in *installation, files []string, asJSON bool) error {
+	if len(files) == 0 {
+		return wrong(errors.New("expected -p FILE, of a worker or of a connector"))
+	}
+	sorted, _, err := sortFiles(files)
+	if err != nil {
+		return wrong(err)
+	}
+	log, err := in.logger(c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	visit := doctor.NewVisit(func(s doctor.Step) { tellStep(c, s, asJSON) })
+	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	if sorted.Worker != "" {
+		var k kafka.Config
+		if w, k, err = remoteKafka(sorted.Worker, log); err != nil {
+			return err
+		}
+		if err := visitKafka(c, visit, w, k, log); err != nil {
+			return err
+		}
+	} else if err := problems.Err(); err != nil {
+		return wrong(err)
+	}
+	for _, file := range sorted.Connectors {
+		if !visit.Well() {
+			break
+		}
+		tool, done, err := openToolOf(c, in, w, file)
+		if err != nil {
+			return err
+		}
+		visit.Service(c.Context(), tool)
+		done()
+	}
+	if !visit.Well() {
+		return failed(errors.New("")) // the step has said it
+	}
+	return nil
+}
+
+func visitKafka(c *cobra.Command, visit *doctor.Visit, w *config.Worker, k kafka.Config, log *slog.Logger) error {
+	way, _, err := kafka.RouteSettings(w.All())
+	if err != nil {
+		return wrong(err)
+	}
+	way.Logger = log
+	secure, explain := k.TLS()
+	visit.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: way, TLS: secure, Explain: explain, SASL: k.SASL()})
+	return nil
+}
+
+func tellStep(c *cobra.Command, s doctor.Step, asJSON bool) {
+	out := c.OutOrStdout()
+	if asJSON {
+		json.NewEncoder(out).Encode(s)
+		return
+	}
+	state := "ok  "
+	if !s.OK {
+		state = "FAIL"
+	}
+	text := s.Message
+	if s.Setting != "" && !strings.HasPrefix(text, s.Setting+":") {
+		text = s.Setting + ": " + text
+	}
+	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, s.Step, text)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+var northwind = strings.TrimSuffix(service.NorthwindPath, "/")
+
+// behind is a broker that is reachable through the double alone, and the lines of a worker's file for it.
+func behind(t *testing.T, p *place) (double *connectivitytest.Server, worker []string) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	double = connectivitytest.NewServer()
+	t.Cleanup(double.Close)
+	broker := c.ListenAddrs()[0]
+	double.Map("kafka.virtual:9092", broker)
+	key := p.file("key.json", double.ServiceKey(0))
+	return double, []string{"bootstrap.servers=" + broker, "kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + key,
+		"kafka.proxy.address.map=" + broker + "=kafka.virtual:9092"}
+}
+
+// steps are the names of the steps that the doctor tells of, ports cut off.
+func steps(t *testing.T, r result) (names []string) {
+	t.Helper()
+	ports := regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	for line := range strings.Lines(r.stdout) {
+		var s struct {
+			Step, Setting, Message string
+			OK                     bool
+			Ms                     *int64
+		}
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Ms == nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		name := ports.ReplaceAllString(s.Step, "HOST")
+		if !s.OK {
+			name += " FAIL " + s.Setting
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func TestDoctor(t *testing.T) {
+	p := newPlace(t)
+	folder := plugins(t, "odata-sink")
+	double, lines := behind(t, p)
+	worker := p.file("worker.properties", lines...)
+	_, address := demo(t, service.Options{Switches: service.Switches{CSRF: true}})
+	connector := p.file("orders.properties", append(source("orders", address, "Products"), "sap.odata.user.name=u", "sap.odata.user.pwd=p")...)
+	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST", "metadata HOST"}
+	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind, "catalogue"}
+
+	r := p.run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.data)
+	if d := cmp.Diff(slices.Concat(viaKafka, viaService), steps(t, r)); r.code != 0 || d != "" {
+		t.Errorf("exit %d\n%s%s\n%s", r.code, d, r.stdout, r.stderr)
+	}
+
+	host, port, _ := strings.Cut(address, ":")
+	writer := p.file("writer.properties", "name=w", "connector.class=ODataSink", "topics=T", "sap.odata.host.protocol=http", "sap.odata.host.address="+host,
+		"sap.odata.host.port="+port, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic=T")
+	r = p.run("doctor", "-p", writer, "--plugins", folder, "--data", p.data)
+	if r.code != 0 || !strings.Contains(r.stdout, "csrf "+northwind) || !strings.Contains(r.stdout, "the service gives tokens for writing") {
+		t.Errorf("a sink: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+
+	double.Unmap("kafka.virtual:9092")
+	r = p.run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.data)
+	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), steps(t, r)); r.code != 1 || d != "" {
+		t.Errorf("exit %d\n%s%s\n%s", r.code, d, r.stdout, r.stderr)
+	}
+	r = p.run("doctor", "-p", worker)
+	last := r.stdout[strings.LastIndex(strings.TrimSpace(r.stdout), "\n")+1:]
+	for _, says := range []string{"FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control"} {
+		if !strings.Contains(last, says) {
+			t.Errorf("the last line lacks %q: %s", says, last)
+		}
+	}
+	if r.code != 1 || r.stderr != "" {
+		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
+	}
+}
+
+func TestDoctorOfAService(t *testing.T) {
+	p := newPlace(t)
+	folder := plugins(t)
+	for _, c := range []struct {
+		name    string
+		options service.Options
+		lines   []string
+		want    string
+	}{
+		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"}, "connect HOST FAIL "},
+		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"}, "service /nowhere FAIL sap.odata#00.service"},
+		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u", "sap.odata.user.pwd=wrong"},
+			"service " + northwind + " FAIL sap.odata.user.name"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, address := demo(t, c.options)
+			file := p.file("c.properties", append(source("c", address, "Products"), c.lines...)...)
+			r := p.run("doctor", "-p", file, "--json", "--plugins", folder, "--data", newPlace(t).data)
+			if got := steps(t, r); r.code != 1 || len(got) == 0 || got[len(got)-1] != c.want {
+				t.Errorf("exit %d, %q, expected %q at the end\n%s%s", r.code, got, c.want, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+func TestDoctorWronglyUsed(t *testing.T) {
+	p := newPlace(t)
+	for _, c := range [][]string{
+		{"doctor"},
+		{"doctor", "-p", "missing.properties"},
+		{"doctor", "-p", p.file("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon")},
+		{"doctor", "-p", p.file("embedded.properties", "bootstrap.servers=embedded")},
+		{"tunnel"},
+		{"tunnel", "-p", p.file("none.properties", "kafka.proxy.type=none")},
+	} {
+		if r := p.run(c...); r.code != 2 || r.stderr == "" {
+			t.Errorf("%q: exit %d, %q", c, r.code, fmt.Sprint(r.stdout, r.stderr))
+		}
+	}
+}

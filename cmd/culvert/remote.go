@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// remoteKafka reads from a worker's file how its brokers are reached. An embedded broker is none that there is a way to.
+func remoteKafka(file string, log *slog.Logger) (*config.Worker, kafka.Config, error) {
+	w, problems, err := config.LoadWorker(file, os.Environ(), nil)
+	if err != nil {
+		return nil, kafka.Config{}, wrong(err)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, kafka.Config{}, wrong(err)
+	}
+	k, warnings, err := kafka.Parse(w.All())
+	if err != nil {
+		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+	}
+	for _, text := range warnings {
+		log.Warn(text, "file", file)
+	}
+	_, embedded, err := kafka.EmbeddedListen(k.Bootstrap)
+	if err == nil && embedded {
+		err = errors.New("bootstrap.servers: expected HOST:PORT of brokers, found embedded")
+	}
+	if err != nil {
+		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+	}
+	k.Logger = log
+	k.Follow(w.Current)
+	return w, k, nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/tunnel"
+)
+
+func newTunnel() *cobra.Command {
+	var in installation
+	var file, listen string
+	c := &cobra.Command{
+		Use:   "tunnel -p WORKER-FILE",
+		Short: "Let any Kafka client of this machine use a remote cluster",
+		Long: `Let any Kafka client of this machine use a remote cluster as if it were local: the way to the brokers (kafka.proxy.*), TLS to them
+(security.protocol, ssl.*) and, where the file has sasl.*, the logon are those of a worker's file. Clients connect in plain text to the
+address of --listen, which stands for bootstrap.servers. Each broker gets a port of its own behind it, in the order of the brokers' ids,
+and clients are told these in place of what brokers advertise. Without sasl.* in the file, a client's own SASL passes.
+
+Each listener is one line on stdout, as they are made: ADDRESS bootstrap SERVERS, ADDRESS broker ID HOST:PORT. Whoever reaches these
+ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
+		Example: `  culvert tunnel -p worker.properties
+  culvert tunnel -p worker.properties --listen 127.0.0.1:19092
+  kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092 --topic Orders`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := in.logger(c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				return wrong(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
+			}
+			_, k, err := remoteKafka(file, log)
+			if err != nil {
+				return err
+			}
+			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(), Logger: log,
+				Dial: func(ctx context.Context, address string) (net.Conn, error) { return k.Dial(ctx, "tcp", address) },
+				// A proxy's own patience ends before.
+				DialTimeout: time.Minute,
+				Announce:    func(line string) { fmt.Fprintln(c.OutOrStdout(), line) }})
+			if err != nil {
+				return failed(err)
+			}
+			t.Wait()
+			return nil
+		},
+	}
+	c.Flags().StringVar(&in.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of a worker")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "`address` that stands for bootstrap.servers; brokers get the ports behind it")
+	return c
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func TestTunnel(t *testing.T) {
+	p := newPlace(t)
+	double, lines := behind(t, p)
+	c := p.start("tunnel", "-p", p.file("worker.properties", lines...), "--listen", "127.0.0.1:0")
+	c.eventually("a listener for the broker", func() bool { return strings.Count(c.stdout.String(), "\n") == 2 })
+	announced := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.stdout.String())
+	if announced == nil {
+		t.Fatalf("stdout:\n%s", c.stdout.String())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"), kgo.ConsumeTopics("rows"),
+		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != announced[1] && address != announced[2] {
+				t.Errorf("the client was sent to %s", address)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const count = 1000
+	for i := range count {
+		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
+	}
+	if err := client.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for len(seen) < count {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("read %d of %d\n%s", len(seen), count, c.stderr.String())
+		}
+		fetches.EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+	}
+	if double.Tunnels() == 0 {
+		t.Error("nothing went through the proxy")
+	}
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
+	p := newPlace(t)
+	double, lines := behind(t, p)
+	double.Unmap("kafka.virtual:9092")
+	c := p.start("tunnel", "-p", p.file("worker.properties", lines...), "--listen", "127.0.0.1:0")
+	c.eventually("the bootstrap listener", func() bool { return strings.Contains(c.stdout.String(), " bootstrap ") })
+	conn, err := net.Dial("tcp", strings.Fields(c.stdout.String())[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c.says("kafka.virtual:9092")
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}

@@ -1,0 +1,118 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/host/transport/socks"
+)
+
+// connect goes to a target by the way, and tells of the steps through SAP Connectivity's proxy one by one: where several location
+// ids were tried, those of the last one.
+func (v *Visit) connect(ctx context.Context, w *wayOut, address string) net.Conn {
+	if v.failed {
+		return nil
+	}
+	w.events = nil
+	start := time.Now()
+	conn, err := w.route.DialContext(ctx, "tcp", address)
+	took := time.Since(start)
+	last := map[socks.Step]socks.Event{}
+	for _, e := range w.events {
+		last[e.Step] = e
+	}
+	if !w.known {
+		for _, s := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
+			e, there := last[s]
+			if !there {
+				continue
+			}
+			took -= e.Took
+			name := string(s)
+			if s == socks.StepProxy {
+				name += " " + w.route.Address()
+			}
+			if !v.record(name, e.Took, "", w.explain(e.Err, address)) {
+				if conn != nil {
+					conn.Close()
+				}
+				return nil
+			}
+		}
+		w.known = len(last) > 0
+	}
+	if e, there := last[socks.StepConnect]; there {
+		took = e.Took
+	}
+	mapped := w.route.Mapped(address)
+	message := ""
+	if mapped != address {
+		message = "as " + mapped
+	}
+	if e, there := last[socks.StepConnect]; there && e.Location != "" {
+		message += " " + place(e.Location)
+	}
+	if !v.record("connect "+address, took, message, w.explain(err, address)) {
+		return nil
+	}
+	return conn
+}
+
+// explain adds where a failure of the way is mended.
+func (w *wayOut) explain(err error, address string) error {
+	var refused *socks.Refused
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	name := w.settings.Name
+	if name == nil {
+		name = func(short string) string { return short }
+	}
+	switch {
+	case refused.Authentication():
+		return &mend{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this subaccount: BTP cockpit, Instances and Subscriptions", err}
+	case refused.Step == socks.StepGreeting:
+		return &mend{name(route.NameAddress), "", err}
+	case refused.Code == socks.Forbidden:
+		return &mend{name(route.NameAddressMap), fmt.Sprintf("%s: a mapping of type TCP with virtual host and port %s; or map %s to one that is there", accessControl, refused.Target, address), err}
+	case refused.Code == socks.NetworkUnreachable:
+		return &mend{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " + cockpitConnectors, err}
+	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
+		return &mend{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the internal host and port are wrong, or a firewall is between", err}
+	}
+	return err
+}
+
+// secure takes the step of the TLS handshake. The connection is closed where it fails.
+func (v *Visit) secure(ctx context.Context, conn net.Conn, address string, config *tls.Config, explain func(error) error) net.Conn {
+	if v.failed || config == nil {
+		return conn
+	}
+	host, _, _ := net.SplitHostPort(address)
+	secure := tls.Client(conn, keystore.ForHost(config, host))
+	if !v.take("tls "+address, func() (string, error) {
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return "", explain(err)
+		}
+		return described(secure.ConnectionState()), nil
+	}) {
+		conn.Close()
+		return nil
+	}
+	return secure
+}
+
+func described(s tls.ConnectionState) string {
+	text := tls.VersionName(s.Version)
+	if len(s.PeerCertificates) > 0 {
+		c := s.PeerCertificates[0]
+		text += fmt.Sprintf(", %s, valid until %s", c.Subject, c.NotAfter.Format(time.DateOnly))
+	}
+	return text
+}

@@ -1,0 +1,196 @@
+// Package doctor goes the way to Kafka and to a connector's service step by step and says at which step it ends, and who mends
+// that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of the SAP system.
+//
+// It sends what a worker would send, once: no step is tried again, and a refused logon counts like any other.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/host/transport/socks"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Step is one step of the way and how it went.
+type Step struct {
+	// Step names it: token, tls kafka:9093, metadata /sap/opu/odata/sap/X.
+	Step string `json:"step"`
+	OK   bool   `json:"ok"`
+	// Ms is how long it took, in milliseconds.
+	Ms int64 `json:"ms"`
+	// Setting is the user's name of the one that mends a failure, "" if none does or it went well.
+	Setting string `json:"setting"`
+	// Message is what was found; for a failure what was expected, what was found, and where it is mended.
+	Message string `json:"message"`
+}
+
+// Visit takes steps and tells of each. After the first failure nothing more is taken.
+type Visit struct {
+	tell   func(Step)
+	failed bool
+}
+
+// NewVisit tells of every step when it is done.
+func NewVisit(tell func(Step)) *Visit { return &Visit{tell: tell} }
+
+// Well tells whether no step has failed.
+func (v *Visit) Well() bool { return !v.failed }
+
+// take takes a step, unless one has failed.
+func (v *Visit) take(name string, do func() (string, error)) bool {
+	if v.failed {
+		return false
+	}
+	start := time.Now()
+	message, err := do()
+	return v.record(name, time.Since(start), message, err)
+}
+
+// record tells of a step that was taken.
+func (v *Visit) record(name string, took time.Duration, message string, err error) bool {
+	if v.failed {
+		return false
+	}
+	s := Step{Step: name, OK: err == nil, Ms: took.Milliseconds(), Message: message}
+	if err != nil {
+		v.failed = true
+		s.Setting, s.Message = settingOf(err), err.Error()
+	}
+	v.tell(s)
+	return s.OK
+}
+
+// mend is an error with the setting and the place that mend it.
+type mend struct {
+	setting, where string
+	cause          error
+}
+
+func (m *mend) Error() string {
+	if m.where == "" {
+		return m.cause.Error()
+	}
+	return m.cause.Error() + ". " + m.where
+}
+
+func (m *mend) Unwrap() error { return m.cause }
+
+// settingOf is the setting that an error names.
+func settingOf(err error) string {
+	var m *mend
+	if errors.As(err, &m) && m.setting != "" {
+		return m.setting
+	}
+	var misconfigured *route.Misconfigured
+	var refused *route.Refused
+	var nothing *route.NotHTTP
+	var failure *btp.Failure
+	var store *keystore.Error
+	var f *wit.Fault
+	switch {
+	case errors.As(err, &misconfigured):
+		return misconfigured.Setting
+	case errors.As(err, &refused):
+		return refused.Setting
+	case errors.As(err, &nothing):
+		return nothing.Setting
+	case errors.As(err, &failure):
+		return failure.Setting
+	case errors.As(err, &store):
+		return store.Setting
+	case errors.As(err, &f) && f.Setting != nil:
+		return *f.Setting
+	}
+	return ""
+}
+
+// Pages that mend what the settings of a worker cannot.
+const (
+	cockpitConnectors = "BTP cockpit, subaccount, Connectivity, Cloud Connectors"
+	accessControl     = "Cloud Connector administration, Cloud To On-Premise, Access Control"
+)
+
+// attached says which Cloud Connectors the subaccount has, and whether those that are asked for are among them.
+func attached(ctx context.Context, r *route.Route, locations []string, setting string, o btp.TokenOptions) (string, error) {
+	if r.Info() == nil {
+		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
+	}
+	found, err := btp.Attached(ctx, *r.Info(), o)
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", &mend{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP 417 there means that the user is no administrator " +
+			"of the subaccount and does not hold the role Cloud Connector Administrator. It then shows in the " + cockpitConnectors,
+			errors.New("no Cloud Connector is attached to the subaccount")}
+	}
+	text, there := "", map[string]bool{}
+	for i, c := range found {
+		if i > 0 {
+			text += ", "
+		}
+		text += place(c.LocationID)
+		there[c.LocationID] = true
+	}
+	if len(locations) == 0 {
+		locations = []string{""}
+	}
+	for _, l := range locations {
+		if there[l] {
+			return text, nil
+		}
+	}
+	return "", &mend{setting, "The location ids are in the " + cockpitConnectors,
+		fmt.Errorf("expected a Cloud Connector %s, found %s", place(locations[0]), text)}
+}
+
+func place(location string) string {
+	if location == "" {
+		return "without a location id"
+	}
+	return "with location id " + location
+}
+
+// wayOut is how the doctor connects.
+type wayOut struct {
+	route     *route.Route
+	settings  route.Settings
+	locations string // the user's name of the setting
+	tokens    btp.TokenOptions
+	events    []socks.Event
+	known     bool // the proxy has been greeted
+}
+
+// newWay opens the way of settings, without patience and with its steps told.
+func newWay(s route.Settings) (*wayOut, error) {
+	w := &wayOut{settings: s, tokens: s.TokenOptions}
+	w.settings.Outage = -1
+	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
+	w.locations = route.NameLocationID
+	if s.Name != nil {
+		w.locations = s.Name(route.NameLocationID)
+	}
+	w.tokens.Logger, w.settings.Logger = s.Logger, s.Logger
+	var err error
+	w.route, err = route.New(w.settings)
+	return w, err
+}
+
+// begin takes the steps before any target: the token, and the Cloud Connectors.
+func (v *Visit) begin(ctx context.Context, w *wayOut) bool {
+	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
+		return v.Well()
+	}
+	return v.take("token", func() (string, error) {
+		_, err := w.route.Token(ctx, "")
+		return "for " + w.route.Address(), err
+	}) && v.take("cloud connectors", func() (string, error) {
+		return attached(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
+	})
+}

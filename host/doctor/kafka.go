@@ -1,0 +1,149 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/culvert-project/culvert/host/kafka/wire"
+	"github.com/culvert-project/culvert/host/transport/route"
+)
+
+// Kafka is how a worker reaches its brokers.
+type Kafka struct {
+	Bootstrap []string
+	// Route is the way; of it, Outage and Trace are set here.
+	Route route.Settings
+	// TLS is that of connections to brokers, nil for none.
+	TLS *tls.Config
+	// Explain says of a failed handshake which setting mends it. Default: as it is.
+	Explain func(error) error
+	// SASL is how connections are logged on, nil for none.
+	SASL sasl.Mechanism
+	// Timeout bounds each step. Default 30 s.
+	Timeout time.Duration
+}
+
+// Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to, secured and
+// logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS and SASL, since a
+// broker tells it to nobody else.
+func (v *Visit) Kafka(ctx context.Context, k Kafka) {
+	if k.Timeout == 0 {
+		k.Timeout = 30 * time.Second
+	}
+	if k.Explain == nil {
+		k.Explain = func(err error) error { return err }
+	}
+	var w *wayOut
+	var err error
+	if w, err = newWay(k.Route); err != nil {
+		v.record("settings", 0, "", err)
+		return
+	}
+	if !v.begin(ctx, w) {
+		return
+	}
+	reached := map[string]bool{}
+	var brokers []wire.Broker
+	for _, address := range k.Bootstrap {
+		conn := v.enter(ctx, w, k, address)
+		if conn == nil {
+			return
+		}
+		reached[address] = true
+		if len(brokers) == 0 {
+			brokers = v.ask(ctx, w, k, conn, address)
+		}
+		conn.Close()
+	}
+	for _, b := range brokers {
+		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		if reached[address] || v.failed {
+			continue
+		}
+		reached[address] = true
+		if conn := v.enter(ctx, w, k, address); conn != nil {
+			conn.Close()
+		}
+	}
+}
+
+// enter connects to a broker, with TLS where that is asked for.
+func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string) net.Conn {
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	conn := v.connect(ctx, w, address)
+	if conn == nil {
+		return nil
+	}
+	return v.secure(ctx, conn, address, k.TLS, func(err error) error {
+		if errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
+			return &mend{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
+		}
+		return k.Explain(err)
+	})
+}
+
+// ask logs on and asks for the brokers of the cluster.
+func (v *Visit) ask(ctx context.Context, w *wayOut, k Kafka, conn net.Conn, address string) (brokers []wire.Broker) {
+	conn.SetDeadline(time.Now().Add(k.Timeout))
+	broker := wire.New(conn)
+	if k.SASL != nil && !v.take("sasl "+address, func() (string, error) {
+		host, _, _ := net.SplitHostPort(address)
+		_, err := wire.LogOn(ctx, host, k.SASL, broker.Ask)
+		return k.SASL.Name(), protocol(err, "sasl.jaas.config")
+	}) {
+		return nil
+	}
+	v.take("metadata "+address, func() (message string, err error) {
+		if brokers, err = broker.Brokers(); err != nil {
+			return "", protocol(err, "security.protocol")
+		}
+		if len(brokers) == 0 {
+			return "", errors.New("the cluster names no brokers yet")
+		}
+		return advertised(w, brokers), nil
+	})
+	return brokers
+}
+
+const keySASLAuthenticate = 36
+
+// protocol names the setting of a broker's refusal.
+func protocol(err error, setting string) error {
+	var hungUp *wire.HungUp
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
+		return &mend{setting, "Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
+	case hungUp != nil:
+		return &mend{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
+	case strings.Contains(err.Error(), "UNSUPPORTED_SASL_MECHANISM"):
+		setting = "sasl.mechanism"
+	}
+	return &mend{setting, "", err}
+}
+
+// advertised shows what brokers say of themselves, and what that is mapped to.
+func advertised(w *wayOut, brokers []wire.Broker) string {
+	var list []string
+	for _, b := range brokers {
+		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		text := fmt.Sprintf("%d %s", b.ID, address)
+		if mapped := w.route.Mapped(address); mapped != address {
+			text += " -> " + mapped
+		}
+		list = append(list, text)
+	}
+	return fmt.Sprintf("%d brokers: %s", len(brokers), strings.Join(list, ", "))
+}

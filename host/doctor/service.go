@@ -1,0 +1,140 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// command is that of a plugin which takes part: without an option it answers with the names of its steps as a JSON list, with
+// option step, {"ok":…,"setting":…,"message":…} about that step.
+const command = "doctor"
+
+// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its service. The
+// last steps are the plugin's own.
+func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
+	var c transport.Config
+	name := "settings of the service"
+	if target := tool.Target(); target != "" {
+		name = "destination " + target
+	}
+	if !v.take(name, func() (message string, err error) {
+		c, err = tool.Destination(ctx)
+		return c.Scheme + "://" + net.JoinHostPort(c.Address, strconv.Itoa(c.Port)), err
+	}) {
+		return
+	}
+	w, err := newWay(c.Way.Route)
+	if err != nil {
+		v.record("settings of the proxy", 0, "", err)
+		return
+	}
+	if v.begin(ctx, w) {
+		v.reach(ctx, w, &c)
+	}
+	if v.Well() {
+		v.plugin(ctx, tool)
+	}
+}
+
+// reach connects to the service where connections go to it and not to a proxy that reads requests.
+func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config) {
+	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
+	if p := w.route.HTTPProxy(); p != nil {
+		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
+		if err == nil && proxy != nil && (c.Scheme == "http" || w.route.Type() != route.HTTP) {
+			return
+		}
+	}
+	limit := c.ConnectTimeout
+	if limit == 0 {
+		limit = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*limit)
+	defer cancel()
+	conn := v.connect(ctx, w, address)
+	if conn == nil {
+		return
+	}
+	config := c.TLS
+	if c.Scheme != "https" {
+		config = nil
+	} else if config == nil {
+		config = &tls.Config{}
+	}
+	if conn = v.secure(ctx, conn, address, config, c.Explain); conn != nil {
+		conn.Close()
+	}
+}
+
+// plugin takes the steps of the connector's plugin.
+func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
+	commands, err := tool.Commands(ctx)
+	if err != nil {
+		v.record("plugin", 0, "", err)
+		return
+	}
+	var names []string
+	for _, c := range commands {
+		if c.Name != command {
+			continue
+		}
+		document, err := tool.Run(ctx, command, nil)
+		if err == nil {
+			err = json.Unmarshal([]byte(document), &names)
+		}
+		if err != nil {
+			v.record("plugin", 0, "", err)
+			return
+		}
+	}
+	for _, name := range names {
+		start, before := time.Now(), tool.Counters()
+		message, err := step(ctx, tool, name)
+		switch after := tool.Counters(); {
+		case err != nil:
+		case after.Tokens > before.Tokens:
+			message += "; the service gives tokens for writing"
+		case after.NoTokens > before.NoTokens:
+			message += "; the service gives no token for writing, which is well if it wants none"
+		}
+		v.record(name, time.Since(start), message, err)
+	}
+}
+
+func step(ctx context.Context, tool *connect.Tool, name string) (message string, err error) {
+	document, err := tool.Run(ctx, command, []wit.Setting{{Name: "step", Value: name}})
+	var f *wit.Fault
+	if errors.As(err, &f) { // without the command's name in front
+		if f.Kind == wit.FaultUnauthorized && f.Setting == nil {
+			return "", &mend{tool.Setting("http.user"), "", f}
+		}
+		return "", f
+	}
+	if err != nil {
+		return "", err
+	}
+	var found struct {
+		OK               bool
+		Setting, Message string
+	}
+	if err := json.Unmarshal([]byte(document), &found); err != nil {
+		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)
+	}
+	if !found.OK {
+		return "", &mend{found.Setting, "", errors.New(found.Message)}
+	}
+	return found.Message, nil
+}
