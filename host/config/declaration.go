@@ -138,7 +138,11 @@ func (d *Declarations) Nearest(key string) string {
 	for i := range d.specs {
 		for _, name := range append([]string{d.specs[i].Name}, aliases(&d.specs[i])...) {
 			candidate := instantiate(name, numbers)
-			if n := distance(key, candidate); n < bestDistance {
+			compared := candidate
+			if before, ok := strings.CutSuffix(name, anyName); ok { // the user's own word is right
+				compared = before + key[strings.LastIndexByte(key, '.')+1:]
+			}
+			if n := distance(key, compared); n < bestDistance {
 				best, bestDistance = candidate, n
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -71,9 +72,12 @@ func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind 
 // run starts the connector and its tasks and returns when all of them have ended.
 func (c *connector) run(ctx context.Context, once bool) {
 	close, err := c.start(ctx)
-	if err != nil {
+	for err != nil {
 		c.failed(ctx, err)
-		return
+		if once || !passing(err) || !pause(ctx, startAgain) {
+			return
+		}
+		close, err = c.start(ctx)
 	}
 	defer close()
 	var wg sync.WaitGroup
@@ -83,6 +87,26 @@ func (c *connector) run(ctx context.Context, once bool) {
 	wg.Wait()
 	if ctx.Err() != nil {
 		c.set(Unassigned, nil)
+	}
+}
+
+// startAgain is after how long a connector is started again that could not ask what its service is.
+const startAgain = 30 * time.Second
+
+// passing tells whether what stood in the way may be gone later.
+func passing(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
