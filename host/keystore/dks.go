@@ -113,7 +113,7 @@ func (s *Store) addDKSStore(domain string, d dksStore) error {
 		separator = p
 	}
 	for _, e := range inner.entries {
-		e.alias = d.name + separator + e.alias
+		e.inner, e.alias = e.alias, d.name+separator+e.alias
 		s.entries = append(s.entries, e)
 	}
 	s.files = append(s.files, inner.files...)
@@ -410,11 +410,9 @@ func (l *dksLexer) quotation() string {
 	for ; i < len(l.text) && l.text[i] != quote && l.text[i] != '\n'; i++ {
 		c := l.text[i]
 		if c == '\\' && i+1 < len(l.text) && l.text[i+1] != '\n' {
-			i++
-			c = l.text[i]
-			if e, ok := dksEscapes[c]; ok {
-				c = e
-			}
+			var taken int
+			c, taken = unescape(l.text[i+1:])
+			i += taken
 		}
 		out.WriteByte(c)
 	}
@@ -423,4 +421,19 @@ func (l *dksLexer) quotation() string {
 	}
 	l.text = l.text[i:]
 	return out.String()
+}
+
+// unescape reads what stands behind a \: a letter, at most three octal digits for one byte, or anything else for itself.
+func unescape(text string) (c byte, taken int) {
+	if e, ok := dksEscapes[text[0]]; ok {
+		return e, 1
+	}
+	for taken < 3 && taken < len(text) && text[taken] >= '0' && text[taken] <= '7' && (taken < 2 || text[0] <= '3') {
+		c = c<<3 | (text[taken] - '0')
+		taken++
+	}
+	if taken == 0 {
+		return text[0], 1
+	}
+	return c, taken
 }

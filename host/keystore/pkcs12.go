@@ -80,7 +80,7 @@ func (s *Store) readPKCS12(content []byte) error {
 		return s.notPKCS12(content, err)
 	}
 	if p.Version != 3 {
-		return s.damaged(fmt.Errorf("version %d, expected 3", p.Version))
+		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", p.Version))
 	}
 	if p.AuthSafe.Type.Equal(oidSignedData) {
 		return s.damaged(errors.New("it is protected by a signature (public-key integrity mode), expected by a password"))

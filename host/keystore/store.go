@@ -59,6 +59,7 @@ func (k entryKind) String() string {
 // entry is one of a store. Of a key the chain begins with its own certificate.
 type entry struct {
 	alias   string
+	inner   string // of an entry in a domain: its alias in its own store
 	kind    entryKind
 	chain   []*x509.Certificate
 	broken  error // why a certificate of it cannot be read
@@ -218,6 +219,9 @@ func (s *Store) find(alias string) (entry, error) {
 	if i < 0 {
 		i = slices.IndexFunc(s.entries, func(e entry) bool { return strings.EqualFold(e.alias, alias) })
 	}
+	if i < 0 {
+		i = s.findInner(alias)
+	}
 	switch {
 	case i < 0:
 		return entry{}, s.names.fault(FieldAlias, nil, "%s has no entry %q; it holds %s", s.what, alias, s.contents())
@@ -225,6 +229,20 @@ func (s *Store) find(alias string) (entry, error) {
 		return entry{}, s.names.fault(FieldAlias, nil, "entry %q of %s is a %s, expected a private key with a certificate", alias, s.what, s.entries[i].kind)
 	}
 	return s.entries[i], nil
+}
+
+// findInner finds an entry of a domain without the name of its store in front, as Java does, if there is only one.
+func (s *Store) findInner(alias string) int {
+	found := -1
+	for i, e := range s.entries {
+		if e.inner != "" && strings.EqualFold(e.inner, alias) {
+			if found >= 0 {
+				return -1
+			}
+			found = i
+		}
+	}
+	return found
 }
 
 // noneFits is the error for keys of which none can be used. A single one says it as it is.

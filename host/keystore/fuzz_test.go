@@ -1,0 +1,316 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and something for a start.
+func maxGrowth(n int) uint64 { return uint64(200*n) + 8<<20 }
+
+// bounded runs f and fails if it takes more memory than the bytes justify, or more time than any file may.
+func bounded(t *testing.T, n int, f func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	f()
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxGrowth(n) {
+		t.Errorf("%d bytes allocated for a file of %d", grown, n)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("%v for a file of %d bytes", took, n)
+	}
+}
+
+// use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
+func use(t *testing.T, read func(*Store) error) {
+	t.Helper()
+	s := &Store{location: Location{Password: "changeit"}, what: "the file"}
+	err := read(s)
+	if err == nil {
+		if _, err = s.Certificate(); err == nil {
+			_, err = s.Roots()
+		}
+	}
+	var f *Error
+	if err != nil && !errors.As(err, &f) {
+		t.Errorf("%T: %v, expected an *Error", err, err)
+	}
+}
+
+// seed adds the sample stores with an ending.
+func seed(f *testing.F, endings ...string) {
+	for _, folder := range []string{samples, filepath.Join(samples, "more")} {
+		for _, ending := range endings {
+			files, err := filepath.Glob(filepath.Join(folder, "*"+ending))
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, file := range files {
+				content, err := os.ReadFile(file)
+				if err != nil {
+					f.Fatal(err)
+				}
+				f.Add(content)
+			}
+		}
+	}
+}
+
+// FuzzJKS signs what it made, so that it comes further than the password.
+func FuzzJKS(f *testing.F) {
+	seed(f, ".jks", ".jceks")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		use(t, func(s *Store) error { return s.readJKS(content) })
+		if len(content) > 20 {
+			signed := content[:len(content)-20]
+			use(t, func(s *Store) error {
+				return s.readJKS(append(signed[:len(signed):len(signed)], jksDigest(signed, "changeit")...))
+			})
+		}
+	})
+}
+
+func FuzzPKCS12(f *testing.F) {
+	seed(f, ".p12", ".pkcs12")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		use(t, func(s *Store) error { return s.readPKCS12(content) })
+	})
+}
+
+// FuzzSafes begins behind the MAC.
+func FuzzSafes(f *testing.F) {
+	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12", "more/trust-openssl.p12", "secret.p12"} {
+		content, err := os.ReadFile(sample(file))
+		if err != nil {
+			f.Fatal(err)
+		}
+		var p pfx
+		var signed []byte
+		if _, err := asn1.Unmarshal(content, &p); err != nil {
+			f.Fatal(err)
+		}
+		if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(signed)
+		w := newWork()
+		var safes []contentInfo
+		if err := unmarshal(signed, &safes); err != nil {
+			f.Fatal(err)
+		}
+		for _, safe := range safes {
+			plain, err := openSafe(safe, "changeit", w)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(plain)
+		}
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		w := &work{left: 30_000} // little, so that the fuzzer is not busy with hashing
+		use(t, func(s *Store) error {
+			bags, err := openSafes(der, "changeit", w)
+			if err != nil {
+				if bags, err = appendBags(nil, der, 0); err != nil {
+					return s.sealed(err)
+				}
+			}
+			s.addBags(bags, w)
+			return nil
+		})
+	})
+}
+
+func FuzzPEM(f *testing.F) {
+	seed(f, ".pem")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if bytes.Contains(content, []byte("ENCRYPTED PRIVATE")) {
+			return // FuzzDecrypt has these
+		}
+		use(t, func(s *Store) error { return s.readPEM(content, FieldLocation) })
+	})
+}
+
+func FuzzDecrypt(f *testing.F) {
+	files, err := filepath.Glob(sample("more/sealed-*.pem"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var info struct {
+			Algorithm asn1.RawValue
+			Data      []byte
+		}
+		if block, _ := pem.Decode(text); unmarshal(block.Bytes, &info) == nil {
+			f.Add(info.Algorithm.FullBytes, info.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, algorithm, data []byte) {
+		var a pkix.AlgorithmIdentifier
+		if err := unmarshal(algorithm, &a); err != nil {
+			return
+		}
+		if plain, err := decrypt(a, data, "changeit", &work{left: 30_000}); err == nil && len(plain) >= len(data) {
+			t.Errorf("%d bytes of %d", len(plain), len(data))
+		}
+	})
+}
+
+func FuzzDKS(f *testing.F) {
+	for _, text := range []string{
+		`domain sample { keystore app keystoreType="PKCS12" keystoreURI="file:///${user.dir}/client.p12" ; };`,
+		`/* c */ domain a x="1" { keystore k keystorePasswordEnv='E' entryNameSeparator="\101\n" keystoreProviderName="SUN"; }; // end`,
+		"domain d {", `domain d { keystore k keystoreURI="${`, "/*", "//", "\\", `"\`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		domains, err := parseDKS(text)
+		if err == nil && len(domains) == 0 {
+			t.Error("no domain and no error")
+		}
+		for _, d := range domains {
+			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {
+				t.Errorf("domain %q with %d stores", d.name, len(d.stores))
+			}
+		}
+	})
+}
+
+// FuzzFound: any bytes at all are something, and nothing is taken for what it does not open as.
+func FuzzFound(f *testing.F) {
+	seed(f, ".jks", ".p12", ".pem", ".dks")
+	f.Add([]byte("library = /x.so\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if k, what := found(content); (k == "") == (what == "") {
+			t.Errorf("%q and %q", k, what)
+		}
+		parseSunPKCS11(content)
+	})
+}
+
+// TestHostileLengths: what a file claims is not believed.
+func TestHostileLengths(t *testing.T) {
+	be := binary.BigEndian
+	header := func(magic, count uint32) []byte {
+		return be.AppendUint32(be.AppendUint32(be.AppendUint32(nil, magic), 2), count)
+	}
+	entry := func(b []byte, tag uint32) []byte { return append(be.AppendUint32(b, tag), make([]byte, 2+8)...) }
+	secret := func(object string) []byte {
+		return append(entry(header(0xcececece, 1), 3), "\xac\xed\x00\x05"+object...)
+	}
+	class := func(name, flags, fields string) string {
+		return "\x72" + string([]byte{0, byte(len(name))}) + name + "12345678" + flags + fields
+	}
+	cases := map[string][]byte{
+		"entries":             header(0xfeedfeed, 0xffffffff),
+		"key":                 be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0xffffffff),
+		"certificates":        be.AppendUint32(be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0), 0xffffffff),
+		"alias":               append(be.AppendUint32(header(0xfeedfeed, 1), 1), 0xff, 0xff),
+		"array":               secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff"),
+		"array of doubles":    secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70" + "\x7f\xff\xff\xff"),
+		"array of objects":    secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff" + strings.Repeat("\x70", 100)),
+		"string":              secret("\x7c\x00\x00\x00\x00\xff\xff\xff\xff"),
+		"long string":         secret("\x7c\xff\xff\xff\xff\xff\xff\xff\xff"),
+		"block":               secret("\x7a\xff\xff\xff\xff"),
+		"interfaces":          secret("\x7d\xff\xff\xff\xff"),
+		"own ancestor":        secret("\x73" + class("x", "\x02", "\x00\x00") + "\x78\x71\x00\x7e\x00\x00"),
+		"objects in objects":  secret(strings.Repeat("\x73\x72\x00\x01x12345678\x02\x00\x01[\x00\x01y", 10000)),
+		"nulls without end":   secret("\x73" + class("x", "\x03", "\x00\x00") + strings.Repeat("\x70", 1<<20)),
+		"enums in enums":      secret(strings.Repeat("\x7e\x70", 1<<16)),
+		"reference to itself": secret("\x73\x71\x00\x7e\x00\x00"),
+	}
+	for name, content := range cases {
+		t.Run(name, func(t *testing.T) {
+			bounded(t, len(content), func() {
+				err := (&Store{what: "it", location: Location{Password: "x"}}).readJKS(content)
+				expectFault(t, err, "location", "cannot be read")
+			})
+		})
+	}
+}
+
+// TestHostileWork: key derivations beyond any that is written are refused before they are begun.
+func TestHostileWork(t *testing.T) {
+	marshal := func(v any) asn1.RawValue {
+		der, err := asn1.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asn1.RawValue{FullBytes: der}
+	}
+	type salted struct {
+		Salt       []byte
+		Iterations int
+	}
+	type scryptCost struct {
+		Salt                  []byte
+		Cost, Block, Parallel int
+	}
+	sealed := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
+		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}, Parameters: marshal(make([]byte, 16))}
+		return pkix.AlgorithmIdentifier{Algorithm: oidPBES2, Parameters: marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
+			pkix.AlgorithmIdentifier{Algorithm: kdf, Parameters: marshal(parameters)}, aes})}
+	}
+	old := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
+	cases := map[string]pkix.AlgorithmIdentifier{
+		"PBKDF2":             sealed(oidPBKDF2, salted{[]byte("salt"), 1 << 40}),
+		"PBKDF2, negative":   sealed(oidPBKDF2, salted{[]byte("salt"), -1}),
+		"PBKDF2, none":       sealed(oidPBKDF2, salted{[]byte("salt"), 0}),
+		"PKCS12":             {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 1 << 31})},
+		"PKCS12, none":       {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 0})},
+		"PKCS12, salt":       {Algorithm: old, Parameters: marshal(salted{make([]byte, 1<<20), 1})},
+		"scrypt, cost":       sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 40, 8, 1}),
+		"scrypt, block":      sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 1 << 40, 1}),
+		"scrypt, parallel":   sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 8, 1 << 40}),
+		"scrypt, none":       sealed(oidScrypt, scryptCost{[]byte("salt"), 0, 0, 0}),
+		"scrypt, no power 2": sealed(oidScrypt, scryptCost{[]byte("salt"), 1000, 8, 1}),
+	}
+	for name, algorithm := range cases {
+		bounded(t, 0, func() {
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork()); err == nil || errors.Is(err, errPassword) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	w := newWork()
+	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxWork / 10})
+	var err error
+	for range 11 {
+		w.left -= maxWork / 10 // what a derivation costs, without the time
+		if w.left <= 0 {
+			_, err = decrypt(dear, make([]byte, 16), "x", w)
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "in one file") {
+		t.Errorf("%v, expected the file's work to be used up", err)
+	}
+}
+
+// TestHugeFile: a file is not read beyond what a store may have.
+func TestHugeFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "huge.jks")
+	put(t, path, []byte("\xfe\xed\xfe\xed"))
+	if err := os.Truncate(path, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(Location{Path: path, Password: "x"})
+	expectFault(t, err, "location", "more than 16 MiB")
+}

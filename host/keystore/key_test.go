@@ -1,0 +1,91 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/x509"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestChoiceOfKey: which of a store's keys is taken, and why none.
+func TestChoiceOfKey(t *testing.T) {
+	ca := issue(t, "ca", nil, nil)
+	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
+	a, b, expired := issue(t, "a", ca, nil), issue(t, "b", ca, forAll), issue(t, "expired", ca, late)
+	notYet, forServer := issue(t, "not yet", ca, early), issue(t, "server", ca, forServers)
+	keyOnly := bytes.TrimSuffix(a.keyPEM(t), a.pem())
+	cases := map[string]struct {
+		text    [][]byte
+		alias   string
+		owner   string
+		setting string
+		texts   []string
+	}{
+		"one":                          {[][]byte{a.keyPEM(t)}, "", "a", "", nil},
+		"one for servers":              {[][]byte{forServer.keyPEM(t)}, "", "server", "", nil},
+		"one of two has expired":       {[][]byte{expired.keyPEM(t), a.keyPEM(t)}, "", "a", "", nil},
+		"one of two is for servers":    {[][]byte{forServer.keyPEM(t), b.keyPEM(t)}, "", "b", "", nil},
+		"two":                          {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "", "", "alias", []string{"several keys", `"1", "2"`}},
+		"two and an alias":             {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "2", "b", "", nil},
+		"an alias of an expired one":   {[][]byte{a.keyPEM(t), expired.keyPEM(t)}, "2", "", "location", []string{"CN=expired", `entry "2"`, "has expired on"}},
+		"expired":                      {[][]byte{expired.keyPEM(t)}, "", "", "location", []string{"CN=expired", "has expired on " + stamp(expired.cert.NotAfter)}},
+		"not yet valid":                {[][]byte{notYet.keyPEM(t)}, "", "", "location", []string{"CN=not yet", "not valid before", "clock"}},
+		"expired and not yet":          {[][]byte{expired.keyPEM(t), notYet.keyPEM(t)}, "", "", "location", []string{"no key of", "has expired", "not valid before"}},
+		"key without certificate":      {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
+		"certificate of another key":   {[][]byte{keyOnly, b.pem()}, "", "", "location", []string{"without a certificate"}},
+		"certificates without a key":   {[][]byte{a.pem()}, "", "", "location", []string{"no private key", `"1" (trusted certificate)`}},
+		"certificate before its chain": {[][]byte{ca.pem(), keyOnly, a.pem()}, "", "a", "", nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := mustOpen(t, Location{PEM: bytes.Join(c.text, nil), Alias: c.alias}).Certificate()
+			switch {
+			case c.setting != "":
+				expectFault(t, err, c.setting, c.texts...)
+			case err != nil:
+				t.Error(err)
+			case got.Leaf.Subject.CommonName != c.owner || len(got.Certificate) != 2:
+				t.Errorf("%s with a chain of %d, expected %s with 2", got.Leaf.Subject, len(got.Certificate), c.owner)
+			}
+		})
+	}
+}
+
+// TestSealedPEM: an encrypted key needs the password; a PEM file with a clear one needs none.
+func TestSealedPEM(t *testing.T) {
+	more := filepath.Join(samples, "more")
+	for _, file := range []string{"sealed-aes256.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
+		_, err := Open(Location{Path: filepath.Join(more, file)})
+		expectFault(t, err, "key-password", "is not set", "encrypted")
+		_, err = Open(Location{Path: filepath.Join(more, file), Password: "x"})
+		expectFault(t, err, "key-password", "wrong password")
+		for _, l := range []Location{{Password: "changeit"}, {KeyPassword: "changeit"}, {Password: "x", KeyPassword: "changeit"}} {
+			l.Path = filepath.Join(more, file)
+			if _, err := mustOpen(t, l).Certificate(); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+	if _, err := mustOpen(t, Location{Path: filepath.Join(more, "client.pem"), Type: "PEM"}).Certificate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBareFiles: what is often taken for a store is named.
+func TestBareFiles(t *testing.T) {
+	a := issue(t, "a", nil, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, content := range map[string][]byte{"a bare certificate (DER)": a.cert.Raw, "a bare key (DER)": der} {
+		path := filepath.Join(t.TempDir(), "store")
+		put(t, path, content)
+		_, err := Open(Location{Path: path, Password: "x"})
+		expectFault(t, err, "location", want)
+	}
+}
