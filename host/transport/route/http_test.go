@@ -146,6 +146,7 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 	})
 	late := make(chan int)
 	go func() {
+		defer close(late)
 		status, _ := send(t, way, "GET", "http://erp.virtual/late", nil)
 		late <- status
 	}()
