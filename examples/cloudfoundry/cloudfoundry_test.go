@@ -1,0 +1,388 @@
+// Package cloudfoundry holds what a worker needs to run on Cloud Foundry.
+package cloudfoundry
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// application is what this test knows of a manifest.
+type application struct {
+	Name                string            `yaml:"name"`
+	Path                string            `yaml:"path"`
+	Buildpacks          []string          `yaml:"buildpacks"`
+	Command             string            `yaml:"command"`
+	Instances           int               `yaml:"instances"`
+	Memory              string            `yaml:"memory"`
+	DiskQuota           string            `yaml:"disk_quota"`
+	HealthCheckType     string            `yaml:"health-check-type"`
+	HealthCheckEndpoint string            `yaml:"health-check-http-endpoint"`
+	HealthCheckTimeout  int               `yaml:"health-check-invocation-timeout"`
+	Timeout             int               `yaml:"timeout"`
+	Services            []string          `yaml:"services"`
+	Env                 map[string]string `yaml:"env"`
+	Routes              []struct {
+		Route string `yaml:"route"`
+	} `yaml:"routes"`
+}
+
+// manifest reads manifest.yml; a key that is not known here is a slip of the pen.
+func manifest(t *testing.T) application {
+	t.Helper()
+	text, err := os.ReadFile("manifest.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Version      int           `yaml:"version"`
+		Applications []application `yaml:"applications"`
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	if m.Version != 1 || len(m.Applications) != 1 {
+		t.Fatalf("expected version 1 and one application, found %+v", m)
+	}
+	return m.Applications[0]
+}
+
+func TestManifest(t *testing.T) {
+	a := manifest(t)
+	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" || a.HealthCheckEndpoint != "/health" || a.Instances != 1 {
+		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
+	}
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Services {
+		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
+			t.Errorf("README.md does not make the service %s", s)
+		}
+	}
+	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"), "cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
+		if !strings.Contains(string(page), "\n"+copied+"\n") {
+			t.Errorf("README.md does not say %q", copied)
+		}
+	}
+	for _, r := range a.Routes {
+		if !strings.HasSuffix(r.Route, ".internal") {
+			t.Errorf("REST has no users of its own: expected internal routes, found %s", r.Route)
+		}
+	}
+	for variable := range a.Env {
+		used := strings.HasPrefix(variable, "GO")
+		for _, file := range []string{"worker.properties", "orders.properties"} {
+			text, err := os.ReadFile(filepath.Join("config", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			used = used || strings.Contains(string(text), "${env:"+variable+"}")
+		}
+		if !used {
+			t.Errorf("no file uses the variable %s", variable)
+		}
+	}
+}
+
+// Secrets of the landscape, none of which may be in a log.
+const (
+	kafkaPassword = "hush-hush-kafka"
+	sapPassword   = "hush-hush-sap"
+)
+
+// TestRunsAsThePlatformRunsIt starts the application by the manifest's command, with the platform's variables, in a landscape whose
+// service and brokers nobody reaches but through SAP Connectivity: their names do not even exist.
+func TestRunsAsThePlatformRunsIt(t *testing.T) {
+	a := manifest(t)
+	btp := connectivitytest.NewServer()
+	t.Cleanup(btp.Close)
+	cluster := newCluster(t, btp, strings.Split(a.Env["KAFKA_BROKERS"], ","))
+	rows := newService(t, btp)
+
+	port := freePort(t)
+	app := droplet(t, cluster.authority)
+	log := &output{}
+	command := exec.Command("bash", "-c", a.Command)
+	command.Dir, command.Stdout, command.Stderr = app, log, log
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + app, "PORT=" + port, "VCAP_APP_PORT=" + port, "VCAP_SERVICES=" + btp.VCAP(0),
+		`VCAP_APPLICATION={"application_name":"culvert","limits":{"mem":512}}`, "CF_INSTANCE_INDEX=0",
+		"CULVERT_PLUGIN_PATH=" + filepath.Join(app, "built-in")}
+	vars := strings.NewReplacer("((kafka-user))", "culvert", "((kafka-password))", kafkaPassword)
+	for name, value := range a.Env {
+		command.Env = append(command.Env, name+"="+vars.Replace(value))
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		if t.Failed() {
+			t.Logf("%s", log)
+		}
+	})
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	waitHealthy(ctx, t, "http://127.0.0.1:"+port+a.HealthCheckEndpoint, ended)
+	if got := cluster.consume(ctx, t, "SalesOrders", rows); got != rows {
+		t.Errorf("records: expected %d, found %d", rows, got)
+	}
+
+	// as the platform stops it
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("expected exit code 0 after SIGTERM, found %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("expected the end within 10 s of SIGTERM, when the platform kills")
+	}
+	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret, "eyJ"} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+	for _, entry := range btp.Ledger() {
+		if entry.Port == "destination" && entry.Code == http.StatusOK {
+			return
+		}
+	}
+	t.Error("nobody asked for the destination")
+}
+
+// output is what a process prints.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// droplet is the application's folder as README.md fills it, with the demo service's names in the place of SAP's, and the guests that
+// `make` would have built into the binary beside it.
+func droplet(t *testing.T, authority []byte) string {
+	t.Helper()
+	app := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"), "../../cmd/culvert").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for _, folder := range []string{"config", "built-in"} {
+		if err := os.Mkdir(filepath.Join(app, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(app, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet", "Orders")
+	for _, file := range []string{"worker.properties", "orders.properties"} {
+		text, err := os.ReadFile(filepath.Join("config", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("config/"+file, []byte(names.Replace(string(text))))
+	}
+	write("config/kafka-ca.pem", authority)
+	write("built-in/odata-source.wasm", guesttest.Bytes(t, "../../plugins/odata-source"))
+	return app
+}
+
+// newService is a service behind the Cloud Connector, and the destination that leads to it. It returns how many orders there are.
+func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
+	t.Helper()
+	const orders = 60
+	demo, err := service.New(service.Options{Rows: orders, PageSize: 25, User: "reader", Password: sapPassword}).Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { demo.Close() })
+	btp.Map("s4.virtual:8000", strings.TrimPrefix(demo.URL, "http://"))
+	answer, err := json.Marshal(map[string]any{"owner": map[string]any{"SubaccountId": "sub-1", "InstanceId": nil},
+		"destinationConfiguration": map[string]string{"Name": "S4", "Type": "HTTP", "URL": "http://s4.virtual:8000", "ProxyType": "OnPremise",
+			"Authentication": "BasicAuthentication", "User": "reader", "Password": sapPassword, "sap-client": "100"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	btp.SetDestination("S4", string(answer))
+	return orders
+}
+
+// cluster is Kafka behind the Cloud Connector, with TLS, users, and brokers that advertise virtual names.
+type cluster struct {
+	authority []byte // PEM
+	roots     *x509.CertPool
+	real      map[string]string
+}
+
+// listener tells another address than its own.
+type listener struct {
+	net.Listener
+	advertised string
+}
+
+func (l listener) Addr() net.Addr  { return l }
+func (l listener) Network() string { return "tcp" }
+func (l listener) String() string  { return l.advertised }
+
+func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *cluster {
+	t.Helper()
+	c := &cluster{roots: x509.NewCertPool(), real: map[string]string{}}
+	var names []string
+	for _, b := range brokers {
+		host, _, _ := net.SplitHostPort(b)
+		names = append(names, host)
+	}
+	var pair tls.Certificate
+	c.authority, pair = certificate(t, names)
+	c.roots.AppendCertsFromPEM(c.authority)
+	next := 0
+	fake, err := kfake.NewCluster(kfake.NumBrokers(len(brokers)), kfake.DefaultNumPartitions(2), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}}),
+		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "culvert", kafkaPassword),
+		kfake.ListenFn(func(string, string) (net.Listener, error) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return nil, err
+			}
+			at := brokers[next]
+			next++
+			c.real[at] = l.Addr().String()
+			btp.Map(at, l.Addr().String())
+			return listener{l, at}, nil
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	return c
+}
+
+// certificate signs itself.
+func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, DNSNames: names, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// consume counts records of a topic, until there are so many or the context ends. It is on the brokers' side of the Cloud Connector.
+func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want int) (n int) {
+	t.Helper()
+	var seeds []string
+	for at := range c.real {
+		seeds = append(seeds, at)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1),
+		kgo.SASL(scram.Auth{User: "culvert", Pass: kafkaPassword}.AsSha512Mechanism()),
+		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			host, _, _ := net.SplitHostPort(address)
+			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network, c.real[address])
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for n < want && ctx.Err() == nil {
+		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			if !bytes.Contains(r.Value, []byte("OrderID")) {
+				t.Errorf("expected an order, found %.200s", r.Value)
+			}
+			n++
+		})
+	}
+	return n
+}
+
+// waitHealthy asks as the platform does.
+func waitHealthy(ctx context.Context, t *testing.T, address string, ended <-chan error) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	last := "nothing listens"
+	for {
+		if answer, err := http.Get(address); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+			last = fmt.Sprint("answered ", answer.Status)
+		}
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			t.Fatalf("expected a worker that runs, found one that has ended: %v", err)
+		case <-ctx.Done():
+			t.Fatalf("expected health, found none in time: %s", last)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
