@@ -18,6 +18,8 @@ type Binary struct {
 	Exports []Export
 	// MemoryPages is the module's own minimum, in pages of 64 KiB.
 	MemoryPages uint64
+	// Functions is how many functions the module says that it defines.
+	Functions uint64
 	// Contract is the version of the contract that the module's names carry, "" without any.
 	Contract string
 	// BuiltAgainst is the contract's version in the section that generators leave behind, "" without one.
@@ -117,6 +119,8 @@ func (b *Binary) section(id byte, r *reader) {
 			}
 			b.Imports = append(b.Imports, i)
 		}
+	case 3:
+		b.Functions = r.number()
 	case 5:
 		if n := r.number(); n > 0 && r.err == nil {
 			b.MemoryPages = r.limits()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 // code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; they share what
@@ -33,7 +35,7 @@ func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code
 	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	err := provide(ctx, c.runtime, m.binary)
 	if err == nil {
-		err = l.compileInto(ctx, c, prepared)
+		err = l.compileInto(ctx, c, prepared, m.binary.Functions)
 	}
 	if err == nil {
 		err = judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces)
@@ -45,13 +47,57 @@ func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code
 	return c, nil
 }
 
-func (l *loader) compileInto(ctx context.Context, c *code, prepared []byte) (err error) {
-	c.compiled, err = c.runtime.CompileModule(ctx, prepared)
+// compileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take 2 to 5 s on an
+// idle core. Those that are not large are bounded by their size, large ones are stopped between two functions.
+const (
+	compileTime    = 2 * time.Minute
+	largeBytes     = 16 << 20
+	largeFunctions = 20_000
+)
+
+// turn waits for a place among those that compile. At the start there is one for each processor, later they leave half of them to
+// the connectors that run.
+func (l *loader) turn(ctx context.Context) error {
+	if l.turns == nil {
+		return nil
+	}
+	select {
+	case l.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (l *loader) done() {
+	if l.turns != nil {
+		<-l.turns
+	}
+}
+
+func (l *loader) compileInto(ctx context.Context, c *code, prepared []byte, functions uint64) (err error) {
+	if err := l.turn(ctx); err != nil {
+		return err
+	}
+	defer l.done()
+	within, cancel := context.WithTimeout(ctx, compileTime)
+	defer cancel()
+	if len(prepared) > largeBytes || functions > largeFunctions {
+		// The engine looks at the context between functions only where several goroutines compile.
+		within = experimental.WithCompilationWorkers(within, 2)
+	}
+	c.compiled, err = c.runtime.CompileModule(within, prepared)
+	if err != nil && within.Err() != nil {
+		if c.compiled = nil; ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("the module takes longer than the %v that are allowed to compile", compileTime)
+	}
 	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
 		// A damaged file must cost time, not the plugin.
 		l.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
 		l.purge()
-		c.compiled, err = c.runtime.CompileModule(ctx, prepared)
+		c.compiled, err = c.runtime.CompileModule(within, prepared)
 	}
 	if err != nil {
 		c.compiled = nil

@@ -19,7 +19,9 @@ type loader struct {
 	// dir is where the cache keeps its files, "" for memory only.
 	dir string
 	// shelf keeps what loading finds out; nil: nothing.
-	shelf    *shelf
+	shelf *shelf
+	// turns holds a token for each module that is being compiled; nil: as many as there are.
+	turns    chan struct{}
 	limits   Limits
 	named    map[string]Limits
 	registry *record.Registry

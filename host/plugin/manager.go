@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -117,6 +118,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		m.Close()
 		return nil, err
 	}
+	// Nobody compiles now, and only this goroutine has m.
+	m.loader.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if m.watcher != nil {
 		m.watcher.start()
 	}

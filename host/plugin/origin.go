@@ -83,6 +83,9 @@ func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 	}
 	m.loadAll(ctx, list)
 	for _, a := range list {
+		if a.err != nil && ctx.Err() != nil {
+			continue // given up: the next look finds the file as new as it is
+		}
 		m.settle(a)
 	}
 	for _, path := range m.gone(present) {

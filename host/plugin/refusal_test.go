@@ -1,13 +1,16 @@
 package plugin_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -301,5 +304,52 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	want := []string{"/huge.wasm: expected a module of at most 268435456 bytes, found 1073741824", "/link.wasm: expected a file, found d---------", "all.WASM"}
 	if d := cmp.Diff(want, found); d != "" {
 		t.Error(d)
+	}
+}
+
+// Loading a large module can be given up, and leaves the connectors that run alone.
+func TestLoadingIsGivenUp(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	large := crowd(60_000)
+	put(t, folder, "large.wasm", large.Bytes())
+	ctx, cancel := context.WithCancel(t.Context())
+	var loading sync.WaitGroup
+	start := time.Now()
+	var loaded, all time.Duration
+	loading.Go(func() {
+		err = m.Reload(ctx)
+		loaded = time.Since(start)
+	})
+	for calls := 0; calls < 20; calls++ {
+		works(t, b.Current(), "1.0.0")
+	}
+	cancel()
+	loading.Wait()
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the context's error, found %v", err)
+	}
+	for _, info := range m.Modules() {
+		if info.Err != nil && !errors.Is(info.Err, context.Canceled) {
+			t.Errorf("expected that the file waits for another look, found %v", info.Err)
+		}
+	}
+	start = time.Now()
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all = time.Since(start); loaded > all/2 {
+		t.Errorf("given up after %v, loading takes %v", loaded, all)
+	}
+	if found, err := m.BindPlugin("x", "hostile", ""); err != nil {
+		t.Errorf("the file is loaded by the next look: %v", err)
+	} else {
+		found.Close()
 	}
 }
