@@ -94,7 +94,7 @@ func (v value) bits() (uint64, bool) {
 	return uint64(n), err == nil
 }
 
-var startIndex = regexp.MustCompile(`start function\[\d+\]`)
+var startIndex = regexp.MustCompile(`start function\[\d+\].* failed`)
 
 // first is the first line of an error: what follows are places, which differ.
 func first(err error) string {
@@ -102,7 +102,7 @@ func first(err error) string {
 		return ""
 	}
 	s, _, _ := strings.Cut(err.Error(), "\n")
-	return startIndex.ReplaceAllString(s, "start function")
+	return startIndex.ReplaceAllString(s, "start function failed")
 }
 
 // TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, and compares the

@@ -1,0 +1,269 @@
+package meter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/culvert-project/culvert/host/meter"
+)
+
+// TestRandomModules compares modules of generator, which end because they count down fuel of their own, as they are and metered.
+func TestRandomModules(t *testing.T) {
+	randomModules(t, 400)
+}
+
+func randomModules(t *testing.T, n int) {
+	counted := map[string]int{}
+	d := &differential{}
+	d.run(t, func(yield func([]byte) bool) {
+		for seed := range n {
+			g := &generator{rand: rand.New(rand.NewPCG(7, uint64(seed))), counted: counted}
+			if !yield(g.module()) {
+				return
+			}
+		}
+	})
+	t.Logf("instructions: %v", counted)
+	d.judge(t, n)
+	for _, what := range []string{"loop", "br_table", "call", "call_indirect", "if", "store", "load", "memory.fill", "memory.copy", "memory.init", "memory.grow", "table.fill", "ref.func"} {
+		if counted[what] < n/3 {
+			t.Errorf("expected more of %s, found %d in %d modules", what, counted[what], n)
+		}
+	}
+}
+
+// differential runs modules as they are and metered, and compares.
+type differential struct {
+	mu             sync.Mutex
+	modules, calls int
+	ticks          int
+	// invalid were refused by the engine, before and after; refused and exceeded by the meter.
+	invalid, refused, exceeded int
+	// report sums up what the meter charged.
+	report meter.Report
+	// ends counts how calls ended: `result` or the trap's text.
+	ends map[string]int
+}
+
+// judge tells whether that was worth anything.
+func (d *differential) judge(t *testing.T, n int) {
+	t.Helper()
+	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; ends: %v", d.modules, d.calls, d.ticks,
+		d.invalid, d.refused, d.exceeded, d.report, d.ends)
+	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n || d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
+		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/3 || d.invalid+d.refused+d.exceeded > n/50 {
+		t.Error("the modules are too dull")
+	}
+}
+
+// run compares modules with half of the machine's processors or more.
+func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) {
+	d.ends = map[string]int{}
+	type numbered struct {
+		n    int
+		code []byte
+	}
+	work := make(chan numbered)
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			w := newPair(t, d)
+			defer w.close()
+			for m := range work {
+				if err := w.compare(m.n, m.code); err != nil {
+					t.Errorf("module %d: %v\n% x", m.n, err, m.code[:min(len(m.code), 4000)])
+				}
+			}
+		})
+	}
+	n := 0
+	for code := range modules {
+		work <- numbered{n, code}
+		if n++; t.Failed() {
+			break
+		}
+	}
+	close(work)
+	wait.Wait()
+}
+
+// pair is a runtime in which modules stand beside their metered forms.
+type pair struct {
+	d       *differential
+	runtime wazero.Runtime
+	budget  int64
+	ticks   int
+}
+
+// pairPages is how much memory a module may have.
+const pairPages = 64
+
+func newPair(t *testing.T, d *differential) *pair {
+	ctx := context.Background()
+	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
+	_, err := w.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+			w.ticks++
+			stack[0] = uint64(w.budget)
+		}), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+	if err != nil {
+		t.Error(err)
+	}
+	return w
+}
+
+func (w *pair) close() {
+	_ = w.runtime.Close(context.Background())
+	w.d.mu.Lock()
+	w.d.ticks += w.ticks
+	w.d.mu.Unlock()
+}
+
+func (w *pair) note(f func(*differential)) {
+	w.d.mu.Lock()
+	f(w.d)
+	w.d.mu.Unlock()
+}
+
+// compare runs one module. Every second one ticks at each charge.
+func (w *pair) compare(n int, code []byte) error {
+	ctx := context.Background()
+	w.budget = []int64{1, 500}[n%2]
+	one, before := w.runtime.CompileModule(ctx, code)
+	rewritten, report, err := meter.Rewrite(code, meter.Options{Budget: w.budget})
+	w.note(func(d *differential) {
+		d.modules++
+		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut, &d.report.Functions: report.Functions,
+			&d.report.Leaves: report.Leaves, &d.report.Entries: report.Entries, &d.report.Loops: report.Loops, &d.report.Copies: report.Copies} {
+			*sum += n
+		}
+	})
+	var refusal *meter.Refusal
+	var exceeded *meter.Exceeded
+	switch {
+	case errors.As(err, &refusal):
+		w.note(func(d *differential) { d.refused++ })
+		return nil
+	case errors.As(err, &exceeded):
+		w.note(func(d *differential) { d.exceeded++ })
+		return nil
+	}
+	var two wazero.CompiledModule
+	after := err
+	if err == nil {
+		two, after = w.runtime.CompileModule(ctx, rewritten)
+	}
+	if (before == nil) != (after == nil) {
+		return fmt.Errorf("plain: %v, metered: %v", before, after)
+	}
+	if before != nil {
+		w.note(func(d *differential) { d.invalid++ })
+		return nil
+	}
+	defer one.Close(ctx)
+	defer two.Close(ctx)
+	a, errA := w.runtime.InstantiateModule(ctx, one, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	b, errB := w.runtime.InstantiateModule(ctx, two, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if a != nil {
+		defer a.Close(ctx)
+	}
+	if b != nil {
+		defer b.Close(ctx)
+	}
+	if first(errA) != first(errB) {
+		return fmt.Errorf("start: plain: %v, metered: %v", errA, errB)
+	}
+	if errA != nil {
+		w.ended("start: " + first(errA))
+		return nil
+	}
+	return w.both(n, one, a, b)
+}
+
+func (w *pair) ended(how string) {
+	if !strings.HasPrefix(how, "wasm error: ") && how != "result" {
+		how, _, _ = strings.Cut(how, ":")
+	}
+	w.note(func(d *differential) { d.ends[how]++; d.calls++ })
+}
+
+// noise is what lies in memory at the start: a copy that goes wrong among zeros does not show.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, pairPages<<16)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+})
+
+// both calls the exports of two instances, and compares what they leave behind.
+func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
+	ctx := context.Background()
+	random := rand.New(rand.NewPCG(11, uint64(n)))
+	for name := range code.ExportedMemories() {
+		for _, m := range []api.Module{a, b} {
+			m.ExportedMemory(name).Write(0, noise()[:m.ExportedMemory(name).Size()])
+		}
+	}
+	exported := code.ExportedFunctions()
+	for _, name := range slices.Sorted(maps.Keys(exported)) {
+		for range 3 {
+			args := make([]uint64, len(exported[name].ParamTypes()))
+			for i, t := range exported[name].ParamTypes() {
+				args[i] = argument(random, t)
+			}
+			for _, m := range []api.Module{a, b} {
+				if fuel, ok := m.ExportedGlobal("fuel").(api.MutableGlobal); ok {
+					fuel.Set(uint64(100 + n%700))
+				}
+			}
+			gotA, errA := a.ExportedFunction(name).Call(ctx, args...)
+			gotB, errB := b.ExportedFunction(name).Call(ctx, args...)
+			if first(errA) != first(errB) {
+				return fmt.Errorf("%s(%x): plain: %v, metered: %v", name, args, errA, errB)
+			}
+			if errA != nil {
+				w.ended(first(errA))
+				continue
+			}
+			w.ended("result")
+			for i, t := range exported[name].ResultTypes() {
+				if reference := t == api.ValueTypeExternref || t == 0x70; !reference && gotA[i] != gotB[i] || reference && (gotA[i] == 0) != (gotB[i] == 0) {
+					return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
+				}
+			}
+		}
+	}
+	for name := range code.ExportedMemories() {
+		left, _ := a.ExportedMemory(name).Read(0, a.ExportedMemory(name).Size())
+		right, _ := b.ExportedMemory(name).Read(0, b.ExportedMemory(name).Size())
+		if !bytes.Equal(left, right) {
+			return fmt.Errorf("memory %s of %d and %d bytes differs", name, len(left), len(right))
+		}
+	}
+	return nil
+}
+
+// argument is a small number as often as any.
+func argument(random *rand.Rand, t api.ValueType) uint64 {
+	n := random.Uint64()
+	switch {
+	case t == api.ValueTypeExternref || t == 0x70:
+		return 0
+	case n%3 != 0:
+		n >>= 50
+	}
+	if t == api.ValueTypeI32 || t == api.ValueTypeF32 {
+		n = uint64(uint32(n))
+	}
+	return n
+}
