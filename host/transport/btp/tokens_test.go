@@ -678,7 +678,9 @@ func TestFailureIsShared(t *testing.T) {
 	failures := make(chan error, 5)
 	var wait sync.WaitGroup
 	ask := func() {
-		_, err := tokens.Token(t.Context(), "")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := tokens.Token(ctx, "")
 		failures <- err
 	}
 	wait.Go(ask)
