@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/meter"
 )
 
 // Limits fence a plugin in. A zero field stands for its default.
@@ -30,16 +32,28 @@ type Limits struct {
 	RecycleBytes int64
 }
 
-// limitNames are what follows `plugin.<name>.limits.` in the worker's configuration.
-var limitNames = map[string]func(*Limits) *int64{
-	"memory.bytes":         func(l *Limits) *int64 { return &l.MemoryBytes },
-	"result.bytes":         func(l *Limits) *int64 { return &l.ResultBytes },
-	"log.lines.per.second": func(l *Limits) *int64 { return &l.LogLinesPerSecond },
-	"call.ms":              func(l *Limits) *int64 { return &l.CallMs },
-	"instances":            func(l *Limits) *int64 { return &l.Instances },
-	"calls":                func(l *Limits) *int64 { return &l.Calls },
-	"recycle.bytes":        func(l *Limits) *int64 { return &l.RecycleBytes },
+// limits is the table of what bounds a plugin, by what follows `plugin.<name>.limits.` in the worker's configuration, with defaults.
+var limits = []struct {
+	name  string
+	field func(*Limits) *int64
+	or    int64
+}{
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20},
+	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20},
+	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100},
+	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0}, // by function: callTimes
+	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8},
+	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000},
+	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0}, // half of memory.bytes
 }
+
+// callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
+var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second, "encode": time.Second, "settle": time.Second,
+	"": 10 * time.Second}
+
+// metering is how every module is metered, and what is not even looked at: modules of more than 64 MiB, functions of more than 1 MiB,
+// more than 100,000 functions. Its fuel is enough for about 0.2 ms.
+var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20, FunctionBytes: 1 << 20, Functions: 100_000}}
 
 const maxMemoryBytes = 65536 * pageBytes
 
@@ -48,33 +62,27 @@ func limitSetting(plugin, limit string) string { return "plugin." + plugin + ".l
 
 // filled returns the limits with defaults where nothing is set.
 func (l Limits) filled() Limits {
-	fill := func(v *int64, or int64) {
-		if *v <= 0 {
-			*v = or
+	for _, limit := range limits {
+		if v := limit.field(&l); *v <= 0 {
+			*v = limit.or
 		}
 	}
-	fill(&l.MemoryBytes, 128<<20)
 	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
-	fill(&l.ResultBytes, 64<<20)
-	fill(&l.LogLinesPerSecond, 100)
-	fill(&l.Instances, 8)
-	fill(&l.Calls, 100_000)
-	fill(&l.RecycleBytes, l.MemoryBytes/2)
+	if l.RecycleBytes == 0 {
+		l.RecycleBytes = l.MemoryBytes / 2
+	}
 	return l
 }
 
-// quick are the functions that carry batches, of which a connector makes thousands of calls.
-var quick = map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
-
 // call is how long a call of a function may take.
 func (l Limits) call(function string) time.Duration {
-	switch {
-	case l.CallMs > 0:
+	if l.CallMs > 0 {
 		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond
-	case quick[function]:
-		return time.Second
 	}
-	return 10 * time.Second
+	if t, ok := callTimes[function]; ok {
+		return t
+	}
+	return callTimes[""]
 }
 
 // maxCallMs is a day.
@@ -95,9 +103,9 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 			return nil, fmt.Errorf("%s: expected plugin.NAME.limits.LIMIT", key)
 		}
 		name, limit := rest[:at], rest[at+len(".limits."):]
-		field := limitNames[limit]
+		field := fieldOf(limit)
 		if field == nil {
-			return nil, fmt.Errorf("%s: unknown limit %s: expected one of %s", key, limit, strings.Join(sortedKeys(limitNames), ", "))
+			return nil, fmt.Errorf("%s: unknown limit %s: expected one of %s", key, limit, strings.Join(limitNames(), ", "))
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 		if err != nil || n <= 0 {
@@ -113,11 +121,19 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 	return all, nil
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+func fieldOf(name string) func(*Limits) *int64 {
+	for _, limit := range limits {
+		if limit.name == name {
+			return limit.field
+		}
 	}
-	slices.Sort(keys)
-	return keys
+	return nil
+}
+
+func limitNames() (names []string) {
+	for _, limit := range limits {
+		names = append(names, limit.name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -6,9 +6,6 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// metering is how every module is metered. Its fuel is enough for about 0.2 ms.
-var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20, FunctionBytes: 1 << 20, Functions: 100_000}}
-
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
 const preparation = 1
 

@@ -1,0 +1,41 @@
+package plugin
+
+import (
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Every function of the contract has a time, and those that carry batches have a second.
+func TestEveryFunctionHasATime(t *testing.T) {
+	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
+	found := 0
+	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications, wit.InterfaceRetirement,
+		wit.InterfaceSink, wit.InterfaceTransform} {
+		for _, f := range canon.Functions(iface) {
+			want := 10 * time.Second
+			if quick[f.Name] {
+				want = time.Second
+				found++
+			}
+			if got := (Limits{}).filled().call(f.Name); got != want {
+				t.Errorf("%s %s: expected %v, found %v", iface, f.Name, want, got)
+			}
+			if got := (Limits{CallMs: 7}).filled().call(f.Name); got != 7*time.Millisecond {
+				t.Errorf("%s %s: expected what is set, found %v", iface, f.Name, got)
+			}
+		}
+	}
+	if found != len(quick) {
+		t.Errorf("expected %d functions that carry batches, found %d", len(quick), found)
+	}
+	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000, RecycleBytes: 64 << 20}
+	if got := (Limits{}).filled(); got != want {
+		t.Errorf("expected the defaults %+v, found %+v", want, got)
+	}
+	if m := metering.Limits; m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
+		t.Errorf("%+v", m)
+	}
+}
