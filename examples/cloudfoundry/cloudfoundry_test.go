@@ -157,7 +157,7 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 		}
 	})
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	waitHealthy(ctx, t, "http://127.0.0.1:"+port+a.HealthCheckEndpoint, ended)
 	if got := cluster.consume(ctx, t, "SalesOrders", rows); got != rows {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -26,6 +27,15 @@ type Credentials struct {
 	Origin string
 }
 
+// String names the client and the service. The secret is in none of the ways in which credentials can be printed.
+func (c Credentials) String() string { return fmt.Sprintf("client %s at %s", c.ClientID, c.TokenURL) }
+
+// GoString is String.
+func (c Credentials) GoString() string { return c.String() }
+
+// LogValue is String.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
 // byCertificate tells whether the client shows itself by TLS.
 func (c Credentials) byCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
@@ -36,6 +46,8 @@ var bindingFields = map[string]string{"token-url": "token_service_url", "client-
 // named is how the user knows a field: token-url, client-id, client-secret, certificate, key.
 func (c Credentials) named(field string, name func(string) string) string {
 	switch {
+	case c.Origin != "" && field == "token-url" && c.byCertificate():
+		return "certurl"
 	case c.Origin != "":
 		return bindingFields[field]
 	case name != nil:

@@ -119,7 +119,7 @@ func TestSubaccountRefuses(t *testing.T) {
 
 	o.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
 	_, err = newTokens(t, bound.Connectivity.Credentials, o).Token(t.Context(), "")
-	wantFailure(t, err, btp.Misconfigured, "token_service_url", "not signed by a known authority")
+	wantFailure(t, err, btp.Misconfigured, "certurl", "not signed by a known authority")
 
 	bound, _ = btp.Bound(s.VCAP(0))
 	bound.Connectivity.Secret = "an old one"

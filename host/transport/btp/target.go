@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"path"
@@ -49,6 +50,15 @@ type Target struct {
 	TrustAll   bool
 	Truststore *Store
 }
+
+// String is the name and the URL. Passwords and tokens are in none of the ways in which a target can be printed.
+func (t Target) String() string { return fmt.Sprintf("destination %s at %s", t.Name, t.URL) }
+
+// GoString is String.
+func (t Target) GoString() string { return t.String() }
+
+// LogValue is String.
+func (t Target) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // DeliveredToken is a token that the destination service fetched.
 type DeliveredToken struct {
