@@ -39,7 +39,12 @@ type Denied struct {
 }
 
 // Error names the broker. There is no Unwrap: the client would find something of the network in the cause, and try again.
-func (d *Denied) Error() string { return "broker " + d.Broker + ": " + d.text }
+func (d *Denied) Error() string {
+	if strings.HasPrefix(d.text, d.Broker+" ") { // with the address that the map has for it
+		return "broker " + d.text
+	}
+	return "broker " + d.Broker + ": " + d.text
+}
 
 // Permanent is true.
 func (d *Denied) Permanent() bool { return true }
@@ -104,17 +109,24 @@ type guard struct {
 	looked  time.Time
 	denied  *Denied
 	until   time.Time // when denied is forgotten
+	// undenied ends with the next denial, and diallings under way with it.
+	undenied context.Context
+	endIt    context.CancelFunc
 }
 
 const (
 	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on both sides at once.
 	patience = 5 * time.Second
 	refusals = 3
+	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
+	hangUps = 1200 * time.Millisecond
 	// denied is answered without asking anybody.
 	denialLasts = 10 * time.Second
 	// Brokers are asked what they speak at most so often, and have so long to answer.
 	lookEvery = time.Second
 	lookTime  = 3 * time.Second
+	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
+	silence = 2 * time.Second
 )
 
 func newGuard(a *access, log *slog.Logger) *guard {
@@ -129,6 +141,7 @@ func newGuard(a *access, log *slog.Logger) *guard {
 	}
 	g := &guard{access: a, log: log}
 	g.life, g.end = context.WithCancel(context.Background())
+	g.undenied, g.endIt = context.WithCancel(g.life)
 	return g
 }
 
@@ -180,6 +193,10 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	timed, cancel := context.WithTimeout(ctx, g.connect)
 	defer cancel()
+	g.mu.Lock()
+	until := g.undenied
+	g.mu.Unlock()
+	defer context.AfterFunc(until, cancel)()
 	conn, err := g.way(timed, network, address)
 	if err != nil {
 		return nil, g.noWay(ctx, timed, network, address, err)
@@ -193,11 +210,17 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		host = address
 	}
 	secure := tls.Client(conn, keystore.ForHost(g.tls, host))
+	silent := time.AfterFunc(silence, func() { g.lookForPlain(address) })
+	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
 		conn.Close()
 		return nil, g.noTLS(ctx, network, address, err)
 	}
 	return secure, nil
+}
+
+func (g *guard) lookForPlain(address string) {
+	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
 // standing is the denial that stands.
@@ -221,6 +244,9 @@ func (g *guard) open() {
 func (g *guard) noWay(ctx, timed context.Context, network, address string, err error) error {
 	var lasting interface{ Permanent() bool }
 	var token *btp.Failure
+	if denied := g.standing(); denied != nil {
+		return denied
+	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", err, ctx.Err())
@@ -250,6 +276,9 @@ func (g *guard) barredSince() time.Time {
 
 // noTLS is what a failed handshake is for the client.
 func (g *guard) noTLS(ctx context.Context, network, address string, err error) error {
+	if denied := g.standing(); denied != nil {
+		return denied
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
@@ -259,7 +288,7 @@ func (g *guard) noTLS(ctx context.Context, network, address string, err error) e
 		}
 		return g.doubt(network, &Denied{Broker: address, Cause: err, text: "TLS: " + mended}, err)
 	}
-	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
+	g.lookForPlain(address)
 	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
@@ -311,6 +340,8 @@ func (g *guard) deny(d *Denied) error {
 	g.mu.Lock()
 	first := g.denied == nil || !time.Now().Before(g.until)
 	g.denied, g.until = d, time.Now().Add(denialLasts)
+	g.endIt()
+	g.undenied, g.endIt = context.WithCancel(g.life)
 	watch := g.watch
 	g.watch = nil
 	g.mu.Unlock()
@@ -382,7 +413,7 @@ func (g *guard) hungUp(address string, err error) {
 		g.trouble = time.Now()
 	}
 	g.times++
-	lasting := !g.let && g.times >= refusals && time.Since(g.trouble) >= patience/2
+	lasting := !g.let && g.times >= refusals && time.Since(g.trouble) >= hangUps
 	g.mu.Unlock()
 	if lasting {
 		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user and password, or token, of %s may be wrong, or not be of %s",

@@ -171,7 +171,7 @@ func (c *Config) client(s side) *ClientConfig {
 // security is what one kind of client has, for it to be made something of.
 type security struct {
 	given map[string]Given
-	// prefix is for the names of properties that are missing.
+	// prefix is for the names of properties that are missing: none, since what is given for all clients holds for this kind, too.
 	prefix string
 	shared *shared
 }
@@ -233,7 +233,7 @@ func (c *Config) secure() (warnings []string, err error) {
 			client.access = like.access
 			continue
 		}
-		made, notes, err := c.newAccess(security{given: merged.Security, prefix: sidePrefix[s], shared: c.shared}, merged)
+		made, notes, err := c.newAccess(security{given: merged.Security, shared: c.shared}, merged)
 		if err != nil {
 			return warnings, err
 		}
@@ -246,8 +246,6 @@ func (c *Config) secure() (warnings []string, err error) {
 	}
 	return warnings, nil
 }
-
-var sidePrefix = map[side]string{sideProducer: "producer.", sideConsumer: "consumer.", sideAdmin: "admin."}
 
 // alike is a kind of client before s whose access would be the same: stores are opened and tokens are fetched once.
 func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
@@ -339,13 +337,20 @@ var storeFields = map[string]string{
 	keystore.FieldHostCheck:                 "ssl.endpoint.identification.algorithm",
 }
 
+// storeTexts are in the place of files.
+var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key", "ssl.truststore.location": "ssl.truststore.certificates"}
+
 // stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
 func (s security) stores() (keystore.Options, error) {
 	o := keystore.Options{Protocol: s.text("ssl.protocol"), Logger: s.shared.logger(), Name: func(field string) string {
-		if name, ok := storeFields[field]; ok {
-			return s.named(name)
+		name, ok := storeFields[field]
+		if !ok {
+			name = "ssl." + field
 		}
-		return s.named("ssl." + field)
+		if text, ok := storeTexts[name]; ok && s.has(text) {
+			name = text
+		}
+		return s.named(name)
 	}}
 	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") && s.text("ssl.endpoint.identification.algorithm") == ""
 	if s.has("ssl.enabled.protocols") {

@@ -1,0 +1,283 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// door is a listener that can be closed, with all connections that came through it, and opened again on the same port: a broker that is
+// restarted, as its clients see it.
+type door struct {
+	at   string // the port's real address
+	told net.Addr
+
+	mu       sync.Mutex
+	open     *sync.Cond
+	listener net.Listener // nil: closed for now
+	inside   map[net.Conn]bool
+	over     bool
+}
+
+func newDoor(t *testing.T, advertised string) *door {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{at: l.Addr().String(), told: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	if advertised != "" {
+		d.told = advertisedAddr(advertised)
+	}
+	d.open = sync.NewCond(&d.mu)
+	return d
+}
+
+func (d *door) Addr() net.Addr { return d.told }
+
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		d.mu.Lock()
+		for d.listener == nil && !d.over {
+			d.open.Wait()
+		}
+		l, over := d.listener, d.over
+		d.mu.Unlock()
+		if over {
+			return nil, net.ErrClosed
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			d.mu.Lock()
+			if d.listener == l {
+				d.listener = nil
+			}
+			d.mu.Unlock()
+			continue
+		}
+		d.mu.Lock()
+		d.inside[conn] = true
+		d.mu.Unlock()
+		return guest{conn, d}, nil
+	}
+}
+
+// guest is a connection that leaves the door when it ends.
+type guest struct {
+	net.Conn
+	door *door
+}
+
+func (g guest) Close() error {
+	g.door.mu.Lock()
+	delete(g.door.inside, g.Conn)
+	g.door.mu.Unlock()
+	return g.Conn.Close()
+}
+
+// shut closes the port and everything that came through it, and says how many connections that were.
+func (d *door) shut() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener != nil {
+		d.listener.Close()
+		d.listener = nil
+	}
+	for conn := range d.inside {
+		if conn.Close() == nil {
+			n++
+		}
+	}
+	clear(d.inside)
+	return n
+}
+
+// busiest is the door with the most connections, when there is any.
+func busiest(ctx context.Context, doors []*door) (busiest *door) {
+	for most := 0; ctx.Err() == nil; pause(ctx, time.Millisecond) {
+		for _, d := range doors {
+			d.mu.Lock()
+			if n := len(d.inside); n > most {
+				busiest, most = d, n
+			}
+			d.mu.Unlock()
+		}
+		if busiest != nil {
+			return busiest
+		}
+	}
+	return doors[0]
+}
+
+func (d *door) reopen(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", d.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listener = l
+	d.open.Broadcast()
+}
+
+func (d *door) Close() error {
+	d.shut()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	d.open.Broadcast()
+	return nil
+}
+
+// openCluster is a cluster with a broker behind each door.
+func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	next := 0
+	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3), kfake.ListenFn(func(string, string) (net.Listener, error) {
+		next++
+		return doors[next-1], nil
+	})}, opts...)
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// remote is a cluster of three brokers that are called as nobody can resolve, behind a Cloud Connector of a subaccount.
+type remote struct {
+	*connectivitytest.Server
+	cluster *kfake.Cluster
+	doors   []*door
+}
+
+func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
+	t.Helper()
+	r := &remote{Server: connectivitytest.NewServer()}
+	t.Cleanup(r.Server.Close)
+	for i := range 3 {
+		advertised := fmt.Sprintf("broker-%d.corp.invalid:9092", i)
+		d := newDoor(t, advertised)
+		r.doors = append(r.doors, d)
+		r.Map(fmt.Sprintf("kafka.virtual:%d", 19092+i), d.at)
+	}
+	r.cluster = openCluster(t, r.doors, opts...)
+	return r
+}
+
+// properties are those of a worker that reaches the cluster; more are of the form NAME=VALUE.
+func (r *remote) properties(t *testing.T, more ...string) map[string]string {
+	t.Helper()
+	p := map[string]string{
+		"bootstrap.servers":               "broker-0.corp.invalid:9092,broker-1.corp.invalid:9092,broker-2.corp.invalid:9092",
+		"kafka.proxy.type":                "sap-connectivity",
+		"kafka.proxy.address":             r.SOCKS5,
+		"kafka.proxy.token.url":           r.URL,
+		"kafka.proxy.token.client.id":     r.Connectivity.ID,
+		"kafka.proxy.token.client.secret": r.Connectivity.Secret,
+		"kafka.proxy.address.map":         "broker-0.corp.invalid:9092=kafka.virtual:19092,broker-1.corp.invalid:9092=kafka.virtual:19093,broker-2.corp.invalid:9092=kafka.virtual:19094",
+	}
+	for _, line := range more {
+		name, value, _ := strings.Cut(line, "=")
+		p[name] = value
+	}
+	return p
+}
+
+func parsed(t *testing.T, properties map[string]string) Config {
+	t.Helper()
+	c, _, err := Parse(properties)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// waits ends a test that hangs.
+func waits(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// relay passes bytes on between a port of its own and an address, and keeps a copy.
+type relay struct {
+	at   string
+	mu   sync.Mutex
+	seen []byte
+}
+
+func openRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{at: l.Addr().String()}
+	var group sync.WaitGroup
+	conns := map[net.Conn]bool{}
+	var mu sync.Mutex
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for conn := range conns {
+			conn.Close()
+		}
+		mu.Unlock()
+		group.Wait()
+	})
+	pump := func(a, b net.Conn) {
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := a.Read(buffer)
+			r.mu.Lock()
+			r.seen = append(r.seen, buffer[:n]...)
+			r.mu.Unlock()
+			if _, failed := b.Write(buffer[:n]); err != nil || failed != nil {
+				a.Close()
+				b.Close()
+				return
+			}
+		}
+	}
+	group.Go(func() {
+		for {
+			client, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			broker, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			mu.Lock()
+			conns[client], conns[broker] = true, true
+			mu.Unlock()
+			group.Go(func() { pump(client, broker) })
+			group.Go(func() { pump(broker, client) })
+		}
+	})
+	return r
+}
+
+func (r *relay) copy() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(r.seen)
+}
+
+var _ io.Closer = (*door)(nil)

@@ -1,0 +1,204 @@
+package kafka
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// journal is a log that a test may look at while it is written.
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
+
+func (j *journal) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
+}
+
+// Clients that brokers do not let in fail within seconds, with words that name what to mend.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	a, other := newAuthority(t), newAuthority(t)
+	chain, key := a.client(t)
+	const host = "broker.test.invalid"
+	secure, mutual := a.server(t, host), a.server(t, host)
+	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, a.pool()
+	sasl := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush")}
+	trust := "ssl.truststore.certificates=" + a.pem()
+	logon := func(mechanism, jaas string) []string {
+		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas}
+	}
+	cases := []struct {
+		name   string
+		opts   []kfake.Opt
+		given  []string
+		expect string // "" : let in
+	}{
+		{"plain", nil, nil, ""},
+		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil, "it speaks TLS: set security.protocol to SSL"},
+		{"TLS client, plain broker", nil, []string{"security.protocol=SSL", trust}, "it speaks Kafka without: set security.protocol to PLAINTEXT"},
+		{"TLS", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", trust}, ""},
+		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", "ssl.truststore.certificates=" + other.pem()}, "TLS: ssl.truststore.certificates"},
+		{"other host", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))}, []string{"security.protocol=SSL", trust}, "somebody.else.invalid"},
+		{"other host, no check", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))}, []string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
+		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", "ssl.truststore.certificates=" + other.pem(), "ssl.endpoint.identification.algorithm="}, "TLS: "},
+		{"no client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust}, "certificate"},
+		{"client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust, "ssl.keystore.key=" + key, "ssl.keystore.certificate.chain=" + chain}, ""},
+		{"SASL is missing", sasl, nil, "and it wants one: set security.protocol to SASL_SSL"},
+		{"SASL is missing inside TLS", append(sasl, kfake.TLS(secure)), []string{"security.protocol=SSL", trust}, "and it wants one: set security.protocol to SASL_SSL"},
+		{"nobody wants SASL", nil, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), "it ends the connection while we log on"},
+		{"PLAIN", sasl, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), ""},
+		{"wrong password, hung up", sasl, append(logon("PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "token, of sasl.jaas.config may be wrong"},
+		{"wrong password of SCRAM", sasl, append(logon("SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush", "quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "sasl.jaas.config"},
+		{"other mechanism", sasl, append(logon("OAUTHBEARER", oauthModule+` required unsecuredLoginStringClaim_sub="alice";`), "security.protocol=SASL_PLAINTEXT"), "does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256"},
+		{"SASL without TLS, TLS broker", append(sasl, kfake.TLS(secure)), append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), "it speaks TLS: set security.protocol"},
+		{"SASL and TLS", append(sasl, kfake.TLS(secure)), append(logon("SCRAM-SHA-256", scramLogon), "security.protocol=SASL_SSL", trust), ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, host+":9092")
+			openCluster(t, []*door{d}, c.opts...)
+			properties := map[string]string{"bootstrap.servers": host + ":9092", "kafka.proxy.address.map": host + ":9092=" + d.at}
+			for _, line := range c.given {
+				name, value, _ := strings.Cut(line, "=")
+				properties[name] = value
+			}
+			config := parsed(t, properties)
+			var log journal
+			config.Logger = log.logger()
+			began := time.Now()
+			for _, client := range []struct {
+				what string
+				use  func(*testing.T, Config) error
+			}{{"producer", produceOne}, {"consumer", pollOnce}, {"reader", readOnce}} {
+				what, err := client.what, client.use(t, config)
+				if c.expect == "" {
+					if err != nil {
+						t.Errorf("%s: expected to be let in, found %v", what, err)
+					}
+					continue
+				}
+				denied := (*Denied)(nil)
+				if !errors.As(err, &denied) || !strings.Contains(err.Error(), c.expect) || !strings.Contains(err.Error(), "broker "+host+":9092: ") {
+					t.Errorf("%s: expected to be denied with %q, found %v", what, c.expect, err)
+				}
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %v for three clients", took)
+			}
+			if strings.Contains(log.String(), "hush-hush") {
+				t.Error("the password is in the log")
+			}
+		})
+	}
+}
+
+func produceOne(t *testing.T, c Config) error {
+	t.Helper()
+	p := openTestProducer(t, c)
+	batch := p.NewBatch()
+	r := batch.Add()
+	r.Topic, r.Value = "t", []byte("1")
+	done := make(chan error, 1)
+	// The topic is there or is made with the metadata: a client of its own sees to that where it is let in.
+	go func() {
+		if admin, err := NewAdmin(c); err == nil {
+			defer admin.Close()
+			admin.EnsureTopics(waits(t, 20*time.Second), Topic{Name: "t"})
+		}
+	}()
+	p.Produce(waits(t, 20*time.Second), batch, func(_ int, err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		return errors.New("nothing happened for 20 s")
+	}
+}
+
+func pollOnce(t *testing.T, c Config) error {
+	t.Helper()
+	s, err := NewConsumer(c, ConsumerOptions{Group: "connect-t", Topics: []string{"t"}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Poll(waits(t, 20*time.Second))
+	return err
+}
+
+func readOnce(t *testing.T, c Config) error {
+	t.Helper()
+	r, err := NewReader(c)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = r.Read(waits(t, 20*time.Second), "t", ReadOptions{}, func(*kgo.Record) error { return nil })
+	if errors.Is(err, ErrUnknownTopic) {
+		return nil
+	}
+	return err
+}
+
+// A broker that ends connections because it is being stopped denies nobody: who asks it what it speaks gets no answer.
+func TestStoppedBrokerDeniesNobody(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, "")
+	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))
+	closer, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and ends them
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	go func() {
+		for {
+			conn, err := closer.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	to := closer.Addr().String()
+	a := newAuthority(t)
+	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL", "ssl.truststore.certificates": a.pem()}} {
+		t.Run(name, func(t *testing.T) {
+			more["bootstrap.servers"], more["kafka.proxy.address.map"] = d.at, d.at+"="+to
+			c := parsed(t, more)
+			admin, err := NewAdmin(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer admin.Close()
+			_, err = admin.ClusterID(waits(t, 4*time.Second))
+			denied := (*Denied)(nil)
+			if err == nil || errors.As(err, &denied) {
+				t.Errorf("expected a failure that passes, found %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,394 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// load is a number of records that is produced and consumed at the same time, each with a number of its own.
+type load struct {
+	topic   string
+	records int
+	steps   []step // in order
+
+	produced atomic.Int64 // acknowledged
+	consumed atomic.Int64 // different ones
+}
+
+// step is something that happens when the consumer has seen so many records, before it asks for more.
+type step struct {
+	seen int
+	do   func()
+}
+
+// produce sends all records, 500 in a batch, and waits until they are acknowledged.
+func (l *load) produce(ctx context.Context, c Config) error {
+	p, err := NewProducer(c, "load")
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	for n := 0; n < l.records; {
+		batch := p.NewBatch()
+		for range min(500, l.records-n) {
+			r := batch.Add()
+			r.Topic, r.Value = l.topic, binary.BigEndian.AppendUint64(make([]byte, 0, 100), uint64(n))
+			r.Key = r.Value[:8]
+			r.Value = append(r.Value, strings.Repeat("x", 92)...)
+			n++
+		}
+		p.Produce(ctx, batch, func(n int, err error) {
+			l.produced.Add(int64(n))
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+		// Behind the consumer by a bounded number, so that what happens in the middle happens to both.
+		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
+			if pause(ctx, time.Millisecond) != nil {
+				break
+			}
+		}
+	}
+	err = p.Close(ctx)
+	select {
+	case first := <-failed:
+		return first
+	default:
+		return err
+	}
+}
+
+// consume reads until every record was seen, commits on the way, and tells of records that came with two offsets.
+func (l *load) consume(ctx context.Context, c Config) error {
+	s, err := NewConsumer(c, ConsumerOptions{Group: "connect-load", Topics: []string{l.topic}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	seen, settled := make(map[uint64]place, l.records), Offsets{}
+	for polls := 0; len(seen) < l.records; polls++ {
+		records, err := s.Poll(ctx)
+		if err != nil {
+			return fmt.Errorf("after %d records: %w", len(seen), err)
+		}
+		for _, r := range records {
+			n, at := binary.BigEndian.Uint64(r.Value), place{r.Partition, r.Offset}
+			if before, ok := seen[n]; ok && before != at {
+				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, before, at)
+			}
+			seen[n] = at
+			settled.Mark(r)
+		}
+		for len(l.steps) > 0 && len(seen) >= l.steps[0].seen {
+			l.steps[0].do()
+			l.steps = l.steps[1:]
+		}
+		l.consumed.Store(int64(len(seen)))
+		if polls%20 == 0 {
+			if err := s.Commit(ctx, settled); err != nil && !errors.Is(err, ErrRebalanced) && ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// run produces and consumes, and fails the test when something is lost or doubled or one of both sides fails.
+func (l *load) run(t *testing.T, ctx context.Context, c Config) {
+	t.Helper()
+	var group sync.WaitGroup
+	var produced, consumed error
+	group.Go(func() { produced = l.produce(ctx, c) })
+	group.Go(func() { consumed = l.consume(ctx, c) })
+	group.Wait()
+	if produced != nil || consumed != nil {
+		t.Fatalf("producer: %v; consumer: %v", produced, consumed)
+	}
+	if l.produced.Load() != int64(l.records) || l.consumed.Load() != int64(l.records) {
+		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.produced.Load(), l.consumed.Load())
+	}
+}
+
+// Three brokers that can be reached through the tunnel alone, TLS and SASL inside it: tokens expire, a broker is restarted, and nothing is lost.
+func TestThroughCloudConnector(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	hosts := []string{"broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid"}
+	r := openRemote(t, kfake.TLS(a.server(t, hosts...)), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+		kfake.SeedTopics(6, "load"))
+	r.Fragment(true) // every answer of the proxy in single bytes
+	var log journal
+	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256", "sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+a.pem()))
+	c.Logger = log.logger()
+	ctx := waits(t, 100*time.Second)
+
+	var group sync.WaitGroup
+	expire := func() {
+		r.Lifetime(2 * time.Second) // of the next ones, which then expire by themselves
+		r.ExpireTokens()            // the proxy refuses those that are in use
+		if r.DropTunnels() == 0 {
+			t.Error("there were no tunnels")
+		}
+	}
+	restart := func() {
+		broker := busiest(ctx, r.doors) // some lead no partition
+		if broker.shut() == 0 {
+			t.Error("no connection of the broker ended")
+		}
+		group.Go(func() {
+			pause(ctx, 3*time.Second)
+			broker.reopen(t)
+		})
+	}
+	l := &load{topic: "load", records: 100_000, steps: []step{{30_000, expire}, {60_000, restart}}}
+	l.run(t, ctx, c)
+	group.Wait()
+
+	if n := r.TokenCount(r.Connectivity); n < 2 {
+		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
+	}
+	refused := r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Step == connectivitytest.Logon })
+	unreached := r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
+	if refused == 0 || unreached == 0 {
+		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached)
+	}
+	for i := range hosts {
+		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
+		if r.Count(func(e connectivitytest.Entry) bool { return e.Target == virtual && e.Kind == 0x03 && e.Code == 0 }) == 0 {
+			t.Errorf("no tunnel to %s by its name", virtual)
+		}
+	}
+	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%.10s… is in the log", secret)
+		}
+	}
+	if !strings.Contains(log.String(), "kafka: ") {
+		t.Error("nothing is in the log: it is not the one that clients write")
+	}
+}
+
+// T13: no Cloud Connector answers for a while, and all tunnels are gone.
+func TestCloudConnectorAway(t *testing.T) {
+	t.Parallel()
+	r := openRemote(t, kfake.SeedTopics(3, "load"))
+	c := parsed(t, r.properties(t))
+	var log journal
+	c.Logger = log.logger()
+	ctx := waits(t, 100*time.Second)
+	away := 6 * time.Second
+	if os.Getenv("CULVERT_SOAK") != "" {
+		away = time.Minute
+	}
+	var group sync.WaitGroup
+	l := &load{topic: "load", records: 30_000, steps: []step{{10_000, func() {
+		r.Detach("") // which also ends its tunnels
+		group.Go(func() {
+			pause(ctx, away)
+			r.Attach("")
+		})
+	}}}}
+	l.run(t, ctx, c)
+	group.Wait()
+	if n := r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" }); n < 3 {
+		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
+	}
+}
+
+// An outage that lasts longer than the setting allows fails the task, and says how long it was.
+func TestCloudConnectorGone(t *testing.T) {
+	t.Parallel()
+	r := openRemote(t)
+	r.Detach("")
+	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=1500"))
+	began := time.Now()
+	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce} {
+		err := use(t, c)
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.outage.ms") || !strings.Contains(err.Error(), "kafka.virtual:") {
+			t.Errorf("%s: expected an error that names the broker and the setting, found %v", what, err)
+		}
+	}
+	if took := time.Since(began); took < 1500*time.Millisecond || took > 30*time.Second {
+		t.Errorf("expected both to fail soon after 1.5 s, it took %v", took)
+	}
+}
+
+// A virtual host that no Cloud Connector exposes fails the task at once, by its name.
+func TestForbiddenFailsAtOnce(t *testing.T) {
+	r := openRemote(t, kfake.SeedTopics(3, "t"))
+	for i := range 3 {
+		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
+	}
+	c := parsed(t, r.properties(t))
+	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce, "reader": readOnce, "command": func(_ *testing.T, c Config) error { return c.Reach(waits(t, 20*time.Second)) }} {
+		began := time.Now()
+		err := use(t, c)
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "add kafka.virtual:1909") {
+			t.Errorf("%s: expected an error that names the virtual host, found %v", what, err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: expected it to fail at once, it took %v", what, took)
+		}
+	}
+}
+
+// Location ids are tried in order: with the first Cloud Connector away, the second has the tunnels.
+func TestSecondCloudConnector(t *testing.T) {
+	t.Parallel()
+	r := openRemote(t, kfake.SeedTopics(3, "load"))
+	r.Detach("")
+	r.Attach("DE-Berlin")
+	r.Attach("DE-Bonn")
+	c := parsed(t, r.properties(t, "kafka.proxy.location.id=DE-Bonn, DE-Berlin"))
+	l := &load{topic: "load", records: 20_000, steps: []step{{8_000, func() { r.Detach("DE-Bonn") }}}}
+	l.run(t, waits(t, 60*time.Second), c)
+	for _, location := range []string{"DE-Bonn", "DE-Berlin"} {
+		if r.Count(func(e connectivitytest.Entry) bool {
+			return e.Location == location && e.Code == 0 && e.Step == connectivitytest.Connect
+		}) == 0 {
+			t.Errorf("no tunnel by %s", location)
+		}
+	}
+}
+
+// Bindings and service keys say all of it.
+func TestBindings(t *testing.T) {
+	r := openRemote(t, kfake.SeedTopics(1, "t"))
+	own := []string{"kafka.proxy.address", "kafka.proxy.token.url", "kafka.proxy.token.client.id", "kafka.proxy.token.client.secret"}
+	t.Run("VCAP_SERVICES", func(t *testing.T) {
+		p := r.properties(t)
+		for _, name := range own {
+			delete(p, name)
+		}
+		t.Setenv("VCAP_SERVICES", r.VCAP(0))
+		if err := produceOne(t, parsed(t, p)); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("service key", func(t *testing.T) {
+		p := r.properties(t)
+		for _, name := range own {
+			delete(p, name)
+		}
+		p["kafka.proxy.service.key"] = filepath.Join(t.TempDir(), "key.json")
+		if err := os.WriteFile(p["kafka.proxy.service.key"], []byte(r.ServiceKey(connectivitytest.Wrapped)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := produceOne(t, parsed(t, p)); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("token service down", func(t *testing.T) {
+		r.TokenServiceDown(http.StatusServiceUnavailable)
+		defer r.TokenServiceDown(0)
+		p := r.properties(t, "kafka.proxy.outage.ms=60000")
+		admin, err := NewAdmin(parsed(t, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer admin.Close()
+		_, err = admin.ClusterID(waits(t, 2*time.Second))
+		if denied := (*Denied)(nil); err == nil || errors.As(err, &denied) {
+			t.Errorf("expected a failure that passes, found %v", err)
+		}
+	})
+	t.Run("wrong secret", func(t *testing.T) {
+		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.token.client.") || strings.Contains(err.Error(), "hush-hush") {
+			t.Errorf("expected an error that names the setting, found %v", err)
+		}
+	})
+}
+
+// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on. Without TLS it would.
+func TestNothingSecretInClear(t *testing.T) {
+	a := newAuthority(t)
+	token := "eyJhbGciOiJub25lIn0"
+	for _, c := range []struct {
+		name, mechanism, logon string
+		secrets                []string
+	}{
+		{"PLAIN", "PLAIN", plainLogon, []string{"hush-hush"}},
+		{"SCRAM", "SCRAM-SHA-256", scramLogon, []string{"hush-hush", "n=alice"}},
+		{"OAUTHBEARER", "OAUTHBEARER", oauthModule + ` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`, []string{"hush-hush", token}},
+	} {
+		for _, protocol := range []string{"SASL_SSL", "SASL_PLAINTEXT"} {
+			t.Run(c.name+" "+protocol, func(t *testing.T) {
+				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.SeedTopics(1, "t")}
+				if protocol == "SASL_SSL" {
+					opts = append(opts, kfake.TLS(a.server(t)))
+				}
+				d := newDoor(t, "127.0.0.1:1")
+				openCluster(t, []*door{d}, opts...)
+				wire := openRelay(t, d.at)
+				var log journal
+				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "kafka.proxy.address.map": "127.0.0.1:1=" + wire.at, "security.protocol": protocol,
+					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": a.pem()})
+				config.Logger = log.logger()
+				err := produceOne(t, config)
+				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not have
+					t.Fatal(err)
+				}
+				clear := false
+				for _, secret := range c.secrets {
+					clear = clear || strings.Contains(wire.copy(), secret)
+					if strings.Contains(log.String(), secret) {
+						t.Errorf("%.10s… is in the log", secret)
+					}
+				}
+				if len(wire.copy()) < 100 {
+					t.Fatal("nothing crossed the wire")
+				}
+				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
+					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)
+				}
+			})
+		}
+	}
+}
+
+// Inside the tunnel, too, all that can be seen is TLS: neither records nor what they are for.
+func TestTunnelHoldsTLSAlone(t *testing.T) {
+	a := newAuthority(t)
+	r := openRemote(t, kfake.TLS(a.server(t, "broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid")), kfake.EnableSASL(),
+		kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.SeedTopics(1, "secret-topic"))
+	r.Record(true)
+	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon, "ssl.truststore.certificates="+a.pem()))
+	client := testClient(t, c.ProducerOpts()...)
+	if err := client.ProduceSync(waits(t, 20*time.Second), &kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	seen := r.Recorded()
+	if !bytes.HasPrefix(seen, []byte{0x16, 0x03}) {
+		t.Fatalf("expected TLS's first record in the tunnel, found % x", seen[:min(len(seen), 8)])
+	}
+	for _, text := range []string{"hush-hush", "alice", "secret-topic", "nobody may read", "eyJ"} {
+		if bytes.Contains(seen, []byte(text)) {
+			t.Errorf("%q can be read in the tunnel", text)
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package kafka
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// authority makes certificates for a test.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{}
+	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.certificate, a.key = certificate, key
+	return a
+}
+
+func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der, key
+}
+
+// server is a certificate for hosts and 127.0.0.1.
+func (a *authority) server(t *testing.T, hosts ...string) *tls.Config {
+	t.Helper()
+	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "broker"}, DNSNames: hosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// client is a certificate and its key as PEM texts.
+func (a *authority) client(t *testing.T) (chain, key string) {
+	t.Helper()
+	der, private := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pemOf("CERTIFICATE", der) + a.pem(), pemOf("PRIVATE KEY", pkcs8)
+}
+
+func (a *authority) pem() string { return pemOf("CERTIFICATE", a.certificate.Raw) }
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.certificate)
+	return pool
+}
+
+func pemOf(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+const (
+	plainLogon = plainModule + ` required username="alice" password="hush-hush";`
+	scramLogon = scramModule + ` required username="alice" password="hush-hush";`
+	oauthLogon = oauthModule + ` required clientId="id" clientSecret="hush-hush" scope="kafka";`
+)
+
+// what a property does: nothing wrong, a warning, or an error.
+type verdict struct{ wrong, warns string }
+
+// Every property of Kafka's clients about security has cases here; which, is in the table itself.
+func TestSecuritySettings(t *testing.T) {
+	a := newAuthority(t)
+	chain, key := a.client(t)
+	store := filepath.Join(t.TempDir(), "client.pem")
+	if err := os.WriteFile(store, []byte(chain+key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	samples := "../../testdata/samples/keystores/"
+	tlsOn := map[string]string{"security.protocol": "SSL"}
+	with := func(base map[string]string, more ...string) map[string]string {
+		m := map[string]string{}
+		for k, v := range base {
+			m[k] = v
+		}
+		for i := 0; i < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
+	saslOn := func(mechanism, logon string) map[string]string {
+		return map[string]string{"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.jaas.config": logon}
+	}
+	tokens := with(saslOn("OAUTHBEARER", oauthLogon), "sasl.login.callback.handler.class", tokenHandler, "sasl.oauthbearer.token.endpoint.url", "https://t.example.com/token")
+	without := func(base map[string]string, name string) map[string]string {
+		m := with(base)
+		delete(m, name)
+		return m
+	}
+	cases := []struct {
+		name, value string
+		beside      map[string]string
+		verdict
+	}{
+		{"security.protocol", "PLAINTEXT", nil, verdict{}},
+		{"security.protocol", "ssl", nil, verdict{}},
+		{"security.protocol", "TLS", nil, verdict{wrong: "SASL_SSL, found \"TLS\""}},
+		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("PLAIN", plainLogon), "security.protocol"), verdict{warns: "sends the password or token to kafka.example.com:9092 in clear"}},
+		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("SCRAM-SHA-256", scramLogon), "security.protocol"), verdict{}},
+		{"security.protocol", "SASL_SSL", nil, verdict{wrong: "sasl.mechanism: expected PLAIN"}},
+		{"security.providers", "x", nil, verdict{wrong: "not built: there are no Java security providers"}},
+		{"security.providers", "", nil, verdict{}},
+
+		{"ssl.protocol", "TLSv1.2", tlsOn, verdict{}},
+		{"ssl.protocol", "SSLv3", tlsOn, verdict{wrong: "SSLv3"}},
+		{"ssl.protocol", "TLSv1.3", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
+		{"ssl.provider", "SunJSSE", tlsOn, verdict{wrong: "not built"}},
+		{"ssl.enabled.protocols", "TLSv1.3,TLSv1.2", tlsOn, verdict{}},
+		{"ssl.enabled.protocols", "TLSv1.1", tlsOn, verdict{wrong: "TLSv1.1 is broken"}},
+		{"ssl.enabled.protocols", "TLSv9", tlsOn, verdict{wrong: `found "TLSv9"`}},
+		{"ssl.cipher.suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tlsOn, verdict{}},
+		{"ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", tlsOn, verdict{warns: "those of TLS 1.3 cannot be chosen"}},
+		{"ssl.cipher.suites", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", tlsOn, verdict{warns: "can be broken"}},
+		{"ssl.cipher.suites", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", tlsOn, verdict{wrong: "is not built"}},
+		{"ssl.keystore.location", samples + "client.jks", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.keystore.location", samples + "client.p12", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.keystore.location", store, with(tlsOn, "ssl.keystore.type", "PEM"), verdict{}},
+		{"ssl.keystore.location", "/nowhere/x.jks", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{wrong: "/nowhere/x.jks"}},
+		{"ssl.keystore.location", store, with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain), verdict{wrong: "expected nothing beside ssl.keystore.key"}},
+		{"ssl.keystore.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"client.jks"), verdict{wrong: "password"}},
+		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.location", samples+"client.jks", "ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.keystore.type", "PKCS12", with(tlsOn, "ssl.keystore.location", samples+"client.p12", "ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.keystore.type", "BKS", with(tlsOn, "ssl.keystore.location", samples+"client.p12", "ssl.keystore.password", "changeit"), verdict{wrong: "BKS"}},
+		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain), verdict{wrong: "expected PEM"}},
+		{"ssl.key.password", "changeit2", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks", "ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.key.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks", "ssl.keystore.password", "changeit"), verdict{wrong: "password"}},
+		{"ssl.keystore.key", key, with(tlsOn, "ssl.keystore.certificate.chain", chain), verdict{}},
+		{"ssl.keystore.key", strings.ReplaceAll(key, "\n", " "), with(tlsOn, "ssl.keystore.certificate.chain", strings.ReplaceAll(chain, "\n", " ")), verdict{}},
+		{"ssl.keystore.key", key, tlsOn, verdict{wrong: "ssl.keystore.certificate.chain: expected"}},
+		{"ssl.keystore.key", "hush-hush", tlsOn, verdict{wrong: "expected PEM text"}},
+		{"ssl.keystore.certificate.chain", chain, tlsOn, verdict{wrong: "ssl.keystore.key: expected"}},
+		{"ssl.keystore.certificate.chain", "x", tlsOn, verdict{wrong: "-----BEGIN CERTIFICATE-----"}},
+		{"ssl.truststore.location", samples + "trust.jks", with(tlsOn, "ssl.truststore.password", "changeit"), verdict{}},
+		{"ssl.truststore.location", samples + "trust.p12", with(tlsOn, "ssl.truststore.password", "changeit"), verdict{}},
+		{"ssl.truststore.location", "x", with(tlsOn, "ssl.truststore.certificates", a.pem()), verdict{wrong: "expected nothing beside ssl.truststore.certificates"}},
+		{"ssl.truststore.location", samples + "trust.jks", nil, verdict{warns: "has no effect"}},
+		{"ssl.truststore.password", "hush-hush", with(tlsOn, "ssl.truststore.location", samples+"trust.p12"), verdict{wrong: "password"}},
+		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.location", samples+"trust.p12", "ssl.truststore.password", "changeit"), verdict{}},
+		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.certificates", a.pem()), verdict{wrong: "expected PEM"}},
+		{"ssl.truststore.certificates", a.pem(), tlsOn, verdict{}},
+		{"ssl.truststore.certificates", "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----", tlsOn, verdict{wrong: "ssl.truststore.certificates"}},
+		{"ssl.endpoint.identification.algorithm", "https", tlsOn, verdict{}},
+		{"ssl.endpoint.identification.algorithm", "", tlsOn, verdict{warns: "may be for any host"}},
+		{"ssl.endpoint.identification.algorithm", "none", tlsOn, verdict{wrong: `found "none"`}},
+		{"ssl.engine.factory.class", "a.B", tlsOn, verdict{wrong: "Java classes cannot be run"}},
+		{"ssl.keymanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
+		{"ssl.trustmanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
+		{"ssl.secure.random.implementation", "x", tlsOn, verdict{warns: "has no effect here"}},
+		{"ssl.keystor.location", "x", tlsOn, verdict{warns: "did you mean ssl.keystore.location?"}},
+
+		{"sasl.mechanism", "PLAIN", without(saslOn("", plainLogon), "sasl.mechanism"), verdict{}},
+		{"sasl.mechanism", "SCRAM-SHA-256", without(saslOn("", scramLogon), "sasl.mechanism"), verdict{}},
+		{"sasl.mechanism", "SCRAM-SHA-512", without(saslOn("", scramLogon), "sasl.mechanism"), verdict{}},
+		{"sasl.mechanism", "SCRAM-SHA-512", without(saslOn("", plainLogon), "sasl.mechanism"), verdict{wrong: "expected " + scramModule}},
+		{"sasl.mechanism", "GSSAPI", saslOn("", plainLogon), verdict{wrong: "GSSAPI (Kerberos) is not built"}},
+		{"sasl.mechanism", "SCRAM-SHA-1", saslOn("", scramLogon), verdict{wrong: `found "SCRAM-SHA-1"`}},
+		{"sasl.mechanism", "PLAIN", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
+		{"sasl.jaas.config", plainLogon, saslOn("PLAIN", ""), verdict{}},
+		{"sasl.jaas.config", plainModule + ` required username="alice";`, saslOn("PLAIN", ""), verdict{wrong: `expected password="…"`}},
+		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`, saslOn("PLAIN", ""), verdict{wrong: "unknown option passwort of the login module, did you mean password?"}},
+		{"sasl.jaas.config", plainModule + ` required username="alice" password="hush-hush"`, saslOn("PLAIN", ""), verdict{wrong: "semicolon"}},
+		{"sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;", saslOn("PLAIN", ""), verdict{wrong: "expected " + plainModule}},
+		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`, saslOn("SCRAM-SHA-256", ""), verdict{}},
+		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`, saslOn("OAUTHBEARER", ""), verdict{}},
+		{"sasl.jaas.config", oauthModule + ` required;`, saslOn("OAUTHBEARER", ""), verdict{wrong: "unsecuredLoginStringClaim_sub"}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "clientSecret"}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" extension_auth="x";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "extension_auth"}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="` + samples + `trust.p12" ssl.truststore.password="changeit";`, without(tokens, "sasl.jaas.config"), verdict{}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="/nowhere";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "/nowhere"}},
+		{"sasl.client.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "Java classes cannot be run"}},
+		{"sasl.login.callback.handler.class", tokenHandler, without(tokens, "sasl.login.callback.handler.class"), verdict{}},
+		{"sasl.login.callback.handler.class", tokenHandlerOf3, without(tokens, "sasl.login.callback.handler.class"), verdict{}},
+		{"sasl.login.callback.handler.class", "a.B", without(tokens, "sasl.login.callback.handler.class"), verdict{wrong: "expected " + tokenHandler}},
+		{"sasl.login.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "not built for PLAIN"}},
+		{"sasl.login.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "not built"}},
+		{"sasl.login.connect.timeout.ms", "1000", tokens, verdict{}},
+		{"sasl.login.read.timeout.ms", "soon", tokens, verdict{wrong: "milliseconds"}},
+		{"sasl.oauthbearer.token.endpoint.url", "https://t.example.com/token", tokens, verdict{}},
+		{"sasl.oauthbearer.token.endpoint.url", "file:///tmp/token", tokens, verdict{}},
+		{"sasl.oauthbearer.token.endpoint.url", "ftp://x", tokens, verdict{wrong: "URL of a token service"}},
+		{"sasl.oauthbearer.scope", "a b", tokens, verdict{}},
+		{"sasl.oauthbearer.client.credentials.client.id", "other", tokens, verdict{}},
+		{"sasl.oauthbearer.client.credentials.client.secret", "hush-hush", tokens, verdict{}},
+		{"sasl.oauthbearer.jwt.retriever.class", clientCredentials, tokens, verdict{}},
+		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "JwtBearerJwtRetriever", tokens, verdict{wrong: "not built"}},
+	}
+	covered := map[string]bool{}
+	for _, c := range cases {
+		covered[c.name] = true
+		t.Run(c.name+"="+firstLine(c.value), func(t *testing.T) {
+			properties := with(c.beside, c.name, c.value)
+			properties["bootstrap.servers"] = "kafka.example.com:9092"
+			parsed, warnings, err := Parse(properties)
+			text := strings.Join(warnings, "\n")
+			switch {
+			case c.wrong == "" && err != nil:
+				t.Errorf("expected no error, found %v", err)
+			case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
+				t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+			case c.warns == "" && c.wrong == "" && text != "":
+				t.Errorf("expected no warning, found %s", text)
+			case !strings.Contains(text, c.warns), c.warns != "" && !strings.Contains(text, c.name+": "):
+				t.Errorf("expected a warning of %s that says %q, found %q", c.name, c.warns, text)
+			}
+			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed, parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
+				t.Errorf("a secret is shown: %s", shown)
+			}
+		})
+	}
+	for name, s := range securitySettings {
+		switch {
+		case covered[name]:
+		case s.idle, s.refuse != "":
+			_, warnings, err := Parse(map[string]string{"bootstrap.servers": "a:1", name: "x"})
+			if (err == nil) == (s.refuse != "") || s.idle && !cmp.Equal(warnings, []string{name + ": has no effect here"}) {
+				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
+			}
+		default:
+			t.Errorf("%s has no case", name)
+		}
+	}
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s[:min(len(s), 60)]
+}
+
+// Kinds of clients take over what all have, property by property; one that goes to another cluster takes none of it.
+func TestSecurityBySide(t *testing.T) {
+	a := newAuthority(t)
+	worker, _, err := Parse(map[string]string{
+		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.jaas.config": plainLogon,
+		"ssl.truststore.certificates": a.pem(),
+		"consumer.sasl.mechanism":     "SCRAM-SHA-512", "consumer.sasl.jaas.config": scramLogon,
+		"admin.bootstrap.servers": "elsewhere:9092",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mechanism := func(c ClientConfig) string {
+		switch {
+		case c.access.sasl == nil && c.access.tls == nil:
+			return "PLAINTEXT"
+		case c.access.tls == nil:
+			return c.access.sasl.Name()
+		case c.access.sasl == nil:
+			return "TLS"
+		}
+		return "TLS " + c.access.sasl.Name()
+	}
+	sides := func(c Config) []string {
+		return []string{mechanism(c.Producer.ClientConfig), mechanism(c.Consumer.ClientConfig), mechanism(c.Admin)}
+	}
+	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
+		t.Errorf("worker (-want +got):\n%s", diff)
+	}
+	connector, _, err := worker.Override(map[string]string{
+		"producer.override.sasl.mechanism": "SCRAM-SHA-256", "producer.override.sasl.jaas.config": scramLogon,
+		"consumer.override.security.protocol": "SSL",
+		"admin.override.bootstrap.servers":    "kafka:9092", "admin.override.security.protocol": "SASL_PLAINTEXT",
+		"admin.override.sasl.mechanism": "PLAIN", "admin.override.sasl.jaas.config": plainLogon,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, sides(connector)); diff != "" {
+		t.Errorf("connector (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
+		t.Errorf("the worker's configuration was changed (-want +got):\n%s", diff)
+	}
+	_, _, err = worker.Override(map[string]string{"producer.override.sasl.jaas.config": scramLogon})
+	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+" for sasl.mechanism PLAIN") {
+		t.Errorf("expected the names as they were given, found %v", err)
+	}
+}
+
+// The settings of the way to the brokers.
+func TestProxySettings(t *testing.T) {
+	cases := []struct {
+		name       string
+		properties string
+		kind       string
+		wrong      string
+	}{
+		{"none", "", "", ""},
+		{"none by name", "type=none|address=p:1", "", ""},
+		{"map alone", "address.map=a:1=b:2", "", ""},
+		{"socks5", "type=socks5|address=p:1080|user=u|password=hush-hush", "socks5", ""},
+		{"http", "type=HTTP|address=p:3128", "http", ""},
+		{"no address", "type=socks5", "", "kafka.proxy.address: expected"},
+		{"no port", "type=http|address=p", "", "kafka.proxy.address: expected host:port"},
+		{"unknown type", "type=socks4|address=p:1", "", "kafka.proxy.type: expected none, socks5, http, sap-connectivity"},
+		{"for requests alone", "type=sap-connectivity-http", "", "kafka.proxy.type: expected"},
+		{"settings by name", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|token.client.secret=hush-hush|location.id=A, B", "sap-connectivity", ""},
+		{"no secret", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c", "", "kafka.proxy.token.client.secret"},
+		{"no binding", "type=sap-connectivity", "", "VCAP_SERVICES"},
+		{"no such key", "type=sap-connectivity|service.key=/nowhere", "", "kafka.proxy.service.key"},
+		{"no such certificate", "type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|token.certificate.location=/nowhere/c|token.key.location=/nowhere/k", "", "kafka.proxy.token.certificate.location"},
+		{"bad map", "type=socks5|address=p:1|address.map=a=b", "", "kafka.proxy.address.map: expected"},
+		{"bad outage", "type=socks5|address=p:1|outage.ms=soon", "", "kafka.proxy.outage.ms: expected"},
+		{"password without user", "type=socks5|address=p:1|password=hush-hush", "", "kafka.proxy.user"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("VCAP_SERVICES", "")
+			properties := map[string]string{"bootstrap.servers": "kafka:9092"}
+			for _, line := range strings.Split(c.properties, "|") {
+				if name, value, ok := strings.Cut(line, "="); ok {
+					properties[proxyPrefix+name] = value
+				}
+			}
+			parsed, _, err := Parse(properties)
+			if c.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
+					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind := ""
+			if parsed.Proxy != nil && parsed.Proxy.kind != "none" {
+				kind = parsed.Proxy.kind
+			}
+			if kind != c.kind {
+				t.Errorf("expected a way by %q, found %q", c.kind, kind)
+			}
+		})
+	}
+	if _, _, err := Parse(map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: expected none with the embedded broker") {
+		t.Errorf("the embedded broker behind a proxy: %v", err)
+	}
+}
