@@ -239,7 +239,11 @@ func TestSecretsRotate(t *testing.T) {
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
 	lines := append(source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
-	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", worker, p.file("rotating.properties", lines...))
+	file := p.file("rotating.properties", lines...)
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 { // which compiles, and may take its time
+		t.Fatalf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", worker, file)
 	state := func() connect.State {
 		var status connect.Status
 		if get(t, "http://"+listen+"/connectors/rotating/status", &status) != 200 || len(status.Tasks) != 1 {

@@ -210,6 +210,9 @@ func (t *task) run(ctx context.Context, once bool) {
 		if once || !refused(err) || !t.connector.service.other(ctx, version) {
 			return
 		}
+		if err := t.connector.client.Refresh(ctx); err != nil { // it is another one now
+			t.connector.log.Warn("settings of the service", "error", err)
+		}
 		t.connector.log.Info("the secret is another one: the task goes on", "task", t.number)
 	}
 }

@@ -24,6 +24,7 @@ import (
 type Client struct {
 	at       atomic.Pointer[destination]
 	changing sync.Mutex
+	asking   chan struct{} // holds who looks whether settings have changed
 	closed   sync.Once
 	counter  counters
 }
@@ -52,7 +53,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{}
+	client := &Client{asking: make(chan struct{}, 1)}
 	client.at.Store(d)
 	return client, nil
 }
@@ -80,11 +81,17 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 // current is the destination as it is now. refused: look whether there is another secret.
 func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
-	d := c.at.Load()
-	if d.config.Refresh == nil {
+	if d := c.at.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
-	changed, err := d.config.Refresh(ctx, refused)
+	// One asks at a time: who is told that nothing has changed must not go on with what another one is just replacing.
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	changed, err := c.at.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
 		err = c.Change(*changed)
 	}

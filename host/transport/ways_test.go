@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -462,4 +463,52 @@ func TestUntrustedNamesJava(t *testing.T) {
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
 	_, _, err := text(t, c, post("/x"))
 	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location", "tls.truststore.password")
+}
+
+// A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is there now.
+func TestChangedSecretIsForAll(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, p, _ := r.BasicAuth()
+		mu.Lock()
+		sent[p]++
+		mu.Unlock()
+		if p != "new" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"), Surroundings{Logons: NewLogons()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := config
+	next.Password = "new"
+	told := false
+	config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
+		if !refused || told {
+			return nil, nil
+		}
+		told = true // one asks at a time
+		return &next, nil
+	}
+	next.Refresh = config.Refresh
+	c, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if status, _, err := text(t, c, post("/")); err != nil || status != 200 {
+				t.Errorf("status %d, %v", status, err)
+			}
+		})
+	}
+	wg.Wait()
+	if sent["old"] != 1 || sent["new"] != 20 {
+		t.Errorf("sent %v, expected the old secret once and the new one 20 times", sent)
+	}
 }
