@@ -198,7 +198,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s: expected at least %v, found %v", name, least, v)
 		}
 	}
-	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second"} {
+	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"} {
 		if v := of(after, "aborted_calls_total", `limit="`+limit+`"`); v != 0 {
 			t.Errorf("%s: expected no broken calls, found %v", limit, v)
 		}

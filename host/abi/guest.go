@@ -59,6 +59,10 @@ type Guest struct {
 	stack  [maxFlat]uint64
 	// bytesIn and bytesOut count what crossed, for metrics.
 	bytesIn, bytesOut uint64
+
+	// running is what was called last, stackBefore the size of its stack then.
+	running     api.Function
+	stackBefore int
 }
 
 // Func is a function that a guest exports, with its post-return function where there is one.
@@ -143,7 +147,7 @@ func (g *Guest) place(ctx context.Context, b *block) (err error) {
 func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error) {
 	stack := g.stack[:4]
 	stack[0], stack[1], stack[2], stack[3] = 0, 0, uint64(align), uint64(size)
-	if err := g.realloc.CallWithStack(ctx, stack); err != nil {
+	if err := g.run(ctx, g.realloc, stack); err != nil {
 		return 0, err
 	}
 	ptr := uint32(stack[0])
@@ -179,7 +183,7 @@ func (g *Guest) PassList(b Block, length int) {
 func (g *Guest) Call(ctx context.Context, f *Func) (uint32, error) {
 	stack := g.stack[:max(len(g.flat), f.results)]
 	copy(stack, g.flat)
-	if err := f.call.CallWithStack(ctx, stack); err != nil {
+	if err := g.run(ctx, f.call, stack); err != nil {
 		return 0, err
 	}
 	if f.results == 0 {
@@ -196,5 +200,5 @@ func (g *Guest) Done(ctx context.Context, f *Func, result uint32) error {
 	}
 	stack := g.stack[:1]
 	stack[0] = uint64(result)
-	return f.post.CallWithStack(ctx, stack)
+	return g.run(ctx, f.post, stack)
 }

@@ -41,6 +41,18 @@ func (o *Overdue) Error() string {
 	return fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
 }
 
+// maxStackBytes is how large the engine's stack for a call may grow, which lies beside the guest's memory: it doubles from 10 KiB on, so
+// that 10 MiB are there for any guest, enough for some 70,000 frames of Go. Without a limit of ours endless recursion makes it grow
+// to 100 MB, in steps that copy all of it.
+const maxStackBytes = 16 << 20
+
+// Deep is the reason of a [*Trap] when a call recursed too deeply.
+type Deep struct{ StackBytes int }
+
+func (d *Deep) Error() string {
+	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes, maxStackBytes)
+}
+
 // canceled ends a call whose caller has given up.
 type canceled struct{ err error }
 
@@ -93,6 +105,11 @@ func canceledBy(err error) error {
 func provideTick(ctx context.Context, r wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+			if i.guest != nil {
+				if n := i.guest.StackGrown(); n > maxStackBytes {
+					panic(&Deep{n})
+				}
+			}
 			i.clock.tick()
 		}
 		stack[0] = uint64(metering.Budget)

@@ -15,13 +15,21 @@
 // goes: rows lie inside the batch, name schemas and topics that there are, and say which row they came from. Whether bytes fit
 // their schema is for those who read them.
 //
-// Fences: time, memory, the size of a result and the rate of log lines are limited for each plugin ([Limits]). A guest that breaks
-// one, traps, or breaks the contract costs its instance and fails its call with a [*Trap]; nothing else is touched. Time is fenced
-// by fuel: every module is rewritten by package meter before it is compiled (prepare.go), so that it comes by about every 0.2 ms
-// of work, and by calls out (clock.go). Not fenced is the engine's own stack: endless recursion makes it grow to 400 MB, beside the
-// guest's memory, before it overflows or its time is up.
+// Fences: time, memory, the size of a result, the rate of log lines and the depth of recursion are limited for each plugin
+// ([Limits], limits.go has the table). A guest that breaks one, traps, or breaks the contract costs its instance and fails its call
+// with a [*Trap]; nothing else is touched. Time is fenced by fuel: every module is rewritten by package meter before it is compiled
+// (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out (clock.go); then the engine's stack for it is looked
+// at too.
 //
-// Where to look: origin.go for folders and swapping, loader.go and code.go for compiling, instance.go for what happens around
+// A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it took over is
+// rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
+//
+// Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed number of times,
+// and compiling has two minutes, can be given up, and leaves half of the processors to connectors that run (code.go). Its memory is
+// bounded by the module's size alone: native code takes about five times the room of its module, and while it is made some times
+// that. What loading finds out is kept beside the compiled code (shelf.go), with checksums.
+//
+// Where to look: origin.go for folders and swapping, loader.go, code.go and shelf.go for compiling, instance.go for what happens around
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
 // rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
 //

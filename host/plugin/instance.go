@@ -188,6 +188,7 @@ func (i *Instance) trap(err error) *Trap {
 		large   *abi.TooLarge
 		overdue *Overdue
 		flood   *Flood
+		deep    *Deep
 	)
 	switch {
 	case errors.As(err, &large):
@@ -196,6 +197,8 @@ func (i *Instance) trap(err error) *Trap {
 		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(t.Plugin, "call.ms")
 	case errors.As(err, &flood):
 		t.Limit = "log.lines.per.second"
+	case errors.As(err, &deep):
+		t.Limit = "stack"
 	}
 	c.abort(t.Limit)
 	return t

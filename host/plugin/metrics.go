@@ -35,7 +35,7 @@ type counters struct {
 }
 
 // fences are the limits that calls can break.
-var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second"}
+var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
 
 // Fences are the limits that calls can break, as they are named in the settings.
 func Fences() []string { return slices.Clone(fences[:]) }
