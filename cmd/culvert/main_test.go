@@ -126,6 +126,12 @@ type command struct {
 
 func (p *place) start(args ...string) *command {
 	p.t.Helper()
+	return p.startFor(limit, args...)
+}
+
+// startFor is start for a program that outlives the limit.
+func (p *place) startFor(limit time.Duration, args ...string) *command {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	c := &command{t: p.t, cancel: cancel, process: exec.CommandContext(ctx, bench.binary, args...)}
 	c.process.Dir = p.dir

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -201,6 +202,7 @@ func (q *quiet) refused(address, reason string, now time.Time) (times int, tell 
 	if q.last == nil {
 		q.last = map[string]refusal{}
 	}
+	reason = withoutNumbers(reason) // it may say how long it took
 	r := q.last[address]
 	r.times++
 	tell = r.reason != reason || now.Sub(r.told) >= quietTime
@@ -210,6 +212,15 @@ func (q *quiet) refused(address, reason string, now time.Time) (times int, tell 
 	}
 	q.last[address] = r
 	return times, tell
+}
+
+func withoutNumbers(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '.' {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 func (q *quiet) reached(address string) {
