@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -249,6 +250,10 @@ func TestExplain(t *testing.T) {
 		"wrong use":        {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"cannot be verified", "usage"}},
 		"no certificate":   {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
 		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
+		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }},
+			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}, "localhost", "keystore.location", []string{"the server refused the certificate"}},
+		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost",
+			"host-check", []string{"CN=localhost is for no host"}},
 		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()}, Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t)), Logger: slog.New(slog.DiscardHandler)},
 			"localhost", "keystore.location", []string{"certificates of other issuers"}},
 	}
@@ -292,6 +297,8 @@ func TestExplainPlain(t *testing.T) {
 		conn.Close()
 	}
 	expectFault(t, Explain(err, Options{}), "protocol", "does not speak TLS on this port", `"HTTP/"`)
+	_, err = ask(t, plain, client(t, Options{SkipHostCheck: true}), "localhost")
+	expectFault(t, Explain(err, Options{}), "protocol", "speaks plain HTTP on this port")
 }
 
 // TestNoHost: a configuration that was not told the host refuses the server rather than take it for any.
@@ -380,7 +387,7 @@ func TestExpiryWhileRunning(t *testing.T) {
 		}
 		time.Sleep(time.Hour + time.Second) // of the bubble's clock
 		_, err := config.GetClientCertificate(request)
-		expectFault(t, err, "keystore.location", "CN=me", "has expired on")
+		expectFault(t, err, "keystore.location", "CN=me", `entry "1"`, "has expired on")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,9 @@ func Explain(err error, o Options) error {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
 		return o.self().fault(FieldProtocol, err, "the server does not speak TLS on this port, it answered with %q: check the port and whether it is for http", record.RecordHeader[:])
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return o.self().fault(FieldProtocol, err, "the server speaks plain HTTP on this port: check the port, or ask for http")
 	}
 	return o.refused(err)
 }
@@ -107,7 +111,7 @@ func hostsOf(c *x509.Certificate) string {
 		hosts = append(hosts, ip.String())
 	}
 	if len(hosts) == 0 {
-		return "no host (it has no subject alternative name)"
+		return "no host (it has no subject alternative name; that Java takes the common name in its place is not followed, since RFC 9525 forbids it)"
 	}
 	return strings.Join(hosts, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -313,4 +314,31 @@ func TestHugeFile(t *testing.T) {
 	}
 	_, err := Open(Location{Path: path, Password: "x"})
 	expectFault(t, err, "location", "more than 16 MiB")
+}
+
+// TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never panic. What the password
+// would have caught is signed anew.
+func TestDamagedStores(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 7))
+	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks", "more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
+		content, err := os.ReadFile(sample(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounded(t, 100*len(content), func() {
+			for range 50 {
+				damaged := bytes.Clone(content)
+				if random.IntN(3) == 0 {
+					damaged = damaged[:random.IntN(len(damaged))]
+				} else {
+					damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
+				}
+				if is, _ := found(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
+					signed := damaged[: len(damaged)-20 : len(damaged)-20]
+					damaged = append(signed, jksDigest(signed, "changeit")...)
+				}
+				use(t, func(s *Store) error { return s.readContent("x", "", damaged, "") })
+			}
+		})
+	}
 }

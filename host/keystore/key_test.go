@@ -2,7 +2,9 @@ package keystore
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -87,5 +89,30 @@ func TestBareFiles(t *testing.T) {
 		put(t, path, content)
 		_, err := Open(Location{Path: path, Password: "x"})
 		expectFault(t, err, "location", want)
+	}
+}
+
+// TestContent: a store that is given as bytes opens as a file does, unless it names files.
+func TestContent(t *testing.T) {
+	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
+		content, err := os.ReadFile(sample(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mustOpen(t, Location{Content: content, Password: "changeit"}).Certificate(); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		config, err := ClientTLS(Options{Key: &Location{Content: content, Password: "changeit"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
+		if c, err := config.GetClientCertificate(request); err != nil || c.Leaf == nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for _, content := range []string{"domain d { };", "library = /x.so", "\x7fELF"} {
+		_, err := Open(Location{Content: []byte(content), Password: "x"})
+		expectFault(t, err, "location", "cannot be given inline")
 	}
 }

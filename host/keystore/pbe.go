@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"hash"
 	"math/big"
-	"slices"
 	"unicode/utf16"
 
 	"golang.org/x/crypto/scrypt"
@@ -306,9 +305,4 @@ func unmarshal(der []byte, into any) error {
 		return fmt.Errorf("%d bytes behind a value", len(rest))
 	}
 	return nil
-}
-
-// hasBER tells whether der looks like BER with indefinite lengths.
-func hasBER(der []byte) bool {
-	return slices.Contains([]string{"\x30\x80", "\x24\x80"}, string(der[:min(2, len(der))]))
 }

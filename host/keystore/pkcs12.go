@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -111,7 +112,7 @@ func (s *Store) sealed(err error) error {
 
 // notPKCS12 names what is often taken for a PKCS12 file.
 func (s *Store) notPKCS12(content []byte, err error) error {
-	if hasBER(content) || bytes.Contains(content[:min(64, len(content))], []byte{0x24, 0x80}) {
+	if strings.Contains(err.Error(), "indefinite length") {
 		return s.names.fault(FieldLocation, err, "%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
 			"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
 	}

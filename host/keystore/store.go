@@ -86,6 +86,10 @@ func open(l Location, n names) (*Store, error) {
 		return s, s.readPEM(l.PEM, FieldPEM)
 	}
 	if l.Content != nil {
+		// Whoever gives content, such as a destination service, does not choose files of this machine.
+		if is, _ := found(l.Content); is == kindDKS || is == kindPKCS11 {
+			return nil, n.fault(FieldLocation, nil, "a %s names other files and cannot be given inline", nounOf(is))
+		}
 		return s, s.readContent("that is given inline", "", l.Content, want)
 	}
 	if l.Path == "" {
@@ -243,6 +247,16 @@ func (s *Store) findInner(alias string) int {
 		}
 	}
 	return found
+}
+
+// aliasOf names the entry of a key by its certificate.
+func (s *Store) aliasOf(leaf *x509.Certificate) string {
+	for _, e := range s.entries {
+		if e.kind == keyEntry && len(e.chain) > 0 && e.chain[0].Equal(leaf) {
+			return e.alias
+		}
+	}
+	return ""
 }
 
 // noneFits is the error for keys of which none can be used. A single one says it as it is.

@@ -107,6 +107,9 @@ func TestTypeAndContent(t *testing.T) {
 	}
 }
 
+// berInDER is the beginning of a PKCS12 file whose contents alone have an indefinite length.
+var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" + strings.Repeat("\x00", 198)
+
 func TestRefusedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
@@ -146,6 +149,7 @@ func TestRefusedStores(t *testing.T) {
 		"PEM of another type":    {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"write pem"}},
 		"PEM without anything":   {Location{PEM: []byte("x")}, "pem", []string{"holds no key and no certificate"}},
 		"BER":                    {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"), Password: "x"}, "location", []string{"BER", "expected DER", "keytool -importkeystore"}},
+		"BER, in DER":            {Location{Path: write("ber2.p12", berInDER), Password: "x"}, "location", []string{"BER", "expected DER"}},
 		"domain":                 {Location{Path: sample("domain.dks") + "#other", Password: "x", Type: "dks"}, "location", []string{`no domain "other"`, `"sample"`}},
 	}
 	for name, c := range cases {

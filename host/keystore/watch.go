@@ -1,13 +1,9 @@
 package keystore
 
 import (
-	"crypto/tls"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -97,59 +93,9 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// identity answers a server that asks for a certificate.
-type identity struct {
-	*watched[tls.Certificate]
-	log *slog.Logger
-
-	mu     sync.Mutex // guards what follows
-	warned string     // the last reason not to send it, logged once
-}
-
-// choose returns the certificate; none when the server names issuers and it is from another one, as Java does: such a server may do without.
-func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	c := i.get()
-	if err := i.latest().validNow(i.location.Alias, c.Leaf); err != nil {
-		return nil, err
-	}
-	if err := request.SupportsCertificate(&c); err != nil {
-		i.warn("the server asks for a certificate that the key store does not have, none is sent", "store", i.latest().what, "certificate", c.Leaf.Subject.String(),
-			"issuer", c.Leaf.Issuer.String(), "issuers that the server takes", subjects(request.AcceptableCAs), "reason", err.Error())
-		return &tls.Certificate{}, nil
-	}
-	return &c, nil
-}
-
-// latest is the store that get last read.
+// latest is the store that was last read.
 func (w *watched[T]) latest() *Store {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.store
-}
-
-func (i *identity) warn(text string, args ...any) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	reason, _ := args[len(args)-1].(string)
-	if reason == i.warned {
-		return
-	}
-	i.warned = reason
-	i.log.Warn(text, args...)
-}
-
-// subjects spells the names of issuers, some of many.
-func subjects(raw [][]byte) string {
-	const most = 5
-	var texts []string
-	for _, der := range raw[:min(most, len(raw))] {
-		var name pkix.RDNSequence
-		if _, err := asn1.Unmarshal(der, &name); err == nil {
-			texts = append(texts, name.String())
-		}
-	}
-	if len(raw) > most {
-		texts = append(texts, "...")
-	}
-	return strings.Join(texts, "; ")
 }
