@@ -324,7 +324,16 @@ func TestThroughCloudConnector(t *testing.T) {
 		t.Fatalf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	account.Record(true)
-	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, plain, tunnelled)
+	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
+	c := p.start("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, plain, tunnelled)
+	c.eventually("attempts without a Cloud Connector", func() bool {
+		away := func(port string, code int) bool {
+			return account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && e.Code == code }) > 1
+		}
+		return away("http", http.StatusServiceUnavailable) && away("socks5", 3)
+	})
+	account.Attach("DE-Berlin")
+	r := c.wait()
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -270,5 +271,48 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 	if _, password, _ := seen.last.BasicAuth(); password != "second" {
 		t.Errorf("expected the second password, found %q", password)
+	}
+}
+
+// A trust store that is replaced counts from the next request on.
+func TestStoresAreFollowed(t *testing.T) {
+	t.Setenv("VCAP_SERVICES", "")
+	store, err := keystore.Open(keystore.Location{Path: "../../testdata/samples/keystores/client.jks", Password: "changeit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := store.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.StartTLS()
+	defer server.Close()
+	other := httptest.NewTLSServer(nil)
+	other.Close()
+	root := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
+	path := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(path, root(other.Certificate().Raw), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
+	s, client := opened(t, &journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port, "x.tls.truststore.location="+path)
+	defer s.watch(client)()
+	if _, err := ask(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
+		t.Errorf("expected a server that is not trusted, found %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	version := s.version.Load()
+	if err := os.WriteFile(path, root(own.Certificate[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !s.other(ctx, version) {
+		t.Fatal("the change was not seen")
+	}
+	if status, err := ask(client, "/"); err != nil || status != 200 {
+		t.Error(status, err)
 	}
 }

@@ -196,9 +196,11 @@ func checkHeaders(roles Roles) error {
 func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	of := func(role string) string { return roles.Text("http.oauth." + role) }
 	credentials := btp.Credentials{TokenURL: of("token-endpoint"), ClientID: of("client-id"), Secret: of("client-secret")}
-	tokens, err := btp.NewTokens(credentials, btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
+	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
 		TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
-		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }})
+		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }}
+	c.Way.forTokens(&options)
+	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
 		f := faultf(wit.FaultConfig, "%v", err)
 		var failure *btp.Failure

@@ -125,7 +125,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, authenticateBy, leadBy, limitBy} {
+	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, authenticateBy, limitBy} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -25,6 +26,22 @@ type Way struct {
 	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer than
 	// ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
 	Outage time.Duration
+
+	route *route.Route
+}
+
+// forTokens is the way to a service that hands out tokens: that of the requests where an ordinary proxy leads out of a company's
+// network, else what the environment says. Behind a Cloud Connector there is no such service.
+func (w *Way) forTokens(o *btp.TokenOptions) {
+	if w.route == nil {
+		return
+	}
+	switch w.route.Type() {
+	case route.HTTP:
+		o.Proxy = w.route.HTTPProxy().URL
+	case route.SOCKS5, route.None:
+		o.Dial, o.Proxy = w.route.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
 }
 
 // proxyRole is what roles of proxies begin with.
@@ -49,7 +66,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
 			roles.Setting(proxyRole+"type"), r.Type())
 	}
-	c.Way = Way{Wire: r.Wire, Route: settings}
+	c.Way = Way{Wire: r.Wire, Route: settings, route: r}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Way.Outage = max(0, settings.Outage)
 		c.Way.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))

@@ -314,6 +314,28 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
+// Tokens come by the same proxy.
+func TestTokensByCorporateProxy(t *testing.T) {
+	tokens := &issuer{}
+	mux := http.NewServeMux()
+	mux.Handle("/token", tokens)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if !tokens.good(r) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	p := &corporate{to: server.Listener.Addr().String()}
+	proxy := httptest.NewServer(p)
+	defer proxy.Close()
+	c := clientOf(t, rolesOf(t, "http://sap.example:8000", "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me",
+		"http.proxy.password=pr0xy", "http.auth=oauth2", "http.oauth.token-endpoint=http://idp.example/token", "http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
+	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 || p.lines[0] != "POST http://idp.example/token" {
+		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
+	}
+}
+
 func TestProxyOfTheEnvironment(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
