@@ -400,7 +400,7 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	if r.code != 1 || l.FailedLogons != 1 || l.Total != 1 {
 		t.Errorf("expected exit 1 and one request with the password, found exit %d, %d of %d requests\n%s", r.code, l.FailedLogons, l.Total, r.stderr)
 	}
-	if !strings.Contains(r.stderr, "HTTP 401: Logon failed") || !strings.Contains(r.stderr, `the password of user "me" was refused (401) and is not sent again`) {
+	if !strings.Contains(r.stderr, "HTTP 401: Logon failed") || !strings.Contains(r.stderr, `the password of user "me" was refused (401) at `) {
 		t.Errorf("expected the first refusal and why there is no second, found\n%s", r.stderr)
 	}
 }

@@ -67,7 +67,10 @@ func (s *service) check() error {
 		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings())
 		return err
 	}
-	_, err := s.open(context.Background())
+	client, err := s.open(context.Background())
+	if err == nil {
+		client.Close()
+	}
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -205,7 +206,7 @@ func (c *connector) bind() (*plugin.Binding, error) {
 func (t *task) run(ctx context.Context, once bool) {
 	for {
 		version := t.connector.service.version.Load()
-		err := t.work(ctx, once)
+		err := explained(t.connector.client, t.work(ctx, once))
 		t.ended(ctx, err)
 		if once || !refused(err) || !t.connector.service.other(ctx, version) {
 			return
@@ -215,6 +216,17 @@ func (t *task) run(ctx context.Context, once bool) {
 		}
 		t.connector.log.Info("the secret is another one: the task goes on", "task", t.number)
 	}
+}
+
+// explained adds to the refusal of a service who was refused, and what can be done about it.
+func explained(c *transport.Client, err error) error {
+	if !refused(err) {
+		return err
+	}
+	if why := c.Refusal(); why != "" && !strings.Contains(err.Error(), why) {
+		return fmt.Errorf("%w; %s", err, why)
+	}
+	return err
 }
 
 // refused tells whether the service did not take who asked.

@@ -82,7 +82,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err == nil && document == nil {
 		err = errors.New("the plugin answered nothing")
 	}
-	if err != nil {
+	if err = explained(t.client, err); err != nil {
 		return "", fmt.Errorf("%s: %w", command, err)
 	}
 	return *document, nil

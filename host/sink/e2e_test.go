@@ -188,7 +188,7 @@ func TestWritesAndDeletes(t *testing.T) {
 		t.Errorf("%+v, %d committed", p, x.committed(t.Context()))
 	}
 	if l := x.service.Ledger(); l.SessionsOpened > 4 || // as many as requests at a time
-		 l.TokenRefusals > 0 {
+		l.TokenRefusals > 0 {
 		t.Errorf("%d sessions, %d tokens refused", l.SessionsOpened, l.TokenRefusals)
 	}
 }

@@ -228,13 +228,11 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			}
 			renewed++
 			a.discard()
-			p.session.drop(used.session, given != nil)
+			p.session.drop(used.session, given != nil, h, e.line)
 		case timedOut == 0 && a.ended():
 			timedOut++
 			a.discard()
-			p.session.drop(a.session, given != nil)
-		case status == http.StatusUnauthorized && d.logon != nil:
-			return nil, faultf(wit.FaultUnauthorized, "%s %s: answered 401: %s; %s", e.method, e.line, a.excerpt(), d.logon.explain(d.logon.since()))
+			p.session.drop(a.session, given != nil, h, e.line)
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
 			a.discard()
 			if redirected++; redirected > mostRedirects {

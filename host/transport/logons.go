@@ -261,6 +261,20 @@ func (g *logon) check() error {
 	return faultf(wit.FaultUnauthorized, "%s", g.explain(at))
 }
 
+// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now was not
+// refused.
+func (c *Client) Refusal() string {
+	g := c.at.Load().logon
+	if g == nil {
+		return ""
+	}
+	at := g.since()
+	if at.IsZero() {
+		return ""
+	}
+	return g.explain(at)
+}
+
 // explain says who was refused where and since when, and how that is mended.
 func (g *logon) explain(at time.Time) string {
 	who := fmt.Sprintf("the password of user %q", g.user)

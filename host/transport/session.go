@@ -186,14 +186,16 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	return answer.Body.Close()
 }
 
-// drop begins the session anew, unless somebody has done so since the given one. fetching: by who fetches a token, whose turn it is.
-func (s *session) drop(session int, fetching bool) {
+// drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given one: services
+// open a session for a request that they refuse, and it would be left behind. fetching: by who fetches a token, whose turn it is.
+func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 	if !fetching {
 		<-s.tokens.turn
 		defer func() { s.tokens.turn <- struct{}{} }()
 	}
 	if s.jar.drop(session) {
 		clear(s.tokens.known)
+		s.jar.follow(h, path, time.Now(), s.jar.current())
 	}
 }
 

@@ -170,6 +170,25 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	})
 }
 
+// The session that a service opens for a request which it refuses is gone on with.
+func TestRefusalLeavesNoSessionBehind(t *testing.T) {
+	s := &host{}
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		r := post("/")
+		from := "/"
+		r.TokenFrom = &from
+		for range 3 {
+			if status, _, err := text(t, c, r); status != 200 || err != nil {
+				t.Fatal(status, err)
+			}
+			clear(s.open) // all time out
+		}
+		if s.opened != 3 {
+			t.Errorf("expected a session for each, found %d", s.opened)
+		}
+	})
+}
+
 // What the service says of a session that has ended is answered by another session, once.
 func TestSessionTimedOut(t *testing.T) {
 	for name, k := range map[string]struct {
@@ -221,13 +240,19 @@ func TestRefusedByAnyClient(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
-				_, _, err := text(t, []*Client{c, other}[i%2], get("/"))
+				status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
+				if status == 401 && err == nil {
+					return // the one that was sent
+				}
 				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
 			})
 		}
 		wg.Wait()
 		if n != 1 {
 			t.Errorf("expected the secret to be sent once, found %d times", n)
+		}
+		if why := other.Refusal(); !strings.Contains(why, `user "u" was refused (401) at`) {
+			t.Errorf("found %q", why)
 		}
 	})
 }

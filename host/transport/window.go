@@ -78,20 +78,29 @@ func cutDuration(field string) (cron string, lasts time.Duration, ok bool) {
 func (w Window) String() string { return w.text }
 
 // end is when the window ends that is open at a time; zero if it is not open.
-func (w Window) end(now time.Time) (end time.Time) {
-	// Starts that lie so near that one window runs into the next are looked at one by one.
-	for from := now.Add(-w.lasts); ; {
-		next, err := w.start.NextFireTime(from.UnixNano())
-		if err != nil {
-			return end // there is none any more
-		}
-		start := time.Unix(0, next)
-		if start.After(now) {
-			return end
-		}
-		end = start.Add(w.lasts)
-		from = start
+func (w Window) end(now time.Time) time.Time {
+	began := now.Add(-w.lasts)
+	start, ok := w.next(began)
+	if !ok || start.After(now) {
+		return time.Time{}
 	}
+	// Starts may lie so near that one window runs into the next: the last one counts, which is between the two.
+	before, after := began, now
+	for after.Sub(before) > time.Second {
+		middle := before.Add(after.Sub(before) / 2)
+		if next, ok := w.next(middle); ok && !next.After(now) {
+			before, start = middle, next
+		} else {
+			after = middle
+		}
+	}
+	return start.Add(w.lasts)
+}
+
+// next is the first start after a time.
+func (w Window) next(from time.Time) (start time.Time, ok bool) {
+	next, err := w.start.NextFireTime(from.UnixNano())
+	return time.Unix(0, next), err == nil // else there is none any more
 }
 
 // openUntil is when the last of those windows ends that are open at a time; zero if none is.
@@ -111,8 +120,8 @@ const farAway = 24 * time.Hour
 func nextStart(windows []Window, now time.Time) time.Time {
 	first := now.Add(farAway)
 	for _, w := range windows {
-		if next, err := w.start.NextFireTime(now.UnixNano()); err == nil && time.Unix(0, next).Before(first) {
-			first = time.Unix(0, next)
+		if next, ok := w.next(now); ok && next.Before(first) {
+			first = next
 		}
 	}
 	return first
