@@ -226,12 +226,14 @@ func prepared(b *testing.B, module guesttest.Module) func() time.Duration {
 	folder := b.TempDir()
 	put(b, folder, "hostile.wasm", module.Bytes())
 	m := manager(b, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
-	binding, err := m.BindPlugin("victim", "hostile", "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(binding.Close)
+	calls := 0
 	return func() (took time.Duration) {
+		calls++ // each for a connector of its own: for one the plugin would be stopped
+		binding, err := m.BindPlugin(fmt.Sprint("victim", calls), "hostile", "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer binding.Close()
 		_ = binding.Current().Do(context.Background(), func(i *plugin.Instance) error {
 			start := time.Now()
 			_, err := i.Prepare(context.Background(), nil)
