@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -20,10 +21,21 @@ import (
 )
 
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
-encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1}
+encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, ""}
 
 var transforming = benchmark{"./host/transform", "BenchmarkChainOfThree",
-	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3}
+	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3, ""}
+
+// fences are what it costs that no plugin can hold up its host, and how well that is kept.
+var fences = []benchmark{
+	{"./plugins/odata/decode/bench", "BenchmarkMetered", `Processor time with the fence of time beside that without (times-metered), and with the engine's own switch, WithCloseOnContextDone
+(times-switched); 40 rounds in turns, medians. Aim: metered at most 1.05, bound 1.15. Decoding of pages:`, 1, "40x"},
+	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)", "Three transforms on 500 records, and describe of the source:", 1, "40x"},
+	{"./host/meter", "BenchmarkShortestLoop", "The worst case, a loop of four instructions. Bound 2:", 1, "20x"},
+	{"./host/plugin", "BenchmarkFenceOfLoading", "Loading without a compile cache. Bound 1.10:", 1, "5x"},
+	{"./host/plugin", "BenchmarkHostile", `Plugins that try to hold up their host, with a deadline of 50 ms: how far past it the call ends (aim 20), the longest runtime.GC()
+meanwhile (aim 100), and what is left of another connector's rate (aim 80 % where a core is left for it):`, 1, "3x"},
+}
 
 // sections are what there is to measure, in the order in which it is printed.
 var sections = []struct {
@@ -32,6 +44,14 @@ var sections = []struct {
 }{
 	{"decode", decoding.run},
 	{"transform", transforming.run},
+	{"fences", func(ctx context.Context, b *bench) error {
+		for _, f := range fences {
+			if err := f.run(ctx, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 	{"pipeline", pipeline},
 	{"start", start},
 	{"memory", memory},
@@ -79,15 +99,17 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is one of a package's, with what its figures are to be compared with, and how often it is run.
+// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it is run, and
+// for how long or how many rounds ("": Go's default).
 type benchmark struct {
 	folder, name, about string
 	count               int
+	time                string
 }
 
 func (b benchmark) run(ctx context.Context, _ *bench) error {
 	fmt.Println(b.about)
-	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count), b.folder)
+	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count), "-benchtime", cmp.Or(b.time, "1s"), b.folder)
 }
 
 func tool(ctx context.Context, name string, args ...string) error {
