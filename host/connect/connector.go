@@ -130,7 +130,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.unknown != nil {
 		return nil, c.unknown
 	}
-	if c.kafka, err = overridden(c.o.Kafka, c.config); err != nil {
+	if c.kafka, err = overridden(c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
 	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, c.o.Logons, c.log); err != nil {
@@ -155,12 +155,23 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	return func() { unwatch(); c.client.Close() }, nil
 }
 
-func overridden(k kafka.Config, c *config.Connector) (kafka.Config, error) {
+// overridden is the connector's own configuration of clients. Its secrets are read again for each logon.
+func overridden(k kafka.Config, c *config.Connector, providers *config.Providers) (kafka.Config, error) {
 	settings := map[string]string{}
 	for _, e := range c.Entries {
 		settings[e.Key] = e.Value
 	}
 	k, _, err := k.Override(settings)
+	k.Follow(func(name string) (string, bool) {
+		if e, given := c.Entry(name); !given || !e.Secret {
+			return "", false
+		}
+		again, err := c.Again(providers)
+		if err != nil {
+			return "", false // what it was is as good as any
+		}
+		return again.Get(name)
+	})
 	return k, err
 }
 

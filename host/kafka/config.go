@@ -45,7 +45,7 @@ func (c Config) Via(p *Proxy) (Config, error) {
 }
 
 // Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a file that may have
-// changed since; !ok: it has not. It also holds for configurations that were made of this one before.
+// changed since; !ok: it has not. It also holds for what was made of c, and not for what c was made of.
 func (c Config) Follow(current func(name string) (value string, ok bool)) {
 	if c.shared != nil {
 		c.shared.follow(current)
@@ -208,6 +208,7 @@ func (c Config) Override(properties map[string]string) (Config, []string, error)
 	warnings, err := c.apply(properties, map[string]side{
 		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
 	})
+	c.shared = &shared{of: c.shared}
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}

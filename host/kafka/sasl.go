@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
@@ -337,7 +338,15 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return own.tls(o)
+	config, err := own.tls(o)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(t.text("sasl.oauthbearer.token.endpoint.url"))
+	if err != nil {
+		return nil, err
+	}
+	return keystore.ForHost(config, u.Hostname()), nil
 }
 
 func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {

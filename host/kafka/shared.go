@@ -8,6 +8,8 @@ import (
 
 // shared is what a configuration and all that were made of it have in common, and learn late.
 type shared struct {
+	of *shared // the configuration that this one was made of; nil: none
+
 	mu      sync.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
@@ -24,10 +26,18 @@ func (s *shared) now(name string) (string, bool) {
 	s.mu.Lock()
 	current := s.current
 	s.mu.Unlock()
-	if current == nil || name == "" {
+	if name == "" {
 		return "", false
 	}
-	return current(name)
+	if current != nil {
+		if value, ok := current(name); ok {
+			return value, true
+		}
+	}
+	if s.of != nil {
+		return s.of.now(name)
+	}
+	return "", false
 }
 
 // hear has log told what stores and proxies have to say.
@@ -48,12 +58,15 @@ type lateHandler struct {
 }
 
 func (h lateHandler) now() slog.Handler {
-	h.s.mu.Lock()
-	defer h.s.mu.Unlock()
-	if h.s.log == nil {
-		return slog.DiscardHandler
+	for s := h.s; s != nil; s = s.of {
+		s.mu.Lock()
+		log := s.log
+		s.mu.Unlock()
+		if log != nil {
+			return h.with(log.Handler())
+		}
 	}
-	return h.with(h.s.log.Handler())
+	return slog.DiscardHandler
 }
 
 func (h lateHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.now().Enabled(ctx, l) }

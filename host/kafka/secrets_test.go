@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"context"
+	"encoding/base64"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// P25: a password that is changed, first at the broker and then in its file, is used for the next logon; nothing is restarted or lost.
+func TestSecretsThatChange(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, "")
+	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.Superuser("PLAIN", "root", "root"), kfake.SeedTopics(1, "t"))
+	c := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
+	var now atomic.Value
+	now.Store(scramLogon)
+	c.Follow(func(name string) (string, bool) {
+		value := now.Load().(string)
+		return value, name == "sasl.jaas.config"
+	})
+	ctx := waits(t, 40*time.Second)
+	p := openTestProducer(t, c)
+	send := func() chan error {
+		done := make(chan error, 1)
+		batch := p.NewBatch()
+		r := batch.Add()
+		r.Topic, r.Value = "t", []byte("x")
+		p.Produce(ctx, batch, func(_ int, err error) { done <- err })
+		return done
+	}
+	if err := <-send(); err != nil {
+		t.Fatal(err)
+	}
+	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
+	admin := kadm.NewClient(testClient(t, root.AdminOpts()...))
+	changed, err := admin.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: kadm.ScramSha256, Iterations: 4096, Password: "other"}})
+	if err == nil {
+		err = changed.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.shut() // the next logon is with the old password
+	d.reopen(t)
+	sent := send()
+	pause(ctx, 2*time.Second)
+	now.Store(strings.Replace(scramLogon, "hush-hush", "other", 1))
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// What is logged on with as OAUTHBEARER: the token service's token, a file's, or one that is made here.
+func TestBearer(t *testing.T) {
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("eyJ.from.file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id := `clientId="` + s.XSUAA.ID + `" `
+	secret := `clientSecret="` + s.XSUAA.Secret + `" `
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, []byte(s.RootsPEM()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := func(t *testing.T, more ...string) (string, error) {
+		t.Helper()
+		properties := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"}
+		for _, line := range more {
+			name, value, _ := strings.Cut(line, "=")
+			properties[name] = value
+		}
+		_, message, err := parsed(t, properties).SASL().Authenticate(context.Background(), "")
+		return string(message), err
+	}
+	t.Run("token service", func(t *testing.T) {
+		message, err := first(t, "sasl.login.callback.handler.class="+tokenHandler, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
+			"sasl.jaas.config="+oauthModule+" required "+id+secret+`extension_logicalCluster="lkc-1";`)
+		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") || !strings.HasSuffix(message, "\x01logicalCluster=lkc-1\x01\x01") {
+			t.Errorf("found %q, %v", message, err)
+		}
+	})
+	t.Run("token service by TLS, properties of Kafka 4.1", func(t *testing.T) {
+		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.TLSURL+connectivitytest.TokenPath,
+			"sasl.oauthbearer.client.credentials.client.id="+s.XSUAA.ID, "sasl.oauthbearer.client.credentials.client.secret="+s.XSUAA.Secret,
+			"sasl.jaas.config="+oauthModule+` required ssl.truststore.type="PEM" ssl.truststore.location="`+roots+`";`)
+		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") {
+			t.Errorf("found %q, %v", message, err)
+		}
+	})
+	t.Run("wrong secret", func(t *testing.T) {
+		_, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath, "sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
+		if err == nil || strings.Contains(err.Error(), "hush-hush") || kgo.IsRetryableBrokerErr(err) {
+			t.Errorf("expected an error that does not pass, found %v", err)
+		}
+	})
+	t.Run("token service down", func(t *testing.T) {
+		s.TokenServiceDown(503)
+		defer s.TokenServiceDown(0)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
+			"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath, "sasl.jaas.config": oauthModule + " required " + id + secret + ";"})
+		if _, _, err := c.SASL().Authenticate(ctx, ""); err == nil || !kgo.IsRetryableBrokerErr(err) {
+			t.Errorf("expected an error that the client takes for one that passes, found %v", err)
+		}
+	})
+	t.Run("file", func(t *testing.T) {
+		address := (&url.URL{Scheme: "file", Path: file}).String()
+		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+address, "sasl.oauthbearer.jwt.retriever.class="+fileRetriever, "sasl.jaas.config="+oauthModule+" required;")
+		if err != nil || message != "n,,\x01auth=Bearer eyJ.from.file\x01\x01" {
+			t.Errorf("found %q, %v", message, err)
+		}
+	})
+	t.Run("unsecured", func(t *testing.T) {
+		message, err := first(t, "sasl.jaas.config="+oauthModule+` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginNumberClaim_n="1.5" unsecuredLoginListClaim_l=",a,b" unsecuredLoginLifetimeSeconds="60";`)
+		token, found := strings.CutPrefix(message, "n,,\x01auth=Bearer eyJhbGciOiJub25lIn0.")
+		body, _, _ := strings.Cut(token, ".")
+		claims, decoded := base64.RawURLEncoding.DecodeString(body)
+		if err != nil || decoded != nil || !found || !strings.Contains(string(claims), `"l":["a","b"],"n":1.5,"sub":"alice"`) {
+			t.Errorf("found %q with %s, %v", message, claims, err)
+		}
+	})
+}
