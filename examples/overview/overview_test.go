@@ -13,15 +13,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
 // TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are accepted without a
 // word, the others are refused by the setting that they name, and by nothing else than what is not built.
 func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 	data := dataFolder(t)
+	subaccount := connectivitytest.NewServer()
+	defer subaccount.Close()
+	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for those that need a binding
 	for _, file := range all(t) {
 		t.Run(file, func(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
@@ -144,6 +150,51 @@ func TestSinksRun(t *testing.T) {
 	}
 	if sinks < 3 {
 		t.Errorf("%d sinks ran", sinks)
+	}
+}
+
+// TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding alone.
+func TestThroughCloudConnector(t *testing.T) {
+	subaccount := connectivitytest.NewServer()
+	defer subaccount.Close()
+	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0))
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	broker := kafka.ListenAddrs()[0]
+	subaccount.Map("kafka.cloud:9092", broker)
+	subaccount.Map(broker, broker) // as this one advertises itself
+	demo := service.New(service.Options{Rows: 40})
+	server, err := demo.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http")
+	source := filepath.Join(t.TempDir(), "entity-set.properties")
+	if err := os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := config.Arguments([]string{"kafka-cloud-connector.worker.properties", source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.New(host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := h.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	through := subaccount.Count(func(e connectivitytest.Entry) bool {
+		return e.Port == "socks5" && e.Code == 0 && e.Target == "kafka.cloud:9092"
+	})
+	if rows := demo.Ledger().Rows; rows != 100 || through == 0 {
+		t.Errorf("%d of 100 rows were read, %d connections to kafka.cloud:9092", rows, through)
 	}
 }
 
