@@ -84,6 +84,27 @@ func FuzzJKS(f *testing.F) {
 	})
 }
 
+// FuzzJavaObject: the end of an object is found or refused, with work that its bytes justify.
+func FuzzJavaObject(f *testing.F) {
+	for _, file := range []string{"secret.jceks", "more/several.jceks"} {
+		content, err := os.ReadFile(sample(file))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content[bytes.Index(content, []byte("\xac\xed\x00\x05")):])
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		r := &javaReader{rest: content}
+		o := &javaObject{javaReader: r}
+		if r.u32("header"); r.err == nil {
+			o.content()
+		}
+		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil || o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
+			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth, o.objects, len(o.handles), r.err)
+		}
+	})
+}
+
 func FuzzPKCS12(f *testing.F) {
 	seed(f, ".p12", ".pkcs12")
 	f.Fuzz(func(t *testing.T, content []byte) {

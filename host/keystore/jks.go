@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/square/certigo/jceks"
 )
@@ -122,7 +123,7 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte, w *work) 
 			e.add(r.certificate(version))
 		}
 		password, frame := s.keyPassword(), jceksSingle(version, start[:len(start)-len(r.rest)])
-		e.recover = func() (crypto.PrivateKey, error) { return recoverJKS(protected, frame, password, w) }
+		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) { return recoverJKS(protected, frame, password, w) })
 	case tag == jksCertificate:
 		e.add(r.certificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):

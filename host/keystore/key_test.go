@@ -116,3 +116,15 @@ func TestContent(t *testing.T) {
 		expectFault(t, err, "location", "cannot be given inline")
 	}
 }
+
+// TestAskedOften: a store's keys cost their work once, however often they are asked for.
+func TestAskedOften(t *testing.T) {
+	for _, file := range []string{"client.jceks", "client.p12"} {
+		s := mustOpen(t, Location{Path: sample(file), Password: "changeit"})
+		for range 3000 {
+			if _, err := s.Certificate(); err != nil {
+				t.Fatal(file, err)
+			}
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 )
 
@@ -326,10 +327,10 @@ type bagCert struct {
 // keyOfBag pairs a key with its certificate: by the local key id as Java and openssl write it, else by the key itself.
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string, w *work) entry {
 	password := s.keyPassword()
-	e := entry{kind: keyEntry, recover: func() (crypto.PrivateKey, error) { return b.key(password, w) }}
+	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) { return b.key(password, w) })}
 	own := slices.IndexFunc(certs, func(c bagCert) bool { return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted })
 	if own < 0 && len(certs) > 0 {
-		if key, err := b.key(password, w); err == nil {
+		if key, err := e.recover(); err == nil {
 			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && goesWith(key, c.cert) })
 		}
 	}

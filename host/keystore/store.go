@@ -63,7 +63,7 @@ type entry struct {
 	kind    entryKind
 	chain   []*x509.Certificate
 	broken  error // why a certificate of it cannot be read
-	recover func() (crypto.PrivateKey, error)
+	recover func() (crypto.PrivateKey, error) // its work is done once
 }
 
 // Open reads a store. Errors are of type [*Error] and name the field of Location to mend.

@@ -4,6 +4,9 @@
 set -euo pipefail
 KEYTOOL=${JAVA_HOME:+$JAVA_HOME/bin/}keytool
 export LC_ALL=C.UTF-8; unset JAVA_TOOL_OPTIONS
+for tool in "$KEYTOOL" openssl; do
+  command -v "$tool" >/dev/null || { echo "make-stores.sh: $tool is needed and is not installed (or not in PATH)" >&2; exit 1; }
+done
 mkdir -p "$1"; cd "$1"
 pass=changeit
 kt() { "$KEYTOOL" -J-XX:TieredStopAtLevel=1 -J-Xshare:auto "$@" >keytool.log 2>&1 || { cat keytool.log >&2; exit 1; }; }
