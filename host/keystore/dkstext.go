@@ -1,0 +1,286 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// dksParser reads the text.
+type dksParser struct {
+	lexer dksLexer
+	token dksToken
+}
+
+func parseDKS(text string) ([]dksDomain, error) {
+	p := &dksParser{lexer: dksLexer{text: text}}
+	p.advance()
+	var domains []dksDomain
+	for p.token.text != "" || p.token.quoted {
+		d, err := p.domain()
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", p.token.line, err)
+		}
+		domains = append(domains, d)
+	}
+	if len(domains) == 0 {
+		return nil, errors.New("it has no domain")
+	}
+	return domains, nil
+}
+
+func (p *dksParser) advance() { p.token = p.lexer.next() }
+
+// is tells whether the next token is a word or sign.
+func (p *dksParser) is(word string) bool {
+	return !p.token.quoted && strings.EqualFold(p.token.text, word)
+}
+
+func (p *dksParser) expect(word string) error {
+	if !p.is(word) {
+		return fmt.Errorf("found %s, expected %q", p.token, word)
+	}
+	p.advance()
+	return nil
+}
+
+func (p *dksParser) name(of string) (string, error) {
+	name := p.token.text
+	if name == "" || !p.token.quoted && strings.ContainsAny(name, "{};=") {
+		return "", fmt.Errorf("found %s, expected the name of a %s", p.token, of)
+	}
+	p.advance()
+	return name, nil
+}
+
+func (p *dksParser) domain() (dksDomain, error) {
+	var d dksDomain
+	err := p.expect("domain")
+	if err != nil {
+		return d, err
+	}
+	if d.name, err = p.name("domain"); err != nil {
+		return d, err
+	}
+	if d.properties, err = p.properties("{", nil); err != nil {
+		return d, err
+	}
+	seen := map[string]bool{}
+	for !p.is("}") {
+		k, err := p.store(d.properties)
+		if err != nil {
+			return d, err
+		}
+		if seen[k.name] {
+			return d, fmt.Errorf("a second keystore %s in domain %s", k.name, d.name)
+		}
+		seen[k.name] = true
+		if d.stores = append(d.stores, k); len(d.stores) > maxDKSStores {
+			return d, fmt.Errorf("more than %d keystores in domain %s", maxDKSStores, d.name)
+		}
+	}
+	p.advance()
+	if p.is(";") {
+		p.advance()
+	}
+	if len(d.stores) == 0 {
+		return d, fmt.Errorf("domain %s has no keystore", d.name)
+	}
+	return d, nil
+}
+
+func (p *dksParser) store(defaults map[string]string) (dksStore, error) {
+	var k dksStore
+	err := p.expect("keystore")
+	if err != nil {
+		return k, err
+	}
+	if k.name, err = p.name("keystore"); err != nil {
+		return k, err
+	}
+	k.properties, err = p.properties(";", defaults)
+	return k, err
+}
+
+// properties reads those up to end, over defaults.
+func (p *dksParser) properties(end string, defaults map[string]string) (map[string]string, error) {
+	all := maps.Clone(defaults)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for !p.is(end) {
+		name := strings.ToLower(p.token.text)
+		if p.token.quoted || dksProperties[name] == "" {
+			return nil, fmt.Errorf("found %s, expected a property (keystoreType, keystoreURI, keystoreProviderName, keystorePasswordEnv, entryNameSeparator) or %q", p.token, end)
+		}
+		p.advance()
+		if err := p.expect("="); err != nil {
+			return nil, err
+		}
+		if !p.token.quoted {
+			return nil, fmt.Errorf("found %s, expected the value of %s in quotes", p.token, dksProperties[name])
+		}
+		value, err := expand(p.token.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", dksProperties[name], err)
+		}
+		all[name] = value
+		p.advance()
+	}
+	p.advance()
+	return all, nil
+}
+
+// expand replaces ${name} by what a Java system property of that name would be on this machine.
+func expand(value string) (string, error) {
+	var out strings.Builder
+	for {
+		before, rest, ok := strings.Cut(value, "${")
+		out.WriteString(before)
+		if !ok {
+			return out.String(), nil
+		}
+		name, after, ok := strings.Cut(rest, "}")
+		if !ok {
+			return "", fmt.Errorf("${%s has no end", rest)
+		}
+		property, err := systemProperty(name)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(property)
+		value = after
+	}
+}
+
+func systemProperty(name string) (string, error) {
+	switch name {
+	case "/", "file.separator":
+		return string(filepath.Separator), nil
+	case "path.separator":
+		return string(filepath.ListSeparator), nil
+	case "user.dir":
+		return os.Getwd()
+	case "user.home":
+		return os.UserHomeDir()
+	case "java.io.tmpdir":
+		return os.TempDir(), nil
+	case "user.name":
+		u, err := user.Current()
+		if err != nil {
+			return "", err
+		}
+		return u.Username, nil
+	case "java.home":
+		if home := os.Getenv("JAVA_HOME"); home != "" {
+			return home, nil
+		}
+		return "", errors.New("${java.home} has no value: JAVA_HOME is not set")
+	}
+	return "", fmt.Errorf("${%s} has no value here, known are user.dir, user.home, user.name, java.home, java.io.tmpdir, file.separator, path.separator and /", name)
+}
+
+// dksToken is a word, a sign of "{};=", or a quoted text; the end of the text is a token without text.
+type dksToken struct {
+	text   string
+	quoted bool
+	line   int
+}
+
+func (t dksToken) String() string {
+	if t.text == "" && !t.quoted {
+		return "the end of the file"
+	}
+	return fmt.Sprintf("%q", t.text)
+}
+
+// dksLexer takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either quotes with \ escapes, which end
+// with the line at the latest.
+type dksLexer struct {
+	text string
+	line int // from 0
+}
+
+func (l *dksLexer) next() dksToken {
+	l.skip()
+	t := dksToken{line: l.line + 1}
+	switch {
+	case l.text == "":
+	case l.text[0] == '"' || l.text[0] == '\'':
+		t.text, t.quoted = l.quotation(), true
+	case strings.IndexByte("{};=", l.text[0]) >= 0:
+		t.text, l.text = l.text[:1], l.text[1:]
+	default:
+		end := strings.IndexFunc(l.text, func(r rune) bool { return r <= ' ' || strings.ContainsRune("{};=\"'", r) })
+		if end < 0 {
+			end = len(l.text)
+		}
+		t.text, l.text = l.text[:end], l.text[end:]
+	}
+	return t
+}
+
+// skip takes white space and comments away.
+func (l *dksLexer) skip() {
+	for {
+		trimmed := strings.TrimLeft(l.text, " \t\r\n\f\v\ufeff")
+		end := 0
+		switch {
+		case strings.HasPrefix(trimmed, "//"):
+			if end = strings.IndexByte(trimmed, '\n'); end < 0 {
+				end = len(trimmed)
+			}
+		case strings.HasPrefix(trimmed, "/*"):
+			if end = strings.Index(trimmed[2:], "*/") + 4; end < 4 {
+				end = len(trimmed)
+			}
+		}
+		taken := len(l.text) - len(trimmed) + end
+		l.line += strings.Count(l.text[:taken], "\n")
+		l.text = l.text[taken:]
+		if end == 0 {
+			return
+		}
+	}
+}
+
+var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': '\b', 'v': '\v', 'a': 7}
+
+func (l *dksLexer) quotation() string {
+	quote := l.text[0]
+	var out strings.Builder
+	i := 1
+	for ; i < len(l.text) && l.text[i] != quote && l.text[i] != '\n'; i++ {
+		c := l.text[i]
+		if c == '\\' && i+1 < len(l.text) && l.text[i+1] != '\n' {
+			var taken int
+			c, taken = unescape(l.text[i+1:])
+			i += taken
+		}
+		out.WriteByte(c)
+	}
+	if i < len(l.text) && l.text[i] == quote {
+		i++
+	}
+	l.text = l.text[i:]
+	return out.String()
+}
+
+// unescape reads what stands behind a \: a letter, at most three octal digits for one byte, or anything else for itself.
+func unescape(text string) (c byte, taken int) {
+	if e, ok := dksEscapes[text[0]]; ok {
+		return e, 1
+	}
+	for taken < 3 && taken < len(text) && text[taken] >= '0' && text[taken] <= '7' && (taken < 2 || text[0] <= '3') {
+		c = c<<3 | (text[taken] - '0')
+		taken++
+	}
+	if taken == 0 {
+		return text[0], 1
+	}
+	return c, taken
+}
