@@ -3,7 +3,7 @@ package abi
 import (
 	"context"
 	"reflect"
-	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -37,17 +37,22 @@ func stackBytes(f api.Function) int {
 	return v.Elem().Field(at).Len()
 }
 
-// stackFields remembers where types have their stack.
-var stackFields sync.Map
+// stackPlace is where a type has its stack; there is only one such type, so that the last one found is remembered.
+type stackPlace struct {
+	of reflect.Type
+	at int
+}
+
+var lastStack atomic.Pointer[stackPlace]
 
 func stackField(t reflect.Type) int {
-	if at, ok := stackFields.Load(t); ok {
-		return at.(int)
+	if last := lastStack.Load(); last != nil && last.of == t {
+		return last.at
 	}
 	at := -1
 	if f, ok := t.FieldByName("stack"); ok && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8 && len(f.Index) == 1 {
 		at = f.Index[0]
 	}
-	stackFields.Store(t, at)
+	lastStack.Store(&stackPlace{t, at})
 	return at
 }
