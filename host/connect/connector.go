@@ -212,20 +212,20 @@ func (c *connector) bind() (*plugin.Binding, error) {
 	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
 }
 
-// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service goes on when there
-// is another secret.
+// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service, or failed by a
+// setting, goes on when there are others: another secret, another store, another destination.
 func (t *task) run(ctx context.Context, once bool) {
 	for {
 		version := t.connector.service.version.Load()
 		err := explained(t.connector.client, t.work(ctx, once))
 		t.ended(ctx, err)
-		if once || !refused(err) || !t.connector.service.other(ctx, version) {
+		if once || !mendable(err) || !t.connector.service.other(ctx, version) {
 			return
 		}
 		if err := t.connector.client.Refresh(ctx); err != nil { // it is another one now
 			t.connector.log.Warn("settings of the service", "error", err)
 		}
-		t.connector.log.Info("the secret is another one: the task goes on", "task", t.number)
+		t.connector.log.Info("settings of the service are others: the task goes on", "task", t.number)
 	}
 }
 
@@ -244,6 +244,12 @@ func explained(c *transport.Client, err error) error {
 func refused(err error) bool {
 	var fault *wit.Fault
 	return errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized
+}
+
+// mendable tells whether settings are why a task failed.
+func mendable(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && (fault.Kind == wit.FaultUnauthorized || fault.Kind == wit.FaultConfig)
 }
 
 // ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would pass for done.

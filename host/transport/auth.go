@@ -75,7 +75,7 @@ func headerIdentity(headers map[string]string) Identity {
 		}
 	}
 	slices.Sort(names)
-	id := Identity{User: "by header " + strings.Join(names, ", ")}
+	var id Identity
 	for _, name := range names {
 		id.Secret += name + ":" + headers[name] + "\n"
 	}

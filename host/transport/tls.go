@@ -83,7 +83,7 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 		return Identity{}, err
 	}
 	sum := sha256.Sum256(shown.Certificate[0])
-	return Identity{User: "by certificate", Secret: hex.EncodeToString(sum[:])}, nil
+	return Identity{Secret: hex.EncodeToString(sum[:])}, nil
 }
 
 // allSchemes lets a key of any kind fit.

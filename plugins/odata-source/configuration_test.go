@@ -235,8 +235,8 @@ func TestTools(t *testing.T) {
 		}
 	}
 	commands := l.p.Commands()
-	if len(commands) != 3 || commands[0].Name != "ping" {
-		t.Errorf("expected ping to be the first of three commands, found %+v", commands)
+	if len(commands) != 4 || commands[0].Name != "ping" {
+		t.Errorf("expected ping to be the first of four commands, found %+v", commands)
 	}
 }
 
