@@ -83,7 +83,7 @@ func (s *Store) readDKS(content []byte, name string) error {
 
 // addDKSStore opens one store and takes its entries over, with its name before theirs.
 func (s *Store) addDKSStore(domain string, d dksStore) error {
-	inner := &Store{names: s.names, location: s.location}
+	inner := &Store{names: s.names, location: s.location, work: s.work}
 	where := fmt.Sprintf("keystore %s of domain %s in %s", d.name, domain, s.what)
 	if env, ok := d.properties["keystorepasswordenv"]; ok {
 		if inner.location.Password = os.Getenv(env); inner.location.Password == "" {

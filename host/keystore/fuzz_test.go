@@ -38,7 +38,7 @@ func bounded(t *testing.T, n int, f func()) {
 // use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	s := &Store{location: Location{Password: "changeit"}, what: "the file"}
+	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{left: 30_000}} // little, so that a fuzzer is not busy with hashing
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -142,15 +142,14 @@ func FuzzSafes(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
-		w := &work{left: 30_000} // little, so that the fuzzer is not busy with hashing
 		use(t, func(s *Store) error {
-			bags, err := openSafes(der, "changeit", w)
+			bags, err := openSafes(der, "changeit", s.work)
 			if err != nil {
 				if bags, err = appendBags(nil, der, 0); err != nil {
 					return s.sealed(err)
 				}
 			}
-			s.addBags(bags, w)
+			s.addBags(bags)
 			return nil
 		})
 	})
@@ -159,9 +158,6 @@ func FuzzSafes(f *testing.F) {
 func FuzzPEM(f *testing.F) {
 	seed(f, ".pem")
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if bytes.Contains(content, []byte("ENCRYPTED PRIVATE")) {
-			return // FuzzDecrypt has these
-		}
 		use(t, func(s *Store) error { return s.readPEM(content, FieldLocation) })
 	})
 }
@@ -262,7 +258,7 @@ func TestHostileLengths(t *testing.T) {
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
 			bounded(t, len(content), func() {
-				err := (&Store{what: "it", location: Location{Password: "x"}}).readJKS(content)
+				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork()}).readJKS(content)
 				expectFault(t, err, "location", "cannot be read")
 			})
 		})

@@ -81,9 +81,8 @@ func (s *Store) readJKS(content []byte) error {
 		return s.damaged(fmt.Errorf("version %d, expected 1 or 2", version))
 	}
 	count := r.u32("number of entries")
-	work := newWork()
 	for i := 0; i < count && r.err == nil; i++ {
-		e := s.readJKSEntry(r, version, magic, work)
+		e := s.readJKSEntry(r, version, magic)
 		if r.err != nil {
 			return s.damaged(fmt.Errorf("entry %d of %d: %w", i+1, count, r.err))
 		}
@@ -109,7 +108,7 @@ func jksDigest(signed []byte, password string) []byte {
 	return h.Sum(nil)
 }
 
-func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte, w *work) entry {
+func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	start := r.rest
 	tag := r.u32("tag")
 	e := entry{alias: r.utf("alias")}
@@ -123,7 +122,7 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte, w *work) 
 			e.add(r.certificate(version))
 		}
 		password, frame := s.keyPassword(), jceksSingle(version, start[:len(start)-len(r.rest)])
-		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) { return recoverJKS(protected, frame, password, w) })
+		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) { return recoverJKS(protected, frame, password, s.work) })
 	case tag == jksCertificate:
 		e.add(r.certificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):

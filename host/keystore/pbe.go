@@ -30,7 +30,7 @@ const (
 	maxScrypt     = 64 << 20 // bytes
 )
 
-// work is what a file may cost: iterations of key derivations, counted over all its entries.
+// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a domain.
 type work struct{ left int }
 
 func newWork() *work { return &work{left: maxWork} }

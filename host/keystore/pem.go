@@ -16,7 +16,6 @@ import (
 // it stands; the certificates behind that one, up to the next own one of a key, are its chain. Every certificate is trusted.
 func (s *Store) readPEM(text []byte, field string) error {
 	var keys, certs []entry
-	w := newWork()
 	for blocks := 0; ; blocks++ {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
@@ -28,7 +27,7 @@ func (s *Store) readPEM(text []byte, field string) error {
 			e.add(pemCertificate(block))
 			certs = append(certs, e)
 		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
-			key, err := s.pemKey(block, w)
+			key, err := s.pemKey(block)
 			if err != nil {
 				return err
 			}
@@ -80,7 +79,7 @@ func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 }
 
 // pemKey reads a block with a key: PKCS#8, encrypted or not, PKCS#1 or SEC 1, both also in OpenSSL's old encryption.
-func (s *Store) pemKey(block *pem.Block, w *work) (crypto.PrivateKey, error) {
+func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	password, der := s.keyPassword(), block.Bytes
 	sealed := block.Type == "ENCRYPTED PRIVATE KEY"
 	old := x509.IsEncryptedPEMBlock(block) //nolint:staticcheck // it is what such files have
@@ -91,7 +90,7 @@ func (s *Store) pemKey(block *pem.Block, w *work) (crypto.PrivateKey, error) {
 	var err error
 	switch {
 	case sealed:
-		key, err = openPKCS8(der, password, w)
+		key, err = openPKCS8(der, password, s.work)
 	case old:
 		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil { //nolint:staticcheck // as above
 			key, err = plainKey(block.Type, der)

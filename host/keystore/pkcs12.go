@@ -91,15 +91,14 @@ func (s *Store) readPKCS12(content []byte) error {
 	if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
 		return s.notPKCS12(p.AuthSafe.Content.Bytes, err)
 	}
-	w := newWork()
-	if err := p.Mac.check(signed, s.location.Password, w); err != nil {
+	if err := p.Mac.check(signed, s.location.Password, s.work); err != nil {
 		return s.sealed(err)
 	}
-	bags, err := openSafes(signed, s.location.Password, w)
+	bags, err := openSafes(signed, s.location.Password, s.work)
 	if err != nil {
 		return s.sealed(err)
 	}
-	s.addBags(bags, w)
+	s.addBags(bags)
 	return nil
 }
 
@@ -282,7 +281,7 @@ func (b *bag) certificate() (*x509.Certificate, error) {
 
 // addBags makes entries: keys with their chains, secret keys, and the certificates that are trusted. Those are the ones that Java marked; without
 // a mark and without a key in the file all of them, since such a file is of no other use.
-func (s *Store) addBags(bags []bag, w *work) {
+func (s *Store) addBags(bags []bag) {
 	var certs []bagCert
 	hasKey := false
 	for _, b := range bags {
@@ -306,7 +305,7 @@ func (s *Store) addBags(bags []bag, w *work) {
 		case b.oid.Equal(oidSecretBag):
 			s.entries = append(s.entries, entry{alias: name(b), kind: secretEntry})
 		case b.oid.Equal(oidKeyBag), b.oid.Equal(oidShroudedBag):
-			s.entries = append(s.entries, s.keyOfBag(b, certs, name, w))
+			s.entries = append(s.entries, s.keyOfBag(b, certs, name))
 		}
 	}
 	for _, c := range certs {
@@ -325,9 +324,9 @@ type bagCert struct {
 }
 
 // keyOfBag pairs a key with its certificate: by the local key id as Java and openssl write it, else by the key itself.
-func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string, w *work) entry {
+func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
-	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) { return b.key(password, w) })}
+	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) { return b.key(password, s.work) })}
 	own := slices.IndexFunc(certs, func(c bagCert) bool { return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted })
 	if own < 0 && len(certs) > 0 {
 		if key, err := e.recover(); err == nil {

@@ -36,6 +36,7 @@ type Store struct {
 	what     string // "JKS file /etc/client.jks"
 	entries  []entry
 	files    []string // what it was read from
+	work     *work    // what it may still cost
 }
 
 type entryKind int
@@ -64,7 +65,7 @@ type entry struct {
 func Open(l Location) (*Store, error) { return open(l, names{}) }
 
 func open(l Location, n names) (*Store, error) {
-	s := &Store{location: l, names: n}
+	s := &Store{location: l, names: n, work: newWork()}
 	want := kind("")
 	if l.Type != "" {
 		var err error
