@@ -108,10 +108,13 @@ func (s *service) config() (transport.Config, error) {
 	return c, err
 }
 
-// refresh is asked before each request; after a refusal it looks at the files in any case.
+// refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
 func (s *service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
 	if s.target != nil {
+		if refused {
+			s.target.destinations.Forget(s.target.name)
+		}
 		var err error
 		if moved, err = s.target.find(ctx); err != nil {
 			return nil, err

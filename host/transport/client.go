@@ -75,7 +75,7 @@ func (c *Client) Change(to Config) error {
 
 // Refresh has Config.Refresh look whether anything has changed, so that it is known before the next request.
 func (c *Client) Refresh(ctx context.Context) error {
-	_, err := c.current(ctx, true)
+	_, err := c.current(ctx, false)
 	return err
 }
 
