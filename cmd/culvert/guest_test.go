@@ -9,11 +9,13 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
 // Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.
@@ -107,10 +109,10 @@ func TestKilledApplicationServers(t *testing.T) {
 
 // T5 where the killed server had worked on what it was asked: rows whose fate is unknown are reported, and not repeated.
 func TestKilledApplicationServersThatHadWritten(t *testing.T) {
-	const rows = 1000
+	const rows = 600
 	p, _, worker := filled(t, rows)
 	s, address := demo(t, service.Options{Rows: rows, User: "me", Password: password,
-		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 150, KillFor: 20, KillMode: "applied"}})
+		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20, KillMode: "applied"}})
 	reported := map[string]bool{}
 	lines := copiesOf(address)
 	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...)}
@@ -285,3 +287,52 @@ func TestMaintenanceWindow(t *testing.T) {
 		t.Errorf("expected exit 1, found %d\n%s", r.code, r.stdout)
 	}
 }
+
+// T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing is lost.
+func TestCloudConnectorAwayInMidLoad(t *testing.T) {
+	p := newPlace(t)
+	account := connectivitytest.NewServer()
+	t.Cleanup(account.Close)
+	t.Setenv("VCAP_SERVICES", account.VCAP(0))
+	const rows = 2000
+	s, address := demo(t, service.Options{Rows: rows, PageSize: 20, Switches: service.Switches{SlowFirstByte: 5 * time.Millisecond}})
+	account.Attach("DE-Berlin")
+	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
+	file := p.file("orders.properties", instead(source("orders", "s4.virtual:8000", "Orders"), "sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
+		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50")...)
+	listen := freeAddress(t)
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, file)
+	running := func() {
+		var status connect.Status
+		if get(t, "http://"+listen+"/connectors/orders/status", &status) != 200 || len(status.Tasks) != 1 || status.Tasks[0].State != connect.Running {
+			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", status, c.stderr.String())
+		}
+	}
+	pages := func(n int) { c.eventually(fmt.Sprintf("%d pages", n), func() bool { return s.Ledger().Pages >= n }) }
+	for n := range 2 {
+		pages(10 + 20*n)
+		before := account.Count(away)
+		account.Detach("DE-Berlin")
+		account.DropTunnels()
+		// It is tried again and again, which counts for no retry of the request.
+		c.eventually("attempts", func() bool { running(); return account.Count(away) > before+2 })
+		account.Attach("DE-Berlin")
+	}
+	pages(rows / 20)
+	c.eventually("all records", func() bool { return len(p.records("Orders")) >= rows })
+	running()
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	seen := map[any]bool{}
+	for _, r := range p.records("Orders") {
+		seen[r["key"].(map[string]any)["payload"].(map[string]any)["OrderID"]] = true
+	}
+	if len(seen) != rows {
+		t.Errorf("expected %d rows, found %d", rows, len(seen))
+	}
+}
+
+// away are the attempts that a Cloud Connector did not answer.
+func away(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }

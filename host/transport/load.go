@@ -97,6 +97,7 @@ type waiter struct {
 	who   *destination
 	ready chan struct{}
 	why   string
+	since time.Time // zero: to be told at once
 }
 
 // join adds a destination of a client; the load is there until the last one has left.
@@ -166,7 +167,7 @@ func (l *load) enter(ctx context.Context, d *destination) error {
 		return err
 	}
 	l.mu.Lock()
-	w := &waiter{who: d, ready: make(chan struct{})}
+	w := &waiter{who: d, ready: make(chan struct{}), since: time.Now()}
 	l.requests = append(l.requests, w)
 	l.grant()
 	w.why = fmt.Sprintf("%d requests are under way at %s, and no more may be", l.busy, l.origin)
@@ -334,7 +335,10 @@ func (l *load) waits(w *waiter, begin bool) {
 	}
 }
 
-// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none does.
+// waitsTold is how long a request waits for others before that is worth telling: some always wait a little.
+const waitsTold = 5 * time.Second
+
+// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has waited for long.
 func (c *Client) Waiting() string {
 	d := c.at.Load()
 	l := d.load
@@ -343,7 +347,9 @@ func (c *Client) Waiting() string {
 	var reasons []string
 	if m := l.members[d]; m != nil {
 		for w := range m.waits {
-			reasons = append(reasons, w.why)
+			if time.Since(w.since) > waitsTold {
+				reasons = append(reasons, w.why)
+			}
 		}
 	}
 	slices.Sort(reasons)
@@ -353,7 +359,7 @@ func (c *Client) Waiting() string {
 // dial makes a connection when there may be one more. Idle ones of other clients are ended for it.
 func (l *load) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	l.mu.Lock()
-	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use"}
+	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use", since: time.Now()}
 	l.dialling = append(l.dialling, w)
 	l.connect()
 	var others []*destination

@@ -159,7 +159,7 @@ func (t *Table) security() {
 func (t *Table) load() {
 	group := Group("Load")
 	t.Declare(
-		Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, Is("4"), "Requests to the destination at a time, over all connectors.",
+		Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, Is("4"), "Requests to the destination at a time, over all connectors. Of their values the least counts.",
 			AtLeast(1), Role("http.max-concurrent"), group, Display("Requests at a time")),
 		Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and sessions of a user there, over all connectors. Default: as many as requests at a time.",
 			AtLeast(1), Role("http.max-connections"), group, Display("Connections")),
