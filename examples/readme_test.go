@@ -20,8 +20,12 @@ type readme struct {
 	path string
 	// from is the heading below which the commands stand, "" for the whole page.
 	from string
-	// copied are the files of the repository that name the port.
+	// copied are the files of the repository that name one of the ports.
 	copied []string
+	// ports are the ports on the page besides 8090.
+	ports []string
+	// ready are shell conditions for programs in the background, by a word of their line; without one it is that its port is open.
+	ready map[string]string
 }
 
 // TestReadmeOfPlugin runs the page of the first plugin: it is built, dropped into a folder, and used.
@@ -54,6 +58,22 @@ func TestReadmeTour(t *testing.T) {
 	}
 }
 
+// TestReadmeOfConnectivity runs the page of the double of SAP Connectivity.
+func TestReadmeOfConnectivity(t *testing.T) {
+	folder := "examples/connectivity/"
+	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"}, ports: []string{"9092", "19092"},
+		ready: map[string]string{"./examples/connectivity": "[ -e connectivity-keys/vcap.json ]"}}.run(t)
+	last := records(t, out)
+	if len(last) != 2 || last[0].Topic != "Orders" || last[0].Offset != 829 || last[1].Topic != "Products" {
+		t.Errorf("expected the last of 830 orders and of the products, found %v", last)
+	}
+	for _, want := range []string{"ok  ", "16 entity sets", "kafka.proxy.address.map: ", "kafka.proxy.location.id: ", "exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03", "/destinations/S4: 200"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("nothing says %q\n%.8000s", want, out)
+		}
+	}
+}
+
 // run runs the page's commands in a folder whose only difference to a clone is that nothing is written into the clone itself, and
 // whose port is another one. It returns what they print on standard output.
 func (r readme) run(t *testing.T) string {
@@ -62,8 +82,13 @@ func (r readme) run(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	replace := strings.NewReplacer("8090", port, "bin/culvert", "culvert")
+	words := []string{"bin/culvert", "culvert"}
+	var ports []string
+	for _, port := range append([]string{"8090"}, r.ports...) {
+		ports = append(ports, freePort(t))
+		words = append(words, ":"+port, ":"+ports[len(ports)-1], "port="+port, "port="+ports[len(ports)-1])
+	}
+	replace := strings.NewReplacer(words...)
 	_, page, found := strings.Cut(string(text), r.from)
 	if r.from != "" {
 		page, _, _ = strings.Cut(page, "\n## ")
@@ -78,7 +103,7 @@ func (r readme) run(t *testing.T) string {
 			script += line
 			if strings.HasSuffix(line, "&\n") {
 				// a reader takes longer than a script to type the next line
-				script += "until (: </dev/tcp/127.0.0.1/" + port + ") 2>/dev/null; do :; done\n"
+				script += "until " + r.condition(line, ports) + "; do :; done\n"
 			}
 		}
 	}
@@ -99,6 +124,21 @@ func (r readme) run(t *testing.T) string {
 		t.Fatalf("%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
 	}
 	return string(out)
+}
+
+// condition is what holds when the program that a line starts can be used.
+func (r readme) condition(line string, ports []string) string {
+	for word, condition := range r.ready {
+		if strings.Contains(line, word) {
+			return condition
+		}
+	}
+	for _, port := range ports {
+		if strings.Contains(line, ":"+port) {
+			return "(: </dev/tcp/127.0.0.1/" + port + ") 2>/dev/null"
+		}
+	}
+	return "true"
 }
 
 // record is a line of `culvert consume`; an envelope with a schema is taken off the value.

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// watch prints what was asked for when it is over, until ctx ends.
+func watch(ctx context.Context, s *connectivitytest.Server) {
+	told := map[int]bool{}
+	for s.Wait(ctx, len(told)+1, over) == nil {
+		for i, e := range s.Ledger() {
+			if over(e) && !told[i] {
+				told[i] = true
+				fmt.Println(line(e))
+			}
+		}
+	}
+}
+
+// over tells whether all is known: an entry is there before its answer is.
+func over(e connectivitytest.Entry) bool {
+	return !e.Ended.IsZero() || e.Port != "socks5" && e.Port != "http" && e.Code != 0
+}
+
+func line(e connectivitytest.Entry) string {
+	at := ""
+	if e.Location != "" {
+		at = " at " + e.Location
+	}
+	switch {
+	case e.Port != "socks5":
+		return fmt.Sprintf("%-12s %s%s: %d", e.Port, e.Target, at, e.Code)
+	case e.Step != connectivitytest.Connect:
+		return fmt.Sprintf("%-12s %s%s: answer %02x, and no more was asked", e.Port, e.Step, at, e.Code)
+	case e.Code != 0:
+		return fmt.Sprintf("%-12s %s%s: REP %02x", e.Port, e.Target, at, e.Code)
+	}
+	return fmt.Sprintf("%-12s %s%s: REP 00, %d bytes there, %d back", e.Port, e.Target, at, e.Sent, e.Received)
+}
+
+// texts gathers the values of a flag that may be repeated.
+type texts []string
+
+func (s *texts) String() string { return fmt.Sprint([]string(*s)) }
+
+func (s *texts) Set(text string) error {
+	*s = append(*s, text)
+	return nil
+}
