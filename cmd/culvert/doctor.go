@@ -53,10 +53,14 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		return err
 	}
 	visit := doctor.NewVisit(func(s doctor.Step) { tellStep(c, s, asJSON) })
-	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	settings, err := in.settings()
+	if err != nil {
+		return err
+	}
+	w, problems := config.NewWorker("", nil, os.Environ(), settings)
 	if sorted.Worker != "" {
 		var k kafka.Config
-		if w, k, err = remoteKafka(sorted.Worker, log); err != nil {
+		if w, k, err = remoteKafka(sorted.Worker, settings, log); err != nil {
 			return err
 		}
 		if err := visitKafka(c, visit, w, k, log); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// remoteKafka reads from a worker's file how its brokers are reached. An embedded broker is none that there is a way to.
-func remoteKafka(file string, log *slog.Logger) (*config.Worker, kafka.Config, error) {
-	w, problems, err := config.LoadWorker(file, os.Environ(), nil)
+// remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded broker is none that there is a way to.
+func remoteKafka(file string, settings map[string]string, log *slog.Logger) (*config.Worker, kafka.Config, error) {
+	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
 	if err != nil {
 		return nil, kafka.Config{}, wrong(err)
 	}

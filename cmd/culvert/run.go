@@ -38,19 +38,28 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), nil
 }
 
+// settings are those of --set.
+func (in *installation) settings() (map[string]string, error) {
+	settings := map[string]string{}
+	for _, s := range in.set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, wrong(fmt.Errorf("--set: expected name=value, found %q", s))
+		}
+		settings[name] = value
+	}
+	return settings, nil
+}
+
 // config is the host's configuration for files.
 func (in *installation) config(files config.Files, stderr io.Writer) (host.Config, error) {
 	log, err := in.logger(stderr)
 	if err != nil {
 		return host.Config{}, err
 	}
-	settings := map[string]string{}
-	for _, s := range in.set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok {
-			return host.Config{}, wrong(fmt.Errorf("--set: expected name=value, found %q", s))
-		}
-		settings[name] = value
+	settings, err := in.settings()
+	if err != nil {
+		return host.Config{}, err
 	}
 	c := host.Config{Files: files, Data: in.data, Embedded: builtIn(), Environ: os.Environ(), Settings: settings, Logger: log}
 	if in.plugins != "" {

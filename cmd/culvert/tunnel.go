@@ -36,7 +36,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			if file == "" {
 				return wrong(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
 			}
-			_, k, err := remoteKafka(file, log)
+			_, k, err := remoteKafka(file, nil, log)
 			if err != nil {
 				return err
 			}
