@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -197,9 +199,12 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	of := func(role string) string { return roles.Text("http.oauth." + role) }
 	credentials := btp.Credentials{TokenURL: of("token-endpoint"), ClientID: of("client-id"), Secret: of("client-secret")}
 	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
-		TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
+		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }}
 	c.Way.forTokens(&options)
+	if u, err := url.Parse(credentials.TokenURL); err == nil && c.TLS != nil {
+		options.TLS = keystore.ForHost(c.TLS, u.Hostname())
+	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
 		f := faultf(wit.FaultConfig, "%v", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -166,6 +167,29 @@ func TestOAuth2(t *testing.T) {
 		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n, tokens.forms[before])
 	}
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
+}
+
+// The trust store holds for the token service too, and for addresses that are no names.
+func TestTokensByTLS(t *testing.T) {
+	tokens := &issuer{}
+	mux := http.NewServeMux()
+	mux.Handle("/token", tokens)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if !tokens.good(r) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	server := httptest.NewTLSServer(mux)
+	defer server.Close()
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := clientOf(t, rolesOf(t, server.URL, "tls.truststore.location="+roots, "http.auth=oauth2", "http.oauth.token-endpoint="+server.URL+"/token",
+		"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
+	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 {
+		t.Error(status, err)
+	}
 }
 
 // Credentials of every kind go to the configured origin alone.
