@@ -245,7 +245,7 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			proxies++ // with a fresh token
 			a.discard()
 		case status == http.StatusProxyAuthRequired:
-			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407): %s", d.origin, a.excerpt())
+			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), a.excerpt())
 		case status == http.StatusServiceUnavailable && d.away(&outage):
 			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", e.method+" "+e.line,
 				"for", time.Since(outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", a.excerpt())

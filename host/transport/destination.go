@@ -107,7 +107,7 @@ func (c *Config) wire() (*http.Transport, http.RoundTripper) {
 		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
 		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
-		OnProxyConnectResponse: checkConnect,
+		OnProxyConnectResponse: c.checkConnect,
 	}
 	var way http.RoundTripper = w
 	if c.Way.Wire != nil {
@@ -153,26 +153,32 @@ type proxyError struct {
 	proxy  string
 	status int
 	text   string
+	see    string
 }
 
 func (p *proxyError) Error() string {
 	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
-	if p.status == http.StatusProxyAuthRequired {
-		text += ": it wants a user and a password, or others"
+	if p.refused() {
+		text += ": it wants a user and a password, or others" + p.see
 	}
 	return text
 }
 
 // Permanent: the same user is refused again.
 func (p *proxyError) Permanent() bool {
-	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
+	return p.refused() || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
 }
 
-func checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+// refused: CONNECT is answered by nobody but the proxy, and Tinyproxy says 401 to a wrong password.
+func (p *proxyError) refused() bool {
+	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusUnauthorized
+}
+
+func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, answer.StatusCode, answer.Status}
+	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Way.see()}
 }
 
 // says asks the errors behind err.

@@ -44,6 +44,18 @@ func (w *Way) forTokens(o *btp.TokenOptions) {
 	}
 }
 
+// see names what user and password of the proxy come from, in brackets; "" where there are none.
+func (w *Way) see() string {
+	switch {
+	case w.Route.Name == nil:
+	case w.Route.Type == route.HTTP:
+		return " (see " + w.Route.Name(route.NameUser) + ", " + w.Route.Name(route.NamePassword) + ")"
+	case w.Route.Type == route.Unset:
+		return " (see HTTP_PROXY, HTTPS_PROXY of the environment)"
+	}
+	return ""
+}
+
 // proxyRole is what roles of proxies begin with.
 const proxyRole = "http.proxy."
 

@@ -294,8 +294,8 @@ func TestCorporateProxy(t *testing.T) {
 	for _, c := range []struct{ at, to, password, line, problem string }{
 		{"http://sap.example:8000", plain.Listener.Addr().String(), "pr0xy", "GET http://sap.example:8000" + target, ""},
 		{"https://example.com:44300", secure.Listener.Addr().String(), "pr0xy", "CONNECT example.com:44300", ""},
-		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target, "407"},
-		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300", "it wants a user and a password, or others"},
+		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target, "(407) (see "},
+		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300", "it wants a user and a password, or others (see "},
 	} {
 		paths = nil
 		p := &corporate{to: c.to}
@@ -318,7 +318,7 @@ func TestCorporateProxy(t *testing.T) {
 			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
 		}
 		if c.problem != "" {
-			wantFault(t, err, wit.FaultConfig, c.problem)
+			wantFault(t, err, wit.FaultConfig, c.problem, roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"))
 		}
 		if len(p.lines) != 1 || p.lines[0] != c.line {
 			t.Errorf("%s: the proxy saw %q, expected %q", c.at, p.lines, c.line)

@@ -89,7 +89,8 @@ func (c *connector) connect(conn net.Conn, address string) error {
 			return nil
 		default:
 			refused := &Refused{Proxy: s.Address, Target: address, Status: response.StatusCode, Reason: reason(response.Status)}
-			if response.StatusCode == http.StatusProxyAuthRequired {
+			// Tinyproxy says 401 to a wrong password; CONNECT is answered by nobody but the proxy.
+			if response.StatusCode == http.StatusProxyAuthRequired || response.StatusCode == http.StatusUnauthorized {
 				refused.Setting = s.name(NameUser) + ", " + s.name(NamePassword)
 			}
 			return refused

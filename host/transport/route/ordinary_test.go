@@ -2,6 +2,7 @@ package route_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -30,10 +31,14 @@ func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{Root
 func plainSOCKS(t *testing.T, user, password, name, real string) string {
 	return listen(t, func(conn net.Conn) {
 		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
-		read(int(read(2)[1]))
-		if user == "" {
+		methods := read(int(read(2)[1]))
+		switch {
+		case user == "":
 			conn.Write([]byte{5, 0})
-		} else {
+		case !bytes.Contains(methods, []byte{2}):
+			conn.Write([]byte{5, 0xff})
+			return
+		default:
 			conn.Write([]byte{5, 2})
 			u := string(read(int(read(2)[1])))
 			p := string(read(int(read(1)[0])))
@@ -87,8 +92,17 @@ func TestSOCKS5(t *testing.T) {
 		if r, err = route.New(settings); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); err == nil || strings.Contains(err.Error(), "another") {
-			t.Errorf("expected a refusal without the password in it, found %v", err)
+		var refused *route.LogonRefused
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) || !refused.Permanent() ||
+			!strings.Contains(err.Error(), "(see user, password)") || strings.Contains(err.Error(), "another") {
+			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
+		}
+		settings.User, settings.Password = "", ""
+		if r, err = route.New(settings); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no acceptable authentication methods") {
+			t.Errorf("expected a refusal that stays, found %v", err)
 		}
 	}
 }
@@ -130,6 +144,7 @@ func TestHTTPConnect(t *testing.T) {
 		{"yes, in chunks that mean nothing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, ""},
 		{"204", "HTTP/1.1 204 \r\n\r\n", false, ""},
 		{"an interim answer first", "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, ""},
+		{"401, as Tinyproxy has it", "HTTP/1.1 401 Unauthorized\r\n\r\n", true, "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)"},
 		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true, "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
 		{"403", "HTTP/1.1 403 no\x07 way\r\n\r\n", true, "403 no  way"},
 		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "502 Bad Gateway"},

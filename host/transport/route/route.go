@@ -122,8 +122,43 @@ func (r *Route) ordinarySOCKS() error {
 	if err != nil {
 		return r.settings.wrong(NameAddress, "%w", err)
 	}
-	r.dialer = d.(proxy.ContextDialer)
+	r.dialer = &ordinarySOCKS{d.(proxy.ContextDialer), &r.settings}
 	return nil
+}
+
+// ordinarySOCKS tells of a proxy that does not let us in.
+type ordinarySOCKS struct {
+	proxy.ContextDialer
+	settings *Settings
+}
+
+// LogonRefused is a SOCKS5 proxy that takes no such user and password, or wants some.
+type LogonRefused struct {
+	Proxy, Reason string
+	// Setting is the user's name of the settings that mend it.
+	Setting string
+}
+
+func (l *LogonRefused) Error() string {
+	return fmt.Sprintf("SOCKS5 proxy %s: %s (see %s)", l.Proxy, l.Reason, l.Setting)
+}
+
+// Permanent is true: the same user is refused again.
+func (*LogonRefused) Permanent() bool { return true }
+
+func (o *ordinarySOCKS) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := o.ContextDialer.DialContext(ctx, network, address)
+	var op *net.OpError
+	if errors.As(err, &op) && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
+		// The library tells these by their texts alone.
+		for _, reason := range []string{"username/password authentication failed", "no acceptable authentication methods"} {
+			if op.Err.Error() == reason {
+				s := o.settings
+				return nil, &LogonRefused{s.Address, reason, s.name(NameUser) + ", " + s.name(NamePassword)}
+			}
+		}
+	}
+	return conn, err
 }
 
 // forward has the method that the library asks for and does not use.
