@@ -24,7 +24,7 @@ func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	case len(body) == 0:
 		f.Message += " without a body"
 	case isHTML(body):
-		f.Message += " with an HTML page: " + logonHint
+		f.Message += " with an HTML page: " + page(response.Status, body)
 	}
 	if code != "" {
 		f.Code = &code
@@ -52,6 +52,35 @@ func NotData(what, expected string, body []byte) *wit.Fault {
 		f.Detail = wit.Ptr(Excerpt(body))
 	}
 	return f
+}
+
+// page is what to say of an HTML page: its title, and where the status lets it be one for people to log on, that hint. A reverse proxy
+// says in the title what it misses, a client certificate for one.
+func page(status uint16, body []byte) string {
+	title := pageTitle(body)
+	switch {
+	case title == "":
+		return logonHint
+	case status == 400 || status == 407 || status == 408 || status == 429 || status >= 500:
+		return title
+	}
+	return title + "; " + logonHint
+}
+
+func pageTitle(body []byte) string {
+	text := string(body[:min(len(body), 4<<10)])
+	low := strings.ToLower(text)
+	from := strings.Index(low, "<title>")
+	if from < 0 || len(low) != len(text) {
+		return ""
+	}
+	from += len("<title>")
+	to := strings.Index(low[from:], "</title>")
+	if to < 0 {
+		return ""
+	}
+	title := strings.Join(strings.Fields(text[from:from+to]), " ")
+	return strings.ToValidUTF8(title[:min(len(title), 200)], "\ufffd")
 }
 
 const logonHint = "is this a logon page? The user must be one for technical communication (type System or Communication), " +

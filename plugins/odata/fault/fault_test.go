@@ -27,6 +27,8 @@ func TestErrorDocuments(t *testing.T) {
 		"XML":             {403, xml, wit.FaultForbidden, "SY/530", "x: HTTP 403: Resource not found"},
 		"XML with value":  {412, `<error><code>5</code><message><value>stale</value></message></error>`, wit.FaultConflict, "5", "x: HTTP 412: stale"},
 		"HTML":            {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.FaultUnauthorized, "", "x: HTTP 401 with an HTML page: "},
+		"HTML of a proxy": {400, "<html>\r\n<head><TITLE>400 No required\r\nSSL certificate was sent</title></head></html>", wit.FaultData, "", "x: HTTP 400 with an HTML page: 400 No required SSL certificate was sent"},
+		"HTML, no entry":  {403, "<html><title>Logon</title></html>", wit.FaultForbidden, "", "x: HTTP 403 with an HTML page: Logon; is this a logon page?"},
 		"text":            {401, "Unauthorized", wit.FaultUnauthorized, "", "x: HTTP 401: Unauthorized"},
 		"empty":           {410, "", wit.FaultGone, "", "x: HTTP 410 without a body"},
 		"broken JSON":     {503, `{"error":`, wit.FaultTransient, "", "x: HTTP 503"},
