@@ -104,6 +104,44 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	p.orders(rows, func(int) bool { return false })
 }
 
+// The same of a sink that loops in encode: each record is written once.
+func TestSinkThatLoopsIsRolledBack(t *testing.T) {
+	p := newPlace(t)
+	dir := folder(t, "odata-sink")
+	const rows, page = 40, 10
+	s := service.New(service.Options{Rows: rows, PageSize: page})
+	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, rows)}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	c := p.start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir, "--data", p.data,
+		p.file("orders.properties", source("orders", address, "Orders")...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...))
+	g.let(1)
+	c.eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
+	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"), wit.ExportName(wit.InterfaceSink, "encode")))
+	c.eventually("the new file", func() bool {
+		return strings.Count(c.stderr.String(), `msg="plugin loaded" plugin=odata-sink`) == 2+embeddedSinks(c)
+	})
+	g.let(rows)
+	why := c.says(`msg="plugin version rolled back, the one before takes over" plugin=odata-sink`)
+	if !strings.Contains(why, "3 calls broke soon after it took over for connector copies, at last encode by call.ms") {
+		t.Errorf("expected the reason, found %s", why)
+	}
+	c.eventually("all copies", func() bool { return s.Count("OrderCopies") == rows })
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	for key, w := range s.Ledger().Writes {
+		if w.Created != 1 || w.Updated != 0 {
+			t.Errorf("%s: expected it to be written once, found %+v", key, w)
+		}
+	}
+}
+
+// embeddedSinks are those that the program brings along: none where it was built without.
+func embeddedSinks(c *command) int { return strings.Count(c.stderr.String(), "file=embedded:odata-sink") }
+
 // A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's business: with all
 // the others go on without it, with none the task fails with what was broken.
 func TestRowThatLoops(t *testing.T) {
