@@ -37,13 +37,6 @@ type Config struct {
 	shared *shared
 }
 
-// Via is c with another way to the brokers.
-func (c Config) Via(p *Proxy) (Config, error) {
-	c.Proxy = p
-	_, err := c.secure()
-	return c, err
-}
-
 // Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a file that may have
 // changed since; !ok: it has not. It also holds for what was made of c, and not for what c was made of.
 func (c Config) Follow(current func(name string) (value string, ok bool)) {

@@ -434,7 +434,8 @@ func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ t
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 	case err == nil:
 		g.mu.Lock()
-		g.let, g.trouble, g.times, g.denied = true, time.Time{}, 0, nil
+		// One broker that is away does not bar the way to the others.
+		g.let, g.trouble, g.times, g.barred, g.denied = true, time.Time{}, 0, time.Time{}, nil
 		g.mu.Unlock()
 	case g.sasl == nil && broken(err):
 		g.look(net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port)), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")

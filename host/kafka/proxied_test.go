@@ -219,6 +219,24 @@ func TestCloudConnectorAway(t *testing.T) {
 	}
 }
 
+// One broker of three that is away for longer than an outage may last fails nobody: the way is there, as the others show.
+func TestOneBrokerAway(t *testing.T) {
+	t.Parallel()
+	r := openRemote(t, kfake.SeedTopics(6, "load"))
+	ctx := waits(t, 60*time.Second)
+	var group sync.WaitGroup
+	l := &load{topic: "load", records: 20_000, steps: []step{{5_000, func() {
+		broker := busiest(ctx, r.doors)
+		broker.shut()
+		group.Go(func() {
+			pause(ctx, 7*time.Second)
+			broker.reopen(t)
+		})
+	}}}}
+	l.run(t, ctx, parsed(t, r.properties(t, "kafka.proxy.outage.ms=4000")))
+	group.Wait()
+}
+
 // An outage that lasts longer than the setting allows fails the task, and says how long it was.
 func TestCloudConnectorGone(t *testing.T) {
 	t.Parallel()

@@ -1,12 +1,10 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -19,12 +17,6 @@ type Proxy struct {
 	dial   way
 	outage time.Duration
 	kind   string
-}
-
-// NewProxy makes clients dial as dial does: connections to brokers by the addresses that they advertise. Its errors end a task at once where they
-// have a method Permanent() bool that returns true, and else when nothing has come through for outage (0: never).
-func NewProxy(dial func(ctx context.Context, network, address string) (net.Conn, error), outage time.Duration) *Proxy {
-	return &Proxy{dial: dial, outage: outage, kind: "own"}
 }
 
 // proxyPrefix begins the settings of the way to the brokers.
