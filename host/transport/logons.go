@@ -186,13 +186,20 @@ func (g *logon) enter(ctx context.Context, opening bool) (done func(status int),
 			return nil, err
 		}
 	}
-	release := func() { unlock(); g.turn <- struct{}{} }
+	release := sync.OnceFunc(func() { unlock(); g.turn <- struct{}{} })
 	if err := g.check(); err != nil {
 		release()
 		return nil, err
 	}
-	return func(status int) { g.learn(status); release() }, nil
+	if !g.known() {
+		return func(status int) { g.learn(status); release() }, nil
+	}
+	giveUp := time.AfterFunc(openingTurn, release)
+	return func(status int) { giveUp.Stop(); g.learn(status); release() }, nil
 }
+
+// openingTurn is how long the opening of a session has others wait whose secret is known to be right: an answer may take hours.
+const openingTurn = 10 * time.Second
 
 // lockTries is how often a lock that another process holds is tried again.
 const lockTries = 50 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -255,4 +256,48 @@ func TestRefusedByAnyClient(t *testing.T) {
 			t.Errorf("found %q", why)
 		}
 	})
+}
+
+// A session that opens slowly has others wait for a while, and a first logon until its answer is there.
+func TestSlowLogonsHaveOthersWait(t *testing.T) {
+	for name, k := range map[string]struct {
+		known bool
+		waits time.Duration
+	}{"first": {false, time.Hour}, "known": {true, openingTurn}} {
+		t.Run(name, func(t *testing.T) {
+			s := &host{}
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					time.Sleep(time.Hour)
+				}
+				s.ServeHTTP(w, r)
+			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client, _ *wires) {
+				if k.known {
+					c.at.Load().logon.learn(200)
+				}
+				slow := make(chan error)
+				go func() {
+					_, _, err := text(t, c, get("/slow"))
+					slow <- err
+				}()
+				synctest.Wait()
+				began := time.Now()
+				told := make(chan string)
+				go func() {
+					time.Sleep(waitsTold + time.Second)
+					told <- c.Waiting()
+				}()
+				all(t, 1, c)
+				if took := time.Since(began); took != k.waits {
+					t.Errorf("expected to wait %v, found %v", k.waits, took)
+				}
+				if why := <-told; why != "logons to http://sap.example:8000 go one after another" {
+					t.Errorf("found %q", why)
+				}
+				if err := <-slow; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
