@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -219,22 +221,28 @@ func TestCloudConnectorAway(t *testing.T) {
 	}
 }
 
-// One broker of three that is away for longer than an outage may last fails nobody: the way is there, as the others show.
+// One broker that is away for longer than an outage may last fails nobody while others answer: there is a way.
 func TestOneBrokerAway(t *testing.T) {
-	t.Parallel()
-	r := openRemote(t, kfake.SeedTopics(6, "load"))
-	ctx := waits(t, 60*time.Second)
-	var group sync.WaitGroup
-	l := &load{topic: "load", records: 20_000, steps: []step{{5_000, func() {
-		broker := busiest(ctx, r.doors)
-		broker.shut()
-		group.Go(func() {
-			pause(ctx, 7*time.Second)
-			broker.reopen(t)
-		})
-	}}}}
-	l.run(t, ctx, parsed(t, r.properties(t, "kafka.proxy.outage.ms=4000")))
-	group.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
+		g := newGuard(&access{way: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil)
+		defer g.end()
+		dial := func() (isDenied bool) {
+			_, err := g.dial(t.Context(), "tcp", "broker:9092")
+			denied := (*Denied)(nil)
+			return errors.As(err, &denied)
+		}
+		first := dial()
+		time.Sleep(50 * time.Second)
+		g.OnBrokerRead(kgo.BrokerMetadata{}, 3, 100, 0, 0, nil)
+		second := dial()
+		time.Sleep(50 * time.Second)
+		third := dial()
+		time.Sleep(11 * time.Second)
+		if fourth := dial(); first || second || third || !fourth {
+			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second, third, fourth)
+		}
+	})
 }
 
 // An outage that lasts longer than the setting allows fails the task, and says how long it was.
