@@ -110,6 +110,14 @@ func TestStoresEndToEnd(t *testing.T) {
 		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(stores(t), "client.crt.pem"), "sap.odata.truststore.type=pem"),
 			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
 	}
+	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
+		data, err := os.ReadFile(filepath.Join(stores(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, p.dir, name, data)
+	}
+	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
 	for i, c := range cases {
 		name := fmt.Sprintf("c%d", i)
 		lines := instead(source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https", "sap.odata#00.topic="+name)...)
@@ -140,6 +148,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 	}{
 		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"), "sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
 			":9: sap.odata.keystore.location: PKCS12 file "},
+		"secret keys alone in JCEKS": {[]string{"sap.odata.keystore.location=" + at("secret.jceks"), "sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+			":9: sap.odata.keystore.location: JCEKS file "},
 		"no password":     {[]string{"sap.odata.truststore.location=" + at("trust.jks")}, ": sap.odata.truststore.password: is not set"},
 		"wrong password":  {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
 		"type":            {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"}, ":12: sap.odata.truststore.type: expected one of jceks, jks"},

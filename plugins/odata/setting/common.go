@@ -134,13 +134,13 @@ func (t *Table) proxy() {
 // security declares what TLS goes by. Names of types and protocols are case-sensitive.
 func (t *Table) security() {
 	group := Group("TLS")
-	for _, store := range []struct{ name, title string }{{"keystore", "Key store"}, {"truststore", "Trust store"}} {
+	for _, store := range []struct{ name, title, without string }{{"keystore", "Key store", "none"}, {"truststore", "Trust store", "the system's roots"}} {
 		of := "sap.odata." + store.name
 		role := "tls." + store.name
 		t.Declare(
-			Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: the system's.", Role(role+".location"), group, Display(store.title)),
+			Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: "+store.without+".", Role(role+".location"), group, Display(store.title)),
 			Spec(of+".password", wit.KindPassword, wit.Low, nil, "Password of the "+store.name+", which all but PEM need.", Role(role+".password"), group, Display("Its password")),
-			Spec(of+".type", wit.KindText, wit.Low, nil, "Type of the "+store.name+". Default: what its content says.",
+			Spec(of+".type", wit.KindText, wit.Low, nil, "Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: what its content says.",
 				Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), Role(role+".type"), group, Display("Its type")))
 	}
 	t.Declare(
