@@ -1,0 +1,51 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A secret that a reference leads to is read again; what stands in the file itself has no other value.
+func TestCurrent(t *testing.T) {
+	secrets := filepath.Join(t.TempDir(), "secrets.properties")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(secrets, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("logon=before")
+	entries, _ := Read("w.properties", []byte("bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n"))
+	w, problems := NewWorker("w.properties", entries, nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	put("logon=after ")
+	if value, ok := w.Current("sasl.jaas.config"); !ok || value != "after" || w.Text("sasl.jaas.config") != "before" {
+		t.Errorf("expected after, found %q, %v", value, ok)
+	}
+	put("other=x")
+	if value, ok := w.Current("sasl.jaas.config"); ok {
+		t.Errorf("expected nothing where the reference leads nowhere, found %q", value)
+	}
+	for _, name := range []string{"client.id", "ssl.key.password"} {
+		if value, ok := w.Current(name); ok {
+			t.Errorf("%s: expected nothing, found %q", name, value)
+		}
+	}
+}
+
+// No message about a setting of kind password shows what was found.
+func TestPasswordsAreNotShown(t *testing.T) {
+	for _, s := range workerSettings {
+		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") {
+			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") || s.Kind != wit.KindPassword {
+				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
+			}
+		}
+	}
+}

@@ -1,0 +1,311 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
+)
+
+// Handlers that a sasl.login.callback.handler.class may name.
+const (
+	oauthHandlers     = "org.apache.kafka.common.security.oauthbearer."
+	tokenHandler      = oauthHandlers + "OAuthBearerLoginCallbackHandler"
+	tokenHandlerOf3   = oauthHandlers + "secured.OAuthBearerLoginCallbackHandler" // up to Kafka 3
+	unsecuredHandler  = oauthHandlers + "internals.unsecured.OAuthBearerUnsecuredLoginCallbackHandler"
+	clientCredentials = oauthHandlers + "ClientCredentialsJwtRetriever"
+	defaultRetriever  = oauthHandlers + "DefaultJwtRetriever"
+	fileRetriever     = oauthHandlers + "FileJwtRetriever"
+)
+
+// bearer is OAUTHBEARER, with tokens of a token service, of a file, or made here.
+func (s security) bearer() (sasl.Mechanism, error) {
+	source, err := s.tokenSource()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := source.check(); err != nil {
+		return nil, err
+	}
+	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		m, err := source.check()
+		if err != nil {
+			return oauth.Auth{}, err
+		}
+		token, err := source.token(ctx, m)
+		if err != nil {
+			return oauth.Auth{}, err
+		}
+		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
+	}), nil
+}
+
+// tokenSource hands out tokens.
+type tokenSource interface {
+	// check is the login module as it is now, if it is what the source needs.
+	check() (jaasModule, error)
+	token(context.Context, jaasModule) (string, error)
+}
+
+func (s security) tokenSource() (tokenSource, error) {
+	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class", "sasl.oauthbearer.jwt.retriever.class"
+	switch s.text(handler) {
+	case unsecuredHandler:
+		return unsecuredTokens{s}, nil
+	case "":
+		if !s.has(endpoint) {
+			return unsecuredTokens{s}, nil
+		}
+	case tokenHandler, tokenHandlerOf3:
+	default:
+		return nil, s.fault(handler, "not built: expected %s, found %q", tokenHandler, s.text(handler))
+	}
+	switch s.text(retriever) {
+	case "", defaultRetriever, clientCredentials, fileRetriever:
+	default:
+		return nil, s.fault(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever, s.text(retriever))
+	}
+	u, err := url.Parse(s.text(endpoint))
+	switch {
+	case err == nil && u.Scheme == "file" && u.Path != "" && s.text(retriever) != clientCredentials:
+		return tokenFile{s, u.Path}, nil
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s.text(retriever) == fileRetriever:
+		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file with a token, file:///…")
+	}
+	return &tokenService{security: s}, nil
+}
+
+var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
+
+// extensions are for the broker, as RFC 7628 has them.
+func extensions(m jaasModule) map[string]string {
+	found := map[string]string{}
+	for option, value := range m.options {
+		if name, ok := strings.CutPrefix(option, "extension_"); ok {
+			found[name] = value
+		}
+	}
+	return found
+}
+
+func (s security) bearerModule(known []string, prefixes ...string) (jaasModule, error) {
+	m, err := s.jaas(oauthModule)
+	if err != nil {
+		return m, err
+	}
+	if err := s.checkOptions(m, known, append(prefixes, "extension_")); err != nil {
+		return m, err
+	}
+	for name, value := range extensions(m) {
+		if !extensionName.MatchString(name) || name == "auth" || strings.ContainsAny(value, "\x00\x01") {
+			return m, s.wrongLogon("sasl.jaas.config", "extension_%s: expected a name of letters other than auth, and a value without control characters", name)
+		}
+	}
+	return m, nil
+}
+
+// tokenFile is a token that somebody else renews in a file.
+type tokenFile struct {
+	security
+	path string
+}
+
+func (f tokenFile) check() (jaasModule, error) {
+	return f.bearerModule([]string{"clientId", "clientSecret", "scope"}, "ssl.")
+}
+
+func (f tokenFile) token(context.Context, jaasModule) (string, error) {
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "%v", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\r\n\x00\x01") {
+		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "expected one token in %s, found something else (not shown)", f.path)
+	}
+	return token, nil
+}
+
+// tokenService fetches tokens with client id and secret.
+type tokenService struct {
+	security
+	mu     sync.Mutex
+	of     oauthClient
+	tokens *btp.Tokens
+}
+
+type oauthClient struct{ id, secret, scope string }
+
+var oauthOptions = []string{"clientId", "clientSecret", "scope"}
+
+func (t *tokenService) check() (jaasModule, error) {
+	m, err := t.bearerModule(oauthOptions, "ssl.")
+	if err != nil {
+		return m, err
+	}
+	_, err = t.with(m)
+	return m, err
+}
+
+// client: the properties of Kafka 4.1 go before the login module's options.
+func (t *tokenService) client(m jaasModule) oauthClient {
+	first := func(property, option string) string {
+		if property != "" {
+			return property
+		}
+		return m.options[option]
+	}
+	return oauthClient{
+		first(t.now("sasl.oauthbearer.client.credentials.client.id"), "clientId"),
+		first(t.now("sasl.oauthbearer.client.credentials.client.secret"), "clientSecret"),
+		first(t.text("sasl.oauthbearer.scope"), "scope"),
+	}
+}
+
+// with are the tokens of the client that the login module names now.
+func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	client := t.client(m)
+	if t.tokens != nil && t.of == client {
+		return t.tokens, nil
+	}
+	trust, err := t.trusted(m)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"), ClientID: client.id, Secret: client.secret},
+		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting, Logger: t.shared.logger(),
+			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"), ReadTimeout: t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
+	if err != nil {
+		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
+	}
+	t.of, t.tokens = client, tokens
+	return tokens, nil
+}
+
+func (t *tokenService) tokenSetting(field string) string {
+	switch field {
+	case "token-url":
+		return t.named("sasl.oauthbearer.token.endpoint.url")
+	case "client-id":
+		return "clientId"
+	case "client-secret":
+		return "clientSecret"
+	}
+	return field
+}
+
+// trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the system's roots.
+func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
+	own := security{given: map[string]Given{}, shared: t.shared, prefix: t.named("sasl.jaas.config") + ": "}
+	for option, value := range m.options {
+		if !strings.HasPrefix(option, "ssl.") {
+			continue
+		}
+		rule, known := securitySettings[option]
+		if !known || rule.refuse != "" {
+			return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module is not built", option)
+		}
+		if rule.check != nil {
+			if err := rule.check(value); err != nil {
+				return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module: %v", option, err)
+			}
+		}
+		own.given[option] = Given{Name: own.prefix + option, Value: value}
+	}
+	if len(own.given) == 0 {
+		return nil, nil
+	}
+	o, err := own.stores()
+	if err != nil {
+		return nil, err
+	}
+	config, err := own.tls(o)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(t.text("sasl.oauthbearer.token.endpoint.url"))
+	if err != nil {
+		return nil, err
+	}
+	return keystore.ForHost(config, u.Hostname()), nil
+}
+
+func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {
+	tokens, err := t.with(m)
+	if err != nil {
+		return "", err
+	}
+	return tokens.Token(ctx, "")
+}
+
+// unsecuredTokens are made here and signed by nobody: what Kafka's OAUTHBEARER does by default, for development.
+type unsecuredTokens struct{ security }
+
+const unsecured = "unsecuredLogin"
+
+func (u unsecuredTokens) check() (jaasModule, error) {
+	m, err := u.bearerModule(nil, unsecured)
+	if err != nil {
+		return m, err
+	}
+	_, err = u.token(context.Background(), m)
+	return m, err
+}
+
+func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) {
+	claims, life := map[string]any{}, 3600.0
+	for option, value := range m.options {
+		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
+		switch kind {
+		case "StringClaim":
+			claims[name] = value
+		case "NumberClaim", "LifetimeSeconds":
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return "", u.wrongLogon("sasl.jaas.config", "%s: expected a number, found something else", option)
+			}
+			if kind == "LifetimeSeconds" {
+				life = n
+			} else {
+				claims[name] = n
+			}
+		case "ListClaim": // its first character is what stands between the items
+			list := []string{}
+			if value != "" {
+				first := []rune(value)[0]
+				list = strings.Split(strings.TrimPrefix(value, string(first)), string(first))
+			}
+			claims[name] = list
+		}
+	}
+	principal := m.options[unsecured+"PrincipalClaimName"]
+	if principal == "" {
+		principal = "sub"
+	}
+	if text, ok := claims[principal].(string); !ok || text == "" {
+		return "", u.wrongLogon("sasl.jaas.config", `expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal, u.named("sasl.oauthbearer.token.endpoint.url"))
+	}
+	now := float64(time.Now().UnixMilli()) / 1000
+	claims["iat"], claims["exp"] = now, now+life
+	body, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	return text([]byte(`{"alg":"none"}`)) + "." + text(body) + ".", nil
+}

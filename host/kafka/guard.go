@@ -1,0 +1,387 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/transport/btp"
+)
+
+// guard stands between one client and its brokers. It dials for the client, and tells failures that pass, which the client may
+// try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to every dialling for a while.
+type guard struct {
+	*access
+	log  *slog.Logger
+	life context.Context
+	end  context.CancelFunc
+
+	mu      sync.Mutex
+	watch   func(error)
+	let     bool      // brokers have let this client in
+	trouble time.Time // since when they have not
+	times   int       // that they have not since
+	barred  time.Time // since when the way to them is
+	looking bool      // somebody asks a broker what it speaks
+	looked  time.Time
+	denied  *Denied
+	until   time.Time // when denied is forgotten
+	// undenied ends with the next denial, and diallings under way with it.
+	undenied context.Context
+	endIt    context.CancelFunc
+}
+
+const (
+	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on both sides at once.
+	patience = 5 * time.Second
+	refusals = 3
+	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
+	hangUps = 1200 * time.Millisecond
+	// denied is answered without asking anybody.
+	denialLasts = 10 * time.Second
+	// Brokers are asked what they speak at most so often, and have so long to answer.
+	lookEvery = time.Second
+	lookTime  = 3 * time.Second
+	// A broker that says nothing to a client's TLS for so long may be waiting for more of what it takes for a request.
+	silence = 2 * time.Second
+)
+
+func newGuard(a *access, log *slog.Logger) *guard {
+	if a == nil {
+		a = &access{way: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if a.shared != nil {
+		a.shared.hear(log)
+	}
+	g := &guard{access: a, log: log}
+	g.life, g.end = context.WithCancel(context.Background())
+	g.undenied, g.endIt = context.WithCancel(g.life)
+	return g
+}
+
+func (g *guard) opts() []kgo.Opt {
+	opts := []kgo.Opt{kgo.Dialer(g.dial), guarded{kgo.WithHooks(g), g}}
+	if g.sasl != nil {
+		opts = append(opts, kgo.SASL(g.sasl))
+	}
+	return opts
+}
+
+// guarded is an option that says whose it is.
+type guarded struct {
+	kgo.Opt
+	*guard
+}
+
+// guardOf is the guard in the options of a client; the last one, as with options.
+func guardOf(opts []kgo.Opt) (g *guard) {
+	for _, o := range opts {
+		if found, ok := o.(guarded); ok {
+			g = found.guard
+		}
+	}
+	return g
+}
+
+// explain is the denial that stands behind an error of the client, or the error.
+func (g *guard) explain(err error) error {
+	if err != nil {
+		if d := g.standing(); d != nil {
+			return d
+		}
+	}
+	return err
+}
+
+// watched has f told of the failure that does not pass, once.
+func (g *guard) watched(f func(error)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watch = f
+}
+
+// dial is what the client uses for each of its connections.
+func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := g.standing(); err != nil {
+		return nil, err
+	}
+	timed, cancel := context.WithTimeout(ctx, g.connect)
+	defer cancel()
+	g.mu.Lock()
+	until := g.undenied
+	g.mu.Unlock()
+	defer context.AfterFunc(until, cancel)()
+	conn, err := g.way(timed, network, address)
+	if err != nil {
+		return nil, g.noWay(ctx, timed, network, address, err)
+	}
+	g.open()
+	if g.tls == nil {
+		return conn, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	secure := tls.Client(conn, keystore.ForHost(g.tls, host))
+	silent := time.AfterFunc(silence, func() { g.lookForPlain(address) })
+	defer silent.Stop()
+	if err := secure.HandshakeContext(timed); err != nil {
+		conn.Close()
+		return nil, g.noTLS(ctx, network, address, err)
+	}
+	return secure, nil
+}
+
+func (g *guard) lookForPlain(address string) {
+	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
+}
+
+// standing is the denial that stands.
+func (g *guard) standing() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.denied != nil && time.Now().Before(g.until) {
+		return g.denied
+	}
+	return nil
+}
+
+// open: there is a way to brokers.
+func (g *guard) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.barred = time.Time{}
+}
+
+// noWay is what a failed dialling is for the client.
+func (g *guard) noWay(ctx, timed context.Context, network, address string, err error) error {
+	var lasting interface{ Permanent() bool }
+	var token *btp.Failure
+	if denied := g.standing(); denied != nil {
+		return denied
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", err, ctx.Err())
+	case errors.As(err, &lasting) && lasting.Permanent(), errors.As(err, &token) && !token.Temporary():
+		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
+	case !g.proxied:
+		return err
+	}
+	if g.outage > 0 {
+		if since := g.barredSince(); time.Since(since) >= g.outage {
+			return g.deny(&Denied{Broker: address, Cause: err,
+				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second), proxyPrefix, err)})
+		}
+	}
+	return away(network, err, timed.Err() != nil)
+}
+
+// barredSince is when the way was first found barred.
+func (g *guard) barredSince() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.barred.IsZero() {
+		g.barred = time.Now()
+	}
+	return g.barred
+}
+
+// noTLS is what a failed handshake is for the client.
+func (g *guard) noTLS(ctx context.Context, network, address string, err error) error {
+	if denied := g.standing(); denied != nil {
+		return denied
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	if mended := explained(err, g.stores); lastingTLS(err) || mended != "" {
+		if mended == "" {
+			mended = err.Error()
+		}
+		return g.doubt(network, &Denied{Broker: address, Cause: err, text: "TLS: " + mended}, err)
+	}
+	g.lookForPlain(address)
+	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
+}
+
+// lastingTLS tells whether a handshake failed for what is said in certificates and settings, here or there.
+func lastingTLS(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var header tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var alert tls.AlertError
+	return errors.As(err, &verification) || errors.As(err, &header) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) ||
+		errors.As(err, &alert) || remoteAlert(err)
+}
+
+// remoteAlert tells whether the other side said by TLS what it does not like.
+func remoteAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// explained is a failure of TLS with the setting that mends it in front, "" if none does.
+func explained(err error, o keystore.Options) string {
+	var named *keystore.Error
+	if explained := keystore.Explain(err, o); errors.As(explained, &named) {
+		return explained.Error()
+	}
+	return ""
+}
+
+// doubt denies a client that was never let in, and another one when it goes on.
+func (g *guard) doubt(network string, d *Denied, err error) error {
+	g.mu.Lock()
+	if g.trouble.IsZero() {
+		g.trouble = time.Now()
+	}
+	g.times++
+	lasting := !g.let || g.times >= refusals && time.Since(g.trouble) >= patience
+	g.mu.Unlock()
+	if lasting {
+		return g.deny(d)
+	}
+	g.log.Warn("kafka: "+d.Error(), "times", g.times)
+	return away(network, err, false)
+}
+
+// deny tells of what does not pass.
+func (g *guard) deny(d *Denied) error {
+	g.mu.Lock()
+	first := g.denied == nil || !time.Now().Before(g.until)
+	g.denied, g.until = d, time.Now().Add(denialLasts)
+	g.endIt()
+	g.undenied, g.endIt = context.WithCancel(g.life)
+	watch := g.watch
+	g.watch = nil
+	g.mu.Unlock()
+	if first {
+		g.log.Error("kafka: " + d.Error())
+	}
+	if watch != nil {
+		watch(d)
+	}
+	return d
+}
+
+// OnBrokerConnect hears how a connection began: with the versions of its API, and with SASL.
+func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+	if conn == nil || err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		return // failed diallings are judged already
+	}
+	address := net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port))
+	var lasting interface{ Permanent() bool }
+	var token *btp.Failure
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		g.doubtLogon(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		g.doubtLogon(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
+	case errors.Is(err, kerr.IllegalSaslState):
+		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, or use its port for SASL", "security.protocol")
+	case errors.As(err, &lasting) && lasting.Permanent(), errors.As(err, &token) && !token.Temporary():
+		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+	case g.tls != nil && (remoteAlert(err) || lastingTLS(err)):
+		mended := explained(err, g.stores)
+		if mended == "" {
+			mended = err.Error()
+		}
+		g.doubt("tcp", &Denied{Broker: address, Cause: err, text: "TLS: " + mended}, err)
+	case broken(err):
+		g.cutShort(address, err)
+	case g.tls == nil && (g.sasl == nil || strings.Contains(err.Error(), "tls alert")): // the answer was no Kafka
+		g.lookForTLS(address)
+	case g.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
+		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
+	}
+}
+
+// cutShort is for connections that the broker ends while they begin: one that is being stopped does so, one that is spoken to in the wrong way, and
+// one that does not say that a password is wrong.
+func (g *guard) cutShort(address string, err error) {
+	var versions *kgo.ErrFirstReadEOF
+	if g.tls == nil {
+		g.lookForTLS(address)
+	}
+	if g.sasl != nil && !errors.As(err, &versions) {
+		g.hungUp(address, err)
+	}
+}
+
+func (g *guard) lookForTLS(address string) {
+	g.look(address, g.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or use its port for plain text", "security.protocol")
+}
+
+func (g *guard) doubtLogon(address string, err error, format, property string) {
+	g.doubt("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.named(property))}, err)
+}
+
+// hungUp denies a client that is cut short in its logon again and again, as one that is being stopped does not do.
+func (g *guard) hungUp(address string, err error) {
+	g.mu.Lock()
+	if g.trouble.IsZero() {
+		g.trouble = time.Now()
+	}
+	g.times++
+	lasting := !g.let && g.times >= refusals && time.Since(g.trouble) >= hangUps
+	g.mu.Unlock()
+	if lasting {
+		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user and password, or token, of %s may be wrong, or not be of %s",
+			g.named("sasl.jaas.config"), g.named("sasl.mechanism"))})
+	}
+}
+
+// Keys of requests before anything else.
+const (
+	keySASLHandshake    = 17
+	keyAPIVersions      = 18
+	keySASLAuthenticate = 36
+)
+
+// OnBrokerRead hears of every answer: the first one behind the handshakes shows that the client was let in.
+func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	switch {
+	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
+	case err == nil:
+		g.mu.Lock()
+		// One broker that is away does not bar the way to the others.
+		g.let, g.trouble, g.times, g.barred, g.denied = true, time.Time{}, 0, time.Time{}, nil
+		g.mu.Unlock()
+	case g.sasl == nil && broken(err):
+		g.look(net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port)), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
+	}
+}
+
+// OnClientClosed ends what the guard has under way.
+func (g *guard) OnClientClosed(*kgo.Client) { g.end() }
+
+// broken tells whether the other side ended a connection.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func isNet(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}

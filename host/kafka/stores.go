@@ -1,0 +1,219 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
+)
+
+// storeFields are Kafka's names of what package keystore calls otherwise.
+var storeFields = map[string]string{
+	"keystore." + keystore.FieldKeyPassword: "ssl.key.password",
+	"keystore." + keystore.FieldPEM:         "ssl.keystore.key",
+	"keystore." + keystore.FieldAlias:       "ssl.keystore.location",
+	"truststore." + keystore.FieldPEM:       "ssl.truststore.certificates",
+	"truststore." + keystore.FieldAlias:     "ssl.truststore.location",
+	keystore.FieldHostCheck:                 "ssl.endpoint.identification.algorithm",
+}
+
+// storeTexts are in the place of files.
+var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key", "ssl.truststore.location": "ssl.truststore.certificates"}
+
+// stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
+func (s security) stores() (keystore.Options, error) {
+	o := keystore.Options{Protocol: s.text("ssl.protocol"), Logger: s.shared.logger(), Name: func(field string) string {
+		name, ok := storeFields[field]
+		if !ok {
+			name = "ssl." + field
+		}
+		if text, ok := storeTexts[name]; ok && s.has(text) {
+			name = text
+		}
+		return s.named(name)
+	}}
+	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") && s.text("ssl.endpoint.identification.algorithm") == ""
+	if s.has("ssl.enabled.protocols") {
+		// Java's own list of versions goes before the context's, which then only has to be one that there is.
+		o.Protocol = ""
+		switch strings.ToUpper(s.text("ssl.protocol")) {
+		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3":
+		default:
+			o.Protocol = s.text("ssl.protocol")
+		}
+	}
+	var err error
+	if o.Key, err = s.keyLocation(); err != nil {
+		return o, err
+	}
+	o.Trust, err = s.trustLocation()
+	return o, err
+}
+
+func (s security) keyLocation() (*keystore.Location, error) {
+	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"), s.text("ssl.keystore.location")
+	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"), KeyPassword: s.text("ssl.key.password")}
+	switch {
+	case key == "" && chain == "" && path == "":
+		return nil, nil
+	case key == "" && chain == "":
+		return l, nil
+	case path != "":
+		return nil, s.fault("ssl.keystore.location", "expected nothing beside ssl.keystore.key and ssl.keystore.certificate.chain")
+	case key == "":
+		return nil, s.fault("ssl.keystore.key", "expected the private key of ssl.keystore.certificate.chain, found nothing")
+	case chain == "":
+		return nil, s.fault("ssl.keystore.certificate.chain", "expected the certificate of ssl.keystore.key, found nothing")
+	}
+	if err := s.isPEM("ssl.keystore.type"); err != nil {
+		return nil, err
+	}
+	l.Type, l.PEM = "PEM", []byte(pemLines(key)+"\n"+pemLines(chain)+"\n")
+	return l, nil
+}
+
+func (s security) trustLocation() (*keystore.Location, error) {
+	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
+	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"), Password: s.text("ssl.truststore.password")}
+	switch {
+	case certificates == "" && path == "":
+		return nil, nil
+	case certificates == "":
+		return l, nil
+	case path != "":
+		return nil, s.fault("ssl.truststore.location", "expected nothing beside ssl.truststore.certificates")
+	}
+	if err := s.isPEM("ssl.truststore.type"); err != nil {
+		return nil, err
+	}
+	l.Type, l.PEM = "PEM", []byte(pemLines(certificates)+"\n")
+	return l, nil
+}
+
+// isPEM: texts in a setting are PEM, and where a type is given it must say so, as in Kafka.
+func (s security) isPEM(name string) error {
+	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
+		return s.fault(name, "expected PEM, since key and certificates stand in settings, found %q", t)
+	}
+	return nil
+}
+
+// tls is the configuration of connections.
+func (s security) tls(o keystore.Options) (*tls.Config, error) {
+	config, err := keystore.ClientTLS(o)
+	if err != nil {
+		return nil, err
+	}
+	if v := s.text("ssl.enabled.protocols"); v != "" {
+		if config.MinVersion, config.MaxVersion, err = enabledProtocols(v); err != nil {
+			return nil, s.fault("ssl.enabled.protocols", "%v", err)
+		}
+	}
+	if v := s.text("ssl.cipher.suites"); v != "" {
+		if config.CipherSuites, err = cipherSuites(v); err != nil {
+			return nil, s.fault("ssl.cipher.suites", "%v", err)
+		}
+	}
+	return config, nil
+}
+
+// enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
+func enabledProtocols(list string) (lowest, highest uint16, err error) {
+	for _, name := range items(list) {
+		var version uint16
+		switch name {
+		case "TLSv1.2":
+			version = tls.VersionTLS12
+		case "TLSv1.3":
+			version = tls.VersionTLS13
+		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
+			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3", name)
+		default:
+			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
+		}
+		if lowest == 0 || version < lowest {
+			lowest = version
+		}
+		highest = max(highest, version)
+	}
+	return lowest, highest, nil
+}
+
+// cipherSuites are the suites of TLS 1.2 of a list by their standard names, which Java has, too.
+func cipherSuites(list string) ([]uint16, error) {
+	ids, _, err := suites(list)
+	return ids, err
+}
+
+func suites(list string) (ids []uint16, insecure []string, err error) {
+	known := map[string]*tls.CipherSuite{}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		known[s.Name] = s
+	}
+	for _, name := range items(list) {
+		s, ok := known[name]
+		switch {
+		case name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
+		case !ok:
+			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name, strings.Join(suiteNames(), ", "))
+		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
+		default:
+			ids = append(ids, s.ID)
+			if s.Insecure {
+				insecure = append(insecure, name)
+			}
+		}
+	}
+	return ids, insecure, nil
+}
+
+func suiteNames() (names []string) {
+	for _, s := range tls.CipherSuites() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func hasTLS13(list string) bool {
+	return slices.ContainsFunc(items(list), func(name string) bool {
+		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
+			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
+		})
+	})
+}
+
+// items cuts a list at its commas and leaves out what is empty.
+func items(list string) (items []string) {
+	for _, item := range strings.Split(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// pemText wants PEM of a kind, and does not show what it found: it may be a key.
+func pemText(kind string) func(string) error {
+	return func(v string) error {
+		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
+			return nil
+		}
+		return fmt.Errorf("expected PEM text with -----BEGIN %s-----, found something else (not shown)", kind)
+	}
+}
+
+// pemLines gives PEM text of one line its lines back: that is how properties often hold it, and Java takes it.
+func pemLines(text string) string {
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
+		parts := pemBlock.FindStringSubmatch(block)
+		return parts[1] + "\n" + strings.Join(strings.Fields(parts[2]), "\n") + "\n" + parts[3] + "\n"
+	})
+}
+
+var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)
