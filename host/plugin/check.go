@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -70,11 +68,9 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := loader{cache: wazero.NewCompilationCache(), dir: o.CacheDir, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
-	if o.CacheDir != "" {
-		if l.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
-			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
-		}
+	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
+	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
+		return nil, err
 	}
 	defer l.cache.Close(context.WithoutCancel(ctx))
 	if l.registry == nil {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,24 @@ type loader struct {
 	named    map[string]Limits
 	registry *record.Registry
 	logger   *slog.Logger
+}
+
+// openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it
+// holds what is run.
+func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, used string, err error) {
+	if dir != "" {
+		if err := private(dir); err != nil {
+			logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
+			dir = ""
+		}
+	}
+	if dir == "" {
+		return wazero.NewCompilationCache(), "", nil
+	}
+	if cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+		return nil, "", fmt.Errorf("compile cache %s: %w", dir, err)
+	}
+	return cache, dir, nil
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.

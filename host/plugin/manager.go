@@ -86,23 +86,17 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := wazero.NewCompilationCache()
-	var kept *shelf
-	if o.CacheDir != "" {
-		if err := private(o.CacheDir); err != nil {
-			logger.Warn("plugins are compiled anew: the cache is not used", "folder", o.CacheDir, "error", err)
-			o.CacheDir = ""
-		}
+	cache, dir, err := openCache(o.CacheDir, logger)
+	if err != nil {
+		return nil, err
 	}
-	if o.CacheDir != "" {
-		kept = &shelf{o.CacheDir, logger}
-		if cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
-			return nil, fmt.Errorf("compile cache %s: %w", o.CacheDir, err)
-		}
+	var kept *shelf
+	if dir != "" {
+		kept = &shelf{dir, logger}
 	}
 	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		loader: loader{cache: cache, dir: o.CacheDir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
+		loader: loader{cache: cache, dir: dir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
 		if m.watcher, err = watch(m, o.Folders, o.Debounce); err != nil {
