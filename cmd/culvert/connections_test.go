@@ -415,3 +415,45 @@ func localhost(t *testing.T) tls.Certificate {
 	}
 	return c
 }
+
+// OAuth 2.0 and headers, by the names that a file has for them.
+func TestTokensAndHeadersEndToEnd(t *testing.T) {
+	p := newPlace(t)
+	var mu sync.Mutex
+	forms := []string{}
+	s := service.New(service.Options{Rows: 20})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.URL.Path == "/as/token":
+			r.ParseForm()
+			forms = append(forms, r.PostForm.Get("client_id")+" "+r.PostForm.Get("client_secret")+" "+r.PostForm.Get("scope")+" "+r.PostForm.Get("grant_type"))
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"access_token":"t0ken-%d","token_type":"bearer","expires_in":3600}`, len(forms))
+		case r.Header.Get("Authorization") != "Bearer t0ken-1" || r.Header.Get("X-Api-Key") != "k3y" || r.Header.Get("sap-client") != "100":
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			s.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	lines := append(source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint="+server.URL+"/as/token",
+		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret", "sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
+		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, p.file("tokens.properties", lines...))
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if got, want := len(p.records("Orders")), s.Count("Orders"); got != want {
+		t.Errorf("%d records, expected %d", got, want)
+	}
+	if len(forms) != 1 || forms[0] != "me c1ient-secret read write client_credentials" {
+		t.Errorf("the token service was asked with %q", forms)
+	}
+	for _, secret := range []string{"c1ient-secret", "t0ken", "k3y"} {
+		if strings.Contains(r.stderr, secret) {
+			t.Errorf("the log shows %q", secret)
+		}
+	}
+}
