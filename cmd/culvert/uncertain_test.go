@@ -102,6 +102,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "rotate-next", switches: csrf("next")}, {name: "rotate-both", switches: csrf("both")},
 		{name: "one-lane", switches: csrf("both"), settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "expire", switches: csrf("off"), front: expire(16)},
+		{name: "timed-out", switches: map[string]string{"csrf": "true", "unknown-session": "400"}, front: expire(16)},
 		{name: "expire-rotate", switches: csrf("both"), front: expire(16)},
 		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
 		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},

@@ -159,13 +159,13 @@ func (t *Table) security() {
 func (t *Table) load() {
 	group := Group("Load")
 	t.Declare(
-		Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, Is("4"), "Requests to the destination at a time, over all connectors. Of their values the least counts.",
+		Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, Is("4"), "Requests to the destination at a time, over all connectors of the worker. Of their values the least counts.",
 			AtLeast(1), Role("http.max-concurrent"), group, Display("Requests at a time")),
-		Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and sessions of a user there, over all connectors. Default: as many as requests at a time.",
+		Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and sessions of a user there, over all connectors of the worker. Default: as many as requests at a time.",
 			AtLeast(1), Role("http.max-connections"), group, Display("Connections")),
-		Spec("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil, "Requests to the destination in a second, over all connectors. Default: as many as come.",
+		Spec("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil, "Requests to the destination in a second, over all connectors of the worker. Default: as many as come.",
 			Role("http.requests-per-second"), group, Display("Requests in a second")),
-		Spec("sap.odata.maintenance.windows", wit.KindText, wit.Low, nil, "Times in which no requests are sent to the destination, by any connector, with semicolons between them: a Quartz cron "+
+		Spec("sap.odata.maintenance.windows", wit.KindText, wit.Low, nil, "Times in which no requests are sent to the destination, by any connector of the worker, with semicolons between them: a Quartz cron "+
 			"expression for the start, / and how long it takes, and a time zone (default UTC), such as 0 0 22 ? * SAT/4h Europe/Berlin.",
 			Role("http.maintenance-windows"), group, Display("Maintenance")),
 		Spec("sap.odata.logoff.path", wit.KindText, wit.Low, Is("/sap/public/bc/icf/logoff"), "Path that ends a session, which is asked for when the last connector of a user stops. Empty: none.",
