@@ -188,7 +188,7 @@ func Parse(properties map[string]string) (Config, []string, error) {
 	if len(c.Bootstrap) == 0 {
 		return Config{}, warnings, fmt.Errorf("bootstrap.servers: expected HOST:PORT,… or embedded, found nothing")
 	}
-	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared.logger()); err != nil {
+	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
 		return Config{}, warnings, err
 	}
 	notes, err := c.secure()

@@ -19,7 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
 // guard stands between one client and its brokers. It dials for the client, and tells failures that pass, which the client may
@@ -173,15 +172,13 @@ func (g *guard) open() {
 
 // noWay is what a failed dialling is for the client.
 func (g *guard) noWay(ctx, timed context.Context, network, address string, err error) error {
-	var lasting interface{ Permanent() bool }
-	var token *btp.Failure
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", err, ctx.Err())
-	case errors.As(err, &lasting) && lasting.Permanent(), errors.As(err, &token) && !token.Temporary():
+	case lasts(err):
 		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
 	case !g.proxied:
 		return err
@@ -291,8 +288,6 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn
 		return // failed diallings are judged already
 	}
 	address := net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port))
-	var lasting interface{ Permanent() bool }
-	var token *btp.Failure
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		g.doubtLogon(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
@@ -300,7 +295,7 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn
 		g.doubtLogon(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
 		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, or use its port for SASL", "security.protocol")
-	case errors.As(err, &lasting) && lasting.Permanent(), errors.As(err, &token) && !token.Temporary():
+	case lasts(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	case g.tls != nil && (remoteAlert(err) || lastingTLS(err)):
 		mended := explained(err, g.stores)

@@ -350,6 +350,45 @@ func TestBindings(t *testing.T) {
 	})
 }
 
+// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no restart.
+func TestProxySecretsThatChange(t *testing.T) {
+	r := openRemote(t, kfake.SeedTopics(1, "t"))
+	key := filepath.Join(t.TempDir(), "key.json")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(key, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := r.ServiceKey(0)
+	put(strings.Replace(good, `"clientsecret": "`, `"clientsecret": "old-`, 1))
+	byKey := r.properties(t, "kafka.proxy.service.key="+key)
+	for _, name := range []string{"address", "token.url", "token.client.id", "token.client.secret"} {
+		delete(byKey, proxyPrefix+name)
+	}
+	now := "old-secret"
+	for _, c := range []struct {
+		name       string
+		properties map[string]string
+		mend       func()
+	}{
+		{"service key", byKey, func() { put(good) }},
+		{"secret", r.properties(t, "kafka.proxy.token.client.secret=old-secret"), func() { now = r.Connectivity.Secret }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := parsed(t, c.properties)
+			config.Follow(func(name string) (string, bool) { return now, name == "kafka.proxy.token.client.secret" })
+			if err := config.Reach(waits(t, 20*time.Second)); err == nil {
+				t.Fatal("expected the old secret to be refused")
+			}
+			c.mend()
+			if err := config.Reach(waits(t, 20*time.Second)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on. Without TLS it would.
 func TestNothingSecretInClear(t *testing.T) {
 	a := newAuthority(t)

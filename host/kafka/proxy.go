@@ -1,22 +1,99 @@
 package kafka
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"math"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
 
 // Proxy is the way to brokers behind one. Its connections are plain TCP: TLS with the broker runs inside.
 type Proxy struct {
-	dial   way
-	outage time.Duration
 	kind   string
+	outage time.Duration
+	shared *shared
+
+	mu         sync.Mutex
+	properties map[string]string
+	secrets    [sha256.Size]byte // that the route was made with
+	route      *route.Route
+}
+
+// dial takes the way. Where it refuses us for good, and what we show it has changed in its files since, it is taken again with that.
+func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	p.mu.Lock()
+	r := p.route
+	p.mu.Unlock()
+	conn, err := r.DialContext(ctx, network, address)
+	if err == nil || !lasts(err) {
+		return conn, err
+	}
+	again := p.renewed(r)
+	if again == nil {
+		return nil, err
+	}
+	return again.DialContext(ctx, network, address)
+}
+
+// lasts tells whether a failed dialling fails again until somebody changes something.
+func lasts(err error) bool {
+	var lasting interface{ Permanent() bool }
+	var token *btp.Failure
+	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()
+}
+
+// renewed is another route than the old one, of secrets as they are now; nil where they are what they were, or make no route.
+func (p *Proxy) renewed(old *route.Route) *route.Route {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.route != old {
+		return p.route // somebody else was first
+	}
+	properties := maps.Clone(p.properties)
+	for name := range properties {
+		if value, ok := p.shared.now(name); ok && strings.HasPrefix(name, proxyPrefix) {
+			properties[name] = value
+		}
+	}
+	secrets := shown(properties)
+	if secrets == p.secrets {
+		return nil
+	}
+	s, _, err := RouteSettings(properties)
+	if err != nil {
+		return nil
+	}
+	s.Logger = p.shared.logger()
+	made, err := route.New(s)
+	if err != nil {
+		s.Logger.Warn("kafka: the proxy's settings have changed and cannot be used", "error", err)
+		return nil
+	}
+	p.secrets, p.route = secrets, made
+	return made
+}
+
+// shown is a digest of what is shown to proxies and token services, files included.
+func shown(properties map[string]string) (digest [sha256.Size]byte) {
+	all := sha256.New()
+	for _, short := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
+		fmt.Fprintf(all, "%q", properties[proxyPrefix+proxyNames[short]])
+	}
+	for _, short := range []string{route.NameTokenCertificate, route.NameTokenKey, route.NameServiceKey} {
+		text, _ := os.ReadFile(strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]))
+		fmt.Fprintf(all, "%q", text)
+	}
+	return [sha256.Size]byte(all.Sum(nil))
 }
 
 // proxyPrefix begins the settings of the way to the brokers.
@@ -64,12 +141,12 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 	return s, outage, nil
 }
 
-func newProxy(properties map[string]string, bootstrap []string, log *slog.Logger) (*Proxy, error) {
+func newProxy(properties map[string]string, bootstrap []string, common *shared) (*Proxy, error) {
 	s, outage, err := RouteSettings(properties)
 	if err != nil {
 		return nil, err
 	}
-	s.Logger = log
+	s.Logger = common.logger()
 	r, err := route.New(s)
 	if err != nil {
 		return nil, err
@@ -82,5 +159,5 @@ func newProxy(properties map[string]string, bootstrap []string, log *slog.Logger
 	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
 		return nil, errors.New(proxyPrefix + "type: expected none with the embedded broker of bootstrap.servers, found " + r.Type())
 	}
-	return &Proxy{dial: r.DialContext, outage: outage, kind: r.Type()}, nil
+	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties), secrets: shown(properties), route: r}, nil
 }
