@@ -62,7 +62,7 @@ func (d *differential) judge(t *testing.T, n int) {
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; ends: %v", d.modules, d.calls, d.ticks,
 		d.invalid, d.refused, d.exceeded, d.report, d.ends)
 	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n || d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
-		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/3 || d.invalid+d.refused+d.exceeded > n/50 {
+		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
 		t.Error("the modules are too dull")
 	}
 }
