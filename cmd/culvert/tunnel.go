@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/host/tunnel"
 )
 
@@ -36,9 +39,12 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			if file == "" {
 				return wrong(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
 			}
-			_, k, err := remoteKafka(file, nil, log)
+			w, k, err := remoteKafka(file, nil, log)
 			if err != nil {
 				return err
+			}
+			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
+				return wrong(fmt.Errorf("%s: %w", file, err))
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(), Logger: log,
 				Dial: func(ctx context.Context, address string) (net.Conn, error) { return k.Dial(ctx, "tcp", address) },
@@ -56,4 +62,24 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of a worker")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "`address` that stands for bootstrap.servers; brokers get the ports behind it")
 	return c
+}
+
+// elsewhere refuses brokers that would be the tunnel itself, which would connect to itself until no file descriptor is left. Behind a
+// proxy the same address is another machine's.
+func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
+	way, _, err := kafka.RouteSettings(w.All())
+	if err != nil || way.Type != "" && way.Type != route.None || len(way.AddressMap) > 0 {
+		return err
+	}
+	own, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil || own.Port == 0 {
+		return nil // Open says so
+	}
+	for _, address := range bootstrap {
+		broker, err := net.ResolveTCPAddr("tcp", address)
+		if err == nil && broker.Port == own.Port && (broker.IP.Equal(own.IP) || (own.IP == nil || own.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
+			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own address: give another one with --listen", address)
+		}
+	}
+	return nil
 }

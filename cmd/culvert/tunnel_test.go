@@ -59,6 +59,19 @@ func TestTunnel(t *testing.T) {
 	}
 }
 
+// A tunnel to itself would connect to itself again and again.
+func TestTunnelToItself(t *testing.T) {
+	p := newPlace(t)
+	_, port, _ := strings.Cut(freeAddress(t), ":")
+	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"}, {"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
+		file := p.file("worker.properties", "bootstrap.servers="+c.broker+":"+port)
+		r := p.run("tunnel", "-p", file, "--listen", c.listen+":"+port)
+		if r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "bootstrap.servers: expected brokers elsewhere, found "+c.broker+":"+port) {
+			t.Errorf("%+v: exit %d\n%s%s", c, r.code, r.stdout, r.stderr)
+		}
+	}
+}
+
 func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
 	p := newPlace(t)
 	double, lines := behind(t, p)

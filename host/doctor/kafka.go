@@ -145,5 +145,9 @@ func advertised(w *wayOut, brokers []wire.Broker) string {
 		}
 		list = append(list, text)
 	}
-	return fmt.Sprintf("%d brokers: %s", len(brokers), strings.Join(list, ", "))
+	noun := "brokers"
+	if len(brokers) == 1 {
+		noun = "broker"
+	}
+	return fmt.Sprintf("%d %s: %s", len(brokers), noun, strings.Join(list, ", "))
 }
