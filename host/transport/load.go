@@ -90,6 +90,7 @@ type member struct {
 	served int64
 	waits  map[*waiter]struct{}
 	told   time.Time // the window that was logged
+	logged time.Time // when a long wait was logged last
 }
 
 // waiter is a request or connection that has to wait.
@@ -170,7 +171,7 @@ func (l *load) enter(ctx context.Context, d *destination) error {
 	w := &waiter{who: d, ready: make(chan struct{}), since: time.Now()}
 	l.requests = append(l.requests, w)
 	l.grant()
-	w.why = fmt.Sprintf("%d requests are under way at %s, and no more may be", l.busy, l.origin)
+	w.why = fmt.Sprintf("requests to %s wait for others: %d at a time", l.origin, l.limits.Concurrent)
 	l.mu.Unlock()
 	return l.wait(ctx, w, &l.requests, l.leaveRequest)
 }
@@ -186,6 +187,7 @@ func (l *load) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()
 	defer l.waits(w, false)
 	select {
 	case <-w.ready:
+		l.log(w)
 		return nil
 	case <-ctx.Done():
 	}
@@ -199,6 +201,27 @@ func (l *load) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()
 		done()
 	}
 	return context.Cause(ctx)
+}
+
+// logEvery is how often a client's log says at most that its requests wait for others.
+const logEvery = 5 * time.Minute
+
+// log tells of a request that has waited for long.
+func (l *load) log(w *waiter) {
+	now := time.Now()
+	if now.Sub(w.since) <= waitsTold {
+		return
+	}
+	l.mu.Lock()
+	m := l.members[w.who]
+	tell := m != nil && now.Sub(m.logged) >= logEvery
+	if tell {
+		m.logged = now
+	}
+	l.mu.Unlock()
+	if tell {
+		w.who.config.Logger.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.why)
+	}
 }
 
 // grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is held.

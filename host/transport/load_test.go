@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -88,13 +90,16 @@ func TestRequestsAtATime(t *testing.T) {
 // A client with many requests does not keep one with few waiting until all of them are through.
 func TestClientsTakeTurns(t *testing.T) {
 	f := &traffic{takes: time.Second}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, busy *Client, _ *wires) {
+	var log bytes.Buffer
+	service(t, f.ServeHTTP, func(c *Config) {
+		c.Limits.Concurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
+	}, func(t *testing.T, busy *Client, _ *wires) {
 		quiet := beside(t, busy, nil)
 		defer quiet.Close()
 		done := make(chan time.Duration)
 		go func() { done <- all(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
-		if why := busy.Waiting(); !strings.Contains(why, "1 requests are under way at http://sap.example:8000") {
+		if why := busy.Waiting(); !strings.Contains(why, "requests to http://sap.example:8000 wait for others: 1 at a time") {
 			t.Errorf("found %q", why)
 		}
 		if took := all(t, 1, quiet); took != 1500*time.Millisecond {
@@ -103,6 +108,9 @@ func TestClientsTakeTurns(t *testing.T) {
 		<-done
 		if why := busy.Waiting() + quiet.Waiting(); why != "" {
 			t.Errorf("found %q", why)
+		}
+		if n := strings.Count(log.String(), `msg="a request had to wait" for=7s why="requests to http://sap.example:8000 wait for others: 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("expected one line about many requests, found\n%s", &log)
 		}
 	})
 }
