@@ -105,7 +105,7 @@ func TestDoctorOfAService(t *testing.T) {
 		lines   []string
 		want    string
 	}{
-		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"}, "connect HOST FAIL "},
+		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"}, "connect HOST FAIL sap.odata.host.address"},
 		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"}, "service /nowhere FAIL sap.odata#00.service"},
 		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u", "sap.odata.user.pwd=wrong"},
 			"service " + northwind + " FAIL sap.odata.user.name"},

@@ -14,8 +14,8 @@ import (
 )
 
 // connect goes to a target by the way, and tells of the steps through SAP Connectivity's proxy one by one: where several location
-// ids were tried, those of the last one.
-func (v *Visit) connect(ctx context.Context, w *wayOut, address string) net.Conn {
+// ids were tried, those of the last one. from is where the address stands.
+func (v *Visit) connect(ctx context.Context, w *wayOut, address string, from source) net.Conn {
 	if v.failed {
 		return nil
 	}
@@ -34,11 +34,12 @@ func (v *Visit) connect(ctx context.Context, w *wayOut, address string) net.Conn
 				continue
 			}
 			took -= e.Took
-			name := string(s)
+			name, err := string(s), w.explain(e.Err, address)
 			if s == socks.StepProxy {
 				name += " " + w.route.Address()
+				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, which only applications on BTP reach?"}.explain(err)
 			}
-			if !v.record(name, e.Took, "", w.explain(e.Err, address)) {
+			if !v.record(name, e.Took, "", err) {
 				if conn != nil {
 					conn.Close()
 				}
@@ -58,10 +59,36 @@ func (v *Visit) connect(ctx context.Context, w *wayOut, address string) net.Conn
 	if e, there := last[socks.StepConnect]; there && e.Location != "" {
 		message += " " + place(e.Location)
 	}
-	if !v.record("connect "+address, took, message, w.explain(err, address)) {
+	err = w.explain(err, address)
+	if w.direct() {
+		err = from.explain(err)
+	}
+	if !v.record("connect "+address, took, message, err) {
 		return nil
 	}
 	return conn
+}
+
+// source is the setting that an address comes from, and what to look at where nobody answers there.
+type source struct{ setting, where string }
+
+// explain is for failures that nobody knows more about.
+func (s source) explain(err error) error {
+	if err == nil || errors.As(err, new(*mend)) || settingOf(err) != "" {
+		return err
+	}
+	return &mend{s.setting, s.where, err}
+}
+
+// direct tells whether no proxy is in between.
+func (w *wayOut) direct() bool { return w.route.Type() == route.Unset || w.route.Type() == route.None }
+
+// name is what the user calls a setting of the way.
+func (w *wayOut) name(short string) string {
+	if w.settings.Name == nil {
+		return short
+	}
+	return w.settings.Name(short)
 }
 
 // explain adds where a failure of the way is mended.
@@ -70,10 +97,7 @@ func (w *wayOut) explain(err error, address string) error {
 	if err == nil || !errors.As(err, &refused) {
 		return err
 	}
-	name := w.settings.Name
-	if name == nil {
-		name = func(short string) string { return short }
-	}
+	name := w.name
 	switch {
 	case refused.Authentication():
 		return &mend{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this subaccount: BTP cockpit, Instances and Subscriptions", err}

@@ -55,7 +55,7 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 	reached := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := v.enter(ctx, w, k, address)
+		conn := v.enter(ctx, w, k, address, source{"bootstrap.servers", "Does the broker listen there, and does nothing between refuse it?"})
 		if conn == nil {
 			return
 		}
@@ -71,17 +71,18 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 			continue
 		}
 		reached[address] = true
-		if conn := v.enter(ctx, w, k, address); conn != nil {
+		from := source{w.name(route.NameAddressMap), fmt.Sprintf("Broker %d says in its advertised.listeners that it is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
+		if conn := v.enter(ctx, w, k, address, from); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
 // enter connects to a broker, with TLS where that is asked for.
-func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string) net.Conn {
+func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string, from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	conn := v.connect(ctx, w, address)
+	conn := v.connect(ctx, w, address, from)
 	if conn == nil {
 		return nil
 	}

@@ -123,6 +123,8 @@ func TestWhereTheWayEnds(t *testing.T) {
 			"sasl broker-0", "sasl.jaas.config", "are wrong"},
 		{"wrong mechanism", []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")}, func(s *site) { s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism() },
 			"sasl broker-0", "sasl.jaas.config", "sasl.mechanism"},
+		{"nobody listens", nil, func(s *site) { s.kafka.Route, s.kafka.Bootstrap = route.Settings{}, []string{"127.0.0.1:1"} }, "connect 127.0.0.1:1", "bootstrap.servers", "refused"},
+		{"proxy away", nil, func(s *site) { s.kafka.Route.Address = "127.0.0.1:1" }, "proxy 127.0.0.1:1", "kafka.proxy.address", "only applications on BTP"},
 		{"no such type", nil, func(s *site) { s.kafka.Route.Type = "carrier-pigeon" }, "settings", "kafka.proxy.type", "carrier-pigeon"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -42,7 +42,11 @@ func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
 		return
 	}
 	if v.begin(ctx, w) {
-		v.reach(ctx, w, &c)
+		from := source{tool.Setting("http.address"), "Is it this host and port, and does nothing between refuse it?"}
+		if tool.Target() != "" {
+			from.setting = tool.Setting("http.destination")
+		}
+		v.reach(ctx, w, &c, from)
 	}
 	if v.Well() {
 		v.plugin(ctx, tool)
@@ -50,7 +54,7 @@ func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
 }
 
 // reach connects to the service where connections go to it and not to a proxy that reads requests.
-func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config) {
+func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := w.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
@@ -64,7 +68,7 @@ func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*limit)
 	defer cancel()
-	conn := v.connect(ctx, w, address)
+	conn := v.connect(ctx, w, address, from)
 	if conn == nil {
 		return
 	}
