@@ -50,6 +50,9 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			last = err
 		}
 		left := d.Outage - time.Since(began)
+		if left <= 0 && attempts == 1 {
+			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, last)
+		}
 		if left <= 0 {
 			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts, time.Since(began).Round(time.Millisecond), last)
 		}
