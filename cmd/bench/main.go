@@ -55,9 +55,13 @@ var sections = []struct {
 	{"pipeline", pipeline},
 	{"start", start},
 	{"memory", memory},
+	{"tunnel", tunnelled},
 }
 
 func main() {
+	if carry() {
+		return
+	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
