@@ -119,7 +119,7 @@ type logon struct {
 	turn     chan struct{}
 
 	mu       sync.Mutex
-	accepted bool
+	accepted time.Time // the last time
 	refused  time.Time
 }
 
@@ -164,14 +164,14 @@ func (l *Logons) name(text []byte) string {
 
 // enter waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet. done
 // must be called with the status of the answer, 0 if none came.
-func (g *logon) enter(ctx context.Context, opening bool) (done func(status int), err error) {
+func (g *logon) enter(ctx context.Context, opening func() bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
 	}
 	if err := g.check(); err != nil {
 		return nil, err
 	}
-	if !opening && g.known() {
+	if _, fresh := g.known(); fresh && !opening() {
 		return g.learn, nil
 	}
 	select {
@@ -179,8 +179,13 @@ func (g *logon) enter(ctx context.Context, opening bool) (done func(status int),
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	known, fresh := g.known()
+	if fresh && !opening() { // by now, thanks to whose turn it was
+		g.turn <- struct{}{}
+		return g.learn, g.check()
+	}
 	unlock := func() {}
-	if !g.known() && g.lock != "" {
+	if !known && g.lock != "" {
 		if unlock, err = lockFile(ctx, g.lock); err != nil {
 			g.turn <- struct{}{}
 			return nil, err
@@ -191,7 +196,7 @@ func (g *logon) enter(ctx context.Context, opening bool) (done func(status int),
 		release()
 		return nil, err
 	}
-	if !g.known() {
+	if !known {
 		return func(status int) { g.learn(status); release() }, nil
 	}
 	giveUp := time.AfterFunc(openingTurn, release)
@@ -230,10 +235,15 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-func (g *logon) known() bool {
+// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and sessions have ended
+// that nobody used: the next request goes alone again.
+const trusted = time.Minute
+
+// known tells whether the secret was accepted once, fresh whether that was just now.
+func (g *logon) known() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.accepted
+	return !g.accepted.IsZero(), time.Since(g.accepted) < trusted
 }
 
 // since is when the secret was refused, by this process or another; zero if it was not. A file that is no longer there was taken
@@ -305,13 +315,13 @@ func (g *logon) learn(status int) {
 		g.refuse()
 	case status != 0 && status < 500:
 		// a gateway that answers 503 has not looked at the secret
-		g.accepted = true
+		g.accepted = time.Now()
 	}
 }
 
 // refuse notes that the secret was refused just now; g.mu is held. What cannot be written down holds in memory.
 func (g *logon) refuse() {
-	g.accepted = false
+	g.accepted = time.Time{}
 	if g.refused.IsZero() {
 		g.refused = time.Now()
 	}
@@ -329,6 +339,6 @@ func (g *logon) forget() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := !g.refused.IsZero()
-	g.refused, g.accepted = time.Time{}, false
+	g.refused, g.accepted = time.Time{}, time.Time{}
 	return was
 }

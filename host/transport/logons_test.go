@@ -15,10 +15,14 @@ import (
 
 var somebody = identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
 
+// always and never tell whether a request opens a session.
+func always() bool { return true }
+func never() bool  { return false }
+
 // try sends the secret to a service that answers with a status; sent tells whether it came to that.
 func try(t *testing.T, l *Logons, id identity, status int) (sent bool, err error) {
 	t.Helper()
-	done, err := l.of(id).enter(t.Context(), true)
+	done, err := l.of(id).enter(t.Context(), always)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +118,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			done, err := processes[i%2].of(somebody).enter(t.Context(), false)
+			done, err := processes[i%2].of(somebody).enter(t.Context(), never)
 			if err != nil {
 				wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 				return
@@ -135,13 +139,13 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	l := NewLogons()
 	other := somebody
 	other.user = "BOB"
-	first, err := l.of(somebody).enter(t.Context(), true)
+	first, err := l.of(somebody).enter(t.Context(), always)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	if _, err := l.of(other).enter(ctx, true); err == nil || err.Error() != "enough" {
+	if _, err := l.of(other).enter(ctx, always); err == nil || err.Error() != "enough" {
 		t.Errorf("expected the second user to wait for the first, found %v", err)
 	}
 	elsewhere := somebody
@@ -154,16 +158,16 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 		t.Errorf("after the first: %v", err)
 	}
 	// Who has logged on goes without a turn, unless a session is to be opened.
-	holding, err := l.of(somebody).enter(t.Context(), true)
+	holding, err := l.of(somebody).enter(t.Context(), always)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := l.of(other).enter(ctx, false)
+	done, err := l.of(other).enter(ctx, never)
 	if err != nil {
 		t.Fatalf("in a session: %v", err)
 	}
 	done(200)
-	if _, err := l.of(other).enter(ctx, true); err == nil {
+	if _, err := l.of(other).enter(ctx, always); err == nil {
 		t.Error("expected the opening of a session to wait")
 	}
 	holding(0)

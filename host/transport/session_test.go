@@ -258,6 +258,35 @@ func TestRefusedByAnyClient(t *testing.T) {
 	})
 }
 
+// A password that was changed while nobody asked is sent once, although it was right before and several requests begin at once.
+func TestPasswordChangedMeanwhile(t *testing.T) {
+	changed, refused := false, 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Second)
+		if changed {
+			refused++
+			w.WriteHeader(401)
+		}
+	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		if took := all(t, 9, c); took != 3*time.Second { // the first goes alone
+			t.Errorf("found %v", took)
+		}
+		if took := all(t, 8, c); took != 2*time.Second {
+			t.Errorf("found %v", took)
+		}
+		time.Sleep(2 * trusted)
+		changed = true
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { text(t, c, get("/")) })
+		}
+		wg.Wait()
+		if refused != 1 {
+			t.Errorf("expected the password to be sent once, found %d times", refused)
+		}
+	})
+}
+
 // A session that opens slowly has others wait for a while, and a first logon until its answer is there.
 func TestSlowLogonsHaveOthersWait(t *testing.T) {
 	for name, k := range map[string]struct {
