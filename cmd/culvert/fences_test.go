@@ -140,7 +140,9 @@ func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 }
 
 // embeddedSinks are those that the program brings along: none where it was built without.
-func embeddedSinks(c *command) int { return strings.Count(c.stderr.String(), "file=embedded:odata-sink") }
+func embeddedSinks(c *command) int {
+	return strings.Count(c.stderr.String(), "file=embedded:odata-sink")
+}
 
 // A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's business: with all
 // the others go on without it, with none the task fails with what was broken.
@@ -244,4 +246,25 @@ func TestMetrics(t *testing.T) {
 	if v := of(after, "info", `state="active"`); v != 1 {
 		t.Errorf("expected one active version, found %v", v)
 	}
+}
+
+// A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and another connector
+// goes on.
+func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
+	p := newPlace(t)
+	dir := folder(t)
+	put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"), wit.ExportName(wit.InterfaceTransform, "apply")))
+	const rows = 100
+	_, address := demo(t, service.Options{Rows: rows, PageSize: rows})
+	r := p.run("run", "--once", "--set", "plugin.smt.limits.call.ms=200", "--plugins", dir, "--data", p.data,
+		p.file("good.properties", source("good", address, "Orders")...),
+		p.file("stuck.properties", append(source("stuck", address, "Products"), "errors.tolerance=all", "transforms=note",
+			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.note.static.field=Note", "transforms.note.static.value=x")...))
+	for _, want := range []string{"connector stuck, task 0: FAILED: ", "plugin smt 0.2.0 (", "connector stuck) is stopped: its apply broke 20 times in succession, at last by call.ms",
+		"it is tried again from ", "or when its file changes"} {
+		if r.code != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("expected exit 1 and %q, found %d and %s", want, r.code, r.stderr)
+		}
+	}
+	p.orders(rows, func(int) bool { return false })
 }
