@@ -26,8 +26,9 @@
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed number of times,
 // and compiling has two minutes, can be given up, and leaves half of the processors to connectors that run (code.go). Its memory is
-// bounded by sizes alone: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them 1.4 GB;
-// what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code (shelf.go), with checksums.
+// bounded by sizes alone: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
+// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code
+// (shelf.go), with checksums.
 //
 // Where to look: origin.go for folders and swapping, loader.go, code.go and shelf.go for compiling, instance.go for what happens around
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
