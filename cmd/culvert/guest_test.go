@@ -250,12 +250,31 @@ func TestResumeLogons(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"me": 2}, s.Ledger().FailedLogonsOf); diff != "" {
 		t.Errorf("(the first is not ours) %s", diff)
 	}
+	listen := freeAddress(t)
+	beside := p.file("beside.properties", instead(source("beside", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, beside)
+	state := func(want connect.State) func() bool {
+		return func() bool {
+			var status connect.Status
+			return get(t, "http://"+listen+"/connectors/beside/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == want
+		}
+	}
+	c.eventually("FAILED", state(connect.Failed))
 	s.Set("unlock-users", "")
 	if r := p.run(args...); r.code != 1 {
 		t.Errorf("expected exit 1 before anybody has said so, found %d", r.code)
 	}
 	if r := p.run(append(args, "--resume-logons")...); r.code != 0 || !strings.Contains(r.stderr, "refused logons are tried once more") {
 		t.Errorf("expected exit 0, found %d\n%s", r.code, r.stderr)
+	}
+	c.eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
+	c.eventually("its rows", func() bool {
+		r := p.run("consume", "Suppliers", "--data", p.data) // there is no such topic at first
+		return r.code == 0 && strings.Count(r.stdout, "\n") == s.Count("Suppliers")
+	})
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 	if files, _ := filepath.Glob(filepath.Join(p.data, "logons", "*.refused")); len(files) != 0 {
 		t.Errorf("expected no refusal to be left, found %v", files)

@@ -219,13 +219,13 @@ func (t *task) run(ctx context.Context, once bool) {
 		version := t.connector.service.version.Load()
 		err := explained(t.connector.client, t.work(ctx, once))
 		t.ended(ctx, err)
-		if once || !mendable(err) || !t.connector.service.other(ctx, version) {
+		if once || !mendable(err) || !t.mended(ctx, version) {
 			return
 		}
 		if err := t.connector.client.Refresh(ctx); err != nil { // it is another one now
 			t.connector.log.Warn("settings of the service", "error", err)
 		}
-		t.connector.log.Info("settings of the service are others: the task goes on", "task", t.number)
+		t.connector.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on", "task", t.number)
 	}
 }
 
