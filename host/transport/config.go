@@ -108,7 +108,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	}
 	r := roleReader{roles: roles}
 	c := Config{
-		Scheme: strings.ToLower(roles.Text("http.scheme")), Address: roles.Text("http.address"), Port: r.number("http.port"),
+		Scheme: strings.ToLower(roles.Text("http.scheme")), Address: withoutBrackets(roles.Text("http.address")), Port: r.number("http.port"),
 		User: roles.Text("http.user"), Password: roles.Text("http.password"),
 		Headers:        roles.Prefix("http.header."),
 		ConnectTimeout: r.milliseconds("http.connect-timeout-ms"), ReadTimeout: r.milliseconds("http.read-timeout-ms"),
@@ -182,7 +182,7 @@ type origin struct {
 }
 
 func (c *Config) origin() (origin, error) {
-	o := origin{c.Scheme, strings.TrimSuffix(strings.TrimPrefix(c.Address, "["), "]"), c.Port}
+	o := origin{c.Scheme, withoutBrackets(c.Address), c.Port}
 	if o.scheme == "" {
 		o.scheme = "https"
 	}
@@ -199,6 +199,11 @@ func (c *Config) origin() (origin, error) {
 		return o, faultf(wit.FaultConfig, "port: expected 1 to 65535, found %d", c.Port)
 	}
 	return o, nil
+}
+
+// withoutBrackets is an address that may be of IPv6 and written as in a URL.
+func withoutBrackets(address string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(address), "["), "]")
 }
 
 func defaultPort(scheme string) int {

@@ -52,12 +52,14 @@ func newDestination(c Config) (*destination, error) {
 	return d, nil
 }
 
-// place is the origin, and the way to it where another way leads to another system of that name.
+// place is the origin, and the way to it where another way leads to another system of that name. However somebody spells a host's
+// name, it is one place: its users are locked after so many refusals in all.
 func (d *destination) place() string {
-	if d.config.Way.Place == "" {
-		return d.origin.String()
+	place := strings.ToLower(d.origin.String())
+	if d.config.Way.Place != "" {
+		place += " by " + d.config.Way.Place
 	}
-	return d.origin.String() + " by " + d.config.Way.Place
+	return place
 }
 
 func (c *Config) defaults() {

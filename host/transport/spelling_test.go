@@ -1,0 +1,40 @@
+package transport
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A host is one place in all the ways in which connectors spell it: a wrong password is sent there once, and sessions are shared.
+func TestHostInAnySpelling(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
+		defer other.Close()
+		if status, _, err := text(t, c, get("/")); status != 401 || err != nil {
+			t.Errorf("found %d %v", status, err)
+		}
+		_, _, err := text(t, other, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+		if requests != 1 {
+			t.Errorf("expected the password to be sent once, found %d times", requests)
+		}
+	})
+}
+
+// An address of IPv6 may stand in brackets, as in a URL; whoever dials it by its configuration puts some around it.
+func TestAddressInBrackets(t *testing.T) {
+	for _, address := range []string{"::1", "[::1]", " ::1 "} {
+		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Surroundings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := c.origin()
+		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {
+			t.Errorf("%q: found %q, %s, %v", address, c.Address, o, err)
+		}
+	}
+}
