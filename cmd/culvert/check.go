@@ -24,7 +24,7 @@ be fenced, that it compiles and says what it is. Then its functions are called w
 validate must answer for each component, and every other function must return, an error or not, when it gets empty lists.
 Exit code: 0 accepted, 1 refused.`,
 		Example: "  culvert plugins check ./my.wasm",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
 				return wrong(err)

@@ -23,7 +23,7 @@ func TestWrongUse(t *testing.T) {
 		{"run with both", []string{"run", "--config", ".", "x.properties"}, 2, "found both"},
 		{"ping without a file", []string{"ping", "-s", "/x"}, 2, "expected -p FILE"},
 		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
-		{"consume without a topic", []string{"consume"}, 2, "accepts 1 arg"},
+		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
 		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
 		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", freeAddress(t)}, 1, "connection refused"},
 		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},

@@ -28,13 +28,12 @@ the end offsets at the start, without records of open and aborted transactions. 
 is, other UTF-8 as a string, other bytes as {"base64":…}, null as null.
 
 The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), which also says how to log on and by
-which proxy, else from the one that runs on the --data folder, else from that folder,
-which is locked for the time.`,
+which proxy, else from the one that runs on the --data folder, else from that folder, which is locked for the time.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties
   culvert consume Orders | head -1`,
-		Args: cobra.ExactArgs(1),
+		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return consume(c.Context(), args[0], data, servers, file, follow, c.OutOrStdout(), c.ErrOrStderr())
 		},

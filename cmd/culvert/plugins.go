@@ -91,7 +91,7 @@ func newPluginsShow() *cobra.Command {
 		Use:     "show FILE|NAME",
 		Short:   "Show a plugin with its components and their settings",
 		Example: "  culvert plugins show odata-source\n  culvert plugins show ./my.wasm --json",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("FILE or NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {

@@ -27,7 +27,7 @@ func (in *installation) flags(c *cobra.Command, logLevel string) {
 	dataFlag(c, &in.data)
 	c.Flags().StringVar(&in.plugins, "plugins", "", "`folder` with .wasm plugins, besides those that are built in and plugin.path")
 	c.Flags().StringVar(&in.logLevel, "log-level", logLevel, "debug, info, warn or error")
-	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`; goes before its file")
+	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`, whatever its file says")
 }
 
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
@@ -96,8 +96,7 @@ out, and then the embedded broker is used.
 
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
 A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
-after that. REST listens only where
-` + "`listeners`" + ` is set.
+after that. REST listens only where ` + "`listeners`" + ` is set.
 
 A password or other secret that a service has refused is not sent again, by no connector, command or restart that uses the same
 --data folder, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,

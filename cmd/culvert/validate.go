@@ -23,7 +23,7 @@ warnings), 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
   culvert validate /etc/culvert --json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: some("FILES"),
 		RunE: func(c *cobra.Command, args []string) error {
 			files, empty, err := sortFiles(args)
 			if err != nil {
