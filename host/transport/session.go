@@ -176,6 +176,11 @@ func (d *destination) logoff(all []*session) {
 // logoffOne sends no password: a session that the service has forgotten is not to be opened anew.
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
+	for name, value := range d.config.Headers {
+		if d.config.Auth != AuthHeader || slices.Contains(notSecret, name) {
+			h.Set(name, value)
+		}
+	}
 	r := (&http.Request{Method: http.MethodGet, URL: d.origin.urlOf(d.config.LogoffPath, d.config.Way.Whole), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	answer, err := d.way.RoundTrip(r)
@@ -183,7 +188,11 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 		return err
 	}
 	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
-	return answer.Body.Close()
+	answer.Body.Close()
+	if answer.StatusCode == http.StatusForbidden { // 404 comes from services that are none of SAP's
+		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF", d.config.LogoffPath)
+	}
+	return nil
 }
 
 // drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given one: services
