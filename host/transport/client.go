@@ -298,10 +298,11 @@ func unauthorized(a *Answer, err error) bool {
 	return errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
 }
 
-// otherSecret tells whether there are other settings by now than those that were refused.
+// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the way;
+// one of the service that is the same is not sent again.
 func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
-	return err == nil && d != refused && d.logon != refused.logon
+	return err == nil && d != refused
 }
 
 // away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the

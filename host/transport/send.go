@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -169,10 +170,27 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 	if permanent(err) && !sent {
 		return faultf(wit.FaultConfig, "%s: %v", d.origin, err)
 	}
+	if f := d.noToken(err); f != nil && !sent {
+		return f
+	}
 	if cause := context.Cause(quiet.ctx); cause != nil {
 		err = cause
 	}
 	return &lostError{sent, err}
+}
+
+// noToken is the fault of a way for which there is no token, and will be none before somebody mends a setting; nil: that was not the
+// reason. The token service is not asked again with a secret that it has refused.
+func (d *destination) noToken(err error) error {
+	var failure *btp.Failure
+	if !errors.As(err, &failure) || failure.Temporary() {
+		return nil
+	}
+	kind := wit.FaultConfig
+	if failure.Kind == btp.Unauthorized {
+		kind = wit.FaultUnauthorized
+	}
+	return faultf(kind, "%s: %v", d.origin, err)
 }
 
 // silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of net/http

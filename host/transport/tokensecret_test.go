@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A token service that refuses the client secret is asked once, by either proxy of SAP Connectivity; a task that fails by it goes on when
+// the secret is another one, so the fault must not be one that passes.
+func TestRefusedSecretOfConnectivity(t *testing.T) {
+	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
+		t.Run(kind, func(t *testing.T) {
+			a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
+			proxy := a.SOCKS5
+			if kind == "sap-connectivity-http" {
+				proxy = a.HTTP
+			}
+			log, logons := &journal{}, NewLogons()
+			with := func(secret string) Config {
+				c, err := ConfigOf(rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p", "http.proxy.type="+kind, "http.proxy.address="+proxy,
+					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID, "http.proxy.token-client-secret="+secret),
+					Surroundings{Logger: log.logger(), Logons: logons})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			config, mended := with("wr0ng"), false
+			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
+				if !refused || !mended {
+					return nil, nil
+				}
+				other := with(a.Connectivity.Secret)
+				return &other, nil
+			}
+			c, err := New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, _, err = text(t, c, get("/x"))
+			wantFault(t, err, wit.FaultUnauthorized, "http.proxy.token-client-secret")
+			if err != nil && strings.Contains(err.Error(), "wr0ng") {
+				t.Errorf("the secret shows: %v", err)
+			}
+			log.without(t, "wr0ng")
+			if n := a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }); n != 1 {
+				t.Errorf("expected the secret to be sent once, found %d times", n)
+			}
+			mended = true
+			if status, _, err := text(t, c, get("/x")); status != 200 || err != nil {
+				t.Errorf("with the right secret: %d, %v", status, err)
+			}
+		})
+	}
+}
