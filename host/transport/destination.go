@@ -133,11 +133,12 @@ func (c *Config) bounded(dial dial) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
 		defer cancel()
+		began := time.Now()
 		conn, err := dial(ctx, network, address)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if err != nil && waits {
+		if err != nil && waits && time.Since(began) >= c.Way.Outage {
 			err = &outageError{err}
 		}
 		return conn, err
