@@ -34,6 +34,7 @@ type connector struct {
 	client    *transport.Client
 	kafka     kafka.Config
 	uncertain sink.Uncertain // what its tasks share
+	settled   sink.Settled   // likewise
 
 	mu    sync.Mutex
 	state State

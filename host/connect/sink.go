@@ -55,6 +55,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		InFlight:      roles.Int("sink.in-flight"),
 		TolerateAll:   c.tolerateAll(),
 		Uncertain:     &c.uncertain,
+		Settled:       &c.settled,
 		Send:          config.List(c.config.Text("errors.uncertain.send")),
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		Once:          once,

@@ -49,7 +49,8 @@ type ConsumerOptions struct {
 	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. It must not be longer than
 	// LongestNote. It is asked for partitions that were just revoked, too.
 	Note func(topic string, partition int32, next int64) string
-	// Noted hears of the notes beside the offsets of new partitions, after Assigned and before their first record.
+	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after Assigned and before
+	// their first record.
 	Noted func(topic string, partition int32, next int64, note string)
 }
 
@@ -202,6 +203,11 @@ func outage(err error) bool {
 	if !errors.As(err, &session) {
 		return false
 	}
+	return passes(err)
+}
+
+// passes tells whether an error is one of the network, or one of Kafka's that passes.
+func passes(err error) bool {
 	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,8 +42,8 @@ func (s *Consumer) noted(ctx context.Context) context.Context {
 // tooLong tells whether a broker takes no notes, or only shorter ones.
 func tooLong(err error) bool { return errors.Is(err, kerr.OffsetMetadataTooLarge) }
 
-// readNotes tells about the notes beside the offsets of new partitions. What cannot be read ends the next Poll: without it records
-// could be written twice.
+// readNotes tells about the committed offsets of new partitions and the notes beside them. While nobody can be reached it goes on
+// asking: without them records could be written twice. What cannot be read for other reasons ends the next Poll.
 func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	if s.o.Noted == nil || len(partitions) == 0 {
 		return
@@ -51,24 +52,45 @@ func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions
 	for topic := range partitions {
 		topics = append(topics, topic)
 	}
-	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.o.Group, topics...)
-	if err == nil {
-		err = stored.Error()
+	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	stored, err := s.storedOffsets(ctx, client, topics)
+	for err != nil && passes(err) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			stored, err = s.storedOffsets(ctx, client, topics)
+		}
 	}
 	if err != nil {
-		if ctx.Err() == nil {
-			s.mu.Lock()
+		s.mu.Lock()
+		if s.life.Err() == nil {
 			s.failure = fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)
-			s.mu.Unlock()
 		}
+		s.mu.Unlock()
 		return
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
-			at, ok := stored.Lookup(topic, p)
-			if note, ours := strings.CutPrefix(at.Metadata, noteMark); ok && ours && at.At >= 0 {
-				s.o.Noted(topic, p, at.At, note)
+			at, _ := stored.Lookup(topic, p)
+			if at.At < 0 {
+				s.o.Noted(topic, p, -1, "")
+				continue
 			}
+			note, ours := strings.CutPrefix(at.Metadata, noteMark)
+			if !ours {
+				note = ""
+			}
+			s.o.Noted(topic, p, at.At, note)
 		}
 	}
+}
+
+func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses, error) {
+	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.o.Group, topics...)
+	if err == nil {
+		err = stored.Error()
+	}
+	return stored, err
 }

@@ -75,9 +75,11 @@ func (g *group) join(_ []string, r Rebalances) (Consumer, error) {
 
 func (g *group) assign(p place) {
 	g.events.Assigned(map[string][]int32{p.topic: {p.partition}})
-	if note := g.notes[p]; note != "" {
-		g.events.Noted(p.topic, p.partition, g.committed[p], note)
+	next, ok := g.committed[p]
+	if !ok {
+		next = -1
 	}
+	g.events.Noted(p.topic, p.partition, next, g.notes[p])
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]
@@ -91,6 +93,14 @@ func (g *group) revoke(ctx context.Context, p place) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.owned, p)
+}
+
+// lose takes a partition away as a group does that cannot be reached.
+func (g *group) lose(p place) {
+	g.mu.Lock()
+	delete(g.owned, p)
+	g.mu.Unlock()
+	g.events.Lost(map[string][]int32{p.topic: {p.partition}})
 }
 
 func (g *group) Poll(ctx context.Context) ([]*kgo.Record, error) {

@@ -38,6 +38,8 @@ type partition struct {
 	// settled is the offset behind the last of the items that were taken away, uncommitted if not yet committed.
 	settled     kafka.Offsets
 	uncommitted bool
+	// committed is the offset that the group has, -1 for none.
+	committed int64
 	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
 	known []span
 }
@@ -54,12 +56,14 @@ type ledger struct {
 	partitions map[place]*partition
 	// leaving are partitions that were revoked, until they come back: their last commit is still to come.
 	leaving map[place]*partition
-	// landed is signalled when a delivery ends.
+	// landed is closed when a delivery ends; nil where nobody waits for one.
 	landed chan struct{}
+	// gone is told of partitions that went away.
+	gone *Settled
 }
 
-func newLedger() *ledger {
-	return &ledger{partitions: map[place]*partition{}, leaving: map[place]*partition{}, landed: make(chan struct{}, 1)}
+func newLedger(gone *Settled) *ledger {
+	return &ledger{partitions: map[place]*partition{}, leaving: map[place]*partition{}, gone: gone}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they were polled
@@ -92,12 +96,26 @@ func (p *partition) knows(offset int64) bool {
 	return len(p.known) > 0 && p.known[0].first <= offset
 }
 
-// known says what an earlier task has settled of a partition that is new here, in order.
-func (l *ledger) known(at place, settled []span) {
+// known says where the group is with a partition that is new here (-1: nowhere yet), and what an earlier task has settled of it
+// behind that, in order.
+func (l *ledger) known(at place, committed int64, settled []span) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
-		p.known = settled
+		p.committed, p.known = committed, settled
+	}
+}
+
+// committed says that offsets are stored.
+func (l *ledger) committed(offsets kafka.Offsets) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, partitions := range offsets {
+		for n, at := range partitions {
+			if p := l.partitions[place{topic, n}]; p != nil {
+				p.committed = max(p.committed, at.Offset)
+			}
+		}
 	}
 }
 
@@ -112,6 +130,10 @@ func (l *ledger) ahead(at place, next int64) []span {
 	if p == nil {
 		return nil
 	}
+	return p.ahead(at, next)
+}
+
+func (p *partition) ahead(at place, next int64) []span {
 	var spans []span
 	together := false // with the record before, whatever lies between: there are no records there
 	read := next - 1
@@ -198,9 +220,30 @@ func (l *ledger) end(items []*item) {
 	for _, i := range items {
 		i.partition.delivering--
 	}
-	select {
-	case l.landed <- struct{}{}:
-	default:
+	if l.landed != nil {
+		close(l.landed)
+		l.landed = nil
+	}
+}
+
+// wait returns when done, which is called with the ledger locked, is true after a delivery has ended, or when ctx ends.
+func (l *ledger) wait(ctx context.Context, done func() bool) {
+	for {
+		l.mu.Lock()
+		if done() {
+			l.mu.Unlock()
+			return
+		}
+		if l.landed == nil {
+			l.landed = make(chan struct{})
+		}
+		landed := l.landed
+		l.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -253,7 +296,7 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 func (l *ledger) assigned(partitions map[string][]int32) {
 	l.each(partitions, func(at place, _ *partition) {
 		delete(l.leaving, at)
-		l.partitions[at] = &partition{settled: kafka.Offsets{}}
+		l.partitions[at] = &partition{settled: kafka.Offsets{}, committed: -1}
 	})
 }
 
@@ -262,6 +305,7 @@ func (l *ledger) lost(partitions map[string][]int32) {
 	l.each(partitions, func(at place, p *partition) {
 		if p != nil {
 			p.gone = true
+			l.gone.keep(at, l, p)
 		}
 		delete(l.partitions, at)
 	})
@@ -285,28 +329,22 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 			p.gone = true
 		}
 	})
-	for {
-		delivering := 0
-		l.each(partitions, func(_ place, p *partition) {
-			if p != nil {
-				delivering += p.delivering
+	l.wait(ctx, func() bool {
+		for topic, list := range partitions {
+			for _, n := range list {
+				if p := l.partitions[place{topic, n}]; p != nil && p.delivering > 0 {
+					return false
+				}
 			}
-		})
-		if delivering == 0 {
-			break
 		}
-		select {
-		case <-l.landed:
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
+		return true
+	})
 	settled := kafka.Offsets{}
 	l.each(partitions, func(at place, p *partition) {
 		if p != nil {
 			p.into(settled)
 			l.leaving[at] = p
+			l.gone.keep(at, l, p)
 		}
 		delete(l.partitions, at)
 	})

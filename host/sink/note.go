@@ -86,32 +86,33 @@ func (t *Task) note(topic string, partition int32, next int64) string {
 	return writeNote(next, settled, t.o.Uncertain.of(topic, partition, next))
 }
 
-// noted takes what an earlier task, or an earlier run, has stored beside an offset. What an operator has decided about uncertain
-// records holds.
+// noted takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks know besides. What
+// an operator has decided about uncertain records holds.
 func (t *Task) noted(topic string, partition int32, next int64, note string) {
 	settled, uncertain, err := readNote(next, note)
 	if err != nil {
 		t.log.Warn("what stands beside a committed offset is of another version: records behind it may be written again", "topic", topic,
 			"partition", partition, "offset", next, "error", err)
-		return
 	}
+	at := place{topic, partition}
+	settled = append(settled, t.o.Settled.take(t.life, at, next)...)
 	for _, s := range uncertain {
 		for offset := s.first; offset <= s.last; offset++ {
-			at := spot{topic, partition, offset}
+			one := spot{topic, partition, offset}
 			switch {
-			case slices.Contains(t.o.Send, at.String()):
-				t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", at.String())
-			case slices.Contains(t.o.Skip, at.String()):
+			case slices.Contains(t.o.Send, one.String()):
+				t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", one.String())
+			case slices.Contains(t.o.Skip, one.String()):
 				t.count.skipped.Add(1)
-				t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", at.String())
+				t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", one.String())
 				settled = append(settled, span{offset, offset})
 			default:
-				t.o.Uncertain.put(at, errors.New("an earlier run got no answer; "+at.advice()))
+				t.o.Uncertain.put(one, errors.New("an earlier run got no answer; "+one.advice()))
 			}
 		}
 	}
 	slices.SortFunc(settled, func(a, b span) int { return int(a.first - b.first) })
-	t.ledger.known(place{topic, partition}, settled)
+	t.ledger.known(at, next, settled)
 }
 
 // The settings by which an operator decides.

@@ -57,6 +57,8 @@ type Options struct {
 	Send, Skip []string
 	// Uncertain is what the tasks of the connector share. Default: the task's own.
 	Uncertain *Uncertain
+	// Settled is what the tasks of the connector share. Default: the task's own.
+	Settled *Settled
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
@@ -67,6 +69,7 @@ type Task struct {
 	log    *slog.Logger
 	ledger *ledger
 	count  counters
+	life   context.Context // of the requests on their way
 
 	finishing  chan struct{}
 	finishOnce sync.Once
@@ -130,10 +133,13 @@ func NewTask(o Options) *Task {
 	if o.Uncertain == nil {
 		o.Uncertain = &Uncertain{}
 	}
+	if o.Settled == nil {
+		o.Settled = &Settled{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(), finishing: make(chan struct{})}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled), finishing: make(chan struct{})}
 	if o.Once {
 		t.Finish()
 	}
@@ -173,6 +179,10 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// Requests on their way outlive ctx, but not for ever.
+	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	t.life = working
 	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost, t.note, t.noted})
 	if err != nil {
 		return err
@@ -180,9 +190,6 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	defer consumer.Close()
 	g.consumer = consumer
 
-	// Requests on their way outlive ctx, but not for ever.
-	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer abort(nil)
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
 	})
@@ -282,6 +289,7 @@ func (t *Task) commit(ctx context.Context, consumer Consumer) {
 	}
 	switch err := consumer.Commit(ctx, offsets); {
 	case err == nil:
+		t.ledger.committed(offsets)
 	case errors.Is(err, kafka.ErrRebalanced):
 		t.log.Info("offsets not committed, the group has rebalanced", "error", err)
 	default:
