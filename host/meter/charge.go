@@ -41,8 +41,10 @@ const (
 type bodyWriter struct {
 	m   *rewriter
 	out []byte
-	// left is the local for fuel, size the one for sizes.
-	left, size uint32
+	// left is the local for fuel, size the one for sizes, count the one for turns of small loops that are
+	// paid for, each with weight.
+	left, size, count uint32
+	weight            uint64
 }
 
 func (w *bodyWriter) op(op byte, index uint32) { w.out = uleb(append(w.out, op), index) }
@@ -55,6 +57,22 @@ func (w *bodyWriter) charge(n uint64) {
 	w.op(opGlobalGet, w.m.fuel())
 	w.i64(int64(n))
 	w.spend()
+}
+
+// chargeSome takes fuel for several turns of a small loop in advance and counts those that are left in a local, which is cheaper
+// than fuel in memory: 3 to 5 % of decoding.
+func (w *bodyWriter) chargeSome() {
+	w.op(opLocalGet, w.count)
+	w.ops(opIf, empty)
+	w.op(opLocalGet, w.count)
+	w.i32(1)
+	w.ops(opI32Sub)
+	w.op(opLocalSet, w.count)
+	w.ops(opElse)
+	w.charge(w.weight * paidAhead)
+	w.i32(paidAhead - 1)
+	w.op(opLocalSet, w.count)
+	w.ops(opEnd)
 }
 
 // chargeSize takes fuel for as many things as a local says.
@@ -88,7 +106,10 @@ func (w *bodyWriter) edit(e *edit, loops []loop) {
 	case editRef:
 		w.op(0xd2, w.m.moved(e.index))
 	case editHead:
-		if l := &loops[e.loop]; l.targeted {
+		if l := &loops[e.loop]; l.small {
+			w.chargeSome()
+			w.m.report.Loops++
+		} else if l.targeted {
 			w.charge(l.price/unit + 1)
 			w.m.report.Loops++
 		}

@@ -40,7 +40,9 @@ type loop struct {
 	parent int32
 	// targeted: something jumps back to it.
 	targeted bool
-	price    uint64
+	// calls: its body, without the loops inside, calls something. small is worked out when all is known.
+	calls, small bool
+	price        uint64
 }
 
 // edit is a place where code changes.
@@ -214,12 +216,12 @@ func (m *rewriter) instructions(b *body) {
 		case leaves:
 			opening = false
 		case calls:
-			opening, b.calls = false, true
+			opening, b.calls, loops[current].calls = false, true, true
 			f := r.index(m.functions, "function")
 			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editCall, loop: current, index: f})
 			p = priceCall
 		case callsIndirect:
-			opening, b.calls = false, true
+			opening, b.calls, loops[current].calls = false, true, true
 			r.index(len(m.params), "type")
 			r.index(m.tables, "table")
 			p = priceIndirect

@@ -28,6 +28,10 @@
 //	memory.grow                     256
 //	anything else                   1
 //
+// Loops that cost at most 64, call nothing and have no loop inside pay for eight turns at once, at the price of the dearest of them
+// in their function; the turns that are left are counted in a local, which costs less than the fuel. What a call has paid for and
+// not used is lost with it: too much is harmless here as well.
+//
 // A small leaf is a function without calls and loops whose price is at most 64: its callers pay for it and it has no charge at its
 // entry. Where a function's body opens with a loop, the loop's charge stands for that of the entry. memory.copy and memory.fill of
 // more than 256 KiB are cut into pieces of that size, by functions that are appended to the module, with the same traps and results.

@@ -7,6 +7,9 @@ const (
 	bulkFree = 1024
 	// pieceBytes is the most that is copied without a look at the fuel.
 	pieceBytes = 256 << 10
+	// paidAhead is how many turns of a small loop are paid for at once, smallPrice the most that one may cost in instructions.
+	paidAhead  = 8
+	smallPrice = 64
 )
 
 // emit writes the module anew.
@@ -137,11 +140,28 @@ func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	return loops[0].price/unit + 1
 }
 
+// smallLoops marks those that are paid for ahead, loops without calls and loops inside, and returns the dearest one's weight, 0 if
+// there are none.
+func smallLoops(loops []loop) (weight uint64) {
+	for n := len(loops) - 1; n > 0; n-- {
+		l := &loops[n]
+		l.small = l.targeted && !l.calls && l.price <= smallPrice
+		if l.targeted || l.calls {
+			loops[l.parent].calls = true
+		}
+		if l.small {
+			weight = max(weight, l.price/unit+1)
+		}
+	}
+	return weight
+}
+
 // body writes a body with its length.
 func (m *rewriter) body(out []byte, i int) []byte {
 	b := &m.bodies[i]
 	loops, edits := m.own(i)
 	entry := m.settle(i, loops, edits)
+	weight := smallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
 	// One local for the fuel, one for sizes: those that need neither stay as they are.
@@ -149,7 +169,7 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	for n := range loops {
 		charged = charged || loops[n].targeted
 	}
-	out = uleb(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)))
+	out = uleb(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
 	out = append(out, m.data[b.localsAt:b.code]...)
 	if charged {
 		out = append(out, 1, 0x7e)
@@ -157,7 +177,10 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	if b.bulk {
 		out = append(out, 1, 0x7f)
 	}
-	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1}
+	if weight > 0 {
+		out = append(out, 1, 0x7f)
+	}
+	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1, count: b.locals + 1 + uint32(btoi(b.bulk)), weight: weight}
 	if entry > 0 {
 		w.charge(entry)
 		m.report.Entries++
