@@ -121,6 +121,29 @@ func TestDoctorOfAService(t *testing.T) {
 	}
 }
 
+// A doctor who waits for the end of an outage, or asks again and again, shows nothing.
+func TestDoctorAsksOnce(t *testing.T) {
+	p := newPlace(t)
+	folder := plugins(t)
+	s, address := demo(t, service.Options{Switches: service.Switches{Status: 503, StatusCount: 1000}})
+	double := connectivitytest.NewServer()
+	t.Cleanup(double.Close)
+	key := "sap.odata.proxy.service.key=" + p.file("key.json", double.ServiceKey(0))
+	away := append(source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http", "sap.odata.proxy.location.id=DE-Berlin", key)
+	for name, lines := range map[string][]string{"busy": source("busy", address, "Products"), "away": away} {
+		r := p.run("doctor", "-p", p.file(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.data)
+		if r.code != 1 || !strings.Contains(r.stdout, "HTTP 503") {
+			t.Errorf("%s: exit %d\n%s%s", name, r.code, r.stdout, r.stderr)
+		}
+	}
+	if n := s.Ledger().Total; n != 1 {
+		t.Errorf("the service was asked %d times: %+v", n, s.Ledger().Requests)
+	}
+	if n := double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" }); n != 1 {
+		t.Errorf("the proxy was asked %d times", n)
+	}
+}
+
 func TestDoctorWronglyUsed(t *testing.T) {
 	p := newPlace(t)
 	for _, c := range [][]string{

@@ -28,6 +28,7 @@ type service struct {
 	logons    *transport.Logons
 	log       *slog.Logger
 	target    *target // nil without a destination of BTP
+	once      bool    // see Tool.Once
 
 	// changed: a file may have changed since it was read.
 	changed atomic.Bool
@@ -105,6 +106,9 @@ func (s *service) config() (transport.Config, error) {
 		c, err = transport.ConfigOf(roles, around)
 	}
 	c.Refresh = s.refresh
+	if s.once {
+		c.Retry.Max, c.Way.Outage = new(int), 0
+	}
 	return c, err
 }
 

@@ -21,6 +21,7 @@ type Tool struct {
 	providers *config.Providers
 	logons    *transport.Logons
 	logger    *slog.Logger
+	once      bool
 	client    *transport.Client // nil before it is needed
 }
 
@@ -53,6 +54,10 @@ func (t *Tool) Close() {
 	}
 	t.binding.Close()
 }
+
+// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud Connector that is away
+// is not waited for. It is called before the first of them.
+func (t *Tool) Once() { t.once = true }
 
 // Commands are those of the plugin, in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
@@ -102,7 +107,11 @@ func (t *Tool) open(ctx context.Context) error {
 }
 
 func (t *Tool) service() (*service, error) {
-	return newService(t.component, t.connector, t.providers, t.logons, t.logger)
+	s, err := newService(t.component, t.connector, t.providers, t.logons, t.logger)
+	if err == nil {
+		s.once = t.once
+	}
+	return s, err
 }
 
 // Target is the destination of BTP that the connector names, "" for none.

@@ -25,6 +25,7 @@ const command = "doctor"
 // Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its service. The
 // last steps are the plugin's own.
 func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
+	tool.Once()
 	var c transport.Config
 	name := "settings of the service"
 	if target := tool.Target(); target != "" {
@@ -114,7 +115,9 @@ func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
 		case after.NoTokens > before.NoTokens:
 			message += "; the service gives no token for writing, which is well if it wants none"
 		}
-		v.record(name, time.Since(start), message, err)
+		if !v.record(name, time.Since(start), message, err) {
+			return
+		}
 	}
 }
 
