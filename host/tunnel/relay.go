@@ -128,7 +128,7 @@ func (r *relay) passRequests() error {
 		if answered {
 			r.expect(asked{key: h.key, version: h.version, correlation: h.correlation})
 		}
-		err = pass(r.broker, r.requests, int64(h.size)+4)
+		err = pass(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
 		r.writing.Unlock()
 		if err != nil {
 			return err
@@ -136,20 +136,41 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// pass writes the next n bytes as they come, out of the reader's own buffer.
-func pass(to io.Writer, from *bufio.Reader, n int64) error {
+// pass writes the next n bytes, of which some are in the reader's buffer, from one connection to the other. Between two of plain TCP the
+// kernel does the rest; else it goes in pieces as large as the buffer: TLS hands out 16 KiB at most at once, and what is missing of
+// a piece is on its way, since it is of the same frame.
+func pass(to, from net.Conn, buffered *bufio.Reader, n int64) error {
+	out, ok := to.(*net.TCPConn)
+	in, plain := from.(*net.TCPConn)
 	for n > 0 {
-		if _, err := from.Peek(1); err != nil {
+		size := min(n, int64(buffered.Size()))
+		if ok && plain && n >= worthSplicing {
+			if size = min(n, int64(buffered.Buffered())); size == 0 {
+				return splice(out, in, n)
+			}
+		}
+		piece, err := buffered.Peek(int(size))
+		if _, failed := to.Write(piece); failed != nil {
+			return failed
+		}
+		buffered.Discard(len(piece))
+		if n -= int64(len(piece)); err != nil {
 			return err
 		}
-		piece, _ := from.Peek(int(min(n, int64(from.Buffered()))))
-		if _, err := to.Write(piece); err != nil {
-			return err
-		}
-		from.Discard(len(piece))
-		n -= int64(len(piece))
 	}
 	return nil
+}
+
+// worthSplicing is the rest of a frame for which two system calls more are nothing, in bytes.
+const worthSplicing = 32 << 10
+
+// splice lets the kernel pass n bytes.
+func splice(to, from *net.TCPConn, n int64) error {
+	passed, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
+	if err == nil && passed < n {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (r *relay) expect(a asked) {
@@ -204,7 +225,7 @@ func (r *relay) passAnswers() error {
 		case carriesAddress(a.key, a.version) && (size <= mostHeld || !passable(a.key)):
 			err = r.passRewritten(a, size)
 		default:
-			err = pass(r.client, r.broker.Answers, int64(size)+4)
+			err = pass(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
 		}
 		r.waiting.Add(-1)
 		if err != nil {

@@ -6,7 +6,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce and fetch
+// mostFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has moved, where the new
+// one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at a time, before a byte of it goes on.
+// Clients that are offered no more ask for metadata then, as they did before Kafka 3.7.
+const mostFetch = 15
+
+// carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce
 // requests have room for them from their first flexible version on (KIP-951). Not among them: what only
 // brokers and controllers ask each other, DescribeQuorum, which names the listeners of controllers (no client connects there),
 // and the endpoints of applications in streams groups.
@@ -15,7 +20,7 @@ func carriesAddress(key, version int16) bool {
 	case keyProduce:
 		return version >= 9
 	case keyFetch:
-		return version >= 12
+		return version > mostFetch
 	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions, 60 /* DescribeCluster */, 78 /* ShareFetch */, 79 /* ShareAcknowledge */ :
 		return true
 	}
@@ -135,7 +140,7 @@ func (r *relay) exchange(found []place) (changed bool, err error) {
 }
 
 // limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer than the
-// known ones, and the logon of Kafka 0.10, whose messages are not framed as requests.
+// known ones, the logon of Kafka 0.10, whose messages are not framed as requests, and the versions of Fetch that would be held up here.
 func limit(answer *kmsg.ApiVersionsResponse) {
 	offered := answer.ApiKeys[:0]
 	for _, k := range answer.ApiKeys {
@@ -143,8 +148,13 @@ func limit(answer *kmsg.ApiVersionsResponse) {
 		if layout == nil {
 			continue
 		}
-		if k.ApiKey == keySASLHandshake {
+		switch k.ApiKey {
+		case keySASLHandshake:
 			k.MinVersion = max(k.MinVersion, 1)
+		case keyFetch:
+			if k.MinVersion <= mostFetch {
+				k.MaxVersion = min(k.MaxVersion, mostFetch)
+			}
 		}
 		if k.MaxVersion = min(k.MaxVersion, layout.MaxVersion()); k.MinVersion <= k.MaxVersion {
 			offered = append(offered, k)

@@ -45,6 +45,9 @@ func TestNoAddressGetsBy(t *testing.T) {
 				}
 				continue
 			}
+			if key == keyFetch && version <= mostFetch && !carriesAddress(key, version) {
+				continue // kmsg writes tags in every flexible version, brokers this one from 16 on
+			}
 			if !carriesAddress(key, version) {
 				t.Errorf("%s version %d holds an address and passes as it is", kmsg.NameForKey(key), version)
 				continue
