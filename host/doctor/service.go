@@ -126,7 +126,11 @@ func step(ctx context.Context, tool *connect.Tool, name string) (message string,
 	var f *wit.Fault
 	if errors.As(err, &f) { // without the command's name in front
 		if f.Kind == wit.FaultUnauthorized && f.Setting == nil {
-			return "", &mend{tool.Setting("http.user"), "", f}
+			from := tool.Setting("http.user")
+			if tool.Target() != "" {
+				from = tool.Setting("http.destination")
+			}
+			return "", &mend{from, "", f}
 		}
 		return "", f
 	}

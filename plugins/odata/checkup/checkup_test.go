@@ -54,6 +54,8 @@ func TestAnswers(t *testing.T) {
 		{"no such path", "metadata /sap/opu/odata/sap/B", 404, "", false, "sap.odata#01.service", "SICF"},
 		{"administrator", "service /sap/opu/odata/sap/A", 417, "", false, "sap.odata#00.service", "Cloud Connector Administrator"},
 		{"back end", "service /sap/opu/odata/sap/A", 500, strings.Replace(noService, "No service found", "Error in RFC destination", 1), false, "sap.odata#00.service", "SM59"},
+		{"behind a Cloud Connector", "service /sap/opu/odata/sap/A", 502, "", false, "sap.odata#00.service", "Reachable"},
+		{"no Cloud Connector", "service /sap/opu/odata/sap/A", 503, "", false, "sap.odata#00.service", "Cloud Connectors"},
 		{"metadata", "metadata /sap/opu/odata/sap/A", 200, metadata, true, "", "1 entity set, 0 function imports"},
 		{"no metadata", "metadata /sap/opu/odata/sap/A", 200, "{}", false, "sap.odata#00.service", "$metadata"},
 		{"csrf", "csrf /sap/opu/odata/sap/A", 200, document, true, "", "2 entity sets"},

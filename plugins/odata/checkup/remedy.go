@@ -28,7 +28,7 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 		return setting.User, "A logon page means that the user has to be one for technical communication: transaction SU01, user type System or Communications"
 	case status == 403 && !gateway:
 		return "", "Either the node of the service is not active (transaction SICF, default_host/sap/opu/odata), or, where a Cloud Connector is between, " +
-			"the path is not exposed (Cloud Connector, Cloud To On-Premise, Access Control, Resources), or a firewall refuses it"
+			"the virtual host or the path is not exposed (Cloud Connector, Cloud To On-Premise, Access Control, Resources), or a firewall refuses it"
 	case status == 403:
 		return "", "The user lacks an authorization: transactions SU53 (of that user) and PFCG; for a service, object S_SERVICE; details in /IWFND/ERROR_LOG"
 	case status == 404 && gateway:
@@ -44,6 +44,9 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC destination) and the system alias in /IWFND/MAINT_SERVICE"
 	case status == 503:
 		return "", "The system is starting, stopping or has no free work process, or no Cloud Connector is attached: transaction SMICM; BTP cockpit, Connectivity, Cloud Connectors"
+	case status == 502 || status == 504:
+		return "", "Something between does not reach the system: where that is a Cloud Connector, \"Check Availability\" of the mapping (Cloud To On-Premise, Access Control) " +
+			"has to say Reachable; else a reverse proxy or a load balancer"
 	case status >= 500:
 		return "", "The service failed: transactions /IWFND/ERROR_LOG and ST22 in the SAP system"
 	}
