@@ -24,13 +24,14 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/host/transport/route"
 )
 
 const (
 	peerScript = "testdata/peers/kafka/start-broker.sh"
 	// carriedSize is of a record, carriedMB of what one client carries.
 	carriedSize = 1000
-	carriedMB   = 150
+	carriedMB   = 300
 	// carryEnds bounds one client.
 	carryEnds = 3 * time.Minute
 )
@@ -42,6 +43,8 @@ type carried struct {
 	Records        int
 	// CA is a file with the broker's CA, "" is without TLS; User and Password log on by SCRAM-SHA-256, "" is without.
 	CA, User, Password string
+	// Key is a service key of the Connectivity proxy, which leads to the broker; "" is without.
+	Key string
 }
 
 const carriedEnv = "CULVERT_BENCH_CLIENT"
@@ -67,19 +70,41 @@ func carry() bool {
 
 func (c carried) client(more ...kgo.Opt) (*kgo.Client, error) {
 	opts := append(more, kgo.SeedBrokers(strings.Split(c.Servers, ",")...))
+	var roots *x509.CertPool
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
 		if err != nil {
 			return nil, err
 		}
-		roots := x509.NewCertPool()
+		roots = x509.NewCertPool()
 		roots.AppendCertsFromPEM(pem)
-		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
 	}
 	if c.User != "" {
 		opts = append(opts, kgo.SASL(scram.Auth{User: c.User, Pass: c.Password}.AsSha256Mechanism()))
 	}
+	if c.Key != "" {
+		way, err := route.New(route.Settings{Type: route.Connectivity, ServiceKey: c.Key})
+		if err != nil {
+			return nil, err
+		}
+		return kgo.NewClient(append(opts, kgo.Dialer(c.dialer(way, roots)))...)
+	}
+	if roots != nil {
+		opts = append(opts, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
+	}
 	return kgo.NewClient(opts...)
+}
+
+// dialer is the way with TLS inside.
+func (c carried) dialer(way *route.Route, roots *x509.CertPool) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := way.DialContext(ctx, network, address)
+		if err != nil || roots == nil {
+			return conn, err
+		}
+		host, _, _ := net.SplitHostPort(address)
+		return tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: host}), nil
+	}
 }
 
 func (c carried) run() error {
@@ -232,13 +257,15 @@ type lane struct {
 	name   string
 	direct carried
 	tunnel *process
-	// megabytes a second and milliseconds of CPU a megabyte, by produce and consume, and direct and tunnel.
-	rates [2][2][]float64
+	key    string
+	// megabytes a second and milliseconds of CPU a megabyte, by produce and consume, and directly, by the proxy alone and by the tunnel.
+	rates [2][3][]float64
 	cpu   [2][]float64
 }
 
 // tunnelled is what `culvert tunnel` costs: the same client carries the same bytes with it and without. Behind the tunnel is the double
-// of the Connectivity proxy, in this process, whose own work the kernel does.
+// of the Connectivity proxy, in this process, whose own work the kernel does; what the proxy alone costs, a client shows that goes
+// through it by itself.
 func tunnelled(ctx context.Context, b *bench) error {
 	broker, err := b.remoteBroker(ctx)
 	if err != nil {
@@ -262,20 +289,22 @@ func tunnelled(ctx context.Context, b *bench) error {
 			return err
 		}
 		defer l.tunnel.stop()
+		l.key = key
 	}
 	for round := range b.rounds + 1 {
 		for i, l := range lanes {
-			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round > 0); err != nil { // the first one warms up
+			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, round > 0); err != nil { // the first one warms up
 				return err
 			}
 		}
 	}
 	fmt.Printf("%d MB in records of %d bytes, uncompressed, by a franz-go client in a process of its own; medians of %d interleaved rounds; broker: %s\n", carriedMB, carriedSize, b.rounds, broker.name)
-	fmt.Println("with the broker    client     direct MB/s   tunnel MB/s   ratio by the clock   the tunnel's CPU, ms/MB")
+	fmt.Println("MB/s by the clock:")
+	fmt.Println("with the broker    client      direct   proxy alone   tunnel   tunnel : direct   tunnel : proxy   the tunnel's CPU, ms/MB")
 	for _, l := range lanes {
 		for i, what := range []string{"produces", "consumes"} {
-			direct, through := median(l.rates[i][0]), median(l.rates[i][1])
-			fmt.Printf("%-17s  %-8s  %12.0f  %12.0f  %19.2f  %24.2f\n", l.name, what, direct, through, through/direct, median(l.cpu[i]))
+			direct, proxied, through := median(l.rates[i][0]), median(l.rates[i][1]), median(l.rates[i][2])
+			fmt.Printf("%-17s  %-8s  %8.0f  %12.0f  %7.0f  %16.2f  %15.2f  %24.2f\n", l.name, what, direct, proxied, through, through/direct, through/proxied, median(l.cpu[i]))
 		}
 	}
 	return nil
@@ -294,9 +323,15 @@ func (b *bench) openTunnel(ctx context.Context, file, key string, c carried) (*p
 	return spawn(ctx, b.culvert, "tunnel", "-p", path, "--listen", "127.0.0.1:0")
 }
 
-// round carries the bytes once each way, directly and through the tunnel, in a topic that is made before and deleted behind.
-func (l *lane) round(ctx context.Context, topic, admin string, counts bool) error {
-	for way, c := range []carried{l.direct, {Servers: l.tunnel.address}} {
+// round carries the bytes once each way, one or the other first, in a topic that is made before and
+// deleted behind.
+func (l *lane) round(ctx context.Context, topic, admin string, order int, counts bool) error {
+	proxied := l.direct
+	proxied.Key = l.key
+	ways := []carried{l.direct, proxied, {Servers: l.tunnel.address}}
+	for n := range ways {
+		way := (n + order) % len(ways)
+		c := ways[way]
 		c.Topic, c.Records = fmt.Sprintf("%s-%d", topic, way), carriedMB*1_000_000/carriedSize
 		client, err := kgo.NewClient(kgo.SeedBrokers(admin))
 		if err != nil {
@@ -318,7 +353,7 @@ func (l *lane) round(ctx context.Context, topic, admin string, counts bool) erro
 				continue
 			}
 			l.rates[i][way] = append(l.rates[i][way], carriedMB/seconds)
-			if way == 1 {
+			if way == 2 {
 				l.cpu[i] = append(l.cpu[i], (worked(l.tunnel.cmd.Process.Pid)-before).Seconds()*1000/carriedMB)
 			}
 		}
