@@ -15,8 +15,8 @@ import (
 type Limits struct {
 	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default 4.
 	Concurrent int
-	// Connections is how many connections there are at a time, idle ones included, and how many sessions. Default: as many as
-	// Concurrent allows.
+	// Connections is how many connections there are at a time, idle ones included, and how many sessions; requests within an open
+	// answer get one more. Default: as many as Concurrent allows.
 	Connections int
 	// PerSecond is how many requests begin in a second, evenly spread. 0: no limit.
 	PerSecond float64
@@ -381,7 +381,26 @@ func (c *Client) Waiting() string {
 
 // dial makes a connection when there may be one more. Idle ones of other clients are ended for it.
 func (l *load) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	if err := l.mayDial(ctx, d); err != nil {
+		return nil, err
+	}
+	conn, err := dial(ctx)
+	if err != nil {
+		l.disconnect()
+		return nil, err
+	}
+	return &counted{Conn: conn, closed: sync.OnceFunc(l.disconnect)}, nil
+}
+
+// mayDial waits until there may be one more connection; it counts then.
+func (l *load) mayDial(ctx context.Context, d *destination) error {
 	l.mu.Lock()
+	if ctx.Value(withinKey{}) != nil {
+		// The answer that it is for has a connection until this one has done its work.
+		l.connections++
+		l.mu.Unlock()
+		return nil
+	}
 	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use", since: time.Now()}
 	l.dialling = append(l.dialling, w)
 	l.connect()
@@ -395,15 +414,7 @@ func (l *load) dial(ctx context.Context, d *destination, dial func(context.Conte
 	for _, other := range others {
 		other.wire.CloseIdleConnections()
 	}
-	if err := l.wait(ctx, w, &l.dialling, l.disconnect); err != nil {
-		return nil, err
-	}
-	conn, err := dial(ctx)
-	if err != nil {
-		l.disconnect()
-		return nil, err
-	}
-	return &counted{Conn: conn, closed: sync.OnceFunc(l.disconnect)}, nil
+	return l.wait(ctx, w, &l.dialling, l.disconnect)
 }
 
 // connect lets as many connections be made as there may be, in the order in which they were asked for; l.mu is held.
