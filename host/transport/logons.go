@@ -9,8 +9,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -306,6 +308,9 @@ func (g *logon) explain(at time.Time) string {
 		g.origin, who, at.Format("2006-01-02 15:04:05 -0700"))
 }
 
+// unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards of its load.
+var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests}
+
 // learn notes what an answer says about the secret.
 func (g *logon) learn(status int) {
 	g.mu.Lock()
@@ -313,8 +318,9 @@ func (g *logon) learn(status int) {
 	switch {
 	case status == 401:
 		g.refuse()
-	case status != 0 && status < 500:
+	case status == 0 || status >= 500 || slices.Contains(unasked, status):
 		// a gateway that answers 503 has not looked at the secret
+	default:
 		g.accepted = time.Now()
 	}
 }
