@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 
@@ -52,9 +53,11 @@ func (u *unreached) Timeout() bool   { return u.slow }
 func (u *unreached) Temporary() bool { return u.slow }
 
 // Dial connects to a broker as the administrator does: by the proxy if there is one, with TLS if that is asked for. Logging on is the caller's,
-// with [Config.SASL].
+// with [Config.SASL]. What fails is in the error alone: who dials for others, as a tunnel does, says it as often as it thinks fit.
 func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return newGuard(c.Admin.over(c.ClientConfig).access, c.Logger).dial(ctx, network, address)
+	g := newGuard(c.Admin.over(c.ClientConfig).access, c.Logger)
+	g.log = slog.New(slog.DiscardHandler)
+	return g.dial(ctx, network, address)
 }
 
 // SASL is how the administrator logs on; nil: it does not.
