@@ -40,7 +40,7 @@ func (s security) bearer() (sasl.Mechanism, error) {
 	if _, err := source.check(); err != nil {
 		return nil, err
 	}
-	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+	made := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		m, err := source.check()
 		if err != nil {
 			return oauth.Auth{}, err
@@ -50,7 +50,17 @@ func (s security) bearer() (sasl.Mechanism, error) {
 			return oauth.Auth{}, err
 		}
 		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
-	}), nil
+	})
+	if service, ok := source.(*tokenService); ok {
+		return renewing{made, service}, nil
+	}
+	return made, nil
+}
+
+// renewing is a mechanism that can show another token than the one that a broker did not take.
+type renewing struct {
+	sasl.Mechanism
+	*tokenService
 }
 
 // tokenSource hands out tokens.
@@ -145,6 +155,16 @@ type tokenService struct {
 	mu     sync.Mutex
 	of     oauthClient
 	tokens *btp.Tokens
+	shown  string // the token that was handed out last
+	unfit  string // one that a broker did not take
+}
+
+// turnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of yesterday. The next logon
+// shows another one.
+func (t *tokenService) turnedAway() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unfit = t.shown
 }
 
 type oauthClient struct{ id, secret, scope string }
@@ -250,7 +270,17 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return tokens.Token(ctx, "")
+	t.mu.Lock()
+	unfit := t.unfit
+	t.mu.Unlock()
+	token, err := tokens.Token(ctx, unfit)
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shown = token
+	return token, nil
 }
 
 // unsecuredTokens are made here and signed by nobody: what Kafka's OAUTHBEARER does by default, for development.

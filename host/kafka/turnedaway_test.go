@@ -1,0 +1,50 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+)
+
+// A token that a broker does not take, although it has not expired, is followed by another one: it may have been revoked, or signed with a
+// key that is no longer in use.
+func TestTokenThatABrokerDoesNotTake(t *testing.T) {
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
+		"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
+		"sasl.jaas.config":                    oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` + s.XSUAA.Secret + `";`})
+	g := newGuard(c.Admin.over(c.ClientConfig).access, nil)
+	defer g.end()
+	g.let = true // a client that worked until now
+	show := func() string {
+		_, message, err := g.sasl.Authenticate(context.Background(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(message)
+	}
+	first := show()
+	if again := show(); again != first {
+		t.Error("expected the token to be kept while brokers take it")
+	}
+	conn, other := net.Pipe()
+	defer conn.Close()
+	defer other.Close()
+	for _, refusal := range []error{kerr.SaslAuthenticationFailed, errors.New(`unexpected data in oauth response: "{\"status\":\"invalid_token\"}"`)} {
+		before := show()
+		g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, refusal)
+		if next := show(); next == before {
+			t.Errorf("%v: expected another token", refusal)
+		}
+	}
+	if n := s.TokenCount(s.XSUAA); n != 3 {
+		t.Errorf("expected three tokens in all, found %d", n)
+	}
+}
