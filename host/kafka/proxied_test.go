@@ -91,7 +91,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		partition int32
 		offset    int64
 	}
-	seen, settled := make(map[uint64]place, l.records), Offsets{}
+	seen, settled, commits := make(map[uint64]place, l.records), Offsets{}, 0
 	for polls := 0; len(seen) < l.records; polls++ {
 		records, err := s.Poll(ctx)
 		if err != nil {
@@ -111,10 +111,13 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		}
 		l.consumed.Store(int64(len(seen)))
 		if polls%20 == 0 {
-			if err := s.Commit(ctx, settled); err != nil && !errors.Is(err, ErrRebalanced) && ctx.Err() != nil {
-				return err
+			if s.Commit(ctx, settled) == nil { // else it is tried again with the next
+				commits++
 			}
 		}
+	}
+	if err := s.Commit(ctx, settled); err != nil || commits < 2 {
+		return fmt.Errorf("expected offsets to be committed on the way and at the end, found %d commits, then %w", commits, err)
 	}
 	return nil
 }
