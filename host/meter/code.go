@@ -113,6 +113,7 @@ func (m *rewriter) instructions(b *body) {
 		current int32 // the loop that pays
 		price   uint64
 		targets int
+		passed  = passage{results: m.results[m.types[len(m.bodies)]]}
 		opening = true // nothing has jumped or called yet
 		// small is a constant up to bulkFree that was pushed just before.
 		small, smallNext bool
@@ -165,10 +166,11 @@ func (m *rewriter) instructions(b *body) {
 		case float64:
 			r.bytes(8)
 		case blockStart:
-			m.blockType()
+			passed.block(m.blockType())
 			p = 0
 			switch op {
 			case 0x03:
+				passed.loops++
 				n := int32(len(loops))
 				loops = append(loops, loop{at: r.at, parent: current})
 				loops[current].price += price
@@ -191,7 +193,9 @@ func (m *rewriter) instructions(b *body) {
 			}
 		case blockEnd:
 			opening, p = false, 0
-			if op == 0x0b {
+			if op == 0x05 {
+				passed.branches++
+			} else {
 				top := m.blocks[len(m.blocks)-1]
 				m.blocks = m.blocks[:len(m.blocks)-1]
 				if top >= 0 {
@@ -203,6 +207,8 @@ func (m *rewriter) instructions(b *body) {
 		case jump:
 			opening = false
 			m.target(loops)
+			passed.jump(1)
+			passed.branches++
 		case jumpTable:
 			opening = false
 			n := m.count()
@@ -212,6 +218,7 @@ func (m *rewriter) instructions(b *body) {
 			for range n + 1 {
 				m.target(loops)
 			}
+			passed.jump(n + 1)
 			p = priceLoad
 		case leaves:
 			opening = false
@@ -220,9 +227,10 @@ func (m *rewriter) instructions(b *body) {
 			f := r.index(m.functions, "function")
 			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editCall, loop: current, index: f})
 			p = priceCall
+			passed.call(m, m.typeOf(f))
 		case callsIndirect:
 			opening, b.calls, loops[current].calls = false, true, true
-			r.index(len(m.params), "type")
+			passed.call(m, r.index(len(m.params), "type"))
 			r.index(m.tables, "table")
 			p = priceIndirect
 		case selects:
@@ -258,8 +266,47 @@ func (m *rewriter) instructions(b *body) {
 	if r.at != r.end {
 		r.malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
 	}
+	m.weigh(b, &passed)
 	loops[0].price += price
 	m.loops = append(m.loops[:b.firstLoop], loops...)
+}
+
+// passage counts what makes a function hard to compile.
+type passage struct {
+	branches, loops, values int
+	// results is the most values that a label was seen to take: what encloses a jump was read before.
+	results uint32
+}
+
+func (p *passage) block(params, results uint32) {
+	p.branches++
+	p.values += int(params + results)
+	p.results = max(p.results, params, results)
+}
+
+func (p *passage) jump(n int) { p.values += n * int(p.results) }
+
+func (p *passage) call(m *rewriter, t uint32) { p.values += 8 + int(m.params[t]+m.results[t]) }
+
+// typeOf is a function's type.
+func (m *rewriter) typeOf(f uint32) uint32 {
+	if int(f) < m.imports {
+		return m.importTypes[f]
+	}
+	return m.types[int(f)-m.imports]
+}
+
+// weigh bounds what compiling a body takes.
+func (m *rewriter) weigh(b *body, p *passage) {
+	effort := int(b.locals)*(p.branches+8*p.loops) + p.branches*p.branches/256
+	m.effort += effort
+	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions (locals times branches)")
+	if limit := m.options.Limits.Effort; effort > limit {
+		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d (locals times branches)", m.imports+len(m.bodies)), effort, limit}})
+	}
+	if limit := m.options.Limits.Values; p.values > limit {
+		panic(failure{&Exceeded{fmt.Sprintf("values passed by calls, blocks and jumps of function %d", m.imports+len(m.bodies)), p.values, limit}})
+	}
 }
 
 // target reads a label and notes a loop that it jumps back to.
@@ -270,12 +317,14 @@ func (m *rewriter) target(loops []loop) {
 	}
 }
 
-func (m *rewriter) blockType() {
+// blockType tells how many values a block takes and leaves.
+func (m *rewriter) blockType() (params, results uint32) {
 	switch t := m.s33(); {
 	case t >= 0:
 		if t >= int64(len(m.params)) {
 			m.malformed("type %d: there are %d", t, len(m.params))
 		}
+		return m.params[t], m.results[t]
 	case t == -64, t >= -4, t == -16, t == -17:
 	case t == -5:
 		m.refuse("SIMD")
@@ -284,6 +333,7 @@ func (m *rewriter) blockType() {
 	default:
 		m.refuse("typed references")
 	}
+	return 0, 1
 }
 
 // miscellaneous reads an instruction behind the prefix 0xfc. small: a small constant was pushed before.

@@ -38,9 +38,21 @@ type Limits struct {
 	Nesting int
 	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
 	Targets int
+	// Effort bounds, for each function, what compiling it takes: its locals times its branches (blocks, jumps; loops count nine times),
+	// and the square of its branches divided by 256. Engines bring together values of each local wherever branches meet, so that
+	// functions of a few KiB can take gigabytes. Default 4,000,000; the most that a language's whole runtime was seen to need is 800,000.
+	Effort int
+	// TotalEffort is that of all functions. Default 64,000,000.
+	TotalEffort int
+	// Values is how many parameters and results the calls, blocks and jumps of a function may pass in all, each call counting eight
+	// more; a type may have 1,000 of each. Default 500,000.
+	Values int
+	// Items is how many imports, globals and exports there may be, of each. Default 100,000.
+	Items int
 	// Segments is how many segments of data, and of elements, there may be: engines keep some hundred bytes for each. Default 100,000.
 	Segments int
-	// TableElements is the most that a table may have. Default 1,048,576.
+	// TableElements is the most that all tables may have at the start, and element segments in all; it is shared out among the tables
+	// as their maximum. Default 1,048,576.
 	TableElements int
 }
 
@@ -57,6 +69,10 @@ func (l Limits) filled() Limits {
 	fill(&l.Locals, 50_000)
 	fill(&l.Nesting, 20_000)
 	fill(&l.Targets, 65_536)
+	fill(&l.Effort, 4_000_000)
+	fill(&l.TotalEffort, 64_000_000)
+	fill(&l.Values, 500_000)
+	fill(&l.Items, 100_000)
 	fill(&l.Segments, 100_000)
 	fill(&l.TableElements, 1<<20)
 	return l

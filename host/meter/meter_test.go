@@ -3,6 +3,7 @@ package meter_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -76,7 +77,8 @@ func TestRefusals(t *testing.T) {
 		"label":                  {one(0x0c, 1), "", "label 1: there are 1"},
 		"code behind the end":    {one(0x0b, 0x01), "", "goes on behind its end"},
 		"locals":                 {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
-		"table":                  {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of a table: found 2097152"},
+		"table":                  {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of all tables: found 2097152"},
+		"tables in all":          {with([]byte{4, 2, 0x70, 0, 0x80, 0x80, 0x30, 0x70, 0, 0x80, 0x80, 0x30}), "", "elements of all tables: found 1572864"},
 		"claimed functions":      {with([]byte{3, 0xff, 0xff, 0xff, 0xff, 0x0f}), "", "4294967295 elements in 0 bytes"},
 		"long number":            {one(0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0), "", "a number of more than five bytes"},
 		"number beyond 32 bits":  {one(0x10, 0x80, 0x80, 0x80, 0x80, 0x10), "", "beyond 32 bits"},
@@ -100,12 +102,16 @@ func TestRefusals(t *testing.T) {
 func TestLimits(t *testing.T) {
 	module := append(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b), 11, 7, 2, 1, 1, 0, 1, 1, 0)
 	for want, l := range map[string]meter.Limits{
-		"the module in bytes: found":                           {ModuleBytes: len(module) - 1},
-		"the body of function 0 in bytes: found":               {FunctionBytes: 3},
-		"locals of function 0: found 3, at most 2 are allowed": {Locals: 2},
-		"segments: found 2":                                    {Segments: 1},
-		"blocks in each other in function 0: found 2":          {Nesting: 1},
-		"labels in br_table of function 0: found 2":            {Targets: 1},
+		"the module in bytes: found":                                                                {ModuleBytes: len(module) - 1},
+		"the body of function 0 in bytes: found":                                                    {FunctionBytes: 3},
+		"locals of function 0: found 3, at most 2 are allowed":                                      {Locals: 2},
+		"segments: found 2":                                                                         {Segments: 1},
+		"blocks in each other in function 0: found 2":                                               {Nesting: 1},
+		"labels in br_table of function 0: found 2":                                                 {Targets: 1},
+		"effort of compiling function 0 (locals times branches): found 3, at most 2 are allowed":    {Effort: 2},
+		"effort of compiling all functions (locals times branches): found 3, at most 2 are allowed": {TotalEffort: 2},
+		"values passed by calls, blocks and jumps of function 0: found 3, at most 2 are allowed":    {Values: 2},
+		"imports, globals or exports: found 2":                                                      {Items: 1},
 	} {
 		_, _, err := meter.Rewrite(module, meter.Options{Limits: l})
 		var exceeded *meter.Exceeded
@@ -114,6 +120,54 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+// What takes engines gigabytes and minutes for a few KiB is refused: values of many locals that come together at many branches, many
+// branches, blocks and calls that pass many values, many tables, many elements.
+func TestModulesThatSwell(t *testing.T) {
+	const n = 1000
+	many := func(results ...byte) []byte { // a type that takes, and perhaps leaves, a thousand numbers
+		return append(append(append([]byte{0x60}, leb(n)...), bytes.Repeat([]byte{i32}, n)...), results...)
+	}
+	section := func(id byte, content ...byte) []byte {
+		return append(append([]byte{id}, leb(len(content))...), content...)
+	}
+	module := func(function []byte, sections ...[]byte) []byte {
+		body := append(append([]byte{0}, function...), 0x0b)
+		out := append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append([]byte{1}, many(0)...)...)...)
+		out = append(out, section(3, 1, 0)...)
+		for _, s := range sections {
+			out = append(out, s...)
+		}
+		return append(out, section(10, append(append([]byte{1}, leb(len(body))...), body...)...)...)
+	}
+	table := append(append([]byte{0x70, 0}, leb(1<<20)...), 0x70, 0, 1)
+	numbers := bytes.Repeat([]byte{0x41, 0}, n)
+	for want, m := range map[string][]byte{
+		"effort of compiling function 0": module(bytes.Repeat([]byte{0x20, 0, 0x04, 0x40, 0x41, 1, 0x21, 1, 0x0b}, 8*n)),
+		"effort of compiling all functions": bytes.Replace(bytes.Replace(module(nil), section(3, 1, 0), section(3, append(leb(n), make([]byte, n)...)...), 1),
+			section(10, 1, 2, 0, 0x0b), section(10, append(leb(n), bytes.Repeat(append(append(leb(302), 0), append(bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), 0x0b)...), n)...)...), 1),
+		"values passed by calls":      module(bytes.Repeat(append(bytes.Clone(numbers), 0x10, 0), 500)),
+		"values passed by calls, ":    module(append(bytes.Repeat(append(bytes.Clone(numbers), 0x02, 0), 300), append(bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300)...)...)),
+		"elements of all tables":      module(nil, section(4, append([]byte{2}, table...)...)),
+		"elements of all segments":    module(nil, section(9, append(append([]byte{1, 1, 0}, leb(1<<20+1)...), make([]byte, 1<<20+1)...)...)),
+		"imports, globals or exports": module(nil, section(6, append(leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0, 0x0b}, 100_001)...)...)),
+		"parameters or results of a": append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append(append([]byte{1, 0x60}, leb(n+1)...),
+			make([]byte, n+2)...)...)...),
+	} {
+		_, _, err := meter.Rewrite(m, meter.Options{})
+		var exceeded *meter.Exceeded
+		if !errors.As(err, &exceeded) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
+		}
+	}
+	// Tables share what they may grow to.
+	out, _, err := meter.Rewrite(module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)), meter.Options{})
+	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
+		t.Errorf("expected two tables of at most %d elements, found %v %x", 1<<19, err, out)
+	}
+}
+
+func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
 // run instantiates a module metered and plain with a tick that counts.
 func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {

@@ -34,8 +34,12 @@ type rewriter struct {
 	report  *Report
 
 	sections []section
-	// params is how many parameters each type has.
-	params []uint32
+	// params is how many parameters each type has, results how many results.
+	params, results []uint32
+	// effort of all functions, elements of all tables and of all segments.
+	effort, tableElements, segmentElements int
+	// importTypes are those of imported functions.
+	importTypes []uint32
 	// The counts of the original: every index must lie below them.
 	imports, functions, globals, tables int
 	// types of the functions that are defined.
@@ -115,6 +119,9 @@ func (m *rewriter) section(s *section) bool {
 	if limit := m.options.Limits.Segments; s.count > limit && (s.id == sectionElement || s.id == sectionData) {
 		panic(failure{&Exceeded{"segments", s.count, limit}})
 	}
+	if s.id == sectionImport || s.id == sectionGlobal || s.id == sectionExport {
+		m.atMost(s.count, m.options.Limits.Items, "imports, globals or exports")
+	}
 	start := m.at
 	switch s.id {
 	case sectionType:
@@ -192,14 +199,24 @@ func (m *rewriter) functionType() {
 	default:
 		m.malformed("unknown form of type %#x", form)
 	}
-	n := m.count()
-	for range n {
-		m.valueType()
+	for _, all := range []*[]uint32{&m.params, &m.results} {
+		n := m.count()
+		m.atMost(n, typeValues, "parameters or results of a type")
+		for range n {
+			m.valueType()
+		}
+		*all = append(*all, uint32(n))
 	}
-	for range m.count() {
-		m.valueType()
+}
+
+// typeValues is how many parameters, or results, a type may have.
+const typeValues = 1000
+
+// atMost compares a number with its limit.
+func (m *rewriter) atMost(n, limit int, what string) {
+	if n > limit {
+		panic(failure{&Exceeded{what, n, limit}})
 	}
-	m.params = append(m.params, uint32(n))
 }
 
 func (m *rewriter) valueType() byte {
@@ -225,7 +242,7 @@ func (m *rewriter) importItem() {
 	m.name()
 	switch kind := m.byte(); kind {
 	case 0:
-		m.index(len(m.params), "type")
+		m.importTypes = append(m.importTypes, m.index(len(m.params), "type"))
 		m.imports++
 		m.functions++
 	case 1:
@@ -272,15 +289,16 @@ func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
 		n := m.u32()
 		high = &n
 	}
-	if most := m.options.Limits.TableElements; table && uint64(low) > uint64(most) {
-		panic(failure{&Exceeded{"elements of a table", int(low), most}})
+	if table {
+		m.tableElements += int(low)
+		m.atMost(m.tableElements, m.options.Limits.TableElements, "elements of all tables")
 	}
 	return low, high
 }
 
 func (m *rewriter) memory() { m.limits(false) }
 
-// tableItems rewrites tables so that none can grow past the limit.
+// tableItems rewrites tables so that all together cannot grow far past the limit.
 func (m *rewriter) tableItems(n int) []byte {
 	out := uleb(nil, uint32(n))
 	for range n {
@@ -289,7 +307,7 @@ func (m *rewriter) tableItems(n int) []byte {
 		}
 		out = append(out, m.reference())
 		low, high := m.limits(true)
-		most := uint32(m.options.Limits.TableElements)
+		most := max(low, uint32(m.options.Limits.TableElements/n))
 		if high != nil && *high < most {
 			most = *high
 		}
@@ -395,6 +413,8 @@ func (m *rewriter) elementItems(n int) []byte {
 			}
 		}
 		elements := m.count()
+		m.segmentElements += elements
+		m.atMost(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
 		out = uleb(out, uint32(elements))
 		for range elements {
 			if flags&4 != 0 {

@@ -87,6 +87,21 @@ func crowd(n int) guesttest.Module {
 	return m
 }
 
+// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and minutes.
+func meeting() guesttest.Module {
+	m := hostile(2, func(uint64) []byte { return nil })
+	const values, branches = 1000, 3000
+	var body []byte
+	for n := range uint64(branches) {
+		body = append(leb(append(body, 0x41, 0, 0x04, 0x40, 0x41, 1, 0x21), n%values), 0x0b)
+	}
+	for n := range uint64(values) {
+		body = append(leb(append(body, 0x20), n), 0x1a)
+	}
+	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32}, values), Body: bytes.Repeat(body, 2)})
+	return m
+}
+
 const timeIsUp = "ran for longer than the 50ms that are allowed"
 
 const tooDeep = "recursed too deeply: its stack has grown to "
@@ -127,6 +142,7 @@ func hostileCases() map[string]struct {
 		"50,000 functions":        {crowd(50_000), timeIsUp},
 		"too many functions":      {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
 		"function too large":      {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))), "in bytes: found 1200008, at most 1048576 are allowed"},
+		"many values that meet":   {meeting(), "effort of compiling function 6 (locals times branches): found "},
 		"fuel":                    {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
 		"tick":                    {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
 		"tick by reference":       {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},

@@ -7,7 +7,7 @@ import (
 )
 
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
-const preparation = 2
+const preparation = 3
 
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
 // keyed by what comes out of here, a module's identity (hash) by what went in.
