@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/transport"
@@ -29,6 +30,7 @@ type service struct {
 	log       *slog.Logger
 	target    *target // nil without a destination of BTP
 	once      bool    // see Tool.Once
+	rereads   time.Duration
 
 	// changed: a file may have changed since it was read.
 	changed atomic.Bool
@@ -47,7 +49,7 @@ func newService(component wit.Component, c *config.Connector, p *config.Provider
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &service{component: component, providers: p, logons: logons, log: log, connector: c, told: make(chan struct{})}
+	s := &service{component: component, providers: p, logons: logons, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
 	roles := s.roles()
 	s.stamp = config.Stamp(pathsOf(roles)...)
 	var err error
@@ -198,6 +200,20 @@ func (s *service) watch(client *transport.Client) (close func()) {
 		}
 	})
 	return func() { cancel(); w.Close() }
+}
+
+// reread looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task makes requests.
+func (s *service) reread(ctx context.Context, client *transport.Client) {
+	ticker := time.NewTicker(s.rereads)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			_ = client.Refresh(ctx) // what is wrong with it is known: a task has failed by it
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // other waits until the settings are others than those of a version; false: ctx has ended.

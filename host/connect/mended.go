@@ -31,5 +31,8 @@ func (t *task) mended(ctx context.Context, version int64) bool {
 			stop(errResumed)
 		}()
 	}
+	if t.connector.service.target != nil {
+		go t.connector.service.reread(waiting, client)
+	}
 	return t.connector.service.other(waiting, version) || context.Cause(waiting) == errResumed
 }

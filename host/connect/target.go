@@ -132,7 +132,7 @@ func (t *target) config(roles config.Roles, around transport.Surroundings) (tran
 	t.say(merged)
 	if found.Token != nil && !merged.loggedOn() {
 		around.Authorizer = t
-		around.Identity = transport.Identity{User: "destination " + t.name, Secret: found.URL + " " + t.name}
+		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL, t.name, found.Digest)}
 	}
 	around.Key, around.Trust, around.TrustAll = storeOf(found.Keystore), storeOf(found.Truststore), found.TrustAll
 	c, err := transport.ConfigOf(merged, around)

@@ -152,6 +152,10 @@ func TestFindDestination(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got.Digest == c.want.Digest {
+				t.Error("expected a digest")
+			}
+			got.Digest = c.want.Digest
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -1,6 +1,7 @@
 package btp
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,9 @@ type Target struct {
 	// TrustAll: the server's certificate is not looked at. Truststore holds its roots, nil: the system's.
 	TrustAll   bool
 	Truststore *Store
+
+	// Digest is another one where anything was changed in the cockpit, secrets by which tokens are fetched included.
+	Digest [sha256.Size]byte
 }
 
 // String is the name and the URL. Passwords and tokens are in none of the ways in which a target can be printed.
@@ -108,6 +112,11 @@ func targetOf(name string, body []byte, now time.Time) (Target, error) {
 	if len(c) == 0 {
 		return t, t.wrong("destinationConfiguration", "expected it in the service's answer, found none")
 	}
+	text, err := json.Marshal(c) // sorted by name
+	if err != nil {
+		return t, t.wrong("destinationConfiguration", "%v", err)
+	}
+	t.Digest = sha256.Sum256(text)
 	t.Type, t.ProxyType, t.LocationID = c.text("Type"), c.text("ProxyType"), c.text("CloudConnectorLocationId")
 	t.Client, t.Language = c.text("sap-client"), c.text("sap-language")
 	t.TrustAll = strings.EqualFold(c.text("TrustAll"), "true")
