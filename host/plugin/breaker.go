@@ -69,15 +69,13 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, s := range b.functions {
-		if s.until.IsZero() {
-			continue
-		}
-		if now.Before(s.until) || name == function && s.trying {
+		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.trying) {
 			return &Stopped{Function: name, Broke: s.broke, Times: s.count, Until: s.until}
 		}
-		if name == function {
-			s.trying = true
-		}
+	}
+	// Only when nothing else stops the call: a try that is noted and not made would be waited for without end.
+	if s := b.functions[function]; s != nil && !s.until.IsZero() {
+		s.trying = true
 	}
 	return nil
 }
@@ -120,8 +118,8 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 	b.troubled.Store(true)
 	s.count++
 	s.last, s.broke, s.trying = now, broke, false
-	if s.count < breaksToOpen {
-		return nil
+	if s.count < breaksToOpen || now.Before(s.until) {
+		return nil // a call that began before the version was stopped makes its rest no longer
 	}
 	s.rest = min(max(2*s.rest, openFirst), openLongest)
 	s.until = now.Add(s.rest)

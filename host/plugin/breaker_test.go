@@ -100,6 +100,32 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 }
 
+// A function whose rest is over waits for another that still rests, and gets its try then.
+func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
+	for range 20 { // the order in which they are looked at is random
+		synctest.Test(t, func(t *testing.T) {
+			s := plugin.NewBreaker()
+			stop := func(function string) {
+				for range plugin.BreaksToOpen {
+					s.Bad(function, time.Now())
+				}
+			}
+			stop("apply")
+			time.Sleep(40 * time.Second)
+			stop("test")
+			for range 3 {
+				if s.Check("apply", time.Now()) == nil {
+					t.Error("apply: expected that test stops it")
+				}
+			}
+			time.Sleep(31 * time.Second)
+			if err := s.Check("apply", time.Now()); err != nil {
+				t.Errorf("expected that apply is tried again, found %v", err)
+			}
+		})
+	}
+}
+
 // A stopped version rests for 30 s; then one call decides, and its rest doubles.
 func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -113,6 +139,9 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 		}
 		if at("apply") || at("describe") {
 			t.Error("expected every function to be stopped")
+		}
+		for range 7 { // calls of other instances that were running
+			s.Bad("apply", time.Now())
 		}
 		time.Sleep(30 * time.Second)
 		if !at("describe") || !at("apply") || at("apply") {
