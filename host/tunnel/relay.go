@@ -144,10 +144,16 @@ func pass(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	in, plain := from.(*net.TCPConn)
 	for n > 0 {
 		size := min(n, int64(buffered.Size()))
-		if ok && plain && n >= worthSplicing {
-			if size = min(n, int64(buffered.Buffered())); size == 0 {
-				return splice(out, in, n)
+		if plain { // which hands out all that there is
+			if buffered.Buffered() == 0 {
+				if ok && n >= worthSplicing {
+					return splice(out, in, n)
+				}
+				if _, err := buffered.Peek(1); err != nil {
+					return err
+				}
 			}
+			size = min(n, int64(buffered.Buffered()))
 		}
 		piece, err := buffered.Peek(int(size))
 		if _, failed := to.Write(piece); failed != nil {
