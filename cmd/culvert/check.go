@@ -22,7 +22,7 @@ func newPluginsCheck() *cobra.Command {
 		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that its time can
 be fenced, that it compiles and says what it is. Then its functions are called with nothing set: describe must answer the same twice,
 validate must answer for each component, and every other function must return, an error or not, when it gets empty lists.
-Exit code: 0 accepted, 1 refused.`,
+Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
 		Args:    one("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,7 +35,7 @@ Exit code: 0 accepted, 1 refused.`,
 			}
 			checked, err := host.CheckPlugin(c.Context(), o, w, args[0])
 			if err != nil {
-				return failed(fmt.Errorf("%s: %w", args[0], err))
+				return wrong(fmt.Errorf("%s: %w", args[0], err))
 			}
 			return judge(c.OutOrStdout(), args[0], checked)
 		},

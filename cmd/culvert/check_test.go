@@ -59,6 +59,25 @@ func TestPluginsCheck(t *testing.T) {
 			}
 		})
 	}
+	// Limits are those of the worker's settings, and wrong ones are told.
+	all := filepath.Join(t.TempDir(), "all.wasm")
+	if err := os.WriteFile(all, files["all"].module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		set, says string
+		code      int
+	}{
+		{"plugin.all.limits.memory.bytes=67108864", "at most 67,108,864", 0},
+		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
+		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: expected a number above 0, found \"0\"", 2},
+		{"plugin.all.limits.cal.ms=5", "unknown limit cal.ms: expected one of call.ms, calls, instances, log.lines.per.second, memory.bytes, recycle.bytes, result.bytes", 2},
+		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
+	} {
+		if r := p.run("plugins", "check", "--set", c.set, all); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) {
+			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.code, r.stdout, r.stderr)
+		}
+	}
 	// A feature that cannot be metered is named, with its place.
 	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
 	vectors.Exports[1].Body = []byte{0xfd, 0x0c}

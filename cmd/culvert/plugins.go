@@ -44,10 +44,20 @@ func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Man
 	return m, wrong(err)
 }
 
-// alone is a configuration for plugins alone.
+// alone is a configuration for plugins alone; nothing is logged unless it was asked for.
 func alone(c *cobra.Command, in *installation) (host.Config, *config.Worker, error) {
 	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 4}))
-	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	if c.Flags().Changed("log-level") {
+		var err error
+		if log, err = in.logger(c.ErrOrStderr()); err != nil {
+			return host.Config{}, nil, err
+		}
+	}
+	settings, err := in.settings()
+	if err != nil {
+		return host.Config{}, nil, err
+	}
+	w, problems := config.NewWorker("", nil, os.Environ(), settings)
 	o := host.Config{Data: in.data, Logger: log}
 	if in.plugins != "" {
 		o.Plugins = []string{in.plugins}

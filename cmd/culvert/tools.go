@@ -122,7 +122,11 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 }
 
 func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, func(), error) {
-	w, problems := config.NewWorker("", nil, os.Environ(), nil)
+	settings, err := in.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	w, problems := config.NewWorker("", nil, os.Environ(), settings)
 	if err := problems.Err(); err != nil {
 		return nil, nil, wrong(err)
 	}
