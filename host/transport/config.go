@@ -113,10 +113,12 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Headers:        roles.Prefix("http.header."),
 		ConnectTimeout: r.milliseconds("http.connect-timeout-ms"), ReadTimeout: r.milliseconds("http.read-timeout-ms"),
 		Retry: Retry{
-			Codes:      splitCodes(roles.Text("retry.codes")),
 			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
 		},
 		Logger: s.Logger, Logons: s.Logons,
+	}
+	if c.Retry.Codes = splitCodes(roles.Text("retry.codes")); len(c.Retry.Codes) == 0 && !roles.Given("retry.codes") {
+		c.Retry.Codes = nil // a plugin need not declare them
 	}
 	if roles.Text("retry.max") != "" {
 		max := r.number("retry.max")

@@ -1,0 +1,20 @@
+package transport
+
+import "testing"
+
+// A plugin that declares no codes has the host's; a user who gives an empty list has none.
+func TestCodesThatNobodyDeclares(t *testing.T) {
+	for name, k := range map[string]struct {
+		roles roleMap
+		again bool
+	}{"undeclared": {roleMap{}, true}, "empty": {roleMap{"retry.codes": ""}, false}, "others": {roleMap{"retry.codes": "500"}, false}} {
+		k.roles["http.address"] = "sap.example"
+		c, err := ConfigOf(k.roles, Surroundings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := c.Retry.Names("503"); again != k.again {
+			t.Errorf("%s: expected 503 to be tried again: %v, found %v", name, k.again, again)
+		}
+	}
+}
