@@ -274,6 +274,10 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	unfit := t.unfit
 	t.mu.Unlock()
 	token, err := tokens.Token(ctx, unfit)
+	if err != nil && unfit != "" {
+		// There is no other: perhaps it was the broker that could not look at it for a moment.
+		token, err = tokens.Token(ctx, "")
+	}
 	if err != nil {
 		return "", err
 	}

@@ -47,4 +47,11 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	if n := s.TokenCount(s.XSUAA); n != 3 {
 		t.Errorf("expected three tokens in all, found %d", n)
 	}
+	// Where there is no other one, it is shown again.
+	before := show()
+	s.TokenServiceDown(400)
+	g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, kerr.SaslAuthenticationFailed)
+	if next := show(); next != before {
+		t.Error("expected the token that there is")
+	}
 }
