@@ -33,7 +33,7 @@ type loader struct {
 // holds what is run.
 func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, used string, err error) {
 	if dir != "" {
-		if err := private(dir); err != nil {
+		if err := private(dir, os.Geteuid()); err != nil {
 			logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
 			dir = ""
 		}

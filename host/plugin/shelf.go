@@ -143,8 +143,8 @@ func hashOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// private refuses a folder in which others can write.
-func private(dir string) error {
+// private refuses a folder in which others than a user, and root, can write.
+func private(dir string, user int) error {
 	if runtime.GOOS == "windows" {
 		return nil // its modes say nothing
 	}
@@ -152,8 +152,14 @@ func private(dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)
 	}
-	if err == nil && info.Mode().Perm()&0o022 != 0 {
-		err = fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
+	if err != nil {
+		return err
 	}
-	return err
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
+	}
+	if owner, known := ownerOf(info); known && owner != 0 && owner != user {
+		return fmt.Errorf("it belongs to user %d, who can write there, and this program runs as user %d", owner, user)
+	}
+	return nil
 }
