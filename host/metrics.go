@@ -1,6 +1,9 @@
 package host
 
 import (
+	"strconv"
+	"unicode/utf8"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/plugin"
@@ -78,7 +81,7 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 		}
 		if at := info.Hash + state + info.Origin; !seen[at] {
 			seen[at] = true
-			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash, info.Origin, state)
+			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash, label(info.Origin), state)
 		}
 		if info.Name == "" {
 			continue // refused without having been asked for its name
@@ -99,6 +102,14 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(abortedFigure, prometheus.CounterValue, float64(m.Aborted[limit]), v.plugin, v.version, v.hash, limit)
 		}
 	}
+}
+
+// label is a file's name as text: other bytes are written as in Go.
+func label(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 // add adds up what two files of the same bytes have done.
