@@ -86,7 +86,7 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	fmt.Fprintln(t, "refused features\tnone")
 	fmt.Fprintln(t)
 	for _, call := range c.Calls {
-		fmt.Fprintf(t, "%s\t%s\n", strings.TrimSpace(call.Function+" "+call.Of), call.Answer)
+		fmt.Fprintf(t, "%s\t%s\n", inLine(call.Function+" "+call.Of), inLine(call.Answer))
 	}
 	if err := t.Flush(); err != nil {
 		return err

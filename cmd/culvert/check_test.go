@@ -78,6 +78,18 @@ func TestPluginsCheck(t *testing.T) {
 			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.code, r.stdout, r.stderr)
 		}
 	}
+	// What a plugin says cannot steer the terminal.
+	escape := filepath.Join(t.TempDir(), "escape.wasm")
+	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
+	if err := os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2", Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
+		r := p.run(append([]string{"plugins"}, args...)...)
+		if all := r.stdout + r.stderr; strings.ContainsAny(all, "\x1b\x07\r\u202e") || !strings.Contains(all, "n\uFFFD]0;t\uFFFD") {
+			t.Errorf("%v: %q", args, all)
+		}
+	}
 	// A feature that cannot be metered is named, with its place.
 	vectors := guesttest.StaticModule(wit.Description{Name: "v", Version: "1"}, "", wit.InterfaceTransform)
 	vectors.Exports[1].Body = []byte{0xfd, 0x0c}

@@ -26,6 +26,10 @@ func newPlugins() *cobra.Command {
 		Short: "Look at plugins",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			c.SetOut(printed{c.OutOrStdout()})
+			c.SetErr(printed{c.ErrOrStderr()})
+		},
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck())
 	return c
