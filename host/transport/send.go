@@ -134,7 +134,7 @@ func (c *Client) request(ctx context.Context, p *place, e *exchange, h http.Head
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	r = (&http.Request{Method: e.method, URL: d.origin.urlOf(e.line, d.config.Way.Whole), Host: d.origin.authority(), Header: h,
+	r = (&http.Request{Method: e.method, URL: d.urlOf(e.line), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	body := func() (io.ReadCloser, error) {
 		return &upload{Reader: bytes.NewReader(e.body), quiet: quiet, sent: &c.counter.sent}, nil

@@ -181,7 +181,7 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 			h.Set(name, value)
 		}
 	}
-	r := (&http.Request{Method: http.MethodGet, URL: d.origin.urlOf(d.config.LogoffPath, d.config.Way.Whole), Host: d.origin.authority(), Header: h,
+	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.config.LogoffPath), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	answer, err := d.way.RoundTrip(r)
 	if err != nil {

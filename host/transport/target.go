@@ -9,13 +9,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there.
+// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there. The destination's
+// query is not in it, since that may hold a key: it is added when the request is built, and shows in no message, log or answer.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !below(path, d.config.Prefix) {
 		line = d.config.Prefix + line
 	}
-	return addQuery(line, d.config.Query), err
+	return line, err
+}
+
+// urlOf is the URL of a line, with the destination's query.
+func (d *destination) urlOf(line string) *url.URL {
+	return d.origin.urlOf(addQuery(line, d.config.Query), d.config.Way.Whole)
 }
 
 // addQuery adds what the query does not have, so that links which have it stay as they are.
