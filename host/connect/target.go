@@ -50,6 +50,9 @@ func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
 	if services.Destination == nil {
 		return nil, wrong("expected a binding of the destination service in %s, found none", vcapServices)
 	}
+	for _, w := range services.Warnings {
+		log.Warn(w)
+	}
 	destinations, err := btp.NewDestinations(*services.Destination, btp.TokenOptions{Logger: log})
 	if err != nil {
 		return nil, wrong("%v", err)
