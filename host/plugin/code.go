@@ -82,6 +82,12 @@ func (l *loader) compileInto(ctx context.Context, c *code, prepared []byte, func
 	defer l.done()
 	within, cancel := context.WithTimeout(ctx, compileTime)
 	defer cancel()
+	defer func() {
+		// An engine that loses its way over one module must not take the others along.
+		if r := recover(); r != nil {
+			c.compiled, err = nil, fmt.Errorf("the module does not compile: the engine failed: %v", r)
+		}
+	}()
 	if len(prepared) > largeBytes || functions > largeFunctions {
 		// The engine looks at the context between functions only where several goroutines compile.
 		within = experimental.WithCompilationWorkers(within, 2)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -147,6 +148,17 @@ func TestRecycling(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	runtime.GC()
+}
+
+// Limits of a plugin that is not there are told, those of one that is are not.
+func TestLimitsOfNobody(t *testing.T) {
+	var log logBuffer
+	folder := t.TempDir()
+	put(t, folder, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "", wit.InterfaceTransform))
+	manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50"}}, folder)
+	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") || strings.Contains(got, "plugin.present.limits") {
+		t.Errorf("expected a warning about presnet alone, found %s", got)
+	}
 }
 
 func TestLogFence(t *testing.T) {

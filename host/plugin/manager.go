@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -112,12 +113,30 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		m.Close()
 		return nil, err
 	}
+	m.warnOfLimits()
 	// Nobody compiles now, and only this goroutine has m.
 	m.loader.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if m.watcher != nil {
 		m.watcher.start()
 	}
 	return m, nil
+}
+
+// warnOfLimits names limits of plugins that are not there: more likely misspelt than meant for later.
+func (m *Manager) warnOfLimits() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := map[string]bool{}
+	for _, o := range m.origins {
+		if o.active != nil {
+			there[o.active.info.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.loader.named)) {
+		if !there[name] {
+			m.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings", limitSetting(name, "*"))
+		}
+	}
 }
 
 // Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, and versions that
