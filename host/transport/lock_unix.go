@@ -14,5 +14,8 @@ func tryLock(file *os.File) (taken bool, err error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return true, nil
 	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil // by this file system: as on systems without locks
+	}
 	return false, err
 }
