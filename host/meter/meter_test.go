@@ -196,6 +196,9 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing").Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range []*struct {
 		to   *api.Module
 		code []byte
@@ -253,11 +256,46 @@ func TestCharges(t *testing.T) {
 	counting := func(n int) []byte {
 		return one(append(append([]byte{0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...), 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b)...)
 	}
+	// while --p0: code
+	turns := func(code ...byte) []byte {
+		return bytes.Join([][]byte{{0x03, 0x40}, code, {0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)
+	}
+	// the same in a module with two tables of 8,000 and a segment of elements
+	tables := func(code ...byte) []byte {
+		body := append(append([]byte{0}, turns(code...)...), 0x0b)
+		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0}, []byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0, 0xc0, 0x3e},
+			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+			append([]byte{10, 1, byte(len(body))}, body...))
+	}
+	// a call through a table of a function without loops and calls
+	indirect := func(leaf ...byte) []byte {
+		body, leaf := append(append([]byte{0}, turns(0x41, 0, 0x11, 1, 0)...), 0x0b), append(append([]byte{0}, leaf...), 0x0b)
+		code := append(append([]byte{10, 2, byte(len(body))}, body...), append([]byte{byte(len(leaf))}, leaf...)...)
+		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1}, []byte{4, 1, 0x70, 0, 1}, []byte{5, 1, 0, 1},
+			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}, code)
+	}
+	// of a function that is imported
+	imported := func() []byte {
+		body := append(append([]byte{0}, turns(0x10, 0)...), 0x0b)
+		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, append([]byte{2, 1}, "\x03env\x07nothing\x00\x01"...), []byte{3, 1, 0},
+			[]byte{7, 1, 1, 'f', 0, 1}, append([]byte{10, 1, byte(len(body))}, body...))
+	}
 	for _, c := range []struct {
 		name               string
 		module             []byte
 		rounds, from, upTo int
 	}{
+		{"small leaf through a table", indirect(0x01), 10_000, 49, 50},
+		{"large leaf through a table", indirect(0x41, 0, 0x40, 0, 0x1a), 1000, 21, 23},
+		{"import", imported(), 10_000, 19, 20},
+		{"fill of 1,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xe8, 0x07, 0xfc, 0x0b, 0)...), 1000, 2, 3},
+		{"fill of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0b, 0)...), 1000, 125, 130},
+		{"copy of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0a, 0, 0)...), 1000, 125, 130},
+		{"table.fill", tables(0x41, 0, 0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x11, 0), 100, 100, 104},
+		{"table.grow", tables(0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x0f, 0, 0x1a), 100, 100, 104},
+		{"table.copy", tables(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0e, 0, 1), 100, 100, 104},
+		{"table.init", tables(0x41, 0, 0x41, 0, 0x41, 20, 0xfc, 0x0c, 0, 0), 1000, 18, 24},
+		{"memory.grow by nothing", one(turns(0x41, 0, 0x40, 0, 0x1a)...), 1000, 16, 19},
 		{"short loop", counting(0), 100_000, 99, 101},
 		{"long body", counting(800), 10_000, 1400, 1511},
 		{"loop that is none", one(0x03, 0x40, 0x01, 0x0b), 100_000, 0, 0},
