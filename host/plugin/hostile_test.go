@@ -102,6 +102,14 @@ func meeting() guesttest.Module {
 	return m
 }
 
+// asking calls a function of the system interface in a loop.
+func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
+	m := hostile(pages, fixed(looped(append(bytes.Join(arguments, nil), 0x10, 0x00, 0x1a)...)))
+	m.Imports = []guesttest.Import{{Module: "wasi_snapshot_preview1", Name: function,
+		Params: bytes.Repeat([]byte{guesttest.I32}, len(arguments)), Results: []byte{guesttest.I32}}}
+	return m
+}
+
 const timeIsUp = "ran for longer than the 50ms that are allowed"
 
 const tooDeep = "recursed too deeply: its stack has grown to "
@@ -142,6 +150,9 @@ func hostileCases() map[string]struct {
 		"50,000 functions":        {crowd(50_000), timeIsUp},
 		"too many functions":      {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
 		"function too large":      {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))), "in bytes: found 1200008, at most 1048576 are allowed"},
+		"much randomness":         {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
+		"a write of many parts":   {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12), megabytes(0)), timeIsUp},
+		"a wait for many things":  {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1), megabytes(0)), timeIsUp},
 		"many values that meet":   {meeting(), "effort of compiling function 6 (locals times branches): found "},
 		"fuel":                    {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
 		"tick":                    {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},

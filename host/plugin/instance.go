@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand"
 	"strings"
 	"time"
 
@@ -79,10 +80,12 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if err := i.stopped(i.function, time.Now()); err != nil {
 		return nil, err
 	}
-	i.out = output{logger: logger, lines: lines}
+	watch := func() { i.clock.look(time.Now()) }
+	i.out = output{logger: logger, lines: lines, watch: watch}
 	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out)
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out).
+		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
 	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)

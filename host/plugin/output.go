@@ -34,6 +34,8 @@ type output struct {
 	// lines is shared by the instances of a pool; flood counts what it refused in this call.
 	lines *bucket
 	flood int
+	// watch ends the call when its time is up: one write can have millions of parts.
+	watch func()
 }
 
 // bucket is the log lines that may be written, refilled by time. It is safe for use by several goroutines.
@@ -72,6 +74,9 @@ func (o *output) reset() { o.text, o.cut, o.flood = o.text[:0], 0, 0 }
 
 // Write takes stdout and stderr.
 func (o *output) Write(p []byte) (int, error) {
+	if o.watch != nil {
+		o.watch()
+	}
 	room := min(len(p), maxOutputBytes-len(o.text))
 	o.text = append(o.text, p[:room]...)
 	o.cut += len(p) - room

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"math/rand"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -17,7 +18,7 @@ const wasiModule = wasi_snapshot_preview1.ModuleName
 
 // wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's runtime drags
 // in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random numbers are the same
-// at every start. These are wazero's defaults: do not give a module config anything but outputs.
+// at every start. These are wazero's defaults: do not give a module config anything but outputs and randomness.
 var wasiFunctions = func() map[string]bool {
 	all := map[string]bool{}
 	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
@@ -31,6 +32,22 @@ var wasiFunctions = func() map[string]bool {
 	}
 	return all
 }()
+
+// randomSeed is the engine's own.
+const randomSeed = 42
+
+// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of its memory is
+// ended in time. They are the engine's default, which gives all in one.
+type randomness struct {
+	*rand.Rand
+	watch func()
+}
+
+// Read fills at most 64 KiB.
+func (r *randomness) Read(p []byte) (int, error) {
+	r.watch()
+	return r.Rand.Read(p[:min(len(p), 64<<10)])
+}
 
 // instanceKey is the key under which a call's context carries the instance that calls out.
 type instanceKey struct{}

@@ -17,7 +17,10 @@ type Module struct {
 }
 
 // Import is a function that the module wants.
-type Import struct{ Module, Name string }
+type Import struct {
+	Module, Name    string
+	Params, Results []byte
+}
 
 // Function is an exported function. An empty body is `unreachable`.
 type Function struct {
@@ -47,7 +50,7 @@ func (m *Module) Bytes() []byte {
 		return number(n)
 	}
 	for _, i := range m.Imports {
-		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, signature(nil, nil)))
+		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, signature(i.Params, i.Results)))
 	}
 	for n, f := range m.Exports {
 		functions = append(functions, signature(f.Params, f.Results))
