@@ -142,7 +142,8 @@ func (l *Logons) of(id identity) *logon {
 	if id.user == "" && id.secret == "" {
 		return nil
 	}
-	text := []byte(id.origin + "\x00" + id.client + "\x00" + id.user + "\x00" + id.secret)
+	// SAP's users have no lower case: me is ME, and locked with it.
+	text := []byte(id.origin + "\x00" + id.client + "\x00" + strings.ToUpper(id.user) + "\x00" + id.secret)
 	key := sha256.Sum256(text)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A host is one place in all the ways in which connectors spell it: a wrong password is sent there once, and sessions are shared.
+// A host is one place in all the ways in which connectors spell it, and so is a user: a wrong password is sent there once.
 func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned, func(t *testing.T, c *Client, _ *wires) {
@@ -18,6 +18,10 @@ func TestHostInAnySpelling(t *testing.T) {
 			t.Errorf("found %d %v", status, err)
 		}
 		_, _, err := text(t, other, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+		shouting := beside(t, c, func(c *Config) { c.User = "U" })
+		defer shouting.Close()
+		_, _, err = text(t, shouting, get("/"))
 		wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
 		if requests != 1 {
 			t.Errorf("expected the password to be sent once, found %d times", requests)
