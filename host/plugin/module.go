@@ -94,15 +94,24 @@ func (m *module) describedAs(d *wit.Description) {
 	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation, d.Components
 }
 
+// maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
+const maxNameBytes = 200
+
 func (m *module) judgeDescription(d *wit.Description) error {
 	if d.Name == "" || d.Version == "" {
 		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
+	}
+	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
+		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
 	}
 	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
 		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
 	seen := map[string]bool{}
 	for _, c := range d.Components {
 		for _, name := range append([]string{c.Name}, c.Aliases...) {
+			if len(name) > maxNameBytes {
+				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name, maxNameBytes, len(name))
+			}
 			key := c.Kind.String() + " " + name
 			if name == "" || seen[key] {
 				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name, name)

@@ -174,6 +174,8 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 	}
 	for want, d := range map[string]wit.Description{
 		`expected a name and a version, found "" and "1"`:                                                 {Version: "1"},
+		`expected a name and a version of at most 200 bytes, found one of 201`:                            {Name: strings.Repeat("x", 201), Version: "1"},
+		`expected names of at most 200 bytes, found one of 201`:                                           {Name: "x", Version: "1", Components: source("a", strings.Repeat("x", 201))},
 		`expected a name and a version, found "x" and ""`:                                                 {Name: "x"},
 		`component "a" is a source: expected the interface source among the exports, found [plugin sink]`: {Name: "x", Version: "1", Components: source("a")},
 		`component "a": expected names that are not empty and stand once, found "a"`:                      {Name: "x", Version: "1", Components: source("a", "a")},
