@@ -46,7 +46,7 @@ fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
 
 soak: bin/culvert
-	CULVERT_SOAK=1 $(GO) test -run Soak -count=1 -timeout 2h ./cmd/culvert
+	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
 
 oracle:
 	./testdata/abi/oracle.sh

@@ -56,7 +56,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
 	there := p.file("there.properties", instead(source("there", "s4.virtual:8000", "Orders"), way...)...)
 	back := p.file("back.properties", instead(sinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
-	c := p.start("run", "--plugins", folder, "--data", p.data, worker, there, back)
+	c := p.startFor(limit+outage(), "run", "--plugins", folder, "--data", p.data, worker, there, back)
 
 	c.eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
