@@ -57,6 +57,8 @@ type Config struct {
 	Limits Limits
 	// LogoffPath ends a session, "" where services know no such thing.
 	LogoffPath string
+	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query, too.
+	ClientInQuery bool
 	// Destinations is where clients of the same origin meet. Default: one for the whole process.
 	Destinations *Destinations
 	// Logger. Default: discards.

@@ -43,6 +43,7 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 	if c.Limits.Windows, err = ParseWindows(roles.Text("http.maintenance-windows")); err != nil {
 		return wrong(roles, "http.maintenance-windows", "%v", err)
 	}
+	c.ClientInQuery = strings.EqualFold(strings.TrimSpace(roles.Text("http.client-in")), "query")
 	if c.LogoffPath = strings.TrimSpace(roles.Text("http.logoff-path")); c.LogoffPath == "" {
 		return nil
 	}

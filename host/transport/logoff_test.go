@@ -38,6 +38,33 @@ func TestHeadersOfALogoff(t *testing.T) {
 	}
 }
 
+// Where gateways take headers off, the client stands in the query.
+func TestQueryOfALogoff(t *testing.T) {
+	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN", "/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
+		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"), "header": strings.TrimPrefix(path[len("/logoff"):], "?"), "Query": want} {
+			var found []string
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/logoff" {
+					w.Header().Add("Set-Cookie", "SID=1; Path=/")
+					return
+				}
+				found = append(found, r.URL.RawQuery)
+			}, func(c *Config) {
+				sessioned(c)
+				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Surroundings{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
+				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
+			}, func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })
+			if diff := cmp.Diff([]string{want}, found); diff != "" {
+				t.Errorf("%s, client in %q: %s", path, in, diff)
+			}
+		}
+	}
+}
+
 // A log-off that an SAP system does not let through is told; that of a service which has none is not.
 func TestLogoffThatIsRefused(t *testing.T) {
 	for status, tells := range map[int]bool{200: false, 404: false, 403: true} {

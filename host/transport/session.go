@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -181,7 +182,7 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 			h.Set(name, value)
 		}
 	}
-	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.config.LogoffPath), Host: d.origin.authority(), Header: h,
+	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	answer, err := d.way.RoundTrip(r)
 	if err != nil {
@@ -193,6 +194,20 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF", d.config.LogoffPath)
 	}
 	return nil
+}
+
+// logoffLine is the path that ends a session; the SAP client may be in its query, as guests have it in theirs.
+func (d *destination) logoffLine() string {
+	if !d.config.ClientInQuery {
+		return d.config.LogoffPath
+	}
+	client := url.Values{}
+	for name, value := range d.config.Headers {
+		if slices.Contains(notSecret, name) && value != "" {
+			client.Set(name, value)
+		}
+	}
+	return addQuery(d.config.LogoffPath, client)
 }
 
 // drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given one: services
