@@ -13,7 +13,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 1"
+const contextVersion = "odata-sink 2"
 
 // opened is what open worked out.
 type opened struct {
@@ -24,10 +24,10 @@ type opened struct {
 // target is an entity set that a topic's records go to.
 type target struct {
 	entry
-	// path of the set, root that of its service, for CSRF tokens.
-	path, root string
-	model      *edm.Model
-	entity     *structure
+	// path of the set, post the same with the query, root that of its service with the query, for CSRF tokens.
+	path, post, root string
+	model            *edm.Model
+	entity           *structure
 }
 
 // structure is a type made ready for look-ups by name.
@@ -39,8 +39,9 @@ type structure struct {
 	inner map[string]*structure
 }
 
-// ready indexes the target's types.
+// ready makes what is the same for all rows, and indexes the target's types.
 func (t *target) ready() {
+	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
 		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{}, navigations: map[string]*edm.Navigation{}, inner: map[string]*structure{}}
@@ -80,7 +81,7 @@ func (p *plugin) Open(component string, given []wit.Setting, state []byte, answe
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s))
+			need.Requests = append(need.Requests, service.MetadataRequest(s, v.Query()))
 		}
 		return wit.SinkOpening{Ask: need}, nil
 	}
@@ -128,7 +129,7 @@ func newTarget(e entry, m *edm.Model, deletes bool) (*target, error) {
 	if refused != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
 	}
-	return &target{entry: e, path: e.service + "/" + service.Address(set), root: e.service + "/", model: &edm.Model{Structures: m.Closure(s, true)}}, nil
+	return &target{entry: e, path: e.service + "/" + service.Address(set), model: &edm.Model{Structures: m.Closure(s, true)}}, nil
 }
 
 func packContext(o *opened) []byte {
@@ -136,7 +137,7 @@ func packContext(o *opened) []byte {
 	b = pack.Number(b, len(o.targets))
 	for i := range o.targets {
 		t := &o.targets[i]
-		for _, s := range []string{t.number, t.service, t.set, t.topic, t.path, t.root} {
+		for _, s := range []string{t.number, t.service, t.set, t.topic, string(t.query), t.path} {
 			b = pack.Text(b, s)
 		}
 		b = edm.Pack(b, t.model.Structures)
@@ -153,7 +154,7 @@ func unpackContext(context []byte) (*opened, error) {
 	o := &opened{deletes: r.Flag()}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		t := target{}
-		for _, s := range []*string{&t.number, &t.service, &t.set, &t.topic, &t.path, &t.root} {
+		for _, s := range []*string{&t.number, &t.service, &t.set, &t.topic, (*string)(&t.query), &t.path} {
 			*s = r.Text()
 		}
 		t.model = edm.Unpack(r)

@@ -104,7 +104,7 @@ func (p *plugin) delivery(o *opened, t *target, topic string, row *wit.Row, data
 			lane = laneOf(t, strconv.FormatInt(row.Offset, 10))
 		}
 	}
-	request := wit.Request{Method: "POST", Target: t.path, Body: body, TokenFrom: &t.root, Headers: []wit.Header{
+	request := wit.Request{Method: "POST", Target: t.post, Body: body, TokenFrom: &t.root, Headers: []wit.Header{
 		{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"},
 		{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 	return &wit.Delivery{Request: request, Memo: memo(insert, t.path), Lane: lane}, nil
@@ -119,12 +119,12 @@ func (p *plugin) deletion(t *target, key tree, hasKey bool, hint string) (*wit.D
 	if err != nil {
 		return nil, err
 	}
-	d := &wit.Delivery{Lane: laneOf(t, predicate), Memo: memo(remove, t.path+predicate), Request: wit.Request{Method: "DELETE", Target: t.path + predicate,
+	d := &wit.Delivery{Lane: laneOf(t, predicate), Memo: memo(remove, t.path+predicate), Request: wit.Request{Method: "DELETE", Target: t.query.On(t.path + predicate),
 		Repeatable: true, TokenFrom: &t.root, Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "If-Match", Value: "*"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}}
 	if hint == hintConfirm {
 		d.Memo = memo(confirm, t.path+predicate)
-		d.Request = wit.Request{Method: "GET", Target: t.path + predicate, Repeatable: true,
+		d.Request = wit.Request{Method: "GET", Target: t.query.On(t.path + predicate), Repeatable: true,
 			Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 	}
 	return d, nil

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -80,13 +81,17 @@ func declareWriting(t *setting.Table) {
 }
 
 // entry is one entity set of the connector, as its settings say.
-type entry struct{ number, service, set, topic string }
+type entry struct {
+	number, service, set, topic string
+	// query of all requests.
+	query uri.Query
+}
 
 func entries(v setting.Values) []entry {
 	var all []entry
 	for _, number := range v.Groups() {
 		of := func(name string) string { return v.Set(number, name) }
-		all = append(all, entry{number: number, service: "/" + strings.Trim(of(nameService), "/"), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic)})
+		all = append(all, entry{number: number, service: "/" + strings.Trim(of(nameService), "/"), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic), query: v.Query()})
 	}
 	return all
 }

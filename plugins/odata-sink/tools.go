@@ -15,8 +15,9 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected " + checkup.Command}
 	}
 	var services []checkup.Service
-	for _, e := range entries(settings.Values(given)) {
+	v := settings.Values(given)
+	for _, e := range entries(v) {
 		services = append(services, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService), Written: true})
 	}
-	return checkup.Run(services, options, answers)
+	return checkup.Run(services, v.Query(), options, answers)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 1"
+const contextVersion = "odata-source 2"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
@@ -49,7 +49,7 @@ func packContext(o *opened) []byte {
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.name, f.address} {
+		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, string(f.query), f.name, f.address} {
 			b = pack.Text(b, s)
 		}
 		b = pack.Number(pack.Number(b, f.period), f.pageSize)
@@ -71,7 +71,7 @@ func unpackContext(context []byte) (*opened, error) {
 	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}, at: int64(r.Number())}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
-		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.name, &f.address} {
+		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, (*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
 		f.period, f.pageSize = r.Number(), r.Number()

@@ -32,6 +32,10 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if at == nil {
 		at = f.first(false, false)
 	}
+	if at.key != "" {
+		// A page of ours, perhaps of a time before the settings wanted a query.
+		at.url = f.query.On(at.url)
+	}
 	position := at.fields()
 	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", at.url), Position: &position, RepeatsExactly: f.ordered && !at.unordered}}, nil
 }
@@ -65,7 +69,7 @@ func (f *feed) url(at *place, filter string, skip int) string {
 	if len(options) > 0 {
 		url += "?" + strings.Join(options, "&")
 	}
-	return url
+	return f.query.On(url)
 }
 
 // request asks for a page, or for more of a feed inside one.

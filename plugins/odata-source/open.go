@@ -25,7 +25,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s))
+			need.Requests = append(need.Requests, service.MetadataRequest(s, v.Query()))
 		}
 		return wit.SourceOpening{Ask: need}, nil
 	}

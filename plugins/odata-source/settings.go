@@ -170,7 +170,9 @@ type entry struct {
 	count    bool
 	atom     bool
 	paging   string
-	options  edm.Options
+	// query of the requests that the connector builds itself.
+	query   uri.Query
+	options edm.Options
 }
 
 // entries reads the groups.
@@ -180,7 +182,7 @@ func entries(v setting.Values) []entry {
 		of := func(name string) string { return v.Set(number, name) }
 		e := entry{number: number, service: path(of(nameService)), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic), id: of(nameID),
 			period: v.Number(setting.InGroup(number, nameExecPeriod)), pageSize: v.Number(v.SetName(number, namePageSize)),
-			count: !strings.EqualFold(of(nameCount), "none"), atom: strings.EqualFold(of(nameFormat), "atom"), paging: strings.ToLower(of(namePaging))}
+			count: !strings.EqualFold(of(nameCount), "none"), atom: strings.EqualFold(of(nameFormat), "atom"), paging: strings.ToLower(of(namePaging)), query: v.Query()}
 		e.options = edm.Options{PrimitiveDecimals: strings.EqualFold(of(nameDecimalMapping), "primitive"), ScaleFallback: v.Number(scaleFallback),
 			Lenient: strings.EqualFold(of(nameNullable), "lenient")}
 		if v.Word(decimalOverflow) == "round" {

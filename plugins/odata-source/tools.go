@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,7 +35,7 @@ func (p *plugin) Commands() []wit.Command {
 // Run asks for the service's documents first and answers with what they say.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
 	if command == checkup.Command {
-		return checkup.Run(services(given), options, answers)
+		return checkup.Run(services(given), settings.Values(given).Query(), options, answers)
 	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
@@ -47,9 +48,10 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	}
 	root = path(root)
 	if len(answers) == 0 {
-		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root)}}
+		query := settings.Values(given).Query()
+		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, query)}}
 		if command == "ping" {
-			need.Requests = append(need.Requests, documentRequest(root))
+			need.Requests = append(need.Requests, documentRequest(root, query))
 		}
 		return wit.Reply{Ask: need}, nil
 	}
@@ -92,8 +94,8 @@ func option(options []wit.Setting, names ...string) string {
 	return ""
 }
 
-func documentRequest(root string) wit.Request {
-	return wit.Request{Tag: "document", Method: "GET", Target: root + "/", Repeatable: true,
+func documentRequest(root string, query uri.Query) wit.Request {
+	return wit.Request{Tag: "document", Method: "GET", Target: query.On(root + "/"), Repeatable: true,
 		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 

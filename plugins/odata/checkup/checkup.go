@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -40,9 +41,9 @@ func Declare() wit.Command {
 		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil, "One step; without it, the names of all.")}}
 }
 
-// Run is the command.
-func Run(services []Service, options []wit.Setting, answers []wit.Response) (wit.Reply, error) {
-	steps := stepsOf(services)
+// Run is the command; query goes with all that it asks.
+func Run(services []Service, query uri.Query, options []wit.Setting, answers []wit.Response) (wit.Reply, error) {
+	steps := stepsOf(services, query)
 	name := ""
 	for _, o := range options {
 		if o.Name == optionStep {
@@ -82,19 +83,19 @@ type step struct {
 	optional bool
 }
 
-func stepsOf(services []Service) []step {
+func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
 	for _, s := range distinct(services) {
 		steps = append(steps,
-			step{name: "service " + s.Path, setting: s.Setting, request: get("service", s.Path+"/"), read: readService(s.Path)},
-			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path), read: readMetadata(s.Path)})
+			step{name: "service " + s.Path, setting: s.Setting, request: get("service", query.On(s.Path+"/")), read: readService(s.Path)},
+			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path, query), read: readMetadata(s.Path)})
 		if s.Written {
-			r := get("csrf", s.Path+"/")
-			r.TokenFrom = wit.Ptr(s.Path + "/")
+			r := get("csrf", query.On(s.Path+"/"))
+			r.TokenFrom = &r.Target
 			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting, request: r, read: readService(s.Path)})
 		}
 	}
-	return append(steps, step{name: "catalogue", request: get("catalogue", Catalogue+"/ServiceCollection?$top=1&$format=json"), read: readCatalogue, optional: true})
+	return append(steps, step{name: "catalogue", request: get("catalogue", query.On(Catalogue+"/ServiceCollection?$top=1&$format=json")), read: readCatalogue, optional: true})
 }
 
 // distinct has every path once; it is written to if any of its settings writes.

@@ -14,7 +14,7 @@ var services = []Service{{"/sap/opu/odata/sap/A", "sap.odata#00.service", false}
 	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true}}
 
 func TestSteps(t *testing.T) {
-	reply, err := Run(services, nil, nil)
+	reply, err := Run(services, "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +26,25 @@ func TestSteps(t *testing.T) {
 		"service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B", "catalogue"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestQueryOfSteps(t *testing.T) {
+	const query = "sap-client=100"
+	for name, want := range map[string]string{
+		"service /sap/opu/odata/sap/A":  "/sap/opu/odata/sap/A/?" + query,
+		"metadata /sap/opu/odata/sap/A": "/sap/opu/odata/sap/A/$metadata?" + query,
+		"csrf /sap/opu/odata/sap/A":     "/sap/opu/odata/sap/A/?" + query,
+		"catalogue":                     Catalogue + "/ServiceCollection?$top=1&$format=json&" + query,
+	} {
+		asked, err := Run(services, query, []wit.Setting{{Name: "step", Value: name}}, nil)
+		if err != nil || asked.Ask == nil {
+			t.Fatalf("%s: %+v, %v", name, asked, err)
+		}
+		r := asked.Ask.Requests[0]
+		if r.Target != want || r.TokenFrom != nil && *r.TokenFrom != want {
+			t.Errorf("%s: expected %s, found %+v", name, want, r)
+		}
 	}
 }
 
@@ -64,14 +83,14 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: c.step}}
-			asked, err := Run(services, options, nil)
+			asked, err := Run(services, "", options, nil)
 			if err != nil || asked.Ask == nil || len(asked.Ask.Requests) != 1 || asked.Ask.Requests[0].Method != "GET" {
 				t.Fatalf("%+v, %v", asked, err)
 			}
 			if tokened := asked.Ask.Requests[0].TokenFrom != nil; tokened != strings.HasPrefix(c.step, "csrf") {
 				t.Errorf("token asked for: %v", tokened)
 			}
-			reply, err := Run(services, options, []wit.Response{{Status: c.status, Body: []byte(c.body)}})
+			reply, err := Run(services, "", options, []wit.Response{{Status: c.status, Body: []byte(c.body)}})
 			if err != nil {
 				t.Fatal(err)
 			}

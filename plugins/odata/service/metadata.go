@@ -6,12 +6,13 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // MetadataRequest asks for a service's $metadata; path has no slash at its end.
-func MetadataRequest(path string) wit.Request {
-	return wit.Request{Tag: path, Method: "GET", Target: path + "/$metadata", Repeatable: true,
+func MetadataRequest(path string, query uri.Query) wit.Request {
+	return wit.Request{Tag: path, Method: "GET", Target: query.On(path + "/$metadata"), Repeatable: true,
 		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 

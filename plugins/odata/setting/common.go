@@ -4,12 +4,14 @@ import "github.com/culvert-project/culvert/wit"
 
 // Names of settings that both connectors have.
 const (
-	Scheme    = "sap.odata.host.protocol"
-	Address   = "sap.odata.host.address"
-	Port      = "sap.odata.host.port"
-	User      = "sap.odata.user.name"
-	Client    = "sap.odata.sap.client"
-	Language  = "sap.odata.sap.language"
+	Scheme   = "sap.odata.host.protocol"
+	Address  = "sap.odata.host.address"
+	Port     = "sap.odata.host.port"
+	User     = "sap.odata.user.name"
+	Client   = "sap.odata.sap.client"
+	Language = "sap.odata.sap.language"
+	// ClientIn says where client and language stand in requests.
+	ClientIn  = "sap.odata.sap.client.in"
 	LinkHosts = "sap.odata.link.hosts"
 	// Destination of SAP BTP, in place of address and port.
 	Destination = "sap.odata.destination"
@@ -65,6 +67,9 @@ func (t *Table) Destination() {
 			wit.Rule{Pattern: wit.Ptr("[0-9]{3}")}, Role("http.header.sap-client"), group, Display("SAP client")),
 		Spec(Language, wit.KindText, wit.Low, nil, "Logon language, sent with every request as header sap-language. Default: the user's.",
 			wit.Rule{Pattern: wit.Ptr("[A-Za-z0-9-]{1,14}")}, Role("http.header.sap-language"), group, Display("Language")),
+		Spec(ClientIn, wit.KindText, wit.Low, Is("header"), "header, or query: SAP client and language also stand in the query of requests, for gateways that "+
+			"take headers off. Links of the service are followed as they are.",
+			Allowed("header", "query"), Role("http.client-in"), group, Display("Client in")),
 		Spec("sap.odata.http.codes", wit.KindListOfText, wit.Medium, Is("408,429,502,503,504"),
 			"HTTP codes, and message codes of SAP, after which a request is sent again.", Role("retry.codes"), group, Display("Retriable codes")),
 		Spec("sap.odata.max.retries", wit.KindInt, wit.Medium, Is("10"), "How often a request is sent again before the task fails.",
@@ -178,7 +183,6 @@ func (t *Table) destinationLater() {
 	later := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
 		t.Later(Spec(name, kind, wit.Low, nil, documentation), harmless...)
 	}
-	later("sap.odata.sap.client.in", wit.KindText, "Whether client and language go as headers or in the query.", "header")
 	later("sap.odata.initial.read.timeout.ms", wit.KindLong, "Silence allowed before the first byte of an initial delta extraction.")
 	later("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
 }

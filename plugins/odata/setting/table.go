@@ -234,6 +234,7 @@ func (t *Table) Examine(settings []wit.Setting) []wit.Examined {
 		}
 	}
 	t.place(v, out)
+	t.client(v, out)
 	return out
 }
 

@@ -9,7 +9,7 @@ import (
 
 // roles is the fixed list of what hosts use settings for.
 var roles = strings.Fields(`http.scheme http.address http.port http.user http.password http.connect-timeout-ms http.read-timeout-ms
-	http.auth http.destination http.logoff-path http.max-connections http.max-concurrent http.requests-per-second http.maintenance-windows
+	http.auth http.client-in http.destination http.logoff-path http.max-connections http.max-concurrent http.requests-per-second http.maintenance-windows
 	tls.keystore.location tls.keystore.password tls.keystore.type tls.keystore.key-password tls.keystore.alias
 	tls.truststore.location tls.truststore.password tls.truststore.type tls.protocol tls.allow-legacy
 	retry.codes retry.max retry.min-backoff-ms retry.max-backoff-ms sink.flush.rows sink.flush.interval-ms sink.in-flight sink.uncertain

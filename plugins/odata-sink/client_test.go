@@ -1,0 +1,58 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/google/go-cmp/cmp"
+)
+
+// Every request names the client in its query; lanes, memos and what follows from them don't.
+func TestClientInQuery(t *testing.T) {
+	const query = "?sap-client=100&sap-language=DE"
+	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.sap.client=100", "sap.odata.sap.language=DE")
+	var deliveries [2][]wit.Delivery
+	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
+		settings := configuration(append(given, more)...)
+		asked, err := newPlugin().Open(Component, settings, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := gateway + "/$metadata" + []string{"", query}[i]
+		if found := asked.Ask.Requests[0].Target; found != want {
+			t.Errorf("expected %s, found %s", want, found)
+		}
+		w := open(t, service.New(service.Options{}), append(given, more)...)
+		rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
+			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})}}
+		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, []wit.Hint{{Row: 2, Text: hintConfirm}})
+		if err != nil || len(out.Ready) != 3 {
+			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
+		}
+		deliveries[i] = out.Ready
+	}
+	for i := range deliveries[0] {
+		d := &deliveries[0][i]
+		d.Request.Target += query
+		if d.Request.TokenFrom != nil {
+			d.Request.TokenFrom = wit.Ptr(*d.Request.TokenFrom + query)
+		}
+	}
+	if d := cmp.Diff(deliveries[0], deliveries[1]); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestClientInQueryOfDoctor(t *testing.T) {
+	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
+	reply, err := newPlugin().Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := reply.Ask.Requests[0]
+	if want := gateway + "/?sap-client=100"; q.Target != want || q.TokenFrom == nil || *q.TokenFrom != want {
+		t.Errorf("expected %s for both, found %+v", want, q)
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+var inQuery = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", "sap.odata.sap.client.in=query"}
+
+const clientQuery = "sap-client=100&sap-language=DE"
+
+// What the connector asks by itself names the client in its query; what the service leads to is as the service wrote it.
+func TestClientInQuery(t *testing.T) {
+	for _, token := range []string{"offset", "key"} {
+		s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: token}})
+		header := newLoad(t, s, append(set("00", "Orders"), inQuery[:2]...)...)
+		if _, err := header.run(0, nil); err != nil {
+			t.Fatal(err)
+		}
+		query := newLoad(t, s, append(set("00", "Orders"), inQuery...)...)
+		if _, err := query.run(0, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(header.rows) < 90 || !slices.Equal(header.rows, query.rows) {
+			t.Errorf("%s: expected the same rows, found %d and %d", token, len(header.rows), len(query.rows))
+		}
+		for _, target := range header.targets {
+			if strings.Contains(target, "sap-") {
+				t.Errorf("%s: a query that nobody asked for: %s", token, target)
+			}
+		}
+		for _, target := range query.targets {
+			if n := strings.Count(target, clientQuery); n != 1 { // the demo service takes it over into its links
+				t.Errorf("%s: expected the client once, found %s", token, target)
+			}
+		}
+		if header.opened.Feeds[0].Fingerprint != query.opened.Feeds[0].Fingerprint {
+			t.Errorf("offsets of one client are told apart: %s, %s", header.opened.Feeds[0].Fingerprint, query.opened.Feeds[0].Fingerprint)
+		}
+	}
+}
+
+// A load that broke off goes on the other way.
+func TestClientInQueryFromNowOn(t *testing.T) {
+	s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: "offset"}})
+	var offset []wit.Field
+	whole := newLoad(t, s, set("00", "Orders")...)
+	if _, err := whole.run(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
+		l := newLoad(t, s, append(set("00", "Orders"), way[0]...)...)
+		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if offset, err = l.page(0, step.Fetch); err != nil {
+			t.Fatal(err)
+		}
+		rest := newLoad(t, s, append(set("00", "Orders"), way[1]...)...)
+		rest.targets = nil
+		if _, err := rest.run(0, offset); err != nil {
+			t.Fatal(err)
+		}
+		if found := slices.Concat(l.rows, rest.rows); !slices.Equal(whole.rows, found) {
+			t.Errorf("%v: expected %d rows, found %d", way, len(whole.rows), len(found))
+		}
+		if len(way[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
+			t.Errorf("expected the client in %s", rest.targets[0])
+		}
+	}
+}
+
+func TestClientInQueryOfTools(t *testing.T) {
+	given := configuration(append(set("00", "Orders"), inQuery...)...)
+	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, given, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []string
+	for _, q := range append(reply.Ask.Requests, step.Ask.Requests...) {
+		targets = append(targets, q.Target)
+	}
+	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery, northwind + "/$metadata?" + clientQuery}
+	if d := cmp.Diff(want, targets); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,0 +1,40 @@
+package uri
+
+import "strings"
+
+// Query is what stands in the query of every target that a connector builds itself, `name=value&name=value`; "" is nothing. Links of
+// the service are the service's own and don't get it.
+type Query string
+
+// On puts the options into a target's query, behind its own. One that the target has already, whatever its value, stays as it is.
+func (q Query) On(target string) string {
+	if q == "" {
+		return target
+	}
+	path, own, has := strings.Cut(target, "?")
+	if !has {
+		return target + "?" + string(q)
+	}
+	for option := range strings.SplitSeq(string(q), "&") {
+		name, _, _ := strings.Cut(option, "=")
+		if _, given := Option(own, name); given {
+			continue
+		}
+		if own != "" {
+			own += "&"
+		}
+		own += option
+	}
+	return path + "?" + own
+}
+
+// Option finds a query's option by its name, in any case.
+func Option(query, name string) (value string, ok bool) {
+	for option := range strings.SplitSeq(query, "&") {
+		n, v, _ := strings.Cut(option, "=")
+		if strings.EqualFold(Unescape(n), name) {
+			return Unescape(v), true
+		}
+	}
+	return "", false
+}
