@@ -159,9 +159,9 @@ type tokenService struct {
 	unfit  string // one that a broker did not take
 }
 
-// turnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of yesterday. The next logon
+// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of yesterday. The next logon
 // shows another one.
-func (t *tokenService) turnedAway() {
+func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unfit = t.shown

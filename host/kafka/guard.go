@@ -329,8 +329,8 @@ func (g *guard) lookForTLS(address string) {
 }
 
 func (g *guard) doubtLogon(address string, err error, format, property string) {
-	if r, ok := g.sasl.(interface{ turnedAway() }); ok {
-		r.turnedAway()
+	if r, ok := g.sasl.(interface{ TurnedAway() }); ok {
+		r.TurnedAway()
 	}
 	g.doubt("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.named(property))}, err)
 }

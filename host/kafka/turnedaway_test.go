@@ -8,7 +8,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/kafka/wire"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -46,6 +48,18 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	}
 	if n := s.TokenCount(s.XSUAA); n != 3 {
 		t.Errorf("expected three tokens in all, found %d", n)
+	}
+	// A tunnel logs on by itself.
+	old := show()
+	_, err := wire.LogOn(t.Context(), "broker", g.sasl, func(r kmsg.Request) ([]byte, error) {
+		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
+			a.ErrorCode = kerr.SaslAuthenticationFailed.Code
+			return a.AppendTo(nil), nil
+		}
+		return r.ResponseKind().AppendTo(nil), nil
+	})
+	if next := show(); err == nil || next == old {
+		t.Errorf("expected another token behind %v", err)
 	}
 	// Where there is no other one, it is shown again.
 	before := show()

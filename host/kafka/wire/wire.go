@@ -161,6 +161,7 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 			if answer.ErrorMessage != nil {
 				err = fmt.Errorf("%w: %s", err, *answer.ErrorMessage)
 			}
+			turnAway(mechanism)
 			return 0, err
 		}
 		life = time.Duration(answer.SessionLifetimeMillis) * time.Millisecond
@@ -168,7 +169,15 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 			return life, nil
 		}
 		if done, message, err = session.Challenge(answer.SASLAuthBytes); err != nil {
+			turnAway(mechanism)
 			return 0, err
 		}
+	}
+}
+
+// turnAway tells a mechanism that can show something else the next time, such as another token, that it was refused.
+func turnAway(mechanism sasl.Mechanism) {
+	if m, ok := mechanism.(interface{ TurnedAway() }); ok {
+		m.TurnedAway()
 	}
 }
