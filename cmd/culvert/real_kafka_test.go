@@ -112,8 +112,8 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 	}
 }
 
-// printed is a record as both consumers say it.
-type printed struct {
+// said is a record as both consumers say it.
+type said struct {
 	Topic             string
 	Partition, Offset int
 	Timestamp         int64
@@ -121,7 +121,7 @@ type printed struct {
 	Headers           []any
 }
 
-func (l printed) String() string {
+func (l said) String() string {
 	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", l.Timestamp, l.Partition, l.Offset, l.Key, l.Value)
 }
 
@@ -131,7 +131,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 		var ours []string
 		r := k.run("consume", topic, "--bootstrap-servers", k.servers)
 		for text := range strings.Lines(r.stdout) {
-			var l printed
+			var l said
 			if err := json.Unmarshal([]byte(text), &l); err != nil || l.Topic != topic {
 				t.Fatalf("%v in %s", err, text)
 			}
@@ -218,9 +218,9 @@ func (k *kafkaPeer) testProducer(t *testing.T) {
 // Records that Kafka's own producer wrote, in every compression, reach the service.
 func (k *kafkaPeer) testCompressed(t *testing.T) {
 	const topic = "compressed"
-	var orders []printed
+	var orders []said
 	for text := range strings.Lines(k.run("consume", "Orders", "--bootstrap-servers", k.servers).stdout) {
-		var l printed
+		var l said
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +315,7 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	t.Helper()
 	seen := map[string]bool{}
 	for text := range strings.Lines(k.run("consume", topic, "--bootstrap-servers", k.servers).stdout) {
-		var l printed
+		var l said
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
