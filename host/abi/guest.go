@@ -30,6 +30,11 @@ func Violated(format string, args ...any) error { return &Violation{fmt.Sprintf(
 // TooLarge is the [*Violation] of a result beyond the limit.
 type TooLarge struct{ Violation }
 
+// TooMuch makes a [*TooLarge].
+func TooMuch(format string, args ...any) error {
+	return &TooLarge{Violation{fmt.Sprintf(format, args...)}}
+}
+
 // Unwrap makes it a violation.
 func (t *TooLarge) Unwrap() error { return &t.Violation }
 

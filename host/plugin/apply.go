@@ -72,7 +72,7 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	if err != nil {
 		return 0, nil, err
 	}
-	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size}
+	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size, limit: uint64(i.module.limits.ResultBytes)}
 	previous := uint32(0)
 	for n := range i.hot.rows[start:] {
 		r := &i.hot.rows[start+n]

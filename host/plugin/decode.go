@@ -71,7 +71,7 @@ func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Por
 	if err != nil {
 		return p, err
 	}
-	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size}
+	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size, limit: uint64(i.module.limits.ResultBytes)}
 	i.hot.topics = append(i.hot.topics[:0], 0)
 	for n := range into.Rows[start:] {
 		r := &into.Rows[start+n]

@@ -50,6 +50,7 @@ func TestRogueResults(t *testing.T) {
 		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
 		"rows-3gb":           "at most 67108864 are allowed",
 		"rows-wrap":          "at most 67108864 are allowed",
+		"rows-overlap":       "bytes in all: at most 67108864 are allowed",
 		"topics-outside":     "list of 1048576 elements",
 		"topic-utf8":         `expected a name in UTF-8, found "x\xffy"`,
 		"faults-outside":     "run past the memory",

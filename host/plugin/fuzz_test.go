@@ -43,7 +43,7 @@ func FuzzRows(f *testing.F) {
 		i := &Instance{schemas: known(t)}
 		i.hot.topics = []uint32{0}
 		b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
-		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data))}
+		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
 		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]
 		in := &wit.Row{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: 3}}
 		if check.row(0, &r, in) != nil {

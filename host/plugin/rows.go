@@ -12,6 +12,10 @@ type rowCheck struct {
 	b *record.Batch
 	// base is where the result's data lies in the batch's, size how much it is.
 	base, size uint32
+	// limit is how many bytes the rows may name in all, spent how many they have named, last the input row of the one before.
+	// Rows can name the same bytes: a few megabytes become any amount of work and output.
+	limit, spent uint64
+	last         *wit.Row
 	// guest and host are the schema that came last in each column.
 	guest, host [3]uint32
 }
@@ -28,6 +32,9 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	if in == nil {
 		in = &noRow
 	}
+	if err := c.spend(r, in); err != nil {
+		return err
+	}
 	if err := c.datum(0, &r.Key, &in.Key); err != nil {
 		return abi.Violated("row %d, key: %v", n, err)
 	}
@@ -36,6 +43,25 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 	}
 	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
 		return abi.Violated("row %d, headers: %v", n, err)
+	}
+	return nil
+}
+
+// spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they are there.
+func (c *rowCheck) spend(r, in *wit.Row) error {
+	repeated := in == c.last
+	c.last = in
+	for _, d := range [...]struct{ out, in *wit.Datum }{{&r.Key, &in.Key}, {&r.Value, &in.Value}, {&r.Headers, &in.Headers}} {
+		switch {
+		case d.out.Form == wit.Absent:
+		case d.out.Form != wit.Unchanged:
+			c.spent += uint64(d.out.Size)
+		case repeated:
+			c.spent += uint64(d.in.Size)
+		}
+	}
+	if c.spent > c.limit {
+		return abi.TooMuch("rows that name %d bytes in all: at most %d are allowed", c.spent, c.limit)
 	}
 	return nil
 }

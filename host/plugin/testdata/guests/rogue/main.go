@@ -146,6 +146,14 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		answer.rows.n = 3 << 30 / 80
 	case "rows-wrap":
 		answer.rows.n = 1<<32/80 + 1
+	case "rows-overlap":
+		same, many := make([]byte, 1<<20), make([]wit.Row, 100)
+		for n := range many {
+			many[n] = row
+			many[n].Value.Start, many[n].Value.Size = 0, 1<<20
+		}
+		answer.data = list{uint32(uintptr(unsafe.Pointer(&same[0]))), 1 << 20}
+		answer.rows = list{uint32(uintptr(unsafe.Pointer(&many[0]))), 100}
 	case "topics-outside":
 		answer.topics = list{rows, 1 << 20}
 	case "topic-utf8":
