@@ -8,6 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row.
+const maxPortions = 4
+
 // Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the Origin and
 // the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to b.Data, so that rows which
 // it left unchanged keep their place. Faults name rows by their position in b.Rows as it was. On an error b is as it was.
@@ -17,6 +20,9 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 	var faults []wit.RowFault
 	for from := 0; from < len(b.Rows); {
 		consumed, some, err := i.applySome(ctx, context, b, from)
+		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && int64(len(b.Data)-data) > limit {
+			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", len(b.Data)-data, limit))
+		}
 		if err != nil {
 			b.Topics, b.Data = b.Topics[:topics], b.Data[:data]
 			return nil, err

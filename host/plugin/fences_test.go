@@ -151,6 +151,27 @@ func TestRecycling(t *testing.T) {
 	runtime.GC()
 }
 
+// A guest may take a batch row by row, but not give the largest result for each.
+func TestResultsOfOneBatch(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}}, rogue, "rogue")
+	for rows, want := range map[int]string{4: "", 10: "the results for one batch have 6300 bytes: at most 6000 are allowed"} {
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			in := batch(t, reg, rows, 6)
+			size := len(in.Data)
+			_, err := i.Apply(ctx, []byte("row-by-row"), in)
+			if want == "" && err != nil {
+				t.Error(err)
+			}
+			if want != "" {
+				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil && trap.Limit != "result.bytes" || len(in.Data) != size || len(in.Rows) != rows {
+					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
+				}
+			}
+		})
+	}
+}
+
 // Limits of a plugin that is not there are told, those of one that is are not.
 func TestLimitsOfNobody(t *testing.T) {
 	var log logBuffer

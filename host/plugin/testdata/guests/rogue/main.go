@@ -154,6 +154,11 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		}
 		answer.data = list{uint32(uintptr(unsafe.Pointer(&same[0]))), 1 << 20}
 		answer.rows = list{uint32(uintptr(unsafe.Pointer(&many[0]))), 100}
+	case "row-by-row":
+		one()
+		row.Origin, row.Value.Start, row.Value.Size = 0, 0, 900
+		part := make([]byte, 900)
+		answer.data, answer.consumed = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}, 1
 	case "topics-outside":
 		answer.topics = list{rows, 1 << 20}
 	case "topic-utf8":
@@ -257,7 +262,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 //go:wasmexport cabi_post_culvert:connect/transform@0.1.0#apply
 func post(ptr uint32) {
 	switch mode {
-	case "nothing", "swell", "chatter", "output", "log-binary", "fault":
+	case "nothing", "swell", "row-by-row", "chatter", "output", "log-binary", "fault":
 		mode = "posted"
 	default:
 		panic("post-return after " + mode)
