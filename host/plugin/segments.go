@@ -146,6 +146,9 @@ func (r *reader) signed() int32 {
 			if b&0x40 != 0 {
 				n |= -1 << (shift + 7)
 			}
+			if n != int64(int32(n)) {
+				r.fail("a number beyond 32 bits at byte %d", r.at) // the engine refuses it: so must what is made of it
+			}
 			return int32(n)
 		}
 	}
