@@ -99,6 +99,24 @@ func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
 	return g, nil
 }
 
+// Begin calls those of the named exports that there are, functions without parameters and results: what a guest does before
+// everything else.
+func (g *Guest) Begin(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		f := g.module.ExportedFunction(name)
+		if f == nil {
+			continue
+		}
+		if d := f.Definition(); len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
+			return Violated("%s: expected a function without parameters and results, found %d and %d", name, len(d.ParamTypes()), len(d.ResultTypes()))
+		}
+		if err := g.run(ctx, f, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Func returns the exported function of that name, nil if there is none. Looking one up costs an engine stack of 10 KB, so this
 // is done at the first call only.
 func (g *Guest) Func(name string) *Func {

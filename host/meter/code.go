@@ -300,6 +300,7 @@ func (m *rewriter) typeOf(f uint32) uint32 {
 func (m *rewriter) weigh(b *body, p *passage) {
 	effort := int(b.locals)*(p.branches+8*p.loops) + p.branches*p.branches/256
 	m.effort += effort
+	m.report.Effort = m.effort
 	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions (locals times branches)")
 	if limit := m.options.Limits.Effort; effort > limit {
 		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d (locals times branches)", m.imports+len(m.bodies)), effort, limit}})

@@ -100,6 +100,8 @@ type Report struct {
 	Functions, Leaves int
 	// Entries and Loops that are charged, Copies that are charged by size.
 	Entries, Loops, Copies int
+	// Effort is what compiling all functions takes, see [Limits.TotalEffort].
+	Effort int
 	// Dropped are the custom sections that were left out.
 	Dropped []string
 }

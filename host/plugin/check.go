@@ -77,7 +77,7 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 		l.registry = record.NewRegistry()
 	}
 	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
-	if _, report, err := meter.Rewrite(joinSegments(data), metering); err == nil {
+	if _, report, err := meter.Rewrite(shaped(data), metering); err == nil {
 		checked.Metered = report
 	}
 	m, err := l.load(ctx, fileArrival(path, checked.Info.Hash, data))

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -27,7 +28,7 @@ func (m *module) fits() error {
 }
 
 // compile compiles a module under its limits; from the cache where the same bytes were compiled before.
-func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code, error) {
+func (l *loader) compile(ctx context.Context, m *module, p *prepared) (*code, error) {
 	if err := m.fits(); err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code
 	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	err := provide(ctx, c.runtime, m.binary)
 	if err == nil {
-		err = l.compileInto(ctx, c, prepared, m.binary.Functions)
+		err = l.compileInto(ctx, c, p, m.binary.Functions)
 	}
 	if err == nil {
 		err = judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces)
@@ -48,11 +49,13 @@ func (l *loader) compile(ctx context.Context, m *module, prepared []byte) (*code
 }
 
 // compileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take 2 to 5 s on an
-// idle core. Those that are not large are bounded by their size, large ones are stopped between two functions.
+// idle core. Those that are not large are bounded by their size and effort, large ones are stopped between two functions.
 const (
 	compileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
 	largeFunctions = 20_000
+	// largeEffort is what one function may have, within which nothing is stopped anyway; guests of Go have 1.5 million in all.
+	largeEffort = 4_000_000
 )
 
 // turn waits for a place among those that compile. At the start there is one for each processor, later they leave half of them to
@@ -75,12 +78,13 @@ func (l *loader) done() {
 	}
 }
 
-func (l *loader) compileInto(ctx context.Context, c *code, prepared []byte, functions uint64) (err error) {
+func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, functions uint64) (err error) {
 	if err := l.turn(ctx); err != nil {
 		return err
 	}
 	defer l.done()
-	within, cancel := context.WithTimeout(ctx, compileTime)
+	allowed := cmp.Or(l.compileTime, compileTime)
+	within, cancel := context.WithTimeout(ctx, allowed)
 	defer cancel()
 	defer func() {
 		// An engine that loses its way over one module must not take the others along.
@@ -88,22 +92,22 @@ func (l *loader) compileInto(ctx context.Context, c *code, prepared []byte, func
 			c.compiled, err = nil, fmt.Errorf("the module does not compile: the engine failed: %v", r)
 		}
 	}()
-	if len(prepared) > largeBytes || functions > largeFunctions {
+	if len(p.wasm) > largeBytes || functions > largeFunctions || p.effort > largeEffort {
 		// The engine looks at the context between functions only where several goroutines compile.
 		within = experimental.WithCompilationWorkers(within, 2)
 	}
-	c.compiled, err = c.runtime.CompileModule(within, prepared)
+	c.compiled, err = c.runtime.CompileModule(within, p.wasm)
 	if err != nil && within.Err() != nil {
 		if c.compiled = nil; ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("the module takes longer than the %v that are allowed to compile", compileTime)
+		return fmt.Errorf("the module takes longer than the %v that are allowed to compile", allowed)
 	}
 	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
 		// A damaged file must cost time, not the plugin.
 		l.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
 		l.purge()
-		c.compiled, err = c.runtime.CompileModule(within, prepared)
+		c.compiled, err = c.runtime.CompileModule(within, p.wasm)
 	}
 	if err != nil {
 		c.compiled = nil

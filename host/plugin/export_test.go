@@ -40,4 +40,10 @@ func (b *Breaker) Undone(function string)                        { b.undone(func
 const Preparation = preparation
 
 // Prepared is what is compiled of a module.
-func Prepared(data []byte) ([]byte, error) { return prepareModule(data) }
+func Prepared(data []byte) ([]byte, error) {
+	p, err := prepareModule(data)
+	if err != nil {
+		return nil, err
+	}
+	return p.wasm, nil
+}

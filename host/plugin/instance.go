@@ -84,26 +84,32 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	i.out = output{logger: logger, lines: lines, watch: watch}
 	i.schemas = schemas{registry: m.loader.registry}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithStdout(&i.out).WithStderr(&i.out).
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
 	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
+	if err == nil {
+		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
+			_ = module.Close(i.calling)
+			return nil, err
+		}
+		// Not by the engine, which would leave no way to watch the stack.
+		err = i.guest.Begin(i.calling, startExport, i.function)
+	}
 	i.counters.ticks.Add(i.clock.ticks)
 	if err != nil {
 		err = i.aborted(err)
 		i.judge(err)
+		if module != nil {
+			_ = module.Close(i.calling)
+		}
 		return nil, err
 	}
 	i.judge(nil)
 	i.counters.instances.Add(1)
 	i.counters.started.Add(1)
 	i.closer = module
-	i.guest, err = abi.NewGuest(module, m.limits.ResultBytes)
-	if err != nil {
-		i.close()
-		return nil, err
-	}
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
 	i.counters.sawMemory(int64(i.guest.MemoryBytes()))

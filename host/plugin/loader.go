@@ -22,11 +22,13 @@ type loader struct {
 	// shelf keeps what loading finds out; nil: nothing.
 	shelf *shelf
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
-	turns    chan struct{}
-	limits   Limits
-	named    map[string]Limits
-	registry *record.Registry
-	logger   *slog.Logger
+	turns chan struct{}
+	// compileTime is how long compiling a module may take. Default [compileTime].
+	compileTime time.Duration
+	limits      Limits
+	named       map[string]Limits
+	registry    *record.Registry
+	logger      *slog.Logger
 }
 
 // openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it
@@ -108,6 +110,10 @@ func (l *loader) purge() {
 	}
 }
 
+// maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would otherwise hold
+// for any file.
+const maxDescribe = time.Minute
+
 // widest are limits under which any module that some setting allows can be asked for its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
@@ -116,6 +122,9 @@ func (l *loader) widest() Limits {
 		if named.call("describe") > widest.call("describe") {
 			widest.CallMs = named.CallMs
 		}
+	}
+	if widest.call("describe") > maxDescribe {
+		widest.CallMs = maxDescribe.Milliseconds()
 	}
 	return widest
 }

@@ -7,14 +7,24 @@ import (
 )
 
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
-const preparation = 3
+const preparation = 4
+
+// prepared is what is compiled of a module.
+type prepared struct {
+	wasm []byte
+	// effort is what compiling it takes, by [meter.Report].
+	effort int
+}
 
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
 // keyed by what comes out of here, a module's identity (hash) by what went in.
-func prepareModule(data []byte) ([]byte, error) {
-	metered, _, err := meter.Rewrite(joinSegments(data), metering)
+func prepareModule(data []byte) (*prepared, error) {
+	metered, report, err := meter.Rewrite(shaped(data), metering)
 	if err != nil {
 		return nil, fmt.Errorf("the module is refused: %w", err)
 	}
-	return metered, nil
+	return &prepared{metered, report.Effort}, nil
 }
+
+// shaped is what is metered of a module.
+func shaped(data []byte) []byte { return joinSegments(exportStart(data)) }

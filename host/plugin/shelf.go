@@ -3,6 +3,7 @@ package plugin
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,7 @@ type shelf struct {
 }
 
 // shelfFormat changes with what is in the files.
-const shelfFormat = 1
+const shelfFormat = 2
 
 // key names a file's results.
 func (s *shelf) key(hash string) string {
@@ -99,20 +100,23 @@ func (s *shelf) keep(hash, kind string, content []byte) {
 	}
 }
 
+// effortBytes is the length of what stands before a module's rewritten form: its effort.
+const effortBytes = 8
+
 // prepared is a module's rewritten form: kept, or made and kept.
-func (s *shelf) prepared(hash string, original func() ([]byte, error)) ([]byte, error) {
-	if kept := s.read(hash, "wasm"); kept != nil {
-		return kept, nil
+func (s *shelf) prepared(hash string, original func() ([]byte, error)) (*prepared, error) {
+	if kept := s.read(hash, "wasm"); len(kept) > effortBytes {
+		return &prepared{kept[effortBytes:], int(binary.BigEndian.Uint64(kept))}, nil
 	}
 	data, err := original()
 	if err != nil {
 		return nil, err
 	}
-	prepared, err := prepareModule(data)
+	p, err := prepareModule(data)
 	if err == nil {
-		s.keep(hash, "wasm", prepared)
+		s.keep(hash, "wasm", append(binary.BigEndian.AppendUint64(make([]byte, 0, effortBytes+len(p.wasm)), uint64(p.effort)), p.wasm...))
 	}
-	return prepared, err
+	return p, err
 }
 
 // description is what a module said of itself, nil if that is not known.

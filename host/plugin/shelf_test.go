@@ -161,7 +161,13 @@ func TestPreparationHasANumber(t *testing.T) {
 		}
 		sum.Write(prepared)
 	}
-	const number, want = 3, "5762b7c4bfd73689"
+	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
+	prepared, err := plugin.Prepared(started.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum.Write(prepared)
+	const number, want = 4, "57bc3be548ea308e"
 	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || plugin.Preparation != number {
 		t.Errorf("expected %s of preparation %d, found %s of %d: raise plugin.preparation and write both here", want, number, got, plugin.Preparation)
 	}

@@ -7,6 +7,8 @@ type Module struct {
 	Imports []Import
 	// Exports are functions, each with its own signature and body.
 	Exports []Function
+	// Start is the section with the number of the module's start function; nil: none.
+	Start []byte
 	// MemoryPages is the minimum of an exported memory; negative: no memory.
 	MemoryPages int
 	// Data lies in memory from DataAt on.
@@ -73,6 +75,9 @@ func (m *Module) Bytes() []byte {
 		out = append(out, section(5, join([]byte{1, 0}, number(m.MemoryPages)))...)
 	}
 	out = append(out, section(7, vector(exports))...)
+	if m.Start != nil {
+		out = append(out, section(8, m.Start)...)
+	}
 	out = append(out, section(10, vector(bodies))...)
 	if len(m.Data) > 0 {
 		out = append(out, section(11, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b}, number(len(m.Data)), m.Data))...)
