@@ -23,11 +23,13 @@ import (
 // tasks; its tasks run, each for itself; closed when the last of them has ended.
 type connector struct {
 	o         *Options
-	config    *config.Connector
+	given     *config.Connector // as it was given: what others are told of, who must not see config change
+	config    *config.Connector // as it was read last, before a start
 	log       *slog.Logger
 	component wit.Component
 	plugin    plugin.Info
-	unknown   error // the class was not found
+	unknown   error         // the class was not found
+	rereads   time.Duration // see startable
 
 	// From here on: of a run.
 	service   *service
@@ -64,21 +66,24 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, config: c, state: Unassigned, log: o.Logger.With("connector", c.Name)}
+	k := &connector{o: o, given: c, config: c, rereads: time.Minute, state: Unassigned, log: o.Logger.With("connector", c.Name)}
 	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
 }
 
 func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind == wit.ComponentSink }
 
-// run starts the connector and its tasks and returns when all of them have ended.
+// run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start is waited for: a
+// service that does not answer, a setting that somebody has to mend.
 func (c *connector) run(ctx context.Context, once bool) {
+	stamp := config.Stamp(c.paths()...)
 	close, err := c.start(ctx)
 	for err != nil {
 		c.failed(ctx, err)
-		if once || !passing(err) || !pause(ctx, startAgain) {
+		if once || !c.startable(ctx, err, stamp) {
 			return
 		}
+		stamp = config.Stamp(c.paths()...)
 		close, err = c.start(ctx)
 	}
 	defer close()
@@ -116,14 +121,18 @@ func (c *connector) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	c.set(Failed, err)
-	c.log.Error("connector FAILED", "error", err)
+	if again := c.set(Failed, err); !again {
+		c.log.Error("connector FAILED", "error", err)
+	}
 }
 
-func (c *connector) set(s State, err error) {
+// set notes the state; again: it was the same, for the same reason.
+func (c *connector) set(s State, err error) (again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	again = c.state == s && err != nil && c.fault != nil && c.fault.Error() == err.Error()
 	c.state, c.fault = s, err
+	return again
 }
 
 // start opens the destination, has the plugin plan, and makes the tasks.
@@ -131,6 +140,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.unknown != nil {
 		return nil, c.unknown
 	}
+	c.service, c.client = nil, nil
 	if c.kafka, err = overridden(c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
@@ -291,11 +301,11 @@ func (c *connector) failures() []error {
 	defer c.mu.Unlock()
 	var failures []error
 	if c.fault != nil {
-		failures = append(failures, &Failure{c.config.Name, -1, c.fault})
+		failures = append(failures, &Failure{c.given.Name, -1, c.fault})
 	}
 	for _, t := range c.tasks {
 		if t.fault != nil {
-			failures = append(failures, &Failure{c.config.Name, t.number, t.fault})
+			failures = append(failures, &Failure{c.given.Name, t.number, t.fault})
 		}
 	}
 	return failures
@@ -311,9 +321,9 @@ func (c *connector) kind() string {
 func (c *connector) info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info := Info{Name: c.config.Name, Config: c.config.Raw(), Tasks: []TaskID{}, Type: c.kind()}
+	info := Info{Name: c.given.Name, Config: c.given.Raw(), Tasks: []TaskID{}, Type: c.kind()}
 	for _, t := range c.tasks {
-		info.Tasks = append(info.Tasks, TaskID{c.config.Name, t.number})
+		info.Tasks = append(info.Tasks, TaskID{c.given.Name, t.number})
 	}
 	return info
 }
@@ -321,10 +331,10 @@ func (c *connector) info() Info {
 func (c *connector) status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{Name: c.config.Name, Type: c.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
+	s := Status{Name: c.given.Name, Type: c.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
 		State: c.state, WorkerID: c.o.WorkerID, Version: c.plugin.Version}}
 	if c.fault != nil {
-		s.Connector.Trace = trace(c.fault, "connector "+c.config.Name)
+		s.Connector.Trace = trace(c.fault, "connector "+c.given.Name)
 	}
 	for _, t := range c.tasks {
 		now := t.now()
@@ -334,7 +344,7 @@ func (c *connector) status() Status {
 			task.Trace = c.client.Waiting()
 		}
 		if t.fault != nil {
-			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.config.Name, t.number), "plugin "+c.plugin.Name+" "+version)
+			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number), "plugin "+c.plugin.Name+" "+version)
 		}
 		s.Tasks = append(s.Tasks, task)
 	}
@@ -351,7 +361,7 @@ func (c *connector) taskInfos() []TaskInfo {
 		for _, s := range t.settings {
 			settings[s.Name] = s.Value
 		}
-		infos = append(infos, TaskInfo{TaskID{c.config.Name, t.number}, settings})
+		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
 	}
 	return infos
 }
@@ -359,7 +369,7 @@ func (c *connector) taskInfos() []TaskInfo {
 func (c *connector) progress() Progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := Progress{Connector: c.config.Name, Type: c.kind(), State: c.state, CaughtUp: len(c.tasks) > 0}
+	p := Progress{Connector: c.given.Name, Type: c.kind(), State: c.state, CaughtUp: len(c.tasks) > 0}
 	for _, t := range c.tasks {
 		one := t.now()
 		p.Rows += one.Rows

@@ -45,7 +45,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	for _, c := range connectors {
 		h.connectors = append(h.connectors, newConnector(&h.o, c))
 	}
-	slices.SortFunc(h.connectors, func(a, b *connector) int { return strings.Compare(a.config.Name, b.config.Name) })
+	slices.SortFunc(h.connectors, func(a, b *connector) int { return strings.Compare(a.given.Name, b.given.Name) })
 	return h
 }
 
@@ -126,7 +126,7 @@ func (f *Failure) Unwrap() error { return f.Cause }
 
 func (h *Herder) find(name string) *connector {
 	for _, c := range h.connectors {
-		if c.config.Name == name {
+		if c.given.Name == name {
 			return c
 		}
 	}
@@ -137,7 +137,7 @@ func (h *Herder) find(name string) *connector {
 func (h *Herder) Names() []string {
 	var names []string
 	for _, c := range h.connectors {
-		names = append(names, c.config.Name)
+		names = append(names, c.given.Name)
 	}
 	return names
 }

@@ -3,7 +3,11 @@ package connect
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/config"
 )
 
 // lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
@@ -35,4 +39,89 @@ func (t *task) mended(ctx context.Context, version int64) bool {
 		go t.connector.service.reread(waiting, client)
 	}
 	return t.connector.service.other(waiting, version) || context.Cause(waiting) == errResumed
+}
+
+// startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings anew. stamp is what
+// its files were like before it was started. false: ctx has ended, or only another configuration helps.
+func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
+	switch {
+	case c.unknown != nil:
+		return false
+	case passing(err):
+		if !pause(ctx, startAgain) {
+			return false
+		}
+		c.reread()
+		return true
+	}
+	signal := make(chan struct{}, 1)
+	follows := !strings.EqualFold(c.config.Text("config.action.reload"), "none")
+	files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
+	if follows && len(files) > 0 {
+		defer config.Watch(files, c.log, func() {
+			select {
+			case signal <- struct{}{}:
+			default:
+			}
+		}).Close()
+	}
+	var tick <-chan time.Time
+	if c.asksAgain(err) {
+		ticker := time.NewTicker(c.rereads)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	if tick == nil && (!follows || len(files) == 0) {
+		return false
+	}
+	// Once at first: something may have changed before the files were watched.
+	for !follows || !c.reread() && config.Stamp(c.paths()...) == stamp {
+		select {
+		case <-signal:
+		case <-tick:
+			c.reread()
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	c.log.Info("settings of the connector are others: starting again")
+	return ctx.Err() == nil
+}
+
+// asksAgain tells whether what only others can tell may let the connector start: its destination of BTP, or an operator who has a
+// refused secret tried once more. Nothing that was refused is shown again by that: the client knows what was. Where the destination
+// service itself was refused, by us or by whom it asks for tokens, each question would show the same secret once more.
+func (c *connector) asksAgain(err error) bool {
+	if !mendable(err) || c.service == nil {
+		return false
+	}
+	return c.service.target != nil && !refused(err) || c.client != nil && c.client.Refusal() != ""
+}
+
+// reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it was.
+func (c *connector) reread() bool {
+	again, err := c.config.Again(c.o.Worker.Providers)
+	if err != nil {
+		c.log.Warn("settings can't be read again, those before are kept", "error", err)
+		return false
+	}
+	changed := len(c.config.Differing(again)) > 0
+	c.config = again
+	return changed
+}
+
+// paths are the files that settings name without a reference: stores, of the service and of Kafka's clients.
+func (c *connector) paths() []string {
+	if c.unknown != nil {
+		return nil
+	}
+	paths := pathsOf(config.NewRoles(config.DeclareComponent(c.component), c.config))
+	for _, e := range c.config.Entries {
+		path := strings.TrimSpace(e.Value)
+		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }

@@ -2,10 +2,17 @@ package connect
 
 import (
 	"context"
+	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/host/config"
 )
 
 // A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one that only the
@@ -65,6 +72,77 @@ func TestDestinationThatIsMended(t *testing.T) {
 			}
 			if status, err := ask(client, "/"); err != nil || status != 200 {
 				t.Errorf("with the mended destination: %d, %v", status, err)
+			}
+		})
+	}
+}
+
+// A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a store, a
+// destination.
+func TestConnectorThatIsMended(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer plain.Close()
+	secure := httptest.NewTLSServer(nil)
+	defer secure.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(plain.URL, "http://"), ":")
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("port", "70000")
+	account := destinations(t)
+	roots := filepath.Join(dir, "roots.pem")
+	for name, k := range map[string]struct {
+		lines []string
+		fault string
+		mend  func()
+	}{
+		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"}, "70000", func() { put("port", port) }},
+		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots}, "roots.pem", func() {
+			put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+		}},
+		"destination": {[]string{"spy.destination=D"}, "destination", func() {
+			define(t, account, map[string]string{"URL": plain.URL, "ProxyType": "Internet", "Authentication": "NoAuthentication"}, nil)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "./testdata/spy")
+			b.connect(t)
+			h := New(b.options, []*config.Connector{b.connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
+			h.connectors[0].rereads = 10 * time.Millisecond
+			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+			ended := make(chan struct{})
+			go func() { defer close(ended); h.Run(ctx) }()
+			defer func() { stop(); <-ended }()
+			await := func(want State) Status {
+				t.Helper()
+				ticker := time.NewTicker(5 * time.Millisecond)
+				defer ticker.Stop()
+				for {
+					s, _ := h.Status("c")
+					h.Info("c")
+					if s.Connector.State == want {
+						return s
+					}
+					select {
+					case <-ticker.C:
+					case <-ctx.Done():
+						t.Fatalf("expected %v, found %v\n%s", want, s, b.log.String())
+					}
+				}
+			}
+			if s := await(Failed); !strings.Contains(s.Connector.Trace, k.fault) {
+				t.Fatalf("expected to fail by %q, found %s", k.fault, s.Connector.Trace)
+			}
+			k.mend()
+			if s := await(Running); s.Connector.Trace != "" || len(s.Tasks) != 1 {
+				t.Errorf("mended: found %v", s)
+			}
+			if said := strings.Count(b.log.String(), "connector FAILED"); said != 1 {
+				t.Errorf("expected one FAILED in the log, found %d", said)
 			}
 		})
 	}
