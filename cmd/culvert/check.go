@@ -21,7 +21,7 @@ func newPluginsCheck() *cobra.Command {
 		Short: "Check whether a plugin's file would be accepted, and try its functions",
 		Long: `Check whether a .wasm file would be accepted: that it is a core module of this contract with all of its exports, that its time can
 be fenced, that it compiles and says what it is. Then its functions are called with nothing set: describe must answer the same twice,
-validate must answer for each component, and every other function must return, an error or not, when it gets empty lists.
+validate must answer for each component, and every other function must return, an error or not, when it gets empty lists. All calls together may take a minute.
 Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
 		Args:    one("FILE"),
@@ -84,6 +84,7 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 		fmt.Fprintf(t, "left out\t%s\n", strings.Join(m.Dropped, ", "))
 	}
 	fmt.Fprintln(t, "refused features\tnone")
+	fmt.Fprintf(t, "calls\t%s tried, which may take %v in all\n", grouped(len(c.Calls)), plugin.CheckTime)
 	fmt.Fprintln(t)
 	for _, call := range c.Calls {
 		fmt.Fprintf(t, "%s\t%s\n", inLine(call.Function+" "+call.Of), inLine(call.Answer))

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
@@ -56,10 +57,18 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
+// CheckTime is how long all calls of [Check] may take together: each has its own limit, but a plugin may have any number of components
+// and commands.
+const CheckTime = time.Minute
+
 // Check loads a file as a host would and tries what must work without settings or a service: describe gives the same answer twice,
 // validate answers for each component with nothing set, and every function of the contract that the module has returns when it is
-// called with empty lists. The error is about reading the file; a refused module is a finding.
+// called with empty lists, all within [CheckTime]; what is not tried by then is refused. The error is about reading the file; a refused module is a finding.
 func Check(ctx context.Context, path string, o Options) (*Checked, error) {
+	return check(ctx, path, o, CheckTime)
+}
+
+func check(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
 	data, err := readModule(path)
 	if err != nil {
 		return nil, err
@@ -87,12 +96,18 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 		return checked, ctx.Err()
 	}
 	defer m.rest()
-	c := checker{ctx: ctx, module: m, Checked: checked}
+	c := checker{module: m, Checked: checked}
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithTimeout(ctx, within)
+	defer cancel()
 	c.describe()
 	for n := range m.info.Components {
 		c.component(&m.info.Components[n])
 	}
 	c.empty()
+	if c.left > 0 && ctx.Err() == nil {
+		c.find(true, "all calls", "expected them to take at most %v together, found that %d were made by then; the others were not tried", within, len(c.Calls))
+	}
 	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*pageBytes, m.limits
 	return checked, ctx.Err()
 }
@@ -101,15 +116,18 @@ type checker struct {
 	*Checked
 	ctx    context.Context
 	module *module
+	// left is how many calls were not made, or not to their end, because the time of all was up.
+	left int
 }
 
 func (c *checker) find(refused bool, where, format string, args ...any) {
 	c.Findings = append(c.Findings, Finding{refused, where, fmt.Sprintf(format, args...)})
 }
 
-// try calls f with a fresh instance. Faults are answers; anything else is refused.
+// try calls f with a fresh instance while there is time. Faults are answers; anything else is refused.
 func (c *checker) try(function, of string, f func(*Instance) error) {
 	if c.ctx.Err() != nil {
+		c.left++
 		return
 	}
 	i, err := c.module.instantiate(c.ctx, "", newBucket(c.module.limits.LogLinesPerSecond))
@@ -123,6 +141,9 @@ func (c *checker) try(function, of string, f func(*Instance) error) {
 	case err == nil:
 	case errors.As(err, &fault):
 		answer = "fault: " + fault.Error()
+	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
+		c.left++
+		return
 	default:
 		answer = "trap"
 		c.find(true, strings.TrimSpace(function+" "+of), "%v", err)

@@ -2,10 +2,12 @@ package plugin_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -94,6 +96,40 @@ func TestCheckRefuses(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, rogue))
 	if !c.Refused() || !strings.Contains(findings, "transform.test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
 		t.Error(findings)
+	}
+}
+
+// All calls together have an end, however many there are and however long each may take.
+func TestCheckEnds(t *testing.T) {
+	d := wit.Description{Name: "slow", Version: "1"}
+	for n := range 1000 {
+		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation, Documentation: "x"})
+	}
+	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
+	for n := range m.Exports {
+		if m.Exports[n].Name == wit.ExportName(wit.InterfacePlugin, "validate") {
+			m.Exports[n].Body = looped()
+		}
+	}
+	path := filepath.Join(t.TempDir(), "slow.wasm")
+	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	c, err := plugin.CheckWithin(t.Context(), path, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "60000"}}, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := plugin.Finding{Refused: true, Where: "all calls",
+		Text: "expected them to take at most 100ms together, found that 1 were made by then; the others were not tried"}
+	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
+		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("ended after %v", took)
+	}
+	if plugin.CheckTime != time.Minute {
+		t.Errorf("the help of plugins check says a minute, found %v", plugin.CheckTime)
 	}
 }
 

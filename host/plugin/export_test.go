@@ -1,6 +1,9 @@
 package plugin
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Awake counts the modules whose code is there.
 func Awake(m *Manager) (n int) {
@@ -46,4 +49,9 @@ func Prepared(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	return p.wasm, nil
+}
+
+// CheckWithin is Check with another time for all calls.
+func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
+	return check(ctx, path, o, within)
 }
