@@ -46,6 +46,7 @@ func newDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
+	c.Logons.hear(c.Logger)
 	d.logon = c.Logons.of(identity{d.place(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
 	d.wire, d.way = c.wire()
 	c.Destinations.join(d)

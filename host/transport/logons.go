@@ -9,12 +9,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/wit"
@@ -26,6 +28,7 @@ import (
 type Logons struct {
 	folder string
 	salt   []byte
+	log    atomic.Pointer[slog.Logger] // see hear
 
 	mu     sync.Mutex
 	logons map[[sha256.Size]byte]*logon
@@ -131,10 +134,18 @@ type logon struct {
 	path     string // of the file that says that it was refused; "" without a folder
 	lock     string // of the file that processes lock for a first logon
 	turn     chan struct{}
+	logons   *Logons
 
 	mu       sync.Mutex
 	accepted time.Time // the last time
 	refused  time.Time
+}
+
+// hear has what cannot be written down logged by the first client that logs at all.
+func (l *Logons) hear(log *slog.Logger) {
+	if log.Enabled(context.Background(), slog.LevelError) {
+		l.log.CompareAndSwap(nil, log)
+	}
 }
 
 // of returns the logon of an identity; nil when it has neither user nor secret.
@@ -156,7 +167,7 @@ func (l *Logons) of(id identity) *logon {
 		turn <- struct{}{}
 		l.turns[id.origin] = turn
 	}
-	g := &logon{identity: id, turn: turn}
+	g := &logon{identity: id, turn: turn, logons: l}
 	g.secret = ""
 	if l.folder != "" {
 		g.path = filepath.Join(l.folder, l.name(text)+refusal)
@@ -338,7 +349,8 @@ func (g *logon) learn(status int) {
 	}
 }
 
-// refuse notes that the secret was refused just now; g.mu is held. What cannot be written down holds in memory.
+// refuse notes that the secret was refused just now; g.mu is held. What cannot be written down holds in memory, and is said, since
+// a restart would show the secret again.
 func (g *logon) refuse() {
 	g.accepted = time.Time{}
 	if g.refused.IsZero() {
@@ -350,6 +362,10 @@ func (g *logon) refuse() {
 	content := binary.BigEndian.AppendUint64(nil, uint64(g.refused.UnixMilli()))
 	if err := writeNew(g.path, content); err != nil && !errors.Is(err, os.ErrExist) {
 		g.path = ""
+		if log := g.logons.log.Load(); log != nil {
+			log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other processes and the next start "+
+				"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
+		}
 	}
 }
 

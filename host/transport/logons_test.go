@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,29 @@ func TestRefusalOutlivesTheProcess(t *testing.T) {
 	}
 	if sent, err := try(t, running, somebody, 200); !sent {
 		t.Errorf("after resuming, in the process that runs: %v", err)
+	}
+}
+
+// A refusal that cannot be written down is said: a restart would show the secret again.
+func TestRefusalThatCannotBeKept(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "logons")
+	l := openLogons(t, folder)
+	var log strings.Builder
+	l.hear(slog.New(slog.DiscardHandler)) // of a command that says nothing
+	l.hear(slog.New(slog.NewTextHandler(&log, nil)))
+	done, err := l.of(somebody).enter(t.Context(), always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	done(401)
+	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said, "user=ALICE") || strings.Contains(said, somebody.secret) {
+		t.Errorf("expected the refusal without the secret, found %q", said)
+	}
+	if sent, err := try(t, l, somebody, 200); sent {
+		t.Errorf("the secret was sent again: %v", err)
 	}
 }
 
