@@ -35,6 +35,7 @@ type guard struct {
 	trouble time.Time // since when they have not
 	times   int       // that they have not since
 	barred  time.Time // since when the way to them is
+	failed  time.Time // when it was found barred last
 	looking bool      // somebody asks a broker what it speaks
 	looked  time.Time
 	denied  *Denied
@@ -192,13 +193,18 @@ func (g *guard) noWay(ctx, timed context.Context, network, address string, err e
 	return away(network, err, timed.Err() != nil)
 }
 
-// barredSince is when the way was first found barred.
+// unasked is how long after a failed dialling the next one says nothing about the time between: nobody wanted a connection.
+const unasked = time.Minute
+
+// barredSince is when the way was first found barred, and has been at each dialling since.
 func (g *guard) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.barred.IsZero() {
-		g.barred = time.Now()
+	now := time.Now()
+	if g.barred.IsZero() || now.Sub(g.failed) > unasked {
+		g.barred = now
 	}
+	g.failed = now
 	return g.barred
 }
 

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -244,6 +245,24 @@ func TestOneBrokerAway(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		if fourth := dial(); first || second || third || !fourth {
 			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second, third, fourth)
+		}
+	})
+}
+
+// The way that was barred once, and was not wanted for longer than an outage may last, is found barred anew.
+func TestIdleIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
+		g := newGuard(&access{way: barred, proxied: true, outage: 90 * time.Second, connect: time.Second}, nil)
+		defer g.end()
+		var found []bool
+		for _, pause := range []time.Duration{0, 5 * time.Minute, 50 * time.Second, 41 * time.Second} {
+			time.Sleep(pause)
+			_, err := g.dial(t.Context(), "tcp", "broker:9092")
+			found = append(found, errors.As(err, new(*Denied)))
+		}
+		if diff := cmp.Diff([]bool{false, false, false, true}, found); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
