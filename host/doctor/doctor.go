@@ -130,13 +130,14 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 			"of the subaccount and does not hold the role Cloud Connector Administrator. It then shows in the " + cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}
-	text, there := "", map[string]bool{}
+	text, there, named := "", map[string]bool{}, false
 	for i, c := range found {
 		if i > 0 {
 			text += ", "
 		}
 		text += place(c.LocationID)
 		there[c.LocationID] = true
+		named = named || c.LocationID != ""
 	}
 	if len(locations) == 0 {
 		locations = []string{""}
@@ -145,6 +146,10 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 		if there[l] {
 			return text, nil
 		}
+	}
+	if !named {
+		// assumption: package btp knows by which name the list has location ids, if it has them at all
+		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, shows below", len(found), place(locations[0]), setting), nil
 	}
 	return "", &mend{setting, "The location ids are in the " + cockpitConnectors,
 		fmt.Errorf("expected a Cloud Connector %s, found %s", place(locations[0]), text)}

@@ -105,7 +105,8 @@ func TestWhereTheWayEnds(t *testing.T) {
 	}{
 		{"token refused", nil, func(s *site) { s.double.TokenServiceDown(401) }, "token", "clientid", "401"},
 		{"no Cloud Connector", nil, func(s *site) { s.double.Detach("") }, "cloud connectors", "", "HTTP 417"},
-		{"another location", nil, func(s *site) { s.kafka.Route.Locations = []string{"DE-Berlin"} }, "cloud connectors", "kafka.proxy.location-id", "DE-Berlin"},
+		{"another location", nil, func(s *site) { s.double.Attach("DE-Ulm"); s.kafka.Route.Locations = []string{"DE-Berlin"} }, "cloud connectors", "kafka.proxy.location-id", "DE-Berlin"},
+		{"a location where none is told", nil, func(s *site) { s.kafka.Route.Locations = []string{"DE-Berlin"} }, "connect broker-0", "kafka.proxy.location-id", "DE-Berlin"},
 		{"method refused", nil, func(s *site) { s.double.Inject(connectivitytest.Fault{At: connectivitytest.Greeting, Code: 0xff}) }, "greeting", "kafka.proxy.address", "method 80"},
 		{"logon refused", nil, func(s *site) { s.double.Refuse(1, 0) }, "authentication", "kafka.proxy.service-key", "Instances and Subscriptions"},
 		{"not exposed", nil, func(s *site) { s.double.Unmap(virtual(0)) }, "connect broker-0", "kafka.proxy.address-map", "Access Control"},
