@@ -3,7 +3,7 @@ package examples
 import (
 	"os"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,7 +28,11 @@ func declared(name string) (known bool, value string) {
 		}
 		return false, ""
 	case strings.HasPrefix(name, "plugin.NAME.limits."):
-		return slices.Contains(plugin.Fences(), strings.TrimPrefix(name, "plugin.NAME.limits.")), ""
+		n, known := plugin.LimitDefault(strings.TrimPrefix(name, "plugin.NAME.limits."))
+		if n > 0 {
+			value = strconv.FormatInt(n, 10)
+		}
+		return known, value
 	}
 	_, problems := config.NewWorker("", nil, nil, map[string]string{name: "1"})
 	for _, p := range problems {
@@ -52,7 +56,7 @@ func TestReadmeSettings(t *testing.T) {
 			t.Errorf("%s is no setting", m[1])
 		}
 	}
-	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy)\\.[^|]*) \\| ([^|]*)\\|")
+	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
 	alone, rows := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$"), 0
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
 		rows++

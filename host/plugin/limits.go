@@ -121,6 +121,17 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 	return all, nil
 }
 
+// LimitDefault tells whether there is a limit of that name, as in `plugin.NAME.limits.<name>`, and its default, 0 where that depends on
+// something else.
+func LimitDefault(name string) (value int64, known bool) {
+	for _, limit := range limits {
+		if limit.name == name {
+			return limit.or, true
+		}
+	}
+	return 0, false
+}
+
 func fieldOf(name string) func(*Limits) *int64 {
 	for _, limit := range limits {
 		if limit.name == name {
