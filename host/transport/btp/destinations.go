@@ -26,6 +26,8 @@ const (
 	destinationLife = 4 * time.Minute
 	// longestOutage is how long a destination is used on while the service does not answer.
 	longestOutage = time.Hour
+	// restAfterFailure is how long nobody asks a service that has not answered with all patience.
+	restAfterFailure = 10 * time.Second
 )
 
 // NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not apply.
@@ -63,6 +65,7 @@ func (d *Destinations) of(name string) *kept[Target] {
 	if k == nil {
 		k = &kept[Target]{
 			clock: d.service.options.Clock,
+			rest:  restAfterFailure,
 			ask:   func(ctx context.Context, patient bool) (grant[Target], error) { return d.ask(ctx, name, patient) },
 			late:  func(err error, left time.Duration) bool { return d.late(name, err, left) },
 			same: func() error {

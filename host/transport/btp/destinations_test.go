@@ -280,6 +280,15 @@ func TestDestinationIsKept(t *testing.T) {
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 
+	// and nobody waits for it again at once
+	asked = s.count()
+	_, err = d.Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unavailable, "", "answered 503")
+	if n := s.count() - asked; n != 0 {
+		t.Errorf("requests while it is known to be away: expected none, found %d", n)
+	}
+	s.clock.move(11 * time.Second)
+
 	// one that was deleted is gone
 	s.fail(0)
 	wantHost(t, d, "two")
@@ -326,6 +335,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 	s.fail(0)
+	s.clock.move(11 * time.Second) // until then it is taken for away
 
 	put("c", "3600")
 	want(wantHost(t, d, "one"), "c")

@@ -2,6 +2,7 @@ package btp
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -16,6 +17,9 @@ type kept[V any] struct {
 	late func(err error, left time.Duration) bool
 	// same makes the error for a new value that is the unwanted one again.
 	same func() error
+	// rest is how long it is taken for granted that who did not answer is still away: with each caller's patience, one after another,
+	// they would wait for minutes. 0: everybody asks.
+	rest time.Duration
 
 	// turn is held by whoever asks: a channel, so that waiting for it ends with the context.
 	turn chan struct{}
@@ -28,6 +32,8 @@ type kept[V any] struct {
 	// attempts counts requests that ended, failed is how the last one did: who waited meanwhile shares it.
 	attempts int
 	failed   error
+	// away is until when nobody is asked, because nobody answered.
+	away time.Time
 }
 
 // grant is a value, when to renew it, and when it is good no longer.
@@ -124,6 +130,9 @@ func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V
 	if err := k.shared(now, s); err != nil {
 		return value, false, err
 	}
+	if err := k.lately(); err != nil {
+		return value, false, err
+	}
 	g, err := k.ask(ctx, true)
 	switch {
 	case err != nil:
@@ -149,6 +158,16 @@ func (k *kept[V]) shared(now, since snapshot[V]) error {
 	return k.failed
 }
 
+// lately is that nobody answered just now.
+func (k *kept[V]) lately() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failed != nil && k.clock().Before(k.away) {
+		return k.failed
+	}
+	return nil
+}
+
 func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -158,6 +177,12 @@ func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	k.attempts++
 	if k.failed = err; ctx.Err() != nil {
 		k.failed = nil // this caller's own end is not the others'
+	}
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Temporary() {
+		k.away = k.clock().Add(k.rest)
+	} else {
+		k.away = time.Time{}
 	}
 	return true
 }
