@@ -48,6 +48,7 @@ func newDestination(c Config) (*destination, error) {
 	}
 	c.Logons.hear(c.Logger)
 	d.logon = c.Logons.of(identity{d.place(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
+	d.logon.suspects(c.Way.suspect())
 	d.wire, d.way = c.wire()
 	c.Destinations.join(d)
 	return d, nil

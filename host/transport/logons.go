@@ -139,6 +139,8 @@ type logon struct {
 	mu       sync.Mutex
 	accepted time.Time // the last time
 	refused  time.Time
+	// suspect is who else may have refused: a proxy that answers 401 for itself.
+	suspect string
 }
 
 // hear has what cannot be written down logged by the first client that logs at all.
@@ -318,6 +320,16 @@ func (c *Client) Refusal() string {
 	return g.explain(at)
 }
 
+// suspects notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its users are locked.
+func (g *logon) suspects(text string) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.suspect = text
+}
+
 // explain says who was refused where and since when, and how that is mended.
 func (g *logon) explain(at time.Time) string {
 	who := fmt.Sprintf("the password of user %q", g.user)
@@ -327,9 +339,11 @@ func (g *logon) explain(at time.Time) string {
 	if g.client != "" {
 		who += " in client " + g.client
 	}
-	return fmt.Sprintf("%s: %s was refused (401) at %s and is not sent again, because SAP locks users after a few failures: "+
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return fmt.Sprintf("%s: %s was refused (401) at %s%s and is not sent again, because SAP locks users after a few failures: "+
 		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run --resume-logons",
-		g.origin, who, at.Format("2006-01-02 15:04:05 -0700"))
+		g.origin, who, at.Format("2006-01-02 15:04:05 -0700"), g.suspect)
 }
 
 // unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards of its load.

@@ -56,6 +56,15 @@ func (w *Way) see() string {
 	return ""
 }
 
+// suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole URL; "" where it
+// has no user that could be wrong.
+func (w *Way) suspect() string {
+	if !w.Whole || w.Route.Type != route.HTTP || w.Route.User == "" {
+		return ""
+	}
+	return ", by the service or by the proxy" + w.see() + ","
+}
+
 // proxyRole is what roles of proxies begin with.
 const proxyRole = "http.proxy."
 

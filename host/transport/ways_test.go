@@ -333,6 +333,28 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
+// Some proxies answer 401 for themselves where requests name the whole URL. That counts as the service's refusal, since nobody can tell;
+// the settings of both are named.
+func TestProxyThatAnswersAsTheService(t *testing.T) {
+	asked := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer proxy.Close()
+	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
+		"http.user=u", "http.password=s3cret")
+	c := clientOf(t, roles, Surroundings{Logons: NewLogons()})
+	if status, _, err := text(t, c, get("/x")); err != nil || status != 401 {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	_, _, err := text(t, c, get("/x"))
+	wantFault(t, err, wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ", roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
+	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
+		t.Errorf("asked %d times; found %q", asked, why)
+	}
+}
+
 // Tokens come by the same proxy.
 func TestTokensByCorporateProxy(t *testing.T) {
 	tokens := &issuer{}
