@@ -39,7 +39,16 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 		if s.User != "" {
 			own.User = url.UserPassword(s.User, s.Password)
 		}
-		return &HTTPProxy{route: r, find: (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(), NoProxy: environment.NoProxy}).ProxyFunc()}
+		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(), NoProxy: environment.NoProxy}).ProxyFunc()
+		return &HTTPProxy{route: r, find: func(u *url.URL) (*url.URL, error) {
+			if !loopback(u.Hostname()) {
+				return others(u)
+			}
+			if excluded(u, environment.NoProxy) {
+				return nil, nil
+			}
+			return &own, nil
+		}}
 	case ConnectivityHTTP:
 		own := &url.URL{Scheme: "http", Host: r.address}
 		return &HTTPProxy{route: r, find: func(*url.URL) (*url.URL, error) { return own, nil }}

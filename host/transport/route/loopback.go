@@ -1,0 +1,48 @@
+package route
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// loopback tells whether a host is this machine. Package httpproxy goes there without a proxy whatever anybody says, which is right for
+// a proxy of the environment; one that the settings name is used, since the name may mean the proxy's own machine: that of a tunnel.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// excluded tells whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as a network,
+// or as one of all (*).
+func excluded(u *url.URL, noProxy string) bool {
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	ip, _ := netip.ParseAddr(host)
+	ip = ip.Unmap()
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	for entry := range strings.SplitSeq(strings.ToLower(noProxy), ",") {
+		entry = strings.TrimSpace(entry)
+		if network, err := netip.ParsePrefix(entry); err == nil {
+			if network.Contains(ip) {
+				return true
+			}
+			continue
+		}
+		name := strings.Trim(entry, "[]")
+		other, err := netip.ParseAddr(name)
+		if split := (&url.URL{Host: entry}); err != nil && split.Port() != "" {
+			if split.Port() != port {
+				continue
+			}
+			name = split.Hostname()
+			other, err = netip.ParseAddr(name)
+		}
+		if entry == "*" || name == host && name != "" || err == nil && other.Unmap() == ip {
+			return true
+		}
+	}
+	return false
+}
