@@ -3,7 +3,8 @@
 //
 // A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([ReadBinary]), judged by its
 // imports and exports ([Binary.Judge]), prepared (prepareModule: the one place where bytes may change), compiled, its signatures
-// compared with the contract's, described. What it says of itself is kept; its code only while connectors use it, and some seconds
+// compared with the contract's, described. The host calls a start function and `_initialize` itself (start.go), under the fences of a
+// call. What it says of itself is kept; its code only while connectors use it, and some seconds
 // after, because it takes five times the room of the file and comes back from the disk cache in 40 ms.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does not
@@ -26,7 +27,7 @@
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed number of times,
 // and compiling has two minutes, can be given up, and leaves half of the processors to connectors that run (code.go). Its memory is
-// bounded by sizes alone: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
+// bounded by sizes and the effort that the meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
 // 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code
 // (shelf.go), with checksums.
 //
