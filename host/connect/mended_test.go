@@ -147,3 +147,18 @@ func TestConnectorThatIsMended(t *testing.T) {
 		})
 	}
 }
+
+// A connector whose binding is refused does not show the secret again and again (P10).
+func TestRefusedBindingIsNotShownAgain(t *testing.T) {
+	destinations(t).TokenServiceDown(401)
+	b := newBench(t, "./testdata/spy")
+	b.connect(t)
+	h := New(b.options, []*config.Connector{b.connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})
+	h.connectors[0].rereads = time.Millisecond
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	h.connectors[0].run(ctx, false) // which nothing but another binding lets go on
+	if s, _ := h.Status("c"); ctx.Err() != nil || s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
+		t.Errorf("expected to have FAILED by 401 for good, found %v, %v", s, ctx.Err())
+	}
+}
