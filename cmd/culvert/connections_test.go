@@ -390,7 +390,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	if len(seen) < 1000 {
 		t.Errorf("only %d bytes through the tunnel", len(seen))
 	}
-	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJ"} {
+	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJhbGciOi" /* three letters come about by chance */} {
 		if strings.Contains(seen, secret) {
 			t.Errorf("%q crosses the tunnel in clear", secret)
 		}
