@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -203,13 +204,17 @@ func (s *service) watch(client *transport.Client) (close func()) {
 }
 
 // reread looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task makes requests.
+// Where the destination service was refused itself, nothing is asked again: each question would show the same secret once more (P10).
 func (s *service) reread(ctx context.Context, client *transport.Client) {
 	ticker := time.NewTicker(s.rereads)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			_ = client.Refresh(ctx) // what is wrong with it is known: a task has failed by it
+			var refused *wit.Fault // what else is wrong is known: a task has failed by it
+			if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
+				return
+			}
 		case <-ctx.Done():
 			return
 		}
