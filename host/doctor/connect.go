@@ -104,7 +104,7 @@ func (w *wayOut) explain(err error, address string) error {
 	case refused.Step == socks.StepGreeting:
 		return &mend{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &mend{name(route.NameAddressMap), fmt.Sprintf("%s: a mapping of type TCP with virtual host and port %s; or map %s to one that is there", accessControl, refused.Target, address), err}
+		return &mend{name(route.NameAddressMap), "", err} // the error says where it is mended
 	case refused.Code == socks.NetworkUnreachable:
 		return &mend{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " + cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
