@@ -35,9 +35,10 @@ type Answer struct {
 	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault of kind
 	// transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
-	// reason stands behind the status; inSession: cookies went with the request.
+	// reason stands behind the status; inSession: cookies went with the request; over: their session had ended before.
 	reason    string
 	inSession bool
+	over      bool
 	session   int
 }
 
@@ -197,8 +198,8 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			return nil, err
 		}
 		d := p.destination
-		a, h, used, err := c.try(ctx, p, e)
-		refused := err == nil && a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
+		a, h, used, err := c.try(ctx, p, e, given != nil)
+		refused := err == nil && a.wantsToken(h)
 		if errors.Is(err, errOldToken) || errors.Is(err, errRefusedToken) {
 			continue
 		}
@@ -228,11 +229,9 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			}
 			renewed++
 			a.discard()
-			p.session.drop(used.session, given != nil, h, e.line)
-		case timedOut == 0 && a.ended():
+		case timedOut == 0 && a.over:
 			timedOut++
 			a.discard()
-			p.session.drop(a.session, given != nil, h, e.line)
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
 			a.discard()
 			if redirected++; redirected > mostRedirects {
@@ -268,22 +267,37 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 	}
 }
 
-// try makes an exchange once, with a token. Of its place nothing is left but that the answer is open.
-func (c *Client) try(ctx context.Context, p *place, e *exchange) (*Answer, http.Header, *csrf, error) {
+// try makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session that ended by the
+// answer begins anew before others get it: the cookies of an answer to them would be those of a session that is gone already.
+func (c *Client) try(ctx context.Context, p *place, e *exchange, fetching bool) (*Answer, http.Header, *csrf, error) {
 	defer p.rest()
 	used, answered, err := p.session.token(ctx, c, p, e.tokenFrom)
 	if err != nil {
 		p.leave()
 		return nil, nil, nil, err
 	}
-	defer answered()
 	a, h, err := c.send(ctx, p, e, used)
-	if err != nil {
-		p.leave()
-	} else if a.Status != http.StatusForbidden || !strings.EqualFold(h.Get("X-Csrf-Token"), "Required") {
+	if err == nil && !a.wantsToken(h) {
 		used.accepted.Store(true)
 	}
+	answered()
+	switch {
+	case err != nil:
+		p.leave()
+	case a.wantsToken(h):
+		if e.tokenFrom != "" {
+			p.session.drop(used.session, fetching, h, e.line)
+		}
+	case a.ended():
+		a.over = true
+		p.session.drop(a.session, fetching, h, e.line)
+	}
 	return a, h, used, err
+}
+
+// wantsToken tells whether an answer refuses a request for its CSRF token.
+func (a *Answer) wantsToken(h http.Header) bool {
+	return a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
 }
 
 // mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
