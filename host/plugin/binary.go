@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -95,7 +96,7 @@ func (b *Binary) section(id byte, r *reader) {
 	switch id {
 	case 0:
 		if name := r.name(); r.err == nil && strings.HasPrefix(name, "component-type") {
-			b.BuiltAgainst = cmpOr(versionInText(name), versionInText(string(r.data[r.at:])))
+			b.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(r.data[r.at:])))
 		}
 	case 2:
 		for n := r.number(); n > 0 && r.err == nil; n-- {
@@ -156,13 +157,6 @@ func versionInText(s string) string {
 		return m[1]
 	}
 	return ""
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // reader reads the parts of a binary; the first error stays.

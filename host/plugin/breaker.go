@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -128,7 +129,7 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 
 // named adds whose it is.
 func (s *Stopped) named(m *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmpOr(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash, connector
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash, connector
 	return s
 }
 

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func sameSignature(name string, found api.FunctionDefinition, params, results []
 	}
 	core := func(types []api.ValueType) (s []string) {
 		for _, t := range types {
-			s = append(s, cmpOr(names[t], "?"))
+			s = append(s, cmp.Or(names[t], "?"))
 		}
 		return s
 	}

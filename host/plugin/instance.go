@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,7 +186,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
-	t := &Trap{Plugin: cmpOr(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
+	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
 		Function: i.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 || strings.Contains(t.Output, "out of memory") {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"cmp"
 
 	"github.com/culvert-project/culvert/host/abi"
 	"github.com/culvert-project/culvert/wit"
@@ -30,7 +31,7 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	}
 	if w.bad != "" || w.i != len(b) {
 		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value", wit.Raw: "a block of headers"}[form],
-			len(b), cmpOr(w.bad, "bytes left over"), w.i)
+			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
 	}
 	s.mentions = w.mentions
 	return w.mentions, nil

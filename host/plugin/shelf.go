@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -136,7 +135,7 @@ func (s *shelf) description(hash string) *wit.Description {
 func (s *shelf) describe(hash string, d *wit.Description) {
 	text, err := json.Marshal(d)
 	again := &wit.Description{}
-	if err == nil && json.NewDecoder(bytes.NewReader(text)).Decode(again) == nil && reflect.DeepEqual(d, again) {
+	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(d, again) {
 		s.keep(hash, "json", text)
 	}
 }
