@@ -54,8 +54,6 @@ type place struct {
 type ledger struct {
 	mu         sync.Mutex
 	partitions map[place]*partition
-	// leaving are partitions that were revoked, until they come back: their last commit is still to come.
-	leaving map[place]*partition
 	// landed is closed when a delivery ends; nil where nobody waits for one.
 	landed chan struct{}
 	// gone is told of partitions that went away.
@@ -63,7 +61,7 @@ type ledger struct {
 }
 
 func newLedger(gone *Settled) *ledger {
-	return &ledger{partitions: map[place]*partition{}, leaving: map[place]*partition{}, gone: gone}
+	return &ledger{partitions: map[place]*partition{}, gone: gone}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they were polled
@@ -125,7 +123,7 @@ func (l *ledger) ahead(at place, next int64) []span {
 	defer l.mu.Unlock()
 	p := l.partitions[at]
 	if p == nil {
-		p = l.leaving[at]
+		p = l.gone.of(l, at) // revoked just now: its last commit is under way
 	}
 	if p == nil {
 		return nil
@@ -295,7 +293,6 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 // assigned begins partitions anew.
 func (l *ledger) assigned(partitions map[string][]int32) {
 	l.each(partitions, func(at place, _ *partition) {
-		delete(l.leaving, at)
 		l.partitions[at] = &partition{settled: kafka.Offsets{}, committed: -1}
 	})
 }
@@ -343,7 +340,6 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 	l.each(partitions, func(at place, p *partition) {
 		if p != nil {
 			p.into(settled)
-			l.leaving[at] = p
 			l.gone.keep(at, l, p)
 		}
 		delete(l.partitions, at)

@@ -29,6 +29,16 @@ func (s *Settled) keep(at place, l *ledger, p *partition) {
 	s.left[at] = left{l, p}
 }
 
+// of is the partition that went away from a ledger last, nil if it has come back since.
+func (s *Settled) of(l *ledger, at place) *partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.left[at]; was.ledger == l {
+		return was.partition
+	}
+	return nil
+}
+
 // take waits for what is still on its way, and returns the offsets from `next` on that are settled. They are of no use where next,
 // the committed offset (-1: none), is before one that was committed: somebody has set it back, to have records written again.
 func (s *Settled) take(ctx context.Context, at place, next int64) []span {

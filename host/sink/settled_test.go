@@ -100,3 +100,28 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 		}
 	})
 }
+
+// What is settled out of order stands beside the offset that is committed when a partition goes, for its next owner.
+func TestNoteOfAPartitionThatGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 2
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
+		at := place{"t", 0}
+		x.group.put("t", 0, "a=1", "a=2", "b=1")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		synctest.Wait()
+		x.group.revoke(ctx, at)
+		if x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1" {
+			t.Errorf("%d committed with note %q, expected 1 with settled=1", x.committed("t", 0), x.group.notes[at])
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -22,6 +23,26 @@ const (
 	// tlsHandshake is the first byte of a TLS connection; as the size of a request it would be 369 MB, more than brokers take.
 	tlsHandshake = 0x16
 )
+
+// newest is the last version of an API whose layout is known, -1 where none is.
+func newest(key int16) int16 {
+	versions := newestVersions()
+	if key < 0 || int(key) >= len(versions) {
+		return -1
+	}
+	return versions[key]
+}
+
+var newestVersions = sync.OnceValue(func() []int16 {
+	versions := make([]int16, kmsg.MaxKey+1)
+	for key := range versions {
+		versions[key] = -1
+		if layout := kmsg.RequestForKey(int16(key)); layout != nil {
+			versions[key] = layout.MaxVersion()
+		}
+	}
+	return versions
+})
 
 // requestHead is what every request begins with, in all versions of the header.
 type requestHead struct {

@@ -106,16 +106,15 @@ func (r *relay) passRequests() error {
 		if err != nil {
 			return err
 		}
-		layout := kmsg.RequestForKey(h.key)
 		switch {
-		case h.key == keyApiVersions && h.version > layout.MaxVersion():
+		case h.key == keyApiVersions && h.version > newest(h.key):
 			if err := r.refuseVersions(h); err != nil {
 				return err
 			}
 			continue
 		case h.key == keySASLHandshake && h.version == 0:
 			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed on: expected version 1 or later")
-		case layout == nil || h.version > layout.MaxVersion():
+		case h.version > newest(h.key):
 			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key, kmsg.NameForKey(h.key), h.version)
 		}
 		answered := true
@@ -199,7 +198,7 @@ func (r *relay) refuseVersions(h requestHead) error {
 	answer := kmsg.NewPtrApiVersionsResponse()
 	answer.ErrorCode = errUnsupportedVersion
 	known := kmsg.NewApiVersionsResponseApiKey()
-	known.ApiKey, known.MaxVersion = keyApiVersions, kmsg.NewPtrApiVersionsRequest().MaxVersion()
+	known.ApiKey, known.MaxVersion = keyApiVersions, newest(keyApiVersions)
 	answer.ApiKeys = append(answer.ApiKeys, known)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
 	_, err := r.client.Write(sized(answer.AppendTo(frame)))

@@ -144,10 +144,6 @@ func (r *relay) exchange(found []place) (changed bool, err error) {
 func limit(answer *kmsg.ApiVersionsResponse) {
 	offered := answer.ApiKeys[:0]
 	for _, k := range answer.ApiKeys {
-		layout := kmsg.ResponseForKey(k.ApiKey)
-		if layout == nil {
-			continue
-		}
 		switch k.ApiKey {
 		case keySASLHandshake:
 			k.MinVersion = max(k.MinVersion, 1)
@@ -156,7 +152,7 @@ func limit(answer *kmsg.ApiVersionsResponse) {
 				k.MaxVersion = min(k.MaxVersion, mostFetch)
 			}
 		}
-		if k.MaxVersion = min(k.MaxVersion, layout.MaxVersion()); k.MinVersion <= k.MaxVersion {
+		if k.MaxVersion = min(k.MaxVersion, newest(k.ApiKey)); k.MinVersion <= k.MaxVersion {
 			offered = append(offered, k)
 		}
 	}
