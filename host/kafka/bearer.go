@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -134,7 +135,7 @@ type tokenFile struct {
 }
 
 func (f tokenFile) check() (jaasModule, error) {
-	return f.bearerModule([]string{"clientId", "clientSecret", "scope"}, "ssl.")
+	return f.bearerModule(oauthOptions, "ssl.")
 }
 
 func (f tokenFile) token(context.Context, jaasModule) (string, error) {
@@ -182,16 +183,10 @@ func (t *tokenService) check() (jaasModule, error) {
 
 // client: the properties of Kafka 4.1 go before the login module's options.
 func (t *tokenService) client(m jaasModule) oauthClient {
-	first := func(property, option string) string {
-		if property != "" {
-			return property
-		}
-		return m.options[option]
-	}
 	return oauthClient{
-		first(t.now("sasl.oauthbearer.client.credentials.client.id"), "clientId"),
-		first(t.now("sasl.oauthbearer.client.credentials.client.secret"), "clientSecret"),
-		first(t.text("sasl.oauthbearer.scope"), "scope"),
+		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
+		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
+		cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
 	}
 }
 

@@ -136,11 +136,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	if g.tls == nil {
 		return conn, nil
 	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	secure := tls.Client(conn, keystore.ForHost(g.tls, host))
+	secure := g.secured(conn, address)
 	silent := time.AfterFunc(silence, func() { g.lookForPlain(address) })
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
@@ -148,6 +144,15 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, g.noTLS(ctx, network, address, err)
 	}
 	return secure, nil
+}
+
+// secured is a connection with TLS, whose handshake is to come.
+func (g *guard) secured(conn net.Conn, address string) *tls.Conn {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return tls.Client(conn, keystore.ForHost(g.tls, host))
 }
 
 func (g *guard) lookForPlain(address string) {
@@ -216,11 +221,8 @@ func (g *guard) noTLS(ctx context.Context, network, address string, err error) e
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
-	if mended := explained(err, g.stores); lastingTLS(err) || mended != "" {
-		if mended == "" {
-			mended = err.Error()
-		}
-		return g.doubt(network, &Denied{Broker: address, Cause: err, text: "TLS: " + mended}, err)
+	if lastingTLS(err) || explained(err, g.stores) != "" {
+		return g.doubtTLS(network, address, err)
 	}
 	g.lookForPlain(address)
 	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
@@ -253,6 +255,14 @@ func explained(err error, o keystore.Options) string {
 	return ""
 }
 
+func (g *guard) doubtTLS(network, address string, err error) error {
+	text := explained(err, g.stores)
+	if text == "" {
+		text = err.Error()
+	}
+	return g.doubt(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
+}
+
 // doubt denies a client that was never let in, and another one when it goes on.
 func (g *guard) doubt(network string, d *Denied, err error) error {
 	g.mu.Lock()
@@ -260,12 +270,13 @@ func (g *guard) doubt(network string, d *Denied, err error) error {
 		g.trouble = time.Now()
 	}
 	g.times++
-	lasting := !g.let || g.times >= refusals && time.Since(g.trouble) >= patience
+	times := g.times
+	lasting := !g.let || times >= refusals && time.Since(g.trouble) >= patience
 	g.mu.Unlock()
 	if lasting {
 		return g.deny(d)
 	}
-	g.log.Warn("kafka: "+d.Error(), "times", g.times)
+	g.log.Warn("kafka: "+d.Error(), "times", times)
 	return away(network, err, false)
 }
 
@@ -303,12 +314,8 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn
 		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, or use its port for SASL", "security.protocol")
 	case lasts(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
-	case g.tls != nil && (remoteAlert(err) || lastingTLS(err)):
-		mended := explained(err, g.stores)
-		if mended == "" {
-			mended = err.Error()
-		}
-		g.doubt("tcp", &Denied{Broker: address, Cause: err, text: "TLS: " + mended}, err)
+	case g.tls != nil && lastingTLS(err):
+		g.doubtTLS("tcp", address, err)
 	case broken(err):
 		g.cutShort(address, err)
 	case g.tls == nil && (g.sasl == nil || strings.Contains(err.Error(), "tls alert")): // the answer was no Kafka

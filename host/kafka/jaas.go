@@ -242,7 +242,7 @@ func (t *jaasTokens) escaped() rune {
 	r := t.take()
 	if r >= '0' && r <= '7' {
 		n := r - '0'
-		for i, most := 1, 3; i < most; i++ {
+		for i := 1; i < 3; i++ {
 			next, _ := t.peek()
 			if next < '0' || next > '7' || i == 2 && r > '3' {
 				break

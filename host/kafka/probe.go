@@ -3,16 +3,14 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
 // A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The difference shows when it is spoken to
@@ -85,11 +83,7 @@ func (g *guard) connected(ctx context.Context, address string) (net.Conn, error)
 	if err != nil || g.tls == nil {
 		return conn, err
 	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	secure := tls.Client(conn, keystore.ForHost(g.tls, host))
+	secure := g.secured(conn, address)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -131,19 +125,5 @@ func (g *guard) mechanisms(ctx context.Context, address string) (wanted bool, na
 func exchange(ctx context.Context, conn net.Conn, request kmsg.Request) ([]byte, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	const correlation, longest = 0x43554c56, 1 << 20
-	if _, err := conn.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)); err != nil {
-		return nil, err
-	}
-	var head [8]byte
-	if _, err := io.ReadFull(conn, head[:]); err != nil {
-		return nil, err
-	}
-	size := int32(binary.BigEndian.Uint32(head[:]))
-	if size < 4 || size > longest || binary.BigEndian.Uint32(head[4:]) != correlation {
-		return nil, fmt.Errorf("expected an answer of Kafka, found % x", head)
-	}
-	answer := make([]byte, size-4)
-	_, err := io.ReadFull(conn, answer)
-	return answer, err
+	return wire.New(conn).Ask(request)
 }

@@ -219,18 +219,15 @@ func idleTimeout(at func(*Config) *time.Duration) setter {
 // list parses items between commas; item checks one and may rewrite it.
 func list(at func(*Config) *[]string, item func(string) (string, error)) setter {
 	return func(c *Config, v string) (string, error) {
-		var items []string
-		for _, s := range strings.Split(v, ",") {
-			if s = strings.TrimSpace(s); s == "" {
-				continue
-			}
+		var list []string
+		for _, s := range items(v) {
 			s, err := item(s)
 			if err != nil {
 				return "", err
 			}
-			items = append(items, s)
+			list = append(list, s)
 		}
-		*at(c) = items
+		*at(c) = list
 		return "", nil
 	}
 }
