@@ -306,6 +306,27 @@ func TestDestinationIsKept(t *testing.T) {
 	wantHost(t, d, "four")
 }
 
+// What was asked for before a destination was forgotten is not kept: it is asked for again.
+func TestForgottenInMidRequest(t *testing.T) {
+	s := newDestinationService(t)
+	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
+	g := newGate(t, s.tokens)
+	d := s.open(t)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := d.Find(t.Context(), "S4"); err != nil {
+			t.Error(err)
+		}
+	})
+	g.wait()
+	d.Forget("S4")
+	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wait.Wait()
+	if n := s.count(); n != 2 {
+		t.Errorf("expected two requests, found %d", n)
+	}
+}
+
 // A delivered token is renewed as our own are: by asking for the destination again.
 func TestDeliveredTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 )
 
@@ -66,7 +65,7 @@ func (o TokenOptions) withDefaults() TokenOptions {
 // Tokens keeps an access token and renews it in time. Safe for use by several goroutines; it has none of its own.
 type Tokens struct {
 	options TokenOptions
-	request atomic.Pointer[requester]
+	request *requester
 	kept    kept[string]
 }
 
@@ -77,11 +76,10 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokens{options: o}
-	t.request.Store(r)
+	t := &Tokens{options: o, request: r}
 	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
 	t.kept.same = func() error {
-		return t.request.Load().failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
+		return t.request.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
 	}
 	t.kept.start()
 	return t, nil
@@ -98,7 +96,7 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 const unknownLife = 5 * time.Minute
 
 func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
-	r := t.request.Load()
+	r := t.request
 	once := func(ctx context.Context) (granted, error) { g, _, err := r.once(ctx); return g, err }
 	if patient {
 		once = r.patient
@@ -127,15 +125,4 @@ func renewal(now time.Time, life time.Duration) time.Time {
 func (t *Tokens) late(err error, left time.Duration) bool {
 	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second), "error", err)
 	return true
-}
-
-// Change takes other credentials from now on, as when a secret was rotated. The token in hand is given up.
-func (t *Tokens) Change(c Credentials) error {
-	r, err := newRequester(c, t.options)
-	if err != nil {
-		return err
-	}
-	t.request.Store(r)
-	t.kept.forget()
-	return nil
 }

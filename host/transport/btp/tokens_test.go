@@ -344,22 +344,6 @@ func wantNew(t *testing.T, tokens *btp.Tokens) {
 	}
 }
 
-func TestChangedCredentials(t *testing.T) {
-	s := newTokenService(t)
-	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
-	wantToken(t, tokens, "", "token-1")
-	if err := tokens.Change(btp.Credentials{TokenURL: s.URL, ClientID: "other", Secret: "another"}); err != nil {
-		t.Fatal(err)
-	}
-	wantToken(t, tokens, "", "token-2")
-	if got := s.requests()[1].Form.Get("client_secret"); got != "another" {
-		t.Errorf("client_secret: expected another, found %q", got)
-	}
-	if err := tokens.Change(btp.Credentials{TokenURL: s.URL}); err == nil {
-		t.Error("expected credentials without a client to be refused")
-	}
-}
-
 func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts ...string) {
 	t.Helper()
 	var f *btp.Failure
@@ -725,24 +709,6 @@ func TestOwnEndIsNotShared(t *testing.T) {
 	g.wait()
 	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
 	wait.Wait()
-}
-
-// What was asked for with the credentials of before is not handed out with those of now.
-func TestChangeInMidRequest(t *testing.T) {
-	s := newTokenService(t)
-	g := newGate(t, s)
-	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
-	var wait sync.WaitGroup
-	wait.Go(func() { wantNew(t, tokens) })
-	g.wait()
-	if err := tokens.Change(btp.Credentials{TokenURL: s.URL, ClientID: "other", Secret: "another"}); err != nil {
-		t.Fatal(err)
-	}
-	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
-	g.wait()
-	g.answers <- status(200, `{"access_token":"token-2","expires_in":3600}`)
-	wait.Wait()
-	wantToken(t, tokens, "", "token-2")
 }
 
 // waiting counts the goroutines that have a function on their stack.
