@@ -2,7 +2,7 @@
 // location id of a Cloud Connector. Names are resolved behind the tunnel, never here.
 //
 // The bytes and the meaning of the answers are SAP's ("Using the TCP Protocol for Cloud Applications"); what is done about an
-// answer is in [Refused.Permanent] and in attempts.go.
+// answer is in [Refused.Permanent] and in attempt.go.
 package socks
 
 import (
