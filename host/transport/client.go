@@ -190,8 +190,9 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) { return 
 
 // doIn makes an exchange in a place that another one has already; nil: in one of its own for each try.
 func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed, fresh, timedOut, secrets, proxies := 0, 0, 0, 0, 0, 0, 0
+	repeated, redirected, renewed, fresh, secrets, proxies := 0, 0, 0, 0, 0, 0
 	var outage time.Time
+	var ended []*session // begun anew since; the next try may get another one that is as old
 	for {
 		p, err := c.enter(ctx, given)
 		if err != nil {
@@ -229,8 +230,8 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			}
 			renewed++
 			a.discard()
-		case timedOut == 0 && a.over:
-			timedOut++
+		case a.over && !slices.Contains(ended, p.session):
+			ended = append(ended, p.session)
 			a.discard()
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
 			a.discard()
