@@ -78,7 +78,7 @@ func ReadBinary(data []byte) (*Binary, error) {
 		start := r.at
 		id := r.byte()
 		size := r.number()
-		if r.err != nil || uint64(r.at)+size > uint64(len(data)) {
+		if r.err != nil || size > uint64(len(data)-r.at) {
 			return nil, fmt.Errorf("the file is cut off: section %d at byte %d claims %d bytes, %d are left", id, start, size, len(data)-r.at)
 		}
 		section := reader{data: data[:r.at+int(size)], at: r.at}

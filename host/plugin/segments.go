@@ -22,7 +22,7 @@ func joinSegments(module []byte) []byte {
 		start := r.at
 		id := r.byte()
 		size := int(r.number())
-		if r.err != nil || size > len(module)-r.at {
+		if r.err != nil || size < 0 || size > len(module)-r.at {
 			return module
 		}
 		switch id {
