@@ -73,7 +73,7 @@ func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config, from 
 	if conn == nil {
 		return
 	}
-	config := c.TLS
+	config := c.ServerTLS()
 	if c.Scheme != "https" {
 		config = nil
 	} else if config == nil {

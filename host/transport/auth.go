@@ -202,8 +202,8 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }}
 	c.Way.forTokens(&options)
-	if u, err := url.Parse(credentials.TokenURL); err == nil && c.TLS != nil {
-		options.TLS = keystore.ForHost(c.TLS, u.Hostname())
+	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
+		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())
 	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {

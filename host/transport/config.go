@@ -42,10 +42,14 @@ type Config struct {
 	Retry       Retry
 	// TLS is used for https. Default: the system's roots.
 	TLS *tls.Config
+	// TrustAll: the certificate of the server at Address is not looked at; that of a proxy is.
+	TrustAll bool
 	// Dial makes connections. Default: plain TCP. It is for tests and for what is no proxy; Way goes before it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Way leads there. Default: straight.
 	Way Way
+	// ownTLS is TLS without what a destination of BTP says: for the token service of oauth2's settings, and for proxies.
+	ownTLS *tls.Config
 	// explain makes an error of a handshake one that names the setting.
 	explain func(error) error
 	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
@@ -87,7 +91,8 @@ type Surroundings struct {
 	Logons *Logons
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust are stores
-	// where settings name none; with TrustAll the server's certificate is not looked at.
+	// where settings name none; with TrustAll the server's certificate is not looked at. The last three hold for the destination's own
+	// server alone: the token service of oauth2's settings goes by the connector's.
 	Authorizer Authorizer
 	Identity   Identity
 	Key, Trust *Store

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,9 +40,6 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
-	if c.TLS != nil {
-		c.TLS = keystore.ForHost(c.TLS, o.host)
-	}
 	d := &destination{config: c, origin: o}
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
@@ -49,7 +47,7 @@ func newDestination(c Config) (*destination, error) {
 	c.Logons.hear(c.Logger)
 	d.logon = c.Logons.of(identity{d.place(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
 	d.logon.suspects(c.Way.suspect())
-	d.wire, d.way = c.wire()
+	d.wire, d.way = c.wire(o)
 	c.Destinations.join(d)
 	return d, nil
 }
@@ -101,9 +99,13 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 }
 
 // wire makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
-func (c *Config) wire() (*http.Transport, http.RoundTripper) {
+func (c *Config) wire(o origin) (*http.Transport, http.RoundTripper) {
+	secure := c.ServerTLS()
+	if secure != nil {
+		secure = keystore.ForHost(secure, o.host)
+	}
 	w := &http.Transport{
-		DialContext: c.Dial, TLSClientConfig: c.TLS, TLSHandshakeTimeout: c.ConnectTimeout,
+		DialContext: c.Dial, TLSClientConfig: secure, TLSHandshakeTimeout: c.ConnectTimeout,
 		// The host decodes bodies itself, so that it sees where they end.
 		DisableCompression: true,
 		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
@@ -118,7 +120,51 @@ func (c *Config) wire() (*http.Transport, http.RoundTripper) {
 		way = c.Way.Wire(w)
 	}
 	w.DialContext = c.bounded(w.DialContext)
+	if c.byTLSProxy(w, o) {
+		w.DialTLSContext = c.proxyTLS(w)
+	}
 	return w, way
+}
+
+// byTLSProxy tells whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
+func (c *Config) byTLSProxy(w *http.Transport, o origin) bool {
+	if w.Proxy == nil {
+		return false
+	}
+	proxy, err := w.Proxy(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	return err == nil && proxy != nil && proxy.Scheme == "https"
+}
+
+// proxyTLS makes connections to such a proxy. net/http would secure them as those to the server, by whose name and certificate no
+// proxy goes: what a destination says about its server, TrustAll above all, and the client's key are not for the proxy.
+func (c *Config) proxyTLS(w *http.Transport) dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := w.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		config := c.ownTLS.Clone()
+		if config == nil {
+			config = &tls.Config{}
+		}
+		config.Certificates, config.GetClientCertificate = nil, nil
+		ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no TLS with the proxy %s after %v", address, c.ConnectTimeout))
+		defer cancel()
+		secure := tls.Client(conn, keystore.ForHost(config, host))
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return nil, fmt.Errorf("TLS with the proxy %s: %w", address, err)
+		}
+		return secure, nil
+	}
 }
 
 func http1() *http.Protocols {

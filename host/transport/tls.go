@@ -17,9 +17,10 @@ const tlsRole = "tls."
 
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
 func secureBy(c *Config, roles Roles, s Surroundings) error {
-	o := keystore.Options{Key: storeBy(roles, "tls.keystore."), Trust: storeBy(roles, "tls.truststore."), Protocol: roles.Text("tls.protocol"),
+	own := keystore.Options{Key: storeBy(roles, "tls.keystore."), Trust: storeBy(roles, "tls.truststore."), Protocol: roles.Text("tls.protocol"),
 		AllowLegacy: on(roles.Text("tls.allow-legacy")), Logger: s.Logger,
-		Name: func(field string) string { return roles.Setting(tlsRole + field) }}
+		Name: func(field string) string { return tlsSetting(roles, field) }}
+	o := own
 	c.explain = func(err error) error { return keystore.Explain(err, o) }
 	if o.Key == nil && s.Key != nil {
 		o.Key = s.Key.location()
@@ -27,25 +28,61 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 	if o.Trust == nil && s.Trust != nil {
 		o.Trust = s.Trust.location()
 	}
-	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !s.TrustAll {
-		return nil
+	var err error
+	if c.ownTLS, err = tlsOf(own); err != nil {
+		return err
 	}
-	config, err := keystore.ClientTLS(o)
-	if err != nil {
-		return storeFault(err)
+	if c.TLS = c.ownTLS; o.Key != own.Key || o.Trust != own.Trust {
+		if c.TLS, err = tlsOf(o); err != nil {
+			return err
+		}
 	}
-	if s.TrustAll && o.Trust == nil {
+	if c.TrustAll = s.TrustAll && o.Trust == nil; c.TrustAll {
 		s.Logger.Warn("the destination says TrustAll: the server's certificate is not looked at")
-		config = config.Clone()
-		config.InsecureSkipVerify, config.VerifyConnection, config.VerifyPeerCertificate = true, nil, nil
 	}
-	c.TLS = config
 	if o.Key != nil {
-		if c.Identity, err = certificateIdentity(config); err != nil {
+		if c.Identity, err = certificateIdentity(c.TLS); err != nil {
 			return storeFault(err)
 		}
 	}
 	return nil
+}
+
+// tlsSetting is the name of the setting of one of package keystore's fields. Nothing switches the check of the host off, so what mends
+// a wrong host is the setting that names it.
+func tlsSetting(roles Roles, field string) string {
+	switch {
+	case field != keystore.FieldHostCheck:
+		return roles.Setting(tlsRole + field)
+	case roles.Given("http.destination") && !roles.Given("http.address"):
+		return roles.Setting("http.destination")
+	}
+	return roles.Setting("http.address")
+}
+
+// tlsOf is nil where nothing is said.
+func tlsOf(o keystore.Options) (*tls.Config, error) {
+	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy {
+		return nil, nil
+	}
+	config, err := keystore.ClientTLS(o)
+	if err != nil {
+		return nil, storeFault(err)
+	}
+	return config, nil
+}
+
+// ServerTLS is how connections to the server at Address are secured, nil for the system's roots. It alone heeds TrustAll.
+func (c *Config) ServerTLS() *tls.Config {
+	if !c.TrustAll {
+		return c.TLS
+	}
+	config := c.TLS.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
+	config.InsecureSkipVerify, config.VerifyConnection, config.VerifyPeerCertificate = true, nil, nil
+	return config
 }
 
 func storeBy(roles Roles, prefix string) *keystore.Location {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -526,6 +527,26 @@ func TestUntrustedNamesJava(t *testing.T) {
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
 	_, _, err := text(t, c, post("/x"))
 	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location", "tls.truststore.password")
+}
+
+// A certificate for another host is mended by the setting that names the host, or the destination that does; there is none that
+// switches the check off. Every field that package keystore may name has a setting.
+func TestCertificateOfAnotherHost(t *testing.T) {
+	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // for example.com and 127.0.0.1
+	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	trust := &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
+	for _, trust := range []*Store{nil, trust} {
+		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
+		_, _, err := text(t, c, get("/"))
+		wantFault(t, err, wit.FaultConfig, "http.address: "+at, "is for example.com, ", "not for localhost")
+		if strings.Contains(err.Error(), "host-check") {
+			t.Errorf("advises a setting that does not exist: %v", err)
+		}
+	}
+	byDestination := roleMap{"http.destination": "D"}
+	if name := tlsSetting(byDestination, keystore.FieldHostCheck); name != "http.destination" {
+		t.Errorf("expected the destination to be named, found %s", name)
+	}
 }
 
 // A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is there now.
