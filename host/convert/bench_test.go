@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"math"
 	"testing"
 
 	"github.com/culvert-project/culvert/host/record"
@@ -11,12 +12,12 @@ func BenchmarkOrderRow(b *testing.B) {
 	for name, schemas := range map[string]string{"plain": "false", "schemas": "true"} {
 		g := goldensOf(b, "order-plain")
 		batch := &record.Batch{Registry: record.NewRegistry()}
-		d, err := newConverter(b, ClassJSON, batch.Registry).Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		d, err := newConverter(b, ClassJSON, batch.Registry).Decode(b.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
 		if err != nil {
 			b.Fatal(err)
 		}
 		c := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", schemas)
-		text, _, err := c.Encode(nil, "t", batch, d)
+		text, _, err := c.Encode(b.Context(), nil, math.MaxInt32, "t", batch, d)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -25,10 +26,10 @@ func BenchmarkOrderRow(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			dst := make([]byte, 0, 8192)
 			for b.Loop() {
-				dst, _, _ = c.Encode(dst[:0], "t", batch, d)
+				dst, _, _ = c.Encode(b.Context(), dst[:0], math.MaxInt32, "t", batch, d)
 			}
 		})
-		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode("t", []byte(g.value), batch)
+		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode(b.Context(), "t", []byte(g.value), batch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -36,7 +37,7 @@ func BenchmarkOrderRow(b *testing.B) {
 			b.ReportAllocs()
 			dst := make([]byte, 0, 8192)
 			for b.Loop() {
-				dst, _, _ = c.Encode(dst[:0], "t", batch, plain)
+				dst, _, _ = c.Encode(b.Context(), dst[:0], math.MaxInt32, "t", batch, plain)
 			}
 		})
 		b.Run("decode/"+name, func(b *testing.B) {
@@ -45,7 +46,7 @@ func BenchmarkOrderRow(b *testing.B) {
 			into := &record.Batch{Registry: batch.Registry}
 			for b.Loop() {
 				into.Data = into.Data[:0]
-				if _, err := c.Decode("t", text, into); err != nil {
+				if _, err := c.Decode(b.Context(), "t", text, into); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -58,17 +59,17 @@ func TestNoAllocationForARow(t *testing.T) {
 	batch := &record.Batch{Registry: record.NewRegistry()}
 	for _, settings := range [][]string{{"schemas.enable", "true"}, {"schemas.enable", "false"}, {"decimal.format", "numeric"}} {
 		c := newConverter(t, ClassJSON, batch.Registry, settings...)
-		d, err := newConverter(t, ClassJSON, batch.Registry).Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		d, err := newConverter(t, ClassJSON, batch.Registry).Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		dst := make([]byte, 0, 8192)
-		dst, _, _ = c.Encode(dst, "t", batch, d)
+		dst, _, _ = c.Encode(t.Context(), dst, math.MaxInt32, "t", batch, d)
 		into := &record.Batch{Registry: batch.Registry, Data: make([]byte, 0, 8192)}
 		n := testing.AllocsPerRun(100, func() {
-			dst, _, _ = c.Encode(dst[:0], "t", batch, d)
+			dst, _, _ = c.Encode(t.Context(), dst[:0], math.MaxInt32, "t", batch, d)
 			into.Data = into.Data[:0]
-			if _, err := c.Decode("t", dst, into); err != nil {
+			if _, err := c.Decode(t.Context(), "t", dst, into); err != nil {
 				t.Fatal(err)
 			}
 		})

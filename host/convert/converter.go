@@ -3,6 +3,7 @@
 package convert
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sort"
@@ -15,17 +16,21 @@ import (
 // Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears and keeps
 // it, so it belongs to one goroutine at a time; tasks have converters of their own.
 type Converter interface {
-	// Encode appends the bytes of a datum of b to dst. null tells that the record has no key or value at all (a tombstone): out
-	// is dst then. On an error out is dst too.
-	Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) (out []byte, null bool, err error)
-	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it was.
-	Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error)
+	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class [TooLargeException].
+	// null tells that the record has no key or value at all (a tombstone): out is dst then. On an error out is dst too. A long
+	// conversion ends when ctx does, with ctx's error.
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) (out []byte, null bool, err error)
+	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it was. A long
+	// conversion ends when ctx does, with ctx's error.
+	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
 }
 
 // Names of the exception classes that Kafka Connect would give; they go into the headers of dead letters.
 const (
 	DataException   = "org.apache.kafka.connect.errors.DataException"
 	ConfigException = "org.apache.kafka.common.config.ConfigException"
+	// TooLargeException is of what a producer would not send.
+	TooLargeException = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
 
 // Error is a value that cannot be converted, or a setting that makes no sense.

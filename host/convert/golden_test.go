@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +52,7 @@ func goldens(t testing.TB, folder string) map[string]golden {
 func (g golden) read(t *testing.T, b *record.Batch) wit.Datum {
 	t.Helper()
 	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
-	d, err := maker.Decode("t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
+	d, err := maker.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, null, err := c.Encode([]byte("before "), "t", b, d)
+			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
 			if err != nil || null {
 				t.Fatal(null, err)
 			}
@@ -112,7 +113,7 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 			c := newConverter(t, ClassJSON, b.Registry)
 			// twice: the second time the schema is known
 			for range 2 {
-				got, err := c.Decode("t", []byte(g.written), b)
+				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
 				if err != nil {
 					t.Fatal(err)
 				}

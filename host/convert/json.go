@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/record"
@@ -78,7 +79,7 @@ func newJSON(settings map[string]string, reg *record.Registry) (Converter, error
 	return c, nil
 }
 
-func (c *jsonConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	var out []byte
 	switch d.Form {
 	case wit.Absent:
@@ -152,7 +153,7 @@ func (c *jsonConverter) program(id uint32) (*program, error) {
 	return p, nil
 }
 
-func (c *jsonConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}

@@ -32,7 +32,7 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.Node, v
 		t.Fatal(err)
 	}
 	d.Size = uint32(len(b.Data))
-	out, null, err := c.Encode(nil, "t", b, d)
+	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	return string(out), null, err
 }
 
@@ -61,7 +61,7 @@ func TestWritesValuesThatJSONCannotSay(t *testing.T) {
 			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
 		}
 	}
-	if _, null, err := c.Encode(nil, "t", &record.Batch{}, wit.Datum{}); !null || err != nil {
+	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.Datum{}); !null || err != nil {
 		t.Error("an absent datum must be a tombstone")
 	}
 }
@@ -112,7 +112,7 @@ func TestReadsWithoutSchema(t *testing.T) {
 		`{"a":{"b":{"c":[[],{}]}}}`:                        datum.Map{{Key: "a", Value: datum.Map{{Key: "b", Value: datum.Map{{Key: "c", Value: datum.List{datum.List{}, datum.Map{}}}}}}}},
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
-		d, err := c.Decode("t", []byte(text), b)
+		d, err := c.Decode(t.Context(), "t", []byte(text), b)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -124,7 +124,7 @@ func TestReadsWithoutSchema(t *testing.T) {
 	}
 	for _, null := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
 		b := &record.Batch{Registry: reg}
-		if d, err := c.Decode("t", null, b); err != nil || d.Form != wit.Absent || len(b.Data) != 0 {
+		if d, err := c.Decode(t.Context(), "t", null, b); err != nil || d.Form != wit.Absent || len(b.Data) != 0 {
 			t.Errorf("%q: %v %v", null, d, err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 	} {
 		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` + payload + `,"schema":` + pairSchema + ` }`} {
 			b := &record.Batch{Registry: reg}
-			d, err := c.Decode("t", []byte(document), b)
+			d, err := c.Decode(t.Context(), "t", []byte(document), b)
 			if err != nil {
 				t.Errorf("%s: %v", payload, err)
 				continue
@@ -195,7 +195,7 @@ func TestRefusesToRead(t *testing.T) {
 		strings.Repeat("[", 2000):              "JsonConverter with schemas.enable requires",
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
-		_, err := c.Decode("t", []byte(document), b)
+		_, err := c.Decode(t.Context(), "t", []byte(document), b)
 		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != DataException || string(b.Data) != "before" {
 			t.Errorf("%s: expected %q, found %v", document, want, err)
 		}
@@ -210,7 +210,7 @@ func TestRefusesToRead(t *testing.T) {
 		`1.`:                      "a digit behind",
 		`nul`:                     "expected null",
 	} {
-		if _, err := plain.Decode("t", []byte(document), &record.Batch{Registry: reg}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20s: expected %q, found %v", document, want, err)
 		}
 	}
@@ -233,7 +233,7 @@ func TestNew(t *testing.T) {
 	}
 	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
 	b := &record.Batch{Registry: reg}
-	if d, err := c.Decode("t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured || string(b.Bytes(d)) != "\x02x" {
+	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured || string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
 	if ErrorClass(errors.New("x")) != "" {
@@ -250,11 +250,11 @@ func FuzzHostileDatum(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		batch := &record.Batch{Registry: reg, Data: b}
-		out, _, err := c.Encode(nil, "t", batch, wit.Datum{Form: wit.Structured, Schema: s, Size: uint32(len(b))})
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Structured, Schema: s, Size: uint32(len(b))})
 		if bad := datum.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
 			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
 		}
-		c.Encode(nil, "t", batch, wit.Datum{Form: wit.Dynamic, Size: uint32(len(b))})
+		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Dynamic, Size: uint32(len(b))})
 	})
 }
 
@@ -271,16 +271,16 @@ func FuzzHostileJSON(f *testing.F) {
 	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b := &record.Batch{Registry: reg}
-		if d, err := plain.Decode("t", text, b); err == nil && d.Form == wit.Dynamic {
+		if d, err := plain.Decode(t.Context(), "t", text, b); err == nil && d.Form == wit.Dynamic {
 			if bad := datum.CheckDynamic(b.Bytes(d)); bad != nil {
 				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
 			}
-			if _, _, err := plain.Encode(nil, "t", b, d); err != nil {
+			if _, _, err := plain.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
 				t.Fatalf("%s: cannot be written again: %v", text, err)
 			}
 		}
 		b = &record.Batch{Registry: reg}
-		if d, err := schemas.Decode("t", text, b); err == nil && d.Form == wit.Structured {
+		if d, err := schemas.Decode(t.Context(), "t", text, b); err == nil && d.Form == wit.Structured {
 			if bad := datum.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
 				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
 			}

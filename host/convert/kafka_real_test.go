@@ -152,11 +152,11 @@ func (w rewriting) rewrite(t *testing.T) string {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	reader, writer := newConverter(t, ClassJSON, b.Registry, settingsOf(w.reader)...), newConverter(t, ClassJSON, b.Registry, settingsOf(w.writer)...)
-	d, err := reader.Decode("t", []byte(w.document), b)
+	d, err := reader.Decode(t.Context(), "t", []byte(w.document), b)
 	if err != nil {
 		return "!" + ErrorClass(err)
 	}
-	out, null, err := writer.Encode(nil, "t", b, d)
+	out, null, err := writer.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	switch {
 	case err != nil:
 		return "!" + ErrorClass(err)

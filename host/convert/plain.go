@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"math/big"
@@ -34,7 +35,7 @@ func newByteArray(_ map[string]string, reg *record.Registry) (Converter, error) 
 	return &byteArrayConverter{reg, s}, err
 }
 
-func (c *byteArrayConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	switch d.Form {
 	case wit.Absent:
@@ -70,7 +71,7 @@ func (c *byteArrayConverter) Encode(dst []byte, topic string, b *record.Batch, d
 	return append(dst, in[size:]...), false, nil
 }
 
-func (c *byteArrayConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}
@@ -106,7 +107,7 @@ func newString(settings map[string]string, reg *record.Registry) (Converter, err
 	return c, err
 }
 
-func (c *stringConverter) Encode(dst []byte, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	var v any
 	nodes := []wit.Node(nil)
@@ -158,7 +159,7 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]b
 	return append(dst, in[i+size:]...), true
 }
 
-func (c *stringConverter) Decode(topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}

@@ -43,7 +43,7 @@ func TestStringConverter(t *testing.T) {
 		t.Error("bytes were written")
 	}
 	b := &record.Batch{Registry: reg}
-	d, err := c.Decode("t", []byte("a\xff"), b)
+	d, err := c.Decode(t.Context(), "t", []byte("a\xff"), b)
 	if err != nil || string(b.Bytes(d)) != "\x02\x08a\uFFFD" || !reg.Get(d.Schema).Root().Optional {
 		t.Errorf("%v % x", err, b.Bytes(d))
 	}
@@ -58,7 +58,7 @@ func TestStringConverterEncodings(t *testing.T) {
 			t.Errorf("%s: % x, %v", name, got, err)
 		}
 		b := &record.Batch{Registry: reg}
-		d, _ := c.Decode("t", []byte(want), b)
+		d, _ := c.Decode(t.Context(), "t", []byte(want), b)
 		if back := string(b.Bytes(d)[2:]); strings.HasPrefix(strings.ToUpper(name), "UTF") && back != "ü€" {
 			t.Errorf("%s: read %q", name, back)
 		}
@@ -90,7 +90,7 @@ func TestByteArrayConverter(t *testing.T) {
 		}
 	}
 	b := &record.Batch{Registry: reg}
-	if d, _ := c.Decode("t", []byte{}, b); d.Form != wit.Structured || string(b.Bytes(d)) != "\x02\x00" {
+	if d, _ := c.Decode(t.Context(), "t", []byte{}, b); d.Form != wit.Structured || string(b.Bytes(d)) != "\x02\x00" {
 		t.Errorf("no bytes are not null: %v", d)
 	}
 }

@@ -372,8 +372,10 @@ func (v *versions) Reject(_ Code, reason string) {
 // asIs is a converter: bytes as they are, but for those that begin with "bad".
 type asIs struct{}
 
-func (asIs) Encode([]byte, string, *record.Batch, wit.Datum) ([]byte, bool, error) { panic("not used") }
-func (asIs) Decode(_ string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.Datum) ([]byte, bool, error) {
+	panic("not used")
+}
+func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}

@@ -166,7 +166,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	read := make([]*item, 0, len(items))
 	start := time.Now()
 	for _, i := range items {
-		row, stage, err := g.row(&b.rows, i.record)
+		row, stage, err := g.row(ctx, &b.rows, i.record)
 		if err != nil {
 			if err := g.task.refuse(i, stage, err); err != nil {
 				return nil, err
@@ -221,15 +221,15 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	return nil
 }
 
-func (g *gatherer) row(b *record.Batch, r *kgo.Record) (row wit.Row, stage string, err error) {
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage string, err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: -1}
 	if !r.Timestamp.IsZero() {
 		row.Timestamp = r.Timestamp.UnixMilli()
 	}
-	if row.Key, err = g.key.Decode(r.Topic, r.Key, b); err != nil {
+	if row.Key, err = g.key.Decode(ctx, r.Topic, r.Key, b); err != nil {
 		return row, "key converter", err
 	}
-	if row.Value, err = g.value.Decode(r.Topic, r.Value, b); err != nil {
+	if row.Value, err = g.value.Decode(ctx, r.Topic, r.Value, b); err != nil {
 		return row, "value converter", err
 	}
 	if len(r.Headers) > 0 {

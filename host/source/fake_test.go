@@ -456,13 +456,15 @@ func (b *broker) records() []string {
 // asIs is a converter: bytes as they are. Values that begin so cannot be converted.
 type asIs struct{ refuse string }
 
-func (a asIs) Encode(dst []byte, _ string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	if a.refuse != "" && bytes.HasPrefix(b.Bytes(d), []byte(a.refuse)) {
 		return dst, false, errors.New("cannot be converted")
 	}
 	return append(dst, b.Bytes(d)...), d.Form == wit.Absent, nil
 }
-func (a asIs) Decode(string, []byte, *record.Batch) (wit.Datum, error) { panic("not used") }
+func (a asIs) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
+	panic("not used")
+}
 
 // world puts a task together.
 type world struct {

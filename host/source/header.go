@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/record"
@@ -11,7 +12,7 @@ import (
 // plainHeaders writes what has one obvious form.
 type plainHeaders struct{ registry *record.Registry }
 
-func (p plainHeaders) Encode(dst []byte, _ string, _ *record.Batch, h *datum.Header) ([]byte, bool, error) {
+func (p plainHeaders) Encode(_ context.Context, dst []byte, _ int, _ string, _ *record.Batch, h *datum.Header) ([]byte, bool, error) {
 	var v any
 	var err error
 	switch h.Form {

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -111,7 +112,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: %w", c.page, err)
 		}
 		before, headers := len(c.out), len(s.headers)
-		sp, stage, err := s.row(c, i)
+		sp, stage, err := s.row(ctx, c, i)
 		if err == nil {
 			s.spans = append(s.spans, sp)
 			continue
@@ -142,21 +143,21 @@ func (s *shaper) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *shaper) row(c *chunk, i int) (sp span, stage string, err error) {
+func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage string, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]
 	sp.key = len(c.out)
-	if c.out, sp.keyNull, err = s.key.Encode(c.out, topic, b, r.Key); err != nil {
+	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, math.MaxInt32, topic, b, r.Key); err != nil {
 		return sp, "key converter", err
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
-	if c.out, sp.valueNull, err = s.value.Encode(c.out, topic, b, r.Value); err != nil {
+	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, math.MaxInt32, topic, b, r.Value); err != nil {
 		return sp, "value converter", err
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
 	if r.Headers.Form == wit.Raw {
-		if err := s.rowHeaders(c, topic, r.Headers); err != nil {
+		if err := s.rowHeaders(ctx, c, topic, r.Headers); err != nil {
 			return sp, "header converter", err
 		}
 	}
@@ -164,13 +165,13 @@ func (s *shaper) row(c *chunk, i int) (sp span, stage string, err error) {
 	return sp, "", nil
 }
 
-func (s *shaper) rowHeaders(c *chunk, topic string, block wit.Datum) (err error) {
+func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum) (err error) {
 	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
 		return err
 	}
 	for i := range s.parsed {
 		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
-		if c.out, h.null, err = s.feed.task.o.Headers.Encode(c.out, topic, &c.batch, &s.parsed[i]); err != nil {
+		if c.out, h.null, err = s.feed.task.o.Headers.Encode(ctx, c.out, math.MaxInt32, topic, &c.batch, &s.parsed[i]); err != nil {
 			return fmt.Errorf("header %s: %w", h.name, err)
 		}
 		h.end = len(c.out)

@@ -53,8 +53,8 @@ type Options struct {
 
 // HeaderConverter turns a header's value into bytes.
 type HeaderConverter interface {
-	// Encode appends the bytes of a header of b to dst; null tells that it has none.
-	Encode(dst []byte, topic string, b *record.Batch, h *datum.Header) (out []byte, null bool, err error)
+	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *datum.Header) (out []byte, null bool, err error)
 }
 
 // Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.

@@ -3,6 +3,7 @@ package transform
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -138,10 +139,10 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
 	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"), Timestamp: number("timestamp")}
 	var err error
-	if row.Key, err = jsonConverter(t, reg).Decode("t", g.record["key"], b); err != nil {
+	if row.Key, err = jsonConverter(t, reg).Decode(t.Context(), "t", g.record["key"], b); err != nil {
 		t.Fatal(err)
 	}
-	if row.Value, err = jsonConverter(t, reg).Decode("t", g.record["value"], b); err != nil {
+	if row.Value, err = jsonConverter(t, reg).Decode(t.Context(), "t", g.record["value"], b); err != nil {
 		t.Fatal(err)
 	}
 	b.Rows = []wit.Row{row}
@@ -191,7 +192,7 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 }
 
 func written(t *testing.T, b *record.Batch, d wit.Datum) string {
-	out, null, err := jsonConverter(t, b.Registry).Encode(nil, "t", b, d)
+	out, null, err := jsonConverter(t, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	if err != nil {
 		t.Fatal(err)
 	}
