@@ -9,6 +9,7 @@ package main
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/transform"
@@ -61,11 +62,9 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	}
 	return func(r *transform.Record) error {
 		for _, f := range fields {
-			if text, ok := r.Value.Field(f); ok {
-				if s, ok := text.(string); ok {
-					if err := r.Value.SetField(f, mask(s, keep)); err != nil {
-						return err
-					}
+			if text, ok := r.Value.Text(f); ok {
+				if err := r.Value.SetText(f, mask(text, keep)); err != nil {
+					return err
 				}
 			}
 		}
@@ -73,10 +72,20 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
+const stars = "****************************************************************"
+
+// mask puts a star for each character but the last keep.
 func mask(s string, keep int) string {
-	letters := []rune(s)
-	for i := range max(0, len(letters)-keep) {
-		letters[i] = '*'
+	from := len(s)
+	for ; keep > 0 && from > 0; keep-- {
+		_, size := utf8.DecodeLastRuneInString(s[:from])
+		from -= size
 	}
-	return string(letters)
+	var b strings.Builder
+	b.Grow(len(s))
+	for n := utf8.RuneCountInString(s[:from]); n > 0; n -= len(stars) {
+		b.WriteString(stars[:min(n, len(stars))])
+	}
+	b.WriteString(s[from:])
+	return b.String()
 }

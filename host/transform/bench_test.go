@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -23,6 +24,12 @@ var benchStages = []Stage{
 
 var routedStages = append(benchStages[:2:2], Stage{Alias: "route", Class: classes + "RegexRouter",
 	Settings: []wit.Setting{{Name: "regex", Value: "(.*)"}, {Name: "replacement", Value: "sap.$1"}}})
+
+// maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in one.
+var (
+	maskStages   = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: []wit.Setting{{Name: "fields", Value: "f3"}, {Name: "keep", Value: "4"}}}}
+	renameStages = []Stage{{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames", Value: "f3:name"}}}}
+)
 
 // tenFields makes rows of ten fields with together size bytes.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {
@@ -71,7 +78,7 @@ func withoutSchema(t testing.TB, b *record.Batch) {
 }
 
 func BenchmarkChainOfThree(b *testing.B) {
-	m, reg, _ := manager(b, nil)
+	m, reg, _ := manager(b, map[string][]byte{"mask.wasm": guesttest.Bytes(b, "../../examples/plugin-transform")})
 	for _, c := range []struct {
 		name       string
 		stages     []Stage
@@ -81,6 +88,8 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"100x1024", benchStages, 100, 1024}, {"2000x1024", benchStages, 2000, 1024}, {"500x4096", benchStages, 500, 4096},
 		{"500x200", benchStages, 500, 200}, {"route/500x1024", routedStages, 500, 1024}, {"rows/500x1024", routedStages[2:], 500, 1024},
 		{"schemaless/500x1024", benchStages, 500, 1024},
+		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200", maskStages, 500, 200},
+		{"schemaless-easy/500x1024", maskStages, 500, 1024},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: c.stages})

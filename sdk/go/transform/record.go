@@ -2,14 +2,16 @@ package transform
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Record is one record in the hands of a [Func]. Topic, Partition (-1: the partitioner decides) and Timestamp (milliseconds since
-// 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Headers pass as they are.
+// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner decides) and
+// Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Headers pass as they are.
 type Record struct {
 	Topic      string
 	Partition  int32
@@ -22,17 +24,82 @@ type Record struct {
 // Drop takes the record out of the stream.
 func (r *Record) Drop() { r.dropped = true }
 
-// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). It is read when it is first asked
-// for; what is not changed costs nothing.
+// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it is asked
+// for; what is not changed is passed on as bytes.
 type Data struct {
 	form    wit.Form
 	schema  uint32
 	nodes   []wit.Node
 	bytes   []byte
-	tree    any
-	read    bool
 	changed bool
 	err     error
+	// tree is the whole value, once it was asked for or replaced (whole); then fields and touched are not used.
+	tree  any
+	whole bool
+	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not, -1 before
+	// the first.
+	fields []field
+	left   int64
+	// touched are the fields that were read or set.
+	touched []touched
+	// texts is where texts that were read are kept.
+	texts *texts
+	// hint is the field that was asked for last: the next row is asked for the same ones.
+	hint int
+}
+
+// field is where a field of a structure, or an entry of a schemaless map, lies in the bytes of its [Data].
+type field struct {
+	// name is where the text of an entry's key begins; nameEnd is 0 where the key is no text, and in structures.
+	name, nameEnd uint32
+	start, end    uint32
+}
+
+// touched is a field that was read or set: text where isText, else value.
+type touched struct {
+	field       int
+	set, isText bool
+	text        string
+	value       any
+}
+
+func (t *touched) any() any {
+	if t.isText {
+		return t.text
+	}
+	return t.value
+}
+
+// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was handed out
+// is never written again; a text that is kept keeps at most textsSize bytes.
+type texts struct{ free []byte }
+
+const textsSize = 16 << 10
+
+// keep copies b.
+func (t *texts) keep(b []byte) string {
+	if t == nil || len(b) > textsSize/16 {
+		return string(b)
+	}
+	if len(b) > cap(t.free)-len(t.free) {
+		t.free = make([]byte, 0, textsSize)
+	}
+	at := len(t.free)
+	t.free = append(t.free, b...)
+	return unsafe.String(unsafe.SliceData(t.free[at:]), len(b))
+}
+
+// load points d at a datum of a batch. What was allocated for the datum before is used again.
+func (d *Data) load(at wit.Datum, nodes []wit.Node, data []byte) {
+	if d.whole || d.err != nil {
+		d.tree, d.whole, d.err = nil, false, nil
+	}
+	if len(d.touched) > 0 {
+		clear(d.touched)
+		d.touched = d.touched[:0]
+	}
+	d.form, d.schema, d.nodes, d.bytes = at.Form, at.Schema, nodes, data[at.Start:at.Start+at.Size]
+	d.changed, d.fields, d.left = false, d.fields[:0], -1
 }
 
 // Absent tells whether there is nothing.
@@ -41,23 +108,40 @@ func (d *Data) Absent() bool { return d.form == wit.Absent }
 // Nodes is the schema, nil for data without one. It must not be changed.
 func (d *Data) Nodes() []wit.Node { return d.nodes }
 
-// Tree is the value as package datum reads it. Bytes that cannot be read give nil, and fail the record when the Func returns.
+// Tree is the whole value as package datum reads it, which takes some microseconds: [Data.Field] and [Data.Text] read one field.
+// Bytes that cannot be read give nil, and fail the record when the Func returns.
 func (d *Data) Tree() any {
-	if d.read || d.form == wit.Absent {
+	if d.whole || d.form == wit.Absent {
 		return d.tree
 	}
-	d.read = true
+	d.whole = true
 	if d.form == wit.Structured {
 		d.tree, _, d.err = datum.Read(d.nodes, 0, d.bytes)
 	} else {
 		d.tree, _, d.err = datum.ReadDynamic(d.bytes)
 	}
+	if d.err != nil {
+		return nil
+	}
+	for i := range d.touched {
+		if t := &d.touched[i]; t.set {
+			*d.slot(t.field) = t.any()
+		}
+	}
 	return d.tree
+}
+
+// slot is where a field stands in the whole value, which is a structure or a map.
+func (d *Data) slot(i int) *any {
+	if tree, ok := d.tree.(datum.Record); ok {
+		return &tree[i]
+	}
+	return &d.tree.(datum.Map)[i].Value
 }
 
 // Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
 func (d *Data) Set(nodes []wit.Node, tree any) {
-	*d = Data{form: wit.Structured, nodes: nodes, tree: tree, read: true, changed: true}
+	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.Structured, 0, nodes, tree, true, true
 	if nodes == nil {
 		d.form = wit.Dynamic
 		if tree == nil {
@@ -67,40 +151,326 @@ func (d *Data) Set(nodes []wit.Node, tree any) {
 }
 
 // Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such thing as
-// fields.
+// fields. What it returns must not be changed in place: [Data.SetField] changes a field.
 func (d *Data) Field(name string) (value any, ok bool) {
-	slot := d.slot(name)
-	if slot == nil {
+	i := d.find(name)
+	if i < 0 {
 		return nil, false
 	}
-	return *slot, true
+	if d.whole {
+		return *d.slot(i), true
+	}
+	for j := range d.touched {
+		if t := &d.touched[j]; t.field == i {
+			return t.any(), true
+		}
+	}
+	f := d.fields[i]
+	if d.form == wit.Structured {
+		value, _, d.err = datum.Read(d.nodes, d.nodes[0].Members[i].Node, d.bytes[f.start:f.end])
+	} else {
+		value, _, d.err = datum.ReadDynamic(d.bytes[f.start:f.end])
+	}
+	if d.err != nil {
+		return nil, false
+	}
+	d.touched = append(d.touched, touched{field: i, value: value})
+	return value, true
+}
+
+// Text returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what Field does,
+// with less garbage.
+func (d *Data) Text(name string) (text string, ok bool) {
+	i := d.find(name)
+	if i < 0 {
+		return "", false
+	}
+	if d.whole || d.isTouched(i) {
+		value, _ := d.Field(name)
+		text, ok = value.(string)
+		return text, ok
+	}
+	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
+	if d.form == wit.Structured {
+		n := &d.nodes[d.nodes[0].Members[i].Node]
+		var null bool
+		if null, size, _ = datum.IsNull(n, b); null || n.Kind != wit.Text {
+			return "", false
+		}
+	} else if b[0] != datum.TagText {
+		return "", false
+	}
+	content, _ := datum.Block(b[size:])
+	return d.texts.keep(content), true
+}
+
+func (d *Data) isTouched(i int) bool {
+	for j := range d.touched {
+		if d.touched[j].field == i {
+			return true
+		}
+	}
+	return false
 }
 
 // SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's schema
 // fails the record when the Func returns.
 func (d *Data) SetField(name string, value any) error {
-	slot := d.slot(name)
-	if slot == nil {
+	return d.set(name, touched{set: true, value: value})
+}
+
+// SetText is SetField for a text, with less garbage.
+func (d *Data) SetText(name, text string) error {
+	return d.set(name, touched{set: true, isText: true, text: text})
+}
+
+func (d *Data) set(name string, t touched) error {
+	i := d.find(name)
+	if i < 0 {
 		return errors.New("no field " + strconv.Quote(name))
 	}
-	*slot, d.changed = value, true
+	d.changed = true
+	if d.whole {
+		*d.slot(i) = t.any()
+		return nil
+	}
+	t.field = i
+	for j := range d.touched {
+		if d.touched[j].field == i {
+			d.touched[j] = t
+			return nil
+		}
+	}
+	d.touched = append(d.touched, t)
 	return nil
 }
 
-func (d *Data) slot(name string) *any {
-	switch tree := d.Tree().(type) {
-	case datum.Record:
-		for i, m := range d.nodes[0].Members {
-			if m.Name == name {
-				return &tree[i]
-			}
+// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields afterwards.
+func (d *Data) find(name string) int {
+	i := -1
+	switch tree := d.tree.(type) {
+	case nil:
+		if d.whole {
+			return -1
 		}
+		if i = d.walk(name); d.err != nil {
+			return -1
+		}
+	case datum.Record:
+		i = d.member(name)
 	case datum.Map:
-		for i := range tree {
-			if tree[i].Key == name {
-				return &tree[i].Value
+		for j := range tree {
+			if tree[j].Key == name {
+				return j
 			}
 		}
 	}
-	return nil
+	return i
+}
+
+// member is the number of a member of the root structure, -1 where there is none of that name.
+func (d *Data) member(name string) int {
+	members := d.nodes[0].Members
+	if d.hint < len(members) && members[d.hint].Name == name {
+		return d.hint
+	}
+	for i := range members {
+		if members[i].Name == name {
+			d.hint = i
+			return i
+		}
+	}
+	return -1
+}
+
+// walk goes over the bytes as far as a field. A null, and data without fields, have none.
+func (d *Data) walk(name string) int {
+	switch {
+	case d.form == wit.Structured && d.nodes[0].Kind == wit.Structure:
+		i := d.member(name)
+		if i < 0 {
+			return -1
+		}
+		return d.walkStructure(i)
+	case d.form == wit.Dynamic && len(d.bytes) > 0 && d.bytes[0] == datum.TagMap:
+		for i := range d.fields {
+			if f := &d.fields[i]; f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
+				return i
+			}
+		}
+		return d.walkMap(name)
+	}
+	return -1
+}
+
+// walkStructure goes over members up to number i.
+func (d *Data) walkStructure(i int) int {
+	if len(d.fields) > i {
+		return i
+	}
+	b, at := d.bytes, 0
+	if n := len(d.fields); n > 0 {
+		at = int(d.fields[n-1].end)
+	} else {
+		null, size, ok := datum.IsNull(&d.nodes[0], b)
+		if !ok || null {
+			d.cut(!ok)
+			return -1
+		}
+		at = size
+	}
+	for len(d.fields) <= i {
+		node := d.nodes[0].Members[len(d.fields)].Node
+		end := scalarEnd(&d.nodes[node], b, at)
+		if end < 0 {
+			size, err := datum.Skip(d.nodes, node, b[at:])
+			if err != nil {
+				d.err = err
+				return -1
+			}
+			end = at + size
+		}
+		d.fields = append(d.fields, field{start: uint32(at), end: uint32(end)})
+		at = end
+	}
+	return i
+}
+
+// scalarEnd is where a number, boolean, text or bytes that begins at `at` ends; -1 where it is something else, or runs past b.
+// In a guest it saves three calls for each field that is passed over.
+func scalarEnd(n *wit.Node, b []byte, at int) int {
+	if n.Optional {
+		if at >= len(b) {
+			return -1
+		}
+		branch := b[at]
+		at++
+		if (branch == 0) == (n.DefaultValue == nil) && branch&^2 == 0 {
+			return at
+		}
+	}
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		for at < len(b) {
+			if b[at] < 0x80 {
+				return at + 1
+			}
+			at++
+		}
+		return -1
+	case wit.Boolean:
+		at++
+	case wit.Float32:
+		at += 4
+	case wit.Float64:
+		at += 8
+	case wit.Text, wit.Bytes:
+		if at < len(b) && b[at] < 0x80 && b[at]&1 == 0 {
+			at += 1 + int(b[at]>>1)
+			break
+		}
+		_, size := datum.Block(b[min(at, len(b)):])
+		if size <= 0 {
+			return -1
+		}
+		at += size
+	default:
+		return -1
+	}
+	if at > len(b) {
+		return -1
+	}
+	return at
+}
+
+// walkMap goes over entries up to the one with that name.
+func (d *Data) walkMap(name string) int {
+	at := 0
+	if d.left < 0 {
+		count, size := datum.Number(d.bytes[1:])
+		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
+			d.cut(true)
+			return -1
+		}
+		d.left, at = count, 1+size
+	} else if n := len(d.fields); n > 0 {
+		at = int(d.fields[n-1].end)
+	}
+	for ; d.left > 0; d.left-- {
+		var f field
+		if key := d.bytes[at:]; len(key) > 0 && key[0] == datum.TagText {
+			text, size := datum.Block(key[1:])
+			if size <= 0 {
+				d.cut(true)
+				return -1
+			}
+			f.nameEnd = uint32(at + 1 + size)
+			f.name = f.nameEnd - uint32(len(text))
+		}
+		size, err := datum.SkipDynamic(d.bytes[at:])
+		f.start = uint32(at + size)
+		if err == nil {
+			size, err = datum.SkipDynamic(d.bytes[f.start:])
+		}
+		if err != nil {
+			d.err = err
+			return -1
+		}
+		f.end = f.start + uint32(size)
+		at = int(f.end)
+		d.fields = append(d.fields, f)
+		if f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
+			d.left--
+			return len(d.fields) - 1
+		}
+	}
+	return -1
+}
+
+// cut keeps the error of bytes that end too early.
+func (d *Data) cut(is bool) {
+	if is {
+		d.err = errors.New("the bytes of a value are cut, or not as wit/encoding.md describes them")
+	}
+}
+
+// append writes the value: what was not set as the bytes that it had.
+func (d *Data) append(dst []byte) ([]byte, error) {
+	switch {
+	case d.form == wit.Absent:
+		return dst, nil
+	case d.whole && d.form == wit.Structured:
+		return datum.Append(dst, d.nodes, 0, d.tree)
+	case d.whole:
+		return datum.AppendDynamic(dst, d.tree)
+	}
+	if len(d.touched) > 1 {
+		// fields stand in the order of bytes, whatever the order in which they were set
+		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
+	}
+	done, err := uint32(0), error(nil)
+	for i := range d.touched {
+		t := &d.touched[i]
+		if !t.set {
+			continue
+		}
+		f := &d.fields[t.field]
+		dst = append(dst, d.bytes[done:f.start]...)
+		if dst, err = d.appendField(dst, t); err != nil {
+			return dst, err
+		}
+		done = f.end
+	}
+	return append(dst, d.bytes[done:]...), nil
+}
+
+func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
+	if d.form == wit.Dynamic {
+		return datum.AppendDynamic(dst, t.any())
+	}
+	node := d.nodes[0].Members[t.field].Node
+	if n := &d.nodes[node]; t.isText && n.Kind == wit.Text {
+		return datum.AppendText(datum.AppendBranch(dst, n, false), t.text), nil
+	}
+	return datum.Append(dst, d.nodes, node, t.any())
 }

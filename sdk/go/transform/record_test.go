@@ -1,0 +1,162 @@
+package transform
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// randomRecord makes a structure of up to ten fields, some nested, some null, with its schema.
+func randomRecord(r *rand.Rand) ([]wit.Node, any) {
+	nodes := []wit.Node{{Kind: wit.Structure, Optional: r.IntN(2) == 0}}
+	var tree datum.Record
+	for i := range r.IntN(11) {
+		n := wit.Node{Kind: []wit.Kind{wit.Int32, wit.Int64, wit.Text, wit.Bytes, wit.Boolean, wit.Array, wit.Float64}[r.IntN(7)], Optional: r.IntN(2) == 0}
+		node := uint32(len(nodes))
+		if n.Kind == wit.Array {
+			n.Element = node + 1
+		}
+		nodes = append(nodes, n)
+		if n.Kind == wit.Array {
+			nodes = append(nodes, wit.Node{Kind: wit.Text})
+		}
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
+		tree = append(tree, randomValue(r, n))
+	}
+	if nodes[0].Optional && r.IntN(4) == 0 {
+		return nodes, nil
+	}
+	return nodes, tree
+}
+
+func randomValue(r *rand.Rand, n wit.Node) any {
+	if n.Optional && r.IntN(3) == 0 {
+		return nil
+	}
+	switch n.Kind {
+	case wit.Int32:
+		return int32(r.Uint32())
+	case wit.Int64:
+		return int64(r.Uint64())
+	case wit.Text:
+		return string(bytes.Repeat([]byte("ä"), r.IntN(40)))
+	case wit.Bytes:
+		return make([]byte, r.IntN(100))
+	case wit.Boolean:
+		return r.IntN(2) == 0
+	case wit.Float64:
+		return r.Float64()
+	}
+	l := datum.List{}
+	for range r.IntN(4) {
+		l = append(l, "item")
+	}
+	return l
+}
+
+// asMap is the structure without its schema.
+func asMap(nodes []wit.Node, tree any) any {
+	record, ok := tree.(datum.Record)
+	if !ok {
+		return datum.List{"no fields"}
+	}
+	m := datum.Map{{Key: int32(3), Value: "a key that is no text"}}
+	for i, v := range record {
+		m = append(m, datum.Entry{Key: nodes[0].Members[i].Name, Value: v})
+	}
+	return m
+}
+
+// Fields that are read and set one by one give what the whole value gives, with a schema and without one, whatever the order in
+// which both are used.
+func TestFieldsAgreeWithTree(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 9))
+	for range 20_000 {
+		nodes, tree := randomRecord(r)
+		b, err := datum.Append(nil, nodes, 0, tree)
+		form := wit.Structured
+		if r.IntN(2) == 0 {
+			form = wit.Dynamic
+			b, err = datum.AppendDynamic(nil, asMap(nodes, tree))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		byField, whole := Data{}, Data{}
+		at := wit.Datum{Form: form, Size: uint32(len(b))}
+		byField.load(at, nodes, b)
+		whole.load(at, nodes, b)
+		whole.Tree()
+		for range r.IntN(6) {
+			i := r.IntN(11)
+			name := "f" + strconv.Itoa(i)
+			if text, ok := byField.Text(name); r.IntN(2) == 0 {
+				want, _ := whole.Field(name)
+				if want, wantOK := want.(string); ok != wantOK || text != want {
+					t.Fatalf("%s: got text %q %v, want %q %v", name, text, ok, want, wantOK)
+				}
+			}
+			got, ok := byField.Field(name)
+			want, wantOK := whole.Field(name)
+			if ok != wantOK || !cmp.Equal(got, want) {
+				t.Fatalf("%s: got %v %v, want %v %v", name, got, ok, want, wantOK)
+			}
+			if ok && r.IntN(2) == 0 {
+				if _, isText := got.(string); isText && r.IntN(2) == 0 {
+					if err, other := byField.SetText(name, "new"), whole.SetText(name, "new"); err != nil || other != nil {
+						t.Fatal(err, other)
+					}
+					continue
+				}
+				v := randomValue(r, nodes[nodes[0].Members[i].Node])
+				if err, other := byField.SetField(name, v), whole.SetField(name, v); err != nil || other != nil {
+					t.Fatal(err, other)
+				}
+			}
+			if r.IntN(10) == 0 && !cmp.Equal(byField.Tree(), whole.Tree()) {
+				t.Fatalf("tree: %s", cmp.Diff(byField.Tree(), whole.Tree()))
+			}
+		}
+		got, err := byField.append([]byte("before"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := whole.append([]byte("before"))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%v\n got %x\nwant %x", err, got, want)
+		}
+	}
+}
+
+// Bytes that are cut anywhere fail the record whose field is asked for; nothing panics.
+func TestFieldOfCutBytes(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}}}, {Kind: wit.Text}}
+	whole, err := datum.Append(nil, nodes, 0, datum.Record{"first", "second"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := datum.AppendDynamic(nil, asMap(nodes, datum.Record{"first", "second"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		var d Data
+		d.load(wit.Datum{Form: wit.Structured, Size: uint32(i)}, nodes, whole)
+		if _, ok := d.Field("b"); ok || d.err == nil {
+			t.Errorf("structure cut at %d: found a field, error %v", i, d.err)
+		}
+	}
+	for i := 1; i < len(free); i++ {
+		var d Data
+		d.load(wit.Datum{Form: wit.Dynamic, Size: uint32(i)}, nil, free)
+		if _, ok := d.Field("b"); ok || d.err == nil {
+			t.Errorf("map cut at %d: found a field, error %v", i, d.err)
+		}
+	}
+}
