@@ -154,22 +154,40 @@ type exchange struct {
 	patience          time.Duration
 	// refused is the token that was refused.
 	refused string
+	// client is the SAP client that the request names itself, "" for none.
+	client string
 }
 
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	var err error
-	if !token(r.Method) {
-		return nil, faultf(wit.FaultData, "method of a request: expected a token, found %q", r.Method)
+	if err := checkMethod(r.Method); err != nil {
+		return nil, err
 	}
 	if e.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
 	}
-	if e.header, err = guestHeaders(r.Headers); err != nil {
+	if err := d.asksFor("target", e.line); err != nil {
 		return nil, err
+	}
+	e.client = namedClient(e.line)
+	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
+		return nil, err
+	}
+	for _, kind := range e.header["Content-Type"] {
+		clients, err := d.checkForm(kind, e.body)
+		if err != nil {
+			return nil, err
+		}
+		if len(clients) > 0 && e.client == "" {
+			e.client = clients[0]
+		}
 	}
 	if r.TokenFrom != nil {
 		if e.tokenFrom, err = d.resolve(*r.TokenFrom); err != nil {
+			return nil, err
+		}
+		if err := d.asksFor("token-from", e.tokenFrom); err != nil {
 			return nil, err
 		}
 	}
@@ -365,8 +383,11 @@ func (d *destination) redirect(e *exchange, status int, location string) (*excha
 			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
 			e.method, e.line, status, withoutQuery(location), d.origin)
 	}
+	if err := d.asksFor("redirect", line); err != nil {
+		return nil, err
+	}
 	next := *e
-	next.line = line
+	next.line, next.client = line, namedClient(line)
 	return &next, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
@@ -22,6 +23,7 @@ type destination struct {
 	config Config // with defaults
 	origin origin
 	auth   authentication
+	client string // SAP's, that requests ask: by header, or by the destination's query
 	logon  *logon
 	wire   *http.Transport
 	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
@@ -29,6 +31,9 @@ type destination struct {
 	// what it shares with other clients
 	load     *load
 	sessions *sessions
+
+	mu     sync.Mutex
+	others map[string]*logon // by the client that a request named where none is configured
 }
 
 func newDestination(c Config) (*destination, error) {
@@ -45,11 +50,31 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.Logons.hear(c.Logger)
-	d.logon = c.Logons.of(identity{d.place(), c.Headers["sap-client"], d.auth.identity.User, d.auth.identity.Secret})
+	if d.client, err = c.client(); err != nil {
+		return nil, err
+	}
+	d.logon = c.Logons.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
 	d.logon.suspects(c.Way.suspect())
 	d.wire, d.way = c.wire(o)
 	c.Destinations.join(d)
 	return d, nil
+}
+
+// client is the SAP client that requests ask. A destination's query counts for that as a header does.
+func (c *Config) client() (string, error) {
+	client := c.Headers[sapClient]
+	for name, values := range c.Query {
+		for _, value := range values {
+			if parameter(name) != sapClient {
+				continue
+			}
+			if client != "" && !sameClient(value, client) {
+				return "", faultf(wit.FaultConfig, "expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
+			}
+			client = value
+		}
+	}
+	return client, nil
 }
 
 // place is the origin, and the way to it where another way leads to another system of that name. However somebody spells a host's

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,10 +13,40 @@ import (
 var hosts = map[string]bool{"Authorization": true, "Cookie": true, "Host": true, "X-Csrf-Token": true, "Content-Length": true,
 	"Transfer-Encoding": true, "Connection": true}
 
+// bySettings are headers that a guest cannot set either, since SAP systems log on by them: settings alone say them.
+var bySettings = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
+
 var hostsPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
 
+// methods are those that a guest may use. An answer to others, TRACE above all, may hold what the request said, credentials included.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, "MERGE", http.MethodDelete}
+
+func checkMethod(method string) error {
+	if slices.Contains(methods, method) {
+		return nil
+	}
+	return faultf(wit.FaultData, "method of a request: expected one of %s, in capitals, found %q", strings.Join(methods, ", "), method)
+}
+
+// tunnels are headers by which services take a POST for another method. Some frameworks do not tell _ from -.
+var tunnels = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+
+// checkTunnel refuses by that way what is refused without it.
+func checkTunnel(method, header, value string) error {
+	if !slices.Contains(tunnels, http.CanonicalHeaderKey(strings.ReplaceAll(header, "_", "-"))) {
+		return nil
+	}
+	if method != http.MethodPost {
+		return faultf(wit.FaultData, "header %s of a request: expected it on POST alone, found it on %s", header, method)
+	}
+	if !slices.Contains(methods, strings.TrimSpace(value)) {
+		return faultf(wit.FaultData, "header %s of a request: expected one of %s, in capitals, found %q", header, strings.Join(methods, ", "), value)
+	}
+	return nil
+}
+
 // guestHeaders takes the headers that a guest may set. Names or values that would break a request are refused.
-func guestHeaders(headers []wit.Header) (http.Header, error) {
+func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 	h := http.Header{}
 	for _, p := range headers {
 		if !token(p.Name) {
@@ -24,7 +55,10 @@ func guestHeaders(headers []wit.Header) (http.Header, error) {
 		if strings.ContainsAny(p.Value, "\r\n\x00") {
 			return nil, faultf(wit.FaultData, "header %s of a request: expected no line break, found %q", p.Name, p.Value)
 		}
-		if name := http.CanonicalHeaderKey(p.Name); !reserved(name) {
+		if err := checkTunnel(method, p.Name, p.Value); err != nil {
+			return nil, err
+		}
+		if name := http.CanonicalHeaderKey(p.Name); !reserved(name) && !slices.Contains(bySettings, name) {
 			h[name] = append(h[name], p.Value)
 		}
 	}

@@ -309,15 +309,15 @@ func (g *logon) check() error {
 // Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now was not
 // refused.
 func (c *Client) Refusal() string {
-	g := c.at.Load().logon
-	if g == nil {
-		return ""
+	for _, g := range c.at.Load().logons() {
+		if g == nil {
+			continue
+		}
+		if at := g.since(); !at.IsZero() {
+			return g.explain(at)
+		}
 	}
-	at := g.since()
-	if at.IsZero() {
-		return ""
-	}
-	return g.explain(at)
+	return ""
 }
 
 // suspects notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its users are locked.

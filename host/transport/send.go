@@ -39,7 +39,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	}
 	turn := &waiter{who: d, why: "logons to " + d.load.origin + " go one after another", since: time.Now()}
 	d.load.waits(turn, true)
-	done, err := d.logon.enter(ctx, func() bool { return d.load.opening(d.sessions, s) })
+	done, err := d.logonOf(e.client).enter(ctx, func() bool { return d.load.opening(d.sessions, s) })
 	d.load.waits(turn, false)
 	if err != nil {
 		return nil, nil, err

@@ -71,7 +71,7 @@ func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string,
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], repeatable: true, header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := c.doIn(ctx, p, e)
 		if err != nil {
 			return "", err

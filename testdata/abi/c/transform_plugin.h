@@ -164,9 +164,12 @@ typedef struct {
 
 // An exchange that the plugin wants. Sockets, TLS, proxies, credentials, cookies, CSRF tokens, retries are the host's;
 // Authorization, Cookie, Host, Proxy-*, SAP-Connectivity-*, X-CSRF-Token, Content-Length, Transfer-Encoding and Connection
-// set by a guest are dropped; names or values with CR or LF are refused.
+// set by a guest are dropped, and so are sap-client, sap-language, sap-user and sap-password, which settings say; names or values
+// with CR or LF are refused. In a query, a path's parameters or a form sap-user and sap-password are a fault, and so is another
+// sap-client than the configured one.
 typedef struct culvert_connect_types_request_t {
   transform_plugin_string_t   tag;
+  // GET, HEAD, POST, PUT, PATCH, MERGE or DELETE, in capitals; X-HTTP-Method on a POST may hold one of them, too
   transform_plugin_string_t   method;
   // path and query (on the connector's origin), or absolute; an absolute target of another origin is a fault
   transform_plugin_string_t   target;

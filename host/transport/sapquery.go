@@ -1,0 +1,196 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/base64"
+	"maps"
+	"mime"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What SAP systems read in the place of headers: the client and the user to log on with may stand in a request's query, in the
+// parameters of its path, in a form, and the client also in brackets in the path, as `sap(bD1lbiZjPTEwMA==)`, which is l=en&c=100. Names
+// count in any case. Who is asked belongs to the user's settings, because a refusal is noted for whom it was asked, so a request may
+// name the client that is configured, or any where none is; a user or a password it names nowhere.
+const (
+	sapClient   = "sap-client"
+	sapUser     = "sap-user"
+	sapPassword = "sap-password"
+)
+
+// asksFor checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the like.
+func (d *destination) asksFor(what, line string) error {
+	clients, err := clientsOf(what, line)
+	if err != nil {
+		return err
+	}
+	return d.checkClients(what, clients)
+}
+
+// checkClients refuses clients other than the configured one, and of several that differ all.
+func (d *destination) checkClients(what string, clients []string) error {
+	for _, found := range clients {
+		if !isClient(found) {
+			return faultf(wit.FaultData, "%s of a request: expected an SAP client of at most three digits for %s, found %q", what, sapClient, found)
+		}
+		if want := d.client; want != "" && !sameClient(found, want) {
+			return faultf(wit.FaultData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: a request asks no other client",
+				what, want, sapClient, found)
+		}
+		if !sameClient(found, clients[0]) {
+			return faultf(wit.FaultData, "%s of a request: expected one SAP client, found %s=%s and %s", what, sapClient, clients[0], found)
+		}
+	}
+	return nil
+}
+
+func isClient(s string) bool {
+	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+}
+
+// sameClient: SAP's clients have three digits, some write them without zeros in front.
+func sameClient(a, b string) bool { return paddedClient(a) == paddedClient(b) }
+
+func paddedClient(s string) string {
+	if isClient(s) && s != "" {
+		return "000"[len(s):] + s
+	}
+	return s
+}
+
+// clientsOf are the clients that a line of a request names, as they are written. A user or a password in it is a fault.
+func clientsOf(what, line string) (clients []string, err error) {
+	path, query, _ := strings.Cut(line, "?")
+	segments := strings.Split(path, "/")
+	for _, segment := range segments {
+		if client, ok := bracketed(segment); ok {
+			clients = append(clients, client)
+		}
+		if _, parameters, ok := strings.Cut(segment, ";"); ok {
+			query += "&" + parameters
+		}
+	}
+	found, err := clientsIn(what, query)
+	return append(clients, found...), err
+}
+
+// clientsIn looks at pairs of a query or a form.
+func clientsIn(what, pairs string) (clients []string, err error) {
+	for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, value, _ := strings.Cut(pair, "=")
+		switch parameter(name) {
+		case sapClient:
+			clients = append(clients, strings.TrimSpace(unescaped(value)))
+		case sapUser, sapPassword:
+			return nil, faultf(wit.FaultData, "%s of a request: found %s in it, which is refused: who logs on is said by the connector's settings alone",
+				what, parameter(name))
+		}
+	}
+	return clients, nil
+}
+
+// parameter is a name as SAP systems compare it.
+func parameter(name string) string {
+	return strings.ToLower(strings.TrimFunc(unescaped(name), func(c rune) bool { return c <= ' ' }))
+}
+
+// unescaped takes percent-encoding off, also where something on the way took it off once more: twice at most.
+func unescaped(s string) string {
+	for range 2 {
+		once, err := url.QueryUnescape(s)
+		if err != nil || once == s {
+			break
+		}
+		s = once
+	}
+	return s
+}
+
+// bracketed is the client in brackets behind the name of a segment.
+func bracketed(segment string) (client string, ok bool) {
+	segment, _, _ = strings.Cut(segment, ";")
+	if decoded, err := url.PathUnescape(segment); err == nil {
+		segment = decoded
+	}
+	_, inner, ok := strings.Cut(segment, "(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !ok || !closed || len(inner) > 1<<10 {
+		return "", false
+	}
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(inner, "="))
+	if err != nil {
+		return "", false
+	}
+	for pair := range strings.SplitSeq(string(decoded), "&") {
+		name, value, has := strings.Cut(pair, "=")
+		if has && strings.EqualFold(name, "c") && isClient(value) && value != "" {
+			client = value
+		}
+	}
+	return client, client != ""
+}
+
+// checkForm looks at a body that SAP systems read as they read a query.
+func (d *destination) checkForm(contentType string, body []byte) (clients []string, err error) {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind == "" {
+		kind, _, _ = strings.Cut(strings.ToLower(contentType), ";")
+	}
+	switch strings.TrimSpace(kind) {
+	case "application/x-www-form-urlencoded":
+		if clients, err = clientsIn("form", string(body)); err != nil {
+			return nil, err
+		}
+		return clients, d.checkClients("form", clients)
+	case "multipart/form-data":
+		lower := bytes.ToLower(body)
+		for _, name := range []string{sapClient, sapUser, sapPassword} {
+			if bytes.Contains(lower, []byte(name)) {
+				return nil, faultf(wit.FaultData, "form of a request: found %s in it, which is refused: who logs on is said by the connector's settings alone", name)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// logonOf is the logon of requests that ask a client; "": the configured one, or the system's own.
+func (d *destination) logonOf(client string) *logon {
+	if client = paddedClient(client); client == paddedClient(d.client) || client == "" {
+		return d.logon
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g, ok := d.others[client]
+	if !ok {
+		if d.others == nil {
+			d.others = map[string]*logon{}
+		}
+		g = d.config.Logons.of(identity{d.place(), client, d.auth.identity.User, d.auth.identity.Secret})
+		g.suspects(d.config.Way.suspect())
+		d.others[client] = g
+	}
+	return g
+}
+
+// logons are all of them, the configured one first.
+func (d *destination) logons() []*logon {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := []*logon{d.logon}
+	for _, client := range slices.Sorted(maps.Keys(d.others)) {
+		all = append(all, d.others[client])
+	}
+	return all
+}
+
+// namedClient is the client that a line asks, which was checked; "" where it names none.
+func namedClient(line string) string {
+	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
+		return clients[0]
+	}
+	return ""
+}
