@@ -80,9 +80,10 @@ func New(c Config) (*Host, error) {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
 	h, problems, err := open(context.Background(), c)
-	if err == nil && problems.Err() != nil {
-		h.Close()
-		err = problems
+	if err == nil {
+		if err = h.refuse(problems); err != nil {
+			h.Close()
+		}
 	}
 	if err != nil {
 		return nil, &SetupError{err}
@@ -91,10 +92,24 @@ func New(c Config) (*Host, error) {
 		h.Close()
 		return nil, &SetupError{err}
 	}
-	for _, p := range problems {
-		h.log.Warn(p.String())
+	for _, p := range append(problems, h.in.Problems()...) {
+		if p.Warning {
+			h.log.Warn(p.String())
+		} else {
+			h.log.Error("a connector's file is refused, the others run: " + p.String())
+		}
 	}
 	return h, nil
+}
+
+// refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from a folder in
+// which another one is sound.
+func (h *Host) refuse(problems config.Problems) error {
+	sound := slices.ContainsFunc(h.in.Connectors, func(c *config.Connector) bool { return c.Problems.Err() == nil })
+	if h.config.Files.Folder == "" || !sound {
+		problems = append(problems, h.in.Problems()...)
+	}
+	return problems.Err()
 }
 
 // Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that cannot be read.
@@ -104,10 +119,11 @@ func Check(ctx context.Context, c Config) (config.Problems, error) {
 		return nil, err
 	}
 	h.Close()
-	return problems, nil
+	return append(problems, h.in.Problems()...), nil
 }
 
-// open reads the configuration, opens the plugins and checks the connectors with them.
+// open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's, each connector
+// has its own.
 func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	if c.Data == "" {
 		c.Data = defaultData
@@ -151,7 +167,9 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	}
 	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry}
 	for _, connector := range in.Connectors {
-		problems = append(problems, checker.Check(ctx, connector)...)
+		if connector.Problems.Err() == nil || len(connector.Entries) > 0 {
+			connector.Problems = unique(append(connector.Problems, checker.Check(ctx, connector)...))
+		}
 	}
 	return h, unique(problems), nil
 }
@@ -210,7 +228,8 @@ func cacheFolder(data string) string {
 }
 
 // Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
-// [SetupError] before anything runs, else the faults of tasks, with Once alone: each a [connect.Failure].
+// [SetupError] before anything runs, else the faults of tasks and connectors, with Once alone: each a [connect.Failure], and in a
+// SetupError where the file of one of them is refused.
 func (h *Host) Run(ctx context.Context) error {
 	tuning, stop := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
@@ -225,7 +244,11 @@ func (h *Host) Run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case h.config.Once:
-		return h.herder.RunOnce(ctx) // stopped or not: what had failed has failed
+		err := h.herder.RunOnce(ctx) // stopped or not: what had failed has failed
+		if h.in.Problems().Err() != nil {
+			return &SetupError{err}
+		}
+		return err
 	}
 	h.herder.Run(ctx)
 	return nil

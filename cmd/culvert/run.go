@@ -90,13 +90,14 @@ func newRun() *cobra.Command {
 		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then everything under way is acknowledged and offsets
 are stored, within task.shutdown.graceful.timeout.ms.
 
-In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties or .json file a connector's, named
-by its setting ` + "`name`" + `, else by the file. Files named as arguments are as with Kafka's connect-standalone: the worker's first; it may be left
-out, and then the embedded broker is used.
+In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or .yml file a
+connector's, named by its setting ` + "`name`" + `, else by the file. A bad file there stops its own connector alone: the log and REST say which file
+it is, and what is wrong. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
+none; the worker's may be left out, and then the embedded broker is used.
 
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
 A failed task does not stop the others; its fault is the last line on stderr, and the exit code is 1, also when the run is stopped
-after that. REST listens only where ` + "`listeners`" + ` is set.
+after that; it is 2 where a file of the --config folder is bad. REST listens only where ` + "`listeners`" + ` is set.
 
 A password or other secret that a service has refused is not sent again, by no connector, command or restart that uses the same
 --data folder, because SAP locks users after a few failures: until it is changed, or until a run with --resume-logons.`,

@@ -64,7 +64,7 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 		if info.IsDir() {
 			if more, err = config.Folder(arg); len(more.Connectors) == 0 {
 				empty = append(empty, config.Problem{File: arg, Warning: more.Worker != "",
-					Text: "no connector file found: expected files with the endings .properties or .json"})
+					Text: "no connector file found: expected files with the endings .properties, .json, .yaml or .yml"})
 			}
 		} else {
 			more, err = config.Arguments([]string{arg})

@@ -17,17 +17,23 @@ type Connector struct {
 	File string
 	// Entries are in the order of the file; no key stands twice.
 	Entries []Entry
+	// Problems are what was found about it so far. With errors among them it must not run.
+	Problems Problems
 }
 
-// LoadConnector reads a connector from a .properties file or from a .json file as REST takes it. The error is for a file that
-// cannot be read; everything else is a problem.
+// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything else is a
+// problem.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
 	entries, problems, err := ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(entries) == 0 && problems.Err() == nil {
+		problems = append(problems, Problem{File: file, Text: "the file is empty: expected the settings of a connector"})
+	}
 	c, more := NewConnector(file, entries, providers)
-	return c, append(problems, more...), nil
+	c.Problems = append(problems, more...)
+	return c, c.Problems, nil
 }
 
 // NewConnector is [LoadConnector] for entries in hand.

@@ -186,9 +186,29 @@ func TestDocuments(t *testing.T) {
 		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`, "name=n connector.class=x tasks.max=1 b=true", ""},
 		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
-			"c.json:3: a: expected text, a number or a boolean, found null\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
-		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1}`, "name=m",
-			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: tasks: warning: not a setting: expected inside config"},
+			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
+			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: not a setting: expected inside config\n" +
+				"c.json:1: topics: warning: not a setting: expected inside config"},
+		// As GET /connectors/NAME answers, in any order.
+		{"c.json", `{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
+		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x", ""},
+		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x", "c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`, "name=n connector.class=x", ""},
+		{"c.json", `{"name":"n","initial_state":"PAUSED","config":{}}`, "name=n",
+			"c.json:1: initial_state: not built yet: expected RUNNING, found PAUSED; take the file away from the others as long as its connector is not to run"},
+		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
+		{"c.json", "", "", ""},
+		{"c.json", "name=n", "", "c.json:1: invalid JSON: invalid character 'a' in literal null (expecting 'u')"},
+		{"c.properties", "\xff\xfen\x00", "", "c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
+		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: source", "name=n connector.class=x tasks.max=2", ""},
+		{"c.yaml", "name: n\ninitial_state: STOPPED\nconfig: {connector: {class: x}}", "name=n connector.class=x",
+			"c.yaml:2: initial_state: not built yet: expected RUNNING, found STOPPED; take the file away from the others as long as its connector is not to run"},
+		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}", "name=n connector.class=x config.action.reload=none", ""},
+		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c", ""},
+		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
+		{"c.yaml", "# nothing", "", ""},
 		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: EOF"},
 		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
 		{"c.json", `{"config":[{"a":1}]}`, "", "c.json:1: config: expected text, a number or a boolean, found an object or a list"},
@@ -309,24 +329,79 @@ func TestIsConnector(t *testing.T) {
 
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded", "a.properties": "connector.class=x", "b.json": `{"name":"a","config":{}}`, "notes.txt": "", ".hidden.properties": ""} {
+	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded", "a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
+		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	files, err := Folder(dir)
-	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"), filepath.Join(dir, "b.json")}}
+	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"), filepath.Join(dir, "b.JSON"),
+		filepath.Join(dir, "c.yml")}, Folder: dir}
 	if diff := cmp.Diff(want, files); diff != "" || err != nil {
 		t.Errorf("(-want +got)\n%s%v", diff, err)
 	}
 	in, problems, err := Load(files, nil, nil)
-	if err != nil || in.Connectors[0].Name != "a" || len(problems) != 1 || !strings.Contains(problems[0].Text, "not taken") {
-		t.Errorf("expected one problem about the name, found %v %v", problems, err)
+	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them runs, since offsets belong to the name\n"+
+		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them runs, since offsets belong to the name",
+		files.Connectors[0], files.Connectors[1])
+	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" || in.Connectors[1].Name != "c" {
+		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
+	}
+	if diff := cmp.Diff(wantLines, lines(in.Problems())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 	args, err := Arguments([]string{files.Connectors[0], files.Connectors[1]})
 	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
 		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
 	}
+}
+
+// A file that cannot be read says so under its own name, and takes no name from another file.
+func TestFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
+	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x", "large.json": strings.Repeat(" ", MaxFileBytes+1),
+		"many.json": "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := Folder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _, err := Load(files, nil, nil)
+	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many + ": expected at most 10000 settings, found 10001"
+	if diff := cmp.Diff(want, lines(in.Problems())); diff != "" || err != nil || in.Connectors[0].Problems != nil {
+		t.Errorf("(-want +got)\n%s%v", diff, err)
+	}
+	// What grows while it is read is not taken for what it will be.
+	growing := filepath.Join(dir, "growing.properties")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	f, err := os.Create(growing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f.WriteString("a=1\n")
+			}
+		}
+	}()
+	for range 20 {
+		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") && !strings.Contains(err.Error(), "at most") {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
 }
 
 // The host uses settings of plugins by role. No name of a plugin's setting may stand in its code, tests apart.

@@ -7,53 +7,86 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// readJSON reads a connector as REST takes it, `{"name":…,"config":{…}}`, or a flat object of settings. Numbers and booleans are
-// kept as text, as Kafka Connect does.
+// readJSON reads a connector as Kafka's standalone worker takes it: a flat object of settings, REST's request
+// `{"name":…,"config":{…}}`, or REST's answer, which has `tasks` and `type` too. Numbers and booleans are kept as text, as
+// Kafka Connect does.
 func readJSON(file string, data []byte) ([]Entry, Problems) {
-	r := &jsonReader{file: file, data: []byte(text(data))}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, nil
+	}
+	r := &jsonReader{file: file, data: data, at: 1}
 	r.dec = json.NewDecoder(bytes.NewReader(r.data))
 	r.dec.UseNumber()
 	if err := r.document(); err != nil {
 		r.problems = append(r.problems, Problem{File: file, Line: r.line(), Text: "invalid JSON: " + err.Error()})
 	}
 	if r.inner == nil {
-		return r.entries, r.problems
+		return r.entries, append(r.problems, r.nested.problems()...)
 	}
-	return r.envelope(), r.problems
+	entries, problems := envelope(r.entries, *r.inner, r.nested)
+	return entries, append(r.problems, problems...)
 }
 
-// envelope is the entries of the REST form: those of `config`, and the connector's name from around it.
-func (r *jsonReader) envelope() []Entry {
-	entries := *r.inner
-	for _, e := range r.entries {
-		inside := slices.IndexFunc(entries, func(i Entry) bool { return i.Key == "name" })
+// misplaced are members beside `config` that are no plain values.
+type misplaced []Entry
+
+func (m misplaced) problems() Problems {
+	var problems Problems
+	for _, e := range m {
+		problems = append(problems, e.problem("expected text, a number or a boolean, found %s", e.Raw))
+	}
+	return problems
+}
+
+// answered are members that REST puts beside `name` and `config`; they say nothing that a connector could be told.
+func answered(member string) bool { return member == "tasks" || member == "type" }
+
+// envelope is the settings of REST's form: those of `config`, and the connector's name from beside it.
+func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
+	var problems Problems
+	inside := slices.IndexFunc(config, func(e Entry) bool { return e.Key == "name" })
+	for _, e := range append(slices.Clone(beside), nested...) {
 		switch {
+		case answered(e.Key):
 		case e.Key == "name" && inside < 0:
-			entries = append([]Entry{e}, entries...)
-		case e.Key == "name" && entries[inside].Value != e.Value:
-			r.problems = append(r.problems, e.problem("expected the same name as inside config, %q, found %q", entries[inside].Value, e.Value))
-		case e.Key != "name":
-			r.problems = append(r.problems, e.warning("not a setting: expected inside config"))
+			config, inside = append([]Entry{e}, config...), 0
+		case e.Key == "name" && config[inside].Value == e.Value:
+		case e.Key == "name":
+			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q", config[inside].Value, e.Value))
+		case e.Key == "initial_state" && !strings.EqualFold(strings.TrimSpace(e.Value), "running"):
+			problems = append(problems, e.problem("not built yet: expected RUNNING, found %s; "+
+				"take the file away from the others as long as its connector is not to run", e.Value))
+		case e.Key == "initial_state":
+		default:
+			problems = append(problems, e.warning("not a setting: expected inside config"))
 		}
 	}
-	return entries
+	return config, problems
 }
 
 type jsonReader struct {
 	file     string
 	data     []byte
 	dec      *json.Decoder
+	at       int // the line at offset counted
+	counted  int
 	entries  []Entry
-	inner    *[]Entry // the entries inside `config`
+	inner    *[]Entry  // the entries inside `config`
+	nested   misplaced // in the outer object
 	problems Problems
 }
 
+// line is where the decoder stands. Each newline is counted once.
 func (r *jsonReader) line() int {
-	return bytes.Count(r.data[:min(int(r.dec.InputOffset()), len(r.data))], []byte("\n")) + 1
+	to := min(int(r.dec.InputOffset()), len(r.data))
+	r.at += bytes.Count(r.data[r.counted:to], []byte("\n"))
+	r.counted = to
+	return r.at
 }
 
 func (r *jsonReader) document() error {
@@ -73,7 +106,7 @@ func (r *jsonReader) document() error {
 	return nil
 }
 
-// config descends into `config`, whose entries are the connector's; everything else in the outer object must be plain.
+// config descends into `config`, whose entries are the connector's.
 func (r *jsonReader) config(e Entry, opened json.Delim) error {
 	if e.Key == "config" && opened == '{' {
 		outer := r.entries
@@ -83,20 +116,28 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 		r.entries, r.inner = outer, &inner
 		return err
 	}
-	return r.refuseNested(e, opened)
-}
-
-func (r *jsonReader) refuseNested(e Entry, _ json.Delim) error {
-	r.refuse(e, "an object or a list")
+	if opened == 0 {
+		e.Raw = "null"
+		r.nested = append(r.nested, e)
+		return nil
+	}
+	e.Raw = "an object or a list"
+	r.nested = append(r.nested, e)
 	return r.skip()
 }
 
-func (r *jsonReader) refuse(e Entry, found string) {
-	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found %s", found))
+func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
+	if opened == 0 {
+		r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found null; leave the setting out to have its default"))
+		return nil
+	}
+	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found an object or a list"))
+	return r.skip()
 }
 
-// members reads the members of an object up to its brace; nested is called behind the opening brace or bracket of a value.
-func (r *jsonReader) members(nested func(Entry, json.Delim) error) error {
+// members reads the members of an object up to its brace; other is called for values that are not plain, with the brace or bracket
+// that it stands behind, or 0 for null.
+func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
 		if err != nil {
@@ -109,12 +150,14 @@ func (r *jsonReader) members(nested func(Entry, json.Delim) error) error {
 		}
 		switch v := v.(type) {
 		case json.Delim:
-			if err := nested(e, v); err != nil {
+			if err := other(e, v); err != nil {
 				return err
 			}
 			continue
 		case nil:
-			r.refuse(e, "null")
+			if err := other(e, 0); err != nil {
+				return err
+			}
 			continue
 		case string:
 			e.Raw = v
@@ -145,19 +188,65 @@ func (r *jsonReader) skip() error {
 	return nil
 }
 
-// readYAML reads a worker file in YAML. A mapping inside a mapping is a key with a dot, so `offset.flush.interval.ms: 1` and the
-// nested form say the same; values are the text that stands there (`007` and `no` are not read as numbers or booleans).
+// readYAML reads a worker's or a connector's file in YAML. A mapping inside a mapping is a key with a dot, so
+// `offset.flush.interval.ms: 1` and the nested form say the same; values are the text that stands there (`007` and `no` are not read
+// as numbers or booleans). A connector may also have the form that REST has for it, with its settings below `config`.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
-	var root yaml.Node
-	if err := yaml.Unmarshal([]byte(text(data)), &root); err != nil {
+	var root, more yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := documents.Decode(&root); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
 		return nil, Problems{{File: file, Line: 1, Text: "invalid YAML: " + err.Error()}}
+	}
+	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, Problems{{File: file, Line: max(more.Line, 1), Text: "expected one document in the file, found another behind ---"}}
 	}
 	if len(root.Content) == 0 {
 		return nil, nil
 	}
 	r := yamlReader{file: file}
+	if config, beside := restForm(root.Content[0]); config != nil {
+		r.mapping("", config)
+		settings := r.entries
+		r.entries = nil
+		r.mapping("", beside)
+		entries, problems := envelope(r.entries, settings, nil)
+		return entries, append(r.problems, problems...)
+	}
 	r.mapping("", root.Content[0])
 	return r.entries, r.problems
+}
+
+// restForm cuts a document of the form that REST has for connectors into `config` and what stands beside it. nil: it has another form;
+// a worker's file may have a mapping `config`, too (`config.storage.topic`).
+func restForm(n *yaml.Node) (config, beside *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	rest := *n
+	rest.Content = nil
+	named := false
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Value == "config" && value.Kind == yaml.MappingNode:
+			config = value
+			continue
+		case answered(key.Value):
+			continue
+		case key.Value == "name":
+			named = true
+		case key.Value != "initial_state":
+			return nil, nil
+		}
+		rest.Content = append(rest.Content, key, value)
+	}
+	if !named {
+		return nil, nil
+	}
+	return config, &rest
 }
 
 type yamlReader struct {

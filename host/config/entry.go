@@ -6,7 +6,11 @@
 package config
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -108,10 +112,17 @@ func (e Entry) warning(format string, args ...any) Problem {
 	return p
 }
 
-// ReadFile reads the entries of a file by the ending of its name: .properties, .json, .yaml or .yml. A key that is given twice
-// stands once, with its last value, and makes a warning.
+// MaxFileBytes and MaxSettings are how large a configuration file may be, and how many settings it may have.
+const (
+	MaxFileBytes = 1 << 20
+	MaxSettings  = 10_000
+)
+
+// ReadFile reads the entries of a file by the ending of its name: .yaml or .yml, .json, else .properties; a file that begins with a
+// brace is JSON whatever its name, as for Kafka's standalone worker. A key that is given twice stands once, with its last value, and
+// makes a warning. The error is for what cannot be read, and names the file.
 func ReadFile(path string) ([]Entry, Problems, error) {
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,20 +130,98 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 	return entries, problems, nil
 }
 
+// readTries is how often a file is read that changes while it is read.
+const readTries = 3
+
+// readRegular reads a file of bounded size. What is no file (a folder, a pipe, a device) is not opened: it may never end. A file that
+// somebody writes at the same time is read again, because half a file may be a valid one with half a password.
+func readRegular(path string) ([]byte, error) {
+	for range readTries {
+		before, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+		}
+		if err := regular(before); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		data, after, err := readBounded(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+		}
+		if os.SameFile(before, after) && before.Size() == after.Size() && int64(len(data)) == after.Size() && before.ModTime().Equal(after.ModTime()) {
+			return data, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it has been written to its end", path)
+}
+
+func regular(info os.FileInfo) error {
+	found := ""
+	switch mode := info.Mode(); {
+	case mode.IsRegular() && info.Size() > MaxFileBytes:
+		return fmt.Errorf("expected at most %d bytes, found %d", MaxFileBytes, info.Size())
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		found = "a folder"
+	case mode&os.ModeNamedPipe != 0:
+		found = "a pipe"
+	case mode&os.ModeSocket != 0:
+		found = "a socket"
+	default:
+		found = "a device"
+	}
+	return fmt.Errorf("expected a file, found %s", found)
+}
+
+// readBounded reads a file up to a byte beyond what it may have; after is what it was like then.
+func readBounded(path string) (data []byte, after os.FileInfo, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	if data, err = io.ReadAll(io.LimitReader(f, MaxFileBytes+1)); err != nil {
+		return nil, nil, err
+	}
+	if after, err = os.Stat(path); err != nil {
+		return nil, nil, err
+	}
+	return data, after, nil
+}
+
+// withoutPath leaves out the path that an error names: who reports it says it.
+func withoutPath(err error) error {
+	var named *fs.PathError
+	if errors.As(err, &named) {
+		return named.Err
+	}
+	return err
+}
+
 // Read is [ReadFile] for bytes in hand.
 func Read(path string, data []byte) ([]Entry, Problems) {
-	var entries []Entry
-	var problems Problems
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".json":
-		entries, problems = readJSON(path, data)
-	case ".yaml", ".yml":
-		entries, problems = readYAML(path, data)
-	default:
-		entries, problems = readProperties(path, data)
+	data, err := decoded(data)
+	if err != nil {
+		return nil, Problems{{File: path, Text: err.Error()}}
+	}
+	entries, problems := readDocument(path, data)
+	if len(entries) > MaxSettings {
+		return nil, Problems{{File: path, Text: fmt.Sprintf("expected at most %d settings, found %d", MaxSettings, len(entries))}}
 	}
 	entries, twice := lastCounts(entries)
 	return entries, append(problems, twice...)
+}
+
+func readDocument(path string, data []byte) ([]Entry, Problems) {
+	ending := strings.ToLower(filepath.Ext(path))
+	switch {
+	case ending == ".yaml" || ending == ".yml":
+		return readYAML(path, data)
+	case ending == ".json" || bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")):
+		return readJSON(path, data)
+	}
+	return readProperties(path, data)
 }
 
 // lastCounts keeps the last entry of each key, at the place of that last one.
@@ -157,16 +246,20 @@ func lastCounts(entries []Entry) ([]Entry, Problems) {
 	return kept, problems
 }
 
-// text is the bytes of a file as text: UTF-8 where they are valid UTF-8, else ISO-8859-1, as Java before 9 and many editors wrote
-// properties.
-func text(data []byte) string {
-	data = []byte(strings.TrimPrefix(string(data), "\ufeff"))
-	if utf8.Valid(data) {
-		return string(data)
+// decoded is a file's content as UTF-8, without a byte order mark: as it is where it is valid UTF-8, else from ISO-8859-1, as Java
+// before 9 and many editors wrote properties.
+func decoded(data []byte) ([]byte, error) {
+	switch data = bytes.TrimPrefix(data, []byte("\ufeff")); {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return nil, errors.New("the file is in UTF-16: expected UTF-8; save it in that encoding")
+	case bytes.IndexByte(data, 0) >= 0:
+		return nil, fmt.Errorf("expected text in UTF-8, found a byte 0 in line %d", 1+bytes.Count(data[:bytes.IndexByte(data, 0)], []byte("\n")))
+	case utf8.Valid(data):
+		return data, nil
 	}
 	runes := make([]rune, len(data))
 	for i, b := range data {
 		runes[i] = rune(b)
 	}
-	return string(runes)
+	return []byte(string(runes)), nil
 }

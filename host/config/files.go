@@ -14,28 +14,33 @@ type Files struct {
 	Worker string
 	// Connectors, one file each.
 	Connectors []string
+	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own connector alone;
+	// of files that were named all run or none, as with Kafka's standalone worker.
+	Folder string
 }
 
-// Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties or .json file a
-// connector's. Other files and folders inside are left alone.
+// endings are those of connectors' files in a folder.
+var endings = []string{".properties", ".json", ".yaml", ".yml"}
+
+// Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties, .json, .yaml or .yml
+// file a connector's, be it a folder of that name: Docker makes one where a file to mount is missing. Other files and folders
+// inside are left alone.
 func Folder(dir string) (Files, error) {
-	var f Files
+	f := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
 	if err != nil {
 		return f, err
 	}
 	for _, entry := range found {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
-		if entry.IsDir() || strings.HasPrefix(name, ".") {
-			continue
-		}
 		switch {
+		case strings.HasPrefix(name, "."):
 		case slices.Contains([]string{"worker.properties", "worker.yaml", "worker.yml"}, name):
 			if f.Worker != "" {
 				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker), name)
 			}
 			f.Worker = path
-		case slices.Contains([]string{".properties", ".json"}, filepath.Ext(name)):
+		case slices.Contains(endings, strings.ToLower(filepath.Ext(name))):
 			f.Connectors = append(f.Connectors, path)
 		}
 	}
@@ -45,14 +50,17 @@ func Folder(dir string) (Files, error) {
 // Arguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's, unless it is a
 // connector's.
 func Arguments(files []string) (Files, error) {
-	if len(files) == 0 {
-		return Files{}, nil
+	var connector bool
+	for i, file := range files {
+		entries, _, err := ReadFile(file)
+		if err != nil {
+			return Files{}, err
+		}
+		if i == 0 {
+			connector = IsConnector(entries)
+		}
 	}
-	entries, _, err := ReadFile(files[0])
-	if err != nil {
-		return Files{}, err
-	}
-	if IsConnector(entries) {
+	if len(files) == 0 || connector {
 		return Files{Connectors: files}, nil
 	}
 	return Files{Worker: files[0], Connectors: files[1:]}, nil
@@ -60,32 +68,68 @@ func Arguments(files []string) (Files, error) {
 
 // Installation is a worker with its connectors as they were read.
 type Installation struct {
-	Worker     *Worker
+	Worker *Worker
+	// Connectors have names that differ.
 	Connectors []*Connector
 }
 
-// Load reads the files, with the environment as os.Environ gives it and flags by setting name. The error is for files that cannot
-// be read; everything else is a problem.
+// Problems are those of the connectors.
+func (in *Installation) Problems() Problems {
+	var problems Problems
+	for _, c := range in.Connectors {
+		problems = append(problems, c.Problems...)
+	}
+	return problems
+}
+
+// Load reads the files, with the environment as os.Environ gives it and flags by setting name. The error is for a worker's file that
+// cannot be read; the problems are the worker's, and each connector has its own.
 func Load(files Files, environ []string, flags map[string]string) (*Installation, Problems, error) {
 	worker, problems, err := LoadWorker(files.Worker, environ, flags)
 	if err != nil {
 		return nil, nil, err
 	}
 	in := &Installation{Worker: worker}
-	names := map[string]string{}
+	named := map[string][]*Connector{}
 	for _, file := range files.Connectors {
-		c, more, err := LoadConnector(file, worker.Providers)
+		c, _, err := LoadConnector(file, worker.Providers)
 		if err != nil {
-			return nil, nil, err
+			c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 		}
-		problems = append(problems, more...)
-		if before, ok := names[c.Name]; ok {
-			e, _ := c.Entry("name")
-			problems = append(problems, Problem{File: file, Line: max(e.Line, 1), Setting: "name",
-				Text: fmt.Sprintf("expected a name that is not taken, found %q, which %s has", c.Name, before)})
+		if _, given := c.Get("name"); !given && c.Problems.Err() != nil {
+			// What its author calls it is not known: it must not be taken for another file's.
+			c.Name = filepath.Base(file)
 		}
-		names[c.Name] = file
-		in.Connectors = append(in.Connectors, c)
+		named[c.Name] = append(named[c.Name], c)
+		if len(named[c.Name]) == 1 {
+			in.Connectors = append(in.Connectors, c)
+		}
+	}
+	for _, c := range in.Connectors {
+		clash(named[c.Name])
 	}
 	return in, problems, nil
+}
+
+// clash makes one connector that must not run, the first, of several that have one name: offsets belong to the name, and nobody
+// knows which of them is meant.
+func clash(same []*Connector) {
+	if len(same) == 1 {
+		return
+	}
+	var files []string
+	for _, c := range same {
+		files = append(files, c.File)
+	}
+	var problems Problems
+	for _, c := range same {
+		e, ok := c.Entry("name")
+		if !ok {
+			e = Entry{Key: "name", File: c.File, Line: 1}
+		}
+		problems = append(problems, c.Problems...)
+		problems = append(problems, e.problem("expected a name that no other connector has, found %q in %s: none of them runs, "+
+			"since offsets belong to the name", c.Name, strings.Join(files, " and ")))
+	}
+	same[0].Problems = problems
 }

@@ -10,7 +10,7 @@ import (
 func readProperties(file string, data []byte) ([]Entry, Problems) {
 	var entries []Entry
 	var problems Problems
-	lines := naturalLines(text(data))
+	lines := naturalLines(string(data))
 	for i := 0; i < len(lines); {
 		at := i + 1
 		logical, used := logicalLine(lines[i:])

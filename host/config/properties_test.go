@@ -36,7 +36,7 @@ func TestPropertiesSyntax(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got, problems := readProperties("x.properties", []byte(c.text))
+			got, problems := Read("x.properties", []byte(c.text))
 			for i := range c.want {
 				c.want[i].File, c.want[i].Raw = "x.properties", c.want[i].Value
 			}

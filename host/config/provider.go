@@ -92,7 +92,10 @@ func fileProvider(allowed []string) provider {
 		if err := inside(allowed, path); err != nil {
 			return "", false, err
 		}
-		data, err := os.ReadFile(path)
+		data, err := readRegular(path)
+		if err == nil {
+			data, err = decoded(data)
+		}
 		if err != nil {
 			return "", false, err
 		}
@@ -117,7 +120,7 @@ func directoryProvider(allowed []string) provider {
 		if key != filepath.Base(key) {
 			return "", false, fmt.Errorf("expected the name of a file in %s, found %q", path, key)
 		}
-		data, err := os.ReadFile(filepath.Join(path, key))
+		data, err := readRegular(filepath.Join(path, key))
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", false, nil
 		}

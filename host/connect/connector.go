@@ -29,6 +29,7 @@ type connector struct {
 	component wit.Component
 	plugin    plugin.Info
 	unknown   error         // the class was not found
+	refused   error         // its configuration, which has problems
 	rereads   time.Duration // see startable
 
 	// From here on: of a run.
@@ -68,6 +69,9 @@ func (t *task) now() (p Progress) {
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, state: Unassigned, log: o.Logger.With("connector", c.Name)}
 	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	if k.refused = c.Problems.Err(); k.refused != nil {
+		k.state, k.fault = Failed, k.refused
+	}
 	return k
 }
 
@@ -137,6 +141,9 @@ func (c *connector) set(s State, err error) (again bool) {
 
 // start opens the destination, has the plugin plan, and makes the tasks.
 func (c *connector) start(ctx context.Context) (close func(), err error) {
+	if c.refused != nil {
+		return nil, c.refused
+	}
 	if c.unknown != nil {
 		return nil, c.unknown
 	}

@@ -45,7 +45,7 @@ func (t *task) mended(ctx context.Context, version int64) bool {
 // its files were like before it was started. false: ctx has ended, or only another configuration helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	switch {
-	case c.unknown != nil:
+	case c.refused != nil || c.unknown != nil:
 		return false
 	case passing(err):
 		if !pause(ctx, startAgain) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,7 +35,10 @@ func trace(err error, at ...string) string {
 func errorClass(err error) string {
 	var trap *plugin.Trap
 	var fault *wit.Fault
+	var problems config.Problems
 	switch {
+	case errors.As(err, &problems):
+		return "org.apache.kafka.common.config.ConfigException"
 	case errors.As(err, &trap):
 		return "org.apache.kafka.connect.errors.ConnectException"
 	case !errors.As(err, &fault):
