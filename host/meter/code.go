@@ -104,16 +104,16 @@ func (m *rewriter) locals(b *body, params uint32) {
 	b.locals = uint32(all)
 }
 
-// instructions reads a body from its first instruction to its end. m.blocks holds for each open block the loop that it is, -1 for
-// those that are none.
+// instructions reads a body from its first instruction to its end.
 func (m *rewriter) instructions(b *body) {
 	loops := m.loops[b.firstLoop:]
-	m.blocks = append(m.blocks[:0], -1)
+	own := m.types[len(m.bodies)]
+	m.blocks = append(m.blocks[:0], label{loop: -1, results: int(m.results[own])})
 	var (
 		current int32 // the loop that pays
 		price   uint64
 		targets int
-		passed  = passage{results: m.results[m.types[len(m.bodies)]]}
+		passed  = passage{results: m.results[own]}
 		opening = true // nothing has jumped or called yet
 		// small is a constant up to bulkFree that was pushed just before.
 		small, smallNext bool
@@ -128,7 +128,13 @@ func (m *rewriter) instructions(b *body) {
 		if op == 0x20 && r.at < r.end && uint32(r.data[r.at]) < min(b.locals, 0x80) {
 			r.at++
 			price++
+			passed.height++
 			continue
+		}
+		if by := heights[op]; by >= 0 {
+			passed.height += int(by)
+		} else {
+			passed.pop(-int(by))
 		}
 		switch kind := opcodes[op]; kind {
 		case plain:
@@ -166,11 +172,15 @@ func (m *rewriter) instructions(b *body) {
 		case float64:
 			r.bytes(8)
 		case blockStart:
-			passed.block(m.blockType())
+			params, results := m.blockType()
+			passed.block(params, results)
 			p = 0
+			opened := label{loop: -1, height: max(0, passed.height-int(params)), params: int(params), results: int(results)}
 			switch op {
 			case 0x03:
 				passed.loops++
+				passed.depth++
+				passed.deepest = max(passed.deepest, passed.depth)
 				n := int32(len(loops))
 				loops = append(loops, loop{at: r.at, parent: current})
 				loops[current].price += price
@@ -179,29 +189,30 @@ func (m *rewriter) instructions(b *body) {
 					b.opens, opening = n, false
 				}
 				m.edits = append(m.edits, edit{at: r.at, to: r.at, kind: editHead, loop: n})
-				m.blocks = append(m.blocks, n)
+				opened.loop = n
 				current, p = n, 1
 			case 0x04:
 				opening, p = false, 1
-				m.blocks = append(m.blocks, -1)
-			default:
-				m.blocks = append(m.blocks, -1)
 			}
+			m.blocks = append(m.blocks, opened)
 			if len(m.blocks) > m.options.Limits.Nesting {
 				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)), len(m.blocks),
 					m.options.Limits.Nesting}})
 			}
 		case blockEnd:
 			opening, p = false, 0
+			top := m.blocks[len(m.blocks)-1]
 			if op == 0x05 {
 				passed.branches++
+				passed.height = top.height + top.params
 			} else {
-				top := m.blocks[len(m.blocks)-1]
 				m.blocks = m.blocks[:len(m.blocks)-1]
-				if top >= 0 {
+				passed.height = top.height + top.results
+				if top.loop >= 0 {
 					loops[current].price += price
 					price = 0
-					current = loops[top].parent
+					current = loops[top.loop].parent
+					passed.depth--
 				}
 			}
 		case jump:
@@ -218,7 +229,7 @@ func (m *rewriter) instructions(b *body) {
 			for range n + 1 {
 				m.target(loops)
 			}
-			passed.jump(n + 1)
+			passed.table(n + 1)
 			p = priceLoad
 		case leaves:
 			opening = false
@@ -253,7 +264,7 @@ func (m *rewriter) instructions(b *body) {
 			f := r.index(m.functions, "function")
 			m.edits = append(m.edits, edit{at: start, to: r.at, kind: editRef, index: f})
 		case misc:
-			p = m.miscellaneous(b, start, small)
+			p = m.miscellaneous(b, start, small, &passed)
 		default:
 			r.at = start
 			if name := refused[kind]; name != "" {
@@ -266,54 +277,15 @@ func (m *rewriter) instructions(b *body) {
 	if r.at != r.end {
 		r.malformed("the body of function %d goes on behind its end", m.imports+len(m.bodies))
 	}
-	m.weigh(b, &passed)
+	m.weigh(b, &passed, loops)
 	loops[0].price += price
 	m.loops = append(m.loops[:b.firstLoop], loops...)
-}
-
-// passage counts what makes a function hard to compile.
-type passage struct {
-	branches, loops, values int
-	// results is the most values that a label was seen to take: what encloses a jump was read before.
-	results uint32
-}
-
-func (p *passage) block(params, results uint32) {
-	p.branches++
-	p.values += int(params + results)
-	p.results = max(p.results, params, results)
-}
-
-func (p *passage) jump(n int) { p.values += n * int(p.results) }
-
-func (p *passage) call(m *rewriter, t uint32) { p.values += 8 + int(m.params[t]+m.results[t]) }
-
-// typeOf is a function's type.
-func (m *rewriter) typeOf(f uint32) uint32 {
-	if int(f) < m.imports {
-		return m.importTypes[f]
-	}
-	return m.types[int(f)-m.imports]
-}
-
-// weigh bounds what compiling a body takes.
-func (m *rewriter) weigh(b *body, p *passage) {
-	effort := int(b.locals)*(p.branches+8*p.loops) + p.branches*p.branches/256
-	m.effort += effort
-	m.report.Effort = m.effort
-	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions (locals times branches)")
-	if limit := m.options.Limits.Effort; effort > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d (locals times branches)", m.imports+len(m.bodies)), effort, limit}})
-	}
-	if limit := m.options.Limits.Values; p.values > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("values passed by calls, blocks and jumps of function %d", m.imports+len(m.bodies)), p.values, limit}})
-	}
 }
 
 // target reads a label and notes a loop that it jumps back to.
 func (m *rewriter) target(loops []loop) {
 	depth := m.index(len(m.blocks), "label")
-	if n := m.blocks[len(m.blocks)-1-int(depth)]; n >= 0 {
+	if n := m.blocks[len(m.blocks)-1-int(depth)].loop; n >= 0 {
 		loops[n].targeted = true
 	}
 }
@@ -338,9 +310,10 @@ func (m *rewriter) blockType() (params, results uint32) {
 }
 
 // miscellaneous reads an instruction behind the prefix 0xfc. small: a small constant was pushed before.
-func (m *rewriter) miscellaneous(b *body, start int, small bool) uint64 {
+func (m *rewriter) miscellaneous(b *body, start int, small bool, passed *passage) uint64 {
 	sized := func(shift uint32) {
 		b.bulk = true
+		passed.bulk++
 		m.edits = append(m.edits, edit{at: start, to: m.at, kind: editSized, index: shift})
 	}
 	zero := func() {
@@ -348,7 +321,9 @@ func (m *rewriter) miscellaneous(b *body, start int, small bool) uint64 {
 			m.refuse("several memories")
 		}
 	}
-	switch op := m.u32(); op {
+	op := m.u32()
+	passed.height = max(0, passed.height+miscHeight(op))
+	switch op {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 		return 1
 	case 8: // memory.init
@@ -368,6 +343,7 @@ func (m *rewriter) miscellaneous(b *body, start int, small bool) uint64 {
 		}
 		if !small {
 			b.bulk, m.bulk = true, true
+			passed.bulk++
 			m.edits = append(m.edits, edit{at: start, to: m.at, kind: kind})
 		}
 		return priceBulk

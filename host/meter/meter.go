@@ -38,11 +38,12 @@ type Limits struct {
 	Nesting int
 	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
 	Targets int
-	// Effort bounds, for each function, what compiling it takes: its locals times its branches (blocks, jumps; loops count nine times),
-	// and the square of its branches divided by 256. Engines bring together values of each local wherever branches meet, so that
-	// functions of a few KiB can take gigabytes. Default 4,000,000; the most that a language's whole runtime was seen to need is 800,000.
+	// Effort bounds, for each function, what compiling it takes in microseconds, as it was measured with shapes made for it: the square of
+	// its blocks, its locals and what lies on its stack times its branches, its locals squared times its loops and their depth, and the
+	// labels of its tables times the loops around. Functions of a few KiB can take minutes and gigabytes otherwise. Default 4,000,000;
+	// the most that one of a Go guest was seen to need is 160,000.
 	Effort int
-	// TotalEffort is that of all functions. Default 64,000,000.
+	// TotalEffort is that of all functions. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	TotalEffort int
 	// Values is how many parameters and results the calls, blocks and jumps of a function may pass in all, each call counting eight
 	// more; a type may have 1,000 of each. Default 500,000.
@@ -70,7 +71,7 @@ func (l Limits) filled() Limits {
 	fill(&l.Nesting, 20_000)
 	fill(&l.Targets, 65_536)
 	fill(&l.Effort, 4_000_000)
-	fill(&l.TotalEffort, 64_000_000)
+	fill(&l.TotalEffort, 20_000_000)
 	fill(&l.Values, 500_000)
 	fill(&l.Items, 100_000)
 	fill(&l.Segments, 100_000)
@@ -100,8 +101,8 @@ type Report struct {
 	Functions, Leaves int
 	// Entries and Loops that are charged, Copies that are charged by size.
 	Entries, Loops, Copies int
-	// Effort is what compiling all functions takes, see [Limits.TotalEffort].
-	Effort int
+	// Effort is what compiling all functions takes, Hardest what the hardest of them does: see [Limits.Effort].
+	Effort, Hardest int
 	// Dropped are the custom sections that were left out.
 	Dropped []string
 }

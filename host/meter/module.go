@@ -49,7 +49,7 @@ type rewriter struct {
 	loops []loop
 	edits []edit
 	// blocks is the stack of the body that is read.
-	blocks []int32
+	blocks []label
 	// bulk tells that functions for long copies are needed.
 	bulk bool
 }

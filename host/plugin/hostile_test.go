@@ -153,7 +153,7 @@ func hostileCases() map[string]struct {
 		"much randomness":         {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
 		"a write of many parts":   {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12), megabytes(0)), timeIsUp},
 		"a wait for many things":  {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1), megabytes(0)), timeIsUp},
-		"many values that meet":   {meeting(), "effort of compiling function 6 (locals times branches): found "},
+		"many values that meet":   {meeting(), "effort of compiling function 6 in microseconds ("},
 		"fuel":                    {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
 		"tick":                    {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
 		"tick by reference":       {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},

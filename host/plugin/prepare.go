@@ -7,7 +7,7 @@ import (
 )
 
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
-const preparation = 4
+const preparation = 5
 
 // prepared is what is compiled of a module.
 type prepared struct {
