@@ -152,6 +152,9 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	if _, err := offset.Parse(in.Worker.All()); err != nil {
 		problems = append(problems, about(in.Worker, err.Error()))
 	}
+	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting), in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
+		problems = append(problems, about(in.Worker, err.Error()))
+	}
 	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
 	if err != nil {
 		problems = append(problems, about(in.Worker, err.Error()))
@@ -165,7 +168,8 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	if h.plugins, err = OpenPlugins(ctx, c, in.Worker, h.registry); err != nil {
 		return nil, nil, err
 	}
-	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry}
+	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
+		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
 		if connector.Problems.Err() == nil || len(connector.Entries) > 0 {
 			connector.Problems = unique(append(connector.Problems, checker.Check(ctx, connector)...))
@@ -291,7 +295,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 		return closing, err
 	}
 	closing.add(store.Close)
-	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka, Admin: admin,
+	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
 		Offsets: store, Logons: h.logons, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
@@ -23,6 +24,8 @@ type Checker struct {
 	// Embedded: the broker is the one that is built in.
 	Embedded bool
 	Registry *record.Registry
+	// Connectors are all of the installation, the one that is checked or not.
+	Connectors []*config.Connector
 }
 
 // Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms, its
@@ -47,6 +50,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded}
 	problems = append(problems, rules.Component(c, component)...)
 	problems = append(problems, topics(c, component)...)
+	problems = append(problems, k.targets(c, component)...)
 	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c)...)
@@ -147,6 +151,34 @@ func topics(c *config.Connector, component wit.Component) config.Problems {
 	return problems
 }
 
+// roleTopic is that of settings which name a topic for rows.
+const roleTopic = "source.topic"
+
+// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may change the topic,
+// the first record tells.
+func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
+	var problems config.Problems
+	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
+	refuse := func(e config.Entry) {
+		if err := reserved.Check(strings.TrimSpace(e.Value)); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
+	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok {
+		refuse(e)
+	}
+	if len(config.List(c.Text("transforms"))) > 0 {
+		return problems
+	}
+	d := config.DeclareComponent(component)
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTopic {
+			refuse(e)
+		}
+	}
+	return problems
+}
+
 // clients checks what the connector changes about its Kafka clients.
 func (k *Checker) clients(c *config.Connector) config.Problems {
 	var problems config.Problems
@@ -156,10 +188,53 @@ func (k *Checker) clients(c *config.Connector) config.Problems {
 	}
 	_, warnings, err := k.Kafka.Override(settings)
 	for _, text := range warnings {
-		problems = append(problems, config.Problem{File: c.File, Line: 1, Text: text, Warning: true})
+		p := aboutClient(c, text)
+		p.Warning = true
+		problems = append(problems, p)
 	}
 	if err != nil {
-		problems = append(problems, config.Problem{File: c.File, Line: 1, Text: err.Error()})
+		problems = append(problems, aboutClient(c, err.Error()))
+	}
+	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting), k.Worker.Text(kafka.OverrideAllowlistSetting))
+	if err != nil {
+		return problems // the worker's own problem
+	}
+	for _, e := range c.Entries {
+		if err := policy.Check(e.Key); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
+	return append(problems, k.elsewhere(c)...)
+}
+
+// aboutClient is a problem of a text that begins with the name of a setting, at its place.
+func aboutClient(c *config.Connector, text string) config.Problem {
+	if name, rest, ok := strings.Cut(text, ": "); ok {
+		if e, given := c.Entry(name); given {
+			return problem(e, errors.New(rest))
+		}
+	}
+	return config.Problem{File: c.File, Line: 1, Text: text}
+}
+
+// elsewhere finds clients of one connector that work past each other, and groups that are another connector's.
+func (k *Checker) elsewhere(c *config.Connector) config.Problems {
+	var problems config.Problems
+	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
+		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
+			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as in Kafka Connect: "+
+				"admin.override.bootstrap.servers makes them where the records go"))
+			p.Warning = true
+			problems = append(problems, p)
+		}
+	}
+	if e, ok := c.Entry("consumer.override.group.id"); ok {
+		for _, other := range k.Connectors {
+			if other.Name != c.Name && strings.TrimSpace(e.Value) == groupOf(other.Name) {
+				problems = append(problems, problem(e, fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
+					"each would take the other's records for read", other.Name)))
+			}
+		}
 	}
 	return problems
 }

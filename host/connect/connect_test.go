@@ -85,10 +85,6 @@ func (b *bench) connect(t *testing.T) {
 	}
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
-	if b.options.Admin, err = kafka.NewAdmin(b.options.Kafka); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.options.Admin.Close)
 	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), b.options.Logger); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +163,7 @@ func TestCheck(t *testing.T) {
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: expected org.apache"},
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
-		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:1: producer.override.linger.ms: expected a number"},
+		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: expected a number"},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: exactly-once is not to be had on the embedded broker"},
 	}
 	for _, c := range cases {

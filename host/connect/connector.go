@@ -36,13 +36,17 @@ type connector struct {
 	service   *service
 	client    *transport.Client
 	kafka     kafka.Config
+	admin     *kafka.Admin   // of a source: makes its topics
 	uncertain sink.Uncertain // what its tasks share
 	settled   sink.Settled   // likewise
+	marking   sync.Mutex     // see ends.mark
 
 	mu    sync.Mutex
 	state State
 	fault error
 	tasks []*task
+	// consumers of the tasks of a sink, by their numbers
+	consumers map[int]*kafka.Consumer
 }
 
 // task is one of a connector's tasks.
@@ -158,6 +162,9 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		return nil, err
 	}
 	layout, err := c.plan(ctx)
+	if err == nil {
+		err = c.openAdmin()
+	}
 	if err != nil {
 		c.client.Close()
 		return nil, err
@@ -170,7 +177,14 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "tasks", len(c.tasks))
 	unwatch := c.service.watch(c.client)
-	return func() { unwatch(); c.client.Close() }, nil
+	admin := c.admin
+	return func() {
+		unwatch()
+		c.client.Close()
+		if admin != nil {
+			admin.Close()
+		}
+	}, nil
 }
 
 // overridden is the connector's own configuration of clients. Its secrets are read again for each logon.

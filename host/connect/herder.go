@@ -24,13 +24,14 @@ type Options struct {
 	Plugins  *plugin.Manager
 	Registry *record.Registry
 	Kafka    kafka.Config
-	Admin    *kafka.Admin
 	Offsets  *offset.Store
 	// Logons remembers refused logons. Default: one for the process.
 	Logons *transport.Logons
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	Logger            *slog.Logger
+
+	reserved kafka.Reserved // what no records go to
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs.
@@ -42,6 +43,7 @@ type Herder struct {
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	h := &Herder{o: o}
+	h.o.reserved = Reserved(o.Worker, connectors)
 	for _, c := range connectors {
 		h.connectors = append(h.connectors, newConnector(&h.o, c))
 	}

@@ -2,15 +2,8 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
-	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -29,11 +22,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		return err
 	}
 	defer transforms.close()
-	ends, err := newEnds(c)
+	ends, err := newEnds(c, t.number)
 	if err != nil {
 		return err
 	}
-	defer ends.reader.Close()
+	defer ends.close()
 	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
 	task := sink.NewTask(sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
@@ -42,11 +35,15 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 			o := t.consumerOptions(topics, r)
 			ends.read(o.Topics, o.Regex)
 			if once { // what comes from now on is not waited for
-				if ends.at, err = ends.find(ctx); err != nil {
+				if err := ends.mark(ctx); err != nil {
 					return nil, err
 				}
 			}
-			return kafka.NewConsumer(c.kafka, o)
+			consumer, err := kafka.NewConsumer(c.kafka, o)
+			if err == nil {
+				t.joins(consumer)
+			}
+			return consumer, err
 		},
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
@@ -82,132 +79,12 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // consumerOptions: the connector's own topics go before those that the plugin named.
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
-	o := kafka.ConsumerOptions{Group: "connect-" + c.config.Name, ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
+	o := kafka.ConsumerOptions{Group: groupOf(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
 		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, Noted: r.Noted}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}
 	return o
-}
-
-// ends tells when a sink has committed everything up to the ends that its topics had when it began.
-type ends struct {
-	admin  *kafka.Admin
-	reader *kafka.Reader
-	group  string
-	at     map[string]kafka.Positions
-
-	mu     sync.Mutex
-	topics []string
-	regex  string
-}
-
-// read says which topics it is about.
-func (e *ends) read(topics []string, regex string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.topics, e.regex = topics, regex
-}
-
-func newEnds(c *connector) (*ends, error) {
-	reader, err := kafka.NewReader(c.kafka)
-	if err != nil {
-		return nil, err
-	}
-	group := c.kafka.Consumer.Group
-	if group == "" {
-		group = "connect-" + c.config.Name
-	}
-	return &ends{admin: c.o.Admin, reader: reader, group: group}, nil
-}
-
-// reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.
-func (e *ends) reached(ctx context.Context) (bool, error) {
-	committed, err := e.committed(ctx)
-	if err != nil {
-		return false, err
-	}
-	for topic, to := range e.at {
-		empty, err := e.reader.Empty(ctx, topic, committed[topic], to)
-		if err != nil || !empty {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// committed is where the group stands; a group that nobody has joined yet stands nowhere.
-func (e *ends) committed(ctx context.Context) (map[string]kafka.Positions, error) {
-	committed, err := e.admin.Committed(ctx, e.group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil
-	}
-	return committed, err
-}
-
-// find is where the topics end now. A topic that does not exist has nothing.
-func (e *ends) find(ctx context.Context) (map[string]kafka.Positions, error) {
-	e.mu.Lock()
-	topics, regex := slices.Clone(e.topics), e.regex
-	e.mu.Unlock()
-	if regex != "" {
-		matching, err := regexp.Compile("^(?:" + regex + ")$")
-		if err != nil {
-			return nil, err
-		}
-		all, err := e.admin.Topics(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, topic := range all {
-			if matching.MatchString(topic) {
-				topics = append(topics, topic)
-			}
-		}
-	}
-	at := map[string]kafka.Positions{}
-	for _, topic := range topics {
-		one, err := e.admin.EndOffsets(ctx, false, topic)
-		if errors.Is(err, kafka.ErrUnknownTopic) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		at[topic] = one[topic]
-	}
-	return at, nil
-}
-
-// lagEvery is how often the lag is looked at.
-const lagEvery = time.Second
-
-// measure keeps the number of records between what is committed and the ends of the topics, until ctx ends.
-func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
-	ticker := time.NewTicker(lagEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		at, err := e.find(ctx)
-		if err != nil {
-			continue
-		}
-		committed, err := e.committed(ctx)
-		if err != nil {
-			continue
-		}
-		var n int64
-		for topic, partitions := range at {
-			for partition, end := range partitions {
-				n += end - committed[topic][partition]
-			}
-		}
-		lag.Store(n)
-	}
 }
 
 // sinkVersions and sinkCode are what a sink's task knows of plugins.

@@ -3,7 +3,10 @@ package connect
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -36,7 +39,11 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Versions: sourceVersions{binding}, Client: c.client, Registry: c.o.Registry,
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
-			p, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
+			k := c.kafka
+			if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
+				k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
+			}
+			p, err := kafka.NewProducer(k, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
 			return sourceProducer{p}, err
 		},
 		NewChain:      transforms.source(),

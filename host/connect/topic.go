@@ -2,21 +2,56 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
 )
 
+// Reserved are the topics that take no records of connectors: Kafka's own, those of the worker, and those of any of its connectors.
+func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserved) {
+	for _, setting := range []struct{ name, use string }{
+		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
+		{"status.storage.topic", "states of connectors"},
+	} {
+		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
+	}
+	for _, c := range connectors {
+		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")), fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
+	}
+	return r
+}
+
+// openAdmin opens the administrator of a source, by the worker's admin.… and the connector's admin.override.…
+func (c *connector) openAdmin() (err error) {
+	if c.isSink() {
+		return nil // its dead letters will need one
+	}
+	k := c.kafka
+	if k.Admin.ClientID == "" {
+		k.Admin.ClientID = "connector-adminclient-" + c.config.Name
+	}
+	c.admin, err = kafka.NewAdmin(k)
+	return err
+}
+
 // ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's defaults. With
-// topic.creation.enable=false it is left to the broker.
+// topic.creation.enable=false it is left to the broker. A topic that takes no records is refused, whoever chose it.
 func (c *connector) ensureTopic(ctx context.Context, topic string) error {
+	if err := c.o.reserved.Check(topic); err != nil {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
+	}
+	if err := kafka.CheckTopic(topic); err != nil {
+		return err
+	}
 	if !c.o.Worker.Boolean("topic.creation.enable") {
 		return nil
 	}
-	_, err := c.o.Admin.EnsureTopics(ctx, newTopic(c.config, topic))
+	_, err := c.admin.EnsureTopics(ctx, newTopic(c.config, topic))
 	return err
 }
 

@@ -36,6 +36,13 @@ func NewAdmin(c Config) (*Admin, error) {
 	return &Admin{c, client, guard, admin}, nil
 }
 
+// NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions about what they
+// read and have committed, be it on another cluster than c's.
+func NewConsumerAdmin(c Config) (*Admin, error) {
+	c.Admin = c.Consumer.over(c.ClientConfig)
+	return NewAdmin(c)
+}
+
 // Close ends the client.
 func (a *Admin) Close() { a.client.Close() }
 
@@ -87,7 +94,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	}
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
+		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), a.guard.explain(err))
 	}
 	for _, t := range topics {
 		found, ok := metadata.Topics[t.Name]
@@ -121,6 +128,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		configs[k] = &v
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	err = a.guard.explain(err)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
@@ -264,10 +272,18 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	if len(topics) == 0 {
 		return map[string]Positions{}, nil // kadm would take it for all topics
 	}
+	list := a.admin.ListCommittedOffsets
 	if uncommitted {
-		return listed(a.admin.ListEndOffsets(ctx, topics...))
+		list = a.admin.ListEndOffsets
 	}
-	return listed(a.admin.ListCommittedOffsets(ctx, topics...))
+	ends, err := listed(list(ctx, topics...))
+	return ends, a.guard.explain(err)
+}
+
+// StartOffsets are where the logs of a topic's partitions begin.
+func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
+	starts, err := listed(a.admin.ListStartOffsets(ctx, topic))
+	return starts[topic], a.guard.explain(err)
 }
 
 // coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works with.
@@ -283,7 +299,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
 		}
 		if !kerr.IsRetriable(err) || pause(waiting, 100*time.Millisecond) != nil {
-			return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+			return nil, fmt.Errorf("offsets of group %s: %w", group, a.guard.explain(err))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}
@@ -300,11 +316,52 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 	return result, nil
 }
 
+// CommitOffsets sets where a group stands that has no members. One that has members is refused by the broker.
+func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]Positions) error {
+	offsets := kadm.Offsets{}
+	for topic, partitions := range at {
+		for partition, next := range partitions {
+			offsets.AddOffset(topic, partition, next, -1)
+		}
+	}
+	response, err := a.admin.CommitOffsets(ctx, group, offsets)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("commit offsets of group %s: %w", group, a.guard.explain(err))
+	}
+	return nil
+}
+
+// Member is one of a consumer group.
+type Member struct {
+	// ID is what the group's coordinator calls it; ClientID and Host tell people which process it is.
+	ID, ClientID, Host string
+}
+
+// Members are those of a consumer group that is stable; none while it forms.
+func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
+	groups, err := a.admin.DescribeGroups(ctx, group)
+	if err != nil {
+		return nil, fmt.Errorf("members of group %s: %w", group, a.guard.explain(err))
+	}
+	described := groups[group]
+	if described.Err != nil || described.State != "Stable" {
+		return nil, described.Err
+	}
+	var members []Member
+	for _, m := range described.Members {
+		members = append(members, Member{m.MemberID, m.ClientID, m.ClientHost})
+	}
+	return members, nil
+}
+
 // Topics are the names of all topics that are not Kafka's own.
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
+		return nil, fmt.Errorf("list topics: %w", a.guard.explain(err))
 	}
 	return topics.Names(), nil
 }

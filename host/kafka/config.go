@@ -209,10 +209,13 @@ func (c Config) Override(properties map[string]string) (Config, []string, error)
 	return c, append(warnings, notes...), err
 }
 
+// overridePrefixes are those of a connector's settings for its own clients.
+var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
+
 // overridesAccess tells whether properties of a connector change how its clients come to their brokers.
 func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
-		for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
+		for _, prefix := range overridePrefixes {
 			short, ok := strings.CutPrefix(name, prefix)
 			if ok && (isSecurity(short) || short == "bootstrap.servers" || short == connectTimeout) {
 				return true

@@ -185,7 +185,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			if s.config.Logger != nil {
 				s.config.Logger.Warn("kafka: the group's coordinator cannot be reached", "group", s.o.Group, "error", err)
 			}
-		case failure == nil && partition < 0:
+		case failure == nil && topic == "": // of the group as a whole
 			failure = err
 		case failure == nil:
 			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition, err)
@@ -230,6 +230,12 @@ func (s *Consumer) Owned() map[string][]int32 {
 		}
 	}
 	return result
+}
+
+// Member is what the group's coordinator calls this member now; "" before it has joined.
+func (s *Consumer) Member() string {
+	id, _ := s.client.GroupMetadata()
+	return id
 }
 
 // Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's

@@ -64,7 +64,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set. With the service it identifies the entry.",
 			setting.Required(), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
-			setting.Required(), setting.Topic(), group, setting.Display("Topic")),
+			setting.Required(), setting.Topic(), setting.Role("source.topic"), group, setting.Display("Topic")),
 		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
 			"Joins the identity of the entry, so that one entity set can be read in several ways.", group, setting.Display("Identity")),
 		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// embedded is a broker in this process.
+func embedded(t *testing.T) *kafka.Broker {
+	t.Helper()
+	b, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// ends are the end offsets of a topic on a broker by partition; nil where there is no such topic.
+func endsOn(t *testing.T, address, topic string) kafka.Positions {
+	t.Helper()
+	c := kafka.Defaults()
+	c.Bootstrap = []string{address}
+	admin, err := kafka.NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	at, _ := admin.EndOffsets(t.Context(), false, topic)
+	return at[topic]
+}
+
+// Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they have come to
+// the ends there.
+func TestClientsOfAnotherCluster(t *testing.T) {
+	clientsOfAnotherCluster(t, embedded(t).Addr(), embedded(t).Addr())
+}
+
+func clientsOfAnotherCluster(t *testing.T, here, there string) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+	worker := p.file("worker.properties", "bootstrap.servers="+here, "listeners=")
+	from := p.file("there.properties", append(source("there", address, "Orders"), "producer.override.bootstrap.servers="+there,
+		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
+	to := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "consumer.override.bootstrap.servers="+there)...)
+	for round := range 2 {
+		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, from, to); r.code != 0 {
+			t.Fatalf("round %d: exit %d\n%s", round, r.code, r.stderr)
+		}
+		if diff := cmp.Diff(entities(s, "Orders"), entities(s, "OrderCopies")); diff != "" {
+			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
+		}
+	}
+	if got := endsOn(t, there, "Orders"); len(got) != 3 {
+		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
+	}
+	if got := endsOn(t, here, "Orders"); got != nil {
+		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
+	}
+}
+
+// With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start: --once has nothing
+// to do then, and what comes later is the next run's.
+func TestOnceFromTheEnd(t *testing.T) { onceFromTheEnd(t, embedded(t).Addr()) }
+
+func onceFromTheEnd(t *testing.T, broker string) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 30})
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	there := p.file("first.properties", source("first", address, "Products")...)
+	back := p.file("latest.properties", append(sinkOf("latest", address, "Products", "ProductCopies"),
+		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
+	once := func(file string) {
+		t.Helper()
+		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, file); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	once(there)
+	once(back)
+	if got := s.Count("ProductCopies"); got != 0 {
+		t.Errorf("expected nothing to be written of what lay there before, found %d", got)
+	}
+	once(p.file("again.properties", append(source("again", address, "Products"), "sap.odata#00.id=again")...))
+	once(back)
+	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
+		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
+	}
+}
+
+// With topic.creation.enable=false it is the broker that makes topics, or does not.
+func TestTopicsOfTheBrokersMaking(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 10})
+	file := p.file("there.properties", source("there", address, "Orders")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--set", "topic.creation.enable=false", file); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if got := len(p.records("Orders")); got != s.Count("Orders") {
+		t.Errorf("expected %d records, found %d", s.Count("Orders"), got)
+	}
+}
+
+// What a connector may change about its clients is the worker's to say, as in Kafka Connect.
+func TestOverridePolicy(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 5})
+	lines := append(source("orders", address, "Orders"), "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
+	file := p.file("orders.properties", lines...)
+	linger := fmt.Sprintf("%s:%d: producer.override.linger.ms: ", file, len(lines)-1)
+	mechanism := fmt.Sprintf("%s:%d: admin.override.sasl.mechanism: ", file, len(lines))
+	for policy, refused := range map[string][]string{
+		"All": nil, "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy": nil,
+		"None": {linger, mechanism}, "Principal": {linger}, "Allowlist\nconnector.client.config.override.allowlist=linger.ms,acks": {mechanism},
+	} {
+		worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy="+policy)
+		r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file)
+		said := r.stdout + r.stderr
+		for _, problem := range []string{linger, mechanism} {
+			want := false
+			for _, one := range refused {
+				want = want || one == problem
+			}
+			if found := strings.Contains(said, problem+"the worker does not let connectors"); found != want {
+				t.Errorf("%s: expected %q: %t, found\n%s", policy, problem, want, said)
+			}
+		}
+		if (r.code == 0) != (refused == nil) {
+			t.Errorf("%s: exit %d\n%s", policy, r.code, said)
+		}
+	}
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy=com.example.Mine")
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file); r.code == 0 || !strings.Contains(r.stdout+r.stderr, worker+":2: connector.client.config.override.policy: expected All, None, Principal or Allowlist") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both say so, and say
+// when it is over.
+func TestTwoWorkersWithTheSameSink(t *testing.T) {
+	_, address := demo(t, service.Options{Rows: 5})
+	broker := embedded(t).Addr()
+	c := kafka.Defaults()
+	c.Bootstrap = []string{broker}
+	admin, err := kafka.NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Products", Partitions: 4}); err != nil {
+		t.Fatal(err)
+	}
+	var workers []*command
+	for range 2 {
+		p := newPlace(t)
+		worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
+		back := p.file("back.properties", append(sinkOf("back", address, "Products", "ProductCopies"), "tasks.max=2")...)
+		workers = append(workers, p.start("run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back))
+		if len(workers) == 1 {
+			workers[0].says("connector started")
+		}
+	}
+	for i, w := range workers {
+		if said := w.says("the sink's group has members that are not this worker's"); !strings.Contains(said, "connector=back") || !strings.Contains(said, "connector-consumer-back-1 at 127.0.0.1") {
+			t.Errorf("worker %d: expected the connector and the members to be named, found %s", i, said)
+		}
+	}
+	workers[0].signal(syscall.SIGTERM)
+	workers[1].says("has no members but this worker's any more")
+	if said := strings.Count(workers[1].stderr.String(), "that are not this worker's"); said != 1 {
+		t.Errorf("expected one warning, found %d", said)
+	}
+}

@@ -1,0 +1,240 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and how many
+// records lie before it. It asks the cluster that the connector's consumers read, as they log on.
+type ends struct {
+	connector *connector
+	task      int
+	log       *slog.Logger
+	admin     *kafka.Admin
+	reader    *kafka.Reader
+	group     string
+	reset     string // auto.offset.reset
+	at        map[string]kafka.Positions
+
+	mu     sync.Mutex
+	topics []string
+	regex  string
+}
+
+func newEnds(c *connector, task int) (*ends, error) {
+	admin, err := kafka.NewConsumerAdmin(c.kafka)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(c.kafka)
+	if err != nil {
+		admin.Close()
+		return nil, err
+	}
+	return &ends{connector: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(), reset: c.kafka.Consumer.Reset}, nil
+}
+
+// group is the consumer group of a sink.
+func (c *connector) group() string {
+	if g := c.kafka.Consumer.Group; g != "" {
+		return g
+	}
+	return groupOf(c.config.Name)
+}
+
+func groupOf(connector string) string { return "connect-" + connector }
+
+func (e *ends) close() {
+	e.reader.Close()
+	e.admin.Close()
+}
+
+// read says which topics it is about.
+func (e *ends) read(topics []string, regex string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.topics, e.regex = topics, regex
+}
+
+// mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its place: what
+// comes behind them is read by this run or by the next, and by none is it passed over.
+func (e *ends) mark(ctx context.Context) error {
+	e.connector.marking.Lock() // the first of the tasks commits for all of them, before any has joined
+	defer e.connector.marking.Unlock()
+	at, missing, err := e.find(ctx)
+	if err != nil {
+		return err
+	}
+	for _, topic := range missing {
+		if e.task > 0 {
+			break // the first one has said so
+		}
+		e.log.Warn("there is no such topic: nothing is read of it", "topic", topic, "group", e.group)
+	}
+	e.at = at
+	if e.reset != "latest" {
+		return nil
+	}
+	_, open, err := e.standing(ctx, at)
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	if err := e.admin.CommitOffsets(ctx, e.group, open); err != nil {
+		if members, asked := e.admin.Members(ctx, e.group); asked != nil || len(members) == 0 {
+			return err
+		}
+		e.log.Info("the group has other members, which go on from the end", "group", e.group)
+	}
+	return nil
+}
+
+// reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.
+func (e *ends) reached(ctx context.Context) (bool, error) {
+	from, _, err := e.standing(ctx, e.at)
+	if err != nil {
+		return false, err
+	}
+	for topic, to := range e.at {
+		empty, err := e.reader.Empty(ctx, topic, from[topic], to)
+		if err != nil || !empty {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// standing is where the group reads on, at most at the ends; open are those partitions of it where nothing is committed, so that
+// auto.offset.reset decides. An offset that is not in the log (its records have expired, or the topic was deleted and made anew)
+// counts as none, as it does for a consumer.
+func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions, err error) {
+	committed, err := e.committed(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	from, open = map[string]kafka.Positions{}, map[string]kafka.Positions{}
+	for topic, to := range ends {
+		starts, err := e.admin.StartOffsets(ctx, topic)
+		if err != nil {
+			return nil, nil, err
+		}
+		logs, err := e.admin.EndOffsets(ctx, true, topic)
+		if err != nil {
+			return nil, nil, err
+		}
+		from[topic], open[topic] = kafka.Positions{}, kafka.Positions{}
+		for partition, end := range to {
+			at, known := committed[topic][partition]
+			switch {
+			case known && at >= starts[partition] && at <= logs[topic][partition]:
+				from[topic][partition] = at
+				continue
+			case e.reset == "latest":
+				from[topic][partition] = end
+			default:
+				from[topic][partition] = starts[partition]
+			}
+			open[topic][partition] = from[topic][partition]
+		}
+		if len(open[topic]) == 0 {
+			delete(open, topic)
+		}
+	}
+	return from, open, nil
+}
+
+// committed is where the group stands; a group that nobody has joined yet stands nowhere.
+func (e *ends) committed(ctx context.Context) (map[string]kafka.Positions, error) {
+	committed, err := e.admin.Committed(ctx, e.group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	return committed, err
+}
+
+// find is where the topics end now. A topic that does not exist has nothing, and is missing where it was asked for by its name.
+func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing []string, err error) {
+	e.mu.Lock()
+	topics, regex := slices.Clone(e.topics), e.regex
+	e.mu.Unlock()
+	if regex != "" {
+		matching, err := regexp.Compile("^(?:" + regex + ")$")
+		if err != nil {
+			return nil, nil, err
+		}
+		all, err := e.admin.Topics(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, topic := range all {
+			if matching.MatchString(topic) {
+				topics = append(topics, topic)
+			}
+		}
+	}
+	at = map[string]kafka.Positions{}
+	for _, topic := range topics {
+		one, err := e.admin.EndOffsets(ctx, false, topic)
+		switch {
+		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
+			missing = append(missing, topic)
+		case errors.Is(err, kafka.ErrUnknownTopic):
+		case err != nil:
+			return nil, nil, fmt.Errorf("where the topics of group %s end: %w", e.group, err)
+		default:
+			at[topic] = one[topic]
+		}
+	}
+	return at, missing, nil
+}
+
+// lagEvery is how often the lag is looked at.
+const lagEvery = time.Second
+
+// measure keeps the number of records between what is committed and the ends of the topics, until ctx ends.
+func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
+	ticker := time.NewTicker(lagEvery)
+	defer ticker.Stop()
+	others := strangers{connector: e.connector, admin: e.admin, log: e.log}
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if e.task == 0 && (n%strangersEvery == 0 || !others.looked || others.suspected) {
+			others.look(ctx)
+		}
+		if n, err := e.lag(ctx); err == nil {
+			lag.Store(n)
+		}
+	}
+}
+
+func (e *ends) lag(ctx context.Context) (n int64, err error) {
+	at, _, err := e.find(ctx)
+	if err != nil {
+		return 0, err
+	}
+	from, _, err := e.standing(ctx, at)
+	if err != nil {
+		return 0, err
+	}
+	for topic, partitions := range at {
+		for partition, end := range partitions {
+			n += max(0, end-from[topic][partition])
+		}
+	}
+	return n, nil
+}

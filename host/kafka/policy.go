@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Settings of a worker that say what connectors may change about their Kafka clients, as in Kafka Connect.
+const (
+	OverridePolicySetting    = "connector.client.config.override.policy"
+	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
+)
+
+// Overrides are what connectors may change about their Kafka clients below producer.override., consumer.override. and admin.override.
+type Overrides struct {
+	policy string
+	all    bool
+	names  []string
+}
+
+// OverridePolicy is the policy of a worker by Kafka Connect's name or class; "" is All, as there. allowlist belongs to Allowlist.
+func OverridePolicy(name, allowlist string) (Overrides, error) {
+	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
+	o := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
+	switch o.policy {
+	case "All", "":
+		o.all = true
+	case "None":
+	case "Principal":
+		o.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
+	case "Allowlist":
+		o.names = items(allowlist)
+	default:
+		return Overrides{}, fmt.Errorf("%s: expected All, None, Principal or Allowlist, found %q: there are no Java classes", OverridePolicySetting, name)
+	}
+	return o, nil
+}
+
+// Check tells whether a connector may have a setting.
+func (o Overrides) Check(setting string) error {
+	for _, prefix := range overridePrefixes {
+		short, ok := strings.CutPrefix(setting, prefix)
+		if !ok || o.all || slices.Contains(o.names, short) {
+			continue
+		}
+		allowed := "none"
+		if len(o.names) > 0 {
+			allowed = strings.Join(o.names, ", ")
+		}
+		return fmt.Errorf("the worker does not let connectors change this (%s=%s, which allows %s)", OverridePolicySetting, o.policy, allowed)
+	}
+	return nil
+}
