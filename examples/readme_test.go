@@ -44,6 +44,20 @@ func TestReadmeOfPlugin(t *testing.T) {
 	}
 }
 
+// TestReadmeOfSource runs the page of the source that reads something else than OData.
+func TestReadmeOfSource(t *testing.T) {
+	folder := "examples/plugin-source/"
+	out := readme{path: folder + "README.md", copied: []string{folder + "tickets.properties"}, ports: []string{"8091"}}.run(t)
+	all := records(t, out)
+	seen := map[float64]bool{}
+	for _, r := range all {
+		seen[r.Value["id"].(float64)] = true
+	}
+	if len(all) != 250 || len(seen) != 250 || !strings.Contains(out, "accepted: example-source 1.0.0") {
+		t.Errorf("%d records of %d tickets, expected 250 of 250\n%.2000s", len(all), len(seen), out)
+	}
+}
+
 // TestReadmeTour runs the five minutes of the README.
 func TestReadmeTour(t *testing.T) {
 	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties", "examples/tour/copies.properties"}}.run(t)

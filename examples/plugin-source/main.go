@@ -1,0 +1,130 @@
+// Plugin-source is a source of your own to start from, for a service that is not OData: a JSON API whose pages a cursor joins and
+// whose answers have an ETag ([tickets-api] is one to try it with).
+//
+//	connector.class=example.TicketsSource
+//	tickets.host=127.0.0.1
+//	tickets.port=8091
+//	tickets.topic=Tickets
+//
+// [tickets-api]: https://pkg.go.dev/github.com/culvert-project/culvert/examples/tickets-api
+package main
+
+import (
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"time"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func init() { source.RegisterPages(tickets{}) }
+
+// main does not run: a plugin is a library whose exports the host calls.
+func main() {}
+
+type tickets struct{}
+
+// Describe declares the connector and its settings. The host acts on those with a role: the plugin asks for a path, and never
+// learns where it goes or what the key is.
+func (tickets) Describe() wit.Description {
+	setting := func(name string, kind wit.SettingKind, value *string, documentation string, rules ...wit.Rule) wit.SettingSpec {
+		return wit.SettingSpec{Name: "tickets." + name, Kind: kind, DefaultValue: value, Importance: wit.High, Documentation: documentation, Rules: rules}
+	}
+	role := func(name string) wit.Rule { return wit.Rule{Role: &name} }
+	required := wit.Rule{Required: wit.Chosen}
+	return wit.Description{
+		Name: "example-source", Version: "1.0.0", Documentation: "Reads tickets from a JSON API.",
+		Components: []wit.Component{{
+			Name: "example.TicketsSource", Kind: wit.ComponentSource, Documentation: "Reads tickets from a JSON API.", Prefixes: []string{"tickets."},
+			Settings: []wit.SettingSpec{
+				setting("protocol", wit.KindText, nil, "http or https.", required, role("http.scheme"), wit.Rule{Allowed: &[]string{"http", "https"}}),
+				setting("host", wit.KindText, nil, "DNS name or IP address of the API.", required, role("http.address")),
+				setting("port", wit.KindInt, nil, "Port of the API.", required, role("http.port")),
+				setting("api.key", wit.KindPassword, nil, "Value of the header X-Api-Key.", role("http.header.X-Api-Key")),
+				setting("topic", wit.KindText, nil, "Topic of the records.", required),
+				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.", wit.Rule{AtLeast: wit.Ptr(int64(1))}, wit.Rule{AtMost: wit.Ptr(int64(1000))}),
+				setting("poll.seconds", wit.KindInt, wit.Ptr("60"), "How long to wait for new tickets; 0: read what there is, once.", wit.Rule{AtLeast: wit.Ptr(int64(0))}),
+			},
+		}},
+	}
+}
+
+// ticket is a record's value, and an item of the API's answer at once.
+type ticket struct {
+	ID       int64     `json:"id"`
+	Title    string    `json:"title"`
+	Customer customer  `json:"customer"`
+	Tags     []string  `json:"tags"`
+	Updated  time.Time `json:"updated"`
+}
+
+type customer struct {
+	Name string  `json:"name"`
+	City *string `json:"city"`
+}
+
+// ticketKey is a record's key.
+type ticketKey struct {
+	ID int64 `json:"id"`
+}
+
+// Feeds is one feed: all tickets, in the order in which they were made.
+func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
+	topic, size, poll := "", 100, 60
+	var err error
+	for _, s := range settings {
+		switch s.Name {
+		case "tickets.topic":
+			topic = s.Value
+		case "tickets.page.size":
+			size, err = strconv.Atoi(s.Value)
+		case "tickets.poll.seconds":
+			poll, err = strconv.Atoi(s.Value)
+		}
+		if err != nil {
+			return nil, sdk.FailSetting(s.Name, "expected a number, found "+strconv.Quote(s.Value))
+		}
+	}
+	return []source.Feed{{
+		Name: "tickets", Topic: topic, Identity: "/api/tickets", Every: time.Duration(poll) * time.Second,
+		Ask: func(at source.Offset) (wit.Request, error) {
+			query := url.Values{"limit": {strconv.Itoa(size)}}
+			if cursor := at.Text("cursor"); cursor != "" {
+				query.Set("after", cursor)
+			}
+			request := wit.Request{Target: "/api/tickets?" + query.Encode()}
+			if etag := at.Text("etag"); etag != "" {
+				request.Headers = []wit.Header{{Name: "If-None-Match", Value: etag}}
+			}
+			return request, nil
+		},
+		Read: read,
+	}}, nil
+}
+
+// read makes records of a page. Where the page is empty its ETag is kept, so that the next poll costs the API nothing.
+func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
+	var body struct {
+		Items  []ticket `json:"items"`
+		Cursor string   `json:"cursor"`
+		More   bool     `json:"more"`
+	}
+	if err := json.Unmarshal(answer.Body, &body); err != nil {
+		return page, err
+	}
+	for _, t := range body.Items {
+		page.Records = append(page.Records, source.Record{Key: ticketKey{t.ID}, Value: t})
+	}
+	page.Next, page.More = source.Offset{"cursor": body.Cursor}, body.More
+	if len(body.Items) == 0 {
+		for _, h := range answer.Headers {
+			if h.Name == "etag" {
+				page.Next["etag"] = h.Value
+			}
+		}
+	}
+	return page, nil
+}

@@ -1,0 +1,106 @@
+// Tickets-api is a small JSON API, and no OData service, for examples/plugin-source to read: tickets with a customer inside, in
+// pages that a cursor joins, with an ETag for each page.
+//
+//	GET /api/tickets?limit=100&after=CURSOR
+//	{"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},"tags":["…"],"updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"log"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+type ticket struct {
+	ID       int       `json:"id"`
+	Title    string    `json:"title"`
+	Customer customer  `json:"customer"`
+	Tags     []string  `json:"tags"`
+	Updated  time.Time `json:"updated"`
+}
+
+type customer struct {
+	Name string  `json:"name"`
+	City *string `json:"city"`
+}
+
+type page struct {
+	Items  []ticket `json:"items"`
+	Cursor string   `json:"cursor"`
+	More   bool     `json:"more"`
+}
+
+// api holds the tickets, numbered from 1.
+type api struct {
+	tickets []ticket
+	key     string
+}
+
+// newAPI makes the first count tickets, the same ones each time.
+func newAPI(count int, key string) *api {
+	a := &api{key: key}
+	cities := []string{"Walldorf", "København", "São Paulo"}
+	for i := range count {
+		t := ticket{ID: i + 1, Title: fmt.Sprintf("Ticket %d", i+1), Customer: customer{Name: fmt.Sprintf("Customer %d", i%7)},
+			Tags: []string{"new", "sap"}[:i%3], Updated: time.Date(2026, 1, 1, 0, i, 0, 0, time.UTC)}
+		if i%4 != 0 {
+			t.Customer.City = &cities[i%3]
+		}
+		a.tickets = append(a.tickets, t)
+	}
+	return a
+}
+
+// ServeHTTP answers GET /api/tickets. A cursor is the number of the last ticket that was seen, and nobody else's business.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/api/tickets" || r.Method != http.MethodGet {
+		http.Error(w, `{"error":"no such resource"}`, http.StatusNotFound)
+		return
+	}
+	if a.key != "" && r.Header.Get("X-Api-Key") != a.key {
+		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
+		return
+	}
+	after, limit := 0, 100
+	for name, number := range map[string]*int{"after": &after, "limit": &limit} {
+		if text := r.FormValue(name); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || n > 1<<30 {
+				http.Error(w, `{"error":"not a number: `+name+`"}`, http.StatusBadRequest)
+				return
+			}
+			*number = n
+		}
+	}
+	from := min(after, len(a.tickets))
+	to := min(from+min(limit, 1000), len(a.tickets))
+	body, err := json.Marshal(page{Items: a.tickets[from:to], Cursor: strconv.Itoa(to), More: to < len(a.tickets)})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	sum := fnv.New64a()
+	sum.Write(body)
+	etag := fmt.Sprintf(`"%x"`, sum.Sum64())
+	w.Header().Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(body)
+}
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:8091", "address to listen on")
+	count := flag.Int("count", 250, "how many tickets there are")
+	key := flag.String("key", "", "value of the header X-Api-Key that is asked for")
+	flag.Parse()
+	server := &http.Server{Addr: *listen, Handler: newAPI(*count, *key), ReadHeaderTimeout: 10 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}

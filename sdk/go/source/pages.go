@@ -1,0 +1,335 @@
+package source
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// PagePlugin is the easy way to write a source, for services whose answers fit into memory: a page is one request and the records
+// of its answer, which are Go values. A [Plugin] sees the answer piece by piece, may fetch what a page nests, and decides itself
+// how it is spread over tasks.
+type PagePlugin interface {
+	sdk.Plugin
+	// Feeds are what a connector with these settings reads. It is called for each instance and must give the same answer for the
+	// same settings.
+	Feeds(component string, settings []wit.Setting) ([]Feed, error)
+}
+
+// Feed is one stream of pages into one topic.
+type Feed struct {
+	// Name is short, stable and unique in the connector: offsets are stored under it.
+	Name  string
+	Topic string
+	// Identity is what the offsets belong to besides the service's address and the user: path, filter and what else decides which
+	// rows come. Offsets of another identity are not used: the task fails and says so.
+	Identity string
+	// Every is how long to wait before the feed is asked again when nothing more is there; 0: it is read once.
+	Every time.Duration
+	// Ask makes the request for the page at an offset, which is empty for the first page. The host adds address and credentials.
+	Ask func(at Offset) (wit.Request, error)
+	// Read makes records of an answer with status 2xx. Of the others 304 means nothing new, and all from 400 on fail the page.
+	Read func(at Offset, answer wit.Response) (Page, error)
+}
+
+// Offset says where a feed goes on: texts, int64, float64, booleans and nil by name. Names beginning with "sdk." are taken.
+type Offset map[string]any
+
+// Text is a field that is a text, "" where there is none.
+func (o Offset) Text(name string) string {
+	text, _ := o[name].(string)
+	return text
+}
+
+// Page is what an answer holds. Its records and Next are stored together: after a crash the page is asked for again unless all of
+// it had arrived.
+type Page struct {
+	Records []Record
+	// Next is where to go on; nil: where this page was, at the next poll.
+	Next Offset
+	// More: another page is there now.
+	More bool
+}
+
+// Record is a record of Kafka. Key and Value are structs, pointers, slices, maps with text keys, time.Time, numbers, texts,
+// booleans or []byte, from which the schema is made: a field is named as its json tag says, else as in Go, and a pointer is optional.
+// A [datum.Map] or [datum.List] has no schema. nil is absent.
+type Record struct{ Key, Value any }
+
+// MaxPage is the size in bytes of the longest answer that a PagePlugin takes.
+const MaxPage = 32 << 20
+
+// RegisterPages makes p the module's source. Call it from init.
+func RegisterPages(p PagePlugin) { Register(Pages(p)) }
+
+// Pages makes a [Plugin] of a [PagePlugin].
+func Pages(p PagePlugin) Plugin {
+	return &pages{PagePlugin: p, feeds: map[string][]Feed{}, open: map[uint32]*openPage{}}
+}
+
+// Names of offset fields of our own.
+const (
+	// fieldStart stands for the empty offset: Kafka Connect takes an empty one for none.
+	fieldStart = "sdk.start"
+	// fieldFinished says that a feed that is read once was read.
+	fieldFinished = "sdk.finished"
+)
+
+type pages struct {
+	PagePlugin
+	// feeds are those of a context, made once for each instance.
+	feeds   map[string][]Feed
+	open    map[uint32]*openPage
+	last    uint32
+	schemas schemas
+}
+
+// openPage is a page whose body has not ended.
+type openPage struct {
+	feed   *Feed
+	at     Offset
+	answer wit.Response
+}
+
+// Plan reads all feeds in one task.
+func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.Layout, error) {
+	if _, err := p.PagePlugin.Feeds(component, settings); err != nil {
+		return wit.Layout{}, err
+	}
+	return wit.Layout{Tasks: [][]wit.Setting{settings},
+		ExactlyOnce: wit.Support{Unsupported: wit.Ptr("its pages are not known to repeat exactly")}}, nil
+}
+
+// Open keeps component and settings as the context.
+func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpening, error) {
+	list := datum.List{component}
+	for _, s := range settings {
+		list = append(list, s.Name, s.Value)
+	}
+	context, err := datum.AppendDynamic(nil, list)
+	if err != nil {
+		return wit.SourceOpening{}, err
+	}
+	feeds, err := p.of(context)
+	if err != nil {
+		return wit.SourceOpening{}, err
+	}
+	opened := &wit.SourceOpened{Context: context}
+	for _, f := range feeds {
+		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.Field{wit.TextField("feed", f.Name)}, Fingerprint: f.Identity}
+		if f.Every > 0 {
+			feed.PollEveryMs = wit.Ptr(uint32(min(f.Every.Milliseconds(), 1<<31)))
+		}
+		opened.Feeds = append(opened.Feeds, feed)
+	}
+	return wit.SourceOpening{Ready: opened}, nil
+}
+
+// of are the feeds of a context.
+func (p *pages) of(context []byte) ([]Feed, error) {
+	if feeds, ok := p.feeds[string(context)]; ok {
+		return feeds, nil
+	}
+	tree, _, err := datum.ReadDynamic(context)
+	if err != nil {
+		return nil, err
+	}
+	list, settings := tree.(datum.List), []wit.Setting(nil)
+	for i := 1; i+1 < len(list); i += 2 {
+		settings = append(settings, wit.Setting{Name: list[i].(string), Value: list[i+1].(string)})
+	}
+	feeds, err := p.PagePlugin.Feeds(list[0].(string), settings)
+	if err == nil {
+		p.feeds[string(context)] = feeds
+	}
+	return feeds, err
+}
+
+func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
+	feeds, err := p.of(context)
+	if err == nil && int(number) >= len(feeds) {
+		err = sdk.Fail(wit.FaultInternal, "no feed "+strconv.Itoa(int(number)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &feeds[number], nil
+}
+
+// Next asks for the page at the offset.
+func (p *pages) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, _ int64) (wit.Step, error) {
+	f, err := p.feed(context, number)
+	if err != nil {
+		return wit.Step{}, err
+	}
+	if _, done := wit.Lookup(offset, fieldFinished); done && f.Every == 0 {
+		return wit.Step{Finished: wit.Chosen}, nil
+	}
+	if cause.Wake != nil {
+		return wit.Step{Idle: wit.Chosen}, nil
+	}
+	at := offsetOf(offset)
+	request, err := f.Ask(maps.Clone(at))
+	if err != nil {
+		return wit.Step{}, err
+	}
+	request.Method = cmp.Or(request.Method, "GET")
+	request.Repeatable = request.Repeatable || request.Method == "GET"
+	position, err := at.fields()
+	return wit.Step{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
+}
+
+// Begin refuses answers of failure.
+func (p *pages) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	f, err := p.feed(context, number)
+	if err != nil {
+		return 0, err
+	}
+	page := &openPage{feed: f, at: Offset{}, answer: response}
+	if position != nil {
+		page.at = offsetOf(*position)
+	}
+	p.last++
+	p.open[p.last] = page
+	return p.last, nil
+}
+
+// Decode gathers the body, and makes rows of it at its end.
+func (p *pages) Decode(number uint32, _ string, piece []byte, last bool) (wit.Portion, error) {
+	page := p.open[number]
+	if page == nil {
+		return wit.Portion{}, sdk.Fail(wit.FaultInternal, "no page "+strconv.Itoa(int(number)))
+	}
+	if len(page.answer.Body)+len(piece) > MaxPage {
+		delete(p.open, number)
+		return wit.Portion{}, sdk.Fail(wit.FaultData, "the page has more than "+strconv.Itoa(MaxPage)+" bytes: ask for smaller pages")
+	}
+	page.answer.Body = append(page.answer.Body, piece...)
+	if !last {
+		return wit.Portion{}, nil
+	}
+	delete(p.open, number)
+	if status := page.answer.Status; status == 304 {
+		return p.end(page, Page{})
+	} else if status < 200 || status > 299 {
+		return wit.Portion{}, refusal(page.answer)
+	}
+	read, err := page.feed.Read(page.at, page.answer)
+	if err != nil {
+		return wit.Portion{}, data(err)
+	}
+	return p.end(page, read)
+}
+
+// end is what a page comes to.
+func (p *pages) end(page *openPage, read Page) (out wit.Portion, err error) {
+	for i, r := range read.Records {
+		row := wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
+		if row.Key, out.Data, err = p.schemas.append(&out, r.Key); err == nil {
+			row.Value, out.Data, err = p.schemas.append(&out, r.Value)
+		}
+		if err != nil {
+			p.schemas.forget(out.Schemas)
+			return wit.Portion{}, sdk.Fail(wit.FaultData, "record "+strconv.Itoa(i)+": "+err.Error())
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	next := read.Next
+	if next == nil {
+		next = page.at
+	}
+	if page.feed.Every == 0 && !read.More {
+		next = maps.Clone(next)
+		next[fieldFinished] = true
+	}
+	fields, err := next.fields()
+	out.Next, out.More = &fields, read.More
+	return out, err
+}
+
+// refusal is the fault of an answer that is none.
+func refusal(answer wit.Response) error {
+	kind := wit.FaultData
+	switch s := answer.Status; {
+	case s == 401:
+		kind = wit.FaultUnauthorized
+	case s == 403:
+		kind = wit.FaultForbidden
+	case s == 404:
+		kind = wit.FaultNotFound
+	case s == 410:
+		kind = wit.FaultGone
+	case s == 408 || s == 429 || s >= 500:
+		kind = wit.FaultTransient
+	}
+	return sdk.Fail(kind, "answered "+strconv.Itoa(int(answer.Status))+": "+strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
+}
+
+// data makes a fault of an error that is none.
+func data(err error) error {
+	if f, ok := err.(*wit.Fault); ok {
+		return f
+	}
+	return sdk.Fail(wit.FaultData, err.Error())
+}
+
+// Abandon forgets a page.
+func (p *pages) Abandon(number uint32) { delete(p.open, number) }
+
+// CheckOffset takes every offset: what is in it is the feed's.
+func (p *pages) CheckOffset([]wit.Field, []wit.Field) error { return nil }
+
+func offsetOf(fields []wit.Field) Offset {
+	o := Offset{}
+	for _, f := range fields {
+		if f.Name == fieldStart || f.Name == fieldFinished {
+			continue
+		}
+		switch v := f.Value; {
+		case v.Text != nil:
+			o[f.Name] = *v.Text
+		case v.Integer != nil:
+			o[f.Name] = *v.Integer
+		case v.Real != nil:
+			o[f.Name] = *v.Real
+		case v.Boolean != nil:
+			o[f.Name] = *v.Boolean
+		default:
+			o[f.Name] = nil
+		}
+	}
+	return o
+}
+
+// fields are the offset's, by name.
+func (o Offset) fields() ([]wit.Field, error) {
+	fields := []wit.Field{}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		switch v := o[name].(type) {
+		case nil:
+			fields = append(fields, wit.NullField(name))
+		case string:
+			fields = append(fields, wit.TextField(name, v))
+		case bool:
+			fields = append(fields, wit.BooleanField(name, v))
+		case int:
+			fields = append(fields, wit.IntegerField(name, int64(v)))
+		case int64:
+			fields = append(fields, wit.IntegerField(name, v))
+		case float64:
+			fields = append(fields, wit.Field{Name: name, Value: wit.Scalar{Real: &v}})
+		default:
+			return nil, sdk.Fail(wit.FaultInternal, "offset "+name+": expected a text, int64, float64, boolean or nil")
+		}
+	}
+	if len(fields) == 0 {
+		fields = append(fields, wit.BooleanField(fieldStart, true))
+	}
+	return fields, nil
+}

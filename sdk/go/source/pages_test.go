@@ -1,0 +1,132 @@
+package source
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+type order struct {
+	ID       int64 `json:"id"`
+	Small    int8
+	Note     *string           `json:"note,omitempty"`
+	At       time.Time         `json:"at"`
+	Until    *time.Time        `json:"until"`
+	Raw      []byte            `json:"raw"`
+	Lines    []line            `json:"lines"`
+	Labels   map[string]string `json:"labels"`
+	Price    float64           `json:"price"`
+	Left     string            `json:"-"`
+	internal int
+}
+
+type line struct {
+	Number int32
+	Paid   bool
+}
+
+// A Go value has the schema of its type and comes back from the bytes as the value tree that its type says.
+func TestSchemaOfGoTypes(t *testing.T) {
+	var s schemas
+	var out wit.Portion
+	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{{1, true}, {2, false}}, Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
+		Left: "out", internal: 3}
+	var err error
+	for range 2 {
+		var d wit.Datum
+		if d, out.Data, err = s.append(&out, v); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Form != wit.Structured {
+			t.Fatalf("declared %d schemas, row names %#x", len(out.Schemas), d.Schema)
+		}
+		nodes := out.Schemas[0].Nodes
+		got, n, err := datum.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
+		if err != nil || n != int(d.Size) {
+			t.Fatal(n, err)
+		}
+		want := datum.Record{int64(7), int8(-1), nil, int64(-1), nil, []byte{1}, datum.List{datum.Record{int32(1), true}, datum.Record{int32(2), false}},
+			datum.Map{{Key: "a", Value: "1"}, {Key: "b", Value: "2"}}, 1.5}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		var names []string
+		for _, m := range nodes[0].Members {
+			names = append(names, m.Name)
+		}
+		if diff := cmp.Diff(strings.Fields("id Small note at until raw lines labels price"), names); diff != "" {
+			t.Error(diff)
+		}
+		if *nodes[0].Name != "order" || *nodes[nodes[0].Members[3].Node].Name != wit.NameTimestamp || !nodes[nodes[0].Members[4].Node].Optional {
+			t.Errorf("nodes: %+v", nodes)
+		}
+	}
+}
+
+type loop struct{ Next *loop }
+
+// A type that no schema can say is refused by the name of its field; a schema that was declared with a page that failed is
+// declared again.
+func TestSchemaRefused(t *testing.T) {
+	for want, v := range map[string]any{
+		"Next: source.loop: a type that holds itself": loop{},
+		"a value of type uint64":                      struct{ A struct{ B uint64 } }{},
+		"A: B: a value of type chan int":              struct{ A struct{ B chan int } }{},
+		"a value of type map[int]string":              map[int]string{},
+		"a value of type *int":                        reflect.New(reflect.TypeFor[*int]()).Interface(),
+	} {
+		var s schemas
+		if _, _, err := s.append(&wit.Portion{}, v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%T: expected an error with %q, got %v", v, want, err)
+		}
+	}
+	p := Pages(nil).(*pages)
+	page := &openPage{feed: &Feed{Every: time.Second}, at: Offset{}}
+	if _, err := p.end(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
+		t.Fatal("expected a page with a record that has no schema to fail")
+	}
+	out, err := p.end(page, Page{Records: []Record{{Value: line{}}}})
+	if err != nil || len(out.Schemas) != 1 {
+		t.Errorf("%d schemas, %v: expected the schema again, since the host was never told", len(out.Schemas), err)
+	}
+}
+
+// Offsets come back as they were, and an empty one is not the same as none.
+func TestOffset(t *testing.T) {
+	want := Offset{"text": "a", "number": int64(5), "real": 0.5, "flag": true, "none": nil}
+	fields, err := want.fields()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, offsetOf(fields)); diff != "" {
+		t.Error(diff)
+	}
+	empty, err := Offset{}.fields()
+	if err != nil || len(empty) == 0 || len(offsetOf(empty)) != 0 {
+		t.Errorf("%v, %v", empty, err)
+	}
+	if _, err := (Offset{"a": []int{1}}).fields(); err == nil {
+		t.Error("expected an offset with a list to be refused")
+	}
+}
+
+// A page that is too long is refused before it is held.
+func TestPageTooLong(t *testing.T) {
+	p := Pages(nil).(*pages)
+	p.open[1] = &openPage{feed: &Feed{}}
+	piece := make([]byte, 1<<20)
+	var err error
+	n := 0
+	for ; err == nil && n < 100; n++ {
+		_, err = p.Decode(1, "", piece, false)
+	}
+	if err == nil || n != MaxPage>>20+1 || len(p.open) != 0 {
+		t.Errorf("refused after %d MiB: %v", n, err)
+	}
+}

@@ -1,0 +1,206 @@
+package source
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// schemas are those of the Go types that an instance has met, each declared with the first row that names it.
+type schemas struct{ known map[reflect.Type]*known }
+
+type known struct {
+	id    uint32
+	nodes []wit.Node
+}
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+	byteType = reflect.TypeFor[[]byte]()
+)
+
+// append writes v behind the portion's data, and declares its schema where that is new.
+func (s *schemas) append(out *wit.Portion, v any) (wit.Datum, []byte, error) {
+	start := uint32(len(out.Data))
+	form, schema, err := wit.Structured, uint32(0), error(nil)
+	b := out.Data
+	switch v := v.(type) {
+	case nil:
+		return wit.Datum{}, b, nil
+	case datum.Map, datum.List:
+		form = wit.Dynamic
+		b, err = datum.AppendDynamic(b, v)
+	default:
+		var k *known
+		if k, err = s.of(out, reflect.TypeOf(v)); err == nil {
+			schema = k.id
+			b, err = datum.Append(b, k.nodes, 0, tree(reflect.ValueOf(v)))
+		}
+	}
+	if err != nil {
+		return wit.Datum{}, out.Data, err
+	}
+	return wit.Datum{Form: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
+}
+
+func (s *schemas) of(out *wit.Portion, t reflect.Type) (*known, error) {
+	if k := s.known[t]; k != nil {
+		return k, nil
+	}
+	nodes, err := appendNodes(nil, t, nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.known == nil {
+		s.known = map[reflect.Type]*known{}
+	}
+	k := &known{wit.GuestSchemas + uint32(len(s.known)), nodes}
+	s.known[t] = k
+	out.Schemas = append(out.Schemas, wit.Schema{ID: k.id, Nodes: nodes})
+	return k, nil
+}
+
+// forget takes back schemas that the host is not told of, because their page failed.
+func (s *schemas) forget(list []wit.Schema) {
+	for t, k := range s.known {
+		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {
+			delete(s.known, t)
+		}
+	}
+}
+
+var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: wit.Int8, reflect.Int16: wit.Int16, reflect.Int32: wit.Int32,
+	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64, reflect.String: wit.Text}
+
+// appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
+func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.Node, error) {
+	var node wit.Node
+	if t.Kind() == reflect.Pointer {
+		node.Optional, t = true, t.Elem()
+	}
+	at := len(nodes)
+	nodes = append(nodes, node)
+	var err error
+	kind, scalar := kinds[t.Kind()]
+	switch {
+	case t == timeType:
+		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+	case t == byteType:
+		node.Kind = wit.Bytes
+	case scalar:
+		node.Kind = kind
+	case t.Kind() == reflect.Slice, t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
+		node.Kind = wit.Array
+		if t.Kind() == reflect.Map {
+			node.Kind, node.Key = wit.Mapping, uint32(len(nodes))
+			nodes = append(nodes, wit.Node{Kind: wit.Text})
+		}
+		node.Element = uint32(len(nodes))
+		nodes, err = appendNodes(nodes, t.Elem(), above)
+	case t.Kind() == reflect.Struct:
+		node.Kind = wit.Structure
+		if t.Name() != "" {
+			node.Name = wit.Ptr(t.Name())
+		}
+		for _, outer := range above {
+			if outer == t {
+				return nil, errors.New(t.String() + ": a type that holds itself has no schema")
+			}
+		}
+		for i := range t.NumField() {
+			name := fieldName(t.Field(i))
+			if name == "" {
+				continue
+			}
+			node.Members = append(node.Members, wit.Member{Name: name, Node: uint32(len(nodes))})
+			if nodes, err = appendNodes(nodes, t.Field(i).Type, append(above, t)); err != nil {
+				return nil, errors.New(name + ": " + err.Error())
+			}
+		}
+	default:
+		return nil, errors.New("a value of type " + t.String() + " has no schema: expected structs, pointers, slices, maps with text keys, time.Time, " +
+			"signed integers, floats, texts, booleans or []byte")
+	}
+	nodes[at] = node
+	return nodes, err
+}
+
+// fieldName is the name of a struct's field in records, "" for one that is left out.
+func fieldName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	switch {
+	case !f.IsExported() || name == "-":
+		return ""
+	case name == "":
+		return f.Name
+	}
+	return name
+}
+
+// sortedKeys makes equal maps equal bytes.
+func sortedKeys(v reflect.Value) []reflect.Value {
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return keys
+}
+
+// tree is a Go value as package datum writes it.
+func tree(v reflect.Value) any {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return nil
+		}
+		v = v.Elem()
+	}
+	switch x := v.Interface().(type) {
+	case time.Time:
+		return x.UnixMilli()
+	case []byte:
+		return x
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		list := make(datum.List, v.Len())
+		for i := range list {
+			list[i] = tree(v.Index(i))
+		}
+		return list
+	case reflect.Map:
+		m := datum.Map{}
+		for _, key := range sortedKeys(v) {
+			m = append(m, datum.Entry{Key: key.String(), Value: tree(v.MapIndex(key))})
+		}
+		return m
+	case reflect.Struct:
+		record := datum.Record{}
+		for i := range v.NumField() {
+			if fieldName(v.Type().Field(i)) != "" {
+				record = append(record, tree(v.Field(i)))
+			}
+		}
+		return record
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.String:
+		return v.String()
+	case reflect.Int8:
+		return int8(v.Int())
+	case reflect.Int16:
+		return int16(v.Int())
+	case reflect.Int32:
+		return int32(v.Int())
+	case reflect.Int, reflect.Int64:
+		return v.Int()
+	case reflect.Float32:
+		return float32(v.Float())
+	case reflect.Float64:
+		return v.Float()
+	}
+	panic("source: a value of kind " + strconv.Quote(v.Kind().String()) + " that its schema did not refuse")
+}
