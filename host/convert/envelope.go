@@ -10,22 +10,22 @@ import (
 var jsonNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array", "map", "struct"}
 
 // appendSchema writes a node and what is below it as Kafka Connect's JSON converter does, keys in its order. field is the name
-// of the member that it is the schema of, or nil.
-func appendSchema(dst []byte, nodes []wit.Node, node uint32, field *string, f form) ([]byte, error) {
+// of the member that it is the schema of, or nil; w is the node's writer.
+func appendSchema(k *budget, dst []byte, nodes []wit.Node, node uint32, field *string, w *writer) ([]byte, error) {
 	n := &nodes[node]
 	dst = append(append(append(dst, `{"type":"`...), jsonNames[n.Kind]...), '"')
 	var err error
-	below := func(lead string, node uint32, field *string) {
+	below := func(lead string, node uint32, field *string, w *writer) {
 		if err == nil {
-			dst, err = appendSchema(append(dst, lead...), nodes, node, field, f)
+			dst, err = appendSchema(k, append(dst, lead...), nodes, node, field, w)
 		}
 	}
 	switch n.Kind {
 	case wit.Array:
-		below(`,"items":`, n.Element, nil)
+		below(`,"items":`, n.Element, nil, w.element)
 	case wit.Mapping:
-		below(`,"keys":`, n.Key, nil)
-		below(`,"values":`, n.Element, nil)
+		below(`,"keys":`, n.Key, nil, w.key)
+		below(`,"values":`, n.Element, nil, w.element)
 	case wit.Structure:
 		dst = append(dst, `,"fields":[`...)
 		for i := range n.Members {
@@ -33,7 +33,7 @@ func appendSchema(dst []byte, nodes []wit.Node, node uint32, field *string, f fo
 			if i == 0 {
 				lead = ""
 			}
-			below(lead, n.Members[i].Node, &n.Members[i].Name)
+			below(lead, n.Members[i].Node, &n.Members[i].Name, &w.members[i])
 		}
 		dst = append(dst, ']')
 	}
@@ -45,11 +45,7 @@ func appendSchema(dst []byte, nodes []wit.Node, node uint32, field *string, f fo
 		return dst, err
 	}
 	if n.DefaultValue != nil {
-		w, err := newWriter(nodes, node, f)
-		if err != nil {
-			return dst, err
-		}
-		text, err := w.defaultText(*n.DefaultValue)
+		text, err := w.defaultText(k, *n.DefaultValue)
 		if err != nil {
 			return dst, err
 		}
@@ -59,6 +55,9 @@ func appendSchema(dst []byte, nodes []wit.Node, node uint32, field *string, f fo
 		if dst, err = appendName(append(dst, `,"field":`...), *field); err != nil {
 			return dst, err
 		}
+	}
+	if len(dst) > k.most {
+		return dst, k.room(dst, 0)
 	}
 	return append(dst, '}'), nil
 }
@@ -92,7 +91,7 @@ func appendAttributes(dst []byte, n *wit.Node) ([]byte, error) {
 func appendName(dst []byte, s string) ([]byte, error) {
 	out, ok := appendText(dst, []byte(s))
 	if !ok {
-		return dst, dataError("schema: text that is not UTF-8: %q", s)
+		return dst, dataError("schema: text that is not UTF-8: %s", quoted(s))
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/record"
@@ -24,11 +25,14 @@ type jsonConverter struct {
 
 	programs map[uint32]*program
 	last     *program
+	budget   budget
 
 	parser parser
 	// readers by the JSON text of their schema
-	readers    map[string]*reader
-	lastReader *reader
+	readers map[string]*reader
+	// programBytes and readerBytes are what they take, about.
+	programBytes, readerBytes int
+	lastReader                *reader
 	// fixed is the reader of `schema.content`.
 	fixed *reader
 }
@@ -72,7 +76,7 @@ func newJSON(settings map[string]string, reg *record.Registry) (Converter, error
 		}
 	}
 	if text := settings["schema.content"]; text != "" && c.schemas {
-		if c.fixed, err = c.newReader([]byte(text)); err != nil {
+		if c.fixed, err = c.newReader(context.Background(), []byte(text)); err != nil {
 			return nil, configError("Invalid value for configuration schema.content: %v", err)
 		}
 	}
@@ -81,6 +85,7 @@ func newJSON(settings map[string]string, reg *record.Registry) (Converter, error
 
 func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	var out []byte
+	c.budget.start(ctx, dst, most)
 	switch d.Form {
 	case wit.Absent:
 		return dst, true, nil
@@ -89,30 +94,36 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 		if c.schemas {
 			out = append(out, schemalessOpener...)
 		}
-		in := b.Bytes(d)
-		end, i, err := writeDynamic(out, in, 0, 0)
+		in, k := b.Bytes(d), &c.budget
+		if k.survey(in, 0, 0) < 0 && ctx.Err() != nil {
+			return dst, false, context.Cause(ctx)
+		}
+		end, i, err := writeDynamic(k, out, in, 0, 0)
 		if err == nil && i != len(in) {
 			err = broken(i, "bytes left over")
 		}
 		if err != nil {
-			return dst, false, err
+			return dst, false, endedBy(ctx, err)
 		}
 		out = end
 	case wit.Structured:
 		p := c.last
 		if p == nil || p.schema.ID != d.Schema {
 			var err error
-			if p, err = c.program(d.Schema); err != nil {
+			if p, err = c.program(ctx, d.Schema); err != nil {
 				return dst, false, err
 			}
 		}
 		in := b.Bytes(d)
-		end, i, err := p.writer.write(append(dst, p.envelope...), in, 0)
+		if err := c.budget.room(dst, len(p.envelope)); err != nil {
+			return dst, false, err
+		}
+		end, i, err := p.writer.write(&c.budget, append(dst, p.envelope...), in, 0)
 		if err == nil && i != len(in) {
 			err = broken(i, "bytes left over")
 		}
 		if err != nil {
-			return dst, false, err
+			return dst, false, endedBy(ctx, err)
 		}
 		out = end
 	default:
@@ -121,11 +132,14 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 	if c.schemas {
 		out = append(out, '}')
 	}
+	if err := c.budget.room(out, 0); err != nil {
+		return dst, false, err
+	}
 	return out, false, nil
 }
 
 // program returns the compiled schema, compiling it when it is new.
-func (c *jsonConverter) program(id uint32) (*program, error) {
+func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs[id]
 	if p == nil {
 		s := c.reg.Get(id)
@@ -134,23 +148,44 @@ func (c *jsonConverter) program(id uint32) (*program, error) {
 		}
 		p = &program{schema: s}
 		var err error
-		if p.writer, err = newWriter(s.Nodes, 0, c.form); err != nil {
-			return nil, err
+		var k budget
+		k.start(ctx, nil, MaxEnvelopeBytes)
+		if p.writer, err = newWriter(&k, s.Nodes, 0, c.form); err != nil {
+			return nil, schemaFault(err)
 		}
 		if c.schemas {
-			p.envelope, err = appendSchema([]byte(envelopeSchema), s.Nodes, 0, nil, c.form)
+			k.start(ctx, nil, MaxEnvelopeBytes)
+			p.envelope, err = appendSchema(&k, []byte(envelopeSchema), s.Nodes, 0, nil, p.writer)
 			if err != nil {
-				return nil, err
+				return nil, schemaFault(err)
 			}
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
-		if len(c.programs) >= c.kept {
+		size := compiledBytes(s) + len(p.envelope)
+		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
 			clear(c.programs)
+			c.programBytes = 0
 		}
 		c.programs[id] = p
+		c.programBytes += size
 	}
 	c.last = p
 	return p, nil
+}
+
+// compiledBytes is what the program or the reader of a schema takes, about.
+func compiledBytes(s *record.Schema) int {
+	const node = 500
+	return node*len(s.Nodes) + 2*s.Size
+}
+
+// schemaFault is the error of a schema that cannot be written: too long is not the single record's fault.
+func schemaFault(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Class == TooLargeException {
+		return &Error{DataException, "the schema with its defaults takes " + e.Text}
+	}
+	return err
 }
 
 func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
@@ -158,7 +193,7 @@ func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b
 		return wit.Datum{}, nil
 	}
 	start := len(b.Data)
-	d, err := c.decode(data, b)
+	d, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.Datum{}, err
@@ -166,20 +201,21 @@ func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b
 	return d, nil
 }
 
-func (c *jsonConverter) decode(data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (wit.Datum, error) {
 	p := &c.parser
-	p.reset(data)
+	most := len(b.Data) + MaxDecodedBytes
+	p.reset(ctx, data, most)
 	r := c.fixed
 	payload := 0
 	switch {
 	case r != nil:
 	case c.schemas:
 		var err error
-		if r, payload, err = c.open(data); err != nil {
+		if r, payload, err = c.open(ctx, data); err != nil {
 			return wit.Datum{}, err
 		}
 		// the whole document was walked over: the end is where it should be
-		p.reset(data)
+		p.reset(ctx, data, most)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
@@ -200,7 +236,7 @@ func (c *jsonConverter) decode(data []byte, b *record.Batch) (wit.Datum, error) 
 		failed = p.end()
 	}
 	if failed != nil {
-		return d, failed
+		return d, endedBy(ctx, failed)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -211,7 +247,7 @@ func (c *jsonConverter) decode(data []byte, b *record.Batch) (wit.Datum, error) 
 }
 
 // open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
-func (c *jsonConverter) open(data []byte) (r *reader, payload int, err error) {
+func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
 	count := 0
@@ -222,14 +258,14 @@ func (c *jsonConverter) open(data []byte) (r *reader, payload int, err error) {
 	for first := true; ; first = false {
 		on, failed := p.more(first, '}')
 		if failed != nil {
-			return nil, 0, failed
+			return nil, 0, endedBy(ctx, failed)
 		}
 		if !on {
 			break
 		}
 		name, failed := p.name()
 		if failed != nil {
-			return nil, 0, failed
+			return nil, 0, endedBy(ctx, failed)
 		}
 		p.peek()
 		from := p.i
@@ -257,7 +293,7 @@ func (c *jsonConverter) open(data []byte) (r *reader, payload int, err error) {
 			return nil, 0, notAnEnvelope()
 		}
 		if failed != nil {
-			return nil, 0, failed
+			return nil, 0, endedBy(ctx, failed)
 		}
 	}
 	if failed := p.end(); failed != nil {
@@ -274,13 +310,16 @@ func (c *jsonConverter) open(data []byte) (r *reader, payload int, err error) {
 	}
 	r = c.readers[string(schema)]
 	if r == nil {
-		if r, err = c.newReader(schema); err != nil {
+		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
-		if len(c.readers) >= c.kept {
+		size := compiledBytes(c.reg.Get(r.id)) + 2*len(schema)
+		if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
 			clear(c.readers)
+			c.readerBytes = 0
 		}
 		c.readers[string(schema)] = r
+		c.readerBytes += size
 	}
 	c.lastReader = r
 	return r, payload, nil
@@ -298,8 +337,8 @@ func notAnEnvelope() error {
 }
 
 // newReader compiles the JSON text of a schema.
-func (c *jsonConverter) newReader(text []byte) (*reader, error) {
-	nodes, err := readSchema(text, c.form)
+func (c *jsonConverter) newReader(ctx context.Context, text []byte) (*reader, error) {
+	nodes, err := readSchema(ctx, text, c.form)
 	if err != nil {
 		return nil, err
 	}

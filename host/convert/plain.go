@@ -68,6 +68,11 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 	if size <= 0 || size+n != len(in) {
 		return dst, false, broken(0, "expected bytes and nothing behind them")
 	}
+	var k budget
+	k.start(ctx, dst, most)
+	if err := k.room(dst, n); err != nil {
+		return dst, false, err
+	}
 	return append(dst, in[size:]...), false, nil
 }
 
@@ -92,6 +97,7 @@ type stringConverter struct {
 	read    *record.Schema
 	charset charset
 	scratch []byte
+	budget  budget
 }
 
 func newString(settings map[string]string, reg *record.Registry) (Converter, error) {
@@ -109,6 +115,8 @@ func newString(settings map[string]string, reg *record.Registry) (Converter, err
 
 func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
+	k := &c.budget
+	k.start(ctx, dst, most)
 	var v any
 	nodes := []wit.Node(nil)
 	var err error
@@ -126,6 +134,9 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
+		if len(in) > most && s.Root().Kind == wit.Text {
+			return dst, false, k.room(dst, len(in))
+		}
 		nodes = s.Nodes
 		v, size, err = datum.Read(nodes, 0, in)
 	default:
@@ -140,10 +151,16 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	if v == nil {
 		return dst, true, nil
 	}
-	if c.scratch, err = appendJava(c.scratch[:0], nodes, 0, v); err != nil {
+	j := javaText{nodes: nodes, budget: k}
+	k.most = most // of the text itself
+	if c.scratch, err = j.append(c.scratch[:0], 0, v); err != nil {
 		return dst, false, err
 	}
-	return c.charset.encode(dst, c.scratch), false, nil
+	out := c.charset.encode(dst, c.scratch)
+	if k.most += len(dst); len(out) > k.most {
+		return dst, false, k.room(out, 0)
+	}
+	return out, false, nil
 }
 
 // encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
@@ -153,7 +170,7 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]b
 	}
 	null, i, ok := datum.IsNull(root, in)
 	n, size := length(in, min(i, len(in)))
-	if null || !ok || size <= 0 || i+size+n != len(in) || !utf8.Valid(in[i+size:]) {
+	if null || !ok || size <= 0 || i+size+n != len(in) || n > c.budget.most-len(dst) || !utf8.Valid(in[i+size:]) {
 		return dst, false
 	}
 	return append(dst, in[i+size:]...), true
@@ -163,17 +180,28 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	if data == nil {
 		return wit.Datum{}, nil
 	}
-	c.scratch = c.charset.decode(c.scratch[:0], data)
+	if c.scratch = c.charset.decode(c.scratch[:0], data); len(c.scratch) > MaxDecodedBytes {
+		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", MaxDecodedBytes, len(c.scratch))
+	}
 	return appendOptional(b, c.read, c.scratch), nil
 }
 
-// appendJava writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever the
-// zone of the process.
-func appendJava(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+// javaText writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever the zone of the
+// process.
+type javaText struct {
+	nodes []wit.Node
+	*budget
+}
+
+func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
+	nodes := j.nodes
 	switch x := v.(type) {
 	case nil:
 		return append(dst, "null"...), nil
 	case string:
+		if err := j.room(dst, len(x)); err != nil {
+			return dst, err
+		}
 		return append(dst, x...), nil
 	case bool:
 		return strconv.AppendBool(dst, x), nil
@@ -182,9 +210,9 @@ func appendJava(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error
 	case int16:
 		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int32:
-		return appendJavaInteger(dst, nodes, node, int64(x)), nil
+		return j.appendInteger(dst, node, int64(x)), nil
 	case int64:
-		return appendJavaInteger(dst, nodes, node, x), nil
+		return j.appendInteger(dst, node, x), nil
 	case float32:
 		return appendJavaReal(dst, float64(x), 32), nil
 	case float64:
@@ -199,14 +227,14 @@ func appendJava(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error
 			return appendDecimal(dst, x, scale), err
 		}
 	case datum.List, datum.Map, datum.Record:
-		return appendJavaItems(dst, nodes, node, v)
+		return j.appendItems(dst, node, v)
 	}
 	return dst, dataError("StringConverter: bytes and nested structs have no text of their own")
 }
 
-func appendJavaInteger(dst []byte, nodes []wit.Node, node uint32, n int64) []byte {
-	if nodes != nil && nodes[node].Name != nil {
-		switch *nodes[node].Name {
+func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {
+	if j.nodes != nil && j.nodes[node].Name != nil {
+		switch *j.nodes[node].Name {
 		case wit.NameDate:
 			return appendJavaDate(dst, n*86_400_000)
 		case wit.NameTime, wit.NameTimestamp:
@@ -234,22 +262,32 @@ func unscaledBytes(n *big.Int) []byte {
 	return content
 }
 
-func appendJavaItems(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
+func (j *javaText) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
 	var err error
 	child := func(of func(*wit.Node) uint32) uint32 {
-		if nodes == nil {
+		if j.nodes == nil {
 			return 0
 		}
-		return of(&nodes[node])
+		return of(&j.nodes[node])
+	}
+	// next is what stands in front of an item, and looks at the bounds.
+	next := func(first bool, between string) error {
+		if err := j.item(dst); err != nil {
+			return endedBy(j.ctx, err)
+		}
+		if !first {
+			dst = append(dst, between...)
+		}
+		return nil
 	}
 	switch x := v.(type) {
 	case datum.List:
 		dst = append(dst, '[')
 		for i, item := range x {
-			if i > 0 {
-				dst = append(dst, ", "...)
+			if err := next(i == 0, ", "); err != nil {
+				return dst, err
 			}
-			if dst, err = appendJava(dst, nodes, child(func(n *wit.Node) uint32 { return n.Element }), item); err != nil {
+			if dst, err = j.append(dst, child(func(n *wit.Node) uint32 { return n.Element }), item); err != nil {
 				return dst, err
 			}
 		}
@@ -257,13 +295,13 @@ func appendJavaItems(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, 
 	case datum.Map:
 		dst = append(dst, '{')
 		for i, e := range x {
-			if i > 0 {
-				dst = append(dst, ", "...)
-			}
-			if dst, err = appendJava(dst, nodes, child(func(n *wit.Node) uint32 { return n.Key }), e.Key); err != nil {
+			if err := next(i == 0, ", "); err != nil {
 				return dst, err
 			}
-			if dst, err = appendJava(append(dst, '='), nodes, child(func(n *wit.Node) uint32 { return n.Element }), e.Value); err != nil {
+			if dst, err = j.append(dst, child(func(n *wit.Node) uint32 { return n.Key }), e.Key); err != nil {
+				return dst, err
+			}
+			if dst, err = j.append(append(dst, '='), child(func(n *wit.Node) uint32 { return n.Element }), e.Value); err != nil {
 				return dst, err
 			}
 		}
@@ -271,15 +309,15 @@ func appendJavaItems(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, 
 	case datum.Record:
 		dst = append(dst, "Struct{"...)
 		first := true
-		for i, m := range nodes[node].Members {
+		for i, m := range j.nodes[node].Members {
 			if x[i] == nil {
 				continue
 			}
-			if !first {
-				dst = append(dst, ',')
+			if err := next(first, ","); err != nil {
+				return dst, err
 			}
 			first = false
-			if dst, err = appendJava(append(append(dst, m.Name...), '='), nodes, m.Node, x[i]); err != nil {
+			if dst, err = j.append(append(append(dst, m.Name...), '='), m.Node, x[i]); err != nil {
 				return dst, err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -24,8 +25,10 @@ type reader struct {
 	id   uint32
 	text []byte
 
-	names        []string
-	members      []reader
+	names   []string
+	members []reader
+	// numbers are those of the members by name, where they are many.
+	numbers      map[string]int
 	key, element *reader
 	scale        int
 }
@@ -33,41 +36,79 @@ type reader struct {
 // compileReader compiles a node whose defaults are there.
 func compileReader(nodes []wit.Node, node uint32, f form) (*reader, error) {
 	n := &nodes[node]
-	r := &reader{typ: typeName(n.Kind)}
+	var below children
+	var err error
+	switch n.Kind {
+	case wit.Array:
+		below.element, err = compileReader(nodes, n.Element, f)
+	case wit.Mapping:
+		below.text = nodes[n.Key].Kind == wit.Text
+		if below.key, err = compileReader(nodes, n.Key, f); err == nil {
+			below.element, err = compileReader(nodes, n.Element, f)
+		}
+	case wit.Structure:
+		below.members = make([]reader, len(n.Members))
+		for i, m := range n.Members {
+			member, err := compileReader(nodes, m.Node, f)
+			if err != nil {
+				return nil, err
+			}
+			below.members[i] = *member
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newNodeReader(n, below, f)
+}
+
+// children are the readers of what a node names; text: the keys of the mapping are texts.
+type children struct {
+	key, element *reader
+	text         bool
+	members      []reader
+}
+
+// newNodeReader compiles a node from the readers of its children.
+func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
+	r := &reader{typ: typeName(n.Kind), key: below.key, element: below.element, members: below.members}
 	var err error
 	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
+	if below.text {
+		r.shape = objectShape
+	}
 	r.logical = n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp)
+	if len(n.Members) > 0 {
+		r.names = make([]string, len(n.Members))
+		for i := range n.Members {
+			r.names[i] = n.Members[i].Name
+		}
+	}
+	if len(r.names) > fewNames {
+		r.numbers = make(map[string]int, len(r.names))
+		for i, name := range r.names {
+			r.numbers[name] = i
+		}
+	}
+	r.nulls(n, f)
+	return r, nil
+}
+
+// nulls notes what stands for a null.
+func (r *reader) nulls(n *wit.Node, f form) {
 	if n.Optional {
 		r.branch = datum.AppendBranch(nil, n, false)
 		r.null = datum.AppendBranch(nil, n, true)
 	}
 	if n.DefaultValue != nil && f.replaceNull {
-		r.null = append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
+		r.null = append(datum.AppendBranch([]byte{}, n, false), *n.DefaultValue...)
 	}
-	switch n.Kind {
-	case wit.Array:
-		r.element, err = compileReader(nodes, n.Element, f)
-	case wit.Mapping:
-		if nodes[n.Key].Kind == wit.Text {
-			r.shape = objectShape
-		}
-		if r.key, err = compileReader(nodes, n.Key, f); err == nil {
-			r.element, err = compileReader(nodes, n.Element, f)
-		}
-	case wit.Structure:
-		for _, m := range n.Members {
-			member, err := compileReader(nodes, m.Node, f)
-			if err != nil {
-				return nil, err
-			}
-			r.members = append(r.members, *member)
-			r.names = append(r.names, m.Name)
-		}
-	}
-	return r, err
 }
+
+// fewNames is how many names are looked through one by one.
+const fewNames = 8
 
 // read appends the value at the parser's position.
 func (r *reader) read(p *parser, dst []byte) ([]byte, *Error) {
@@ -76,15 +117,18 @@ func (r *reader) read(p *parser, dst []byte) ([]byte, *Error) {
 		if err := p.word("null"); err != nil {
 			return dst, err
 		}
-		return r.absent(dst)
+		return r.absent(dst, p.most)
 	}
 	return r.value(p, append(dst, r.branch...), c)
 }
 
-// absent appends what stands for a null or a missing member.
-func (r *reader) absent(dst []byte) ([]byte, *Error) {
+// absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length most.
+func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
 	if r.null == nil {
 		return dst, &Error{DataException, "Invalid null value for required " + r.typ + " field"}
+	}
+	if len(r.null) > most-len(dst) {
+		return dst, &Error{DataException, "with the defaults of absent values it has more than " + strconv.Itoa(MaxDecodedBytes) + " bytes"}
 	}
 	return append(dst, r.null...), nil
 }
@@ -145,7 +189,7 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	}
 	n, ok := parseInteger(text)
 	if shift := 8<<r.shape - 1; !whole || !ok || (n>>shift != 0 && n>>shift != -1) {
-		return dst, &Error{DataException, "the number " + string(text) + " does not fit the type " + r.typ}
+		return dst, &Error{DataException, "the number " + cut(text) + " does not fit the type " + r.typ}
 	}
 	return datum.AppendNumber(dst, n), nil
 }
@@ -196,7 +240,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " + strconv.Quote(string(s))}
+			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " + quoted(s)}
 		}
 	default:
 		return dst, r.mismatch(p)
@@ -221,7 +265,9 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 		if len(content) == 0 {
 			return dst, &Error{DataException, "Invalid bytes for Decimal field: none"}
 		}
-		content = shortest(content)
+		if content = shortest(content); len(content) > datum.MaxDecimalBytes {
+			return dst, manyDigits()
+		}
 	}
 	return datum.AppendBytes(dst, content), nil
 }
@@ -239,7 +285,7 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
 		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
 		if bad != nil {
-			return dst, &Error{DataException, "the exponent of " + string(text) + " is out of range for a Decimal"}
+			return dst, &Error{DataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
 		}
 		mantissa, exponent = text[:e], int(n)
 	}
@@ -255,20 +301,54 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 			return datum.AppendDecimal64(dst, scaled), nil
 		}
 	}
-	unscaled, _ := new(big.Int).SetString(string(mantissa), 10)
-	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(shift, -shift))), nil)
-	if shift >= 0 {
-		return datum.AppendDecimal(dst, unscaled.Mul(unscaled, power)), nil
-	}
-	rest := new(big.Int)
-	if unscaled.QuoRem(unscaled, power, rest); rest.Sign() != 0 {
-		return dst, &Error{DataException, "the number " + string(text) + " has more places than the scale " + strconv.Itoa(r.scale) + " of its schema"}
+	unscaled, bad := scaledDigits(mantissa, shift)
+	switch {
+	case bad != nil:
+		return dst, bad
+	case unscaled == nil:
+		return dst, &Error{DataException, "the number " + cut(text) + " has more places than the scale " + strconv.Itoa(r.scale) + " of its schema"}
 	}
 	return datum.AppendDecimal(dst, unscaled), nil
 }
 
+// scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left over. It does
+// so by writing zeros or leaving them out, before there is any arithmetic.
+func scaledDigits(mantissa []byte, shift int) (*big.Int, *Error) {
+	digits, negative := mantissa, mantissa[0] == '-'
+	if negative {
+		digits = mantissa[1:]
+	}
+	if digits = bytes.TrimLeft(digits, "0"); len(digits) == 0 {
+		return new(big.Int), nil
+	}
+	if shift < 0 {
+		kept := len(bytes.TrimRight(digits, "0"))
+		if len(digits)+shift < kept {
+			return nil, nil
+		}
+		digits, shift = digits[:len(digits)+shift], 0
+	}
+	// So many digits fit the bytes that a decimal may have: a byte takes 2.408.
+	const most = datum.MaxDecimalBytes * 24 / 10
+	if len(digits)+shift > most {
+		return nil, manyDigits()
+	}
+	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
+	if negative {
+		n.Neg(n)
+	}
+	return n, nil
+}
+
+func manyDigits() *Error {
+	return &Error{DataException, "a Decimal of more than " + strconv.Itoa(datum.MaxDecimalBytes) + " bytes"}
+}
+
 // shifted multiplies by a power of ten, or divides where nothing is left over.
 func shifted(n int64, places int) (int64, bool) {
+	if n == 0 {
+		return 0, true
+	}
 	for ; places > 0; places-- {
 		if n > math.MaxInt64/10 || n < math.MinInt64/10 {
 			return 0, false
@@ -276,9 +356,6 @@ func shifted(n int64, places int) (int64, bool) {
 		n *= 10
 	}
 	for ; places < 0; places++ {
-		if n == 0 {
-			return 0, true
-		}
 		if n%10 != 0 {
 			return 0, false
 		}
@@ -287,16 +364,17 @@ func shifted(n int64, places int) (int64, bool) {
 	return n, true
 }
 
-// readStructure first takes members as they should come, in the order of the schema. Where a member comes out of turn it
-// starts over and looks for all of them first.
+// readStructure first takes members as they should come, in the order of the schema. From the first one on that comes out of turn
+// it notes where each lies in what was read, and puts them in order at the end.
 func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	if p.peek() != '{' {
 		return dst, &Error{DataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
 	}
-	start, from, depth := len(dst), p.i, p.depth
 	if err := p.open('{'); err != nil {
 		return dst, err
 	}
+	base := len(p.spans)
+	defer func() { p.spans = p.spans[:base] }()
 	next := 0
 	for first := true; ; first = false {
 		on, err := p.more(first, '}')
@@ -311,80 +389,90 @@ func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if next == len(r.members) || string(name) != r.names[next] {
-			p.i, p.depth = from, depth
-			return r.readShuffled(p, dst[:start])
+			return r.readShuffled(p, dst, base, next, name)
 		}
+		from := len(dst)
 		if dst, err = r.members[next].read(p, dst); err != nil {
-			return dst, within(r.names[next], err)
+			return dst, err.in(r.names[next])
 		}
+		p.spans = append(p.spans, span{from, len(dst)})
 		next++
 	}
 	for ; next < len(r.members); next++ {
 		var err *Error
-		if dst, err = r.members[next].absent(dst); err != nil {
-			return dst, within(r.names[next], err)
+		if dst, err = r.members[next].absent(dst, p.most); err != nil {
+			return dst, err.in(r.names[next])
 		}
 	}
 	return dst, nil
 }
 
-func within(field string, err *Error) *Error {
-	return &Error{err.Class, "field " + strconv.Quote(field) + ": " + err.Text}
-}
-
-// readShuffled notes where the members are and then reads them in the order of the schema. Of a member that is there twice the
-// last counts; members that the schema does not know are skipped.
-func (r *reader) readShuffled(p *parser, dst []byte) ([]byte, *Error) {
-	base := len(p.spans)
-	defer func() { p.spans = p.spans[:base] }()
-	for range r.members {
-		p.spans = append(p.spans, -1)
+// readShuffled goes on behind the name of a member that comes out of turn; next members were read before it, their places are in
+// p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the last counts, and each must fit its
+// type; members that the schema does not know are skipped.
+func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte) ([]byte, *Error) {
+	start := len(dst)
+	if next > 0 {
+		start = p.spans[base].from
 	}
-	if err := p.open('{'); err != nil {
-		return dst, err
+	for range len(r.members) - next {
+		p.spans = append(p.spans, span{-1, -1})
 	}
-	guess := 0
-	for first := true; ; first = false {
-		on, err := p.more(first, '}')
+	for guess := next; ; {
+		if member := r.member(name, guess); member < 0 {
+			if err := p.skip(); err != nil {
+				return dst, err
+			}
+		} else {
+			var err *Error
+			from := len(dst)
+			if dst, err = r.members[member].read(p, dst); err != nil {
+				return dst, err.in(r.names[member])
+			}
+			p.spans[base+member], guess = span{from, len(dst)}, member+1
+		}
+		on, err := p.more(false, '}')
 		if err != nil {
 			return dst, err
 		}
 		if !on {
 			break
 		}
-		name, err := p.name()
-		if err != nil {
-			return dst, err
-		}
-		for range r.names {
-			if guess++; guess >= len(r.names) {
-				guess = 0
-			}
-			if r.names[guess] == string(name) {
-				p.peek()
-				p.spans[base+guess] = p.i
-				break
-			}
-		}
-		if err := p.skip(); err != nil {
+		if name, err = p.name(); err != nil {
 			return dst, err
 		}
 	}
-	end, depth := p.i, p.depth
+	p.ordered = p.ordered[:0]
 	for m := range r.members {
-		var err *Error
-		if at := p.spans[base+m]; at < 0 {
-			dst, err = r.members[m].absent(dst)
-		} else {
-			p.i, p.depth = at, depth+1
-			dst, err = r.members[m].read(p, dst)
+		if s := p.spans[base+m]; s.from >= 0 {
+			p.ordered = append(p.ordered, dst[s.from:s.to]...)
+			continue
 		}
-		if err != nil {
-			return dst, within(r.names[m], err)
+		var err *Error
+		if p.ordered, err = r.members[m].absent(p.ordered, p.most-start); err != nil {
+			return dst, err.in(r.names[m])
 		}
 	}
-	p.i, p.depth = end, depth
-	return dst, nil
+	return append(dst[:start], p.ordered...), nil
+}
+
+// member is the number of the member of that name, -1 for none; guess is where it should be.
+func (r *reader) member(name []byte, guess int) int {
+	if guess < len(r.names) && r.names[guess] == string(name) {
+		return guess
+	}
+	if r.numbers != nil {
+		if n, ok := r.numbers[string(name)]; ok {
+			return n
+		}
+		return -1
+	}
+	for n := range r.names {
+		if r.names[n] == string(name) {
+			return n
+		}
+	}
+	return -1
 }
 
 // readItems reads an array or a map into one block.
@@ -404,8 +492,6 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	start, count := len(dst), 0
 	dst = append(dst, 0)
-	names := len(p.seen)
-	defer func() { p.seen = p.seen[:names] }()
 	for first := true; ; first = false {
 		on, err := p.more(first, opening+2)
 		if err != nil {
@@ -502,7 +588,7 @@ func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	n, ok := parseInteger(text)
 	if !ok {
-		return dst, &Error{DataException, "the number " + string(text) + " does not fit 64 bits"}
+		return dst, &Error{DataException, "the number " + cut(text) + " does not fit 64 bits"}
 	}
 	return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
 }
@@ -533,40 +619,105 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 		return dst, err
 	}
 	dst = append(dst, datum.TagMap, 0)
-	start, count := len(dst)-1, 0
-	// entries are remembered by where they begin and where their values do, counted from the map's first entry
-	base, content := len(p.seen), len(dst)
-	defer func() { p.seen = p.seen[:base] }()
-	var hashes uint64
-	for first := true; ; first = false {
-		on, err := p.more(first, '}')
+	start := len(dst) - 1
+	names := entries{base: len(p.seen), content: len(dst)}
+	defer func() { p.seen = p.seen[:names.base] }()
+	for opened := true; ; opened = false {
+		on, err := p.more(opened, '}')
 		if err != nil {
 			return dst, err
 		}
 		if !on {
-			return putCount(dst, start, count), nil
+			count := len(p.seen) - names.base
+			return putCount(names.order(p, dst), start, count), nil
 		}
 		name, err := p.name()
 		if err != nil {
 			return dst, err
 		}
-		entry := len(dst)
+		first := len(dst)
 		dst = datum.AppendBytes(append(dst, datum.TagText), name)
 		value := len(dst)
 		if dst, err = readDynamic(p, dst); err != nil {
 			return dst, err
 		}
-		bit := uint64(1) << (hash(dst[entry:value]) & 63)
-		if hashes&bit != 0 {
-			if same := p.twin(base, dst[content:], entry-content, value-content); same >= 0 {
-				dst = p.replaceTwin(base, same, dst, content, entry, value)
-				continue
+		e := entry{first - names.content, value - names.content, len(dst) - names.content}
+		bit := uint64(1) << (hash(dst[first:value]) & 63)
+		if names.hashes&bit != 0 || len(p.seen)-names.base >= manyEntries-1 {
+			names.add(p, dst, e)
+			continue
+		}
+		names.hashes |= bit
+		p.seen = append(p.seen, e)
+	}
+}
+
+// entries are those of one object without schema, in p.seen from base on, with places counted from the object's first entry, which
+// begins at content.
+type entries struct {
+	base, content int
+	// hashes has a bit for each name while names are few, so that most are known to be new; numbers are those of entries by name when
+	// they are many.
+	hashes  uint64
+	numbers map[string]int
+	// twice: the value of an entry stands at another place than its name.
+	twice bool
+}
+
+// manyEntries is the number of entries from which on their names are kept in a map.
+const manyEntries = 32
+
+// add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's place.
+func (n *entries) add(p *parser, dst []byte, e entry) {
+	name := dst[n.content+e.name : n.content+e.value]
+	earlier := -1
+	if n.numbers != nil {
+		if at, ok := n.numbers[string(name)]; ok {
+			earlier = at
+		}
+	} else {
+		for at, s := range p.seen[n.base:] {
+			if bytes.Equal(dst[n.content+s.name:n.content+s.name+len(name)], name) {
+				earlier = at
+				break
 			}
 		}
-		hashes |= bit
-		p.seen = append(p.seen, span{entry - content, value - content})
-		count++
 	}
+	if earlier >= 0 {
+		n.twice = true
+		before := &p.seen[n.base+earlier]
+		before.value, before.end = e.value, e.end
+		return
+	}
+	p.seen = append(p.seen, e)
+	switch count := len(p.seen) - n.base; {
+	case n.numbers != nil:
+		n.numbers[string(name)] = count - 1
+	case count == manyEntries:
+		n.numbers = make(map[string]int, 2*manyEntries)
+		for at, s := range p.seen[n.base:] {
+			n.numbers[string(nameAt(dst[n.content+s.name:]))] = at
+		}
+	}
+}
+
+// nameAt is the name at the start of an entry, with its tag and length.
+func nameAt(b []byte) []byte {
+	size, _ := datum.SkipDynamic(b)
+	return b[:size]
+}
+
+// order puts the values of names that were there twice to the first of them, all at once.
+func (n *entries) order(p *parser, dst []byte) []byte {
+	if !n.twice {
+		return dst
+	}
+	p.ordered = p.ordered[:0]
+	for _, e := range p.seen[n.base:] {
+		p.ordered = append(p.ordered, nameAt(dst[n.content+e.name:])...)
+		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
+	}
+	return append(dst[:n.content], p.ordered...)
 }
 
 func hash(name []byte) uint32 {
@@ -575,31 +726,4 @@ func hash(name []byte) uint32 {
 		h = h*31 + uint32(c)
 	}
 	return h ^ h>>15
-}
-
-// twin finds an earlier entry of the same name.
-func (p *parser) twin(base int, content []byte, entry, value int) int {
-	for i, s := range p.seen[base:] {
-		if bytes.Equal(content[s.from:s.to], content[entry:value]) {
-			return base + i
-		}
-	}
-	return -1
-}
-
-// replaceTwin puts the last entry's value in the place of an earlier entry's.
-func (p *parser) replaceTwin(base, same int, dst []byte, content, entry, value int) []byte {
-	old := content + p.seen[same].to
-	oldEnd := entry
-	if same+1 < len(p.seen) {
-		oldEnd = content + p.seen[same+1].from
-	}
-	fresh := append([]byte(nil), dst[value:]...)
-	rest := append([]byte(nil), dst[oldEnd:entry]...)
-	dst = append(append(dst[:old], fresh...), rest...)
-	for i := same + 1; i < len(p.seen); i++ {
-		p.seen[i].from += old + len(fresh) - oldEnd
-		p.seen[i].to += old + len(fresh) - oldEnd
-	}
-	return dst
 }

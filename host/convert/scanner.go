@@ -2,7 +2,9 @@ package convert
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,10 +18,17 @@ type parser struct {
 	data  []byte
 	i     int
 	depth int
-	// spans is a stack of positions of members, for structures whose members come in another order than the schema's.
-	spans []int
-	// seen is a stack of names of an object without schema.
-	seen []span
+	ctx   context.Context
+	// most is how many bytes may be read into the destination, steps counts what stands between commas.
+	most, steps int
+	// spans is a stack of positions of members in what was read, for structures whose members come in another order than the schema's.
+	spans []span
+	// seen is a stack of the entries of objects without schema.
+	seen []entry
+	// ordered holds members or entries while they are put in order.
+	ordered []byte
+	// ends are those of all arrays and objects of a document that is walked over level by level, by where they begin.
+	ends []span
 	// scratch holds a text without its escapes.
 	scratch []byte
 	// binary holds what base64 says.
@@ -28,9 +37,13 @@ type parser struct {
 
 type span struct{ from, to int }
 
-func (p *parser) reset(data []byte) {
-	p.data, p.i, p.depth = data, 0, 0
-	p.spans, p.seen = p.spans[:0], p.seen[:0]
+// entry is where the name of an entry, its value and what is behind it begin.
+type entry struct{ name, value, end int }
+
+func (p *parser) reset(ctx context.Context, data []byte, most int) {
+	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
+	p.most, p.steps = most, 0
+	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
 	}
@@ -78,6 +91,9 @@ func (p *parser) end() *Error {
 
 // more is called before each element or member: it takes the comma that belongs there, or the closing byte.
 func (p *parser) more(first bool, closing byte) (bool, *Error) {
+	if p.steps++; p.steps%watchEvery == 0 && p.ctx.Err() != nil {
+		return false, errEnded
+	}
 	c := p.peek()
 	switch {
 	case c == closing:
@@ -290,6 +306,9 @@ func (p *parser) number() (text []byte, whole bool, err *Error) {
 func (p *parser) skip() *Error {
 	switch c := p.peek(); c {
 	case '{', '[':
+		if p.jump() {
+			return nil
+		}
 		closing := c + 2
 		if err := p.open(c); err != nil {
 			return err
@@ -320,6 +339,58 @@ func (p *parser) skip() *Error {
 	}
 	_, _, err := p.number()
 	return err
+}
+
+// index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then on skip jumps
+// over them, so that a document whose levels are looked at one by one is not walked over once for each of them.
+func (p *parser) index() *Error {
+	start := p.i
+	var ends []span
+	var walk func() *Error
+	walk = func() *Error {
+		c := p.peek()
+		if c != '{' && c != '[' {
+			return p.skip()
+		}
+		at := len(ends)
+		ends = append(ends, span{from: p.i})
+		if err := p.open(c); err != nil {
+			return err
+		}
+		for first := true; ; first = false {
+			on, err := p.more(first, c+2)
+			if err != nil {
+				return err
+			}
+			if !on {
+				ends[at].to = p.i
+				return nil
+			}
+			if c == '{' {
+				if _, err := p.name(); err != nil {
+					return err
+				}
+			}
+			if err := walk(); err != nil {
+				return err
+			}
+		}
+	}
+	err := walk()
+	p.i, p.ends = start, ends
+	return err
+}
+
+// jump moves behind the array or object at the present position where its end is known.
+func (p *parser) jump() bool {
+	if len(p.ends) == 0 {
+		return false
+	}
+	n, found := slices.BinarySearchFunc(p.ends, p.i, func(s span, at int) int { return s.from - at })
+	if found {
+		p.i = p.ends[n].to
+	}
+	return found
 }
 
 // kind names the value at the present position as Jackson's JsonNodeType does.

@@ -1,44 +1,57 @@
 package convert
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // Decode's other half lives in json.go; this file reads the schemas that stand in JSON documents.
 
 // schemaReader turns the JSON text of a schema into nodes. It is slow: texts are remembered.
 type schemaReader struct {
+	p     parser
 	nodes []wit.Node
 	form  form
+	// left is how many bytes the defaults may still have.
+	left int
 }
 
 // readSchema reads a schema; nil for null.
-func readSchema(text []byte, f form) ([]wit.Node, error) {
-	var p parser
-	p.reset(text)
-	if p.peek() == 'n' {
+func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
+	if len(text) > 6*datum.MaxSchemaBytes {
+		// Six characters are the longest escape of one; nodes without texts have their own bound.
+		return nil, dataError("schema: expected at most %d bytes, found a text of %d", datum.MaxSchemaBytes, len(text))
+	}
+	s := schemaReader{form: f, left: datum.MaxSchemaBytes}
+	s.p.reset(ctx, text, datum.MaxSchemaBytes)
+	if s.p.peek() == 'n' {
 		return nil, nil
 	}
-	s := schemaReader{form: f}
-	if _, err := s.node(text); err != nil {
-		return nil, err
+	if err := s.p.index(); err != nil {
+		return nil, endedBy(ctx, err)
+	}
+	if _, _, err := s.node(s.p.i, 1); err != nil {
+		return nil, endedBy(ctx, err)
 	}
 	return s.nodes, nil
 }
 
-// object returns the members of a JSON object by name as texts, with their order.
-func object(text []byte) (members map[string][]byte, order []string, failed *Error) {
-	var p parser
-	p.reset(text)
+func (s *schemaReader) refuse(text string) *Error { return &Error{DataException, text} }
+
+// object returns where the values of the members of a JSON object stand, by name, and the names' order.
+func (s *schemaReader) object(at int) (members map[string]int, order []string, failed *Error) {
+	p := &s.p
+	p.i = at
 	if p.peek() != '{' {
-		return nil, nil, &Error{DataException, "expected a JSON object, found " + p.kind()}
+		return nil, nil, s.refuse("expected a JSON object, found " + p.kind())
 	}
 	if err := p.open('{'); err != nil {
 		return nil, nil, err
 	}
-	members = map[string][]byte{}
+	members = map[string]int{}
 	for first := true; ; first = false {
 		on, err := p.more(first, '}')
 		if err != nil || !on {
@@ -50,165 +63,208 @@ func object(text []byte) (members map[string][]byte, order []string, failed *Err
 		}
 		name := string(raw)
 		p.peek()
-		from := p.i
-		if err := p.skip(); err != nil {
-			return nil, nil, err
-		}
 		if _, twice := members[name]; !twice {
 			order = append(order, name)
 		}
-		members[name] = text[from:p.i]
+		members[name] = p.i
+		if err := p.skip(); err != nil {
+			return nil, nil, err
+		}
 	}
 }
 
-// textOf is what a JSON string says; ok is false when the text is none.
-func textOf(text []byte) (string, bool) {
-	if len(text) == 0 || text[0] != '"' {
+// text is what the JSON string that is a member says; ok is false when the member is none, or is not there.
+func (s *schemaReader) text(members map[string]int, name string) (text string, ok bool) {
+	at, given := members[name]
+	if !given || s.p.data[at] != '"' {
 		return "", false
 	}
-	p := parser{data: text}
-	s, err := p.text()
-	return string(s), err == nil
+	s.p.i = at
+	b, err := s.p.text()
+	return string(b), err == nil
 }
 
-// node reads one schema and returns its number. Numbers are given out from the root down, so nodes refer to higher ones only.
-func (s *schemaReader) node(text []byte) (uint32, error) {
-	members, _, failed := object(text)
-	if failed != nil {
-		return 0, within("schema", failed)
+// is tells whether a member is there and begins like a word.
+func (s *schemaReader) is(members map[string]int, name, word string) bool {
+	at, given := members[name]
+	if !given {
+		return false
 	}
-	name, ok := textOf(members["type"])
+	s.p.i = at
+	return s.p.word(word) == nil
+}
+
+// node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down, so nodes refer
+// to higher ones only.
+func (s *schemaReader) node(at, depth int) (uint32, *reader, *Error) {
+	if depth > datum.MaxSchemaDepth {
+		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) + " nodes in each other")
+	}
+	if len(s.nodes) >= datum.MaxSchemaNodes {
+		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
+	}
+	// Depth is that of the schema, which is bounded by itself.
+	s.p.depth = 0
+	members, _, failed := s.object(at)
+	if failed != nil {
+		return 0, nil, failed.in("schema")
+	}
+	name, ok := s.text(members, "type")
 	if !ok {
-		return 0, dataError("Schema must contain 'type' field")
+		return 0, nil, s.refuse("Schema must contain 'type' field")
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.Node{})
-	n := wit.Node{Optional: string(members["optional"]) == "true"}
+	n := wit.Node{Optional: s.is(members, "optional", "true")}
 	for n.Kind = 0; jsonNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Structure {
-			return 0, dataError("Unknown schema type: %s", name)
+			return 0, nil, s.refuse("Unknown schema type: " + cut(name))
 		}
 	}
-	if err := s.children(&n, members); err != nil {
-		return 0, err
+	below, err := s.children(&n, members, depth)
+	if err == nil {
+		err = s.attributes(&n, members)
 	}
-	if err := attributes(&n, members); err != nil {
-		return 0, err
+	if err != nil {
+		return 0, nil, err
+	}
+	r, bad := newNodeReader(&n, below, s.form)
+	if bad != nil {
+		return 0, nil, s.refuse(bad.Error())
+	}
+	if at, given := members["default"]; given && !s.is(members, "default", "null") {
+		if err := s.defaultValue(&n, r, at); err != nil {
+			return 0, nil, err
+		}
 	}
 	s.nodes[id] = n
-	if text, given := members["default"]; given && string(text) != "null" {
-		r, err := compileReader(s.nodes, id, s.form)
-		if err != nil {
-			return 0, err
-		}
-		r.branch = nil
-		var p parser
-		p.reset(text)
-		value, failed := r.read(&p, nil)
-		if failed != nil {
-			return 0, within("default", failed)
-		}
-		if value == nil {
-			value = []byte{}
-		}
-		s.nodes[id].DefaultValue = &value
-	}
-	return id, nil
+	return id, r, nil
 }
 
-func (s *schemaReader) children(n *wit.Node, members map[string][]byte) (err error) {
+// defaultValue reads the default of a node and has its reader know it.
+func (s *schemaReader) defaultValue(n *wit.Node, r *reader, at int) *Error {
+	s.p.i, s.p.depth, s.p.most = at, 0, s.left
+	bare := *r
+	bare.branch = nil
+	value, err := bare.read(&s.p, nil)
+	if err != nil {
+		return err.in("default")
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	if s.left -= len(value); s.left < 0 {
+		return s.refuse("schema: expected defaults of at most " + strconv.Itoa(datum.MaxSchemaBytes) + " bytes")
+	}
+	n.DefaultValue = &value
+	r.nulls(n, s.form)
+	return nil
+}
+
+func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) (below children, err *Error) {
 	switch n.Kind {
 	case wit.Array:
 		items, given := members["items"]
-		if !given || string(items) == "null" {
-			return dataError("Array schema did not specify the element type")
+		if !given || s.is(members, "items", "null") {
+			return below, s.refuse("Array schema did not specify the element type")
 		}
-		n.Element, err = s.node(items)
+		n.Element, below.element, err = s.node(items, depth+1)
 	case wit.Mapping:
-		if members["keys"] == nil {
-			return dataError("Map schema did not specify the key type")
+		keys, given := members["keys"]
+		if !given {
+			return below, s.refuse("Map schema did not specify the key type")
 		}
-		if members["values"] == nil {
-			return dataError("Map schema did not specify the value type")
+		values, given := members["values"]
+		if !given {
+			return below, s.refuse("Map schema did not specify the value type")
 		}
-		if n.Key, err = s.node(members["keys"]); err == nil {
-			n.Element, err = s.node(members["values"])
+		if n.Key, below.key, err = s.node(keys, depth+1); err == nil {
+			below.text = s.nodes[n.Key].Kind == wit.Text
+			n.Element, below.element, err = s.node(values, depth+1)
 		}
 	case wit.Structure:
-		return s.fields(n, members["fields"])
+		at, given := members["fields"]
+		if !given || s.p.data[at] != '[' {
+			return below, s.refuse("Struct schema's \"fields\" argument is not an array.")
+		}
+		below.members, err = s.fields(n, at, depth)
 	}
-	return err
+	return below, err
 }
 
-func (s *schemaReader) fields(n *wit.Node, text []byte) error {
-	var p parser
-	p.reset(text)
-	if p.peek() != '[' {
-		return dataError("Struct schema's \"fields\" argument is not an array.")
-	}
+func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, failed *Error) {
+	p := &s.p
+	p.i = at
 	if err := p.open('['); err != nil {
-		return err
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for first := true; ; first = false {
 		on, err := p.more(first, ']')
-		if err != nil {
-			return err
+		if err != nil || !on {
+			return readers, err
 		}
-		if !on {
-			return nil
+		if len(seen) >= datum.MaxSchemaFields {
+			return nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaFields) + " fields")
 		}
 		p.peek()
 		from := p.i
 		if err := p.skip(); err != nil {
-			return err
+			return nil, err
 		}
-		field := text[from:p.i]
-		members, _, failed := object(field)
-		if failed != nil {
-			return failed
+		behind := p.i
+		members, _, err := s.object(from)
+		if err != nil {
+			return nil, err
 		}
-		name, ok := textOf(members["field"])
+		name, ok := s.text(members, "field")
 		if !ok {
-			return dataError("Struct schema's field name not specified properly")
+			return nil, s.refuse("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
-			return &Error{SchemaBuilderException, "Cannot create field because of field name duplication " + name}
+			return nil, &Error{SchemaBuilderException, "Cannot create field because of field name duplication " + cut(name)}
 		}
 		seen[name] = true
-		node, bad := s.node(field)
-		if bad != nil {
-			return bad
+		node, r, err := s.node(from, depth+1)
+		if err != nil {
+			return nil, err
 		}
 		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
+		readers = append(readers, *r)
+		p.i = behind
 	}
 }
 
 // SchemaBuilderException is thrown where a schema cannot be.
 const SchemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 
-func attributes(n *wit.Node, members map[string][]byte) error {
-	if name, ok := textOf(members["name"]); ok {
+func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
+	if name, ok := s.text(members, "name"); ok {
 		n.Name = &name
 	}
-	if doc, ok := textOf(members["doc"]); ok {
+	if doc, ok := s.text(members, "doc"); ok {
 		n.Doc = &doc
 	}
-	if v, err := strconv.ParseInt(string(members["version"]), 10, 32); err == nil {
-		n.Version = wit.Ptr(int32(v))
+	if at, given := members["version"]; given && isNumber(s.p.data[at]) {
+		s.p.i = at
+		if text, _, err := s.p.number(); err == nil {
+			if v, err := strconv.ParseInt(string(text), 10, 32); err == nil {
+				n.Version = wit.Ptr(int32(v))
+			}
+		}
 	}
-	text := members["parameters"]
-	if len(text) == 0 || text[0] != '{' {
+	at, given := members["parameters"]
+	if !given || s.p.data[at] != '{' {
 		return nil
 	}
-	parameters, order, failed := object(text)
+	parameters, order, failed := s.object(at)
 	if failed != nil {
 		return failed
 	}
 	for _, name := range order {
-		value, ok := textOf(parameters[name])
+		value, ok := s.text(parameters, name)
 		if !ok {
-			return dataError("Schema parameters must have string values.")
+			return s.refuse("Schema parameters must have string values.")
 		}
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 	}

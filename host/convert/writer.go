@@ -54,8 +54,8 @@ type form struct {
 	replaceNull bool
 }
 
-// newWriter compiles a node.
-func newWriter(nodes []wit.Node, node uint32, f form) (*writer, error) {
+// newWriter compiles a node; k bounds the text of all defaults together.
+func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error) {
 	n := &nodes[node]
 	w := &writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
@@ -64,18 +64,18 @@ func newWriter(nodes []wit.Node, node uint32, f form) (*writer, error) {
 	}
 	switch n.Kind {
 	case wit.Array:
-		w.element, err = newWriter(nodes, n.Element, f)
+		w.element, err = newWriter(k, nodes, n.Element, f)
 	case wit.Mapping:
 		if nodes[n.Key].Kind == wit.Text {
 			w.shape = objectShape
 		}
-		if w.key, err = newWriter(nodes, n.Key, f); err == nil {
-			w.element, err = newWriter(nodes, n.Element, f)
+		if w.key, err = newWriter(k, nodes, n.Key, f); err == nil {
+			w.element, err = newWriter(k, nodes, n.Element, f)
 		}
 	case wit.Structure:
 		w.members = make([]writer, len(n.Members))
 		for i, m := range n.Members {
-			one, err := newWriter(nodes, m.Node, f)
+			one, err := newWriter(k, nodes, m.Node, f)
 			if err != nil {
 				return nil, err
 			}
@@ -84,7 +84,7 @@ func newWriter(nodes []wit.Node, node uint32, f form) (*writer, error) {
 			}
 			var ok bool
 			if one.lead, ok = appendText(one.lead, []byte(m.Name)); !ok {
-				return nil, dataError("field %q: the name is not UTF-8", m.Name)
+				return nil, dataError("field %s: the name is not UTF-8", quoted(m.Name))
 			}
 			one.lead = append(one.lead, ':')
 			w.members[i] = *one
@@ -95,16 +95,28 @@ func newWriter(nodes []wit.Node, node uint32, f form) (*writer, error) {
 	}
 	w.full = 0
 	if f.replaceNull {
-		w.null, err = w.defaultText(*n.DefaultValue)
+		if w.null, err = w.defaultText(k, *n.DefaultValue); err == nil {
+			k.most -= len(w.null)
+		}
 	}
 	return w, err
 }
 
 // defaultText is a node's default as JSON. It is written without the node's own branch number.
-func (w *writer) defaultText(b []byte) ([]byte, error) {
+func (w *writer) defaultText(k *budget, b []byte) ([]byte, error) {
 	bare := *w
 	bare.optional = false
-	return bare.whole(nil, b)
+	out, i, err := bare.write(k, nil, b, 0)
+	if err == nil && i != len(b) {
+		err = broken(i, "bytes left over")
+	}
+	if err == nil {
+		err = k.room(out, 0)
+	}
+	if err != nil {
+		return nil, endedBy(k.ctx, err)
+	}
+	return out, nil
 }
 
 func shapeOf(n *wit.Node, f form) (s shape, scale int, err error) {
@@ -143,8 +155,9 @@ func scaleOf(n *wit.Node) (int, error) {
 	for _, p := range n.Parameters {
 		if p.Name == wit.ParameterScale {
 			scale, err := strconv.ParseInt(p.Value, 10, 32)
-			if err != nil {
-				return 0, dataError("Invalid scale parameter found in Decimal schema: %q", p.Value)
+			if err != nil || scale > datum.MaxScale || scale < -datum.MaxScale {
+				return 0, dataError("Invalid scale parameter found in Decimal schema: expected a scale from -%d to %d, found %s",
+					datum.MaxScale, datum.MaxScale, quoted(p.Value))
 			}
 			return int(scale), nil
 		}
@@ -152,29 +165,22 @@ func scaleOf(n *wit.Node) (int, error) {
 	return 0, dataError("Invalid Decimal schema: scale parameter not found.")
 }
 
-// whole writes exactly one value.
-func (w *writer) whole(dst, in []byte) ([]byte, error) {
-	out, i, err := w.write(dst, in, 0)
-	if err == nil && i != len(in) {
-		err = broken(i, "bytes left over")
-	}
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
-}
-
 func broken(at int, what string) *Error {
 	return &Error{DataException, "byte " + strconv.Itoa(at) + " of the structured value: " + what}
 }
 
 // write writes the value at in[i:] and tells where it ends.
-func (w *writer) write(dst, in []byte, i int) ([]byte, int, *Error) {
+func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	if w.optional {
 		if i >= len(in) || in[i]&^2 != 0 {
 			return dst, i, broken(i, "expected the branch 00 or 02 of an optional value")
 		}
 		if in[i] != w.full {
+			if len(w.null) > 4 {
+				if err := k.room(dst, len(w.null)); err != nil {
+					return dst, i, err
+				}
+			}
 			return append(dst, w.null...), i + 1, nil
 		}
 		i++
@@ -191,6 +197,9 @@ func (w *writer) write(dst, in []byte, i int) ([]byte, int, *Error) {
 			return dst, i, broken(i, "ends inside a text")
 		}
 		i += size
+		if n > k.most-len(dst) {
+			return dst, i, k.tooLarge()
+		}
 		dst, ok := appendText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, broken(i, "text that is not UTF-8")
@@ -216,11 +225,11 @@ func (w *writer) write(dst, in []byte, i int) ([]byte, int, *Error) {
 		}
 		return appendReal(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
 	case bytesShape, decimalText, decimalNumber:
-		return w.writeBytes(dst, in, i)
+		return w.writeBytes(k, dst, in, i)
 	case structureShape:
-		return w.writeStructure(dst, in, i)
+		return w.writeStructure(k, dst, in, i)
 	}
-	return w.writeItems(dst, in, i)
+	return w.writeItems(k, dst, in, i)
 }
 
 // length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is bad.
@@ -280,7 +289,7 @@ func appendReal(dst []byte, v float64, size int) []byte {
 	return appendFloat(dst, v, size)
 }
 
-func (w *writer) writeBytes(dst, in []byte, i int) ([]byte, int, *Error) {
+func (w *writer) writeBytes(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	n, size := length(in, i)
 	if size <= 0 {
 		return dst, i, broken(i, "ends inside bytes")
@@ -289,6 +298,12 @@ func (w *writer) writeBytes(dst, in []byte, i int) ([]byte, int, *Error) {
 	b := in[i : i+n]
 	if w.shape != bytesShape && n == 0 {
 		return dst, i, broken(i, "a decimal of no bytes")
+	}
+	if w.shape != bytesShape && n > datum.MaxDecimalBytes {
+		return dst, i, longDecimal(i, n)
+	}
+	if err := k.room(dst, n); err != nil {
+		return dst, i, err
 	}
 	if w.shape == decimalNumber {
 		return appendDecimal(dst, b, w.scale), i + n, nil
@@ -300,14 +315,24 @@ func (w *writer) writeBytes(dst, in []byte, i int) ([]byte, int, *Error) {
 	return append(dst, '"'), i + n, nil
 }
 
-func (w *writer) writeStructure(dst, in []byte, i int) ([]byte, int, *Error) {
+func longDecimal(at, n int) *Error {
+	return broken(at, "expected a decimal of at most "+strconv.Itoa(datum.MaxDecimalBytes)+" bytes, found "+strconv.Itoa(n))
+}
+
+func (w *writer) writeStructure(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	dst = append(dst, '{')
+	start := i
 	var err *Error
 	for m := range w.members {
 		member := &w.members[m]
 		dst = append(dst, member.lead...)
-		if dst, i, err = member.write(dst, in, i); err != nil {
+		if dst, i, err = member.write(k, dst, in, i); err != nil {
 			return dst, i, member.blame(err)
+		}
+	}
+	if i == start {
+		if k.empty++; k.empty > datum.MaxEmptyStructures {
+			return dst, i, broken(i, "more than "+strconv.Itoa(datum.MaxEmptyStructures)+" structures without bytes")
 		}
 	}
 	return append(dst, '}'), i, nil
@@ -319,17 +344,16 @@ func (w *writer) blame(err *Error) *Error {
 	if name[0] == ',' {
 		name = name[1:]
 	}
-	return &Error{err.Class, "field " + string(name) + ": " + err.Text}
+	return err.in(string(name[1 : len(name)-1]))
 }
 
-func (w *writer) writeItems(dst, in []byte, i int) ([]byte, int, *Error) {
+func (w *writer) writeItems(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	opening, closing := byte('['), byte(']')
 	if w.shape == objectShape {
 		opening, closing = '{', '}'
 	}
 	dst = append(dst, opening)
-	// written bounds what items of no bytes (empty structures) can make of a short text
-	first, written := true, 0
+	first := true
 	for {
 		count, next, err := blockHead(in, i)
 		if err != nil {
@@ -339,14 +363,14 @@ func (w *writer) writeItems(dst, in []byte, i int) ([]byte, int, *Error) {
 			return append(dst, closing), i, nil
 		}
 		for ; count > 0; count-- {
-			if written++; written > 64*len(in) {
-				return dst, i, broken(i, "more items than bytes")
+			if err := k.item(dst); err != nil {
+				return dst, i, err
 			}
 			if !first {
 				dst = append(dst, ',')
 			}
 			first = false
-			if dst, i, err = w.writeItem(dst, in, i); err != nil {
+			if dst, i, err = w.writeItem(k, dst, in, i); err != nil {
 				return dst, i, err
 			}
 		}
@@ -373,17 +397,17 @@ func blockHead(in []byte, i int) (count int64, next int, err *Error) {
 	return count, i, nil
 }
 
-func (w *writer) writeItem(dst, in []byte, i int) ([]byte, int, *Error) {
+func (w *writer) writeItem(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	var err *Error
 	switch w.shape {
 	case arrayShape:
-		return w.element.write(dst, in, i)
+		return w.element.write(k, dst, in, i)
 	case pairsShape:
 		dst = append(dst, '[')
-		if dst, i, err = w.key.write(dst, in, i); err != nil {
+		if dst, i, err = w.key.write(k, dst, in, i); err != nil {
 			return dst, i, err
 		}
-		if dst, i, err = w.element.write(append(dst, ','), in, i); err != nil {
+		if dst, i, err = w.element.write(k, append(dst, ','), in, i); err != nil {
 			return dst, i, err
 		}
 		return append(dst, ']'), i, nil
@@ -391,14 +415,14 @@ func (w *writer) writeItem(dst, in []byte, i int) ([]byte, int, *Error) {
 	if w.key.optional && i < len(in) && in[i] != w.key.full {
 		return dst, i, broken(i, "a null as the key of a map, which a JSON object cannot hold")
 	}
-	if dst, i, err = w.key.write(dst, in, i); err != nil {
+	if dst, i, err = w.key.write(k, dst, in, i); err != nil {
 		return dst, i, err
 	}
-	return w.element.write(append(dst, ':'), in, i)
+	return w.element.write(k, append(dst, ':'), in, i)
 }
 
 // writeDynamic writes the dynamic value at in[i:] and tells where it ends.
-func writeDynamic(dst, in []byte, i, depth int) ([]byte, int, *Error) {
+func writeDynamic(k *budget, dst, in []byte, i, depth int) ([]byte, int, *Error) {
 	if i >= len(in) || depth > datum.MaxDepth {
 		return dst, i, broken(i, "expected a tag, nested at most 1000 deep")
 	}
@@ -419,17 +443,25 @@ func writeDynamic(dst, in []byte, i, depth int) ([]byte, int, *Error) {
 			return dst, i, broken(i, "ends inside a text")
 		}
 		i += size
+		if n > k.most-len(dst) {
+			return dst, i, k.tooLarge()
+		}
 		out, ok := appendText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, broken(i, "text that is not UTF-8")
 		}
 		return out, i + n, nil
 	case datum.TagFloat32, datum.TagFloat64, datum.TagBytes:
-		return dynamicWriters[tag].write(dst, in, i)
+		return dynamicWriters[tag].write(k, dst, in, i)
 	case datum.TagArray:
-		return writeDynamicItems(dst, in, i, depth, arrayShape)
+		return writeDynamicItems(k, dst, in, i, depth, arrayShape)
 	case datum.TagMap:
-		return writeDynamicItems(dst, in, i, depth, mapShape(in, i, depth))
+		s := objectShape // of a map whose count is bad
+		if k.met < len(k.shapes) {
+			s = k.shapes[k.met]
+		}
+		k.met++
+		return writeDynamicItems(k, dst, in, i, depth, s)
 	case datum.TagDecimal:
 		return dst, i, &Error{DataException, "Java class class java.math.BigDecimal does not have corresponding schema type."}
 	case datum.TagInstant:
@@ -446,30 +478,54 @@ var dynamicWriters = [...]writer{
 	datum.TagBytes: {shape: bytesShape},
 }
 
-// mapShape looks at the keys of a map: all texts make an object, anything else pairs.
-func mapShape(in []byte, i, depth int) shape {
-	count, size := datum.Number(in[i:])
-	if size <= 0 {
-		return objectShape
+// skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
+func (k *budget) skip(in []byte, i, depth int) int {
+	if i < len(in) && in[i] != datum.TagArray && in[i] != datum.TagMap {
+		return dynamicEnd(in, i)
 	}
-	for i += size; count > 0 && i < len(in); count-- {
-		if in[i] != datum.TagText {
-			return pairsShape
-		}
-		for range 2 {
-			if i = dynamicEnd(in, i); i < 0 {
-				return objectShape // the writing finds what is wrong
-			}
-		}
-	}
-	return objectShape
+	return k.survey(in, i, depth)
 }
 
-// dynamicEnd is where the dynamic value at in[i:] ends, -1 where it is bad. Scalars, which maps mostly hold, go the short way.
-func dynamicEnd(in []byte, i int) int {
-	if i >= len(in) {
+// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are all texts
+// make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which the writing finds again.
+func (k *budget) survey(in []byte, i, depth int) int {
+	if i >= len(in) || depth > datum.MaxDepth {
 		return -1
 	}
+	tag := in[i]
+	if tag != datum.TagArray && tag != datum.TagMap {
+		return i
+	}
+	count, size := datum.Number(in[i+1:])
+	if size <= 0 || count < 0 || count > int64(len(in)-i) {
+		return -1
+	}
+	i += 1 + size
+	at := len(k.shapes)
+	if tag == datum.TagMap {
+		k.shapes = append(k.shapes, objectShape)
+	}
+	for n := range count {
+		if n%watchEvery == watchEvery-1 && k.ctx.Err() != nil {
+			return -1
+		}
+		if tag == datum.TagMap {
+			if i < len(in) && in[i] != datum.TagText {
+				k.shapes[at] = pairsShape
+			}
+			if i = k.skip(in, i, depth+1); i < 0 {
+				return -1
+			}
+		}
+		if i = k.skip(in, i, depth+1); i < 0 {
+			return -1
+		}
+	}
+	return i
+}
+
+// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold goes the short way.
+func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
 	case datum.TagNull, datum.TagFalse, datum.TagTrue:
 		return i + 1
@@ -491,7 +547,7 @@ func dynamicEnd(in []byte, i int) int {
 	return i + n
 }
 
-func writeDynamicItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *Error) {
+func writeDynamicItems(k *budget, dst, in []byte, i, depth int, s shape) ([]byte, int, *Error) {
 	count, size := datum.Number(in[i:])
 	if size <= 0 || count < 0 || count > int64(len(in)-i) {
 		return dst, i, broken(i, "expected a count")
@@ -504,6 +560,9 @@ func writeDynamicItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *Err
 	dst = append(dst, open)
 	var err *Error
 	for n := range count {
+		if err = k.item(dst); err != nil {
+			return dst, i, err
+		}
 		if n > 0 {
 			dst = append(dst, ',')
 		}
@@ -511,7 +570,7 @@ func writeDynamicItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *Err
 			dst = append(dst, '[')
 		}
 		if s != arrayShape {
-			if dst, i, err = writeDynamic(dst, in, i, depth+1); err != nil {
+			if dst, i, err = writeDynamic(k, dst, in, i, depth+1); err != nil {
 				return dst, i, err
 			}
 			if s == objectShape {
@@ -520,7 +579,7 @@ func writeDynamicItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *Err
 				dst = append(dst, ',')
 			}
 		}
-		if dst, i, err = writeDynamic(dst, in, i, depth+1); err != nil {
+		if dst, i, err = writeDynamic(k, dst, in, i, depth+1); err != nil {
 			return dst, i, err
 		}
 		if s == pairsShape {

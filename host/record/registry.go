@@ -3,11 +3,11 @@
 package record
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as the process runs. It is
@@ -22,6 +22,8 @@ type Registry struct {
 type Schema struct {
 	ID    uint32
 	Nodes []wit.Node
+	// Size is what [datum.CheckSchema] counts.
+	Size int
 }
 
 // Root is node 0.
@@ -35,10 +37,10 @@ func NewRegistry() *Registry {
 	return &Registry{schemas: []*Schema{nil}, byText: map[string]*Schema{}}
 }
 
-// Intern returns the registered schema with these nodes, registering it if it is new. It refuses what is no schema: no nodes,
-// a reference to a node that is missing or not higher than the node itself.
+// Intern returns the registered schema with these nodes, registering it if it is new. It refuses what [datum.CheckSchema] does.
 func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
-	if err := Check(nodes); err != nil {
+	size, err := datum.CheckSchema(nodes)
+	if err != nil {
 		return nil, err
 	}
 	text := fingerprint(nodes)
@@ -53,7 +55,7 @@ func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
 	if s := r.byText[text]; s != nil {
 		return s, nil
 	}
-	s = &Schema{ID: uint32(len(r.schemas)), Nodes: slices.Clone(nodes)}
+	s = &Schema{ID: uint32(len(r.schemas)), Nodes: slices.Clone(nodes), Size: size}
 	r.schemas = append(r.schemas, s)
 	r.byText[text] = s
 	return s, nil
@@ -67,45 +69,6 @@ func (r *Registry) Get(id uint32) *Schema {
 		return nil
 	}
 	return r.schemas[id]
-}
-
-// Check refuses what is no schema.
-func Check(nodes []wit.Node) error {
-	if len(nodes) == 0 {
-		return fmt.Errorf("schema: expected at least one node, found none")
-	}
-	above := func(i int, what string, ref uint32) error {
-		if int64(ref) <= int64(i) || int64(ref) >= int64(len(nodes)) {
-			return fmt.Errorf("schema: node %d, %s: expected a node from %d to %d, found %d", i, what, i+1, len(nodes)-1, ref)
-		}
-		return nil
-	}
-	for i := range nodes {
-		n := &nodes[i]
-		if int(n.Kind) >= n.Kind.Cases() {
-			return fmt.Errorf("schema: node %d: unknown kind %d", i, n.Kind)
-		}
-		switch n.Kind {
-		case wit.Array:
-			if err := above(i, "element", n.Element); err != nil {
-				return err
-			}
-		case wit.Mapping:
-			if err := above(i, "key", n.Key); err != nil {
-				return err
-			}
-			if err := above(i, "element", n.Element); err != nil {
-				return err
-			}
-		case wit.Structure:
-			for _, m := range n.Members {
-				if err := above(i, "member "+m.Name, m.Node); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // fingerprint is equal for equal node lists only: every field is written with its length or in full.

@@ -10,8 +10,20 @@ import (
 	"math/big"
 )
 
-// MaxDepth is how deep structured and dynamic values may nest.
-const MaxDepth = 1000
+// What a value may be. Readers refuse more.
+const (
+	// MaxDepth is how deep structured and dynamic values may nest: walks over them are recursive.
+	MaxDepth = 1000
+	// MaxDecimalBytes is how many bytes the unscaled value of a decimal may have, which is some 9,800 digits: to write or read
+	// digits takes time that grows with the square of their number.
+	MaxDecimalBytes = 4096
+	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a count of some
+	// bytes in front of an array would make any number of them.
+	MaxEmptyStructures = 10_000
+	// MaxTreeValues is how many values [Read] and [ReadDynamic] make of a datum: each is some 30 times as large as the byte that
+	// it may be made of.
+	MaxTreeValues = 1_000_000
+)
 
 // maxNumber is the most bytes that a number takes.
 const maxNumber = 10

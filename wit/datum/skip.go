@@ -72,14 +72,16 @@ func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
 // Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of numbers,
 // not the text's UTF-8.
 func Skip(nodes []wit.Node, node uint32, b []byte) (int, error) {
-	n, err := skip(nodes, node, b, 0, 0)
+	empty := 0
+	n, err := skip(nodes, node, b, 0, 0, &empty)
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-func skip(nodes []wit.Node, node uint32, b []byte, i, depth int) (int, *Error) {
+// skip is [Skip] from i on; empty counts the structures without bytes.
+func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, empty *int) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, bad(i, "nests deeper than 1000")
 	}
@@ -92,10 +94,10 @@ func skip(nodes []wit.Node, node uint32, b []byte, i, depth int) (int, *Error) {
 	if null {
 		return i, nil
 	}
-	return skipValue(nodes, n, b, i, depth)
+	return skipValue(nodes, n, b, i, depth, empty)
 }
 
-func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int) (int, *Error) {
+func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, empty *int) (int, *Error) {
 	switch n.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
@@ -116,22 +118,44 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int) (int, *Err
 	case wit.Float64:
 		return fixed(b, i, 8)
 	case wit.Text, wit.Bytes:
-		_, k := Block(b[i:])
+		content, k := Block(b[i:])
 		if k <= 0 {
 			return 0, ended(i, k, "a text or bytes")
+		}
+		if isLongDecimal(n, content) {
+			return 0, longDecimal(i)
 		}
 		return i + k, nil
 	case wit.Structure:
 		var err *Error
+		start := i
 		for _, m := range n.Members {
-			if i, err = skip(nodes, m.Node, b, i, depth+1); err != nil {
+			if i, err = skip(nodes, m.Node, b, i, depth+1, empty); err != nil {
 				return 0, err
+			}
+		}
+		if i == start {
+			if *empty++; *empty > MaxEmptyStructures {
+				return 0, manyEmpty(i)
 			}
 		}
 		return i, nil
 	}
-	return skipItems(nodes, n, b, i, depth)
+	return skipItems(nodes, n, b, i, depth, empty)
 }
+
+// isLongDecimal tells whether content is that of a Decimal and longer than one may be.
+func isLongDecimal(n *wit.Node, content []byte) bool {
+	return len(content) > MaxDecimalBytes && n.Kind == wit.Bytes && n.Name != nil && *n.Name == wit.NameDecimal
+}
+
+func longDecimal(at int) *Error { return bad(at, "a decimal of more than 4096 bytes") }
+
+func badScale(at int) *Error {
+	return bad(at, "expected the scale of a decimal from -1000 to 1000")
+}
+
+func manyEmpty(at int) *Error { return bad(at, "more than 10000 structures without bytes") }
 
 func fixed(b []byte, i, size int) (int, *Error) {
 	if len(b)-i < size {
@@ -140,22 +164,17 @@ func fixed(b []byte, i, size int) (int, *Error) {
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int) (int, *Error) {
+func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, empty *int) (int, *Error) {
 	items := Items{b: b, i: i}
 	for items.next() {
 		var err *Error
 		if n.Kind == wit.Mapping {
-			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1); err != nil {
+			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1, empty); err != nil {
 				return 0, err
 			}
 		}
-		before := items.i
-		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1); err != nil {
+		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1, empty); err != nil {
 			return 0, err
-		}
-		if items.i == before && n.Kind != wit.Mapping && items.left > int64(len(b)) {
-			// items of no bytes (an empty structure): a short text must not hold up the reader
-			return 0, bad(before, "more items than bytes")
 		}
 	}
 	if items.err != nil {
@@ -253,12 +272,22 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 		}
 		return i + k, nil
 	case TagDecimal, TagStruct:
-		if _, err := number(); err != nil {
+		start := i
+		scale, err := number()
+		if err != nil {
 			return 0, err
 		}
-		_, k := Block(b[i:])
+		content, k := Block(b[i:])
 		if k <= 0 {
 			return 0, ended(i, k, "bytes")
+		}
+		if tag == TagDecimal {
+			if scale > MaxScale || scale < -MaxScale {
+				return 0, badScale(start)
+			}
+			if len(content) > MaxDecimalBytes {
+				return 0, longDecimal(i)
+			}
 		}
 		return i + k, nil
 	case TagArray, TagMap:

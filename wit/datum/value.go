@@ -63,6 +63,16 @@ func ReadDynamic(b []byte) (any, int, error) {
 type reader struct {
 	b []byte
 	i int
+	// values counts those of the tree, empty the structures without bytes.
+	values, empty int
+}
+
+// value counts a value of the tree.
+func (r *reader) value() *Error {
+	if r.values++; r.values > MaxTreeValues {
+		return bad(r.i, "more than 1000000 values")
+	}
+	return nil
 }
 
 func (r *reader) number() (int64, *Error) {
@@ -133,6 +143,9 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 	if depth > MaxDepth {
 		return nil, bad(r.i, "nests deeper than 1000")
 	}
+	if err := r.value(); err != nil {
+		return nil, err
+	}
 	n := &nodes[node]
 	null, size, ok := IsNull(n, r.b[r.i:])
 	if !ok {
@@ -144,7 +157,7 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 	}
 	switch n.Kind {
 	case wit.Boolean:
-		end, err := skipValue(nodes, n, r.b, r.i, depth)
+		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.empty)
 		if err != nil {
 			return nil, err
 		}
@@ -162,16 +175,25 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 	case wit.Text:
 		return r.text()
 	case wit.Bytes:
+		at := r.i
 		b, err := r.block()
+		if err == nil && isLongDecimal(n, b) {
+			return nil, longDecimal(at)
+		}
 		return b, err
 	case wit.Structure:
-		rec := make(Record, len(n.Members))
+		rec, start := make(Record, len(n.Members)), r.i
 		for i, m := range n.Members {
 			v, err := r.structured(nodes, m.Node, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			rec[i] = v
+		}
+		if r.i == start {
+			if r.empty++; r.empty > MaxEmptyStructures {
+				return nil, manyEmpty(start)
+			}
 		}
 		return rec, nil
 	case wit.Mapping:
@@ -203,9 +225,6 @@ func (r *reader) items(each func() *Error) *Error {
 		if err := each(); err != nil {
 			return err
 		}
-		if s.i == r.i && s.left > int64(len(r.b)) {
-			return bad(r.i, "more items than bytes")
-		}
 		s.i = r.i
 	}
 	r.i = s.i
@@ -216,6 +235,9 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 	start := r.i
 	if depth > MaxDepth {
 		return nil, bad(start, "nests deeper than 1000")
+	}
+	if err := r.value(); err != nil {
+		return nil, err
 	}
 	if r.i >= len(r.b) {
 		return nil, bad(start, "expected a tag, found the end")
@@ -248,7 +270,14 @@ func (r *reader) dynamic(depth int) (any, *Error) {
 		if err != nil {
 			return nil, err
 		}
+		if scale := scale.(int32); scale > MaxScale || scale < -MaxScale {
+			return nil, badScale(start + 1)
+		}
+		at := r.i
 		b, err := r.block()
+		if len(b) > MaxDecimalBytes {
+			return nil, longDecimal(at)
+		}
 		return Decimal{scale.(int32), Unscaled(b)}, err
 	case TagStruct:
 		id, err := r.number()
@@ -360,7 +389,7 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 		}
 	case *big.Int:
 		if n.Kind == wit.Bytes {
-			return AppendDecimal(dst, x), nil
+			return appendDecimal(dst, x)
 		}
 	case Record:
 		return appendRecord(dst, nodes, n, x)
@@ -368,6 +397,14 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 		return appendItems(dst, nodes, n, x)
 	}
 	return dst, misfit(typeName(v), n)
+}
+
+// appendDecimal is [AppendDecimal] that refuses what readers would.
+func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
+	if unscaled.BitLen() >= 8*MaxDecimalBytes {
+		return dst, errors.New("datum: expected a decimal of at most 4096 bytes, found " + strconv.Itoa(unscaled.BitLen()/8+1))
+	}
+	return AppendDecimal(dst, unscaled), nil
 }
 
 func appendRecord(dst []byte, nodes []wit.Node, n *wit.Node, x Record) ([]byte, error) {
@@ -444,7 +481,10 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 	case []byte:
 		return AppendBytes(append(dst, TagBytes), x), nil
 	case Decimal:
-		return AppendDecimal(AppendNumber(append(dst, TagDecimal), int64(x.Scale)), x.Unscaled), nil
+		if x.Scale > MaxScale || x.Scale < -MaxScale {
+			return dst, errors.New("datum: expected the scale of a decimal from -1000 to 1000, found " + strconv.Itoa(int(x.Scale)))
+		}
+		return appendDecimal(AppendNumber(append(dst, TagDecimal), int64(x.Scale)), x.Unscaled)
 	case Instant:
 		return AppendNumber(append(dst, TagInstant), int64(x)), nil
 	case Nested:

@@ -1,0 +1,313 @@
+package convert
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// ample is how long a conversion of some megabytes may take here: many times what it needs, and far less than one that is not linear.
+const ample = 20 * time.Second
+
+// soon runs f and fails the test where it has not ended after [ample].
+func soon(t *testing.T, f func(ctx context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), ample)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() { defer close(ended); f(ctx) }()
+	select {
+	case <-ended:
+		if ctx.Err() != nil {
+			t.Fatal("it took too long")
+		}
+	case <-ctx.Done():
+		t.Fatal("it takes too long, and does not end with its context")
+	}
+}
+
+// nestedSchema is structures in each other, each with the members a and b; nested says where the next one lies.
+func nestedSchema(depth int) string {
+	schema := `{"type":"string"}`
+	for range depth {
+		schema = strings.TrimSuffix(schema, "}") + `,"field":"a"}`
+		schema = `{"type":"struct","fields":[` + schema + `,{"type":"string","optional":true,"field":"b"},{"type":"string","optional":true,"field":"c"}]}`
+	}
+	return schema
+}
+
+// Members out of turn at each level: what lies in them is read once, not twice at each level.
+func TestNestedMembersOutOfTurn(t *testing.T) {
+	const depth = 90
+	value := `"x"`
+	for n := range depth {
+		// Behind the nested one stands a member out of turn.
+		value = fmt.Sprintf(`{"a":%s,"c":"%d","b":"y","unknown":[{}]}`, value, n)
+	}
+	soon(t, func(ctx context.Context) {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry)
+		d, err := c.Decode(ctx, "t", []byte(`{"schema":`+nestedSchema(depth)+`,"payload":`+value+`}`), b)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		v, _, err := datum.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
+		for n := depth - 1; n >= 0 && err == nil; n-- {
+			r := v.(datum.Record)
+			if r[1] != "y" || r[2] != fmt.Sprint(n) {
+				t.Errorf("level %d: found %v", n, r[1:])
+			}
+			v = r[0]
+		}
+		if v != "x" || err != nil {
+			t.Error(v, err)
+		}
+	})
+}
+
+// Of a member that is there twice the last counts, wherever the first stood.
+func TestMembersTwiceAndOutOfTurn(t *testing.T) {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c := newConverter(t, ClassJSON, b.Registry)
+	schema := `{"type":"struct","fields":[{"type":"string","field":"a"},{"type":"int32","optional":true,"default":7,"field":"b"},{"type":"string","field":"c"}]}`
+	for payload, want := range map[string]string{
+		`{"a":"1","b":2,"c":"3","a":"4"}`:                  "[4 2 3]",
+		`{"c":"3","a":"1","c":"5"}`:                        "[1 7 5]",
+		`{"a":"1","a":"long enough to move","b":1,"c":""}`: "[long enough to move 1 ]",
+		`{"b":2,"b":null,"c":"x","z":{"a":1},"a":"y"}`:     "[y 7 x]",
+	} {
+		b.Data = b.Data[:0]
+		d, err := c.Decode(t.Context(), "t", []byte(`{"schema":`+schema+`,"payload":`+payload+`}`), b)
+		if err != nil {
+			t.Errorf("%s: %v", payload, err)
+			continue
+		}
+		v, _, err := datum.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
+		if got := fmt.Sprint(v); got != want || err != nil {
+			t.Errorf("%s: expected %s, found %s, %v", payload, want, got, err)
+		}
+	}
+}
+
+// Documents of some hundred bytes to some megabytes that take a reader any time where it is not linear.
+func TestHostileRecordsAreReadInTime(t *testing.T) {
+	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }
+	decimal := func(scale string) string {
+		return `{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"` + scale + `"}}`
+	}
+	list := func(n int, item func(i int) string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(item(i))
+		}
+		return b.String()
+	}
+	repeated := func(n int, item string) string { return list(n, func(int) string { return item }) }
+	wide := `{"type":"struct","fields":[` + list(9_000, func(i int) string { return fmt.Sprintf(`{"type":"int8","optional":true,"field":"f%d"}`, i) }) + `]}`
+	defaulted := `{"type":"struct","fields":[{"type":"string","field":"a","default":"` + strings.Repeat("x", 1<<20) + `"}]}`
+	deep := `{"type":"int8"}`
+	for range 400 {
+		deep = `{"type":"array","items":` + deep + `}`
+	}
+	growing := `{"type":"string","default":"` + strings.Repeat("x", 1000) + `"}`
+	for range 20 {
+		growing = `{"type":"struct","fields":[` + strings.TrimSuffix(growing, "}") + `,"field":"a"}]}`
+		growing = `{"type":"array","default":[` + repeated(20, "{}") + `],"items":` + growing + `}`
+	}
+	longName := strings.Repeat("n", 30_000)
+	named, wrong := `{"type":"int8"}`, `"x"`
+	for range 90 {
+		named = `{"type":"struct","fields":[` + strings.TrimSuffix(named, "}") + `,"field":"` + longName + `"}]}`
+		wrong = `{"` + longName + `":` + wrong + `}`
+	}
+	for name, c := range map[string]struct{ document, want string }{
+		"scale of 10^8":         {enveloped(decimal("100000000"), "1"), "expected a scale from -1000 to 1000"},
+		"scale of 2^31-1":       {enveloped(decimal("2147483647"), "0"), "expected a scale from -1000 to 1000"},
+		"scale out of 64 bits":  {enveloped(decimal("99999999999999999999"), "0"), "expected a scale from -1000 to 1000"},
+		"scale below 0":         {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
+		"exponent":              {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
+		"exponent of 0":         {enveloped(decimal("1000"), "0e32000"), ""},
+		"places":                {enveloped(decimal("2"), "1e-32000"), "more places than the scale"},
+		"zeros behind":          {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
+		"digits":                {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "more than 4096 bytes"},
+		"zeros before":          {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), ""},
+		"base64":                {enveloped(decimal("2"), `"`+strings.Repeat("MTIz", 1<<20)+`"`), "more than 4096 bytes"},
+		"absent members":        {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeated(300_000, "{}")+"]"), "more than"},
+		"unknown members":       {enveloped(wide, "{"+list(100_000, func(i int) string { return fmt.Sprintf(`"u%d":1`, i) })+"}"), ""},
+		"members out of turn":   {enveloped(wide, "{"+list(100_000, func(i int) string { return fmt.Sprintf(`"f%d":1`, 8999-i*7%9000) })+"}"), ""},
+		"defaults":              {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeated(300_000, "{}")+"]"), "more than"},
+		"defaults in defaults":  {enveloped(growing, "null"), "more than"},
+		"deep schema":           {enveloped(deep, "[]"), "expected at most 100 nodes in each other"},
+		"deep payload":          {enveloped(`{"type":"int8"}`, strings.Repeat("[", 900_000)), "nests deeper than 1000"},
+		"schema of many fields": {enveloped(strings.Replace(wide, "]", strings.Repeat(`,{"type":"int8","field":"g"}`, 1)+","+list(2000, func(i int) string { return fmt.Sprintf(`{"type":"int8","field":"h%d"}`, i) })+"]", 1), "{}"), "expected at most 10000 fields"},
+		"schema of 5 MB":        {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
+		"error of long names":   {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
+		"100,000 names":         {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}", ""},
+		"100,000 names twice":   {"{" + list(200_000, func(i int) string { return fmt.Sprintf(`"n%d":%d`, i%100_000, i) }) + "}", ""},
+		"one name many times":   {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "," + list(100_000, func(i int) string { return `"n0":"` + strings.Repeat("x", i%3) + `"` }) + "}", ""},
+		"a long integer":        {strings.Repeat("9", 4<<20), "does not fit 64 bits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			soon(t, func(ctx context.Context) {
+				b := &record.Batch{Registry: record.NewRegistry()}
+				settings := []string{"schemas.enable", "false"}
+				if strings.HasPrefix(c.document, `{"schema"`) {
+					settings = nil
+				}
+				_, err := newConverter(t, ClassJSON, b.Registry, settings...).Decode(ctx, "t", []byte(c.document), b)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || ErrorClass(err) == "") {
+					t.Errorf("expected %q, found %.300v", c.want, err)
+				}
+				if err != nil && len(err.Error()) > 10_000 {
+					t.Errorf("an error of %d bytes", len(err.Error()))
+				}
+				if cap(b.Data) > 4*MaxDecodedBytes {
+					t.Errorf("%d bytes were held", cap(b.Data))
+				}
+			})
+		})
+	}
+}
+
+// The last value of a name that is there twice stands in the place of the first, among many names as among few.
+func TestNamesTwice(t *testing.T) {
+	for _, names := range []int{3, 1000} {
+		var in, out strings.Builder
+		in.WriteByte('{')
+		out.WriteByte('{')
+		for i := range names {
+			fmt.Fprintf(&in, `"n%d":%d,`, i, i)
+			fmt.Fprintf(&out, `"n%d":[%d,{"x":2}],`, i, i)
+		}
+		for i := names - 1; i >= 0; i-- {
+			fmt.Fprintf(&in, `"n%d":"",`, i)
+			fmt.Fprintf(&in, `"n%d":[%d,{"x":1,"x":2}],`, i, i)
+		}
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
+		d, err := c.Decode(t.Context(), "t", []byte(strings.TrimSuffix(in.String(), ",")+"}"), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if want := strings.TrimSuffix(out.String(), ",") + "}"; string(got) != want || err != nil {
+			t.Errorf("%d names: expected %.200s, found %.200s, %v", names, want, got, err)
+		}
+	}
+}
+
+// Values of some bytes to some megabytes that would become any amount of JSON, or take any time.
+func TestHostileValuesAreWrittenInTime(t *testing.T) {
+	optional := func(n wit.Node) wit.Node { n.Optional = true; return n }
+	long := []byte(strings.Repeat("\x02x", 500_000))
+	decimal := wit.Node{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: "2"}}}
+	maps := bytes.Repeat([]byte{datum.TagMap, 2, datum.TagText, 2, 'k'}, 900)
+	for _, odd := range [][]byte{{datum.TagNull}, {datum.TagMap, 2, datum.TagInt8, 2, datum.TagNull}} {
+		maps = append(maps[:900*5:900*5], odd...)
+	}
+	// Maps in the last entry of each other, which shows late that it needs pairs.
+	pairs := []byte{datum.TagNull}
+	for range 200 {
+		pairs = append(append([]byte{datum.TagMap, 4, datum.TagText, 2, 'k'}, pairs...), datum.TagInt8, 2, datum.TagNull)
+	}
+	blocks := func(n int, item []byte) []byte {
+		return append(bytes.Repeat(append([]byte{2}, item...), n), 0)
+	}
+	for name, c := range map[string]struct {
+		class string
+		nodes []wit.Node
+		b     []byte
+		most  int
+		want  string
+	}{
+		"empty structures": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}}, b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"arrays of them": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2}, {Kind: wit.Structure}},
+			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
+		"maps of them": {nodes: []wit.Node{{Kind: wit.Mapping, Key: 1, Element: 1}, {Kind: wit.Structure}}, b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2}, {Kind: wit.Structure}},
+			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
+		"nulls with a default": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, optional(wit.Node{Kind: wit.Bytes, DefaultValue: wit.Ptr(append(datum.AppendNumber(nil, 1<<20), make([]byte, 1<<20)...))})},
+			b: append(append(datum.AppendNumber(nil, 100_000), bytes.Repeat([]byte{2}, 100_000)...), 0), want: "more than 1048576 bytes"},
+		"control characters": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 60<<20)), want: "more than 1048576 bytes"},
+		"some of them":       {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 200_000)), want: "more than 1048576 bytes"},
+		"few of them":        {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 100_000))},
+		"text as text":       {class: ClassString, nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+		"bytes":              {class: ClassByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil, make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+		"many floats":        {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text}}, b: append(append(datum.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
+		"a long decimal":     {nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
+		"and as text":        {class: ClassString, nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
+		"dynamic maps":       {b: maps},
+		"dynamic pairs":      {b: pairs},
+		"deep dynamic":       {b: append(bytes.Repeat([]byte{datum.TagArray, 2}, 5000), datum.TagNull), want: "nested at most 1000 deep"},
+		"dynamic decimal": {class: ClassString, b: datum.AppendBytes(datum.AppendNumber([]byte{datum.TagDecimal}, 2), bytes.Repeat([]byte{0x55}, 1<<19)),
+			want: "4096 bytes"},
+		"dynamic nulls": {class: ClassString, b: append(datum.AppendNumber([]byte{datum.TagArray}, 40<<20), make([]byte, 40<<20)...), want: "more than 1000000 values"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			soon(t, func(ctx context.Context) {
+				b := &record.Batch{Registry: record.NewRegistry(), Data: c.b}
+				d := wit.Datum{Form: wit.Dynamic, Size: uint32(len(c.b))}
+				if c.nodes != nil {
+					s, err := b.Registry.Intern(c.nodes)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					d.Form, d.Schema = wit.Structured, s.ID
+				}
+				class := c.class
+				if class == "" {
+					class = ClassJSON
+				}
+				out, _, err := newConverter(t, class, b.Registry).Encode(ctx, []byte("before"), 1<<20, "t", b, d)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || string(out) != "before") {
+					t.Errorf("expected %q, found %.300v", c.want, err)
+				}
+				if strings.HasPrefix(c.want, "more than 1048576") && ErrorClass(err) != TooLargeException {
+					t.Errorf("expected %s, found %s", TooLargeException, ErrorClass(err))
+				}
+				if cap(out) > 32<<20 {
+					t.Errorf("%d bytes were held", cap(out))
+				}
+			})
+		})
+	}
+}
+
+// A conversion ends with its context, with its error and not as a fault of the value.
+func TestConversionsEndWithTheirContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
+	many := "[" + strings.Repeat("[],", 100_000) + "[]]"
+	if _, err := c.Decode(ctx, "t", []byte(many), b); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+		t.Errorf("decode: %v", err)
+	}
+	d, err := c.Decode(t.Context(), "t", []byte(many), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+		t.Errorf("encode: %v", err)
+	}
+	s, _ := b.Registry.Intern([]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
+	b.Data = append(append(datum.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
+	d = wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
+	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+		t.Errorf("encode with a schema: %v", err)
+	}
+}
