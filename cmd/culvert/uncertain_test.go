@@ -95,6 +95,18 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 			}
 		}
 	}
+	// once: the status was answered one time, to a request that was not sent again.
+	once := func(status int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if n := posts(l)[status]; n != 1 {
+				t.Errorf("expected one answer %d, found %d", status, n)
+			}
+		}
+	}
+	with := func(switches map[string]string, name, value string) map[string]string {
+		switches[name] = value
+		return switches
+	}
 	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
 	uncertain := append([]string{"it may have been written or not, and is not sent again"}, named...)
 	all := []*writing{
@@ -107,14 +119,14 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
 		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},
 		{name: "503-always", switches: post("503", "1000"), fails: append(named, "HTTP 503", "Not now"), partly: true},
-		{name: "500", switches: post("500", "1"), fails: append(named, "HTTP 500", "Not now", "(code X/1)"), partly: true, check: func(t *testing.T, l service.Ledger) {
-			if n := posts(l)[500]; n != 1 {
-				t.Errorf("expected one answer 500, found %d", n)
-			}
-		}},
-		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"}, check: of(map[int]int{500: 2, 201: written})},
+		{name: "503-xml", switches: with(post("503", "2"), "status-body", "xml"), check: of(map[int]int{503: 2, 201: written})},
+		{name: "500", switches: post("500", "1"), fails: append(uncertain, "HTTP 500", "Not now", "(code X/1)"), partly: true, check: once(500)},
+		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"}, fails: uncertain, partly: true},
 		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{500: 2, 201: written})},
-		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"}, partly: true, check: of(map[int]int{500: 1, 201: written - 1})},
+		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{520: 2, 201: written})},
+		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"), check: of(map[int]int{500: 2, 201: written})},
+		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
+		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true, check: of(map[int]int{400: 1, 201: written - 1})},
 		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of them all
 		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true, settings: []string{"errors.tolerance=all"}, check: func(t *testing.T, l service.Ledger) {
 			if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
@@ -122,8 +134,14 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 			}
 		}},
 		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
-		{name: "502", switches: post("502", "1"), fails: append(uncertain, "gateway"), partly: true},
-		{name: "504", switches: post("504", "1"), fails: append(uncertain, "gateway"), partly: true},
+		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true, check: once(502)},
+		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain, "was answered 503"), partly: true, check: once(503)},
+		{name: "503-empty", switches: with(post("503", "1"), "status-body", "empty"), fails: append(uncertain, "was answered 503"), partly: true, check: once(503)},
+		{name: "504", switches: post("504", "1"), fails: append(uncertain, "was answered 504"), partly: true, check: once(504)},
+		{name: "507", switches: post("507", "1"), fails: append(uncertain, "was answered 507"), partly: true, check: once(507)},
+		{name: "520", switches: with(post("520", "1"), "status-body", "html"), fails: append(uncertain, "was answered 520"), partly: true, check: once(520)},
+		{name: "524", switches: with(post("524", "1"), "status-body", "empty"), settings: []string{"sap.odata.http.codes=408,429,502,503,504,524"},
+			fails: append(uncertain, "was answered 524"), partly: true, check: once(524)},
 		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, fails: uncertain, partly: true},
 		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
 	}
@@ -213,7 +231,7 @@ func TestFailedSinkGoesOn(t *testing.T) {
 	there := p.file("there.properties", source("there", address, "Orders")...)
 	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"}, front: func(s *service.Service, _ *http.Request, n int) {
 		if n == 5 { // the fifth is refused, those that are on their way are not
-			s.Set("status", "500")
+			s.Set("status", "400")
 			s.Set("status-count", "1")
 		}
 	}}

@@ -117,5 +117,13 @@ func (c sinkCode) Acquire(ctx context.Context) (sink.Writer, error) {
 	return i, nil
 }
 
+func (c sinkCode) AcquireFresh(ctx context.Context) (sink.Writer, error) {
+	i, err := c.pool.AcquireFresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
 func (c sinkCode) Release(w sink.Writer) { c.pool.Release(w.(*plugin.Instance)) }
 func (c sinkCode) Version() string       { return c.pool.Module().Version }

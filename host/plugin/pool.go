@@ -39,7 +39,13 @@ func newPool(m *module, connector string) *Pool {
 func (p *Pool) Module() Info { return p.module.snapshot() }
 
 // Acquire returns an instance, waiting while all are out. Give it back by [Pool.Release].
-func (p *Pool) Acquire(ctx context.Context) (*Instance, error) {
+func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
+
+// AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be why a call
+// fails on it.
+func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
+
+func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 	select {
 	case p.places <- struct{}{}:
 	default:
@@ -60,9 +66,13 @@ func (p *Pool) Acquire(ctx context.Context) (*Instance, error) {
 		i := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		return i, nil
+		if !fresh {
+			return i, nil
+		}
+		i.close() // a fresh one takes its place, or there would be more than the limit
+	} else {
+		p.mu.Unlock()
 	}
-	p.mu.Unlock()
 	i, err := p.module.instanceFor(ctx, p.connector, p.lines, p)
 	if err != nil {
 		p.returned(nil)

@@ -33,5 +33,13 @@ func (c code) Acquire(ctx context.Context) (Writer, error) {
 	return i, nil
 }
 
+func (c code) AcquireFresh(ctx context.Context) (Writer, error) {
+	i, err := c.Pool.AcquireFresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
 func (c code) Release(w Writer) { c.Pool.Release(w.(*plugin.Instance)) }
 func (c code) Version() string  { return c.Module().Version }

@@ -23,6 +23,8 @@ type Writer interface {
 // Code is one version of a plugin at work for one connector: *plugin.Pool.
 type Code interface {
 	Acquire(ctx context.Context) (Writer, error)
+	// AcquireFresh is Acquire of an instance that has done nothing yet.
+	AcquireFresh(ctx context.Context) (Writer, error)
 	Release(Writer)
 	// Version is for messages.
 	Version() string
@@ -70,7 +72,11 @@ type Rebalances struct {
 }
 
 func do(ctx context.Context, code Code, call func(Writer) error) error {
-	w, err := code.Acquire(ctx)
+	return doWith(ctx, code, code.Acquire, call)
+}
+
+func doWith(ctx context.Context, code Code, acquire func(context.Context) (Writer, error), call func(Writer) error) error {
+	w, err := acquire(ctx)
 	if err != nil {
 		return err
 	}

@@ -137,15 +137,29 @@ func (w *writing) job(j *job) ([]job, error) {
 		return nil, w.fault(j.rows, j.Request.Method+" "+j.Request.Target, err)
 	}
 	verdicts, err := w.settle(j, response)
-	if err != nil && lost != nil {
-		for _, row := range j.rows {
-			w.fail(w.task.unsure(w.batch.items[row], lost))
+	if err != nil {
+		return nil, w.unjudged(j, response, lost, err)
+	}
+	return w.judge(j, verdicts, response, lost)
+}
+
+// unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice and the status
+// does not say by itself that it was refused, nobody knows what became of its rows.
+func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) error {
+	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
+		return w.fault(j.rows, "settle", err)
+	}
+	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, j.Request.Target, response.Status, err)
+	if lost != nil {
+		why = lost
+	}
+	var failure error
+	for _, row := range j.rows {
+		if err := w.task.unsure(w.batch.items[row], why); earlier(err, failure) {
+			failure = err
 		}
 	}
-	if err != nil {
-		return nil, w.fault(j.rows, "settle", err)
-	}
-	return w.judge(j, verdicts, lost)
+	return failure
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -156,30 +170,64 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 	return &recordError{w.batch.items[rows[0]], len(rows) - 1, stage, err}
 }
 
-// settle asks the plugin what became of a delivery. If what it worked out no longer fits, it is opened anew and asked once more.
+// settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh instance of the
+// version that encoded the delivery, since no other one can read the memo; if what it worked out no longer fits, it is opened anew
+// before. An answer is there: it is judged even when requests on their way are no longer waited for.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
 	defer since(&w.task.count.settle, time.Now())
-	for again := false; ; again = true {
-		err = do(w.working, j.opened.code, func(p Writer) error {
-			verdicts, err = p.Settle(w.working, j.opened.context, j.Memo, j.Delivery.Rows, response)
-			return err
-		})
-		if again || !stale(err) {
-			break
-		}
-		if j.opened, err = w.reopen(j.opened); err != nil {
+	ctx := w.task.settling
+	for fresh, reopened := false, false; ; fresh = true {
+		verdicts, err = w.verdicts(ctx, j, response, fresh)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return verdicts, err
+		case stale(err) && !reopened:
+			reopened = true
+			opened, failure := w.reopen(ctx, j.opened)
+			if failure != nil {
+				err = fmt.Errorf("%w; %w", err, failure)
+				if fresh {
+					return nil, err
+				}
+				continue
+			}
+			j.opened = opened
+		case fresh:
 			return nil, err
+		default:
+			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request", j.Request.Method+" "+j.Request.Target,
+				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}
-	if err == nil && len(verdicts) != len(j.rows) {
-		err = fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+}
+
+// verdicts are one for each row.
+func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.Verdict, err error) {
+	acquire := j.opened.code.Acquire
+	if fresh {
+		acquire = j.opened.code.AcquireFresh
 	}
-	return verdicts, err
+	err = doWith(ctx, j.opened.code, acquire, func(p Writer) error {
+		verdicts, err = p.Settle(ctx, j.opened.context, j.Memo, j.Delivery.Rows, response)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(verdicts) != len(j.rows) {
+		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+	}
+	for n, v := range verdicts {
+		if v.Written == nil && v.Refused == nil && v.Again == nil {
+			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
+		}
+	}
+	return verdicts, nil
 }
 
 // judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays settled, and
 // what is uncertain is noted, whatever became of the rows beside it.
-func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer) ([]job, error) {
+func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
 	var rows []uint32
 	var hints []wit.Hint
@@ -193,13 +241,12 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer
 	}
 	for n, v := range verdicts {
 		row := j.rows[n]
-		item := w.batch.items[row]
 		switch {
 		case v.Written != nil:
 			t.count.written.Add(1)
-			t.ledger.settle(item)
+			t.ledger.settle(w.batch.items[row])
 		case v.Refused != nil:
-			if !failed(w.refused(row, v.Refused, lost)) && retryable(v.Refused, t.o.Client.Retry()) {
+			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause = append(rows, row), true
 			}
 		case v.Again != nil:
@@ -208,8 +255,6 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
 				rows, pause = append(rows, row), pause || v.Again.Fault != nil
 			}
-		default:
-			failed(&recordError{item, 0, "settle", errors.New("the plugin gave no verdict")})
 		}
 	}
 	if failure != nil {
@@ -220,35 +265,55 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, lost *transport.NoAnswer
 	}
 	t.count.again.Add(int64(len(rows)))
 	if pause {
-		if err := t.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+		if err := t.o.Client.Retry().Wait(w.stopping, transport.RetryAfter(response)); err != nil {
 			return nil, err
 		}
 	}
 	return w.encode(rows, hints)
 }
 
-// refused decides about a row that was refused: an error fails the task, nil goes on: the row is settled, or, where retryable says
-// so, is to be sent once more.
-func (w *writing) refused(row uint32, f *wit.Fault, lost *transport.NoAnswer) error {
+// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it is settled.
+func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost *transport.NoAnswer) (again bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
+	case lost != nil && lost.Status != 0:
+		t.count.faults.Add(1)
+		return false, t.unsure(item, lost)
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
 		t.count.faults.Add(1)
-		why := fmt.Errorf("%w (%w)", lost, f)
-		return t.unsure(item, why)
-	case retryable(f, t.o.Client.Retry()):
+		return false, t.unsure(item, fmt.Errorf("%w (%w)", lost, f))
+	case j.retryable(f, status, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
-			return &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
+			return false, &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
-		return nil
+		return true, nil
+	case !j.Request.Repeatable && !proven(f, status):
+		t.count.faults.Add(1)
+		return false, t.unsure(item, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, j.Request.Target, status, f))
 	case ofAllRows(f):
 		t.count.faults.Add(1)
-		return &recordError{item, 0, "write", f}
+		return false, &recordError{item, 0, "write", f}
 	}
-	return t.refuse(item, "write", f)
+	return false, t.refuse(item, "write", f)
+}
+
+// proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what the plugin read
+// in it. A fault of kind transient is no proof: it says that something is out of order.
+func proven(f *wit.Fault, status uint16) bool {
+	success := status >= 200 && status <= 299
+	return transport.Refuses(int(status)) || success && f.Kind != wit.FaultTransient
+}
+
+// retryable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not what says so:
+// only a message code of the service does, or a refusal that is proven.
+func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool {
+	if j.Request.Repeatable {
+		return retryable(f, retry)
+	}
+	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && proven(f, status)
 }
 
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
@@ -264,12 +329,13 @@ func ofAllRows(f *wit.Fault) bool {
 	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible || f.Kind == wit.FaultInternal
 }
 
-// retryable tells whether a fault may be gone the next time. An answer came, so nothing was written.
+// retryable tells whether a fault may be gone the next time.
 func retryable(f *wit.Fault, retry transport.Retry) bool {
 	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
 }
 
-// again tells whether a row is to be encoded anew; where it was often enough, it is refused.
+// again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that the row was not
+// written, whatever the status.
 func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
@@ -286,7 +352,10 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
 		return false, &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), r.Fault}
 	}
-	return false, w.refused(row, r.Fault, nil)
+	if ofAllRows(r.Fault) {
+		return false, &recordError{item, 0, "write", r.Fault}
+	}
+	return false, t.refuse(item, "write", r.Fault)
 }
 
 // encode makes deliveries of rows of the batch.
@@ -314,7 +383,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 		var f *wit.Fault
 		switch {
 		case stale(err) && !reopened:
-			if o, err = w.reopen(o); err != nil {
+			if o, err = w.reopen(w.working, o); err != nil {
 				return nil, err
 			}
 			reopened = true
@@ -403,12 +472,14 @@ func stale(err error) bool {
 }
 
 // reopen opens a version anew because what it worked out no longer fits.
-func (w *writing) reopen(o *opened) (*opened, error) {
+func (w *writing) reopen(ctx context.Context, o *opened) (*opened, error) {
 	w.task.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
-	fresh, err := w.task.open(w.working, o.code)
+	fresh, err := w.task.open(ctx, o.code)
 	if err != nil {
 		return nil, fmt.Errorf("open anew: %w", err)
 	}
-	w.task.take(fresh)
+	if w.task.current().code == o.code { // a delivery of the version before settles by its own
+		w.task.take(fresh)
+	}
 	return fresh, nil
 }

@@ -178,6 +178,7 @@ type service struct {
 	slowFor  map[string]time.Duration // by body, beyond slow
 	answer   func(n int, body string) (uint16, error)
 	retry    transport.Retry
+	headers  []wit.Header // of all answers
 }
 
 func (s *service) Retry() transport.Retry { return s.retry }
@@ -208,7 +209,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	if err == nil && s.answer != nil {
 		status, err = s.answer(n, body)
 	}
-	return wit.Response{Tag: r.Tag, Status: status, Target: r.Target}, err
+	return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Headers: s.headers}, err
 }
 
 func (s *service) seen() []string {
@@ -227,7 +228,16 @@ type writer struct {
 	staleOnce bool
 	opens     int
 	trap      error
-	settleErr error
+	// settleErrs are what the next calls of settle come to.
+	settleErrs []error
+	// hangs: settle waits for the end of its context.
+	hangs bool
+	// openErrs are what the next calls of open come to, but for the first one.
+	openErrs []error
+	// code stands in the faults of answers of 500 and more.
+	code *string
+	// fresh is how many instances were asked for that have done nothing yet.
+	fresh int
 	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's answer.
 	statuses map[uint32]uint16
 }
@@ -236,6 +246,11 @@ func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.opens++
+	if w.opens > 1 && len(w.openErrs) > 0 {
+		err := w.openErrs[0]
+		w.openErrs = w.openErrs[1:]
+		return wit.SinkOpening{}, err
+	}
 	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
 }
 
@@ -293,16 +308,23 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, hint
 	return d, nil
 }
 
-func (w *writer) Settle(_ context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if string(context) != w.version || len(memo) == 0 {
 		return nil, errors.New("context of another version, or no memo")
 	}
-	if w.settleErr != nil {
-		err := w.settleErr
-		w.settleErr = nil
-		return nil, err
+	if w.hangs {
+		w.mu.Unlock()
+		<-ctx.Done()
+		w.mu.Lock()
+		return nil, ctx.Err()
+	}
+	if len(w.settleErrs) > 0 {
+		err := w.settleErrs[0]
+		if w.settleErrs = w.settleErrs[1:]; err != nil {
+			return nil, err
+		}
 	}
 	out := make([]wit.Verdict, len(rows))
 	for i := range out {
@@ -311,7 +333,11 @@ func (w *writer) Settle(_ context.Context, context []byte, memo []byte, rows []u
 			s = own
 		}
 		fault := func(kind wit.FaultKind) wit.Verdict {
-			return wit.Verdict{Refused: &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", s)}}
+			f := &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", s)}
+			if s >= 500 {
+				f.Code = w.code
+			}
+			return wit.Verdict{Refused: f}
 		}
 		switch {
 		case s == 0:
@@ -322,10 +348,14 @@ func (w *writer) Settle(_ context.Context, context []byte, memo []byte, rows []u
 			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict, Message: "changed"}}}
 		case s == 401:
 			out[i] = fault(wit.FaultUnauthorized)
+		case s == 503:
+			out[i] = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "answered 503"}}}
 		case s >= 500:
 			out[i] = fault(wit.FaultTransient)
 		case s >= 400:
 			out[i] = fault(wit.FaultData)
+		case s < 200 || s >= 300:
+			out[i] = fault(wit.FaultUnauthorized)
 		default:
 			out[i] = wit.Verdict{Written: wit.Chosen}
 		}
@@ -336,8 +366,14 @@ func (w *writer) Settle(_ context.Context, context []byte, memo []byte, rows []u
 type fakeCode struct{ w *writer }
 
 func (c *fakeCode) Acquire(context.Context) (Writer, error) { return c.w, nil }
-func (c *fakeCode) Release(Writer)                          {}
-func (c *fakeCode) Version() string                         { return c.w.version }
+func (c *fakeCode) AcquireFresh(context.Context) (Writer, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.fresh++
+	return c.w, nil
+}
+func (c *fakeCode) Release(Writer)  {}
+func (c *fakeCode) Version() string { return c.w.version }
 
 type versions struct {
 	mu                 sync.Mutex

@@ -70,6 +70,8 @@ type Task struct {
 	ledger *ledger
 	count  counters
 	life   context.Context // of the requests on their way
+	// settling is the life of what answers that came are judged by: longer than that of requests.
+	settling context.Context
 
 	finishing  chan struct{}
 	finishOnce sync.Once
@@ -182,7 +184,9 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	// Requests on their way outlive ctx, but not for ever.
 	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
-	t.life = working
+	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endSettling(nil)
+	t.life, t.settling = working, settling
 	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost, t.note, t.noted})
 	if err != nil {
 		return err
@@ -192,6 +196,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
+		time.AfterFunc(t.o.StopWithin*7/8, func() { endSettling(errStopped) })
 	})
 	defer stop()
 	gathering, endGathering := context.WithCancel(ctx)

@@ -203,7 +203,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		requests int
 	}{
 		401: {`key "a": write: answered 401`, 1},
-		500: {`key "a": tried 4 times: answered 500`, 4},
+		503: {`key "a": tried 4 times: answered 503`, 4},
 		412: {`key "a": write: changed`, 4},
 		409: {`write it anew for the 9th time, last with the hint "alone"`, 9},
 	} {
@@ -496,7 +496,7 @@ func TestTraps(t *testing.T) {
 
 func TestStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writer{staleOnce: true, settleErr: &wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}}
+		w := &writer{staleOnce: true, settleErrs: []error{&wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}}}
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
 		x.ok(t)

@@ -17,6 +17,7 @@ type body struct {
 	inner    io.ReadCloser
 	unpacked *gzip.Reader
 	packed   bool
+	unknown  string // the encoding, where we cannot unpack it
 	quiet    *silence
 	parent   context.Context
 	what     string
@@ -26,8 +27,9 @@ type body struct {
 	leave    func() // says that the request is over
 }
 
-// decode prepares for the encoding that the headers name and takes it out of them.
-func (b *body) decode(h http.Header) error {
+// decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of Read: the
+// status says what it says all the same, and an empty body is empty in every encoding.
+func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
@@ -35,9 +37,8 @@ func (b *body) decode(h http.Header) error {
 		h.Del("Content-Encoding")
 		h.Del("Content-Length")
 	default:
-		return faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q", b.what, encoding)
+		b.unknown = encoding
 	}
-	return nil
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -58,7 +59,11 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) piece(p []byte) (int, error) {
 	if !b.packed {
-		return (*wireBody)(b).Read(p)
+		n, err := (*wireBody)(b).Read(p)
+		if n > 0 && b.unknown != "" {
+			return 0, faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q", b.what, b.unknown)
+		}
+		return n, err
 	}
 	if b.unpacked == nil {
 		var err error
@@ -77,6 +82,10 @@ func (b *body) ending(err error) error {
 	}
 	if b.parent.Err() != nil {
 		return context.Cause(b.parent)
+	}
+	var f *wit.Fault
+	if errors.As(err, &f) {
+		return err
 	}
 	if cause := context.Cause(b.quiet.ctx); cause != nil {
 		err = cause

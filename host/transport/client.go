@@ -125,13 +125,13 @@ func (c *Client) Close() {
 }
 
 // Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and retries
-// are behind it. Errors: *NoAnswer where a request that is not repeatable may have arrived; the context's cause; *wit.Fault for
-// the rest (transient after the last retry; unauthorized where the secret was refused before, or where it is redirected to
+// are behind it. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's cause; *wit.Fault
+// for the rest (transient after the last retry; unauthorized where the secret was refused before, or where it is redirected to
 // another origin; config for certificates; data for requests that must not be sent).
 //
-// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, it
-// refused the token, or it answered with one of the codes to be retried. Of those, 502 and 504 are a gateway's, which does not
-// know what became of the request: *NoAnswer.
+// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no Cloud
+// Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429. Retry.Codes does not
+// count for them: what any other answer says of the request is in its body, which the caller reads.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (*Answer, error) {
 	d, err := c.current(ctx, false)
 	if err != nil {
@@ -256,24 +256,24 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			if redirected++; redirected > mostRedirects {
 				return nil, faultf(wit.FaultData, "%s %s: redirected more than %d times", e.method, e.line, mostRedirects)
 			}
-			if e, err = d.redirect(e, status, h.Get("Location")); err != nil {
-				return nil, err
+			next, err := d.redirect(e, status, h.Get("Location"))
+			if err != nil {
+				return nil, e.unusable(status, err)
 			}
+			e = next
 		case status == http.StatusProxyAuthRequired && proxies == 0 && d.config.Way.Outage > 0:
 			proxies++ // with a fresh token
 			a.discard()
 		case status == http.StatusProxyAuthRequired:
 			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), a.excerpt())
-		case status == http.StatusServiceUnavailable && d.away(&outage):
+		case status == http.StatusServiceUnavailable && (e.repeatable || a.withoutConnector()) && d.away(&outage):
 			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", e.method+" "+e.line,
 				"for", time.Since(outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", a.excerpt())
 			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
 				return nil, err
 			}
 			c.counter.repeated.Add(1)
-		case !e.repeatable && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout):
-			return nil, &NoAnswer{Method: e.method, Target: e.line, Cause: fmt.Errorf("a gateway answered %d: %s", status, a.excerpt())}
-		case retry.Names(strconv.Itoa(status)) && repeated < retry.Times() && outage.IsZero():
+		case e.asksAgain(retry, status) && repeated < retry.Times() && outage.IsZero():
 			d.config.Logger.Warn("answer to be retried", "request", e.method+" "+e.line, "status", status, "retry", repeated+1, "answer", a.excerpt())
 			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
 				return nil, err
@@ -327,8 +327,9 @@ func unauthorized(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
 	}
+	var lost *NoAnswer // it wraps faults
 	var f *wit.Fault
-	return errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
+	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
 }
 
 // otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the way;
@@ -339,7 +340,7 @@ func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 }
 
 // away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
-// Connectivity proxy, and is waited for as well.
+// Connectivity proxy, and is waited for as well, where the request is repeatable.
 func (d *destination) away(since *time.Time) bool {
 	if !d.config.Way.Whole || d.config.Way.Outage <= 0 {
 		return false
@@ -397,17 +398,50 @@ func withoutQuery(location string) string {
 	return before
 }
 
-// NoAnswer is the error of a request that may have arrived, must not be sent twice, and got no answer.
+// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not repeatable
+// only those are sent again that the service says it has not taken up.
+func (e *exchange) asksAgain(retry Retry, status int) bool {
+	if !e.repeatable {
+		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
+	}
+	return retry.Names(strconv.Itoa(status))
+}
+
+// unusable is the error of an answer that cannot be handed on, although its status was read.
+func (e *exchange) unusable(status int, cause error) error {
+	if e.repeatable || Refuses(status) {
+		return cause
+	}
+	return &NoAnswer{Method: e.method, Target: e.line, Status: status, Cause: cause}
+}
+
+// Refuses tells whether a status says by itself that the service has not done what it was asked for: the client's own faults do.
+// Every other one but success may come from a gateway whose service did it.
+func Refuses(status int) bool { return status >= 400 && status < 500 }
+
+// NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none that could be
+// read.
 type NoAnswer struct {
 	Method, Target string
-	Cause          error
+	// Status of the answer that could not be read, 0 where none came.
+	Status int
+	Cause  error
 }
 
 func (n *NoAnswer) Error() string {
+	if n.Status != 0 {
+		return fmt.Sprintf("%s %s was answered %d, and the answer cannot be used: %v", n.Method, n.Target, n.Status, n.Cause)
+	}
 	return fmt.Sprintf("%s %s may have arrived, but no answer came: %v", n.Method, n.Target, n.Cause)
 }
 
 func (n *NoAnswer) Unwrap() error { return n.Cause }
+
+// withoutConnector tells whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went nowhere.
+// assumption: its text names the Cloud Connector, which no service behind one does.
+func (a *Answer) withoutConnector() bool {
+	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
+}
 
 // discard reads what is left of a short body, so that its connection can be used again.
 func (a *Answer) discard() {

@@ -27,7 +27,8 @@ func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) 
 }
 
 // Exchange makes an exchange and reads the answer whole. An answer that breaks off is asked for again where the request is
-// repeatable; else the error is a *NoAnswer, as in [Client.Do].
+// repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that the service
+// refused the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	return c.exchangeWhole(ctx, r, LargestBodies)
 }
@@ -41,14 +42,16 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
 		a.Body.Close()
 		if err == nil && len(body) > limit {
-			return wit.Response{}, faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, r.Target, LargestBodies>>20)
+			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, r.Target, LargestBodies>>20)
 		}
 		if err == nil {
 			a.Response.Body = body
 			return a.Response, nil
 		}
-		if !r.Repeatable {
-			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Cause: err}
+		if status := int(a.Status); !r.Repeatable && Refuses(status) {
+			return wit.Response{}, faultf(wit.FaultData, "%s %s was answered %d, and the answer cannot be read: %v", r.Method, a.Target, status, err)
+		} else if !r.Repeatable {
+			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
 		var f *wit.Fault
 		if !errors.As(err, &f) || f.Kind != wit.FaultTransient || repeated >= c.Retry().Times() {

@@ -83,17 +83,15 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	s.jar.follow(answer.Header, e.line, time.Now(), session)
 	d.load.learn(d.sessions, s, status)
 	if err := d.checkClient(answer.Header); err != nil {
+		answer.Body.Close()
 		quiet.cancel(nil)
-		return nil, nil, err
+		return nil, nil, e.unusable(status, err)
 	}
 	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received, leave: p.leave}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b,
 		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
 	if e.method != http.MethodHead {
-		if err := b.decode(answer.Header); err != nil {
-			b.Close()
-			return nil, nil, err
-		}
+		b.decode(answer.Header)
 	}
 	a.Headers = answerHeaders(answer.Header)
 	return a, answer.Header, nil

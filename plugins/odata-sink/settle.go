@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -17,6 +16,9 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if !r.Done() {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 	}
+	if op == insert {
+		return settleInsert(target, rows, &response)
+	}
 	if success(response.Status) && fault.IsHTML(response.Body) {
 		// A logon page says nothing of the row.
 		return nil, fault.NotData(target, "an answer of OData", response.Body)
@@ -30,25 +32,27 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if ofTheCall(&response) {
 		return nil, fault.Of(target, &response, response.Body)
 	}
-	for _, h := range response.Headers {
-		if strings.EqualFold(h.Name, "sap-message") {
-			sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(h.Value)))
-		}
-	}
+	say(target, &response)
 	var v wit.Verdict
 	var err error
-	switch op {
-	case remove:
-		v, err = settleDelete(target, &response)
-	case confirm:
+	if op == confirm {
 		v, err = settleConfirm(target, &response)
-	default:
-		v, err = settleInsert(target, &response)
+	} else {
+		v, err = settleDelete(target, &response)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return all(rows, v), nil
+}
+
+// say logs what the service tells beside its answer.
+func say(target string, response *wit.Response) {
+	for _, h := range response.Headers {
+		if strings.EqualFold(h.Name, "sap-message") {
+			sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(h.Value)))
+		}
+	}
 }
 
 // ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off, of a gateway on
@@ -87,23 +91,47 @@ func again(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Faul
 
 func success(status uint16) bool { return status >= 200 && status <= 299 }
 
-// settleInsert: an answer that was lost, by the service or by a gateway on the way, may mean that the entity is there (P19).
-// Services that number entities would make a second one, so the row is refused and not sent again.
-func settleInsert(target string, response *wit.Response) (wit.Verdict, error) {
+// settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because services that number
+// entities would make a second one. Answers of a client's fault say so by their status. Any other one may come from a gateway whose
+// service did its work; it counts for nothing but what an error document of OData in it says: that the entity is locked, or with 503
+// that the service is not there. Message codes are the host's business, who knows which are to be tried again. What remains is a
+// refusal of kind transient, by which nobody knows what became of the row.
+func settleInsert(target string, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
+	what := "POST " + target
+	f := fault.Of(what, response, response.Body)
+	code, message, document := fault.Document(response.Body)
+	if !document && !refusedByClient(response.Status) {
+		f.Code = nil
+	}
 	switch {
-	case success(response.Status):
-		return written(), nil
 	case response.Status == 0:
-		return refused(uncertain(target, "no answer came")), nil
-	case response.Status == 502 || response.Status == 504:
-		return refused(uncertain(target, "a gateway answered HTTP "+strconv.Itoa(int(response.Status)))), nil
+		return all(rows, refused(uncertain(target, "no answer came"))), nil
+	case success(response.Status) && fault.IsHTML(response.Body):
+		// A logon page says nothing of the row.
+		return nil, fault.NotData(what, "an answer of OData", response.Body)
+	case success(response.Status) && !fault.IsError(response.Body):
+		say(target, response)
+		return all(rows, written()), nil
+	case document && fault.Locked(code, message), document && response.Status == 503:
+		f.Kind = wit.FaultTransient
+		return all(rows, again(f)), nil
+	case !refusedByClient(response.Status): // a success with an error among them: a gateway may hide the status
+		f.Kind = wit.FaultTransient
+		return all(rows, refused(f)), nil
+	case ofTheCall(response), response.Status == 404, response.Status == 405:
+		return nil, f
+	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && fault.Exists(response.Status, message):
+		f.Kind = wit.FaultConflict
 	}
-	f := fault.Of("POST "+target, response, response.Body)
-	if response.Status == 404 || response.Status == 405 {
-		return wit.Verdict{}, f
+	v, err := verdict(f, response)
+	if err != nil {
+		return nil, err
 	}
-	return verdict(f, response)
+	return all(rows, v), nil
 }
+
+// refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the client's.
+func refusedByClient(status uint16) bool { return status >= 400 && status <= 499 }
 
 func uncertain(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
@@ -144,14 +172,11 @@ func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
 // verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the rest is the
 // row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it is one.
 func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
-	code := ""
-	if f.Code != nil {
-		code = *f.Code
-	}
+	code, message, _ := fault.Document(response.Body)
 	switch {
 	case f.Kind == wit.FaultUnauthorized:
 		return wit.Verdict{}, f
-	case response.Status == 500 && !fault.Locked(code, f.Message):
+	case response.Status == 500 && !fault.Locked(code, message):
 		f.Kind = wit.FaultData
 	case f.Kind == wit.FaultTransient:
 		return again(f), nil

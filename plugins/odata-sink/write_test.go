@@ -239,18 +239,32 @@ func TestSettle(t *testing.T) {
 		op     operation
 		status uint16
 		body   string
-		// verdict is written, refused, again, again HINT or fault, with the fault's kind.
+		// verdict is written, refused, again, again HINT or fault, with the fault's kind, and the code of what is refused.
 		verdict string
 	}{
 		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
 		{insert, 200, "<html>Log on", "fault unauthorized"},
-		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data"},
-		{insert, 0, "", "refused conflict"}, {insert, 504, "", "refused conflict"},
-		{insert, 503, "", "again transient"}, {insert, 429, "", "again transient"},
+		{insert, 202, "", "written"}, {insert, 201, `{"d":{"error":1}}`, "written"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"}, {insert, 201, `{"error":"timeout"}`, "refused transient"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
+		{remove, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
+		{insert, 0, "", "refused conflict UNCERTAIN"}, {insert, 304, "", "refused transient"}, {insert, 302, "", "refused transient"}, {insert, 101, "", "refused transient"},
+		{insert, 502, "", "refused transient"}, {insert, 503, "", "refused transient"}, {insert, 504, "", "refused transient"}, {insert, 507, "no space", "refused transient"},
+		{insert, 520, "<html><title>520</title>", "refused transient"}, {insert, 524, "timeout", "refused transient"}, {insert, 530, "", "refused transient"}, {insert, 599, "", "refused transient"},
+		{insert, 501, "", "refused transient"}, {insert, 505, "", "refused transient"}, {insert, 500, "Order 7 is locked by SMITH", "refused transient"},
+		{insert, 503, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "again transient"},
+		{insert, 503, `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code><message xml:lang="en">not now</message></error>`, "again transient"},
+		{insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"}, {insert, 503, `{"error":"not now"}`, "refused transient"},
+		{insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"}, {insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
+		{insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"}, {insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
+		{insert, 429, "", "again transient"}, {insert, 408, "<html>", "again transient"},
+		{remove, 503, "", "again transient"}, {remove, 520, "", "again transient"},
 		{insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`, "again transient"},
 		{insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`, "again transient"},
-		{insert, 500, "", "refused data"}, {insert, 400, "", "refused data"}, {insert, 409, "", "refused conflict"},
-		{insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`, "refused forbidden"},
+		{insert, 500, "", "refused transient"}, {insert, 400, "", "refused data"}, {insert, 409, "", "refused conflict"},
+		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`, "refused conflict X/2"},
+		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
+		{insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`, "refused forbidden X/1"},
 		{insert, 403, "", "fault forbidden"}, {insert, 403, "Access denied to resource", "fault forbidden"}, {remove, 403, "<html>Forbidden", "fault forbidden"},
 		{remove, 404, "<html>Service cannot be reached", "fault not-found"}, {confirm, 404, "<html>Service cannot be reached", "fault not-found"},
 		{insert, 401, "", "fault unauthorized"}, {insert, 404, "", "fault not-found"},
@@ -259,13 +273,16 @@ func TestSettle(t *testing.T) {
 		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "", "again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
 		found := "written"
-		switch v, err := w.p.Settle(w.context, memo(c.op, "/s/X(1)"), []uint32{4}, wit.Response{Status: c.status, Body: []byte(c.body)}); {
+		switch v, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status, Body: []byte(c.body)}); {
 		case err != nil:
 			found = "fault " + asFault(err).Kind.String()
 		case len(v) != 1:
 			t.Fatalf("expected one verdict, found %d", len(v))
 		case v[0].Refused != nil:
 			found = "refused " + v[0].Refused.Kind.String()
+			if code := v[0].Refused.Code; code != nil {
+				found += " " + *code
+			}
 		case v[0].Again != nil:
 			found = "again"
 			if v[0].Again.Fault != nil {

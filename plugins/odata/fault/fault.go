@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,6 +118,44 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
+// Document is the code and the message of an error document, or of what comes near one. ok: it is one of OData v2, complete, with
+// both; then the service itself has answered, and not a gateway in front of it, which has errors of its own making.
+func Document(body []byte) (code, message string, ok bool) {
+	code, message = document(body)
+	return code, message, complete(body)
+}
+
+func complete(body []byte) bool {
+	text := strings.TrimLeft(strings.TrimPrefix(string(body), "\ufeff"), " \t\r\n")
+	if strings.HasPrefix(text, "{") {
+		e := errorOf(body)
+		message := e.At("message")
+		return e.At("code").Kind == jsontext.String && (message.Kind == jsontext.String || message.At("value").Kind == jsontext.String)
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" || !slices.Contains(metadataSpaces, r.Space) {
+		return false
+	}
+	coded, said := false, false
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil || kind == markup.End:
+			return false
+		case kind == markup.Close:
+			return coded && said
+		case kind == markup.Open:
+			coded, said = coded || r.Local == "code", said || r.Local == "message"
+			if r.Skip() != nil {
+				return false
+			}
+		}
+	}
+}
+
+// metadataSpaces are the namespaces of error documents: that of OData v2, and that of v4, which some services use for both.
+var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata", "http://docs.oasis-open.org/odata/ns/metadata"}
+
 func isHTML(body []byte) bool {
 	start := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n"))
 	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||
@@ -156,6 +195,14 @@ func Locked(code, message string) bool {
 	return strings.Contains(low, "locked by") || strings.Contains(low, "is locked") || strings.Contains(low, "gesperrt")
 }
 
+// Exists tells whether a refusal says that the entity is there already. Assumption: 409 says so, and where applications answer 400
+// with a message of their own, SAP's and CAP's English and German texts stand for it.
+func Exists(status uint16, message string) bool {
+	low := strings.ToLower(message)
+	return status == 409 || strings.Contains(low, "already exist") || strings.Contains(low, "existiert bereits") ||
+		strings.Contains(low, "bereits vorhanden") || strings.Contains(low, "unique constraint")
+}
+
 // document reads code and message of an error document.
 func document(body []byte) (code, message string) {
 	text := strings.TrimLeft(strings.TrimPrefix(string(body), "\ufeff"), " \t\r\n")
@@ -173,16 +220,22 @@ func document(body []byte) (code, message string) {
 	return "", ""
 }
 
-// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain string.
-func fromJSON(body []byte) (code, message string) {
+// errorOf is the error object of a document in JSON, empty where there is none.
+func errorOf(body []byte) jsontext.Value {
 	v, err := jsontext.Parse(body)
 	if err != nil {
-		return "", ""
+		return jsontext.Value{}
 	}
 	e := v.At("error")
 	if e.Kind != jsontext.Object {
 		e = v.At("odata.error")
 	}
+	return e
+}
+
+// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain string.
+func fromJSON(body []byte) (code, message string) {
+	e := errorOf(body)
 	if m := e.At("message"); m.Kind == jsontext.String {
 		message = m.Text
 	} else {

@@ -1,0 +1,101 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// An answer that cannot be read to a request that must not be sent twice: nobody knows what became of it, unless its status says so.
+func TestAnswersThatCannotBeUsed(t *testing.T) {
+	headers := func(status int, body string, of ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(of); i += 2 {
+				w.Header().Set(of[i], of[i+1])
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}
+	}
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		// status is what the *NoAnswer says, 0: there is none.
+		status int
+		text   string
+	}{
+		"another encoding":             {headers(201, "x", "Content-Encoding", "br"), 201, `found Content-Encoding "br"`},
+		"another encoding of nothing":  {headers(201, "", "Content-Encoding", "br"), 0, ""},
+		"another encoding of a 502":    {headers(502, "x", "Content-Encoding", "zstd"), 502, `found Content-Encoding "zstd"`},
+		"another encoding of a 400":    {headers(400, "x", "Content-Encoding", "br"), 0, "was answered 400, and the answer cannot be read"},
+		"no gzip":                      {headers(201, "plain text", "Content-Encoding", "gzip"), 201, "broke off after 0 bytes: gzip: invalid header"},
+		"shorter than it says":         {headers(201, "abc", "Content-Length", "10"), 201, "broke off after 3 bytes"},
+		"a redirect elsewhere":         {headers(302, "", "Location", "http://elsewhere/"), 302, "with a redirect to http://elsewhere/"},
+		"a redirect here":              {headers(303, "", "Location", "/here"), 303, "with a redirect to /here"},
+		"another client":               {headers(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201, "expected answers of client 100"},
+		"another client that refuses":  {headers(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0, "expected answers of client 100"},
+		"more than there may be":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); tooMuch(w) }, 201, "expected at most 64 MiB"},
+		"more than there may be, 409":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409); tooMuch(w) }, 0, "was answered 409"},
+		"an answer that can be used":   {headers(201, "{}"), 0, ""},
+		"a server error, to be judged": {headers(599, "?"), 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			counted := func(w http.ResponseWriter, r *http.Request) { requests++; c.handler(w, r) }
+			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, client *Client, _ *wires) {
+				_, err := client.Exchange(t.Context(), post("/orders"))
+				var lost *NoAnswer
+				if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
+					t.Errorf("expected status %d, found %v", c.status, err)
+				}
+				if c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) || c.text == "" && err != nil {
+					t.Errorf("expected %q, found %v", c.text, err)
+				}
+				if requests != 1 {
+					t.Errorf("expected one request, found %d", requests)
+				}
+			})
+		})
+	}
+}
+
+func tooMuch(w io.Writer) {
+	piece := bytes.Repeat([]byte("x"), 1<<20)
+	for range LargestBodies>>20 + 1 {
+		w.Write(piece)
+	}
+}
+
+// A status that asks to come again is obeyed whatever its body is packed in.
+func TestBusyWithAnotherEncoding(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests == 1 {
+			w.Header().Set("Content-Encoding", "br")
+			w.WriteHeader(429)
+			io.WriteString(w, "packed")
+		}
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		if a, err := c.Exchange(t.Context(), post("/")); err != nil || a.Status != 200 || requests != 2 {
+			t.Errorf("found %d after %d requests, %v", a.Status, requests, err)
+		}
+	})
+}
+
+// A number that repeats the status of HTTP is no message code.
+func TestMessageCodes(t *testing.T) {
+	r := Retry{Codes: []string{"503", "X/1", "1000"}}
+	for code, again := range map[string]bool{"503": false, "X/1": true, "1000": true, "502": false, "": false} {
+		if found := r.NamesMessage(code); found != again {
+			t.Errorf("%q: expected %t, found %t", code, again, found)
+		}
+	}
+	var none wit.Response
+	if after := RetryAfter(none); after != 0 {
+		t.Errorf("expected no wait, found %v", after)
+	}
+}
