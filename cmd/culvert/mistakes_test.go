@@ -28,6 +28,12 @@ func TestMistakesAreSaid(t *testing.T) {
 		count  string
 	}{
 		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
+		{"snippet", nil, good[2:], "snippet.properties:1: connector.class: required setting is missing: expected org.", "unknown", "1 problem, 0 warnings"},
+		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"), "prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period\n",
+			"warning", "2 problems, 0 warnings"},
+		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"), "anything.properties:10: sap.odata.colour: unknown setting\n", "header", "1 problem, 0 warnings"},
+		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
+			"there is no worker's file", "", "1 problem, 0 warnings"},
 		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: expected http://HOST:PORT, found "ftp://x"`, "", "1 problem, 0 warnings"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: expected text that matches", "", "1 problem, 0 warnings"},
@@ -52,6 +58,15 @@ func TestMistakesAreSaid(t *testing.T) {
 				t.Errorf("run: expected exit 2 and %q, found %d\n%s", c.want, run.code, run.stderr)
 			}
 		})
+	}
+	snippet := p.file("snippet.properties", good[2:]...)
+	if r := p.run("ping", "--plugins", dir, "-p", snippet, "-s", "/x"); r.code != 2 || !strings.Contains(r.stderr, snippet+":1: connector.class: required setting is missing: expected org.") {
+		t.Errorf("ping: expected exit 2 and what is missing, found %d\n%s", r.code, r.stderr)
+	}
+	variable := p.file("variable.properties", append(good[:9:9], "sap.odata.user.name=me", "sap.odata.user.pwd=$SAP_PWD", "sap.odata.header.APIKey=${vault:sap:key}")...)
+	if r := p.run("validate", "--plugins", dir, variable); r.code != 0 || !strings.Contains(r.stdout, ":11: sap.odata.user.pwd: warning: looks like a variable") ||
+		!strings.Contains(r.stdout, ":12: sap.odata.header.APIKey: warning: looks like a reference to a config provider that there is not") {
+		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.code, r.stdout)
 	}
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)

@@ -34,7 +34,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 }
 
 func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problems {
-	if text := connectorNotBuilt(e, ch.Embedded); text != "" {
+	if text := connectorNotBuilt(e, ch.Worker, ch.Embedded); text != "" {
 		return Problems{e.problem("%s", text)}
 	}
 	spec, ok := own.Find(e.Key)
@@ -43,28 +43,112 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problem
 	}
 	switch {
 	case ok:
-		problems := checkEntry(e, &spec)
+		problems := checkEntry(e, &spec, ch.providers())
 		if value, unused := connectorUnused[e.Key]; unused && problems == nil && !strings.EqualFold(strings.TrimSpace(e.Value), value) {
 			problems = Problems{e.warning("has no effect: not built yet")}
 		}
 		return problems
-	case own.OwnPrefix(e.Key) != "":
-		p := e.problem("%s", own.unknown(e.Key))
-		p.Warning = strings.EqualFold(c.Setting("unknown.settings", ch.Worker), "warn")
-		return Problems{p}
-	case belongs(c, e.Key):
-		return nil
+	case own.OwnPrefix(e.Key) == "" && belongs(c, e.Key):
+		return client(e, ch.providers())
 	}
-	both := Declare(joined(own.Specs(), frame.Specs())...)
-	return Problems{e.warning("%s", both.unknown(e.Key))}
+	return Problems{ch.unknown(c, e, own, frame)}
 }
 
-func checkEntry(e Entry, spec *wit.SettingSpec) Problems {
+// relaxed tells whether unknown settings are warnings only.
+func (ch Checker) relaxed(c *Connector) bool {
+	value := c.Text("unknown.settings")
+	if value == "" && ch.Worker != nil {
+		value = ch.Worker.Text("unknown.settings")
+	}
+	return strings.EqualFold(value, "warn")
+}
+
+func (ch Checker) providers() *Providers {
+	if ch.Worker == nil {
+		return nil
+	}
+	return ch.Worker.Providers
+}
+
+// unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error: under its prefix,
+// or nearly so, or without the prefix.
+func (ch Checker) unknown(c *Connector, e Entry, own, frame *Declarations) Problem {
+	both := Declare(joined(own.Specs(), frame.Specs())...)
+	both.prefixes, both.number = own.prefixes, own.numberIn(c.Entries)
+	near := both.Nearest(e.Key)
+	if own.OwnPrefix(e.Key) != "" || own.OwnPrefix(near) != "" && !elsewhere(e.Key) {
+		p := e.problem("%s", unknown(near))
+		p.Warning = ch.relaxed(c)
+		return p
+	}
+	for _, list := range []string{"transforms", "predicates"} {
+		if rest, ok := strings.CutPrefix(e.Key, list+"."); ok {
+			alias, _, _ := strings.Cut(rest, ".")
+			return e.warning("has no effect: %s does not name %s", list, alias)
+		}
+	}
+	if _, ok := common.Find(e.Key); ok && hasSpec(sinkSettings, e.Key) {
+		return e.warning("has no effect: a setting of sinks")
+	} else if ok {
+		return e.warning("has no effect: a setting of sources")
+	}
+	if hasSpec(workerSettings, e.Key) {
+		return e.warning("has no effect: a setting of the worker, which stands in the worker's file")
+	}
+	return e.warning("%s", unknown(near))
+}
+
+// elsewhere tells whether the key is a setting of something else than this connector.
+func elsewhere(key string) bool {
+	_, ok := common.Find(key)
+	return ok || hasSpec(workerSettings, key) || hasPrefix(key, []string{"transforms.", "predicates."})
+}
+
+func hasSpec(specs []wit.SettingSpec, key string) bool {
+	return slices.ContainsFunc(specs, func(s wit.SettingSpec) bool { return s.Name == key })
+}
+
+// client looks at what a connector changes about its Kafka clients, as far as a look at the value says something.
+func client(e Entry, providers *Providers) Problems {
+	for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
+		name, ok := strings.CutPrefix(e.Key, prefix)
+		if i := slices.IndexFunc(workerSettings, func(s wit.SettingSpec) bool { return s.Name == name }); ok && i >= 0 {
+			return literal(e, &workerSettings[i], providers)
+		}
+	}
+	return nil
+}
+
+func checkEntry(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	if e.Secret && e.Value == "" {
 		return nil // could not be resolved, which is a problem already
 	}
 	if text := CheckValue(spec, e.Value, !e.Secret); text != "" {
 		return Problems{e.problem("%s", text)}
+	}
+	return literal(e, spec, providers)
+}
+
+// Mask stands for the value of a password wherever settings are shown.
+const Mask = "[hidden]"
+
+// variable is what a shell or a template would replace.
+var variable = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
+
+// quotedVariable is the same inside a value such as that of sasl.jaas.config.
+var quotedVariable = regexp.MustCompile(`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
+
+// literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its user be locked.
+func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
+	value, password := strings.TrimSpace(e.Raw), spec.Kind == wit.KindPassword
+	switch {
+	case password && value == Mask:
+		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}")}
+	case !e.Secret && reference.MatchString(value):
+		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
+			"There are %s; the worker's config.providers declares others", providers.names())}
+	case password && !e.Secret && (variable.MatchString(value) || quotedVariable.MatchString(value)):
+		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}")}
 	}
 	return nil
 }
@@ -153,18 +237,29 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	return problems
 }
 
-// Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings.
+// Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless they look like
+// known ones.
 func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Problems {
 	part, own := c.Part(prefix), DeclareComponent(component)
+	known := DeclareComponent(component)
+	for name := range framework {
+		known.Add(wit.SettingSpec{Name: name})
+	}
 	var problems Problems
 	for _, e := range part.Entries {
 		spec, ok := own.Find(e.Key)
 		if ok {
-			problems = append(problems, checkEntry(e, &spec)...)
+			found := checkEntry(e, &spec, ch.providers())
+			if spec.Kind != wit.KindPassword && found.Err() == nil {
+				found = nil // what a transform puts in may look like a reference
+			}
+			problems = append(problems, found...)
 			continue
 		}
-		p := e.problem("%s", own.unknown(e.Key))
-		p.Warning = own.OwnPrefix(e.Key) == ""
+		// What is near is an error: a misspelt list of fields to leave out, or a misspelt predicate, would let everything through.
+		near := known.Nearest(e.Key)
+		p := e.problem("%s", unknown(near))
+		p.Warning = near == "" && own.OwnPrefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}
 	problems = append(problems, missing(part, own)...)

@@ -54,7 +54,7 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 const classKey = "connector.class"
 
 // IsConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt key maybe, or
-// they hold what only connectors have and no brokers.
+// they hold what only connectors have and no brokers, or nothing that a worker's file holds.
 func IsConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
 		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
@@ -63,8 +63,25 @@ func IsConnector(entries []Entry) bool {
 		return true
 	}
 	_, misspelt := misspeltClass(entries)
-	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms"))
+	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms") ||
+		len(entries) > 0 && !slices.ContainsFunc(entries, ofWorker))
 }
+
+// ofWorker tells whether a setting is one that workers have and connectors have not, be it misspelt.
+func ofWorker(e Entry) bool {
+	if _, ok := common.Find(e.Key); ok || hasPrefix(e.Key, connectorPrefixes) {
+		return false
+	}
+	if strings.HasPrefix(e.Key, "plugin.") || hasPrefix(e.Key, passedOn) {
+		return true
+	}
+	near := workerDeclarations().Nearest(e.Key)
+	return near != "" && distance(near, e.Key) <= 2
+}
+
+// connectorPrefixes are those of settings that connectors have, too, and of stages.
+var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.", "consumer.override.",
+	"admin.override.", "transforms.", "predicates."}
 
 // misspeltClass is the entry whose key was to be connector.class, as it seems.
 func misspeltClass(entries []Entry) (Entry, bool) {

@@ -27,6 +27,7 @@ func component() wit.Component {
 		setting("shop.wait.ms", wit.KindInt, "60000", "", role("http.read-timeout-ms")),
 		setting("shop.store.type", wit.KindText, "", "", role("tls.truststore.type"), allowed("jks", "pem")),
 		setting("shop.client", wit.KindText, "", "", role("http.header.sap-client")),
+		setting("shop.header.{name}", wit.KindPassword, "", "", role("http.header.{name}")),
 		setting("shop#{n}.table", wit.KindText, "", ""),
 		setting("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
 	}}
@@ -70,8 +71,39 @@ func TestComponentProblems(t *testing.T) {
 		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: expected one of http, https, found \"ftp\""},
 		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: expected one of jks, pem, found \"JKS\""},
 		{"tasks.max", good + "tasks.max=0", "c.properties:4: tasks.max: expected a number, at least 1, found \"0\""},
-		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: exactly-once is not to be had on the embedded broker: expected requested, found required"},
-		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x", "c.properties:6: transforms.b.type: warning: unknown setting"},
+		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
+			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
+			"there is no worker's file, and the embedded broker, which is used then, cannot do it. With a Kafka it is not built yet either: leave the setting out"},
+		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
+			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
+		{"predicate without a list", good + "predicates.b.type=x", "c.properties:4: predicates.b.type: warning: has no effect: predicates does not name b"},
+		{"without its prefix", good + "table=x", "c.properties:4: table: unknown setting; the nearest known one is shop#00.table"},
+		{"without its prefix, with another number", good + "shop#07.table=t\ntable=x", "c.properties:5: table: unknown setting; the nearest known one is shop#07.table"},
+		{"without its prefix and misspelt", good + "protocl=http", "c.properties:4: protocl: unknown setting; the nearest known one is shop.protocol"},
+		{"with its number alone", good + "00.table=x", "c.properties:4: 00.table: unknown setting; the nearest known one is shop#00.table"},
+		{"a prefix that is misspelt", good + "shopp.wait.ms=1", "c.properties:4: shopp.wait.ms: unknown setting; the nearest known one is shop.wait.ms"},
+		{"without its prefix, relaxed", good + "unknown.settings=warn\ntable=x", "c.properties:5: table: warning: unknown setting; the nearest known one is shop#00.table"},
+		{"own prefix, wrong one", good + "shop.table=x", "c.properties:4: shop.table: unknown setting; the nearest known one is shop#00.table"},
+		{"own prefix, without what stands between", good + "shop.ms=1", "c.properties:4: shop.ms: unknown setting; the nearest known one is shop.wait.ms"},
+		{"a template that takes anything", good + "shop.colour=x", "c.properties:4: shop.colour: unknown setting"},
+		{"a template that takes anything, misspelt", good + "shop.heder.API-Key=x", "c.properties:4: shop.heder.API-Key: unknown setting; the nearest known one is shop.header.API-Key"},
+		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
+		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: has no effect: a setting of the worker, which stands in the worker's file"},
+		{"a provider that nobody declared", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: warning: " +
+			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, env and file; the worker's config.providers declares others"},
+		{"also where it is no password", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: warning: " +
+			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, env and file; the worker's config.providers declares others"},
+		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: " +
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: " +
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: " +
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
+		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: " +
+			"expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
+		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD", "c.properties:4: producer.override.ssl.key.password: warning: " +
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
 	for _, c := range cases {
@@ -173,7 +205,7 @@ c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{setting("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), setting("count", wit.KindInt, "", "")}}
-	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
+	want := `c.properties:3: transforms.a.feild: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: expected a whole number of 32 bits, found "z"
 c.properties:1: transforms.a.field: required setting is missing`
 	if diff := cmp.Diff(want, lines(Checker{}.Part(c, "transforms.a.", smt))); diff != "" {
@@ -319,6 +351,16 @@ func TestIsConnector(t *testing.T) {
 		"connector.client.config.override.policy=All":     false,
 		"group.id=g\nkey.converter=x\nconfig.providers=f": false,
 		"": false,
+		// Snippets: what no worker has.
+		"shop.address=h":                                   true,
+		"shop.address=h\nkey.converter=x":                  true,
+		"transforms.a.type=x":                              true,
+		"errors.tolerance=all\nproducer.override.acks=all": true,
+		"bootstrap.server=h:1":                             false,
+		"listeners=http://:1":                              false,
+		"ssl.truststore.location=/x":                       false,
+		"kafka.proxy.type=none":                            false,
+		"plugin.x.limits.calls=1":                          false,
 	} {
 		entries, _ := Read("x.properties", []byte(text))
 		if got := IsConnector(entries); got != want {

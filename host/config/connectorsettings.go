@@ -64,11 +64,16 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 }
 
 // connectorNotBuilt are settings of connectors that must not be passed over in silence while what they ask for is not built.
-func connectorNotBuilt(e Entry, embedded bool) string {
+func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 	v := strings.TrimSpace(e.Value)
 	switch {
 	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required") && embedded:
-		return "exactly-once is not to be had on the embedded broker: expected requested, found required"
+		why := "bootstrap.servers is the embedded broker, which cannot do it"
+		if worker == nil || worker.File == "" {
+			why = "there is no worker's file, and the embedded broker, which is used then, cannot do it"
+		}
+		return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a Kafka and " +
+			"exactly.once.source.support=enabled; " + why + ". With a Kafka it is not built yet either: leave the setting out"
 	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required"):
 		return "exactly-once is not built yet: expected requested, found required"
 	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +16,8 @@ type Declarations struct {
 	templates []template
 	// prefixes: keys that begin so and are not declared are errors.
 	prefixes []string
+	// number is what placeholders take where a key has none, "" for 00.
+	number string
 }
 
 type template struct {
@@ -131,23 +132,70 @@ func hasTemplatePrefix(key, prefix string) bool {
 
 var digits = regexp.MustCompile(`[0-9]{1,3}`)
 
-// Nearest is the declared name that looks most like the key, "" if none is near. Placeholders take the key's own digits.
+// numberIn is the number of the first setting with one under the prefixes, "" if there is none.
+func (d *Declarations) numberIn(entries []Entry) string {
+	for _, e := range entries {
+		if p := d.OwnPrefix(e.Key); p != "" {
+			if number := digits.FindString(strings.TrimPrefix(e.Key, p)); number != "" && strings.HasPrefix(e.Key, p+number) {
+				return number
+			}
+		}
+	}
+	return ""
+}
+
+// Nearest is the declared name that looks most like the key, with its prefix or without, "" if none is near. Placeholders take the
+// key's own digits, and what stands for any name the key's own last word: a template that takes anything is near only where what
+// stands before the word is.
 func (d *Declarations) Nearest(key string) string {
 	numbers := digits.FindAllString(key, -1)
-	best, bestDistance := "", len(key)/4+2
+	if len(numbers) == 0 && d.number != "" {
+		numbers = []string{d.number}
+	}
+	own := strings.TrimPrefix(key, d.OwnPrefix(key)) // what is misspelt is not the prefix
+	best, bestDistance := "", len(own)/4+2
+	consider := func(key, candidate, compared string, bound int) {
+		bound = min(bound, bestDistance)
+		if n := distanceWithin(key, compared, bound); n < bound {
+			best, bestDistance = candidate, n
+		}
+	}
 	for i := range d.specs {
 		for _, name := range append([]string{d.specs[i].Name}, aliases(&d.specs[i])...) {
-			candidate := instantiate(name, numbers)
-			compared := candidate
-			if before, ok := strings.CutSuffix(name, anyName); ok { // the user's own word is right
-				compared = before + key[strings.LastIndexByte(key, '.')+1:]
+			if before, ok := strings.CutSuffix(name, anyName); ok {
+				word := key[strings.LastIndexByte(key, '.')+1:]
+				if candidate := instantiate(before, numbers) + word; word != "" && candidate != key {
+					consider(key, candidate, candidate, 3)
+				}
+				continue
 			}
-			if n := distance(key, compared); n < bestDistance {
-				best, bestDistance = candidate, n
+			candidate := instantiate(name, numbers)
+			consider(key, candidate, candidate, bestDistance)
+			for _, short := range d.withoutPrefix(candidate, own != key) {
+				consider(own, candidate, short, len(own)/6+1)
 			}
 		}
 	}
 	return best
+}
+
+// withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what follows these.
+func (d *Declarations) withoutPrefix(name string, shorter bool) []string {
+	prefix := d.OwnPrefix(name)
+	rest, ok := strings.CutPrefix(name, prefix)
+	if prefix == "" || !ok {
+		return nil
+	}
+	names := []string{rest}
+	if number, below, ok := strings.Cut(rest, "."); ok && strings.HasSuffix(prefix, "#") {
+		rest = below
+		names = append(names, "#"+number+"."+below, below)
+	}
+	for shorter && strings.Contains(rest, ".") {
+		_, rest, _ = strings.Cut(rest, ".")
+		names = append(names, rest)
+	}
+	return names
 }
 
 var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
@@ -157,16 +205,21 @@ func instantiate(name string, numbers []string) string {
 		return name
 	}
 	i := 0
-	return anyPlaceholder.ReplaceAllStringFunc(name, func(found string) string {
-		if found == anyName {
-			return "NAME"
-		}
+	return anyPlaceholder.ReplaceAllStringFunc(name, func(string) string {
 		i++
 		if i <= len(numbers) {
 			return numbers[i-1]
 		}
 		return "00"
 	})
+}
+
+// distanceWithin is [distance] where it is below bound; else it may be anything that is not.
+func distanceWithin(a, b string, bound int) int {
+	if longer := max(len(a)-len(b), len(b)-len(a)); longer >= bound {
+		return longer
+	}
+	return distance(a, b)
 }
 
 // distance is the number of letters to add, drop, replace or swap with their neighbour to get from a to b.
@@ -193,9 +246,9 @@ func distance(a, b string) int {
 }
 
 // unknown is the text for a key that nobody declared.
-func (d *Declarations) unknown(key string) string {
-	if near := d.Nearest(key); near != "" {
-		return fmt.Sprintf("unknown setting; the nearest known one is %s", near)
+func unknown(near string) string {
+	if near != "" {
+		return "unknown setting; the nearest known one is " + near
 	}
 	return "unknown setting"
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,18 @@ import (
 // One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference itself, which
 // then is sent as a password and locks a user.
 type Providers struct{ byName map[string]provider }
+
+// names of the providers, for messages.
+func (p *Providers) names() string {
+	var names []string
+	if p != nil {
+		names = slices.Sorted(maps.Keys(p.byName))
+	}
+	if len(names) < 2 {
+		return strings.Join(append(names, "no others"), ", ")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
 
 // provider is where values come from.
 type provider struct {

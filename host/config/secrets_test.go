@@ -121,7 +121,7 @@ func TestNamesOfOnesOwn(t *testing.T) {
 	if _, ok := d.Find("x.header."); ok {
 		t.Error("expected a name")
 	}
-	if near := d.Nearest("x.heder.API"); near != "x.header.NAME" {
+	if near := d.Nearest("x.heder.API"); near != "x.header.API" {
 		t.Errorf("the nearest is %q", near)
 	}
 }

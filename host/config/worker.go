@@ -116,7 +116,7 @@ func commandLine(flags map[string]string) layer {
 // check goes over what the user gave and over what is required.
 func (w *Worker) check() Problems {
 	var problems Problems
-	d := Declare(workerSettings...)
+	d := workerDeclarations()
 	for _, e := range w.origin {
 		if e.Secret && e.Value == "" {
 			continue // could not be resolved, which is a problem already
@@ -126,6 +126,8 @@ func (w *Worker) check() Problems {
 		case ok:
 			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
 				problems = append(problems, e.problem("%s", text))
+			} else if found := literal(e, &spec, w.Providers); found != nil {
+				problems = append(problems, found...)
 			} else if reason, ok := unused[e.Key]; ok {
 				problems = append(problems, e.warning("has no effect: %s", reason))
 			} else if refuse, ok := refused[e.Key]; ok {
@@ -140,7 +142,7 @@ func (w *Worker) check() Problems {
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:
-			problems = append(problems, e.warning("%s", d.unknown(e.Key)))
+			problems = append(problems, e.warning("%s", unknown(d.Nearest(e.Key))))
 		}
 	}
 	if w.File != "" && !w.Given("bootstrap.servers") {

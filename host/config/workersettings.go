@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -16,6 +17,9 @@ const (
 
 // workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in unused, too.
 var workerSettings = slices.Concat(generalSettings, proxySettings, securitySettings)
+
+// workerDeclarations are they, for finding one.
+var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
 
 var generalSettings = []wit.SettingSpec{
 	setting("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` (`embedded:PORT`) for the broker that is built in, which is for trying out."),

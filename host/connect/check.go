@@ -33,7 +33,7 @@ type Checker struct {
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
-		return config.Problems{c.WithoutClass()}
+		return config.Problems{withoutClass(k.Plugins, c)}
 	}
 	var problems config.Problems
 	info, component, err := find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
@@ -61,6 +61,15 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	}
 	problems.Sort()
 	return problems
+}
+
+// withoutClass is the problem of a connector that names no class.
+func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
+	p := c.WithoutClass()
+	if known := offered(m, []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}); len(known) > 0 {
+		p.Text += ": expected " + strings.Join(known, " or ")
+	}
+	return p
 }
 
 // ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it belongs to.

@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
 		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: expected a number"},
-		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: exactly-once is not to be had on the embedded broker"},
+		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected requested, found required: exactly-once needs a worker's file"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,6 +28,9 @@ type Tool struct {
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
 // is a config.Problems. logons remembers refused ones, nil: for this process alone. Close lets go of the plugin.
 func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *transport.Logons, logger *slog.Logger) (*Tool, error) {
+	if _, ok := c.Entry("connector.class"); !ok {
+		return nil, config.Problems{withoutClass(m, c)}
+	}
 	info, component, err := find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
@@ -36,6 +39,9 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
+	}
+	for _, p := range problems { // of a password that looks like a variable, say, before it is sent
+		logger.Warn(p.String())
 	}
 	if !info.Has(wit.InterfaceTools) {
 		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
