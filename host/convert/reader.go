@@ -3,6 +3,7 @@ package convert
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"math/big"
 	"strconv"
@@ -642,7 +643,7 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		e := entry{first - names.content, value - names.content, len(dst) - names.content}
-		bit := uint64(1) << (hash(dst[first:value]) & 63)
+		bit := bitOf(dst[first:value])
 		if names.hashes&bit != 0 || len(p.seen)-names.base >= manyEntries-1 {
 			names.add(p, dst, e)
 			continue
@@ -720,10 +721,15 @@ func (n *entries) order(p *parser, dst []byte) []byte {
 	return append(dst[:n.content], p.ordered...)
 }
 
-func hash(name []byte) uint32 {
-	h := uint32(len(name))
-	for _, c := range name {
-		h = h*31 + uint32(c)
+// bitOf is the bit that stands for a name: of its length and its last bytes, in which names mostly differ.
+func bitOf(name []byte) uint64 {
+	var w uint64
+	if n := len(name); n >= 8 {
+		w = binary.LittleEndian.Uint64(name[n-8:])
+	} else {
+		for _, c := range name {
+			w = w<<8 | uint64(c)
+		}
 	}
-	return h ^ h>>15
+	return 1 << ((w ^ uint64(len(name))) * 0x9e3779b97f4a7c15 >> 58)
 }

@@ -510,11 +510,17 @@ func (k *budget) survey(in []byte, i, depth int) int {
 			return -1
 		}
 		if tag == datum.TagMap {
-			if i < len(in) && in[i] != datum.TagText {
+			if i < len(in) && in[i] == datum.TagText {
+				n, size := length(in, i+1)
+				if size <= 0 {
+					return -1
+				}
+				i += 1 + size + n
+			} else {
 				k.shapes[at] = pairsShape
-			}
-			if i = k.skip(in, i, depth+1); i < 0 {
-				return -1
+				if i = k.skip(in, i, depth+1); i < 0 {
+					return -1
+				}
 			}
 		}
 		if i = k.skip(in, i, depth+1); i < 0 {
