@@ -46,13 +46,14 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 			p, err := kafka.NewProducer(k, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
 			return sourceProducer{p}, err
 		},
-		NewChain:      transforms.source(),
-		NewConverters: c.converters,
-		EnsureTopic:   c.ensureTopic,
-		TolerateAll:   c.tolerateAll(),
-		Once:          once,
-		StopWithin:    stopWithin,
-		Logger:        c.o.Logger,
+		NewChain:       transforms.source(),
+		NewConverters:  c.converters,
+		EnsureTopic:    c.ensureTopic,
+		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
+		TolerateAll:    c.tolerateAll(),
+		Once:           once,
+		StopWithin:     stopWithin,
+		Logger:         c.o.Logger,
 	})
 	t.running(func(p *Progress) {
 		now := task.Progress()

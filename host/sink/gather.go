@@ -19,6 +19,10 @@ import (
 // largestBatch is how many bytes of records make a batch full, whatever their number.
 const largestBatch = 8 << 20
 
+// MaxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row may have 64 MiB
+// where defaults stand for what is absent.
+const MaxConvertedBytes = 32 << 20
+
 // quiet is how long nothing must come before a finishing task looks whether it has caught up.
 const quiet = 200 * time.Millisecond
 
@@ -41,6 +45,8 @@ type gatherer struct {
 	key, value convert.Converter
 	chain      Chain
 	headers    []datum.Header
+	// rest are items that did not fit into the batch before.
+	rest []*item
 }
 
 func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
@@ -80,6 +86,10 @@ func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
 // batch polls until there are rows enough or time is up.
 func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	t := g.task
+	if items := g.rest; len(items) > 0 {
+		g.rest = nil
+		return g.shape(ctx, items)
+	}
 	var items []*item
 	var due time.Time
 	bytes := 0
@@ -165,9 +175,21 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
 	read := make([]*item, 0, len(items))
 	start := time.Now()
-	for _, i := range items {
+	for n, i := range items {
+		if len(b.rows.Data) >= MaxConvertedBytes {
+			g.rest = items[n:]
+			break
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		before := len(b.rows.Data)
 		row, stage, err := g.row(ctx, &b.rows, i.record)
 		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			b.rows.Data = b.rows.Data[:before] // what came before of the record
 			if err := g.task.refuse(i, stage, err); err != nil {
 				return nil, err
 			}

@@ -10,6 +10,19 @@ const (
 	enoughBytes = 256 << 10
 )
 
+const (
+	// MaxChunkOutput is how many bytes of converted rows are collected before they go on to the producer. A chunk has at most one record
+	// more, and a feed [chunks] of them.
+	MaxChunkOutput = 4 << 20
+	// maxChunkRecords is the same for records of no bytes, each of which takes some 250.
+	maxChunkRecords = 10_000
+	// recordOverhead and headerOverhead are what a producer counts for a record besides its bytes: a batch of one record, its lengths,
+	// those of a header.
+	recordOverhead, headerOverhead = 100, 10
+	// watchRows is how many rows are converted between two looks at the context.
+	watchRows = 16
+)
+
 // chunk is a piece of a page on its way from stage to stage. It belongs to the stage that holds it and is used again.
 type chunk struct {
 	batch record.Batch
@@ -48,8 +61,16 @@ func (c *chunk) reset(topic, page string) {
 	if cap(c.out) > 8*enoughBytes {
 		c.out = nil // of a giant row
 	}
+	c.spare()
+}
+
+// spare lets go of the memory of rows, which nobody needs behind the converters, where it is more than a chunk mostly has.
+func (c *chunk) spare() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil
+	}
+	if cap(c.batch.Rows) > 64*enoughRows {
+		c.batch.Rows = nil
 	}
 }
 

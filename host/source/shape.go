@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,7 +83,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
-	s.records(c)
+	s.records(c, c)
+	c.spare()
 	return nil
 }
 
@@ -104,10 +104,18 @@ func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
 	return nil
 }
 
-// convert writes keys, values and headers to the chunk's output.
+// convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
 func (s *shaper) convert(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	for i := range c.batch.Rows {
+		if i%watchRows == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if len(c.out) >= MaxChunkOutput || len(s.spans) >= maxChunkRecords {
+			if err := s.ahead(ctx, c); err != nil {
+				return err
+			}
+		}
 		if err := s.ensure(ctx, c.batch.Topics[c.batch.Rows[i].Topic]); err != nil {
 			return fmt.Errorf("%s: %w", c.page, err)
 		}
@@ -116,6 +124,9 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		if err == nil {
 			s.spans = append(s.spans, sp)
 			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
 		at := uint32(i)
@@ -126,6 +137,23 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// ahead sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of output, such as rows of one
+// byte under a schema that stands in each of them. There are always chunks to come back: reading holds two at most.
+func (s *shaper) ahead(ctx context.Context, c *chunk) error {
+	var part *chunk
+	select {
+	case part = <-s.feed.free:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	part.reset(s.feed.wit().Topic, c.page)
+	part.out, c.out = c.out, part.out
+	s.records(c, part)
+	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	s.feed.shaped <- part
 	return nil
 }
 
@@ -148,46 +176,69 @@ func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage strin
 	sp.row = i
 	topic := b.Topics[r.Topic]
 	sp.key = len(c.out)
-	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, math.MaxInt32, topic, b, r.Key); err != nil {
-		return sp, "key converter", err
+	most := s.feed.task.o.MaxRecordBytes - recordOverhead
+	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
+		return sp, "key converter", s.tooLarge(err)
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
-	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, math.MaxInt32, topic, b, r.Value); err != nil {
-		return sp, "value converter", err
+	most -= sp.keyEnd - sp.key
+	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, most, topic, b, r.Value); err != nil {
+		return sp, "value converter", s.tooLarge(err)
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
+	most -= sp.valueEnd - sp.value
 	if r.Headers.Form == wit.Raw {
-		if err := s.rowHeaders(ctx, c, topic, r.Headers); err != nil {
-			return sp, "header converter", err
+		if err := s.rowHeaders(ctx, c, topic, r.Headers, most); err != nil {
+			return sp, "header converter", s.tooLarge(err)
 		}
 	}
 	sp.headerCount = len(s.headers) - sp.headers
 	return sp, "", nil
 }
 
-func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum) (err error) {
+// tooLarge says of a record that goes beyond what a producer sends whose bound that is.
+func (s *shaper) tooLarge(err error) error {
+	if convert.ErrorClass(err) != convert.TooLargeException {
+		return err
+	}
+	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which producer.max.request.size sets", err,
+		s.feed.task.o.MaxRecordBytes-recordOverhead)
+}
+
+func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, most int) (err error) {
+	if int64(block.Size) > 2*int64(most) {
+		return headersTooLarge() // in a block a header takes some bytes less or more
+	}
 	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
 		return err
 	}
 	for i := range s.parsed {
 		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
-		if c.out, h.null, err = s.feed.task.o.Headers.Encode(ctx, c.out, math.MaxInt32, topic, &c.batch, &s.parsed[i]); err != nil {
+		most -= len(h.name) + headerOverhead
+		if c.out, h.null, err = s.feed.task.o.Headers.Encode(ctx, c.out, most, topic, &c.batch, &s.parsed[i]); err != nil {
 			return fmt.Errorf("header %s: %w", h.name, err)
 		}
 		h.end = len(c.out)
+		if most -= h.end - h.start; most < 0 {
+			return headersTooLarge()
+		}
 		s.headers = append(s.headers, h)
 	}
 	return nil
 }
 
-// records cuts the chunk's output, which stands still now, into records.
-func (s *shaper) records(c *chunk) {
+func headersTooLarge() error {
+	return &convert.Error{Class: convert.TooLargeException, Text: "more bytes in its headers than are left for them"}
+}
+
+// records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
+func (s *shaper) records(rows, c *chunk) {
 	c.produced = s.feed.producer.NewBatch()
 	for i := range s.spans {
 		sp := &s.spans[i]
-		row := &c.batch.Rows[sp.row]
+		row := &rows.batch.Rows[sp.row]
 		r := c.produced.Add()
-		r.Topic, r.Partition = c.batch.Topics[row.Topic], row.Partition
+		r.Topic, r.Partition = rows.batch.Topics[row.Topic], row.Partition
 		if row.Timestamp >= 0 {
 			r.Timestamp = time.UnixMilli(row.Timestamp)
 		}

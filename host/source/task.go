@@ -45,6 +45,9 @@ type Options struct {
 	Once bool
 	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
 	StopWithin time.Duration
+	// MaxRecordBytes is the most that a record may have for a producer (`max.request.size`), with what it costs around key, value and
+	// headers: a row that becomes more is that row's fault. Default 1 MiB.
+	MaxRecordBytes int
 	// Pages is how many feeds read a page at the same time. Default 4.
 	Pages int
 	// Logger. Default: discards.
@@ -116,6 +119,9 @@ func NewTask(o Options) *Task {
 	}
 	if o.Pages == 0 {
 		o.Pages = 4
+	}
+	if o.MaxRecordBytes == 0 {
+		o.MaxRecordBytes = 1 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
