@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/lock"
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -42,6 +44,8 @@ type Config struct {
 	Once bool
 	// ResumeLogons has secrets that a service refused tried once more: see [transport.Logons].
 	ResumeLogons bool
+	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default: lines of the Logger.
+	Compiling func(took time.Duration)
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -63,6 +67,7 @@ type Host struct {
 	plugins  *plugin.Manager
 	registry *record.Registry
 	logons   *transport.Logons
+	locked   *lock.Lock // of the data folder; nil where it has none
 
 	mu     sync.Mutex
 	herder *connect.Herder // nil before Run has opened everything
@@ -70,22 +75,30 @@ type Host struct {
 	root   rest.Root
 }
 
-// New reads and checks the configuration and opens the plugins. It sends nothing. Errors are a [SetupError], of
+// New locks the data folder, reads and checks the configuration and opens the plugins. It sends nothing. Errors are a [SetupError], of
 // config.Problems where it is the configuration; warnings are logged.
 func New(c Config) (*Host, error) {
 	if c.Data == "" {
 		c.Data = defaultData
 	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
-	h, problems, err := open(context.Background(), c)
-	if err == nil {
-		if err = h.refuse(problems); err != nil {
-			h.Close()
-		}
-	}
+	locked, err := lockData(c.Data, c.Logger)
 	if err != nil {
+		return nil, &SetupError{err}
+	}
+	h, problems, err := open(context.Background(), c)
+	if err != nil {
+		locked.Release()
+		return nil, &SetupError{err}
+	}
+	h.locked = locked
+	if err := h.refuse(problems); err != nil {
+		h.Close()
 		return nil, &SetupError{err}
 	}
 	if err := h.openLogons(); err != nil {
@@ -211,7 +224,7 @@ func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),
-		Registry: registry, Logger: c.Logger, Watch: len(folders) > 0})
+		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0})
 }
 
 // cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches; "" where
@@ -384,8 +397,9 @@ func (h *Host) moved() (n int64) {
 	return n
 }
 
-// Close ends the plugins. Run has returned before.
+// Close ends the plugins and lets go of the data folder. Run has returned before.
 func (h *Host) Close() error {
+	defer h.locked.Release()
 	if h.plugins == nil {
 		return nil
 	}

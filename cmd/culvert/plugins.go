@@ -62,7 +62,7 @@ func alone(c *cobra.Command, in *installation) (host.Config, *config.Worker, err
 		return host.Config{}, nil, err
 	}
 	w, problems := config.NewWorker("", nil, os.Environ(), settings)
-	o := host.Config{Data: in.data, Logger: log}
+	o := host.Config{Data: in.data, Logger: log, Compiling: compiling(c.ErrOrStderr())}
 	if in.plugins != "" {
 		o.Plugins = []string{in.plugins}
 	}

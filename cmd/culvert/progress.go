@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two seconds
@@ -30,12 +31,31 @@ const (
 )
 
 func newDisplay(out io.Writer) *display {
-	d := &display{out: out}
-	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		d.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	return &display{out: out, terminal: isTerminal(out)}
+}
+
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
 	}
-	return d
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// compiling shows what keeps a command waiting while plugins are compiled: on a terminal as soon as it takes a while.
+func compiling(out io.Writer) func(took time.Duration) {
+	terminal := isTerminal(out)
+	return func(took time.Duration) {
+		switch {
+		case took == 0 && terminal:
+			fmt.Fprint(out, plugin.CompilingText(0)+" …")
+		case took > 0 && terminal:
+			fmt.Fprint(out, "\r\x1b[K"+plugin.CompilingText(took)+"\n")
+		case took > 0:
+			fmt.Fprintln(out, plugin.CompilingText(took))
+		}
+	}
 }
 
 // Write writes above the live lines.

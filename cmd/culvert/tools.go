@@ -62,7 +62,7 @@ func pingWithoutFile() *cobra.Command {
 		Use:   "ping -p FILE [options]",
 		Short: "Ask a connector's service whether it answers; a command of the connector's plugin",
 		Long: `Ask a connector's service whether it answers. This is a command of the plugin of the connector in FILE, as are others:
-culvert COMMAND -p FILE. With -p, --help shows the options.`,
+culvert COMMAND -p FILE. With -p, --help shows the options. Nothing is tried again, whatever the file says about retries.`,
 		Example: "  culvert ping -p orders.properties -s /sap/opu/odata/IWBEP/GWSAMPLE_BASIC",
 		RunE: func(*cobra.Command, []string) error {
 			return wrong(errors.New("expected -p FILE, a connector's properties"))
@@ -102,6 +102,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		return err
 	}
 	defer closeAll()
+	tool.Once() // somebody waits for the answer, and sees it when it is to be asked for again
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
 		return failed(err)

@@ -33,6 +33,7 @@ warnings), 1 problems.`,
 			if err != nil {
 				return err
 			}
+			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			problems, err := host.Check(c.Context(), hostConfig)
 			if err != nil {
 				return wrong(err)

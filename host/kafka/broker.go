@@ -20,6 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/culvert-project/culvert/host/lock"
 )
 
 // embeddedCluster begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
@@ -57,7 +59,7 @@ type Broker struct {
 	addr    string
 	dir     string
 	cluster *kfake.Cluster
-	lock    *folderLock
+	lock    *lock.Lock
 	told    bool
 
 	close sync.Once
@@ -75,13 +77,13 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	lock, err := lockFolder(o.Dir)
+	locked, err := lockFolder(o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	listener, err := listen(o.Listen, o.Advertised)
 	if err != nil {
-		lock.release()
+		locked.Release()
 		return nil, err
 	}
 	started := time.Now()
@@ -99,13 +101,13 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 	)
 	if err != nil {
 		listener.Close()
-		lock.release()
+		locked.Release()
 		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
 	}
 	keepAutoCreated(cluster)
 	debug.FreeOSMemory()
 
-	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, cluster: cluster, lock: lock, told: !o.Unannounced}
+	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, cluster: cluster, lock: locked, told: !o.Unannounced}
 	if b.told {
 		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
 			b.told = false
@@ -128,7 +130,7 @@ func (b *Broker) Close() error {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
 		b.cluster.Close()
-		b.err = errors.Join(b.err, b.lock.release())
+		b.err = errors.Join(b.err, b.lock.Release())
 	})
 	return b.err
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/lock"
 )
 
 // announcementFile in a broker's folder says where it listens, for as long as it does.
@@ -130,22 +132,14 @@ func clusterID(ctx context.Context, client *kgo.Client) (string, error) {
 // ErrFolderLocked is in the error of [OpenBroker] when another broker has the folder.
 var ErrFolderLocked = errors.New("another culvert has it")
 
-// folderLock is held on a file in the folder by the operating system, which lets go of it however the process ends.
-type folderLock struct{ file *os.File }
-
-func lockFolder(dir string) (*folderLock, error) {
-	name := filepath.Join(dir, "broker.lock")
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+// lockFolder keeps other brokers out of a folder.
+func lockFolder(dir string) (*lock.Lock, error) {
+	l, err := lock.Take(filepath.Join(dir, "broker.lock"))
+	switch {
+	case err == nil:
+		return l, nil
+	case !errors.Is(err, lock.ErrTaken):
 		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	taken, err := tryLock(file)
-	if err == nil && !taken {
-		return &folderLock{file}, nil
-	}
-	file.Close()
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: locking %s: %w", name, err)
 	}
 	who := ""
 	if a, ok := announced(dir); ok {
@@ -153,5 +147,3 @@ func lockFolder(dir string) (*folderLock, error) {
 	}
 	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, ErrFolderLocked, who)
 }
-
-func (l *folderLock) release() error { return l.file.Close() }

@@ -29,6 +29,7 @@ type loader struct {
 	named       map[string]Limits
 	registry    *record.Registry
 	logger      *slog.Logger
+	notice      *notice
 }
 
 // openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it
@@ -69,6 +70,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		}
 		return m, nil
 	}
+	l.notice.begin()
 	prepared, err := l.shelf.prepared(a.hash, func() ([]byte, error) { return a.data, nil })
 	if err != nil {
 		return nil, err

@@ -41,8 +41,27 @@ type Options struct {
 	Watch bool
 	// Debounce is how long a folder must be quiet before its changes are read. Default 200 ms.
 	Debounce time.Duration
+	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with the time that it
+	// took when New is about to return. Default: lines of the Logger.
+	Compiling func(took time.Duration)
 	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
 	Rest time.Duration
+}
+
+func (o *Options) compiling() func(time.Duration) {
+	if o.Compiling != nil {
+		return o.Compiling
+	}
+	return func(took time.Duration) { o.logger().Info(CompilingText(took)) }
+}
+
+// CompilingText is what [Options.Compiling] hears, in words.
+func CompilingText(took time.Duration) string {
+	const text = "compiling plugins, once"
+	if took == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s: %.0f s", text, max(1, took.Seconds()))
 }
 
 func (o *Options) logger() *slog.Logger {
@@ -97,7 +116,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		loader: loader{cache: cache, dir: dir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger}}
+		loader: loader{cache: cache, dir: dir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()}}}
+	defer m.loader.notice.end()
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
 		if m.watcher, err = watch(m, o.Folders, o.Debounce); err != nil {

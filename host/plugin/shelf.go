@@ -58,11 +58,13 @@ func (s *shelf) read(hash, kind string) []byte {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && len(data) > checksumBytes {
-		content := data[checksumBytes:]
-		if checksum(key, kind, content) == [checksumBytes]byte(data) {
-			return content
-		}
+	switch {
+	case err != nil:
+	case len(data) <= checksumBytes:
+		err = fmt.Errorf("it is cut off: expected more than the %d bytes of its checksum, found %d", checksumBytes, len(data))
+	case checksum(key, kind, data[checksumBytes:]) == [checksumBytes]byte(data):
+		return data[checksumBytes:]
+	default:
 		err = errors.New("its checksum does not fit")
 	}
 	s.logger.Warn("a file of the plugin cache is damaged: it is made anew", "file", path, "error", err)

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Nobody waits through ten retries to be told that a port is closed: a command asks once.
+func TestPingToAClosedPort(t *testing.T) {
+	p := newPlace(t)
+	file := p.file("orders.properties", instead(source("orders", freeAddress(t), "Orders"), "sap.odata.max.retries=10")...)
+	r := p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t)) // compiles what ping needs
+	if r.code != 1 {
+		t.Errorf("expected exit 1, found %d\n%s", r.code, r.stderr)
+	}
+	start := time.Now()
+	r = p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
+	if took := time.Since(start); r.code != 1 || !strings.Contains(r.stderr, "connection refused") || took > 20*time.Second {
+		t.Errorf("expected exit 1 at once, found %d after %v\n%s", r.code, took, r.stderr)
+	}
+}
+
+// Seconds in which plugins are compiled are explained, and only then.
+func TestCompilingIsSaid(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 5})
+	file := p.file("orders.properties", source("orders", address, "Orders")...)
+	data := filepath.Join(p.dir, "empty")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`compiling plugins, once: \d+ s`)
+	args := []string{"-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t), "--data", data}
+	for round, want := range []bool{true, false} {
+		r := p.run(append([]string{"ping"}, args...)...)
+		if r.code != 0 || said.MatchString(r.stderr) != want || strings.Contains(r.stdout, "compiling") {
+			t.Errorf("round %d: expected a line about it: %t, found exit %d and\n%s%s", round, want, r.code, r.stdout, r.stderr)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(data, "plugins.cache")); err != nil {
+		t.Fatal(err)
+	}
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", data, file)
+	if r.code != 0 || !said.MatchString(r.stderr) || !strings.Contains(r.stderr, "level=INFO") {
+		t.Errorf("expected a line of the log, found exit %d and\n%s", r.code, r.stderr)
+	}
+}

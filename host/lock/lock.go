@@ -1,0 +1,66 @@
+// Package lock keeps a second process out of what one has to itself, by a lock of the operating system on a file. The system lets go
+// of it however the process ends.
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// ErrTaken is in the error of [Take] when another process has the lock.
+var ErrTaken = errors.New("another process has it")
+
+// Lock is held until Release or the end of the process.
+type Lock struct{ file *os.File }
+
+// Take locks a file, which is made if it is missing and stays behind; it holds the number of the process that locked it last. It does
+// not wait.
+func Take(name string) (*Lock, error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	taken, err := tryLock(file)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("lock %s: %w", name, err)
+	case taken:
+		err = fmt.Errorf("lock %s: %w", name, ErrTaken)
+		if pid := holder(file); pid > 0 {
+			err = fmt.Errorf("%w (process %d)", err, pid)
+		}
+	default:
+		// Who it was is told as well as can be: a full disk is no reason to go without the lock.
+		if file.Truncate(0) == nil {
+			_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		}
+		return &Lock{file}, nil
+	}
+	file.Close()
+	return nil, err
+}
+
+// holder is the process that a lock's file names, 0 if it names none.
+func holder(file *os.File) int {
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// Release unlocks the file. A nil lock is none.
+func (l *Lock) Release() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}

@@ -1,0 +1,40 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTake(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a.lock")
+	if err := os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Take(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Take(name)
+	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrTaken) || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("expected it to be taken %s, found %v", want, err)
+	}
+	if err := first.Release(); err != nil {
+		t.Error(err)
+	}
+	second, err := Take(name)
+	if err != nil {
+		t.Fatalf("expected it to be free again, found %v", err)
+	}
+	second.Release()
+	if _, err := Take(filepath.Join(name, "below")); err == nil || errors.Is(err, ErrTaken) {
+		t.Errorf("expected a file that cannot be made to be another error, found %v", err)
+	}
+	var none *Lock
+	if err := none.Release(); err != nil {
+		t.Error(err)
+	}
+}

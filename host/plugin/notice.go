@@ -1,0 +1,57 @@
+package plugin
+
+import (
+	"sync"
+	"time"
+)
+
+// noticeAfter is how long compiling may take without a word.
+const noticeAfter = 200 * time.Millisecond
+
+// notice tells that plugins are compiled which no cache has, while a manager opens: seconds in which nothing else happens. nil tells
+// nothing.
+type notice struct {
+	tell func(took time.Duration) // see [Options.Compiling]
+
+	mu    sync.Mutex
+	since time.Time // zero: nothing has been compiled
+	timer *time.Timer
+	ended bool
+}
+
+// begin: a plugin is about to be compiled.
+func (n *notice) begin() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ended || !n.since.IsZero() {
+		return
+	}
+	n.since = time.Now()
+	n.timer = time.AfterFunc(noticeAfter, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if !n.ended {
+			n.tell(0)
+		}
+	})
+}
+
+// end: the manager is open.
+func (n *notice) end() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ended = true
+	if n.since.IsZero() {
+		return
+	}
+	n.timer.Stop()
+	if took := time.Since(n.since); took >= noticeAfter {
+		n.tell(took)
+	}
+}
