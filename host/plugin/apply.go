@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row.
+// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row. Rows count as they
+// lie in memory, with data or without.
 const maxPortions = 4
 
 // Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the Origin and
@@ -20,8 +21,9 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 	var faults []wit.RowFault
 	for from := 0; from < len(b.Rows); {
 		consumed, some, err := i.applySome(ctx, context, b, from)
-		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && int64(len(b.Data)-data) > limit {
-			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", len(b.Data)-data, limit))
+		made := int64(len(b.Data)-data) + int64(len(i.hot.rows))*abi.RowBytes
+		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && made > limit {
+			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", made, limit))
 		}
 		if err != nil {
 			b.Topics, b.Data = b.Topics[:topics], b.Data[:data]

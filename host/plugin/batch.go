@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/abi"
@@ -183,6 +184,9 @@ func (i *Instance) declared(ok []byte, offset int) error {
 	return i.schemas.declare(list)
 }
 
+// fewTopics are compared one by one.
+const fewTopics = 16
+
 // topics reads the result's topics into i.hot.topics, as indices in the batch's. A result without topics uses the call's.
 func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	i.hot.topics = i.hot.topics[:0]
@@ -190,11 +194,22 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	if err != nil {
 		return err
 	}
+	if n > MaxTopics {
+		return abi.Violated("expected at most %d topics, found %d", MaxTopics, n)
+	}
 	if n == 0 {
 		for t := range b.Topics {
 			i.hot.topics = append(i.hot.topics, uint32(t))
 		}
 		return nil
+	}
+	// Few topics are compared one by one; many are looked up.
+	var numbers map[string]int
+	if n+len(b.Topics) > fewTopics {
+		numbers = make(map[string]int, len(b.Topics))
+		for t := len(b.Topics) - 1; t >= 0; t-- {
+			numbers[b.Topics[t]] = t
+		}
 	}
 	for at := range n {
 		name, _, err := i.guest.ListAt(list, 8*at, 1, 1)
@@ -202,18 +217,25 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 			return err
 		}
 		index := -1
-		for t, known := range b.Topics {
-			if known == string(name) {
+		if numbers != nil {
+			if t, ok := numbers[string(name)]; ok {
 				index = t
-				break
 			}
+		} else {
+			index = slices.Index(b.Topics, string(name))
 		}
 		if index < 0 {
+			if len(b.Topics) >= MaxTopics {
+				return abi.Violated("expected at most %d topics in a batch, found more", MaxTopics)
+			}
 			if !utf8.Valid(name) || len(name) == 0 {
 				return abi.Violated("topic %d: expected a name in UTF-8, found %q", at, name)
 			}
 			index = len(b.Topics)
 			b.Topics = append(b.Topics, string(name))
+			if numbers != nil {
+				numbers[string(name)] = index
+			}
 		}
 		i.hot.topics = append(i.hot.topics, uint32(index))
 	}

@@ -62,6 +62,9 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 	if err != nil || opening.Ready == nil {
 		return opening, err
 	}
+	if err := checkFeeds(opening.Ready.Feeds); err != nil {
+		return wit.SourceOpening{}, i.discard(err)
+	}
 	for f := range opening.Ready.Feeds {
 		feed := &opening.Ready.Feeds[f]
 		for _, s := range []*wit.Schema{feed.Key, feed.Value} {
@@ -85,7 +88,13 @@ func (i *Instance) discard(err error) error {
 
 // Next asks a feed what to fetch. now is in milliseconds since 1970.
 func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
-	return invoke[wit.Step](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+	step, err := invoke[wit.Step](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+	if err == nil && step.Fetch != nil {
+		if err := checkPosition("next: position", step.Fetch.Position); err != nil {
+			return wit.Step{}, i.discard(err)
+		}
+	}
+	return step, err
 }
 
 // Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
@@ -122,7 +131,11 @@ func (i *Instance) Retire(ctx context.Context, component string, settings []wit.
 
 // OpenSink works out what a sink's other calls need.
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
-	return invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+	opening, err := invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+	if err == nil && opening.Ready != nil && len(opening.Ready.Topics) > MaxTopics {
+		return wit.SinkOpening{}, i.discard(abi.Violated("expected at most %d topics, found %d", MaxTopics, len(opening.Ready.Topics)))
+	}
+	return opening, err
 }
 
 // Settle tells what became of a delivery; there is one verdict for each of its rows.

@@ -91,6 +91,9 @@ func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Por
 	if err := i.guest.Lift(ptr+40, &p.Next); err != nil {
 		return p, err
 	}
+	if err := checkPosition("decode: next", p.Next); err != nil {
+		return p, err
+	}
 	p.More, p.WaitMs = ok[52] != 0, abi.Word(ok, 56)
 	return p, nil
 }

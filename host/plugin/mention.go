@@ -22,7 +22,8 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	w := walker{b: b, mentions: s.mentions}
 	switch form {
 	case wit.Dynamic:
-		if bytes.IndexByte(b, datum.TagStruct) < 0 {
+		// So few bytes cannot nest too deep; what else may be wrong with them is found by who reads them.
+		if len(b) <= datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0 {
 			return nil, nil
 		}
 		w.dynamic(0)
@@ -173,8 +174,14 @@ func (w *walker) dynamic(depth int) {
 	case datum.TagText, datum.TagBytes:
 		w.skip(w.number())
 	case datum.TagDecimal:
-		w.number()
-		w.skip(w.number())
+		if scale := w.number(); scale > datum.MaxScale || scale < -datum.MaxScale {
+			w.fail("a decimal's scale beyond 1000")
+		}
+		size := w.number()
+		if size > datum.MaxDecimalBytes {
+			w.fail("a decimal of more than 4096 bytes")
+		}
+		w.skip(size)
 	case datum.TagStruct:
 		w.mention()
 		w.skip(w.number())
@@ -193,7 +200,11 @@ func (w *walker) dynamic(depth int) {
 }
 
 func (w *walker) headers() {
-	for n := w.number(); n > 0 && w.bad == ""; n-- {
+	n := w.number()
+	if n > datum.MaxHeaders {
+		w.fail("more than 10000 headers")
+	}
+	for ; n > 0 && w.bad == ""; n-- {
 		w.skip(w.number())
 		if w.i >= len(w.b) {
 			w.fail("expected a header's form")
@@ -219,7 +230,7 @@ func (w *walker) headers() {
 // nested collects what the dynamic value of a header mentions. Its mentions serve for looking only: a block with any to change
 // is written anew.
 func (w *walker) nested(from, to int) {
-	if bytes.IndexByte(w.b[from:to], datum.TagStruct) < 0 {
+	if to-from <= datum.MaxDepth && bytes.IndexByte(w.b[from:to], datum.TagStruct) < 0 {
 		return
 	}
 	inner := walker{b: w.b[:to], i: from, mentions: w.mentions}

@@ -104,6 +104,9 @@ func (m *module) judgeDescription(d *wit.Description) error {
 	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
 		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
 	}
+	if err := checkLists(d); err != nil {
+		return err
+	}
 	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
 		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
 	seen := map[string]bool{}

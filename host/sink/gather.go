@@ -254,6 +254,9 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	if row.Value, err = g.value.Decode(ctx, r.Topic, r.Value, b); err != nil {
 		return row, "value converter", err
 	}
+	if len(r.Headers) > datum.MaxHeaders {
+		return row, "header converter", fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+	}
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
 		for _, h := range r.Headers {

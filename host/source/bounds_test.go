@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/record"
@@ -120,9 +121,12 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
-	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte, 2<<20)}}, "many": make([]datum.Header, 200_000)} {
+	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte, 2<<20)}}, "many": make([]datum.Header, 10_000)} {
 		for i := range headers {
 			headers[i].Form = wit.Raw
+			if name == "many" {
+				headers[i].Name = strings.Repeat("n", 200)
+			}
 		}
 		fill(c)
 		c.batch.Rows = c.batch.Rows[:1]
@@ -132,6 +136,25 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		if err := s.work(t.Context(), c); convert.ErrorClass(err) != convert.TooLargeException {
 			t.Errorf("%s: expected %s, found %v", name, convert.TooLargeException, err)
 		}
+	}
+}
+
+// Feeds are told apart by their partitions, in time that grows with their number only.
+func TestPartitionsOfFeeds(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	feeds := make([]wit.Feed, 10_000)
+	for i := range feeds {
+		feeds[i] = wit.Feed{Name: strconv.Itoa(i), Partition: []wit.Field{wit.TextField("service", strings.Repeat("s", 1000)), wit.IntegerField("n", int64(i))}}
+	}
+	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
+	// The order of fields does not tell them apart, as it does not in the topic of offsets.
+	last := &feeds[len(feeds)-1]
+	last.Partition = []wit.Field{wit.IntegerField("n", 5), wit.TextField("service", strings.Repeat("s", 1000))}
+	if err := checkFeeds(feeds); err == nil || !strings.Contains(err.Error(), "feeds 5 and 9999 have the same offset partition") {
+		t.Error(err)
 	}
 }
 

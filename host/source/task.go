@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -239,16 +240,18 @@ func do(ctx context.Context, code Code, call func(Reader) error) error {
 	return call(r)
 }
 
+// checkFeeds refuses feeds that would store their offsets in one place.
 func checkFeeds(feeds []wit.Feed) error {
+	partitions := make(map[string]int, len(feeds))
 	for i := range feeds {
 		if feeds[i].Cron != nil {
 			return &wit.Fault{Kind: wit.FaultUnsupported, Message: "feed " + feeds[i].Name + ": polling by cron expression is not built yet: use a period"}
 		}
-		for j := range i {
-			if sameFields(feeds[i].Partition, feeds[j].Partition) {
-				return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own", feeds[j].Name, feeds[i].Name)
-			}
+		key := offset.Identity(feeds[i].Partition)
+		if j, ok := partitions[key]; ok {
+			return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own", feeds[j].Name, feeds[i].Name)
 		}
+		partitions[key] = i
 	}
 	return nil
 }

@@ -46,6 +46,13 @@ type Options struct {
 	BatchRows int
 }
 
+// MaxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in several calls: each call
+// has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of them.
+const MaxGrowth = 256 << 20
+
+// rowBytes is what a row takes besides its data.
+const rowBytes = 80
+
 // Chain is the transforms of one task. It belongs to one goroutine.
 type Chain struct {
 	groups []group
@@ -219,6 +226,9 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 			return err
 		}
 		c.out = append(c.out, c.piece.Rows...)
+		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > MaxGrowth {
+			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made, MaxGrowth)
+		}
 	}
 	b.Rows, b.Topics, b.Data = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data
 	return nil

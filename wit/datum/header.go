@@ -30,6 +30,9 @@ func Headers(dst []Header, b []byte) ([]Header, error) {
 	if err != nil {
 		return dst, err
 	}
+	if count > MaxHeaders {
+		return dst, bad(0, "more than 10000 headers")
+	}
 	if count < 0 || count > int64(len(b)) {
 		return dst, bad(0, "a count of headers that runs past the block")
 	}

@@ -20,6 +20,8 @@ const (
 	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a count of some
 	// bytes in front of an array would make any number of them.
 	MaxEmptyStructures = 10_000
+	// MaxHeaders is how many headers a row may have.
+	MaxHeaders = 10_000
 	// MaxTreeValues is how many values [Read] and [ReadDynamic] make of a datum: each is some 30 times as large as the byte that
 	// it may be made of.
 	MaxTreeValues = 1_000_000

@@ -1,0 +1,175 @@
+package plugin
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// How long the lists may be that a plugin hands over, and how much one value in them. A call's result is bounded in bytes by
+// `plugin.NAME.limits.result.bytes`; these bound what the host keeps, goes through again and again, or starts goroutines for.
+const (
+	// MaxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
+	MaxFeeds = 10_000
+	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
+	MaxTopics = 10_000
+	// MaxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored with every
+	// flush, and compacted topics keep it for good.
+	MaxOffsetBytes = 64 << 10
+	// MaxComponents is how many components and aliases a plugin may have.
+	MaxComponents = 1_000
+	// MaxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting that is not known
+	// is compared with all of them.
+	MaxSettings = 20_000
+	// MaxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes time in proportion
+	// to its length for each byte of a value.
+	MaxPatterns     = 1_000
+	MaxPatternBytes = 1_000
+	// MaxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what they stand for.
+	MaxPlaceholders = 2
+	// MaxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is there.
+	MaxDescriptionBytes = 4 << 20
+)
+
+// checkOffset refuses what is too large to be stored, and what cannot be told apart again: a name that stands twice.
+func checkOffset(what string, fields []wit.Field) error {
+	size := 0
+	seen := make(map[string]bool, min(len(fields), 64))
+	for i := range fields {
+		f := &fields[i]
+		size += len(f.Name) + 8
+		if f.Value.Text != nil {
+			size += len(*f.Value.Text)
+		}
+		if size > MaxOffsetBytes {
+			return abi.Violated("%s: expected at most %d bytes of names and values, found more", what, MaxOffsetBytes)
+		}
+		if seen[f.Name] {
+			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, f.Name)
+		}
+		seen[f.Name] = true
+	}
+	return nil
+}
+
+// checkPosition is checkOffset for one that may not be there.
+func checkPosition(what string, fields *[]wit.Field) error {
+	if fields == nil {
+		return nil
+	}
+	return checkOffset(what, *fields)
+}
+
+func checkFeeds(feeds []wit.Feed) error {
+	if len(feeds) > MaxFeeds {
+		return abi.Violated("expected at most %d feeds, found %d", MaxFeeds, len(feeds))
+	}
+	for i := range feeds {
+		if err := checkOffset("feed "+clip(feeds[i].Name)+", partition", feeds[i].Partition); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > maxNameBytes {
+		return s[:maxNameBytes] + "..."
+	}
+	return s
+}
+
+// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched.
+func checkLists(d *wit.Description) error {
+	n := tally{texts: len(d.Documentation)}
+	for i := range d.Components {
+		c := &d.Components[i]
+		n.components += 1 + len(c.Aliases)
+		n.texts += len(c.Documentation)
+		for _, p := range c.Prefixes {
+			if err := n.name(c, "prefix", p); err != nil {
+				return err
+			}
+		}
+		for s := range c.Settings {
+			if err := n.setting(c, &c.Settings[s]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range []struct {
+		what        string
+		found, most int
+	}{{"components and aliases", n.components, MaxComponents}, {"settings, rules and aliases", n.settings, MaxSettings},
+		{"patterns", n.patterns, MaxPatterns}, {"bytes of text", n.texts, MaxDescriptionBytes}} {
+		if b.found > b.most {
+			return fmt.Errorf("expected at most %d %s, found %d", b.most, b.what, b.found)
+		}
+	}
+	return nil
+}
+
+type tally struct{ components, settings, patterns, texts int }
+
+var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
+
+// name counts and checks a name that may be a template.
+func (n *tally) name(c *wit.Component, what, name string) error {
+	n.settings++
+	n.texts += len(name)
+	if len(name) > maxNameBytes {
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(c.Name), what, name, maxNameBytes, len(name))
+	}
+	if !strings.Contains(name, "{") {
+		return nil
+	}
+	found := placeholders.FindAllString(name, -1)
+	if len(found) > MaxPlaceholders || len(found) == 2 && found[0] == found[1] {
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name, MaxPlaceholders)
+	}
+	return nil
+}
+
+func (n *tally) setting(c *wit.Component, s *wit.SettingSpec) error {
+	if err := n.name(c, "setting", s.Name); err != nil {
+		return err
+	}
+	n.texts += len(s.Documentation)
+	if s.DefaultValue != nil {
+		n.texts += len(*s.DefaultValue)
+	}
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		n.settings++
+		for _, list := range []*[]string{r.Allowed, r.Dependents} {
+			if list == nil {
+				continue
+			}
+			n.settings += len(*list)
+			for _, text := range *list {
+				n.texts += len(text)
+			}
+		}
+		for _, text := range []*string{r.Group, r.DisplayName, r.Role} {
+			if text != nil {
+				n.texts += len(*text)
+			}
+		}
+		if r.Alias != nil {
+			if err := n.name(c, "alias", *r.Alias); err != nil {
+				return err
+			}
+		}
+		if r.Pattern != nil {
+			n.patterns++
+			n.texts += len(*r.Pattern)
+			if len(*r.Pattern) > MaxPatternBytes {
+				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d", clip(c.Name), s.Name, MaxPatternBytes, len(*r.Pattern))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func TestListsOfADescriptionAreBounded(t *testing.T) {
+	settings := func(n int, spec wit.SettingSpec) *wit.Description {
+		c := wit.Component{Name: "c"}
+		for range n {
+			c.Settings = append(c.Settings, spec)
+		}
+		return &wit.Description{Components: []wit.Component{c}}
+	}
+	pattern := func(p string) wit.SettingSpec { return wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
+	for want, d := range map[string]*wit.Description{
+		"":                                settings(5000, wit.SettingSpec{Name: "shop#{n}.of#{m}", Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"at most 20000 settings":          settings(20_001, wit.SettingSpec{Name: "s"}),
+		"at most 1000 patterns":           settings(1001, pattern("a*")),
+		"pattern of at most 1000 bytes":   settings(1, pattern(strings.Repeat("a", 1001))),
+		"at most 2 placeholders":          settings(1, wit.SettingSpec{Name: "a{n}.{m}.{name}"}),
+		"placeholders, each once":         settings(1, wit.SettingSpec{Name: "a{n}.{n}"}),
+		"alias \"a{n}{m}{name}\"":         settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
+		"prefix \"p{a}{b}{c}\"":           {Components: []wit.Component{{Name: "c", Prefixes: []string{"p{a}{b}{c}"}}}},
+		"at most 200 bytes, found 300":    settings(1, wit.SettingSpec{Name: strings.Repeat("n", 300)}),
+		"at most 4194304 bytes of text":   settings(5, wit.SettingSpec{Name: "s", Documentation: strings.Repeat("d", 1<<20)}),
+		"at most 1000 components":         {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
+		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
+	} {
+		if err := checkLists(d); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+}
+
+func TestOffsetsAreBounded(t *testing.T) {
+	text := func(n int) wit.Field { return wit.TextField("link", strings.Repeat("x", n)) }
+	for want, fields := range map[string][]wit.Field{
+		"":                           {text(60_000), wit.IntegerField("n", 1)},
+		"at most 65536 bytes":        {text(65_530)},
+		"found \"a\" twice":          {wit.IntegerField("a", 1), wit.TextField("b", ""), wit.NullField("a")},
+		"next: expected at most 655": make([]wit.Field, 100_000),
+	} {
+		for i := range fields {
+			if fields[i].Name == "" {
+				fields[i].Name = fmt.Sprint(i)
+			}
+		}
+		if err := checkOffset("next", fields); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+	if err := checkFeeds(make([]wit.Feed, MaxFeeds+1)); err == nil || !strings.Contains(err.Error(), "at most 10000 feeds, found 10001") {
+		t.Error(err)
+	}
+}
+
+// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
+func TestDeepValuesAreRefused(t *testing.T) {
+	s := known(t)
+	nested := func(n int, inside ...byte) []byte {
+		b := []byte(strings.Repeat(string([]byte{datum.TagArray, 2}), n))
+		return append(b, inside...)
+	}
+	structs := append(datum.AppendNumber([]byte{datum.TagStruct}, 1), 0)
+	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
+		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth, structs...)} {
+			if _, err := s.inside(wit.Dynamic, b, abi.Violated); ok != (err == nil) {
+				t.Errorf("%s nested %d deep: %v", name, depth, err)
+			}
+		}
+	}
+	headers := datum.AppendHeaders(nil, make([]datum.Header, datum.MaxHeaders+1))
+	if _, err := s.inside(wit.Raw, headers, abi.Violated); err == nil || !strings.Contains(err.Error(), "more than 10000 headers") {
+		t.Errorf("headers: %v", err)
+	}
+	// a walk over megabytes
+	wide := datum.AppendNumber([]byte{datum.TagArray}, 8<<20)
+	wide = append(wide, make([]byte, 8<<20)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := s.inside(wit.Dynamic, wide, abi.Violated); err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
+}
