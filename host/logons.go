@@ -1,28 +1,38 @@
 package host
 
 import (
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// OpenLogons opens the memory of refused logons that belongs to a data folder, so that commands and restarts know what a worker has
-// learnt. Where there is no such folder it is kept among the user's caches.
-func OpenLogons(data string) (*transport.Logons, error) {
-	if info, err := os.Stat(data); err != nil || !info.IsDir() {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return transport.NewLogons(), nil
+// OpenLogons opens the memory of refused logons (P10). There is one for a user of this machine, whatever the command and the data
+// folder, because users are locked by all of them together. Where it can't be kept among the user's files, it is in the data folder,
+// with a warning: commands with another data folder do not know then.
+func OpenLogons(data string, log *slog.Logger) (*transport.Logons, error) {
+	user, err := os.UserCacheDir()
+	if err == nil {
+		var logons *transport.Logons
+		if logons, err = transport.OpenLogons(filepath.Join(user, "culvert", "logons")); err == nil {
+			return logons, nil
 		}
-		data = filepath.Join(user, "culvert")
 	}
-	return transport.OpenLogons(filepath.Join(data, "logons"))
+	folder := filepath.Join(data, "logons")
+	logons, second := transport.OpenLogons(folder)
+	if second != nil {
+		return nil, fmt.Errorf("%w; and in the user's folder: %w", second, err)
+	}
+	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers with another one (give them the same --data, "+
+		"or a HOME that can be written)", "folder", folder, "error", err)
+	return logons, nil
 }
 
 // openLogons is the worker's.
 func (h *Host) openLogons() (err error) {
-	if h.logons, err = OpenLogons(h.config.Data); err != nil || !h.config.ResumeLogons {
+	if h.logons, err = OpenLogons(h.config.Data, h.log); err != nil || !h.config.ResumeLogons {
 		return err
 	}
 	n, err := h.logons.Resume()

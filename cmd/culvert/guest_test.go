@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -280,7 +279,7 @@ func TestResumeLogons(t *testing.T) {
 	if r := c.wait(); r.code != 0 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
-	if files, _ := filepath.Glob(filepath.Join(p.data, "logons", "*.refused")); len(files) != 0 {
+	if files := p.refusals(); len(files) != 0 {
 		t.Errorf("expected no refusal to be left, found %v", files)
 	}
 }

@@ -124,5 +124,5 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 
 // dataFlag is the folder that run, consume and broker share.
 func dataFlag(c *cobra.Command, dir *string) {
-	c.Flags().StringVar(dir, "data", "culvert-data", "`folder` of the embedded broker, of caches and of refused logons")
+	c.Flags().StringVar(dir, "data", "culvert-data", "`folder` of the embedded broker and of caches")
 }

@@ -67,9 +67,10 @@ func plugins(t *testing.T, more ...string) string {
 
 // place is a folder that a test works in, with a data folder for the embedded broker.
 type place struct {
-	t    *testing.T
-	dir  string
-	data string
+	t       *testing.T
+	dir     string
+	data    string
+	environ []string // of commands, beside the test's own
 }
 
 func newPlace(t *testing.T) *place {
@@ -78,10 +79,26 @@ func newPlace(t *testing.T) *place {
 	if err := os.Mkdir(p.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(bench.cache, filepath.Join(p.data, "plugins.cache")); err != nil {
+	// Logons that are refused are a user's: each place has one of its own, with the compile cache of all.
+	if err := os.MkdirAll(filepath.Join(p.dir, "cache", "culvert"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	for _, dir := range []string{p.data, filepath.Join(p.dir, "cache", "culvert")} {
+		if err := os.Symlink(bench.cache, filepath.Join(dir, "plugins.cache")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return p
+}
+
+// refusals are the files that say which logons were refused, of all commands of the place.
+func (p *place) refusals() []string {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dir, "cache", "culvert", "logons", "*.refused"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return files
 }
 
 // file writes a file and returns its path.
@@ -135,7 +152,8 @@ func (p *place) startFor(limit time.Duration, args ...string) *command {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	c := &command{t: p.t, cancel: cancel, process: exec.CommandContext(ctx, bench.binary, args...)}
 	c.process.Dir = p.dir
-	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(bench.dir, "cache"))
+	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
+	c.process.Env = append(c.process.Env, p.environ...)
 	c.process.Stdout, c.process.Stderr = &c.stdout, &c.stderr
 	if err := c.process.Start(); err != nil {
 		p.t.Fatal(err)

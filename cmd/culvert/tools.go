@@ -151,7 +151,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if m, err = openPlugins(c, in, true); err != nil {
 		return nil, nil, err
 	}
-	logons, err := host.OpenLogons(in.data)
+	logons, err := host.OpenLogons(in.data, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

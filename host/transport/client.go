@@ -208,7 +208,7 @@ func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) { return 
 
 // doIn makes an exchange in a place that another one has already; nil: in one of its own for each try.
 func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed, fresh, secrets, proxies := 0, 0, 0, 0, 0, 0
+	repeated, redirected, renewed, fresh, secrets, doubts, proxies := 0, 0, 0, 0, 0, 0, 0
 	var outage time.Time
 	var ended []*session // begun anew since; the next try may get another one that is as old
 	for {
@@ -227,6 +227,15 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			if a != nil {
 				a.discard()
 			}
+			continue
+		}
+		if unauthorized(a, err) && given == nil && d.doubted(e, &doubts) {
+			session := p.session.jar.current()
+			if a != nil {
+				session = a.session
+				a.discard()
+			}
+			p.session.drop(session, false, http.Header{}, e.line)
 			continue
 		}
 		if err != nil {
@@ -321,6 +330,23 @@ func (a *Answer) wantsToken(h http.Header) bool {
 
 // mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
 const mostSecrets = 3
+
+// mostDoubts bounds how often one exchange waits for the second try of a secret that is accepted in between, as by servers of which one
+// refuses what the others take.
+const mostDoubts = 10
+
+// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt.
+func (d *destination) doubted(e *exchange, doubts *int) bool {
+	g := d.logonOf(e.client)
+	if !g.doubted() {
+		return false
+	}
+	if *doubts++; *doubts > mostDoubts {
+		g.condemn()
+		return false
+	}
+	return true
+}
 
 // unauthorized tells whether the service has refused the secret, now or before.
 func unauthorized(a *Answer, err error) bool {

@@ -5,7 +5,6 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,9 +21,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Logons remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked (P10). One is
-// shared by all clients of a process; with a folder, by all processes that use it, and over restarts. First logons to one origin go
-// one after another. Safe for use by several goroutines.
+// Logons remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked (P10); one that its
+// origin accepted within the last hour is tried once more before it counts as refused (see doubt.go). One is shared by all clients of
+// a process; with a folder, by all processes that use it, and over restarts. First logons to one origin go one after another. Safe for
+// use by several goroutines.
 type Logons struct {
 	folder string
 	salt   []byte
@@ -50,29 +50,66 @@ const (
 	refusal = ".refused"
 )
 
-// OpenLogons returns a memory that is kept in a folder, which is made if missing. Its files say nothing about who was refused where:
-// their names are a slow hash under a salt that belongs to the folder, their content is a time.
+// OpenLogons returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone. Its files say
+// nothing about who was refused where: their names are a slow hash under a salt that belongs to the folder, their content is a time.
 func OpenLogons(folder string) (*Logons, error) {
+	l, err := openFolder(folder)
+	if err != nil {
+		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
+	}
+	return l, nil
+}
+
+func openFolder(folder string) (*Logons, error) {
 	l := NewLogons()
 	l.folder = folder
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
+	if err := ownFolder(folder); err != nil {
+		return nil, err
 	}
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	// Of several processes that begin at once, the first one's salt holds.
 	if err := writeNew(filepath.Join(folder, saltFile), salt); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
+		return nil, err
 	}
 	salt, err := os.ReadFile(filepath.Join(folder, saltFile))
 	if err == nil && len(salt) != saltSize {
 		err = fmt.Errorf("%s: expected %d bytes, found %d: delete the folder if no logon is refused at present", saltFile, saltSize, len(salt))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
+		return nil, err
 	}
 	l.salt = salt
+	l.tidy()
 	return l, nil
+}
+
+// ownFolder makes a folder that nobody else can use; one of somebody else is an error.
+func ownFolder(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(folder)
+	if err != nil {
+		return err
+	}
+	if err := checkOwner(info); err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return os.Chmod(folder, 0o700)
+}
+
+// tidy takes away what is too old to count.
+func (l *Logons) tidy() {
+	files, _ := os.ReadDir(l.folder)
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), acceptance) && time.Since(info.ModTime()) > recently {
+			os.Remove(filepath.Join(l.folder, f.Name()))
+		}
+	}
 }
 
 // writeNew makes a file that holds all of its content from the moment it is there; os.ErrExist where it is there already.
@@ -132,13 +169,17 @@ type identity struct{ origin, client, user, secret string }
 type logon struct {
 	identity        // without the secret
 	path     string // of the file that says that it was refused; "" without a folder
+	accepts  string // of the file that says when it was accepted
 	lock     string // of the file that processes lock for a first logon
 	turn     chan struct{}
 	logons   *Logons
 
 	mu       sync.Mutex
 	accepted time.Time // the last time
-	refused  time.Time
+	noted    time.Time // when that was written down last
+	verdict  verdict   // as it was read or written last
+	underway int       // requests whose answer has not begun
+	leading  bool      // one of them goes ahead of others
 	// suspect is who else may have refused: a proxy that answers 401 for itself.
 	suspect string
 }
@@ -172,7 +213,8 @@ func (l *Logons) of(id identity) *logon {
 	g := &logon{identity: id, turn: turn, logons: l}
 	g.secret = ""
 	if l.folder != "" {
-		g.path = filepath.Join(l.folder, l.name(text)+refusal)
+		name := filepath.Join(l.folder, l.name(text))
+		g.path, g.accepts = name+refusal, name+acceptance
 		g.lock = filepath.Join(l.folder, l.name([]byte(id.origin))[:16]+".lock")
 	}
 	l.logons[key] = g
@@ -190,49 +232,132 @@ func (l *Logons) name(text []byte) string {
 	return hex.EncodeToString(key)
 }
 
-// enter waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet. done
-// must be called with the status of the answer, 0 if none came.
-func (g *logon) enter(ctx context.Context, opening func() bool) (done func(status int), err error) {
+// permit is the leave to send a secret. done must be called with the status of the answer, 0 if none came, unsent if nothing was sent.
+// second: this is the second try of a secret in doubt, which is to be made in a fresh session.
+type permit struct {
+	done   func(status int)
+	second bool
+}
+
+// unsent is in the place of the status of a request that was not sent.
+const unsent = -1
+
+// enter waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet.
+func (g *logon) enter(ctx context.Context, opening func() bool) (permit, error) {
 	if g == nil {
-		return func(int) {}, nil
+		return permit{done: func(int) {}}, nil
 	}
-	if err := g.check(); err != nil {
-		return nil, err
+	for {
+		p, again, err := g.enterOnce(ctx, opening)
+		if !again {
+			return p, err
+		}
 	}
-	if _, fresh := g.known(); fresh && !opening() {
-		return g.learn, nil
+}
+
+// enterOnce is enter; again: it is to be called once more, since the secret came into doubt meanwhile.
+func (g *logon) enterOnce(ctx context.Context, opening func() bool) (p permit, again bool, err error) {
+	v := g.look()
+	if err := g.fault(v); err != nil {
+		return p, false, err
+	}
+	if !v.doubted() && !opening() && g.joins() {
+		return g.permit(g.learn), false, nil
+	}
+	if err := v.pause(ctx); err != nil {
+		return p, false, err
 	}
 	select {
 	case <-g.turn:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return p, false, context.Cause(ctx)
+	}
+	release := func() { g.turn <- struct{}{} }
+	v = g.look()
+	if err := g.fault(v); err != nil {
+		release()
+		return p, false, err
+	}
+	if !v.doubted() && !opening() && g.joins() { // by now, thanks to whose turn it was
+		release()
+		return g.permit(g.learn), false, nil
 	}
 	known, fresh := g.known()
-	if fresh && !opening() { // by now, thanks to whose turn it was
-		g.turn <- struct{}{}
-		return g.learn, g.check()
-	}
-	unlock := func() {}
-	if !known && g.lock != "" {
-		if unlock, err = lockFile(ctx, g.lock); err != nil {
-			g.turn <- struct{}{}
-			return nil, err
+	if (!known || v.doubted()) && g.lock != "" {
+		unlock, err := lockFile(ctx, g.lock)
+		if err != nil {
+			release()
+			return p, false, err
 		}
+		release = func() { unlock(); g.turn <- struct{}{} }
 	}
-	release := sync.OnceFunc(func() { unlock(); g.turn <- struct{}{} })
-	if err := g.check(); err != nil {
+	release = sync.OnceFunc(release)
+	before := v
+	v = g.look()
+	switch err := g.fault(v); {
+	case err != nil:
 		release()
-		return nil, err
-	}
-	if !known {
-		return func(status int) { g.learn(status); release() }, nil
+		return p, false, err
+	case v.doubted() && (!before.doubted() || v.left() > 0):
+		release()
+		return p, true, nil
+	case v.state == tried: // whoever did so has died
+		g.condemn()
+		release()
+		return p, false, g.fault(g.look())
+	case v.doubted():
+		g.tries(v.at)
+		p = g.permit(func(status int) { g.judge(v.at, status); release() })
+		p.second = true
+		return p, false, nil
+	case !known:
+		return g.permit(func(status int) { g.learn(status); release() }), false, nil
+	case fresh && !opening():
+		return g.leads(release), false, nil
 	}
 	giveUp := time.AfterFunc(openingTurn, release)
-	return func(status int) { giveUp.Stop(); g.learn(status); release() }, nil
+	return g.permit(func(status int) { giveUp.Stop(); g.learn(status); release() }), false, nil
+}
+
+// permit counts a request as under way until its answer begins.
+func (g *logon) permit(after func(status int)) permit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.underway++
+	return permit{done: func(status int) {
+		g.mu.Lock()
+		g.underway--
+		g.mu.Unlock()
+		after(status)
+	}}
+}
+
+// joins tells whether a request may go beside others: the secret was right in this moment, or others are under way with it anyway.
+func (g *logon) joins() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ago := time.Since(g.accepted)
+	return ago < silent || ago < trusted && g.underway > 0 && !g.leading
+}
+
+// leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is refused.
+func (g *logon) leads(release func()) permit {
+	lead := func(leading bool) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.leading = leading
+	}
+	lead(true)
+	end := sync.OnceFunc(func() { lead(false); release() })
+	giveUp := time.AfterFunc(firstTurn, end)
+	return g.permit(func(status int) { giveUp.Stop(); g.learn(status); end() })
 }
 
 // openingTurn is how long the opening of a session has others wait whose secret is known to be right: an answer may take hours.
 const openingTurn = 10 * time.Second
+
+// firstTurn is how long the first request after a silence has others wait.
+const firstTurn = 500 * time.Millisecond
 
 // lockTries is how often a lock that another process holds is tried again.
 const lockTries = 50 * time.Millisecond
@@ -263,47 +388,27 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and sessions have ended
-// that nobody used: the next request goes alone again.
-const trusted = time.Minute
+const (
+	// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and sessions have
+	// ended that nobody used: the next request goes alone again.
+	trusted = time.Minute
+	// silent is after how long without an answer the next request goes ahead of others.
+	silent = 100 * time.Millisecond
+)
 
-// known tells whether the secret was accepted once, fresh whether that was just now.
+// known tells whether the secret was accepted once, fresh whether that was lately.
 func (g *logon) known() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.accepted.IsZero(), time.Since(g.accepted) < trusted
 }
 
-// since is when the secret was refused, by this process or another; zero if it was not. A file that is no longer there was taken
-// away by an operator.
-func (g *logon) since() time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.path == "" {
-		return g.refused
-	}
-	content, err := os.ReadFile(g.path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		g.refused = time.Time{}
-	case err != nil || len(content) != 8:
-		// It is there: rather not sent than a user locked.
-		if g.refused.IsZero() {
-			g.refused = time.Now()
-		}
-	default:
-		g.refused = time.UnixMilli(int64(binary.BigEndian.Uint64(content)))
-	}
-	return g.refused
-}
-
-// check is the fault of a secret that was refused before.
-func (g *logon) check() error {
-	at := g.since()
-	if at.IsZero() {
+// fault is the fault of a secret that was refused before.
+func (g *logon) fault(v verdict) error {
+	if v.state != refused {
 		return nil
 	}
-	return faultf(wit.FaultUnauthorized, "%s", g.explain(at))
+	return faultf(wit.FaultUnauthorized, "%s", g.explain(v.at))
 }
 
 // Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now was not
@@ -313,8 +418,8 @@ func (c *Client) Refusal() string {
 		if g == nil {
 			continue
 		}
-		if at := g.since(); !at.IsZero() {
-			return g.explain(at)
+		if v := g.look(); v.state == refused {
+			return g.explain(v.at)
 		}
 	}
 	return ""
@@ -351,35 +456,45 @@ var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, htt
 
 // learn notes what an answer says about the secret.
 func (g *logon) learn(status int) {
+	if status != http.StatusUnauthorized {
+		g.accept(status)
+		return
+	}
+	v := g.look()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case status == 401:
-		g.refuse()
-	case status == 0 || status >= 500 || slices.Contains(unasked, status):
-		// a gateway that answers 503 has not looked at the secret
+	case v.state != unjudged: // it was on its way when another one was refused
+	case g.acceptedLately():
+		g.doubt()
 	default:
-		g.accepted = time.Now()
+		g.refuse()
 	}
 }
 
-// refuse notes that the secret was refused just now; g.mu is held. What cannot be written down holds in memory, and is said, since
-// a restart would show the secret again.
+// accept notes that the service took the secret; it tells whether it did.
+func (g *logon) accept(status int) bool {
+	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) {
+		return false // a gateway that answers 503 has not looked at the secret
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.accepted = time.Now()
+	g.note()
+	return true
+}
+
+// refuse notes the refusal of a secret that was not known to be right; g.mu is held.
 func (g *logon) refuse() {
-	g.accepted = time.Time{}
-	if g.refused.IsZero() {
-		g.refused = time.Now()
-	}
-	if g.path == "" {
-		return
-	}
-	content := binary.BigEndian.AppendUint64(nil, uint64(g.refused.UnixMilli()))
-	if err := writeNew(g.path, content); err != nil && !errors.Is(err, os.ErrExist) {
-		g.path = ""
-		if log := g.logons.log.Load(); log != nil {
-			log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other processes and the next start "+
-				"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
-		}
+	g.unaccept()
+	g.write(verdict{refused, time.Now()})
+}
+
+// unaccept takes back that the secret was accepted; g.mu is held.
+func (g *logon) unaccept() {
+	g.accepted, g.noted = time.Time{}, time.Time{}
+	if g.accepts != "" {
+		os.Remove(g.accepts)
 	}
 }
 
@@ -387,7 +502,7 @@ func (g *logon) refuse() {
 func (g *logon) forget() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	was := !g.refused.IsZero()
-	g.refused, g.accepted = time.Time{}, time.Time{}
+	was := g.verdict.state == refused
+	g.verdict, g.accepted, g.noted = verdict{}, time.Time{}, time.Time{}
 	return was
 }

@@ -23,11 +23,11 @@ func never() bool  { return false }
 // try sends the secret to a service that answers with a status; sent tells whether it came to that.
 func try(t *testing.T, l *Logons, id identity, status int) (sent bool, err error) {
 	t.Helper()
-	done, err := l.of(id).enter(t.Context(), always)
+	permit, err := l.of(id).enter(t.Context(), always)
 	if err != nil {
 		return false, err
 	}
-	done(status)
+	permit.done(status)
 	return true, nil
 }
 
@@ -84,14 +84,14 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	var log strings.Builder
 	l.hear(slog.New(slog.DiscardHandler)) // of a command that says nothing
 	l.hear(slog.New(slog.NewTextHandler(&log, nil)))
-	done, err := l.of(somebody).enter(t.Context(), always)
+	permit, err := l.of(somebody).enter(t.Context(), always)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(folder); err != nil {
 		t.Fatal(err)
 	}
-	done(401)
+	permit.done(401)
 	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said, "user=ALICE") || strings.Contains(said, somebody.secret) {
 		t.Errorf("expected the refusal without the secret, found %q", said)
 	}
@@ -142,7 +142,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			done, err := processes[i%2].of(somebody).enter(t.Context(), never)
+			permit, err := processes[i%2].of(somebody).enter(t.Context(), never)
 			if err != nil {
 				wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 				return
@@ -150,7 +150,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 			sent.Add(1)
 			most.Store(max(most.Load(), under.Add(1)))
 			under.Add(-1)
-			done(401)
+			permit.done(401)
 		})
 	}
 	wg.Wait()
@@ -177,7 +177,7 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	if sent, err := try(t, l, elsewhere, 200); !sent {
 		t.Errorf("another origin: %v", err)
 	}
-	first(503)
+	first.done(503)
 	if sent, err := try(t, l, other, 200); !sent {
 		t.Errorf("after the first: %v", err)
 	}
@@ -186,15 +186,15 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := l.of(other).enter(ctx, never)
+	permit, err := l.of(other).enter(ctx, never)
 	if err != nil {
 		t.Fatalf("in a session: %v", err)
 	}
-	done(200)
+	permit.done(200)
 	if _, err := l.of(other).enter(ctx, always); err == nil {
 		t.Error("expected the opening of a session to wait")
 	}
-	holding(0)
+	holding.done(0)
 }
 
 func TestLogonsNeedTheirFolder(t *testing.T) {

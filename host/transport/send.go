@@ -39,13 +39,16 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	}
 	turn := &waiter{who: d, why: "logons to " + d.load.origin + " go one after another", since: time.Now()}
 	d.load.waits(turn, true)
-	done, err := d.logonOf(e.client).enter(ctx, func() bool { return d.load.opening(d.sessions, s) })
+	leave, err := d.logonOf(e.client).enter(ctx, func() bool { return d.load.opening(d.sessions, s) })
 	d.load.waits(turn, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	status := 0
-	defer func() { done(status) }()
+	status := unsent
+	defer func() { leave.done(status) }()
+	if leave.second {
+		s.jar.drop(-1)
+	}
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {
 		fault, refused := tokenFault(ctx, err)
@@ -67,6 +70,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 		return nil, nil, errOldToken
 	}
 	c.counter.requests.Add(1)
+	status = 0
 	// The limit on silence starts when something was sent; before that the connect time-out holds.
 	answer, err := d.way.RoundTrip(r)
 	quiet.answer(d.config.ReadTimeout)

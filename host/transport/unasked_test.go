@@ -13,7 +13,7 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 		if sent, err := try(t, l, somebody, status); !sent {
 			t.Fatal(err)
 		}
-		done, err := l.of(somebody).enter(t.Context(), never)
+		permit, err := l.of(somebody).enter(t.Context(), never)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -23,6 +23,6 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 		if beside := err == nil; beside != known {
 			t.Errorf("%d: expected the next ones to go side by side: %v, found %v", status, known, err)
 		}
-		done(0)
+		permit.done(0)
 	}
 }

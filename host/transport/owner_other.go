@@ -1,0 +1,8 @@
+//go:build !unix
+
+package transport
+
+import "io/fs"
+
+// checkOwner: who may use a folder is said by the rights that it inherits.
+func checkOwner(fs.FileInfo) error { return nil }
