@@ -1,5 +1,5 @@
 // Package host runs a worker: it reads its configuration, opens plugins and Kafka, and runs connectors. It is the API for programs
-// that embed culvert: host.New(config), then Run.
+// that embed culvert: host.New(ctx, config), then Run.
 package host
 
 import (
@@ -75,9 +75,10 @@ type Host struct {
 	root   rest.Root
 }
 
-// New locks the data folder, reads and checks the configuration and opens the plugins. It sends nothing. Errors are a [SetupError], of
-// config.Problems where it is the configuration; warnings are logged.
-func New(c Config) (*Host, error) {
+// New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors need and checks the
+// connectors with them; other plugins are loaded later, so that they delay nothing. It sends nothing. Errors are a [SetupError], of
+// config.Problems where it is the configuration, or that of ctx; warnings are logged.
+func New(ctx context.Context, c Config) (*Host, error) {
 	if c.Data == "" {
 		c.Data = defaultData
 	}
@@ -91,12 +92,19 @@ func New(c Config) (*Host, error) {
 	if err != nil {
 		return nil, &SetupError{err}
 	}
-	h, problems, err := open(context.Background(), c)
+	h, problems, err := open(ctx, c, true)
 	if err != nil {
 		locked.Release()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, &SetupError{err}
 	}
 	h.locked = locked
+	if ctx.Err() != nil {
+		h.Close()
+		return nil, ctx.Err()
+	}
 	if err := h.refuse(problems); err != nil {
 		h.Close()
 		return nil, &SetupError{err}
@@ -127,7 +135,7 @@ func (h *Host) refuse(problems config.Problems) error {
 
 // Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that cannot be read.
 func Check(ctx context.Context, c Config) (config.Problems, error) {
-	h, problems, err := open(ctx, c)
+	h, problems, err := open(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +144,8 @@ func Check(ctx context.Context, c Config) (config.Problems, error) {
 }
 
 // open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's, each connector
-// has its own.
-func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
+// has its own. toRun: REST listens before anything is compiled, and plugins that no connector needs wait.
+func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems, err error) {
 	if c.Data == "" {
 		c.Data = defaultData
 	}
@@ -178,9 +186,26 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 	h.kafka.Logger = h.log
 	_, missing := in.Worker.PluginFolders()
 	problems = append(problems, missing...)
-	if h.plugins, err = OpenPlugins(ctx, c, in.Worker, h.registry); err != nil {
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	var needed []plugin.Needed
+	if toRun {
+		if needed = neededBy(in.Connectors); problems.Err() == nil {
+			if err := h.listen(); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	plugins, err := openPlugins(ctx, c, in.Worker, h.registry, needed)
+	if err != nil {
 		return nil, nil, err
 	}
+	h.mu.Lock()
+	h.plugins = plugins
+	h.mu.Unlock()
 	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
 		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
@@ -189,6 +214,30 @@ func open(ctx context.Context, c Config) (*Host, config.Problems, error) {
 		}
 	}
 	return h, unique(problems), nil
+}
+
+// neededBy are the classes of plugins that connectors name.
+func neededBy(connectors []*config.Connector) []plugin.Needed {
+	needed := []plugin.Needed{}
+	add := func(class, version string) {
+		if n := (plugin.Needed{Class: class, Version: version}); class != "" && !slices.Contains(needed, n) {
+			needed = append(needed, n)
+		}
+	}
+	for _, c := range connectors {
+		if c.Problems.Err() != nil {
+			continue
+		}
+		add(c.Text("connector.class"), c.Text("connector.plugin.version"))
+		stages, _ := c.Stages()
+		for _, s := range stages {
+			add(s.Class, s.Version)
+			if s.Predicate != nil {
+				add(s.Predicate.Class, s.Predicate.Version)
+			}
+		}
+	}
+	return needed
 }
 
 // about is a problem of a text that begins with the name of a setting, at its place.
@@ -220,11 +269,16 @@ func unique(problems config.Problems) config.Problems {
 
 // OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
+	return openPlugins(ctx, c, w, registry, nil)
+}
+
+// openPlugins is OpenPlugins where those that are needed come first, nil: all are waited for.
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed) (*plugin.Manager, error) {
 	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),
-		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0})
+		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed})
 }
 
 // cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches; "" where
@@ -282,11 +336,9 @@ func (c closers) close() {
 	}
 }
 
-// start opens REST, Kafka and the offsets, and makes the herder. What was opened is to be closed, with an error too.
+// start opens Kafka and the offsets, and makes the herder. What was opened is to be closed, with an error too.
 func (h *Host) start(ctx context.Context) (closing closers, err error) {
-	if err := h.listen(&closing); err != nil {
-		return closing, &SetupError{err}
-	}
+	closing.add(h.hangUp)
 	if err := h.openBroker(ctx, &closing); err != nil {
 		return closing, &SetupError{err}
 	}
@@ -318,7 +370,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 }
 
 // listen opens REST's listeners, and answers from now on; with Once only where the user asked for them.
-func (h *Host) listen(closing *closers) error {
+func (h *Host) listen() error {
 	listeners := h.in.Worker.List("listeners")
 	if len(listeners) == 0 || h.config.Once && !h.in.Worker.Given("listeners") {
 		return nil
@@ -327,7 +379,6 @@ func (h *Host) listen(closing *closers) error {
 	if err != nil {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
-	closing.add(func() { server.Close() })
 	h.mu.Lock()
 	h.rest = server
 	h.mu.Unlock()
@@ -336,6 +387,34 @@ func (h *Host) listen(closing *closers) error {
 		h.log.Info("REST listens", "url", "http://"+local(address))
 	}
 	return nil
+}
+
+// hangUp closes REST's listeners.
+func (h *Host) hangUp() {
+	h.mu.Lock()
+	server := h.rest
+	h.mu.Unlock()
+	if server != nil {
+		server.Close()
+	}
+}
+
+// loaded tells whether the plugins that connectors need are there.
+func (h *Host) loaded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.plugins != nil
+}
+
+// modules are the plugins that are loaded by now.
+func (h *Host) modules() []plugin.Info {
+	h.mu.Lock()
+	plugins := h.plugins
+	h.mu.Unlock()
+	if plugins == nil {
+		return nil
+	}
+	return plugins.Modules()
 }
 
 // local is an address that a browser on this machine can open.
@@ -397,9 +476,10 @@ func (h *Host) moved() (n int64) {
 	return n
 }
 
-// Close ends the plugins and lets go of the data folder. Run has returned before.
+// Close ends the plugins and REST and lets go of the data folder. Run has returned before.
 func (h *Host) Close() error {
 	defer h.locked.Release()
+	h.hangUp()
 	if h.plugins == nil {
 		return nil
 	}

@@ -30,7 +30,7 @@ func write(t *testing.T, name, text string) string {
 // A worker without connectors runs until it is told to stop, and answers.
 func TestRunWithoutConnectors(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
-	h, err := New(Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at /nowhere/java"; got != want {
 		t.Errorf("expected %q last, found %q", want, got)
 	}
-	_, err = New(Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	_, err = New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
 	var setup *SetupError
 	if !errors.As(err, &setup) {
 		t.Errorf("expected a SetupError, found %v", err)

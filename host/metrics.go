@@ -135,6 +135,6 @@ func add(sum, m *plugin.Metrics) {
 // Metrics is what GET /metrics shows.
 func (w worker) Metrics() prometheus.Gatherer {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(pluginFigures{w.host.plugins.Modules})
+	r.MustRegister(pluginFigures{w.host.modules})
 	return r
 }

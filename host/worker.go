@@ -28,7 +28,10 @@ func (w worker) Root() rest.Root {
 }
 
 func (w worker) Ready(context.Context) error {
-	if w.herder() == nil {
+	switch {
+	case !w.host.loaded():
+		return errors.New("Plugins are being loaded.")
+	case w.herder() == nil:
 		return errors.New("Kafka is being reached and offsets are being read.")
 	}
 	return nil

@@ -139,7 +139,10 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 			return err
 		}
 	}
-	h, err := host.New(hostConfig)
+	h, err := host.New(ctx, hostConfig)
+	if err != nil && ctx.Err() != nil {
+		return nil // stopped before anything ran
+	}
 	if err != nil {
 		return wrong(err)
 	}

@@ -93,7 +93,7 @@ func TestSourcesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestSinksRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		demo = service.New(service.Options{Rows: 40, Switches: service.Switches{CSRF: true}})
-		h, err := host.New(host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true, Logger: quiet()})
+		h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true, Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,9 @@ type Limits struct {
 	TableElements int
 }
 
+// Defaults are what zero fields of [Limits] stand for.
+func Defaults() Limits { return Limits{}.filled() }
+
 func (l Limits) filled() Limits {
 	fill := func(v *int, or int) {
 		if *v <= 0 {

@@ -99,7 +99,7 @@ func (b *Binary) section(id byte, r *reader) {
 			b.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(r.data[r.at:])))
 		}
 	case 2:
-		for n := r.number(); n > 0 && r.err == nil; n-- {
+		for n := r.items("imports"); n > 0 && r.err == nil; n-- {
 			i := Import{Module: r.name(), Name: r.name(), Kind: r.byte()}
 			switch i.Kind {
 			case kindFunction:
@@ -127,7 +127,7 @@ func (b *Binary) section(id byte, r *reader) {
 			b.MemoryPages = r.limits()
 		}
 	case 7:
-		for n := r.number(); n > 0 && r.err == nil; n-- {
+		for n := r.items("exports"); n > 0 && r.err == nil; n-- {
 			e := Export{Name: r.name(), Kind: r.byte()}
 			r.number()
 			b.Exports = append(b.Exports, e)
@@ -195,6 +195,18 @@ func (r *reader) number() (n uint64) {
 	}
 	r.fail("a number of more than ten bytes at byte %d", r.at)
 	return 0
+}
+
+// maxItems is the most imports, and exports, that are read: twice what the meter takes.
+const maxItems = 200_000
+
+// items reads how many there are of something.
+func (r *reader) items(what string) uint64 {
+	n := r.number()
+	if n > maxItems {
+		r.fail("%s: found %d, at most %d are allowed", what, n, maxItems)
+	}
+	return n
 }
 
 func (r *reader) name() string {

@@ -69,7 +69,7 @@ func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 }
 
 func check(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
-	data, err := readModule(path)
+	data, err := readModule(path, maxModuleBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if _, report, err := meter.Rewrite(shaped(data), metering); err == nil {
 		checked.Metered = report
 	}
-	m, err := l.load(ctx, fileArrival(path, checked.Info.Hash, data))
+	m, err := l.load(ctx, fileArrival(path, checked.Info.Hash, len(data)))
 	if err != nil {
 		checked.Info.Err = err
 		checked.Findings = []Finding{{true, "load", err.Error()}}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -39,7 +40,9 @@ func (l *loader) compile(ctx context.Context, m *module, p *prepared) (*code, er
 		err = l.compileInto(ctx, c, p, m.binary.Functions)
 	}
 	if err == nil {
-		err = judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces)
+		if wrong := judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces); wrong != nil {
+			err = &unfit{wrong}
+		}
 	}
 	if err != nil {
 		c.close()
@@ -58,8 +61,8 @@ const (
 	largeEffort = 4_000_000
 )
 
-// turn waits for a place among those that compile. At the start there is one for each processor, later they leave half of them to
-// the connectors that run.
+// turn waits for a place among those that are compiled because they were found. At the start there is one for each processor, later they
+// leave half of them to the connectors that run; what a connector needs has no turn to wait for.
 func (l *loader) turn(ctx context.Context) error {
 	if l.turns == nil {
 		return nil
@@ -78,42 +81,70 @@ func (l *loader) done() {
 	}
 }
 
+// compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long as one function takes
+// it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
 func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, functions uint64) (err error) {
-	if err := l.turn(ctx); err != nil {
-		return err
-	}
-	defer l.done()
 	allowed := cmp.Or(l.compileTime, compileTime)
 	within, cancel := context.WithTimeout(ctx, allowed)
-	defer cancel()
-	defer func() {
-		// An engine that loses its way over one module must not take the others along.
-		if r := recover(); r != nil {
-			c.compiled, err = nil, fmt.Errorf("the module does not compile: the engine failed: %v", r)
-		}
-	}()
 	if len(p.wasm) > largeBytes || functions > largeFunctions || p.effort > largeEffort {
 		// The engine looks at the context between functions only where several goroutines compile.
 		within = experimental.WithCompilationWorkers(within, 2)
 	}
-	c.compiled, err = c.runtime.CompileModule(within, p.wasm)
-	if err != nil && within.Err() != nil {
-		if c.compiled = nil; ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("the module takes longer than the %v that are allowed to compile", allowed)
+	type outcome struct {
+		compiled wazero.CompiledModule
+		err      error
 	}
-	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer cancel()
+		defer func() { done <- o }()
+		// An engine that loses its way over one module must not take the others along.
+		defer func() {
+			if r := recover(); r != nil {
+				o = outcome{nil, fmt.Errorf("the engine failed: %v", r)}
+			}
+		}()
+		o.compiled, o.err = l.compileOnce(within, c.runtime, p.wasm)
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+	case <-within.Done():
+		select {
+		case o = <-done:
+		default:
+			o.err = within.Err()
+		}
+	}
+	switch {
+	case o.err == nil:
+		c.compiled = o.compiled
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(within.Err(), context.DeadlineExceeded):
+		return &slow{allowed}
+	}
+	return &unfit{fmt.Errorf("the module does not compile: %w", o.err)}
+}
+
+// slow is the error of a module that took too long: on another day it may not.
+type slow struct{ allowed time.Duration }
+
+func (s *slow) Error() string {
+	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.allowed)
+}
+
+func (l *loader) compileOnce(ctx context.Context, r wazero.Runtime, module []byte) (wazero.CompiledModule, error) {
+	compiled, err := r.CompileModule(ctx, module)
+	if err != nil && ctx.Err() == nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
 		// A damaged file must cost time, not the plugin.
 		l.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
 		l.purge()
-		c.compiled, err = c.runtime.CompileModule(within, p.wasm)
+		compiled, err = r.CompileModule(ctx, module)
 	}
-	if err != nil {
-		c.compiled = nil
-		return fmt.Errorf("the module does not compile: %w", err)
-	}
-	return nil
+	return compiled, err
 }
 
 // close frees the runtime and the compiled code.

@@ -93,7 +93,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if err == nil {
 		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
 			_ = module.Close(i.calling)
-			return nil, err
+			return nil, &unfit{err}
 		}
 		// Not by the engine, which would leave no way to watch the stack.
 		err = i.guest.Begin(i.calling, startExport, i.function)

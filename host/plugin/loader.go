@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // loader makes modules.
@@ -21,6 +22,8 @@ type loader struct {
 	dir string
 	// shelf keeps what loading finds out; nil: nothing.
 	shelf *shelf
+	// refusals are the modules that were refused before.
+	refusals *refusals
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
 	turns chan struct{}
 	// compileTime is how long compiling a module may take. Default [compileTime].
@@ -52,7 +55,11 @@ func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, 
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
 func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
-	binary, err := ReadBinary(a.data)
+	data, err := a.bytes()
+	if err != nil {
+		return nil, err
+	}
+	binary, err := ReadBinary(data)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +67,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &module{binary: binary, loader: l, limits: l.widest(), again: a.again, info: Info{Hash: a.hash, Size: len(a.data),
+	m := &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash, Size: a.size,
 		Origin: a.path, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
 	if known := l.shelf.description(a.hash); known != nil && m.judgeDescription(known) == nil {
 		m.describedAs(known)
@@ -70,17 +77,13 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		}
 		return m, nil
 	}
+	if err := l.refusals.known(l.shelf, a.hash, m.limits); err != nil {
+		return nil, err
+	}
 	l.notice.begin()
-	prepared, err := l.shelf.prepared(a.hash, func() ([]byte, error) { return a.data, nil })
+	prepared, d, err := l.start(ctx, m, data)
 	if err != nil {
-		return nil, err
-	}
-	if m.code, err = l.compile(ctx, m, prepared); err != nil {
-		return nil, err
-	}
-	d, err := m.describe(ctx)
-	if err != nil {
-		m.rest()
+		l.refusals.keep(l.shelf, a.hash, m.limits, err)
 		return nil, err
 	}
 	l.shelf.describe(a.hash, d)
@@ -93,6 +96,26 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		}
 	}
 	return m, nil
+}
+
+// start rewrites and compiles a module and asks it what it is.
+func (l *loader) start(ctx context.Context, m *module, data []byte) (p *prepared, d *wit.Description, err error) {
+	if p, err = l.shelf.prepared(m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
+		return nil, nil, err
+	}
+	if err := l.turn(ctx); err != nil {
+		return nil, nil, err
+	}
+	m.code, err = l.compile(ctx, m, p)
+	l.done()
+	if err != nil {
+		return nil, nil, err
+	}
+	if d, err = m.describe(ctx); err != nil {
+		m.rest()
+		return nil, nil, err
+	}
+	return p, d, nil
 }
 
 // of are the limits of a plugin by its name.

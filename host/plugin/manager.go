@@ -17,6 +17,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -44,6 +45,9 @@ type Options struct {
 	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with the time that it
 	// took when New is about to return. Default: lines of the Logger.
 	Compiling func(took time.Duration)
+	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so that nothing that
+	// no connector uses delays them. nil: New loads everything.
+	Needed []Needed
 	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
 	Rest time.Duration
 }
@@ -78,6 +82,9 @@ type Manager struct {
 	cache   wazero.CompilationCache
 	logger  *slog.Logger
 	watcher *watcher
+	// loading is what is loaded in the background, which stopLoading ends.
+	loading     sync.WaitGroup
+	stopLoading context.CancelFunc
 
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64
@@ -116,7 +123,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		loader: loader{cache: cache, dir: dir, shelf: kept, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()}}}
+		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()}}}
 	defer m.loader.notice.end()
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
@@ -125,21 +132,40 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 			return nil, err
 		}
 	}
-	embedded, err := m.embedded(o.Embedded)
+	embedded, err := m.embedded(o.Embedded, o.Needed)
+	more := false
 	if err == nil {
-		err = m.scan(ctx, embedded)
+		embedded, more, err = m.begin(ctx, embedded, o.Needed)
 	}
 	if err != nil {
 		m.Close()
 		return nil, err
 	}
-	m.warnOfLimits()
 	// Nobody compiles now, and only this goroutine has m.
 	m.loader.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	if more {
+		background, cancel := context.WithCancel(context.Background())
+		m.stopLoading = cancel
+		m.loading.Go(func() { m.loadRest(background, embedded) })
+	} else {
+		m.warnOfLimits()
+	}
 	if m.watcher != nil {
 		m.watcher.start()
 	}
 	return m, nil
+}
+
+// loadRest loads what no connector needed at the start.
+func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
+	defer guard.Recover(m.logger, "loading plugins", nil)
+	if err := m.scan(ctx, embedded); err != nil {
+		if ctx.Err() == nil {
+			m.logger.Warn("reading plugin folders", "error", err)
+		}
+		return
+	}
+	m.warnOfLimits()
 }
 
 // warnOfLimits names limits of plugins that are not there: more likely misspelt than meant for later.
@@ -311,6 +337,10 @@ func (m *Manager) Close() error {
 	if m.watcher != nil {
 		m.watcher.stop()
 	}
+	if m.stopLoading != nil {
+		m.stopLoading()
+	}
+	m.loading.Wait()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()

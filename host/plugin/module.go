@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -45,14 +46,16 @@ type module struct {
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.
 	order int
-	// again gives the file's bytes once more.
-	again func() ([]byte, error)
+	// original gives the file's bytes as they were loaded.
+	original func() ([]byte, error)
 
 	mu sync.Mutex
 	// users are the pools, offered whether an origin has the module.
 	users   int
 	offered bool
 	code    *code
+	// compiling is under way for all who wait, nil: nothing is.
+	compiling *compilation
 	// breakers are those of connectors, by name.
 	breakers map[string]*breaker
 }
@@ -84,7 +87,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		return nil, err
 	}
 	if err := m.judgeDescription(&d); err != nil {
-		return nil, fmt.Errorf("describe: %w", err)
+		return nil, &unfit{fmt.Errorf("describe: %w", err)}
 	}
 	m.describedAs(&d)
 	return &d, nil
@@ -172,28 +175,61 @@ func (m *module) retire() {
 	m.rest()
 }
 
-// ready returns the module's code, compiling it where it rests: a matter of 40 ms with a disk cache.
-func (m *module) ready(ctx context.Context) (*code, error) {
+// offer makes the module one that its origin offers.
+func (m *module) offer() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.code != nil {
-		return m.code, nil
-	}
-	prepared, err := m.loader.shelf.prepared(m.info.Hash, m.original)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.info.Origin, err)
-	}
-	m.code, err = m.loader.compile(ctx, m, prepared)
-	return m.code, err
+	m.offered = true
+	m.mu.Unlock()
 }
 
-// original is the file's bytes as they were loaded.
-func (m *module) original() ([]byte, error) {
-	data, err := m.again()
-	if err == nil && hashOf(data) != m.info.Hash {
-		err = errors.New("the file is not what was loaded")
+// compilation is the compiling of a module's code, with what came of it.
+type compilation struct {
+	done chan struct{}
+	code *code
+	err  error
+}
+
+// ready returns the module's code, compiling it where it rests: a matter of 40 ms with a disk cache. Who gives up does not wait for it:
+// the engine cannot be stopped within a function.
+func (m *module) ready(ctx context.Context) (*code, error) {
+	m.mu.Lock()
+	if m.code != nil {
+		defer m.mu.Unlock()
+		return m.code, nil
 	}
-	return data, err
+	c := m.compiling
+	if c == nil {
+		c = &compilation{done: make(chan struct{})}
+		m.compiling = c
+		go m.compile(c)
+	}
+	m.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.code, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// compile makes the code for all who wait for it.
+func (m *module) compile(c *compilation) {
+	defer close(c.done)
+	c.err = errors.New("the module was not compiled")
+	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
+	prepared, err := m.loader.shelf.prepared(m.info.Hash, m.original)
+	if err != nil {
+		c.err = fmt.Errorf("%s: %w", m.info.Origin, err)
+	} else {
+		c.code, c.err = m.loader.compile(context.Background(), m, prepared)
+	}
+	m.mu.Lock()
+	m.compiling, m.code = nil, c.code
+	abandoned := m.users == 0
+	m.mu.Unlock()
+	if abandoned {
+		m.rest()
+	}
 }
 
 // rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to free.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // origin is a place that a module comes from: a file, or an entry among the embedded ones.
@@ -23,19 +28,26 @@ type origin struct {
 	hash string
 }
 
-// arrival is a module's bytes on their way to an origin.
+// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number of files.
 type arrival struct {
 	path, hash string
-	data       []byte
-	// again gives the bytes once more: a file's are kept, since it may change, the program's own are there anyway.
+	size       int
+	// again gives the bytes once more.
 	again func() ([]byte, error)
-	// loaded or err is what became of them.
+	// later: no connector that is configured uses it, as far as can be told without compiling it.
+	later bool
+	// order is that among all that were loaded.
+	order int
+	// loaded or err is what became of it.
 	loaded *module
 	err    error
 }
 
+// Needed is what a configured connector needs of plugins: a class, or a short form of one, in a version, "" for any.
+type Needed struct{ Class, Version string }
+
 // embedded reads the modules that come with the program.
-func (m *Manager) embedded(files fs.FS) (list []*arrival, err error) {
+func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err error) {
 	if files == nil {
 		return nil, nil
 	}
@@ -44,7 +56,11 @@ func (m *Manager) embedded(files fs.FS) (list []*arrival, err error) {
 			return err
 		}
 		data, err := fs.ReadFile(files, path)
-		list = append(list, &arrival{path: embeddedPrefix + path, hash: hashOf(data), data: data, err: err,
+		if err != nil {
+			return err
+		}
+		hash := hashOf(data)
+		list = append(list, &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), later: m.canWait(hash, data, needed),
 			again: func() ([]byte, error) { return fs.ReadFile(files, path) }})
 		return nil
 	})
@@ -64,30 +80,11 @@ func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil) }
 func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 	m.scanning.Lock()
 	defer m.scanning.Unlock()
-	present := map[string]bool{}
-	for _, folder := range m.folders {
-		entries, err := os.ReadDir(folder)
-		if err != nil {
-			return fmt.Errorf("plugin folder: %w", err)
-		}
-		for _, e := range entries {
-			if e.IsDir() || !isModule(e.Name()) {
-				continue
-			}
-			path := filepath.Join(folder, e.Name())
-			present[path] = true
-			if a := m.look(path); a != nil {
-				list = append(list, a)
-			}
-		}
+	list, present, err := m.arrivals(list, nil)
+	if err != nil {
+		return err
 	}
 	m.loadAll(ctx, list)
-	for _, a := range list {
-		if a.err != nil && ctx.Err() != nil {
-			continue // given up: the next look finds the file as new as it is
-		}
-		m.settle(a)
-	}
 	for _, path := range m.gone(present) {
 		m.remove(path)
 	}
@@ -97,17 +94,105 @@ func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 	return ctx.Err()
 }
 
+// begin loads what is needed of the modules that come with the program and of the folders, and returns those of the program that are
+// left. Where something needed is not found among them, all are loaded.
+func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool, err error) {
+	m.scanning.Lock()
+	defer m.scanning.Unlock()
+	list, _, err := m.arrivals(embedded, needed)
+	if err != nil {
+		return nil, false, err
+	}
+	var later []*arrival
+	list = slices.DeleteFunc(list, func(a *arrival) bool {
+		if a.later {
+			later = append(later, a)
+		}
+		return a.later
+	})
+	m.loadAll(ctx, list)
+	if ctx.Err() == nil && len(later) > 0 && !m.has(needed) {
+		m.loadAll(ctx, later)
+		later = nil
+	}
+	m.trimLater()
+	for _, a := range later {
+		if strings.HasPrefix(a.path, embeddedPrefix) {
+			left = append(left, a)
+		}
+	}
+	return left, len(later) > 0, ctx.Err()
+}
+
+// has tells whether all that is needed is there.
+func (m *Manager) has(needed []Needed) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !slices.ContainsFunc(needed, func(n Needed) bool {
+		for _, o := range m.origins {
+			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) && mentioned(o.active.info.Components, n) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func mentioned(components []wit.Component, n Needed) bool {
+	return slices.ContainsFunc(components, func(c wit.Component) bool {
+		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...), func(name string) bool { return strings.Contains(name, n.Class) })
+	})
+}
+
+// canWait tells whether a module need not be loaded before connectors start, nil: none can. One that is known costs nothing. Of another
+// the bytes are looked at: a module that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has]
+// finds that something is missing.
+func (m *Manager) canWait(hash string, data []byte, needed []Needed) bool {
+	if needed == nil || m.loader.shelf.description(hash) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(needed, func(n Needed) bool { return bytes.Contains(data, []byte(n.Class)) })
+}
+
+// arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are there.
+func (m *Manager) arrivals(list []*arrival, needed []Needed) ([]*arrival, map[string]bool, error) {
+	present := map[string]bool{}
+	for _, folder := range m.folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return nil, nil, fmt.Errorf("plugin folder: %w", err)
+		}
+		for _, e := range entries {
+			if e.IsDir() || !isModule(e.Name()) {
+				continue
+			}
+			path := filepath.Join(folder, e.Name())
+			present[path] = true
+			if a := m.look(path, needed); a != nil {
+				list = append(list, a)
+			}
+		}
+	}
+	return list, present, nil
+}
+
 // look reads a file and returns it unless it is as it was. Its bytes decide: the clock of a file system may stand for
 // milliseconds, so that a file that was just replaced has the size and time of the one before.
-func (m *Manager) look(path string) *arrival {
-	data, err := readModule(path)
+func (m *Manager) look(path string, needed []Needed) *arrival {
+	data, err := readModule(path, maxModuleBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone again; the next scan sees it
 	}
 	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if o := m.origins[path]; o != nil && o.refused != nil && o.refused.Hash == "" && o.refused.Err.Error() == refusal(path, err).Error() {
+			return nil
+		}
 		return &arrival{path: path, err: err}
 	}
 	hash := hashOf(data)
+	later := m.canWait(hash, data, needed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.origins[path]
@@ -119,44 +204,54 @@ func (m *Manager) look(path string) *arrival {
 		o.refused, o.hash = nil, hash
 		return nil
 	}
-	return fileArrival(path, hash, data)
+	a := fileArrival(path, hash, len(data))
+	a.later = later
+	return a
 }
 
-// maxModuleBytes is the largest file that is taken for a module: the largest guests known have 12 MB.
-const maxModuleBytes = 256 << 20
+func fileArrival(path, hash string, size int) *arrival {
+	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) { return readModule(path, maxModuleBytes) }}
+}
 
-func readModule(path string) ([]byte, error) {
-	file, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !file.Mode().IsRegular():
-		return nil, fmt.Errorf("expected a file, found %s", file.Mode().Type())
-	case file.Size() > maxModuleBytes:
-		return nil, fmt.Errorf("expected a module of at most %d bytes, found %d", maxModuleBytes, file.Size())
+// bytes are the module's as they were when it was seen.
+func (a *arrival) bytes() ([]byte, error) {
+	data, err := a.again()
+	if err == nil && hashOf(data) != a.hash {
+		err = errors.New("the file has changed since")
 	}
-	return os.ReadFile(path)
+	return data, err
 }
 
-func fileArrival(path, hash string, data []byte) *arrival {
-	return &arrival{path: path, hash: hash, data: data, again: func() ([]byte, error) { return data, nil }}
-}
-
-// loadAll loads side by side: at a start without a compile cache each takes half a second.
+// loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its origin as soon as it
+// is ready: one that takes long holds up none of the others.
 func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
+	m.mu.Lock()
+	for _, a := range list {
+		m.loads++
+		a.order = m.loads
+	}
+	m.mu.Unlock()
 	var wait sync.WaitGroup
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, a := range list {
-		if a.err != nil {
-			continue
-		}
 		places <- struct{}{}
 		wait.Go(func() {
-			a.loaded, a.err = m.loader.load(ctx, a)
-			<-places
+			defer func() { <-places }()
+			if a.err == nil {
+				a.loaded, a.err = m.load(ctx, a)
+			}
+			if a.err != nil && ctx.Err() != nil {
+				return // given up: the next look finds the file as new as it is
+			}
+			m.settle(a)
 		})
 	}
 	wait.Wait()
+}
+
+func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
+	defer guard.Recover(m.logger, "loading "+a.path, &err)
+	return m.loader.load(ctx, a)
 }
 
 // settle makes a module what its origin offers. What was there before stays for rollback, or stays active when the new one was
@@ -179,9 +274,8 @@ func (m *Manager) settle(a *arrival) {
 		m.refuse(a)
 		return
 	}
-	m.loads++
-	a.loaded.order = m.loads
-	a.loaded.offered = true
+	a.loaded.order = a.order
+	a.loaded.offer()
 	o := m.origin(a.path)
 	var dropped *module
 	if o.active != nil {
@@ -206,11 +300,13 @@ func (m *Manager) origin(path string) *origin {
 	return o
 }
 
+func refusal(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
+
 func (m *Manager) refuse(a *arrival) {
-	err := fmt.Errorf("%s: %w", a.path, a.err)
+	err := refusal(a.path, a.err)
 	m.mu.Lock()
 	o := m.origin(a.path)
-	o.refused = &Info{Origin: a.path, Size: len(a.data), Hash: a.hash, Loaded: time.Now(), Err: err}
+	o.refused = &Info{Origin: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
 	o.hash = a.hash
 	running := o.active
 	m.mu.Unlock()

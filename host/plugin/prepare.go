@@ -21,7 +21,7 @@ type prepared struct {
 func prepareModule(data []byte) (*prepared, error) {
 	metered, report, err := meter.Rewrite(shaped(data), metering)
 	if err != nil {
-		return nil, fmt.Errorf("the module is refused: %w", err)
+		return nil, &unfit{fmt.Errorf("the module is refused: %w", err)}
 	}
 	return &prepared{metered, report.Effort}, nil
 }

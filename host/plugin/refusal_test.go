@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -278,32 +280,37 @@ func TestDamagedCompileCache(t *testing.T) {
 	}
 }
 
+// What is no regular file behind its links, or too large, is refused unread; a file behind links is taken, as Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "folder.wasm"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(folder, "folder.wasm"), filepath.Join(folder, "link.wasm")); err != nil {
-		t.Fatal(err)
-	}
-	huge, err := os.Create(filepath.Join(folder, "huge.wasm"))
+	folder, elsewhere := t.TempDir(), t.TempDir()
+	in := func(name string) string { return filepath.Join(folder, name) }
+	put(t, elsewhere, "real", named("mounted", "1.0.0", 0))
+	huge, err := os.Create(in("huge.wasm"))
 	if err == nil {
-		err = errors.Join(huge.Truncate(1<<30), huge.Close())
+		err = errors.Join(huge.Truncate(10<<30), huge.Close())
 	}
-	if err != nil {
+	socket, listenErr := net.Listen("unix", in("socket.wasm"))
+	if err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"), in("link.wasm")),
+		syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")), os.Symlink(in("pipe.wasm"), in("piped.wasm")),
+		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")), os.Symlink(filepath.Join(elsewhere, "..data"), in("mounted.wasm")),
+		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm"))); err != nil {
 		t.Fatal(err)
 	}
+	defer socket.Close()
 	put(t, folder, "all.wasm.txt", []byte("x"))
 	put(t, folder, "all.WASM", variant(t, "1.0.0", 0))
 	var found []string
 	for _, i := range manager(t, plugin.Options{}, folder).Modules() {
 		if i.Err != nil {
-			found = append(found, strings.TrimPrefix(i.Err.Error(), folder))
+			found = append(found, strings.ReplaceAll(i.Err.Error(), folder, ""))
 		} else {
 			found = append(found, filepath.Base(i.Origin))
 		}
 	}
-	want := []string{"/huge.wasm: expected a module of at most 268435456 bytes, found 1073741824", "/link.wasm: expected a file, found d---------", "all.WASM"}
+	want := []string{"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",
+		"/huge.wasm: expected a module of at most 67108864 bytes, found 10737418240", "/link.wasm: expected a regular file, found a folder",
+		"/pipe.wasm: expected a regular file, found a pipe", "/piped.wasm: expected a regular file, found a pipe",
+		"/socket.wasm: expected a regular file, found a socket", "/zero.wasm: expected a regular file, found a device", "all.WASM", "mounted.wasm"}
 	if d := cmp.Diff(want, found); d != "" {
 		t.Error(d)
 	}

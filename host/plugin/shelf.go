@@ -54,7 +54,7 @@ func (s *shelf) read(hash, kind string) []byte {
 	}
 	key := s.key(hash)
 	path := s.path(key, kind)
-	data, err := readModule(path)
+	data, err := readModule(path, maxKeptBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -1,0 +1,152 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// toilsome is a plugin that takes an engine some seconds, in as many functions.
+func toilsome(functions int) []byte {
+	m := hostile(2, fixed([]byte{0x41, 0x08}))
+	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
+	for range functions {
+		m.Exports = append(m.Exports, guesttest.Function{Name: "toil" + strings.Repeat("!", len(m.Exports)), Body: bytes.Repeat(turn, 1900)})
+	}
+	return m.Bytes()
+}
+
+func state(m *plugin.Manager, name string) (loaded bool, err error) {
+	for _, i := range m.Modules() {
+		if i.Name == name {
+			return true, nil
+		}
+		if filepath.Base(i.Origin) == name+".wasm" {
+			return false, i.Err
+		}
+	}
+	return false, nil
+}
+
+// What no connector needs is loaded behind the back of those that start; where something is missing all is looked through.
+func TestWhatNobodyNeedsWaits(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
+	// Its one function takes longer to compile than this test takes to look.
+	put(t, folder, "hostile.wasm", toilsome(1))
+	load := func(needed ...plugin.Needed) *plugin.Manager {
+		t.Helper()
+		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+			CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logBuffer{}).logger(), Needed: needed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		return m
+	}
+	m := load(plugin.Needed{Class: "org.example.AllSource"})
+	if used, _ := state(m, "used"); !used {
+		t.Error("expected the plugin that is needed")
+	}
+	if other, err := state(m, "hostile"); other || err != nil {
+		t.Errorf("expected the other one to be compiled still, found %v %v", other, err)
+	}
+	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
+	m = load(plugin.Needed{Class: "nobody.has.it"})
+	if other, err := state(m, "hostile"); !other {
+		t.Errorf("expected all to be loaded where something is missing, found %v", err)
+	}
+	// A manager that is closed while it loads does not wait for the engine.
+	m = load(plugin.Needed{Class: "org.example.AllSource"})
+	start := time.Now()
+	_ = m.Close()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("expected it to close within 5 s, found %v", took)
+	}
+}
+
+// Who gives up does not wait for the function that the engine is at.
+func TestCompilingIsGivenUp(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "hostile.wasm", toilsome(4))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, CacheDir: filepath.Join(t.TempDir(), "cache"),
+		Logger: (&logBuffer{}).logger()})
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
+		t.Errorf("expected the end of its context within 5 s, found %v after %v", err, took)
+	}
+}
+
+// What was refused is refused by every later start without being compiled, until its file in the cache goes.
+func TestRefusalsAreKept(t *testing.T) {
+	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
+		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	trapping.MemoryPages = 2
+	for n := range trapping.Exports {
+		if strings.Contains(trapping.Exports[n].Name, "#describe") {
+			trapping.Exports[n].Body = nil
+		}
+	}
+	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // nothing is there to be added
+	for name, c := range map[string]struct {
+		module []byte
+		want   string
+	}{
+		"traps":            {trapping.Bytes(), "wasm error: unreachable"},
+		"does not compile": {invalid.Bytes(), "the module does not compile"},
+		"is refused":       {func() []byte { m := meeting(); return m.Bytes() }(), "effort of compiling function"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+			put(t, folder, "hostile.wasm", c.module)
+			refused := func(file string) error {
+				t.Helper()
+				m, log := shelved(t, folder, cache)
+				defer m.Close()
+				_, err := state(m, strings.TrimSuffix(file, ".wasm"))
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("expected %q, found %v\n%s", c.want, err, log)
+				}
+				return err
+			}
+			var known *plugin.Refused
+			if err := refused("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected it to be tried the first time, found %v", err)
+			}
+			// A restart, a touch and a copy.
+			put(t, folder, "copy.wasm", c.module)
+			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
+				if err := refused(file); !errors.As(err, &known) {
+					t.Errorf("%s: expected it to be known, found %v", file, err)
+				}
+			}
+			if known == nil {
+				return
+			}
+			if !strings.Contains(known.Error(), "to try it now delete "+known.File) {
+				t.Errorf("expected the file to be named, found %v", known)
+			}
+			if err := os.Remove(known.File); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(folder, "copy.wasm")); err != nil {
+				t.Fatal(err)
+			}
+			if err := refused("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected it to be tried again, found %v", err)
+			}
+		})
+	}
+}
