@@ -1,40 +1,156 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // order watches whether rows come in the order of their keys: many services of SAP take $orderby and don't heed it, and going on
 // behind the last key would then lose rows. Texts may ascend by bytes or without regard to case; another collation counts as none.
 type order struct {
-	rows        int
-	last        []string
-	byte, folds bool
+	// watching: nothing has come yet that isn't in order, or can't be compared.
+	watching bool
+	rows     int
+	last     []byte
+	// bytes, folds: all rows so far ascend, texts by bytes, without regard to case.
+	bytes, folds bool
 }
 
-// mostWatched bounds the rows that are watched.
-const mostWatched = 1000
+// ascends tells whether the rows came in order, if any came.
+func (o *order) ascends() bool { return o.watching && (o.bytes || o.folds) }
 
-func newOrder() order { return order{byte: true, folds: true} }
-
-// ascends tells whether at least two rows came, and all in order.
-func (o *order) ascends() bool { return o.rows > 1 && (o.byte || o.folds) }
-
-// next watches one more key.
-func (o *order) next(f *feed, key []string) {
+// next watches one more key, as the row has it.
+func (o *order) next(f *feed, key []byte) {
 	if o.rows > 0 {
-		o.byte = o.byte && f.compare(o.last, key, false) < 0
-		o.folds = o.folds && f.compare(o.last, key, true) < 0
+		o.follows(f.compareKeys(o.last, key))
 	}
 	o.rows++
-	o.last = key
+	o.last = append(o.last[:0], key...)
+}
+
+// follows notes how the key before compares with the one behind it, by bytes and without regard to case.
+func (o *order) follows(plain, folded int, known bool) {
+	o.bytes, o.folds = o.bytes && plain < 0, o.folds && folded < 0
+	o.watching = o.watching && known && (o.bytes || o.folds)
+}
+
+// compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be read, and a
+// service compares such keys as they are written.
+func (f *feed) compareKeys(a, b []byte) (plain, folded int, known bool) {
+	nodes := f.key.Nodes
+	if len(nodes) == 0 || len(f.layout.Keys) != len(nodes[0].Members) {
+		return 0, 0, false
+	}
+	for i, m := range nodes[0].Members {
+		var p, c int
+		var ok bool
+		fold := f.structure().Property(f.layout.Columns[f.layout.Keys[i]].Name).Type.Primitive == edm.Guid
+		if p, c, a, b, ok = comparePart(&nodes[m.Node], a, b, fold); !ok {
+			return 0, 0, false
+		}
+		plain, folded = cmp.Or(plain, p), cmp.Or(folded, c)
+	}
+	return plain, folded, true
+}
+
+// comparePart orders the values at the start of two keys and gives what is behind them; fold leaves case out of texts altogether.
+func comparePart(n *wit.Node, a, b []byte, fold bool) (plain, folded int, restA, restB []byte, ok bool) {
+	if n.Optional {
+		return 0, 0, nil, nil, false
+	}
+	switch n.Kind {
+	case wit.Boolean:
+		if len(a) == 0 || len(b) == 0 {
+			return 0, 0, nil, nil, false
+		}
+		c := cmp.Compare(a[0], b[0])
+		return c, c, a[1:], b[1:], true
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		x, sizeA := binary.Varint(a)
+		y, sizeB := binary.Varint(b)
+		if sizeA <= 0 || sizeB <= 0 {
+			return 0, 0, nil, nil, false
+		}
+		c := cmp.Compare(x, y)
+		return c, c, a[sizeA:], b[sizeB:], true
+	case wit.Text, wit.Bytes:
+		x, restA, okA := sized(a)
+		y, restB, okB := sized(b)
+		if !okA || !okB {
+			return 0, 0, nil, nil, false
+		}
+		if n.Kind == wit.Bytes {
+			c := compareWhole(x, y)
+			return c, c, restA, restB, true
+		}
+		plain, folded = bytes.Compare(x, y), compareFolded(x, y)
+		if fold {
+			plain = folded
+		}
+		return plain, folded, restA, restB, true
+	}
+	return 0, 0, nil, nil, false
+}
+
+// sized reads a length and so many bytes.
+func sized(b []byte) (value, rest []byte, ok bool) {
+	n, size := binary.Varint(b)
+	if size <= 0 || n < 0 || n > int64(len(b)-size) {
+		return nil, nil, false
+	}
+	return b[size : size+int(n)], b[size+int(n):], true
+}
+
+// compareFolded orders texts without regard to case.
+func compareFolded(a, b []byte) int {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		x, y := a[i], b[i]
+		if x >= utf8.RuneSelf || y >= utf8.RuneSelf {
+			return strings.Compare(strings.ToLower(string(a)), strings.ToLower(string(b)))
+		}
+		if x != y {
+			if c := cmp.Compare(lower(x), lower(y)); c != 0 {
+				return c
+			}
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// compareWhole orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the unscaled
+// values of decimals of one scale.
+func compareWhole(a, b []byte) int {
+	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
+	switch {
+	case negativeA && !negativeB:
+		return -1
+	case negativeB && !negativeA:
+		return 1
+	case len(a) != len(b):
+		if (len(a) < len(b)) != negativeA {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(a, b)
 }
 
 // keyTexts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
@@ -71,52 +187,6 @@ func comparable(p *edm.Property) bool {
 	return true
 }
 
-// compare orders two keys part by part; fold leaves case out of texts.
-func (f *feed) compare(a, b []string, fold bool) int {
-	for i, at := range f.layout.Keys {
-		if i >= len(a) || i >= len(b) {
-			break
-		}
-		p := f.structure().Property(f.layout.Columns[at].Name)
-		if c := compareTexts(p.Type.Primitive, a[i], b[i], fold); c != 0 {
-			return c
-		}
-	}
-	return 0
-}
-
-func compareTexts(t edm.Primitive, a, b string, fold bool) int {
-	switch t {
-	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		x, _ := strconv.ParseInt(a, 10, 64)
-		y, _ := strconv.ParseInt(b, 10, 64)
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	case edm.Decimal:
-		x, _ := new(big.Rat).SetString(a)
-		y, _ := new(big.Rat).SetString(b)
-		if x == nil || y == nil {
-			return 0
-		}
-		return x.Cmp(y)
-	case edm.DateTimeOffset:
-		a, b = strings.TrimSuffix(a, "Z"), strings.TrimSuffix(b, "Z")
-	case edm.Time:
-		a, b = strings.TrimSuffix(a, "S"), strings.TrimSuffix(b, "S")
-	case edm.Guid:
-		fold = true
-	}
-	if fold {
-		a, b = strings.ToLower(a), strings.ToLower(b)
-	}
-	return strings.Compare(a, b)
-}
-
 // keyLiterals are the parts of a key as a filter holds them.
 func (f *feed) keyLiterals(texts []string) (names, literals []string) {
 	for i, at := range f.layout.Keys {
@@ -128,7 +198,13 @@ func (f *feed) keyLiterals(texts []string) (names, literals []string) {
 }
 
 // behind is the filter for the rows behind a key in the order of its parts: A gt 1 or A eq 1 and B gt 2.
-func behind(names, literals []string) string {
+func behind(names, literals []string) string { return compared(names, literals, "gt", "gt") }
+
+// upTo is the filter for all others: A lt 1 or A eq 1 and B le 2.
+func upTo(names, literals []string) string { return compared(names, literals, "lt", "le") }
+
+// compared is a filter that compares a key part by part, the last part by an operator of its own.
+func compared(names, literals []string, operator, last string) string {
 	var out strings.Builder
 	for i := range names {
 		if i > 0 {
@@ -140,7 +216,10 @@ func behind(names, literals []string) string {
 		for j := 0; j < i; j++ {
 			out.WriteString(names[j] + " eq " + literals[j] + " and ")
 		}
-		out.WriteString(names[i] + " gt " + literals[i])
+		if i == len(names)-1 {
+			operator = last
+		}
+		out.WriteString(names[i] + " " + operator + " " + literals[i])
 		if len(names) > 1 {
 			out.WriteByte(')')
 		}
@@ -169,4 +248,43 @@ func (f *feed) unpackKey(s string) []string {
 		texts = append(texts, k.Literal.Text)
 	}
 	return texts
+}
+
+// compareTexts orders two keys that are given as literals' texts.
+func (f *feed) compareTexts(a, b []string) (plain, folded int, known bool) {
+	if len(a) != len(f.layout.Keys) || len(b) != len(f.layout.Keys) {
+		return 0, 0, false
+	}
+	for i, at := range f.layout.Keys {
+		p := f.structure().Property(f.layout.Columns[at].Name)
+		plain = cmp.Or(plain, compareLiterals(p.Type.Primitive, a[i], b[i], false))
+		folded = cmp.Or(folded, compareLiterals(p.Type.Primitive, a[i], b[i], true))
+	}
+	return plain, folded, true
+}
+
+func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
+	switch t {
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		x, _ := strconv.ParseInt(a, 10, 64)
+		y, _ := strconv.ParseInt(b, 10, 64)
+		return cmp.Compare(x, y)
+	case edm.Decimal:
+		x, _ := new(big.Rat).SetString(a)
+		y, _ := new(big.Rat).SetString(b)
+		if x == nil || y == nil {
+			return 0
+		}
+		return x.Cmp(y)
+	case edm.DateTimeOffset:
+		a, b = strings.TrimSuffix(a, "Z"), strings.TrimSuffix(b, "Z")
+	case edm.Time:
+		a, b = strings.TrimSuffix(a, "S"), strings.TrimSuffix(b, "S")
+	case edm.Guid:
+		fold = true
+	}
+	if fold {
+		return compareFolded([]byte(a), []byte(b))
+	}
+	return strings.Compare(a, b)
 }

@@ -32,9 +32,17 @@ type page struct {
 	// last is the key of the last row, structured, and the row's number.
 	last   []byte
 	lastAt uint32
-	// order watches the rows of a load's first page. deaf: the service doesn't heed the filter by key, and sent rows that came before.
+	// order watches the rows for as long as they come in the order of their keys.
 	order order
-	deaf  bool
+	// content is what the page holds.
+	content content
+	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the service does
+	// not heed the filter by key or the order, or since its count says that rows were left out.
+	handed   int
+	withheld bool
+	deaf     string
+	// probed is the key of the first row that came in answer to checkOrder.
+	probed []string
 }
 
 // pages by number; spare ones keep their memory.
@@ -62,11 +70,12 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg := p.pages.take()
-	pg.opened, pg.feed, pg.at, pg.ended, pg.declared, pg.deaf, pg.order = o, f, *at, false, false, false, newOrder()
+	pg.opened, pg.feed, pg.at, pg.ended, pg.declared = o, f, *at, false, false
+	pg.begin()
 	pg.answer = wit.Response{Status: response.Status, At: response.At}
 	pg.target = string([]byte(response.Target))
 	if pg.target == "" {
-		pg.target = at.url
+		pg.target = f.target(at)
 	}
 	p.pages.last++
 	p.pages.open[p.pages.last] = pg
@@ -131,7 +140,7 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 	pg.ended = pg.ended || tag == "" && last
 	pg.out.Reset()
 	if err := pg.decoder.Feed(tag, piece, last, &pg.out); err != nil {
-		return portion, true, pg.broken(err)
+		return portion, true, pg.unreadable(err)
 	}
 	if len(pg.out.Tombstones) > 0 {
 		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.what() +
@@ -204,18 +213,21 @@ func (pg *page) outdated() error {
 // portion is what the piece came to.
 func (pg *page) portion() (wit.Portion, error) {
 	portion := wit.Portion{Rows: pg.out.Rows, Data: pg.out.Data, Faults: pg.out.Faults}
-	if n := len(pg.out.Rows); n > 0 {
+	n := len(pg.out.Rows)
+	if n > 0 {
+		pg.watch()
+		pg.content.add(pg.out.Rows, pg.out.Data)
 		row := &pg.out.Rows[n-1]
 		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
 		pg.lastAt = row.Origin
-		pg.watch()
-		if !pg.declared {
-			pg.declared = true
-			portion.Schemas = pg.feed.schemas()
-		}
 	}
-	if pg.deaf {
-		portion = wit.Portion{}
+	if pg.withholds() {
+		portion, n = wit.Portion{}, 0
+	}
+	pg.handed += n
+	if n > 0 && !pg.declared {
+		pg.declared = true
+		portion.Schemas = pg.feed.schemas()
 	}
 	for _, follow := range pg.out.Follow {
 		target, err := pg.resolve(follow.Link)
@@ -242,8 +254,8 @@ func (pg *page) resolve(link decode.Link) (string, error) {
 
 func (pg *page) what() string { return "entity set " + pg.feed.set + " of " + pg.feed.service }
 
-// broken is a page that can't be read on. One that ends too early is worth another try.
-func (pg *page) broken(err error) error {
+// unreadable is a page that can't be read on. One that ends too early is worth another try.
+func (pg *page) unreadable(err error) error {
 	f := &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
@@ -266,114 +278,4 @@ func (pg *page) finish(portion *wit.Portion) error {
 	fields := next.fields()
 	portion.Next, portion.More = &fields, !next.done
 	return nil
-}
-
-// watch looks at the keys of the rows that just came: of a load's first page for their order, of a page asked for by key for
-// whether they are behind it.
-func (pg *page) watch() {
-	f := pg.feed
-	first := pg.at.seen == 0 && f.ordered && !pg.at.unordered && f.paging != "links"
-	keyed := pg.at.key != "" && pg.order.rows == 0
-	if !first && !keyed {
-		return
-	}
-	for i := range pg.out.Rows {
-		if pg.order.rows >= mostWatched {
-			return
-		}
-		d := pg.out.Rows[i].Key
-		texts := f.keyTexts(pg.out.Data[d.Start : d.Start+d.Size])
-		if texts == nil {
-			pg.order = order{rows: mostWatched}
-			return
-		}
-		if keyed {
-			before := f.unpackKey(pg.at.key)
-			pg.deaf = before != nil && f.compare(before, texts, false) >= 0 && f.compare(before, texts, true) >= 0
-			pg.order.rows++
-			return
-		}
-		pg.order.next(f, texts)
-	}
-}
-
-// instead asks anew for a page whose filter by key the service didn't heed: by the link in whose place it was, or by number.
-func (pg *page) instead(next *place) (*place, error) {
-	next.url, next.link, next.key, next.links, next.base = pg.at.link, "", "", true, 0
-	if next.url == "" {
-		next.url = pg.feed.url(next, "", next.seen)
-	}
-	sdk.Log(wit.LevelWarn, pg.what()+": the service doesn't heed the filter of "+pg.at.url+"; going on with "+next.url)
-	return next, nil
-}
-
-// after is the place behind the page.
-func (pg *page) after() (*place, error) {
-	f, read := pg.feed, &pg.out.Page
-	next := pg.at
-	if pg.deaf {
-		return pg.instead(&next)
-	}
-	next.link, next.key = "", ""
-	next.sorted = next.sorted || pg.at.seen == 0 && !next.unordered && pg.order.ascends()
-	next.seen += int(read.Rows)
-	if read.Count >= 0 {
-		next.count = int(read.Count)
-		// A filter by key left the rows before it out of the count.
-		next.count += pg.at.base
-	}
-	if read.Next.Href != "" {
-		target, err := pg.resolve(read.Next)
-		if err != nil {
-			return nil, err
-		}
-		if target == pg.at.url {
-			return nil, &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the next link of " + target + " leads to itself"}
-		}
-		next.url = target
-		pg.preferKey(&next, target)
-		return &next, nil
-	}
-	if f.count && next.count > next.seen {
-		return pg.missing(&next)
-	}
-	next.url, next.done, next.at = pg.at.url, true, pg.answer.At
-	return &next, nil
-}
-
-// refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
-// $orderby, $inlinecount and filters by key (P3).
-func (pg *page) refused() (wit.Portion, error) {
-	f, at := pg.feed, &pg.at
-	failed := fault.Of(pg.what(), &pg.answer, pg.body)
-	if !refusal(pg.answer.Status, failed) {
-		return wit.Portion{}, failed
-	}
-	var other *place
-	switch {
-	case at.link != "":
-		p := *at
-		p.url, p.link, p.key, p.links, p.base = at.link, "", "", true, 0
-		other = &p
-	case at.seen == 0 && at.url == f.first(at.unordered, at.uncounted).url:
-		other = f.fewerOptions(at, pg.body)
-	}
-	if other == nil {
-		return wit.Portion{}, failed
-	}
-	sdk.Log(wit.LevelWarn, "GET "+at.url+": "+failed.Message+"; going on without what the service may not know: "+other.url)
-	fields := other.fields()
-	return wit.Portion{Next: &fields, More: true}, nil
-}
-
-// refusal tells whether an answer may mean that the service doesn't know an option: a 500 does where it has an error document,
-// since ABAP services dump on options that they never implemented.
-func refusal(status uint16, f *wit.Fault) bool {
-	switch status {
-	case 400:
-		return f.Kind != wit.FaultTransient
-	case 500:
-		return f.Code != nil
-	}
-	return status == 501
 }

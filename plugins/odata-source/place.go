@@ -9,66 +9,108 @@ import (
 type place struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
-	// seen is the number of rows in the pages before, count the number that the service says there are; -1: it didn't say.
+	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole set and on
+	// its first page; -1: it didn't say. A page that is asked for by key never changes it.
 	seen, count int
 	// base is the number of rows before the filter by key that url holds, 0: it holds none.
 	base int
-	// unordered, uncounted: the service refused $orderby, $inlinecount. links: it refused to be asked by key.
+	// unordered, uncounted: the service refused $orderby, $inlinecount. links: pages aren't asked for by key, since the service
+	// refused it or doesn't do what it says.
 	unordered, uncounted, links bool
-	// sorted: the first page's rows came in the order of their keys.
-	sorted bool
-	// key is the last key before the page that url asks for by key, as a key predicate.
+	// sorted, folded: all rows so far came in the order of their keys, texts by bytes or without regard to case.
+	sorted, folded bool
+	// key is the last key before the page, as a key predicate, for as long as the rows are in order.
 	key string
-	// link is the next link in whose place the page is asked for by key, to be followed if the service refuses that.
+	// link is the next link in whose place the page is asked for by key, to be followed if the service doesn't do that.
 	link string
-	// done: the load is complete; at is when its last page came, in milliseconds since 1970.
-	done bool
-	at   int64
+	// sound: as far as the service's counts say, no row before the page was left out, so that link leads to all the others.
+	sound bool
+	// floor is the key from which the page before was asked for, "" if it wasn't by key; floorSeen are the rows up to it.
+	floor     string
+	floorSeen int
+	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows that went
+	// may have hidden others.
+	mixed, shifts bool
+	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were inserted before.
+	tail string
+	// check is a question that goes before the page, one of those below.
+	check string
+	// level is the number of rows, those seen and those to come, that the service counts since it was found that rows were deleted
+	// and none left out; 0: as many as count.
+	level int
+	// checked: that was found out for this page, which is taken as it comes.
+	checked bool
+	// probed is how often the service brought the last row first in the reverse order.
+	probed int
+	// followed are the links that the load came by, pages what they held.
+	followed, pages trail
+	// empty is the number of pages without a row, one after another.
+	empty int
+	// pass counts the times that the load began anew, tries those that every option was left out in vain.
+	pass, tries int
+	// refused is the answer with which the service declined the page, which may be of the moment; without: the service does answer
+	// without $orderby.
+	refused string
+	without bool
+	// warned: it was said that more rows came than the service counted.
+	warned bool
+	// done: the load is complete; at is when its last page came, began when it was begun, in milliseconds since 1970.
+	done      bool
+	at, began int
 }
 
-// Names of the fields.
+// Questions that go before a page, whose rows aren't handed on. checkRows: how many rows are there between floor and key? checkEnd:
+// how many are there in all? checkOrder: is the row of key the first in the reverse order
+// of those up to it? checkWithout: is there an answer without
+// $orderby?
 const (
-	fieldURL       = "url"
-	fieldSeen      = "seen"
-	fieldCount     = "count"
-	fieldBase      = "base"
-	fieldUnordered = "unordered"
-	fieldUncounted = "uncounted"
-	fieldLinks     = "links"
-	fieldLink      = "next"
-	fieldSorted    = "sorted"
-	fieldKey       = "key"
-	fieldDone      = "done"
-	fieldAt        = "at"
+	checkRows    = "rows"
+	checkEnd     = "end"
+	checkOrder   = "order"
+	checkWithout = "without"
 )
+
+// item is a field of a place.
+type item struct {
+	name   string
+	text   *string
+	number *int
+	flag   *bool
+	trail  *trail
+	// least is the least number that is written.
+	least int
+}
+
+func (p *place) items() []item {
+	return []item{
+		{name: "url", text: &p.url}, {name: "seen", number: &p.seen}, {name: "count", number: &p.count}, {name: "base", number: &p.base, least: 1},
+		{name: "unordered", flag: &p.unordered}, {name: "uncounted", flag: &p.uncounted}, {name: "links", flag: &p.links},
+		{name: "sorted", flag: &p.sorted}, {name: "folded", flag: &p.folded}, {name: "sound", flag: &p.sound}, {name: "mixed", flag: &p.mixed},
+		{name: "shifts", flag: &p.shifts}, {name: "checked", flag: &p.checked}, {name: "warned", flag: &p.warned}, {name: "done", flag: &p.done},
+		{name: "key", text: &p.key}, {name: "floor", text: &p.floor}, {name: "floorseen", number: &p.floorSeen, least: 1}, {name: "next", text: &p.link},
+		{name: "check", text: &p.check}, {name: "level", number: &p.level, least: 1},
+		{name: "probed", number: &p.probed, least: 1}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
+		{name: "empty", number: &p.empty, least: 1}, {name: "pass", number: &p.pass, least: 1}, {name: "tries", number: &p.tries, least: 1},
+		{name: "refused", text: &p.refused}, {name: "without", flag: &p.without}, {name: "began", number: &p.began, least: 1}, {name: "at", number: &p.at, least: 1},
+	}
+}
 
 // fields writes a place as fields of an offset; what is not the case is left out.
 func (p *place) fields() []wit.Field {
-	f := []wit.Field{wit.TextField(fieldURL, p.url), wit.IntegerField(fieldSeen, int64(p.seen))}
-	if p.count >= 0 {
-		f = append(f, wit.IntegerField(fieldCount, int64(p.count)))
-	}
-	if p.base > 0 {
-		f = append(f, wit.IntegerField(fieldBase, int64(p.base)))
-	}
-	for _, flag := range []struct {
-		name string
-		on   bool
-	}{{fieldUnordered, p.unordered}, {fieldUncounted, p.uncounted}, {fieldLinks, p.links}, {fieldSorted, p.sorted}, {fieldDone, p.done}} {
-		if flag.on {
-			f = append(f, wit.BooleanField(flag.name, true))
+	var fields []wit.Field
+	for _, i := range p.items() {
+		switch {
+		case i.text != nil && *i.text != "":
+			fields = append(fields, wit.TextField(i.name, *i.text))
+		case i.number != nil && *i.number >= i.least:
+			fields = append(fields, wit.IntegerField(i.name, int64(*i.number)))
+		case i.flag != nil && *i.flag:
+			fields = append(fields, wit.BooleanField(i.name, true))
+		case i.trail != nil && i.trail.steps > 0:
+			fields = append(fields, wit.TextField(i.name, i.trail.String()))
 		}
 	}
-	if p.key != "" {
-		f = append(f, wit.TextField(fieldKey, p.key))
-	}
-	if p.link != "" {
-		f = append(f, wit.TextField(fieldLink, p.link))
-	}
-	if p.done {
-		f = append(f, wit.IntegerField(fieldAt, p.at))
-	}
-	return f
+	return fields
 }
 
 // readPlace reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's.
@@ -77,66 +119,38 @@ func readPlace(offset []wit.Field) (*place, error) {
 		return nil, nil
 	}
 	p := &place{count: -1}
+	items := p.items()
 	for _, f := range offset {
-		ok := true
-		switch f.Name {
-		case fieldURL:
-			ok = text(f.Value, &p.url)
-		case fieldLink:
-			ok = text(f.Value, &p.link)
-		case fieldKey:
-			ok = text(f.Value, &p.key)
-		case fieldSorted:
-			ok = flag(f.Value, &p.sorted)
-		case fieldSeen:
-			ok = number(f.Value, &p.seen)
-		case fieldCount:
-			ok = number(f.Value, &p.count)
-		case fieldBase:
-			ok = number(f.Value, &p.base)
-		case fieldAt:
-			at := 0
-			ok = number(f.Value, &at)
-			p.at = int64(at)
-		case fieldUnordered:
-			ok = flag(f.Value, &p.unordered)
-		case fieldUncounted:
-			ok = flag(f.Value, &p.uncounted)
-		case fieldLinks:
-			ok = flag(f.Value, &p.links)
-		case fieldDone:
-			ok = flag(f.Value, &p.done)
-		}
-		if !ok {
-			return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name + " isn't of the form that this connector writes"}
+		for _, i := range items {
+			if i.name == f.Name && !i.read(f.Value) {
+				return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name + " isn't of the form that this connector writes"}
+			}
 		}
 	}
 	if len(p.url) == 0 || p.url[0] != '/' {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field " + fieldURL + " with a path, found \"" + p.url + "\""}
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field url with a path, found \"" + p.url + "\""}
 	}
 	return p, nil
 }
 
-func text(v wit.Scalar, into *string) bool {
-	if v.Text == nil {
+func (i *item) read(v wit.Scalar) bool {
+	switch {
+	case i.text != nil && v.Text != nil:
+		*i.text = string([]byte(*v.Text))
+	case i.number != nil && v.Integer != nil && *v.Integer >= 0:
+		*i.number = int(*v.Integer)
+	case i.flag != nil && v.Boolean != nil:
+		*i.flag = *v.Boolean
+	case i.trail != nil && v.Text != nil:
+		return i.trail.parse(*v.Text)
+	default:
 		return false
 	}
-	*into = string([]byte(*v.Text))
 	return true
 }
 
-func number(v wit.Scalar, into *int) bool {
-	if v.Integer == nil || *v.Integer < 0 {
-		return false
-	}
-	*into = int(*v.Integer)
-	return true
-}
+// keyed tells whether the page is asked for by key.
+func (p *place) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
 
-func flag(v wit.Scalar, into *bool) bool {
-	if v.Boolean == nil {
-		return false
-	}
-	*into = *v.Boolean
-	return true
-}
+// ascending tells whether all rows so far came in the order of their keys.
+func (p *place) ascending() bool { return p.sorted || p.folded }

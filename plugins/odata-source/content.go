@@ -1,0 +1,55 @@
+package main
+
+import "github.com/culvert-project/culvert/wit"
+
+// content is what tells one page from others: the keys of its rows, in order. Where keys don't tell rows apart (some views say that
+// a property is the key, and leave it empty), the first row's value does.
+type content struct {
+	rows        int
+	keys, first hash
+	last        []byte
+	twins       bool
+	// tail is the last row's key of the page before, again the number of rows up to where it came again.
+	tail  string
+	again int
+}
+
+// reset readies for the page behind a row of which tail is the hash, "" for none.
+func (c *content) reset(tail string) {
+	*c = content{keys: noHash, first: noHash, last: c.last[:0], tail: tail}
+}
+
+func (c *content) add(rows []wit.Row, data []byte) {
+	for i := range rows {
+		r := &rows[i]
+		key := data[r.Key.Start : r.Key.Start+r.Key.Size]
+		if c.rows == 0 {
+			c.first.add(data[r.Value.Start : r.Value.Start+r.Value.Size])
+		} else {
+			c.twins = c.twins || string(key) == string(c.last)
+		}
+		c.rows++
+		if c.tail != "" && short(hashOf(key)) == c.tail {
+			c.again = c.rows
+		}
+		c.keys.add(key)
+		c.last = append(c.last[:0], key...)
+	}
+}
+
+// hash is the page's; some: it holds rows with keys.
+func (c *content) hash() (h hash, some bool) {
+	h = c.keys
+	if c.twins || c.rows == 1 {
+		h ^= c.first * 31
+	}
+	return h, c.rows > 0 && len(c.last) > 0
+}
+
+// repeated is how many of the page's rows came with the page before, as far as keys tell rows apart.
+func (c *content) repeated() int {
+	if c.twins {
+		return 0
+	}
+	return c.again
+}

@@ -1,0 +1,427 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/quick"
+)
+
+// odd is a service that says yes to everything and does what it likes. Its rows have one key, K.
+type odd struct {
+	t *testing.T
+	// keys are in the order in which the service has them.
+	keys []int
+	page int
+	// links: skip, token (rows counted from the start), key (behind the last row), none, grow (a number that grows, rows that don't).
+	links string
+	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (sorts and compares numbers as texts),
+	// refused (400), dumps (500 with a code, always).
+	order string
+	// filter: heeds, ignores, refused.
+	filter string
+	// count: filtered, whole, page (the page's rows), none, refused, first (on the first page alone), more (five too many).
+	count string
+	// skips: $skip is heeded.
+	skips bool
+	// circle is the page whose link leads back to the page before by so many; 0: none.
+	circle int
+	// dumps is how many of the next requests are answered 500 with a code.
+	dumps int
+	// moves: between requests rows come and go.
+	moves *rand.Rand
+	// fresh is the next key that a row that comes may have.
+	gone     map[int]bool
+	requests []string
+}
+
+func (s *odd) String() string {
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, circle %d, dumps %d, moves %v, order of keys %v",
+		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.circle, s.dumps, s.moves != nil, s.keys)
+}
+
+func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		w.Write([]byte(stubbornMetadata))
+		return
+	}
+	s.requests = append(s.requests, r.URL.RawQuery)
+	if s.moves != nil {
+		s.move()
+	}
+	q := r.URL.Query()
+	refuse := func(status int, what string) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"error":{"code":"SY/530","message":{"value":"%s"}}}`, what)
+	}
+	filter, by := q.Get("$filter"), q.Get("$orderby")
+	switch {
+	case s.dumps > 0:
+		s.dumps--
+		refuse(500, "dump")
+		return
+	case by != "" && s.order == "refused":
+		refuse(400, "no $orderby")
+		return
+	case by != "" && s.order == "dumps":
+		refuse(500, "dump")
+		return
+	case q.Get("$inlinecount") != "" && s.count == "refused":
+		refuse(400, "no $inlinecount")
+		return
+	case filter != "" && s.filter == "refused":
+		refuse(400, "no $filter")
+		return
+	}
+	all := s.choose(filter)
+	keys := s.sorted(all, by, filter)
+	start, circled := 0, false
+	if text := q.Get("$skip"); text != "" && s.skips {
+		start, _ = strconv.Atoi(text)
+	}
+	switch token := q.Get("$skiptoken"); {
+	case token == "":
+	case s.links == "key":
+		last, _ := strconv.Atoi(token)
+		start = 1 + slices.IndexFunc(keys, func(k int) bool { return k == last })
+		if start == 0 { // the row is gone: where it would be, in an order of its own
+			start = len(keys)
+			if by != "" && s.order == "heeds" {
+				start, _ = slices.BinarySearch(keys, last)
+			}
+		}
+	case s.links != "grow":
+		start, _ = strconv.Atoi(token)
+	}
+	keys = keys[min(start, len(keys)):]
+	page := keys[:min(s.page, len(keys))]
+	body := `{"d":{` + s.counted(q.Get("$inlinecount") != "", len(all), len(page), filter, start) + `"results":[`
+	for i, k := range page {
+		body += strings.Repeat(",", min(i, 1)) + `{"K":` + strconv.Itoa(k) + `}`
+	}
+	body += "]"
+	end := start + len(page)
+	if s.circle > 0 && end/s.page > s.circle {
+		end, circled = end-s.circle*s.page, true
+	}
+	keep := ""
+	for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+		if v := q.Get(name); v != "" {
+			keep += name + "=" + strings.ReplaceAll(v, " ", "%20") + "&"
+		}
+	}
+	if more := len(keys) > len(page) || circled; more && s.links != "none" && len(page) > 0 || s.links == "grow" {
+		link := "$skip=" + strconv.Itoa(end)
+		switch s.links {
+		case "token":
+			link = "$skiptoken=" + strconv.Itoa(end)
+		case "key":
+			link = "$skiptoken=" + strconv.Itoa(page[len(page)-1])
+		case "grow":
+			n, _ := strconv.Atoi(q.Get("$skiptoken"))
+			link = "$skiptoken=" + strconv.Itoa(n+1)
+		}
+		body += `,"__next":"X?` + keep + link + `"`
+	}
+	w.Write([]byte(body + "}}"))
+}
+
+func (s *odd) counted(asked bool, all, page int, filter string, start int) string {
+	n := all
+	switch s.count {
+	case "none":
+		return ""
+	case "first":
+		if filter != "" || start > 0 {
+			return ""
+		}
+	case "whole":
+		n = len(s.keys)
+	case "more":
+		n += 5
+	}
+	if !asked {
+		return ""
+	}
+	return `"__count":"` + strconv.Itoa(n) + `",`
+}
+
+// choose takes the rows that a filter leaves, in the service's own order.
+func (s *odd) choose(filter string) []int {
+	keys := slices.Clone(s.keys)
+	if filter == "" || s.filter == "ignores" {
+		return keys
+	}
+	for part := range strings.SplitSeq(filter, " and ") {
+		words := strings.Fields(strings.Trim(part, "()"))
+		if len(words) != 3 || words[0] != "K" {
+			s.t.Fatalf("filter %s", filter)
+		}
+		than, err := strconv.Atoi(words[2])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		keys = slices.DeleteFunc(keys, func(k int) bool {
+			c := s.compare(k, than)
+			return !(words[1] == "gt" && c > 0 || words[1] == "le" && c <= 0)
+		})
+	}
+	return keys
+}
+
+func (s *odd) compare(a, b int) int {
+	if s.order == "text" {
+		return strings.Compare(strconv.Itoa(a), strconv.Itoa(b))
+	}
+	return cmp.Compare(a, b)
+}
+
+func (s *odd) sorted(keys []int, by, filter string) []int {
+	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" {
+		return keys
+	}
+	slices.SortFunc(keys, s.compare)
+	if strings.HasSuffix(by, " desc") {
+		slices.Reverse(keys)
+	}
+	return keys
+}
+
+// move takes a row away, or brings one.
+func (s *odd) move() {
+	for range s.moves.IntN(3) {
+		at := s.moves.IntN(len(s.keys))
+		if len(s.keys) > 5 && s.moves.IntN(2) == 0 {
+			s.gone[s.keys[at]] = true
+			s.keys = slices.Delete(s.keys, at, at+1)
+			continue
+		}
+		key := s.moves.IntN(4000) - 500
+		if !slices.Contains(s.keys, key) && !s.gone[key] {
+			s.keys = slices.Insert(s.keys, at, key)
+		}
+	}
+}
+
+// read loads the set and tells how many of the rows that were there all the time are missing, and how many came more than once.
+func (s *odd) read(t *testing.T, settings ...string) (missing, twice int, err error) {
+	s.t, s.gone = t, map[int]bool{}
+	before := slices.Clone(s.keys)
+	l := newLoad(t, s, append(set("00", "X"), settings...)...)
+	_, err = l.run(0, nil)
+	came := map[string]int{}
+	for _, r := range l.rows {
+		came[r]++
+	}
+	for _, k := range before {
+		n := came["["+strconv.Itoa(k)+"]"]
+		if n == 0 && !s.gone[k] {
+			missing++
+		}
+		if n > 1 {
+			twice++
+		}
+	}
+	return missing, twice, err
+}
+
+func upFrom(first, n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = first + i
+	}
+	return keys
+}
+
+// A service that takes $orderby and doesn't heed it: rows out of order arrive like all others, each once.
+func TestRowsOutOfOrder(t *testing.T) {
+	displaced := func(from, to int) []int {
+		keys := upFrom(1000, 300)
+		k := keys[from]
+		return slices.Insert(slices.Delete(keys, from, from+1), to, k)
+	}
+	for _, links := range []string{"skip", "token"} {
+		for _, order := range []string{"ignores", "unfiltered"} {
+			for _, count := range []string{"filtered", "whole", "first", "none"} {
+				for name, keys := range map[string][]int{"the first row late": displaced(0, 250), "the 200th first": displaced(199, 0), "the 200th last": displaced(199, 299),
+					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120), "two": append(displaced(5, 250), 7)} {
+					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
+						s := &odd{keys: keys, page: 100, links: links, order: order, filter: "heeds", count: count, skips: true}
+						missing, twice, err := s.read(t)
+						if err != nil || missing > 0 {
+							t.Fatalf("%d rows are missing (%v), %v", missing, err, s.requests)
+						}
+						if twice > 0 && order == "ignores" && count == "filtered" {
+							t.Errorf("%d rows came twice, %v", twice, s.requests)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// Whatever a service does and says: either every row that was there throughout arrives, or the load fails.
+func TestOddServices(t *testing.T) {
+	rounds, failed, requests, seen := 2000, 0, 0, map[string]int{}
+	if testing.Short() {
+		rounds = 500
+	}
+	check := func(seed uint64) bool {
+		s, settings := randomService(rand.New(rand.NewPCG(seed, 1)))
+		what, honest := s.String(), s.honest()
+		missing, _, err := s.read(t, settings...)
+		requests = max(requests, len(s.requests)*s.page)
+		if err == nil && missing > 0 {
+			t.Logf("seed %d: %d of %d rows are missing: %s, %v\n%s", seed, missing, len(s.keys), what, settings, strings.Join(s.requests, "\n"))
+			return false
+		}
+		if err != nil {
+			failed++
+			if honest {
+				t.Logf("seed %d: a service that does what it says, whose rows move %v: %v: %s\n%s", seed, s.moves != nil, err, what, strings.Join(s.requests, "\n"))
+				return false
+			}
+		}
+		seen[s.links+" "+s.order]++
+		return true
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: rounds}); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d of %d loads failed, %d rows were asked for at most: %v", failed, rounds, requests, seen)
+}
+
+// honest: it does all that it says, so that the load must not fail.
+func (s *odd) honest() bool {
+	return s.order == "heeds" && s.filter == "heeds" && (s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 && s.dumps < 4 && s.links != "grow" && s.moves == nil
+}
+
+func randomService(r *rand.Rand) (*odd, []string) {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
+		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused"), skips: r.IntN(6) > 0}
+	n := 1 + r.IntN(80)
+	for k := range n {
+		s.keys = append(s.keys, (k-n/4)*3)
+	}
+	switch r.IntN(4) {
+	case 0:
+		r.Shuffle(n, func(i, j int) { s.keys[i], s.keys[j] = s.keys[j], s.keys[i] })
+	case 1, 2:
+		for range 1 + r.IntN(3) {
+			from, to := r.IntN(n), r.IntN(n)
+			k := s.keys[from]
+			s.keys = slices.Insert(slices.Delete(s.keys, from, from+1), to, k)
+		}
+	}
+	switch r.IntN(12) {
+	case 0:
+		s.circle = 1 + r.IntN(4)
+	case 1:
+		s.links = "grow"
+	case 2:
+		s.dumps = 1 + r.IntN(5)
+	}
+	settings := []string{"sap.odata.paging=" + pick("auto", "auto", "auto", "keys", "links")}
+	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
+	if !counted && s.links == "none" {
+		s.links = "key" // nothing says that rows are missing
+	}
+	if !counted && !s.skips && s.links == "skip" {
+		s.skips = true
+	}
+	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && !strings.HasSuffix(settings[0], "links") && r.IntN(2) == 0 {
+		s.moves = r // following links that count rows, nobody can notice a row that comes for one that goes
+	}
+	return s, settings
+}
+
+// A service that goes in a circle is found out, whatever the circle's length, and after a restart.
+func TestCircles(t *testing.T) {
+	for _, c := range []struct {
+		circle, page, restart int
+		links, want           string
+	}{{1, 10, 0, "token", "leads to itself"}, {2, 10, 0, "skip", "followed before"}, {7, 10, 3, "token", "followed before"}, {50, 10, 0, "token", "followed before"}, {50, 10, 30, "skip", "followed before"},
+		{150, 4, 0, "token", "circle"}, {150, 4, 200, "token", "circle"}, {0, 10, 0, "grow", "brings the rows"}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			s := &odd{t: t, keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores", count: "filtered", skips: true, circle: c.circle}
+			slices.Reverse(s.keys)
+			l := newLoad(t, s, set("00", "X")...)
+			offset, err := l.some(0, nil, c.restart)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.p = &plugin{} // an instance that knows nothing
+			_, err = l.run(0, offset)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "X?") {
+				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", c.want, err, len(s.requests))
+			}
+			most := c.circle + 2
+			if c.circle > mostRecent {
+				most = 3 * c.circle
+			}
+			if len(s.requests) > most+100/c.page {
+				t.Errorf("%d requests for a circle of %d", len(s.requests), c.circle)
+			}
+		})
+	}
+}
+
+// What a load remembers doesn't grow with it.
+func TestTrailIsBounded(t *testing.T) {
+	var tr trail
+	for i := range 1_000_000 {
+		if tr.step(hashOf(strconv.Itoa(i))) {
+			t.Fatalf("step %d looks like one before", i)
+		}
+	}
+	if n := len(tr.String()); n > 1000 {
+		t.Errorf("%d bytes", n)
+	}
+	again := trail{}
+	if !again.parse(tr.String()) || again != tr {
+		t.Error("it can't be read again")
+	}
+	for _, s := range []string{"", "1", "1.2.3", "0." + tr.mark + ".", tr.String() + "x", "x." + tr.mark + "."} {
+		if again.parse(s) {
+			t.Errorf("%q was read", s)
+		}
+	}
+}
+
+// One answer 500 with a code on a first page says nothing about the options: they stay. The same one again, and a request without
+// the option that is good, do.
+func TestRefusalsThatMayBeDumps(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		order   string
+		dumps   int
+		asked   []string
+		failure string
+	}{
+		{"once", "heeds", 1, []string{"$orderby", "$orderby", "$filter"}, ""},
+		{"twice", "heeds", 2, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$filter"}, ""},
+		{"three times", "heeds", 3, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$filter"}, ""},
+		{"for a while", "heeds", 7, []string{"$orderby", "$orderby", "$inlinecount", "$orderby=K&$inlinecount"}, "dump"},
+		{"always with the order", "dumps", 0, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$inlinecount", "skiptoken"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &odd{keys: upFrom(0, 35), page: 10, links: "token", order: c.order, filter: "heeds", count: "filtered", skips: true, dumps: c.dumps}
+			missing, _, err := s.read(t)
+			if c.failure == "" && (err != nil || missing > 0) || c.failure != "" && (err == nil || !strings.Contains(err.Error(), c.failure)) {
+				t.Fatalf("%d missing, %v, %v", missing, err, s.requests)
+			}
+			for i, part := range c.asked {
+				if i >= len(s.requests) || !strings.Contains(s.requests[i], part) {
+					t.Errorf("request %d: expected %s in %v", i, part, s.requests)
+				}
+			}
+		})
+	}
+}

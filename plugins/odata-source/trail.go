@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with the load: it
+// has the last mostRecent steps, and of all before the one whose number is the last power of two (Brent's way). A circle of up to
+// mostRecent steps is found when its first step comes again, a longer one before it was gone round three times.
+type trail struct {
+	steps  int
+	mark   string
+	recent string
+}
+
+const (
+	mostRecent = 64
+	// hashSize is the length of a step: 48 bits, so that two of a million don't look alike by chance.
+	hashSize = 8
+)
+
+// step tells whether the load came past something before, and notes it.
+func (t *trail) step(hash hash) (before bool) {
+	h := short(hash)
+	if h == t.mark || t.holds(h) {
+		return true
+	}
+	t.steps++
+	if bits.OnesCount(uint(t.steps)) == 1 {
+		t.mark = h
+	}
+	t.recent = t.recent[max(0, len(t.recent)-(mostRecent-1)*hashSize):] + h
+	return false
+}
+
+func (t *trail) holds(h string) bool {
+	for at := 0; at < len(t.recent); at += hashSize {
+		if t.recent[at:at+hashSize] == h {
+			return true
+		}
+	}
+	return false
+}
+
+// String is what parse reads: the number of steps, the marked one, the recent ones.
+func (t *trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + "." + t.recent }
+
+func (t *trail) parse(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 || len(parts[2]) > mostRecent*hashSize {
+		return false
+	}
+	steps, err := strconv.Atoi(parts[0])
+	t.steps, t.mark, t.recent = steps, parts[1], parts[2]
+	return err == nil && steps > 0
+}
+
+// hash is FNV-1a, for what isn't there to deceive anybody.
+type hash uint64
+
+const noHash hash = 14695981039346656037
+
+func (h *hash) add(b []byte) {
+	x := uint64(*h)
+	for n := len(b); ; n >>= 8 {
+		x = (x ^ uint64(n&0xff)) * 1099511628211
+		if n < 256 {
+			break
+		}
+	}
+	for _, c := range b {
+		x = (x ^ uint64(c)) * 1099511628211
+	}
+	*h = hash(x)
+}
+
+func hashOf[T string | []byte](s T) hash {
+	h := noHash
+	h.add([]byte(s))
+	return h
+}
+
+// short is a hash as text of hashSize bytes.
+func short(h hash) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(h^h>>48))
+	return base64.RawURLEncoding.EncodeToString(b[2:])
+}
