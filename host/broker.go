@@ -44,6 +44,9 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 	for warned := false; ; warned = true {
 		err := h.kafka.Reach(reaching) // a Kafka client alone would only say that time is up
 		if err == nil {
+			if warned {
+				h.log.Info("a broker of bootstrap.servers answers now")
+			}
 			return admin.ClusterID(reaching)
 		}
 		if denied := (*kafka.Denied)(nil); errors.As(err, &denied) {

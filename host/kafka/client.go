@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -25,7 +26,11 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		c.metadataMinAge(time.Second),
 	}
-	opts = append(opts, newGuard(c.access, log).opts()...)
+	g := newGuard(c.access, log)
+	if g.shared != nil {
+		g.outages = g.shared.outagesOf(c.Bootstrap)
+	}
+	opts = append(opts, g.opts()...)
 	if c.IdleTimeout > 0 {
 		opts = append(opts, kgo.ConnIdleTimeout(c.IdleTimeout))
 	}
@@ -149,7 +154,8 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *guard, error) {
 	return client, guardOf(opts), nil
 }
 
-// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here.
+// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So is what it says
+// of failures that pass: each of its clients says that for each try, and [outages] has said it once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {
@@ -167,11 +173,18 @@ func (l clientLogger) Level() kgo.LogLevel {
 
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
-	switch level {
-	case kgo.LogLevelError:
+	switch {
+	case slices.ContainsFunc(keyvals, ofTheMoment):
+	case level == kgo.LogLevelError:
 		to = slog.LevelError
-	case kgo.LogLevelWarn:
+	case level == kgo.LogLevelWarn:
 		to = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
+}
+
+// ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
+func ofTheMoment(value any) bool {
+	err, ok := value.(error)
+	return ok && err != nil && (passes(err) || broken(err) || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

@@ -60,6 +60,7 @@ type Consumer struct {
 	config Config
 	o      ConsumerOptions
 	client *kgo.Client
+	guard  *guard
 
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
@@ -103,7 +104,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
+	s.client, s.guard = client, guard
 	s.life, s.end = context.WithCancel(context.Background())
 	guard.watched(s.deny)
 	return s, nil
@@ -182,7 +183,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			}
 		case outage(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
-			if s.config.Logger != nil {
+			if s.config.Logger != nil && !s.guard.outages.any() { // that has been said
 				s.config.Logger.Warn("kafka: the group's coordinator cannot be reached", "group", s.o.Group, "error", err)
 			}
 		case failure == nil && topic == "": // of the group as a whole

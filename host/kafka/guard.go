@@ -28,6 +28,8 @@ type guard struct {
 	log  *slog.Logger
 	life context.Context
 	end  context.CancelFunc
+	// outages are those of the cluster, which other clients know, too.
+	outages *outages
 
 	mu      sync.Mutex
 	watch   func(error)
@@ -70,7 +72,7 @@ func newGuard(a *access, log *slog.Logger) *guard {
 	if a.shared != nil {
 		a.shared.hear(log)
 	}
-	g := &guard{access: a, log: log}
+	g := &guard{access: a, log: log, outages: &outages{}}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.undenied, g.endIt = context.WithCancel(g.life)
 	return g
@@ -301,10 +303,16 @@ func (g *guard) deny(d *Denied) error {
 
 // OnBrokerConnect hears how a connection began: with the versions of its API, and with SASL.
 func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
-	if conn == nil || err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
+		return
+	}
+	if denied := (*Denied)(nil); !errors.As(err, &denied) && ofTheMoment(err) {
+		g.outages.lost(g.log, broker, err)
+	}
+	if conn == nil {
 		return // failed diallings are judged already
 	}
-	address := net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port))
+	address := addressOf(broker)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		g.doubtLogon(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
@@ -379,8 +387,9 @@ func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ t
 		// One broker that is away does not bar the way to the others.
 		g.let, g.trouble, g.times, g.barred, g.denied = true, time.Time{}, 0, time.Time{}, nil
 		g.mu.Unlock()
+		g.outages.found(g.log, broker)
 	case g.sasl == nil && broken(err):
-		g.look(net.JoinHostPort(broker.Host, fmt.Sprint(broker.Port)), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
+		g.look(addressOf(broker), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }
 

@@ -13,6 +13,7 @@ type shared struct {
 	mu      sync.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
+	outages map[string]*outages // of the root, by bootstrap.servers
 }
 
 func (s *shared) follow(current func(name string) (string, bool)) {

@@ -34,17 +34,24 @@ func (w *Writer) run(ctx context.Context) {
 	defer close(w.stopped)
 	tick := time.NewTicker(w.store.config.FlushInterval)
 	defer tick.Stop()
-	for {
+	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
-		if err := w.Flush(limited); err != nil && ctx.Err() == nil {
-			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error", err)
-		}
+		err := w.Flush(limited)
 		cancel()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && failing: // said once
+		case err != nil:
+			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error", err)
+		case failing:
+			w.store.log.Info("offsets are written again", "connector", w.connector)
+		}
+		failing = err != nil
 	}
 }
 

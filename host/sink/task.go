@@ -76,7 +76,8 @@ type Task struct {
 	finishing  chan struct{}
 	finishOnce sync.Once
 
-	committing sync.Mutex // a commit never overtakes another
+	committing  sync.Mutex // a commit never overtakes another
+	uncommitted bool       // the last commit failed; under committing
 
 	mu     sync.Mutex
 	opened *opened
@@ -295,11 +296,18 @@ func (t *Task) commit(ctx context.Context, consumer Consumer) {
 	switch err := consumer.Commit(ctx, offsets); {
 	case err == nil:
 		t.ledger.committed(offsets)
+		if t.uncommitted {
+			t.log.Info("offsets are committed again")
+		}
+		t.uncommitted = false
 	case errors.Is(err, kafka.ErrRebalanced):
 		t.log.Info("offsets not committed, the group has rebalanced", "error", err)
 	default:
 		t.ledger.restore(offsets)
-		t.log.Warn("offsets not committed, to be tried again", "error", err)
+		if !t.uncommitted { // said once, until it goes well again
+			t.log.Warn("offsets not committed, to be tried again", "error", err)
+		}
+		t.uncommitted = true
 	}
 }
 

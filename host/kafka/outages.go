@@ -1,0 +1,86 @@
+package kafka
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again, however many
+// clients there are and however often they try. Safe for use by several goroutines.
+type outages struct {
+	mu   sync.Mutex
+	away map[int32]*absence // by the broker's number
+}
+
+// absence is of one broker.
+type absence struct {
+	address string
+	since   time.Time
+}
+
+// anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows no others.
+const anyBroker = -1
+
+// outagesOf are those of the cluster that a client starts from; they are shared by all clients of a configuration and of what was made
+// of it.
+func (s *shared) outagesOf(bootstrap []string) *outages {
+	for s.of != nil {
+		s = s.of
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join(bootstrap, ",")
+	if s.outages == nil {
+		s.outages = map[string]*outages{}
+	}
+	if s.outages[key] == nil {
+		s.outages[key] = &outages{}
+	}
+	return s.outages[key]
+}
+
+func addressOf(b kgo.BrokerMetadata) string {
+	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+}
+
+// lost notes that a broker cannot be reached, or ends connections while they begin.
+func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	number := max(b.NodeID, anyBroker)
+	if o.away[number] != nil || number == anyBroker && len(o.away) > 0 {
+		return
+	}
+	if o.away == nil {
+		o.away = map[int32]*absence{}
+	}
+	o.away[number] = &absence{addressOf(b), time.Now()}
+	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
+}
+
+// found notes that a broker has answered.
+func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
+		was := o.away[number]
+		if was == nil {
+			continue
+		}
+		delete(o.away, number)
+		log.Info("kafka: a broker is back", "broker", was.address, "after", time.Since(was.since).Round(time.Millisecond))
+	}
+}
+
+// any tells whether a broker is away.
+func (o *outages) any() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.away) > 0
+}
