@@ -30,7 +30,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
 	task := sink.NewTask(sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sinkVersions{binding}, Client: c.client, Registry: c.o.Registry,
+		Versions: sinkVersions{binding}, Client: c.client, Registry: c.registry(),
 		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
 			o := t.consumerOptions(topics, r)
 			ends.read(o.Topics, o.Regex)

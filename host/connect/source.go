@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/source"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,7 +37,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	defer transforms.close()
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sourceVersions{binding}, Client: c.client, Registry: c.o.Registry,
+		Versions: sourceVersions{binding}, Client: c.client, Registry: c.registry(),
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
 			k := c.kafka
@@ -64,14 +65,17 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	return task.Run(ctx)
 }
 
+// registry numbers the schemas of what the connector reads and writes; they count for it.
+func (c *connector) registry() *record.Registry { return c.o.Registry.For(c.given.Name) }
+
 // converters makes a pair of converters; they are not to be shared.
 func (c *connector) converters() (key, value convert.Converter, err error) {
 	class, settings := c.config.Converter("key.converter", c.o.Worker)
-	if key, err = convert.New(class, settings, true, c.o.Registry); err != nil {
+	if key, err = convert.New(class, settings, true, c.registry()); err != nil {
 		return nil, nil, fmt.Errorf("key.converter: %w", err)
 	}
 	class, settings = c.config.Converter("value.converter", c.o.Worker)
-	if value, err = convert.New(class, settings, false, c.o.Registry); err != nil {
+	if value, err = convert.New(class, settings, false, c.registry()); err != nil {
 		return nil, nil, fmt.Errorf("value.converter: %w", err)
 	}
 	return key, value, nil

@@ -227,7 +227,8 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 	d := wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
 	var failed *Error
 	if r != nil {
-		d.Form, d.Schema = wit.Structured, r.id
+		d.Form, d.Schema = wit.Structured, r.schema.ID
+		b.Hold(r.schema)
 		b.Data, failed = r.read(p, b.Data)
 	} else {
 		b.Data, failed = readDynamic(p, b.Data)
@@ -313,7 +314,7 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
-		size := compiledBytes(c.reg.Get(r.id)) + 2*len(schema)
+		size := compiledBytes(r.schema) + 2*len(schema)
 		if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
 			clear(c.readers)
 			c.readerBytes = 0
@@ -350,6 +351,6 @@ func (c *jsonConverter) newReader(ctx context.Context, text []byte) (*reader, er
 	if err != nil {
 		return nil, err
 	}
-	r.id, r.text = s.ID, append([]byte(nil), text...)
+	r.schema, r.text = s, append([]byte(nil), text...)
 	return r, nil
 }

@@ -85,6 +85,7 @@ func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []by
 
 // appendOptional appends a value of an optional text or bytes without default.
 func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Datum {
+	b.Hold(s)
 	start := len(b.Data)
 	b.Data = datum.AppendBytes(append(b.Data, 2), content)
 	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -22,9 +23,9 @@ type reader struct {
 	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil where
 	// neither is allowed.
 	branch, null []byte
-	// id is the registered schema; of root readers only.
-	id   uint32
-	text []byte
+	// schema is the registered one, text its JSON; of root readers only.
+	schema *record.Schema
+	text   []byte
 
 	names   []string
 	members []reader

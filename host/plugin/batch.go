@@ -252,6 +252,7 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 		return 0, abi.Violated("%d bytes of data more than the %d of the batch: at most %d can be addressed", n, len(b.Data), uint32(math.MaxUint32))
 	}
 	b.Data = append(b.Data, list...)
+	i.schemas.into = b
 	return uint32(n), nil
 }
 

@@ -83,7 +83,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	watch := func() { i.clock.look(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas{registry: m.loader.registry}
+	i.schemas = schemas{registry: m.loader.registry.For(connector)}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
@@ -152,6 +152,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
+	i.schemas.into = nil
 	c := i.counters
 	c.calls.Add(1)
 	took := int64(time.Since(i.started))
@@ -229,6 +230,8 @@ func (i *Instance) worn() string {
 		return "calls"
 	case int64(i.guest.MemoryBytes()) > i.recycle:
 		return "memory"
+	case i.schemas.worn():
+		return "schemas"
 	}
 	return ""
 }

@@ -10,34 +10,47 @@ import (
 // exist; inside a guest both do, and either side may name the other's.
 type schemas struct {
 	registry *record.Registry
-	// given is the set of the host's ids that the instance knows, pending those that come with the call under way.
-	given   []uint64
+	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those that come with the
+	// call under way.
+	given   map[uint32]*record.Schema
 	pending []uint32
 	// declared maps the guest's ids to the host's.
-	declared map[uint32]uint32
+	declared map[uint32]*record.Schema
+	// givenBytes and declaredBytes are what they take.
+	givenBytes, declaredBytes int
+	// into is the batch whose rows are being taken over.
+	into *record.Batch
 	// mentions is a buffer.
 	mentions []mention
 }
 
-// maxDeclared is how many schemas an instance may declare: the registry keeps them for as long as the process runs.
-const maxDeclared = 10_000
+const (
+	// MaxDeclaredSchemas is how many schemas an instance may declare.
+	MaxDeclaredSchemas = 10_000
+	// MaxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was given as many, or
+	// more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs anew.
+	MaxInstanceSchemaBytes = 32 << 20
+)
 
-func (s *schemas) has(id uint32) bool {
-	return int(id/64) < len(s.given) && s.given[id/64]&(1<<(id%64)) != 0
+// worn tells whether the instance was given so many schemas that it should be replaced.
+func (s *schemas) worn() bool {
+	return s.givenBytes > MaxInstanceSchemaBytes || len(s.given) > MaxDeclaredSchemas
 }
 
 // need puts a schema of the host's among those that go with the call, unless the instance has it.
 func (s *schemas) need(id uint32) error {
-	if s.has(id) {
+	if s.given[id] != nil {
 		return nil
 	}
-	if s.registry.Get(id) == nil {
+	registered := s.registry.Get(id)
+	if registered == nil {
 		return abi.Refused("a row names schema %d, which is not registered", id)
 	}
-	for int(id/64) >= len(s.given) {
-		s.given = append(s.given, 0)
+	if s.given == nil {
+		s.given = map[uint32]*record.Schema{}
 	}
-	s.given[id/64] |= 1 << (id % 64)
+	s.given[id] = registered
+	s.givenBytes += registered.Size
 	s.pending = append(s.pending, id)
 	return nil
 }
@@ -46,7 +59,8 @@ func (s *schemas) need(id uint32) error {
 func (s *schemas) sent(ok bool) {
 	if !ok {
 		for _, id := range s.pending {
-			s.given[id/64] &^= 1 << (id % 64)
+			s.givenBytes -= s.given[id].Size
+			delete(s.given, id)
 		}
 	}
 	s.pending = s.pending[:0]
@@ -56,7 +70,7 @@ func (s *schemas) sent(ok bool) {
 func (s *schemas) list() []wit.Schema {
 	list := make([]wit.Schema, len(s.pending))
 	for i, id := range s.pending {
-		list[i] = s.registry.Get(id).Wit()
+		list[i] = s.given[id].Wit()
 	}
 	return list
 }
@@ -75,20 +89,25 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 	if w.ID < wit.GuestSchemas {
 		return 0, abi.Violated("declares schema %d: expected an id of %d or above, those below are the host's", w.ID, uint32(wit.GuestSchemas))
 	}
-	before, known := s.declared[w.ID]
-	if !known && len(s.declared) >= maxDeclared {
-		return 0, abi.Violated("declares more than %d schemas", maxDeclared)
+	before := s.declared[w.ID]
+	if before == nil && len(s.declared) >= MaxDeclaredSchemas {
+		return 0, abi.Violated("declares more than %d schemas", MaxDeclaredSchemas)
 	}
 	registered, err := s.registry.Intern(w.Nodes)
 	switch {
 	case err != nil:
 		return 0, abi.Violated("declares schema %#x: %v", w.ID, err)
-	case known && before != registered.ID:
+	case before != nil && before != registered:
 		return 0, abi.Violated("declares schema %#x twice with different nodes", w.ID)
+	case before != nil:
+		return before.ID, nil
+	case s.declaredBytes+registered.Size > MaxInstanceSchemaBytes:
+		return 0, abi.Violated("declares schemas of more than %d bytes", MaxInstanceSchemaBytes)
 	case s.declared == nil:
-		s.declared = map[uint32]uint32{}
+		s.declared = map[uint32]*record.Schema{}
 	}
-	s.declared[w.ID] = registered.ID
+	s.declared[w.ID] = registered
+	s.declaredBytes += registered.Size
 	return registered.ID, nil
 }
 
@@ -103,16 +122,19 @@ func (s *schemas) adopt(w *wit.Schema) (err error) {
 	return err
 }
 
-// host is the host's id for one that a guest names.
+// host is the host's id for one that a guest names; the batch that is being filled holds it.
 func (s *schemas) host(id uint32) (uint32, error) {
-	if id >= wit.GuestSchemas {
-		if h, ok := s.declared[id]; ok {
-			return h, nil
+	found := s.declared[id]
+	if id < wit.GuestSchemas {
+		if found = s.given[id]; found == nil {
+			return 0, abi.Violated("names schema %d, which it was not given", id)
 		}
+	}
+	if found == nil {
 		return 0, abi.Violated("names schema %#x, which it has not declared", id)
 	}
-	if !s.has(id) {
-		return 0, abi.Violated("names schema %d, which it was not given", id)
+	if s.into != nil {
+		s.into.Hold(found)
 	}
-	return id, nil
+	return found.ID, nil
 }

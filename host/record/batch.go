@@ -13,6 +13,20 @@ type Batch struct {
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
+	// Held are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into another batch copies
+	// these too.
+	Held []*Schema
+}
+
+// Hold keeps a schema that a row of this batch names registered for as long as the batch is there.
+func (b *Batch) Hold(s *Schema) {
+	const back = 8
+	for i := len(b.Held) - 1; i >= 0 && i >= len(b.Held)-back; i-- {
+		if b.Held[i] == s {
+			return
+		}
+	}
+	b.Held = append(b.Held, s)
 }
 
 // Bytes returns the bytes of a datum of this batch.
@@ -31,5 +45,6 @@ func (b *Batch) Topic(name string) uint32 {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.Topics, b.Rows, b.Data = b.Topics[:0], b.Rows[:0], b.Data[:0]
+	clear(b.Held)
+	b.Topics, b.Rows, b.Data, b.Held = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Held[:0]
 }

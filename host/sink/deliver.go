@@ -364,7 +364,7 @@ func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
 }
 
 func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, error) {
-	part := record.Batch{Registry: w.batch.rows.Registry, Topics: w.batch.rows.Topics, Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
+	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics, Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
 	for n, row := range rows {
 		part.Rows[n] = w.batch.rows.Rows[row]
 		part.Rows[n].Origin = uint32(n)

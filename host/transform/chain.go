@@ -212,7 +212,8 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 		return c.part(ctx, g, b)
 	}
 	rows := b.Rows
-	c.piece.Registry, c.piece.Topics, c.piece.Data = b.Registry, b.Topics, b.Data
+	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
+	defer func() { c.piece.Held, c.chosen.Held = nil, nil }()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
 		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
@@ -230,7 +231,7 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made, MaxGrowth)
 		}
 	}
-	b.Rows, b.Topics, b.Data = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data
+	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
 	return nil
 }
 
@@ -267,7 +268,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 		c.faults = append(c.faults, f)
 	}
 	chosen := &c.chosen
-	chosen.Registry, chosen.Topics, chosen.Data, chosen.Rows = b.Registry, b.Topics, b.Data, chosen.Rows[:0]
+	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held, chosen.Rows = b.Registry, b.Topics, b.Data, b.Held, chosen.Rows[:0]
 	c.others = c.others[:0]
 	for i, row := range b.Rows {
 		switch {
@@ -283,7 +284,7 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 			return err
 		}
 	}
-	b.Topics, b.Data = chosen.Topics, chosen.Data
+	b.Topics, b.Data, b.Held = chosen.Topics, chosen.Data, chosen.Held
 	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
 	return nil
 }
