@@ -25,7 +25,8 @@ func newDoctor() *cobra.Command {
 		Long: `Go the way to Kafka and to a service step by step, and say at which step it ends and who mends that where. -p names a worker's file,
 for Kafka, or a connector's, for its service, or is given twice, for both. Steps, as far as the files ask for them: the token of SAP
 Connectivity, the attached Cloud Connectors, the greeting of its proxy, the connection to each broker, TLS, SASL, metadata and the
-brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token, the catalogue.
+brokers that it names; the destination of BTP, the connection to the service, its document, $metadata, a CSRF token,
+the entity sets that the file names, the catalogue.
 
 One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not, 2 wrong use.`,
 		Example: `  culvert doctor -p worker.properties

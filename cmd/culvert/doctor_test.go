@@ -64,7 +64,7 @@ func TestDoctor(t *testing.T) {
 	_, address := demo(t, service.Options{Switches: service.Switches{CSRF: true}})
 	connector := p.file("orders.properties", append(source("orders", address, "Products"), "sap.odata.user.name=u", "sap.odata.user.pwd=p")...)
 	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST", "metadata HOST"}
-	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind, "catalogue"}
+	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind, "entityset " + northwind + "/Products", "catalogue"}
 
 	r := p.run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.data)
 	if d := cmp.Diff(slices.Concat(viaKafka, viaService), steps(t, r)); r.code != 0 || d != "" {
@@ -107,6 +107,9 @@ func TestDoctorOfAService(t *testing.T) {
 	}{
 		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"}, "connect HOST FAIL sap.odata.host.address"},
 		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"}, "service /nowhere FAIL sap.odata#00.service"},
+		{"no such set", service.Options{}, []string{"sap.odata#00.entityset=Product"}, "entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
+		{"a set that is refused", service.Options{Switches: service.Switches{Match: "/Products?", Status: 403, StatusCount: 1000}}, nil,
+			"entityset " + northwind + "/Products FAIL sap.odata#00.entityset"},
 		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u", "sap.odata.user.pwd=wrong"},
 			"service " + northwind + " FAIL sap.odata.user.name"},
 	} {

@@ -17,7 +17,8 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	var services []checkup.Service
 	v := settings.Values(given)
 	for _, e := range entries(v) {
-		services = append(services, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService), Written: true})
+		services = append(services, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService), Written: true,
+			Sets: []checkup.Set{{Name: e.set, Setting: setting.InGroup(e.number, nameEntitySet)}}})
 	}
 	return checkup.Run(services, v.Query(), options, answers)
 }

@@ -78,7 +78,8 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 func services(given []wit.Setting) []checkup.Service {
 	var list []checkup.Service
 	for _, e := range entries(settings.Values(given)) {
-		list = append(list, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService)})
+		list = append(list, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService),
+			Sets: []checkup.Set{{Name: e.set, Setting: setting.InGroup(e.number, nameEntitySet), Atom: e.atom}}})
 	}
 	return list
 }

@@ -1,11 +1,12 @@
 // Package checkup is the part of `culvert doctor` that knows OData: does the service answer, is its metadata there, does it give
-// tokens for writing, can the catalogue of services be read; and if not, who mends it where.
+// tokens for writing, are the entity sets there and answer, can the catalogue of services be read; and if not, who mends it where.
 //
 // A connector's plugin offers it as the command doctor. Without an option it answers with the names of its steps, in order; with
 // option step it takes that step and answers whether it went well, which setting mends it if not, and what there is to say.
 package checkup
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,16 @@ type Service struct {
 	Setting string
 	// Written tells whether the connector writes to it, and so needs a token.
 	Written bool
+	// Sets are the entity sets of it that the settings name.
+	Sets []Set
+}
+
+// Set is an entity set that a connector reads or writes.
+type Set struct {
+	// Name as the settings have it, Setting the one that names it.
+	Name, Setting string
+	// Atom: rows are asked for in Atom, else in JSON.
+	Atom bool
 }
 
 // Declare is the command for a plugin's list.
@@ -62,6 +73,13 @@ func Run(services []Service, query uri.Query, options []wit.Setting, answers []w
 		case s.name != name:
 		case len(answers) == 0:
 			return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{s.request}}}, nil
+		case s.then != nil && answers[0].Tag == s.request.Tag:
+			next, err := s.then(&answers[0])
+			if err != nil {
+				s.read = func(*wit.Response) (string, error) { return "", err }
+				return document(s.result(&answers[0])), nil
+			}
+			return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{next}}}, nil
 		default:
 			return document(s.result(&answers[0])), nil
 		}
@@ -77,6 +95,8 @@ func document(v jsontext.Value) wit.Reply {
 type step struct {
 	name, setting string
 	request       wit.Request
+	// then is what is to be asked behind a good answer to request; nil: nothing.
+	then func(*wit.Response) (wit.Request, error)
 	// read says what a good answer holds, or what is wrong with it.
 	read func(*wit.Response) (string, error)
 	// optional: an answer that is not good is no obstacle.
@@ -94,6 +114,9 @@ func stepsOf(services []Service, query uri.Query) []step {
 			r.TokenFrom = &r.Target
 			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting, request: r, read: readService(s.Path)})
 		}
+		for _, set := range s.Sets {
+			steps = append(steps, stepOf(s, set, query))
+		}
 	}
 	return append(steps, step{name: "catalogue", request: get("catalogue", query.On(Catalogue+"/ServiceCollection?$top=1&$format=json")), read: readCatalogue, optional: true})
 }
@@ -105,9 +128,15 @@ func distinct(services []Service) []Service {
 	for _, s := range services {
 		if i, ok := at[s.Path]; ok {
 			list[i].Written = list[i].Written || s.Written
+			for _, set := range s.Sets {
+				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
+					list[i].Sets = append(list[i].Sets, set)
+				}
+			}
 			continue
 		}
 		at[s.Path] = len(list)
+		s.Sets = slices.Clone(s.Sets)
 		list = append(list, s)
 	}
 	return list

@@ -10,8 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var services = []Service{{"/sap/opu/odata/sap/A", "sap.odata#00.service", false}, {"/sap/opu/odata/sap/B", "sap.odata#01.service", false},
-	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true}}
+var services = []Service{
+	{"/sap/opu/odata/sap/A", "sap.odata#00.service", false, []Set{{"S", "sap.odata#00.entityset", false}}},
+	{"/sap/opu/odata/sap/B", "sap.odata#01.service", false, []Set{{"S", "sap.odata#01.entityset", true}, {"None", "sap.odata#03.entityset", false}}},
+	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true, []Set{{"S", "sap.odata#02.entityset", false}}},
+}
 
 func TestSteps(t *testing.T) {
 	reply, err := Run(services, "", nil, nil)
@@ -23,7 +26,8 @@ func TestSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"service /sap/opu/odata/sap/A", "metadata /sap/opu/odata/sap/A", "csrf /sap/opu/odata/sap/A",
-		"service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B", "catalogue"}
+		"entityset /sap/opu/odata/sap/A/S", "service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B", "entityset /sap/opu/odata/sap/B/S",
+		"entityset /sap/opu/odata/sap/B/None", "catalogue"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -32,10 +36,11 @@ func TestSteps(t *testing.T) {
 func TestQueryOfSteps(t *testing.T) {
 	const query = "sap-client=100"
 	for name, want := range map[string]string{
-		"service /sap/opu/odata/sap/A":  "/sap/opu/odata/sap/A/?" + query,
-		"metadata /sap/opu/odata/sap/A": "/sap/opu/odata/sap/A/$metadata?" + query,
-		"csrf /sap/opu/odata/sap/A":     "/sap/opu/odata/sap/A/?" + query,
-		"catalogue":                     Catalogue + "/ServiceCollection?$top=1&$format=json&" + query,
+		"service /sap/opu/odata/sap/A":     "/sap/opu/odata/sap/A/?" + query,
+		"metadata /sap/opu/odata/sap/A":    "/sap/opu/odata/sap/A/$metadata?" + query,
+		"csrf /sap/opu/odata/sap/A":        "/sap/opu/odata/sap/A/?" + query,
+		"entityset /sap/opu/odata/sap/A/S": "/sap/opu/odata/sap/A/$metadata?" + query,
+		"catalogue":                        Catalogue + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
 		asked, err := Run(services, query, []wit.Setting{{Name: "step", Value: name}}, nil)
 		if err != nil || asked.Ask == nil {
