@@ -145,14 +145,15 @@ func orAny(want kind) string {
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
 func readBounded(path string) ([]byte, error) {
+	// A pipe that nobody writes to would hold up its opening.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(content) > maxFile {
 		err = fmt.Errorf("%s has more than %d MiB", path, maxFile>>20)

@@ -124,6 +124,10 @@ func appendString(text []byte, s string) []byte {
 	return append(text, '"')
 }
 
+// MaxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of others are read
+// too.
+const MaxFields = 10_000
+
 // ParseKey reads the key of a partition's record.
 func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
 	d := newDecoder(key)
@@ -199,6 +203,7 @@ func (d decoder) fields() ([]wit.Field, error) {
 		return nil, err
 	}
 	fields := []wit.Field{}
+	places := map[string]int{}
 	for d.More() {
 		name, err := d.text()
 		if err != nil {
@@ -210,9 +215,17 @@ func (d decoder) fields() ([]wit.Field, error) {
 		}
 		scalar, err := scalarOf(value)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", name, err)
+			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
-		fields = set(fields, name, scalar)
+		if at, twice := places[name]; twice {
+			fields[at].Value = scalar
+			continue
+		}
+		if len(fields) >= MaxFields {
+			return nil, fmt.Errorf("expected at most %d fields, found more", MaxFields)
+		}
+		places[name] = len(fields)
+		fields = append(fields, wit.Field{Name: name, Value: scalar})
 	}
 	return fields, d.expect(json.Delim('}'))
 }
@@ -222,16 +235,6 @@ func (d decoder) end() error {
 		return fmt.Errorf("expected the end, found %s", describe(got))
 	}
 	return nil
-}
-
-func set(fields []wit.Field, name string, value wit.Scalar) []wit.Field {
-	for i := range fields {
-		if fields[i].Name == name {
-			fields[i].Value = value
-			return fields
-		}
-	}
-	return append(fields, wit.Field{Name: name, Value: value})
 }
 
 func scalarOf(token json.Token) (wit.Scalar, error) {
@@ -246,13 +249,13 @@ func scalarOf(token json.Token) (wit.Scalar, error) {
 		if !strings.ContainsAny(string(v), ".eE") {
 			n, err := strconv.ParseInt(string(v), 10, 64)
 			if err != nil {
-				return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %s", v)
+				return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %.100s", v)
 			}
 			return wit.Scalar{Integer: &n}, nil
 		}
 		x, err := strconv.ParseFloat(string(v), 64)
 		if err != nil {
-			return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %s", v)
+			return wit.Scalar{}, fmt.Errorf("expected a number of 64 bits, found %.100s", v)
 		}
 		return wit.Scalar{Real: &x}, nil
 	}

@@ -1,6 +1,7 @@
 package offset
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -199,4 +200,28 @@ func FuzzReal(f *testing.F) {
 			t.Fatalf("%x became %s, which Java would not write", x, text)
 		}
 	})
+}
+
+// Offsets in the topic may be anybody's: names are told apart in time that grows with their number, and there are only so many.
+func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
+	list := func(n int, name func(i int) string) []byte {
+		b := []byte{'{'}
+		for i := range n {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = fmt.Appendf(b, "%q:%d", name(i), i)
+		}
+		return append(b, '}')
+	}
+	fields, err := ParseFields(list(200_000, func(i int) string { return fmt.Sprint("n", i%MaxFields) }))
+	if err != nil || len(fields) != MaxFields || *fields[0].Value.Integer != 190_000 {
+		t.Errorf("%d fields, %v", len(fields), err)
+	}
+	if _, err := ParseFields(list(MaxFields+1, func(i int) string { return fmt.Sprint("n", i) })); err == nil || !strings.Contains(err.Error(), "at most 10000 fields") {
+		t.Error(err)
+	}
+	if _, err := ParseFields([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil || len(err.Error()) > 1000 {
+		t.Errorf("%.200v", err)
+	}
 }

@@ -215,6 +215,8 @@ func (x *exchange) connectors([]string) {
 		return
 	}
 	all := map[string]map[string]any{}
+	slices.Sort(expand)
+	expand = slices.Compact(expand) // each counts once, however often it is asked for
 	for _, name := range names {
 		expanded := map[string]any{}
 		for _, e := range expand {

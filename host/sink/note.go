@@ -52,8 +52,16 @@ func writeNote(next int64, settled, uncertain []span) string {
 	return out.String()
 }
 
+// Whoever may commit offsets of the group can write notes. maxUncertain is how many records behind the offset a note may call uncertain,
+// each of which is kept; maxAhead how far behind it a record may lie.
+const (
+	maxUncertain = 100_000
+	maxAhead     = 1 << 40
+)
+
 // readNote takes a note apart.
 func readNote(next int64, note string) (settled, uncertain []span, err error) {
+	left := int64(maxUncertain)
 	for _, part := range strings.Fields(note) {
 		name, list, _ := strings.Cut(part, "=")
 		for _, text := range strings.Split(list, ",") {
@@ -63,17 +71,20 @@ func readNote(next int64, note string) (settled, uncertain []span, err error) {
 			}
 			from, err1 := strconv.ParseInt(first, 10, 64)
 			to, err2 := strconv.ParseInt(last, 10, 64)
-			if err1 != nil || err2 != nil || from < 0 || to < from {
-				return nil, nil, fmt.Errorf("expected offsets as 1-3, found %q in %q", text, note)
+			if err1 != nil || err2 != nil || from < 0 || to < from || to > maxAhead {
+				return nil, nil, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", text, note)
 			}
 			s := span{next + from, next + to}
 			switch name {
 			case settledName:
 				settled = append(settled, s)
 			case uncertainName:
+				if left -= to - from + 1; left < 0 {
+					return nil, nil, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, note)
+				}
 				uncertain = append(uncertain, s)
 			default:
-				return nil, nil, fmt.Errorf("expected settled or uncertain, found %q in %q", name, note)
+				return nil, nil, fmt.Errorf("expected settled or uncertain, found %.100q in %.1000q", name, note)
 			}
 		}
 	}

@@ -100,3 +100,21 @@ func TestStartedAnew(t *testing.T) {
 		})
 	}
 }
+
+// Whoever may commit for the group writes notes: a few bytes must not name records without end.
+func TestHostileNotes(t *testing.T) {
+	for note, want := range map[string]string{
+		"uncertain=0-9000000000000000000":                   "expected offsets as 1-3",
+		"uncertain=0-1000000000":                            "at most 100000 uncertain records",
+		"uncertain=0-99999,200000":                          "at most 100000 uncertain records",
+		"settled=9223372036854775807":                       "expected offsets as 1-3",
+		"settled=x" + strings.Repeat("y", 1<<20):            "expected offsets as 1-3",
+		strings.Repeat("z", 1<<20) + "=1":                   "expected settled or uncertain",
+		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
+	} {
+		_, _, err := readNote(5, note)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 5000) {
+			t.Errorf("%.50s: expected %q, found %.300v", note, want, err)
+		}
+	}
+}

@@ -21,6 +21,14 @@ type jar struct {
 	session int
 }
 
+// How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more the oldest go.
+const (
+	// MaxCookies is how many cookies of an origin are kept, and how many of one answer are looked at.
+	MaxCookies = 500
+	// MaxCookieBytes is how long name, value and path of one may be; SAP's logon tickets have some kilobytes.
+	MaxCookieBytes = 16 << 10
+)
+
 type cookie struct {
 	name, value, path string
 	expires           time.Time // zero: with the session
@@ -34,8 +42,9 @@ func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
 	if session != j.session {
 		return
 	}
-	for _, line := range h["Set-Cookie"] {
-		if c, ok := readCookie(line, path, now); ok {
+	lines := h["Set-Cookie"]
+	for _, line := range lines[:min(len(lines), MaxCookies)] {
+		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= MaxCookieBytes {
 			j.set(c, now)
 		}
 	}
@@ -45,6 +54,9 @@ func (j *jar) set(c cookie, now time.Time) {
 	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool { return o.name == c.name && o.path == c.path })
 	if c.expires.IsZero() || c.expires.After(now) {
 		j.cookies = append(j.cookies, c)
+	}
+	if n := len(j.cookies) - MaxCookies; n > 0 {
+		j.cookies = slices.Delete(j.cookies, 0, n)
 	}
 }
 

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,5 +34,23 @@ func TestJar(t *testing.T) {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
 		})
+	}
+}
+
+// A service that sends cookies without end gets a bounded number back, the newest, in time that grows with their number only.
+func TestCookiesAreBounded(t *testing.T) {
+	now := time.Now()
+	j := &jar{}
+	for answer := range 20 {
+		h := http.Header{}
+		for i := range 50_000 {
+			h.Add("Set-Cookie", fmt.Sprintf("c%d-%d=x", answer, i))
+		}
+		h.Add("Set-Cookie", "long="+strings.Repeat("x", MaxCookieBytes))
+		j.follow(h, "/a", now, 0)
+	}
+	header, _ := j.header("/a", now)
+	if n := strings.Count(header, "="); n != MaxCookies || !strings.Contains(header, "c19-499=x") || strings.Contains(header, "long") {
+		t.Errorf("expected the %d newest cookies, found %d: %.200s", MaxCookies, n, header)
 	}
 }

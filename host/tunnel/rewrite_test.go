@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -173,4 +174,17 @@ func FuzzRewrite(f *testing.F) {
 			t.Errorf("size % x of %d bytes", got[:4], len(got))
 		}
 	})
+}
+
+// Each broker that an answer names takes a port of this machine: there is an end to them.
+func TestBrokersAreBounded(t *testing.T) {
+	var b brokers
+	b.byID = map[int32]*entrance{}
+	many := make([]node, 100_000)
+	for i := range many {
+		many[i] = node{int32(i), "broker", 9092}
+	}
+	if err := b.meet(many); err == nil || !strings.Contains(err.Error(), "expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
+		t.Errorf("%d listeners, %v", len(b.byID), err)
+	}
 }
