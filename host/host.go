@@ -124,11 +124,11 @@ func New(ctx context.Context, c Config) (*Host, error) {
 }
 
 // refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from a folder in
-// which another one is sound.
+// which another one is sound, or from files in the plugin folders, which may be anybody's.
 func (h *Host) refuse(problems config.Problems) error {
 	sound := slices.ContainsFunc(h.in.Connectors, func(c *config.Connector) bool { return c.Problems.Err() == nil })
 	if h.config.Files.Folder == "" || !sound {
-		problems = append(problems, h.in.Problems()...)
+		problems = append(problems, slices.DeleteFunc(h.in.Problems(), func(p config.Problem) bool { return p.Alone })...)
 	}
 	return problems.Err()
 }
@@ -277,8 +277,16 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
-	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Settings: w.All(),
+	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Adopted: adoptedFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed})
+}
+
+// adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is none.
+func adoptedFile(data string) string {
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		return ""
+	}
+	return filepath.Join(data, "plugins.adopted.json")
 }
 
 // cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches; "" where

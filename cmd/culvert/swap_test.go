@@ -103,8 +103,8 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	}
 
 	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
-	replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0", Components: []wit.Component{
-		{Name: "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector", Kind: wit.ComponentSource, Aliases: []string{"ODataSource"}}}},
+	replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0", Components: componentsOf(t, p,
+		"odata-source")},
 		"", wit.InterfaceSource))
 	replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0", Components: []wit.Component{
 		{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))

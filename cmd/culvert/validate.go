@@ -96,7 +96,7 @@ func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) erro
 		}
 		list := []problem{}
 		for _, p := range problems {
-			list = append(list, problem(p))
+			list = append(list, problem{p.File, p.Line, p.Setting, p.Text, p.Warning})
 		}
 		return json.NewEncoder(c.OutOrStdout()).Encode(list)
 	}

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -14,6 +17,8 @@ type Checker struct {
 	Worker *Worker
 	// Embedded: the broker is the one that is built in.
 	Embedded bool
+	// Others are declarations of other components that are loaded: what one of them calls a password is shown nowhere.
+	Others []*Declarations
 }
 
 // Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and unknown keys.
@@ -29,6 +34,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	problems = append(problems, missing(c, frame)...)
 	problems = append(problems, missing(c, own)...)
 	problems = append(problems, place(c, own)...)
+	problems = append(problems, uncounted(c, own)...)
 	problems = append(problems, frameRules(c, component.Kind)...)
 	return problems
 }
@@ -43,7 +49,7 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problem
 	}
 	switch {
 	case ok:
-		problems := checkEntry(e, &spec, ch.providers())
+		problems := ch.checkEntry(e, &spec, own)
 		if value, unused := connectorUnused[e.Key]; unused && problems == nil && !strings.EqualFold(strings.TrimSpace(e.Value), value) {
 			problems = Problems{e.warning("has no effect: not built yet")}
 		}
@@ -119,14 +125,20 @@ func client(e Entry, providers *Providers) Problems {
 	return nil
 }
 
-func checkEntry(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
+func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) Problems {
 	if e.Secret && e.Value == "" {
 		return nil // could not be resolved, which is a problem already
 	}
-	if text := CheckValue(spec, e.Value, !e.Secret); text != "" {
+	secret := IsSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
+	if name := spec.Role(); secret && name != "" {
+		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
+			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is not used", name)}
+		}
+	}
+	if text := CheckValue(spec, e.Value, !e.Secret && !secret); text != "" {
 		return Problems{e.problem("%s", text)}
 	}
-	return literal(e, spec, providers)
+	return literal(e, spec, ch.providers())
 }
 
 // Mask stands for the value of a password wherever settings are shown.
@@ -174,14 +186,7 @@ func belongs(c *Connector, key string) bool {
 func missing(c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Specs() {
-		if !required(&spec) || spec.DefaultValue != nil || strings.Contains(spec.Name, "{") {
-			continue
-		}
-		given := slices.ContainsFunc(append([]string{spec.Name}, aliases(&spec)...), func(name string) bool {
-			_, ok := c.Get(name)
-			return ok
-		})
-		if !given {
+		if required(&spec) && !defaulted(&spec) && !strings.Contains(spec.Name, "{") && !c.gives(&spec) {
 			problems = append(problems, c.missing(spec.Name))
 		}
 	}
@@ -189,19 +194,62 @@ func missing(c *Connector, d *Declarations) Problems {
 }
 
 // place finds a service that is nowhere: settings with the roles of address and port are required unless a destination of BTP has
-// both.
+// both, and where the plugin has a default, which does not count for where a byte goes.
 func place(c *Connector, d *Declarations) Problems {
 	roles := NewRoles(d, c)
-	if !roles.Declared("http.destination") || roles.Has("http.destination") {
+	if roles.Has(role.Destination) {
 		return nil
 	}
 	var problems Problems
-	for _, role := range []string{"http.address", "http.port"} {
-		if roles.Declared(role) && !roles.byRole[role].has {
-			problems = append(problems, c.missing(roles.Setting(role)))
+	for _, name := range []string{role.Address, role.Port} {
+		v, declared := roles.byRole[name]
+		if !declared || v.has || required(&v.spec) {
+			continue
+		}
+		switch r, _ := role.Find(name); {
+		case v.spec.DefaultValue == nil && roles.Declared(role.Destination):
+			problems = append(problems, c.missing(v.spec.Name))
+		case v.spec.DefaultValue != nil && !r.Counts(*v.spec.DefaultValue):
+			p := c.missing(v.spec.Name)
+			p.Text += fmt.Sprintf(": the plugin's default %q does not count, since where requests go comes from the user alone", *v.spec.DefaultValue)
+			problems = append(problems, p)
 		}
 	}
 	return problems
+}
+
+// defaulted tells whether a setting that is not given has a value: a default that counts.
+func defaulted(spec *wit.SettingSpec) bool {
+	if spec.DefaultValue == nil {
+		return false
+	}
+	r, known := role.Find(spec.Role())
+	return !known || r.Counts(*spec.DefaultValue)
+}
+
+// uncounted warns of defaults that the plugin has and the host does not go by.
+func uncounted(c *Connector, d *Declarations) Problems {
+	var problems Problems
+	for _, spec := range d.Specs() {
+		if spec.DefaultValue == nil || defaulted(&spec) || strings.Contains(spec.Name, "{") || c.gives(&spec) ||
+			required(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
+			continue
+		}
+		p := Entry{Key: spec.Name, File: c.File, Line: 1}.warning("not set, and the plugin's default (not shown) does not count: %s comes from the user alone", spec.Role())
+		if spec.Kind != wit.KindPassword {
+			p.Text = strings.Replace(p.Text, "(not shown)", strconv.Quote(*spec.DefaultValue), 1)
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// gives tells whether the connector has the setting, under its name or an alias.
+func (c *Connector) gives(spec *wit.SettingSpec) bool {
+	return slices.ContainsFunc(append([]string{spec.Name}, aliases(spec)...), func(name string) bool {
+		_, ok := c.Get(name)
+		return ok
+	})
 }
 
 func (c *Connector) missing(name string) Problem {
@@ -249,7 +297,7 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 	for _, e := range part.Entries {
 		spec, ok := own.Find(e.Key)
 		if ok {
-			found := checkEntry(e, &spec, ch.providers())
+			found := ch.checkEntry(e, &spec, own)
 			if spec.Kind != wit.KindPassword && found.Err() == nil {
 				found = nil // what a transform puts in may look like a reference
 			}

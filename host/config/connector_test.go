@@ -13,21 +13,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func role(r string) wit.Rule { return wit.Rule{Role: &r} }
+func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 
 // component is what a source plugin might declare.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.", "shop#"}, Settings: []wit.SettingSpec{
-		setting("shop.address", wit.KindText, "", "", role("http.address"), wit.Rule{Required: wit.Chosen}),
-		setting("shop.port", wit.KindInt, "443", "", role("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
-		setting("shop.protocol", wit.KindText, "https", "", role("http.scheme"), allowed("http", "https")),
-		setting("shop.user", wit.KindText, "", "", role("http.user")),
-		setting("shop.password", wit.KindPassword, "", "", role("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
-		setting("shop.codes", wit.KindListOfText, "408,429", "", role("retry.codes")),
-		setting("shop.wait.ms", wit.KindInt, "60000", "", role("http.read-timeout-ms")),
-		setting("shop.store.type", wit.KindText, "", "", role("tls.truststore.type"), allowed("jks", "pem")),
-		setting("shop.client", wit.KindText, "", "", role("http.header.sap-client")),
-		setting("shop.header.{name}", wit.KindPassword, "", "", role("http.header.{name}")),
+		setting("shop.address", wit.KindText, "", "", acting("http.address"), wit.Rule{Required: wit.Chosen}),
+		setting("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
+		setting("shop.protocol", wit.KindText, "https", "", acting("http.scheme"), allowed("http", "https")),
+		setting("shop.user", wit.KindText, "", "", acting("http.user")),
+		setting("shop.password", wit.KindPassword, "", "", acting("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
+		setting("shop.codes", wit.KindListOfText, "408,429", "", acting("retry.codes")),
+		setting("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
+		setting("shop.store.type", wit.KindText, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
+		setting("shop.client", wit.KindText, "", "", acting("http.header.sap-client")),
+		setting("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
 		setting("shop#{n}.table", wit.KindText, "", ""),
 		setting("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
 	}}
@@ -149,7 +149,7 @@ func TestRoles(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address= host \nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
 	r := NewRoles(DeclareComponent(component()), c)
 	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ", r.Text("http.password"), " ",
-		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ", r.Text("retry.codes")); got != "host 443 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
+		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ", r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
 		t.Errorf("found %s", got)
 	}
 	if diff := cmp.Diff(map[string]string{"sap-client": "100"}, r.Prefix("http.header.")); diff != "" {
@@ -157,7 +157,7 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// What a plugin is given holds no password, under whatever name, and nothing that it does not declare.
+// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is one, it knows.
 func TestGuestSettings(t *testing.T) {
 	c := connector(t, "name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 		"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
@@ -165,8 +165,8 @@ func TestGuestSettings(t *testing.T) {
 	greedy.Settings = append(greedy.Settings, setting("value.converter.basic.auth.user.info", wit.KindText, "", ""),
 		setting("producer.override.sasl.jaas.config", wit.KindText, "", ""))
 	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address", Value: "h"},
-		{Name: "shop#00.table", Value: "t"}, {Name: "topics", Value: "a"}}
-	if diff := cmp.Diff(want, GuestSettings(DeclareComponent(greedy), c)); diff != "" {
+		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table", Value: "t"}, {Name: "topics", Value: "a"}}
+	if diff := cmp.Diff(want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -31,6 +31,8 @@ type Entry struct {
 	Line int
 	// Secret: a config provider had a hand in Value, so that it must not be shown.
 	Secret bool
+	// FromFile: one of them read a file or a folder of files, such as secrets are kept in.
+	FromFile bool
 }
 
 // String leaves the value out: entries end up in logs.
@@ -45,6 +47,8 @@ type Problem struct {
 	Text    string
 	// Warning: worth knowing, and no reason to refuse the configuration.
 	Warning bool
+	// Alone: it keeps its connector from running, and neither the worker nor other connectors.
+	Alone bool
 }
 
 // String is `FILE:LINE: SETTING: text`.

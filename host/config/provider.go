@@ -195,6 +195,7 @@ func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
 				problems = append(problems, e.problem("%s: nothing there by that name", match))
 			}
 			e.Secret = true
+			e.FromFile = e.FromFile || source.kind != ofEnvironment
 			return v
 		})
 	}

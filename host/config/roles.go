@@ -7,11 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Roles are the settings of a connector that the host acts on, by what they are for (`http.address`, `retry.codes`) and never by
-// name. Defaults are in. They hold secrets, and show none when printed.
+// name. Defaults of the plugin are in where one counts for the role, see package role: where a byte goes, and what secures it, comes
+// from the user alone. They hold secrets, and show none when printed.
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
@@ -26,16 +28,16 @@ type roleValue struct {
 func NewRoles(d *Declarations, c *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for _, spec := range d.Specs() {
-		role := spec.Role()
-		if role == "" || r.byRole[role].given || strings.Contains(spec.Name, "{") {
+		name := spec.Role()
+		if name == "" || r.byRole[name].given || strings.Contains(spec.Name, "{") {
 			continue
 		}
 		v := roleValue{spec: spec}
-		if spec.DefaultValue != nil {
+		if known, ok := role.Find(name); ok && known.Default && spec.DefaultValue != nil {
 			v.value, v.has = *spec.DefaultValue, true
 		}
-		for _, name := range append([]string{spec.Name}, aliases(&spec)...) {
-			if given, ok := c.Get(name); ok {
+		for _, key := range append([]string{spec.Name}, aliases(&spec)...) {
+			if given, ok := c.Get(key); ok {
 				v.value, v.given, v.has = strings.TrimSpace(given), true, true
 				break
 			}
@@ -45,8 +47,8 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 				v.value = s
 			}
 		}
-		if _, ok := r.byRole[role]; !ok || v.given {
-			r.byRole[role] = v
+		if _, ok := r.byRole[name]; !ok || v.given {
+			r.byRole[name] = v
 		}
 	}
 	for _, e := range c.Entries {
@@ -120,34 +122,3 @@ func (r Roles) String() string {
 
 // LogValue is String.
 func (r Roles) LogValue() slog.Value { return slog.StringValue(r.String()) }
-
-// GuestSettings are what a plugin is given: the settings that it declares, under their declared names and as the user wrote them,
-// and the connector's name, class, topics and number of tasks. Passwords are left out, and so are everything undeclared (a misspelt
-// password must not get in by its wrong name) and what the host alone uses, whatever the plugin declares.
-func GuestSettings(d *Declarations, c *Connector) []wit.Setting {
-	var settings []wit.Setting
-	for _, e := range c.Entries {
-		spec, ok := d.Find(e.Key)
-		switch {
-		case hostAlone(e.Key):
-		case ok && spec.Kind != wit.KindPassword:
-			settings = append(settings, wit.Setting{Name: spec.Name, Value: strings.TrimSpace(e.Value)})
-		case !ok && guestsKnow[e.Key]:
-			settings = append(settings, wit.Setting{Name: e.Key, Value: strings.TrimSpace(e.Value)})
-		}
-	}
-	return settings
-}
-
-var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true, "topics.regex": true}
-
-// hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other stages.
-func hostAlone(key string) bool {
-	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.", "admin.",
-		"transforms.", "predicates.", "errors.", "config.providers"} {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
-}

@@ -18,7 +18,7 @@ import (
 func (c *Connector) Again(p *Providers) (*Connector, error) {
 	entries := slices.Clone(c.Entries)
 	for i := range entries {
-		entries[i].Value, entries[i].Secret = entries[i].Raw, false
+		entries[i].Value, entries[i].Secret, entries[i].FromFile = entries[i].Raw, false, false
 	}
 	entries, problems := p.Resolve(entries)
 	if err := problems.Err(); err != nil {

@@ -42,41 +42,47 @@ func newChains(c *connector) (*chains, error) {
 
 func (k *chains) stage(s config.Stage) (transform.Stage, error) {
 	class, settings, err := k.component(s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
-	stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings, Negate: s.Negate}
+	stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, SettingsFor: settings, Negate: s.Negate}
 	if err != nil || s.Predicate == nil {
 		return stage, err
 	}
 	p := s.Predicate
 	class, settings, err = k.component(p.Class, p.Version, p.Prefix, wit.ComponentPredicate)
-	stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, Settings: settings}
+	stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, SettingsFor: settings}
 	return stage, err
 }
 
-// component is the declared name of a class and the settings that its plugin may have.
-func (k *chains) component(class, version, prefix string, kind wit.ComponentKind) (string, []wit.Setting, error) {
+// component is the declared name of a class and the settings that a version of its plugin may see.
+func (k *chains) component(class, version, prefix string, kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
 	_, component, err := find(k.connector.o.Plugins, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
-	return component.Name, config.GuestSettings(config.DeclareComponent(component), k.connector.config.Part(prefix)), nil
+	part := k.connector.config.Part(prefix)
+	return component.Name, func(info plugin.Info) []wit.Setting {
+		g := guestOf(k.connector.o.Plugins, info, component)
+		g.Prefix = prefix
+		k.connector.tell(info, &g, part)
+		return g.Settings(part)
+	}, nil
 }
 
 // notes are what there is to say of versions that do not run, of the task's own plugin and of those of the transforms.
 func (k *chains) notes(own *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
-		note := ""
+		said := append(slices.Clone(s.Held), s.Others...)
 		switch {
 		case s.Rejected != "":
-			note = s.Rejected
+			said = append(said, s.Rejected)
 		case s.FileError != "":
-			note = s.FileError
+			said = append(said, s.FileError)
 		case s.Candidate != "":
-			note = "version " + s.Candidate + " takes over at the next boundary"
-		default:
-			return
+			said = append(said, "version "+s.Candidate+" takes over at the next boundary")
 		}
-		if note = s.Plugin + " " + s.Version + " runs: " + note; !slices.Contains(notes, note) {
-			notes = append(notes, note)
+		for _, note := range said {
+			if note = s.Plugin + " " + s.Version + " runs: " + note; !slices.Contains(notes, note) {
+				notes = append(notes, note)
+			}
 		}
 	}
 	add(own.Status())

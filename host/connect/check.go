@@ -47,7 +47,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	if err != nil {
 		return config.Problems{problem(class, err)}
 	}
-	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded}
+	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, Others: declarations(k.Plugins, info)}
 	problems = append(problems, rules.Component(c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
@@ -83,7 +83,9 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
 	defer binding.Close()
-	settings := config.GuestSettings(config.DeclareComponent(component), part)
+	guest := guestOf(k.Plugins, binding.Current().Module(), component)
+	guest.Prefix = prefix
+	settings := guest.Settings(part)
 	var inquiry wit.Inquiry
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		inquiry, err = i.Validate(ctx, component.Name, settings, false, nil, nil)
@@ -277,7 +279,8 @@ func entry(c *config.Connector, key string) config.Entry {
 }
 
 func problem(e config.Entry, err error) config.Problem {
-	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error()}
+	var unsettled *plugin.Unsettled
+	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), Alone: errors.As(err, &unsettled)}
 }
 
 var _ transport.Roles = config.Roles{}

@@ -1,8 +1,8 @@
 package connect
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +16,10 @@ import (
 func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
-		full, declared := fullClass(m, kind, class)
+		full, declared, err := fullClass(m, kind, class)
+		if err != nil {
+			return plugin.Info{}, wit.Component{}, err
+		}
 		info, err := m.Find(kind, full, version)
 		if err != nil {
 			if declared {
@@ -27,15 +30,13 @@ func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			}
 			continue
 		}
-		for _, c := range info.Components {
-			if c.Kind == kind && named(&c, class) {
-				return info, c, nil
-			}
+		if c := component(&info, kind, full); c != nil {
+			return info, *c, nil
 		}
 	}
 	if len(kinds) == 2 { // nobody knows which of the two it was to be
 		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
-		first = errors.New(strings.Replace(first.Error(), one, both, 1))
+		first = &reworded{strings.Replace(first.Error(), one, both, 1), first}
 	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
@@ -44,24 +45,80 @@ func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; there are %s", first, strings.Join(offered, ", "))
 }
 
-// fullClass is the name under which a component with this class or short form is declared; the class itself if there is none.
-func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool) {
-	for _, info := range m.Modules() {
+// reworded is an error in other words.
+type reworded struct {
+	text  string
+	cause error
+}
+
+func (r *reworded) Error() string { return r.text }
+func (r *reworded) Unwrap() error { return r.cause }
+
+// fullClass is the name under which a component with this class or short form is declared; the class itself if there is none. As with
+// whole classes, what the user accepted goes before what comes with the program, and that before other plugins: by an alias or a short
+// form none of these takes what the others have.
+func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
+	modules := m.Modules()
+	builtIn := map[string]bool{}
+	for _, info := range modules {
+		builtIn[info.Name] = builtIn[info.Name] || info.BuiltIn
+	}
+	best := 0
+	found := map[string]string{} // by class, the plugin
+	for _, info := range modules {
 		for _, c := range info.Components {
-			if c.Kind == kind && named(&c, class) {
-				return c.Name, true
+			if c.Kind != kind || !named(&c, class) {
+				continue
+			}
+			weight := nearness(&c, class)
+			switch {
+			case builtIn[info.Name]:
+				weight += 10
+			case info.Accepted:
+				weight += 20
+			}
+			if weight > best {
+				best, found = weight, map[string]string{}
+			}
+			if weight == best {
+				found[c.Name] = fmt.Sprintf("%s of %s (%s)", c.Name, info.Name, info.Origin)
 			}
 		}
 	}
-	return class, false
+	switch names := slices.Sorted(maps.Keys(found)); len(names) {
+	case 0:
+		return class, false, nil
+	case 1:
+		return names[0], true, nil
+	default:
+		return "", true, fmt.Errorf("expected one %s that is called %s, there are %s: give the whole class", kind, class, strings.Join(slices.Sorted(maps.Values(found)), ", "))
+	}
 }
 
-func named(c *wit.Component, class string) bool {
-	if c.Name == class || slices.Contains(c.Aliases, class) {
-		return true
+// nearness tells by which of its names a component is asked for: its own goes before an alias, and that before a short form.
+func nearness(c *wit.Component, class string) int {
+	switch {
+	case c.Name == class:
+		return 3
+	case slices.Contains(c.Aliases, class):
+		return 2
 	}
-	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
-	return simple == class || strings.TrimSuffix(simple, "Connector") == class
+	return 1
+}
+
+func named(c *wit.Component, class string) bool { return slices.Contains(plugin.Answers(c), class) }
+
+// component is that of a module which has a class as its name or an alias, nil if there is none.
+func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
+	for _, exact := range []bool{true, false} {
+		for i := range info.Components {
+			c := &info.Components[i]
+			if c.Kind == kind && (c.Name == class || !exact && slices.Contains(c.Aliases, class)) {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 func offered(m *plugin.Manager, kinds []wit.ComponentKind) []string {

@@ -47,6 +47,7 @@ type connector struct {
 	tasks []*task
 	// consumers of the tasks of a sink, by their numbers
 	consumers map[int]*kafka.Consumer
+	told      map[string]bool // see tell
 }
 
 // task is one of a connector's tasks.
@@ -175,7 +176,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	for i, settings := range layout {
 		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
 	}
-	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "tasks", len(c.tasks))
+	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
 	unwatch := c.service.watch(c.client)
 	admin := c.admin
 	return func() {
@@ -213,7 +214,15 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tasks.max: %w", err)
 	}
-	settings := config.GuestSettings(config.DeclareComponent(c.component), c.config)
+	binding, err := c.bind()
+	if err != nil {
+		return nil, err
+	}
+	defer binding.Close()
+	info := binding.Current().Module()
+	guest := guestOf(c.o.Plugins, info, c.component)
+	settings := guest.Settings(c.config)
+	c.tell(info, &guest, c.config)
 	if c.isSink() {
 		layout := make([][]wit.Setting, most)
 		for i := range layout {
@@ -221,11 +230,6 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 		}
 		return layout, nil
 	}
-	binding, err := c.bind()
-	if err != nil {
-		return nil, err
-	}
-	defer binding.Close()
 	var layout wit.Layout
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, c.component.Name, settings, uint32(most))
@@ -353,14 +357,14 @@ func (c *connector) status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Status{Name: c.given.Name, Type: c.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
-		State: c.state, WorkerID: c.o.WorkerID, Version: c.plugin.Version}}
+		State: c.state, WorkerID: c.o.WorkerID, Version: c.plugin.Version, Plugin: fileOf(c.plugin)}}
 	if c.fault != nil {
 		s.Connector.Trace = trace(c.fault, "connector "+c.given.Name)
 	}
 	for _, t := range c.tasks {
 		now := t.now()
 		version := cmp.Or(now.version, c.plugin.Version)
-		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugins: now.notes}
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file, Plugins: now.notes}
 		if t.state == Running && c.client != nil {
 			task.Trace = c.client.Waiting()
 		}
@@ -372,7 +376,15 @@ func (c *connector) status() Status {
 	return s
 }
 
-// taskInfos show settings as the plugin planned them; they hold no passwords.
+// fileOf is where a version of a plugin came from, and the hash by which it is accepted.
+func fileOf(info plugin.Info) string {
+	if info.Origin == "" {
+		return ""
+	}
+	return info.Origin + " sha256:" + info.Hash
+}
+
+// taskInfos show settings as the plugin planned them; they hold no secrets, and references as they were written.
 func (c *connector) taskInfos() []TaskInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -381,6 +393,9 @@ func (c *connector) taskInfos() []TaskInfo {
 		settings := map[string]string{"task.class": c.component.Name}
 		for _, s := range t.settings {
 			settings[s.Name] = s.Value
+			if e, ok := c.config.Entry(s.Name); ok && e.Secret && s.Value != "" {
+				settings[s.Name] = e.Raw
+			}
 		}
 		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
 	}

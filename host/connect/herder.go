@@ -189,6 +189,8 @@ type Progress struct {
 	CaughtUp bool
 	// version of the plugin that a task works with.
 	version string
+	// file is the plugin's.
+	file string
 	// notes say what keeps other versions from it.
 	notes []string
 }

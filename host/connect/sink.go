@@ -30,7 +30,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
 	task := sink.NewTask(sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sinkVersions{binding}, Client: c.client, Registry: c.registry(),
+		Versions: sinkVersions{binding, t}, Client: c.client, Registry: c.registry(),
 		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
 			o := t.consumerOptions(topics, r)
 			ends.read(o.Topics, o.Regex)
@@ -67,6 +67,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
+		p.file = fileOf(binding.Current().Module())
 		p.notes = transforms.notes(binding)
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = lag.Load()
@@ -88,13 +89,16 @@ func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.Consume
 }
 
 // sinkVersions and sinkCode are what a sink's task knows of plugins.
-type sinkVersions struct{ binding *plugin.Binding }
+type sinkVersions struct {
+	binding *plugin.Binding
+	task    *task
+}
 
-func (v sinkVersions) Current() sink.Code { return sinkCode{v.binding.Current()} }
+func (v sinkVersions) Current() sink.Code { return sinkCode{v.binding.Current(), v.task} }
 
 func (v sinkVersions) Candidate() sink.Code {
 	if p := v.binding.Candidate(); p != nil {
-		return sinkCode{p}
+		return sinkCode{p, v.task}
 	}
 	return nil
 }
@@ -107,14 +111,17 @@ func (v sinkVersions) Reject(c sink.Code, reason string) {
 
 func (v sinkVersions) Again(err error) bool { return v.binding.Again(err) }
 
-type sinkCode struct{ pool *plugin.Pool }
+type sinkCode struct {
+	pool *plugin.Pool
+	task *task
+}
 
 func (c sinkCode) Acquire(ctx context.Context) (sink.Writer, error) {
 	i, err := c.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return sinkWriter{i, c}, nil
 }
 
 func (c sinkCode) AcquireFresh(ctx context.Context) (sink.Writer, error) {
@@ -122,8 +129,8 @@ func (c sinkCode) AcquireFresh(ctx context.Context) (sink.Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return sinkWriter{i, c}, nil
 }
 
-func (c sinkCode) Release(w sink.Writer) { c.pool.Release(w.(*plugin.Instance)) }
+func (c sinkCode) Release(w sink.Writer) { c.pool.Release(w.(sinkWriter).Instance) }
 func (c sinkCode) Version() string       { return c.pool.Module().Version }

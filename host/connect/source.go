@@ -37,7 +37,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	defer transforms.close()
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sourceVersions{binding}, Client: c.client, Registry: c.registry(),
+		Versions: sourceVersions{binding, t}, Client: c.client, Registry: c.registry(),
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
 			k := c.kafka
@@ -60,6 +60,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		now := task.Progress()
 		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.version = now.CaughtUp, now.Version
+		p.file = fileOf(binding.Current().Module())
 		p.notes = transforms.notes(binding)
 	})
 	return task.Run(ctx)
@@ -86,13 +87,16 @@ func (c *connector) tolerateAll() bool {
 }
 
 // sourceVersions, sourceCode, sourceProducer and sourceOffsets are what a source task knows of plugins, producers and offsets.
-type sourceVersions struct{ binding *plugin.Binding }
+type sourceVersions struct {
+	binding *plugin.Binding
+	task    *task
+}
 
-func (v sourceVersions) Current() source.Code { return sourceCode{v.binding.Current()} }
+func (v sourceVersions) Current() source.Code { return sourceCode{v.binding.Current(), v.task} }
 
 func (v sourceVersions) Candidate() source.Code {
 	if p := v.binding.Candidate(); p != nil {
-		return sourceCode{p}
+		return sourceCode{p, v.task}
 	}
 	return nil
 }
@@ -105,17 +109,20 @@ func (v sourceVersions) Reject(c source.Code, reason string) {
 
 func (v sourceVersions) Again(err error) bool { return v.binding.Again(err) }
 
-type sourceCode struct{ pool *plugin.Pool }
+type sourceCode struct {
+	pool *plugin.Pool
+	task *task
+}
 
 func (c sourceCode) Acquire(ctx context.Context) (source.Reader, error) {
 	i, err := c.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return sourceReader{i, c}, nil
 }
 
-func (c sourceCode) Release(r source.Reader) { c.pool.Release(r.(*plugin.Instance)) }
+func (c sourceCode) Release(r source.Reader) { c.pool.Release(r.(sourceReader).Instance) }
 func (c sourceCode) Version() string         { return c.pool.Module().Version }
 
 type sourceProducer struct{ *kafka.Producer }

@@ -42,6 +42,8 @@ type ConnectorStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// Plugin is the file of the plugin that new tasks get: a path, or `embedded:` and a name.
+	Plugin string `json:"plugin,omitempty"`
 }
 
 // TaskStatus is the state of a task.
@@ -51,8 +53,10 @@ type TaskStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
-	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit, or waits for the end
-	// of a page.
+	// Plugin is the file that runs: a path, or `embedded:` and a name, and its hash.
+	Plugin string `json:"plugin,omitempty"`
+	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit, waits for the end of
+	// a page or for the user's word.
 	Plugins []string `json:"plugins,omitempty"`
 }
 

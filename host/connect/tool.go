@@ -17,6 +17,7 @@ type Tool struct {
 	connector *config.Connector
 	component wit.Component
 	info      plugin.Info
+	plugins   *plugin.Manager
 	binding   *plugin.Binding
 	providers *config.Providers
 	logons    *transport.Logons
@@ -35,7 +36,7 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w}.Component(c, component)
+	problems := config.Checker{Worker: w, Others: declarations(m, info)}.Component(c, component)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, info: info, binding: b, providers: w.Providers, logons: logons, logger: logger}, nil
+	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers, logons: logons, logger: logger}, nil
 }
 
 // Close ends the session with the service and lets go of the plugin.
@@ -80,7 +81,8 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err := t.open(ctx); err != nil {
 		return "", err
 	}
-	settings := config.GuestSettings(config.DeclareComponent(t.component), t.connector)
+	guest := guestOf(t.plugins, t.binding.Current().Module(), t.component)
+	settings := guest.Settings(t.connector)
 	var document *string
 	err := transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {

@@ -1,7 +1,9 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +58,8 @@ func (s selection) String() string {
 // Status is what becomes of a binding's versions.
 type Status struct {
 	Plugin, Version, Hash string
+	// File is what runs: a path, or `embedded:` and a name.
+	File string
 	// Removed: the module's file is gone or was replaced.
 	Removed bool
 	// Candidate is the newer version that waits for a boundary, "" for none.
@@ -64,6 +68,8 @@ type Status struct {
 	Rejected string
 	// FileError says why the file that the module came from is refused now, "" if it is not.
 	FileError string
+	// Held are versions that wait for the user's word, Others plugins of other names that have the class too; each says what to do.
+	Held, Others []string
 }
 
 // Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the one named.
@@ -177,7 +183,7 @@ func (b *Binding) Promote(p *Pool) {
 	old.close()
 	b.manager.trimLater()
 	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from", old.module.info.Version,
-		"to", p.module.info.Version, "hash", p.module.info.Hash[:12])
+		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Origin)
 }
 
 // Reject leaves the current version running; the candidate is not offered again. The reason stands in the status.
@@ -205,16 +211,30 @@ func (b *Binding) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current.module
-	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash, Rejected: b.reason}
+	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash, File: current.info.Origin, Rejected: b.reason,
+		Held: m.held(current.info.Name), Others: m.others(b.selection, current.info.Name)}
 	o := m.origins[current.info.Origin]
 	s.Removed = o == nil || o.active != current
-	if o != nil && o.refused != nil {
+	var held *Held
+	if o != nil && o.refused != nil && !errors.As(o.refused.Err, &held) {
 		s.FileError = o.refused.Err.Error()
 	}
 	if best := b.best(); best != nil {
 		s.Candidate = best.info.Version
 	}
 	return s
+}
+
+// held are the versions of a plugin, of any where name is "", that wait for the user's word; m.mu is held.
+func (m *Manager) held(name string) (texts []string) {
+	for _, o := range m.origins {
+		var held *Held
+		if o.refused != nil && errors.As(o.refused.Err, &held) && (name == "" || held.Plugin == name) {
+			texts = append(texts, o.refused.Err.Error())
+		}
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // Close lets go of the plugin.

@@ -68,7 +68,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		return nil, err
 	}
 	m := &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash, Size: a.size,
-		Origin: a.path, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
+		Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
 	if known := l.shelf.description(a.hash); known != nil && m.judgeDescription(known) == nil {
 		m.describedAs(known)
 		m.limits = l.of(m.info.Name)

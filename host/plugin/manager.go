@@ -30,8 +30,11 @@ type Options struct {
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
+	// Adopted is the file that keeps what versions of plugins were taken from folders, "" to know it only while the manager lives.
+	Adopted string
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
-	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`. Other keys are ignored.
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.accept` and `.reveal`, which
+	// say what plugins of folders may do: see [Held] and [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
 	// Registry numbers the schemas of everything that comes out of plugins. Required.
@@ -85,6 +88,10 @@ type Manager struct {
 	// loading is what is loaded in the background, which stopLoading ends.
 	loading     sync.WaitGroup
 	stopLoading context.CancelFunc
+	trust       trust
+	// adoptions are guarded by adopting, which comes before mu.
+	adopting  sync.Mutex
+	adoptions *adoptions
 
 	// changes counts what became of files, so that bindings need not look for candidates when nothing did.
 	changes atomic.Uint64
@@ -113,6 +120,14 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	trusted, err := trustOf(o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	before, err := readAdoptions(o.Adopted)
+	if err != nil {
+		return nil, err
+	}
 	cache, dir, err := openCache(o.CacheDir, logger)
 	if err != nil {
 		return nil, err
@@ -121,7 +136,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if dir != "" {
 		kept = &shelf{dir, logger}
 	}
-	m := &Manager{cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
+	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
 		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()}}}
 	defer m.loader.notice.end()
@@ -253,8 +268,11 @@ func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, err
 
 // find returns the best active module for a selection; m.mu is held.
 func (m *Manager) find(s selection) (*module, error) {
+	if err := m.choosePlugin(&s); err != nil {
+		return nil, err
+	}
 	var best *module
-	var versions, refused, names []string
+	var versions, refused []string
 	for _, o := range m.origins {
 		// Only what was rolled back has a name.
 		if o.refused != nil && (o.active == nil || o.refused.Name != "" && s.offered(o.active)) {
@@ -268,7 +286,7 @@ func (m *Manager) find(s selection) (*module, error) {
 			refused = append(refused, why.Error())
 			continue
 		}
-		versions, names = append(versions, a.info.Version), append(names, a.info.Name)
+		versions = append(versions, a.info.Version)
 		if s.version != "" && s.version != a.info.Version {
 			continue
 		}
@@ -276,14 +294,13 @@ func (m *Manager) find(s selection) (*module, error) {
 			best = a
 		}
 	}
-	slices.Sort(names)
-	if names = slices.Compact(names); len(names) > 1 {
-		return nil, fmt.Errorf("%s: expected one plugin that has it, there are %s", s, strings.Join(names, ", "))
-	}
 	if best != nil {
 		return best, nil
 	}
 	slices.Sort(refused)
+	if held := m.held(""); len(versions) == 0 && len(held) > 0 {
+		return nil, &Unsettled{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
+	}
 	hint := ""
 	if len(refused) > 0 {
 		hint = "; refused: " + strings.Join(refused, "; ")
@@ -293,6 +310,76 @@ func (m *Manager) find(s selection) (*module, error) {
 		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version, strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
+}
+
+// Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins has it, or
+// whether a version is taken. It concerns the connectors that name the class, and no others.
+type Unsettled struct{ text string }
+
+func (u *Unsettled) Error() string { return u.text }
+
+// choosePlugin decides which plugin a class is of that several have: one that the user accepted, else one that comes with the program.
+// Otherwise nobody can tell, and only the connector that asks for the class has to know. m.mu is held.
+func (m *Manager) choosePlugin(s *selection) error {
+	if s.plugin != "" || s.within != "" {
+		return nil
+	}
+	var names, accepted []string
+	builtIn := map[string]bool{}
+	for _, o := range m.origins {
+		a := o.active
+		if a == nil || !s.offered(a) || m.rejected[a.info.Hash] != nil {
+			continue
+		}
+		builtIn[a.info.Name] = builtIn[a.info.Name] || a.info.BuiltIn
+		names = append(names, a.info.Name)
+		if a.info.Accepted {
+			accepted = append(accepted, a.info.Name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) < 2 {
+		return nil
+	}
+	chosen := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(accepted))), func(name string) bool { return builtIn[name] })
+	if len(chosen) == 0 {
+		chosen = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
+	}
+	if len(chosen) != 1 {
+		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): take one away, or set plugin.NAME.accept to the hash of one's file",
+			s, strings.Join(names, ", "), m.offers(*s))}
+	}
+	s.within = chosen[0]
+	return nil
+}
+
+// offers are the plugins that have what is asked for, with their files; m.mu is held.
+func (m *Manager) offers(s selection) string {
+	var list []string
+	for path, o := range m.origins {
+		if o.active != nil && s.offered(o.active) {
+			list = append(list, fmt.Sprintf("%s %s (%s)", o.active.info.Name, o.active.info.Version, path))
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// others are the plugins of other names that have what a binding runs; m.mu is held.
+func (m *Manager) others(s selection, name string) (list []string) {
+	if s.plugin != "" {
+		return nil
+	}
+	s.within = ""
+	for path, o := range m.origins {
+		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too and does not take it; plugin.%s.accept=%s in the worker's settings lets it, from the next start",
+				a.info.Name, path, s, a.info.Name, a.info.Hash))
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -27,6 +28,8 @@ type Info struct {
 	// Interfaces of the contract that the module exports.
 	Interfaces []string
 	Loaded     time.Time
+	// BuiltIn: it comes with the program; others are from folders. Accepted: the user did so by `plugin.NAME.accept`.
+	BuiltIn, Accepted bool
 	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it is used.
 	Active bool
 	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active beside it.
@@ -127,6 +130,11 @@ func (m *module) judgeDescription(d *wit.Description) error {
 		if !m.info.Has(needs[c.Kind]) {
 			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name, c.Kind,
 				needs[c.Kind], m.info.Interfaces)
+		}
+		for _, f := range role.Check(&c) {
+			if f.Refused {
+				return fmt.Errorf("component %q: %v", c.Name, f)
+			}
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -32,10 +33,14 @@ type origin struct {
 type arrival struct {
 	path, hash string
 	size       int
+	// builtIn: it comes with the program.
+	builtIn bool
 	// again gives the bytes once more.
 	again func() ([]byte, error)
 	// later: no connector that is configured uses it, as far as can be told without compiling it.
 	later bool
+	// finished: it was loaded, or not, and what else is on its way need not wait for it.
+	finished atomic.Bool
 	// order is that among all that were loaded.
 	order int
 	// loaded or err is what became of it.
@@ -60,7 +65,7 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 			return err
 		}
 		hash := hashOf(data)
-		list = append(list, &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), later: m.canWait(hash, data, needed),
+		list = append(list, &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), builtIn: true, later: m.canWait(hash, data, needed),
 			again: func() ([]byte, error) { return fs.ReadFile(files, path) }})
 		return nil
 	})
@@ -102,6 +107,12 @@ func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Neede
 	list, _, err := m.arrivals(embedded, needed)
 	if err != nil {
 		return nil, false, err
+	}
+	if slices.ContainsFunc(list, func(a *arrival) bool { return !a.builtIn }) {
+		// What files of folders may do depends on what the program's own plugins declare.
+		for _, a := range list {
+			a.later = a.later && !a.builtIn
+		}
 	}
 	var later []*arrival
 	list = slices.DeleteFunc(list, func(a *arrival) bool {
@@ -223,7 +234,7 @@ func (a *arrival) bytes() ([]byte, error) {
 }
 
 // loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its origin as soon as it
-// is ready: one that takes long holds up none of the others.
+// is ready: one that takes long holds up none of the others. The program's own come first, since others are judged by them.
 func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	m.mu.Lock()
 	for _, a := range list {
@@ -231,7 +242,28 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 		a.order = m.loads
 	}
 	m.mu.Unlock()
+	own, others := []*arrival{}, []*arrival{}
+	for _, a := range list {
+		if a.builtIn {
+			own = append(own, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	m.loadSome(ctx, own)
+	// Of versions that are new together, and of which none was there before, the lowest is the first.
+	undecided := m.loadSome(ctx, others)
+	slices.SortStableFunc(undecided, func(a, b *arrival) int { return compareVersions(a.loaded.info.Version, b.loaded.info.Version) })
+	for _, a := range undecided {
+		m.adopt(a)
+		m.settle(a)
+	}
+}
+
+// loadSome loads a part of what is on its way; it returns modules about which one cannot decide before all are loaded.
+func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*arrival) {
 	var wait sync.WaitGroup
+	var mu sync.Mutex
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, a := range list {
 		places <- struct{}{}
@@ -243,10 +275,21 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 			if a.err != nil && ctx.Err() != nil {
 				return // given up: the next look finds the file as new as it is
 			}
-			m.settle(a)
+			mu.Lock()
+			a.finished.Store(true)
+			waits := a.err == nil && m.waitsForOthers(a, list, undecided)
+			if waits {
+				undecided = append(undecided, a)
+			}
+			mu.Unlock()
+			if !waits {
+				m.adopt(a)
+				m.settle(a)
+			}
 		})
 	}
 	wait.Wait()
+	return undecided
 }
 
 func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
@@ -258,6 +301,9 @@ func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
 // refused.
 func (m *Manager) settle(a *arrival) {
 	if a.err != nil {
+		if a.loaded != nil {
+			a.loaded.rest()
+		}
 		m.refuse(a)
 		return
 	}
@@ -276,6 +322,7 @@ func (m *Manager) settle(a *arrival) {
 	}
 	a.loaded.order = a.order
 	a.loaded.offer()
+	a.loaded.info.Accepted = m.trust.accepts(a.loaded.info.Name, a.hash)
 	o := m.origin(a.path)
 	var dropped *module
 	if o.active != nil {
@@ -286,6 +333,22 @@ func (m *Manager) settle(a *arrival) {
 	m.mu.Unlock()
 	if dropped != nil {
 		dropped.retire()
+	}
+	m.mu.Lock()
+	var others []string
+	for i := range a.loaded.info.Components {
+		c := &a.loaded.info.Components[i]
+		for _, x := range m.origins {
+			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind, c.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name, x.active.info.Version, x.active.info.Origin))
+			}
+		}
+	}
+	m.mu.Unlock()
+	if len(others) > 0 {
+		slices.Sort(others)
+		m.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others are refused to connectors, unless the file is accepted",
+			"plugin", a.loaded.info.Name, "file", a.path, "accept", "plugin."+a.loaded.info.Name+".accept="+a.hash, "others", others)
 	}
 	m.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12], "file", a.path)
 }
@@ -307,6 +370,9 @@ func (m *Manager) refuse(a *arrival) {
 	m.mu.Lock()
 	o := m.origin(a.path)
 	o.refused = &Info{Origin: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
+	if a.loaded != nil {
+		o.refused.Name, o.refused.Version = a.loaded.info.Name, a.loaded.info.Version
+	}
 	o.hash = a.hash
 	running := o.active
 	m.mu.Unlock()

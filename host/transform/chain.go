@@ -22,9 +22,10 @@ type Stage struct {
 	Alias string
 	// Class and Version choose the component; Version "" is the newest.
 	Class, Version string
-	// Settings are those behind `transforms.<alias>.`, without the ones of type password.
-	Settings  []wit.Setting
-	Predicate *Predicate
+	// Settings are those behind `transforms.<alias>.`. Where SettingsFor is given, it says what a version of the plugin may see of them.
+	Settings    []wit.Setting
+	SettingsFor func(plugin.Info) []wit.Setting
+	Predicate   *Predicate
 	// Negate sends the rows here that the predicate does not match.
 	Negate bool
 }
@@ -33,6 +34,7 @@ type Stage struct {
 type Predicate struct {
 	Alias, Class, Version string
 	Settings              []wit.Setting
+	SettingsFor           func(plugin.Info) []wit.Setting
 }
 
 // Options of a [Chain].
@@ -113,7 +115,7 @@ func (c *Chain) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("%stype: %w", at, err)
 		}
-		stage := wit.Stage{Component: s.Class, Settings: s.Settings}
+		stage := staged{Stage: wit.Stage{Component: s.Class, Settings: s.Settings}, settings: s.SettingsFor}
 		var other *prepared
 		if s.Predicate != nil {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
@@ -123,9 +125,10 @@ func (c *Chain) bind(o Options) error {
 			}
 			if same(own, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Settings: s.Predicate.Settings, Negate: s.Negate}
+				stage.condition = s.Predicate.SettingsFor
 				b.Close()
 			} else {
-				other = &prepared{binding: b, stages: []wit.Stage{{Component: s.Predicate.Class, Settings: s.Predicate.Settings}}}
+				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class, Settings: s.Predicate.Settings}, settings: s.Predicate.SettingsFor}}}
 			}
 		}
 		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
@@ -135,7 +138,7 @@ func (c *Chain) bind(o Options) error {
 			continue
 		}
 		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: other, negate: s.Negate,
-			chain: &prepared{binding: own, version: s.Version, stages: []wit.Stage{stage}}})
+			chain: &prepared{binding: own, version: s.Version, stages: []staged{stage}}})
 	}
 	return nil
 }

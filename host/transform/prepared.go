@@ -13,7 +13,7 @@ import (
 type prepared struct {
 	binding *plugin.Binding
 	version string
-	stages  []wit.Stage
+	stages  []staged
 	context []byte
 	// origins are those of the rows of a call.
 	origins []uint32
@@ -26,7 +26,30 @@ func (p *prepared) prepare(ctx context.Context) error {
 	return err
 }
 
-func prepare(ctx context.Context, pool *plugin.Pool, stages []wit.Stage) (made []byte, err error) {
+// staged is a stage with what tells which settings a version may see, nil: all.
+type staged struct {
+	wit.Stage
+	settings, condition func(plugin.Info) []wit.Setting
+}
+
+// seen is the stage as a version may see it.
+func (s staged) seen(version plugin.Info) wit.Stage {
+	if s.settings != nil {
+		s.Settings = s.settings(version)
+	}
+	if s.condition != nil {
+		condition := *s.Condition
+		condition.Settings = s.condition(version)
+		s.Condition = &condition
+	}
+	return s.Stage
+}
+
+func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte, err error) {
+	stages := make([]wit.Stage, len(all))
+	for i, s := range all {
+		stages[i] = s.seen(pool.Module())
+	}
 	err = pool.Do(ctx, func(i *plugin.Instance) error {
 		made, err = i.Prepare(ctx, stages)
 		return err

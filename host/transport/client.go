@@ -35,8 +35,10 @@ type Answer struct {
 	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault of kind
 	// transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
-	// reason stands behind the status; inSession: cookies went with the request; over: their session had ended before.
+	// reason stands behind the status; token is the service's CSRF token, which is none of the guest's; inSession: cookies went with the
+	// request; over: their session had ended before.
 	reason    string
+	token     string
 	inSession bool
 	over      bool
 	session   int

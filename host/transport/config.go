@@ -131,6 +131,12 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		max := r.number("retry.max")
 		c.Retry.Max = &max
 	}
+	if c.Scheme == "" {
+		c.Scheme = "https"
+	}
+	if c.Port == 0 && roles.Text("http.port") == "" {
+		c.Port = defaultPort(c.Scheme)
+	}
 	if r.err != nil {
 		return c, r.err
 	}

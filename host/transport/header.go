@@ -1,7 +1,10 @@
 package transport
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -65,13 +68,10 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 	return h, nil
 }
 
-func reserved(name string) bool {
-	for _, prefix := range hostsPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return hosts[name]
+func reserved(name string) bool { return hosts[name] || reservedPrefix(name) }
+
+func reservedPrefix(name string) bool {
+	return slices.ContainsFunc(hostsPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // token tells whether s is a header's name by RFC 9110.
@@ -87,18 +87,73 @@ func token(s string) bool {
 }
 
 // answerHeaders are the headers that a guest sees: names in lower case, values in UTF-8. What is no UTF-8 is read as
-// ISO-8859-1, as HTTP had it. Cookies stay with the host.
-func answerHeaders(h http.Header) []wit.Header {
+// ISO-8859-1, as HTTP had it. Cookies and tokens stay with the host, and so does what the service repeats of the request's secrets.
+func answerHeaders(h http.Header, secrets []string) []wit.Header {
 	out := make([]wit.Header, 0, len(h))
 	for _, name := range sortedNames(h) {
-		if name == "Set-Cookie" || name == "Set-Cookie2" {
-			continue
-		}
 		for _, v := range h[name] {
-			out = append(out, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: toUTF8(v)})
+			if keptBack[name] && !strings.EqualFold(v, csrfRequired) || reservedPrefix(name) {
+				continue
+			}
+			out = append(out, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: without(toUTF8(v), secrets)})
 		}
 	}
 	return out
+}
+
+// keptBack are headers of answers that hold secrets of the session, or repeat them.
+var keptBack = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true, "Authentication-Info": true, "X-Csrf-Token": true}
+
+// csrfRequired is the value of X-CSRF-Token that is no token: the service wants one.
+const csrfRequired = "required"
+
+// shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count as a whole alone.
+const shortest = 4
+
+// hidden stands for what a guest must not see.
+const hidden = "[hidden]"
+
+func without(value string, secrets []string) string {
+	for _, s := range secrets {
+		switch {
+		case len(s) >= shortest:
+			value = strings.ReplaceAll(value, s, hidden)
+		case value == s:
+			value = hidden
+		}
+	}
+	return value
+}
+
+// secrets are the values of a request as it was sent that no guest may see, the longest first.
+func (d *destination) secrets(sent http.Header) []string {
+	found := map[string]bool{}
+	add := func(s string) {
+		if s != "" {
+			found[toUTF8(s)], found[url.QueryEscape(s)] = true, true
+		}
+	}
+	add(d.config.Password)
+	for name, value := range d.config.Headers {
+		if !slices.Contains(notSecret, name) {
+			add(value)
+		}
+	}
+	for _, name := range []string{"Authorization", "X-Csrf-Token"} {
+		for _, value := range sent[name] {
+			add(value)
+			_, credentials, _ := strings.Cut(value, " ")
+			add(credentials)
+		}
+	}
+	for _, cookies := range sent["Cookie"] {
+		for cookie := range strings.SplitSeq(cookies, "; ") {
+			if _, value, _ := strings.Cut(cookie, "="); len(value) >= 8 { // others say nothing about the session
+				add(value)
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 }
 
 func toUTF8(s string) string {

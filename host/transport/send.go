@@ -97,7 +97,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
-	a.Headers = answerHeaders(answer.Header)
+	a.Headers, a.token = answerHeaders(answer.Header, d.secrets(r.Header)), answer.Header.Get("X-Csrf-Token")
 	return a, answer.Header, nil
 }
 

@@ -76,14 +76,9 @@ func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string,
 		if err != nil {
 			return "", err
 		}
-		value := ""
-		for _, h := range a.Headers {
-			if h.Name == "x-csrf-token" {
-				value = h.Value
-			}
-		}
+		value := a.token
 		switch {
-		case value != "" && !strings.EqualFold(value, "Required") && !strings.EqualFold(value, "Fetch"):
+		case value != "" && !strings.EqualFold(value, csrfRequired) && !strings.EqualFold(value, "Fetch"):
 			a.discard()
 			c.counter.tokens.Add(1)
 			return value, nil

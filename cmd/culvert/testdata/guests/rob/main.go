@@ -1,0 +1,196 @@
+// Rob is a guest that is after secrets and other people's requests: its declarations call passwords text, take names of other plugins'
+// settings, and have defaults that lead to a host of its own. Whatever it gets to see it tells, in each way that a guest has: log lines,
+// contexts, offsets, rows, targets of requests, faults and documents.
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/sdk/go/tools"
+	"github.com/culvert-project/culvert/sdk/go/transform"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Set by the linker: the thief's address, where defaults lead.
+var (
+	name    = "rob"
+	version = "1.0.0"
+	host    = ""
+	port    = ""
+)
+
+func init() {
+	source.Register(reader{})
+	sink.Register(writer{})
+	transform.Register(changer{})
+	tools.Register(commands{})
+}
+
+func main() {}
+
+var seen strings.Builder
+
+// tell notes what came in, and logs it.
+func tell(where string, args ...any) {
+	text := fmt.Sprint("rob ", where, " ", args)
+	seen.WriteString(text + "\n")
+	sdk.Log(wit.LevelInfo, text)
+}
+
+type plugin struct{}
+
+func spec(name string, kind wit.SettingKind, role, value string) wit.SettingSpec {
+	s := wit.SettingSpec{Name: name, Kind: kind, Documentation: name}
+	if role != "" {
+		s.Rules = append(s.Rules, wit.Rule{Role: &role})
+	}
+	if value != "" {
+		s.DefaultValue = &value
+	}
+	return s
+}
+
+// others are names that are not its own, and templates that stand for any.
+func others() []wit.SettingSpec {
+	return []wit.SettingSpec{spec("sap.odata.user.pwd", wit.KindText, "", ""), spec("sap.odata.header.{name}", wit.KindText, "", ""),
+		spec("sap.odata.oauth.client.secret", wit.KindText, "", ""), spec("rob.{name}", wit.KindText, "", ""), spec("text", wit.KindText, "", "")}
+}
+
+func (plugin) Describe() wit.Description {
+	connector := []wit.SettingSpec{
+		spec("rob.address", wit.KindText, "http.address", host), spec("rob.port", wit.KindInt, "http.port", port), spec("rob.scheme", wit.KindText, "http.scheme", "http"),
+		spec("rob.user", wit.KindText, "http.user", ""), spec("rob.password", wit.KindText, "http.password", ""),
+		spec("rob.auth", wit.KindText, "http.auth", ""), spec("rob.id", wit.KindText, "http.oauth.client-id", ""), spec("rob.secret", wit.KindPassword, "http.oauth.client-secret", ""),
+		spec("rob.key", wit.KindPassword, "http.header.apikey", ""), spec("rob.store.password", wit.KindText, "tls.keystore.password", ""),
+	}
+	if host != "" {
+		connector = append(connector, spec("rob.tokens", wit.KindText, "http.oauth.token-endpoint", "http://"+host+":"+port+"/token"),
+			spec("rob.proxy", wit.KindText, "http.proxy.type", "http"), spec("rob.proxy.address", wit.KindText, "http.proxy.address", host+":"+port))
+	}
+	connector = append(connector, others()...)
+	return wit.Description{Name: name, Version: version, Components: []wit.Component{
+		{Name: "test.Rob", Kind: wit.ComponentSource, Settings: connector}, {Name: "test.RobSink", Kind: wit.ComponentSink, Settings: connector},
+		{Name: "test.RobTransform", Kind: wit.ComponentTransformation, Settings: others()}, {Name: "test.RobPredicate", Kind: wit.ComponentPredicate, Settings: others()},
+	}}
+}
+
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+	tell("validate", component, settings, string(state), answers)
+	done := []wit.Examined{}
+	for _, s := range settings {
+		e := wit.Examined{Spec: wit.SettingSpec{Name: s.Name}, Value: &s.Value, Visible: true}
+		if s.Value == "" {
+			e.Errors = []string{"nothing there"}
+		}
+		done = append(done, e)
+	}
+	return wit.Inquiry{Done: &done}, nil
+}
+
+type reader struct{ plugin }
+
+func (reader) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+	tell("plan", component, settings)
+	return wit.Layout{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Unsupported: wit.Ptr(seen.String())}}, nil
+}
+
+func (reader) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	tell("open", component, settings, string(state), answers)
+	if answers == nil {
+		return wit.SourceOpening{Ask: &wit.Need{State: []byte(seen.String()), Requests: []wit.Request{{Tag: "a", Method: "GET", Target: "/asked", Repeatable: true,
+			Headers: []wit.Header{{Name: "Authorization", Value: "guess"}, {Name: "X-Seen", Value: strings.ReplaceAll(seen.String(), "\n", " ")}}}}}}, nil
+	}
+	return wit.SourceOpening{Ready: &wit.SourceOpened{Context: []byte(seen.String()), Feeds: []wit.Feed{{Name: "rob", Topic: "Loot",
+		Partition: []wit.Field{wit.TextField("rob", "1")}, Fingerprint: "f"}}}}, nil
+}
+
+func (reader) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	tell("next", string(context), offset)
+	if cause.Start == nil || len(offset) > 0 {
+		return wit.Step{Finished: wit.Chosen}, nil
+	}
+	return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/page", Repeatable: true}, Position: &[]wit.Field{}}}, nil
+}
+
+func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+	tell("begin", string(context), response)
+	return 0, nil
+}
+
+const schema = wit.GuestSchemas
+
+func (reader) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+	tell("decode", string(piece))
+	if !last {
+		return wit.Portion{}, nil
+	}
+	data := datum.AppendText(nil, seen.String())
+	return wit.Portion{Schemas: []wit.Schema{{ID: schema, Nodes: []wit.Node{{Kind: wit.Text}}}}, Data: data, Next: &[]wit.Field{wit.TextField("told", "all")},
+		Rows: []wit.Row{{Partition: -1, Offset: -1, Timestamp: -1, Value: wit.Datum{Form: wit.Structured, Schema: schema, Size: uint32(len(data))}}}}, nil
+}
+
+func (reader) Abandon(uint32) {}
+
+func (reader) CheckOffset(partition, offset []wit.Field) error { return nil }
+
+type writer struct{ plugin }
+
+func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	tell("sink open", component, settings, string(state), answers)
+	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(seen.String()), Topics: []string{"Loot"}}}, nil
+}
+
+func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, hints []wit.Hint) (wit.Deliveries, error) {
+	tell("encode", string(context))
+	var d wit.Deliveries
+	for i := range rows {
+		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/written", Body: []byte(seen.String())}, Rows: []uint32{uint32(i)}, Memo: []byte("m")})
+	}
+	return d, nil
+}
+
+func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+	tell("settle", response)
+	verdicts := make([]wit.Verdict, len(rows))
+	for i := range verdicts {
+		verdicts[i] = wit.Verdict{Written: wit.Chosen}
+	}
+	return verdicts, nil
+}
+
+type changer struct{ plugin }
+
+func (changer) Prepare(chain []wit.Stage) ([]byte, error) {
+	for _, s := range chain {
+		tell("prepare", s.Component, s.Settings)
+		if s.Condition != nil {
+			tell("prepare condition", s.Condition.Component, s.Condition.Settings)
+		}
+	}
+	return []byte(seen.String()), nil
+}
+
+func (changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
+	return wit.Applied{Consumed: uint32(len(rows)), Rows: rows, Data: data}, nil
+}
+
+func (changer) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
+	return wit.Tested{Matches: make([]bool, len(rows))}, nil
+}
+
+type commands struct{}
+
+func (commands) Commands() []wit.Command { return []wit.Command{{Name: "ping", Usage: "tells"}} }
+
+func (commands) Run(command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	tell("run", command, options, settings, string(state), answers)
+	if answers == nil {
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{{Tag: "a", Method: "GET", Target: "/ran", Repeatable: true}}}}, nil
+	}
+	return wit.Reply{Document: wit.Ptr(fmt.Sprintf("%q", seen.String()))}, nil
+}

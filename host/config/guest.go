@@ -1,0 +1,151 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Guest decides what a plugin may see of a connector's settings.
+type Guest struct {
+	// Own are the declarations of its component, Others those of other components that are loaded.
+	Own    *Declarations
+	Others []*Declarations
+	// BuiltIn: it comes with the program. Plugins of a folder don't get what stands behind `${file:…}` and `${dir:…}`, but for the
+	// settings that Reveal names (`plugin.NAME.reveal`), as the user writes them or as the plugin declares them.
+	BuiltIn bool
+	Reveal  []string
+	// Prefix is in front of the settings of a transform or a predicate where the user writes them.
+	Prefix string
+}
+
+// Settings are what the plugin is given: the settings that it declares, under their declared names and as the user wrote them, and the
+// connector's name, class, topics and number of tasks. A value that it may not see is [Mask]. Everything undeclared is left out (a
+// misspelt password must not get in by its wrong name), and so is what the host alone uses, whatever the plugin declares.
+func (g *Guest) Settings(c *Connector) []wit.Setting {
+	var settings []wit.Setting
+	for _, e := range c.Entries {
+		spec, ok := g.Own.Find(e.Key)
+		switch {
+		case hostAlone(e.Key):
+		case ok:
+			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.shown(e)})
+		case guestsKnow[e.Key]:
+			settings = append(settings, wit.Setting{Name: e.Key, Value: g.shown(e)})
+		}
+	}
+	return settings
+}
+
+// Planned are settings that a version of the plugin made of those of the connector, as another version may see them.
+func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
+	settings := slices.Clone(planned)
+	for i := range settings {
+		s := &settings[i]
+		e, given := c.Entry(s.Name)
+		if !given {
+			// An alias of the user's, or the plugin's own word.
+			at := slices.IndexFunc(c.Entries, func(e Entry) bool {
+				spec, ok := g.Own.Find(e.Key)
+				return ok && spec.Name == s.Name
+			})
+			if at < 0 {
+				continue
+			}
+			e = c.Entries[at]
+		}
+		if g.hides(e) {
+			s.Value = Mask
+		}
+	}
+	return settings
+}
+
+// shown is what the plugin sees of a value.
+func (g *Guest) shown(e Entry) string {
+	value := strings.TrimSpace(e.Value)
+	if value != "" && g.hides(e) {
+		return Mask
+	}
+	return value
+}
+
+func (g *Guest) hides(e Entry) bool {
+	return IsSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) || g.withholds(e)
+}
+
+// withholds tells whether a value that is no secret by its name may be one by where it comes from.
+func (g *Guest) withholds(e Entry) bool {
+	if g.BuiltIn || !e.FromFile {
+		return false
+	}
+	spec, ok := g.Own.Find(e.Key)
+	names := []string{g.Prefix + e.Key}
+	if ok {
+		names = append(names, g.Prefix+spec.Name)
+	}
+	for _, declared := range g.Own.matching(e.Key) {
+		names = append(names, g.Prefix+declared.Name)
+	}
+	return !slices.ContainsFunc(g.Reveal, func(name string) bool { return slices.Contains(names, name) })
+}
+
+// Withheld are the keys whose values the plugin does not see for no other reason than that they come from a file.
+func (g *Guest) Withheld(c *Connector) []string {
+	var keys []string
+	for _, e := range c.Entries {
+		_, declared := g.Own.Find(e.Key)
+		if declared && !hostAlone(e.Key) && g.withholds(e) && !IsSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) {
+			keys = append(keys, g.Prefix+e.Key)
+		}
+	}
+	return keys
+}
+
+// IsSecret tells whether a setting's value is a secret: one of the declarations says password, or gives it a role whose values are
+// secrets; or none of them has it, unless by a template for any name, and it ends as names of secrets do.
+func IsSecret(key string, declared ...*Declarations) bool {
+	found := false
+	for _, d := range declared {
+		for _, spec := range d.matching(key) {
+			found = found || !strings.Contains(spec.Name, anyName) // which stands for what nobody has thought of
+			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
+				return true
+			}
+		}
+	}
+	return !found && slices.Contains(secretNames, strings.ToLower(key[strings.LastIndexByte(key, '.')+1:]))
+}
+
+// secretNames are what names of secrets end with.
+var secretNames = []string{"password", "pwd", "secret"}
+
+// matching are all declarations of a key, as they were declared: several templates may stand for it.
+func (d *Declarations) matching(key string) (specs []wit.SettingSpec) {
+	for _, spec := range d.specs {
+		if slices.Contains(append([]string{spec.Name}, aliases(&spec)...), key) {
+			specs = append(specs, spec)
+		}
+	}
+	for _, t := range d.templates {
+		if t.pattern.MatchString(key) {
+			specs = append(specs, d.specs[t.spec])
+		}
+	}
+	return specs
+}
+
+var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true, "topics.regex": true}
+
+// hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other stages.
+func hostAlone(key string) bool {
+	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.", "admin.",
+		"transforms.", "predicates.", "errors.", "config.providers"} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name does.
+func TestSecretsByAnybodysWord(t *testing.T) {
+	others := Declare(setting("shop.key", wit.KindPassword, "", ""), setting("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")))
+	own := Declare(
+		setting("shop.key", wit.KindText, "", ""),                            // another plugin says password
+		setting("shop.token", wit.KindText, "", "", acting("http.password")), // its own role does
+		setting("shop.store", wit.KindText, "", "", acting("tls.keystore.key-password")),
+		setting("shop.set.password", wit.KindText, "", ""), // declared, and by nobody as a secret
+		setting("shop.header.a{name}", wit.KindText, "", ""), setting("shop.free.{name}", wit.KindText, "", ""),
+		setting("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
+	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true, "shop.set.password": false, "shop.header.apikey": true,
+		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false, "shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
+		if got := IsSecret(key, own, others); got != want {
+			t.Errorf("%s: expected %v, found %v", key, want, got)
+		}
+	}
+}
+
+// Values from files go to the plugins that come with the program, and to those of a folder where the user says so; secrets to none.
+func TestValuesFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "value"), []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONFIG_GUEST_TEST", "open")
+	kept := "${dir:" + dir + ":value}"
+	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
+	settings := func(values ...string) (all []wit.Setting) {
+		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
+			all = append(all, wit.Setting{Name: name, Value: values[i]})
+		}
+		return all
+	}
+	for name, x := range map[string]struct {
+		guest Guest
+		want  []wit.Setting
+	}{
+		"built in":           {Guest{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
+		"of a folder":        {Guest{}, settings(Mask, "open", Mask, Mask, Mask)},
+		"revealed":           {Guest{Reveal: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask, "kept", Mask)},
+		"revealed as one":    {Guest{Reveal: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept", "pre-kept")},
+		"revealed, a secret": {Guest{Reveal: []string{"shop.password"}}, settings(Mask, "open", Mask, Mask, Mask)},
+		"of a transform":     {Guest{Prefix: "transforms.x.", Reveal: []string{"shop.address", "transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
+	} {
+		x.guest.Own = DeclareComponent(component())
+		if diff := cmp.Diff(x.want, x.guest.Settings(c)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
+		if diff := cmp.Diff(x.want, x.guest.Planned(c, settings("kept", "open", Mask, "kept", "pre-kept"))); diff != "" {
+			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// Where requests go, and what secures them, comes from the user alone.
+func TestDefaultsThatDoNotCount(t *testing.T) {
+	d := Declare(
+		setting("x.address", wit.KindText, "evil.example", "", acting("http.address")), setting("x.port", wit.KindInt, "8443", "", acting("http.port")),
+		setting("x.scheme", wit.KindText, "http", "", acting("http.scheme")), setting("x.proxy", wit.KindText, "http", "", acting("http.proxy.type")),
+		setting("x.proxy.address", wit.KindText, "evil.example:1", "", acting("http.proxy.address")),
+		setting("x.tokens", wit.KindText, "https://evil.example", "", acting("http.oauth.token-endpoint")),
+		setting("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), setting("x.old", wit.KindText, "1", "", acting("tls.allow-legacy")),
+		setting("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), setting("x.host", wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
+		setting("x.user", wit.KindText, "evil", "", acting("http.user")), setting("x.windows", wit.KindText, "* * * * * ?/24h", "", acting("http.maintenance-windows")),
+		setting("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), setting("x.unknown", wit.KindText, "evil", "", acting("http.whatever")))
+	r := NewRoles(d, connector(t, "x.address=good.example"))
+	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address", "http.oauth.token-endpoint", "tls.truststore.location",
+		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows", "http.whatever"} {
+		if r.Has(name) || r.Given(name) {
+			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
+		}
+	}
+	if len(r.Prefix("http.header.")) > 0 || r.Text("http.address") != "good.example" || r.Text("http.read-timeout-ms") != "5" {
+		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
+	}
+	text := ""
+	for _, p := range append(place(connector(t, ""), d), uncounted(connector(t, "x.address=a\nx.port=1"), d)...) {
+		text += p.String() + "\n"
+	}
+	want := `c.properties:1: x.address: required setting is missing: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
+c.properties:1: x.port: required setting is missing: the plugin's default "8443" does not count, since where requests go comes from the user alone
+c.properties:1: x.scheme: warning: not set, and the plugin's default "http" does not count: http.scheme comes from the user alone
+c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does not count: http.proxy.type comes from the user alone
+`
+	if len(text) < len(want) || text[:len(want)] != want {
+		t.Errorf("found\n%s", text)
+	}
+}
+
+// A value that somebody calls a secret is not used where it would be shown, and no message shows it.
+func TestSecretInAPublicRole(t *testing.T) {
+	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{setting("shop.pwd", wit.KindText, "", "", acting("http.address")),
+		setting("shop.code", wit.KindInt, "", "")}}
+	others := []*Declarations{Declare(setting("shop.pwd", wit.KindPassword, "", ""), setting("shop.code", wit.KindPassword, "", ""))}
+	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
+	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose values are shown: it is not used\n"+
+		"c.properties:4: shop.code: expected a whole number of 32 bits, found something else (not shown)", found.Error()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,362 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Whoever gives a role to a setting decides what the host does with the user's value: a version that calls the password a header, or
+// another setting the address, has the user's credentials sent elsewhere. So a version from a folder takes over by itself only where
+// its roles are those of the version before; others wait for `plugin.NAME.accept`.
+
+// trust is what the user lets plugins of folders do, by their names.
+type trust struct {
+	// accept holds hashes of files, reveal names of settings.
+	accept, reveal map[string][]string
+}
+
+const (
+	acceptEnd = ".accept"
+	revealEnd = ".reveal"
+)
+
+// IsTrustSetting tells whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
+func IsTrustSetting(key string) bool {
+	rest, ok := strings.CutPrefix(key, "plugin.")
+	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) || strings.HasSuffix(rest, revealEnd))
+}
+
+func trustOf(settings map[string]string) (trust, error) {
+	t := trust{map[string][]string{}, map[string][]string{}}
+	for key, value := range settings {
+		if !IsTrustSetting(key) {
+			continue
+		}
+		name := strings.TrimPrefix(key, "plugin.")
+		for item := range strings.SplitSeq(value, ",") {
+			item = strings.TrimSpace(item)
+			switch before, accept := strings.CutSuffix(name, acceptEnd); {
+			case item == "":
+			case !accept:
+				before = strings.TrimSuffix(name, revealEnd)
+				t.reveal[before] = append(t.reveal[before], item)
+			case len(item) != len(hashOf(nil)) || strings.Trim(strings.ToLower(item), "0123456789abcdef") != "":
+				return t, fmt.Errorf("%s: expected the SHA-256 of a plugin's file in 64 hexadecimal digits, found %q", key, item)
+			default:
+				t.accept[before] = append(t.accept[before], strings.ToLower(item))
+			}
+		}
+	}
+	return t, nil
+}
+
+func (t *trust) accepts(name, hash string) bool { return slices.Contains(t.accept[name], hash) }
+
+// declared is what a version of a plugin declares of settings that matter to the host: by what a component answers to, as `source
+// org.example.Shop`, the settings, aliases included.
+type declared struct {
+	Version, Hash string
+	// Roles of the settings, several joined by +; Secrets are the passwords among them.
+	Roles   map[string]map[string]string
+	Secrets map[string][]string
+}
+
+// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short forms, without
+// the package and without Connector behind it.
+func Answers(c *wit.Component) []string {
+	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
+	names := append([]string{c.Name}, c.Aliases...)
+	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
+		if !slices.Contains(names, short) {
+			names = append(names, short)
+		}
+	}
+	return names
+}
+
+func declaredBy(info *Info) declared {
+	d := declared{info.Version, info.Hash, map[string]map[string]string{}, map[string][]string{}}
+	for i := range info.Components {
+		c := &info.Components[i]
+		for _, name := range Answers(c) {
+			key := c.Kind.String() + " " + name
+			if d.Roles[key] == nil {
+				d.Roles[key] = map[string]string{}
+			}
+			for _, s := range c.Settings {
+				d.setting(key, &s)
+			}
+			slices.Sort(d.Secrets[key])
+			d.Secrets[key] = slices.Compact(d.Secrets[key])
+		}
+	}
+	return d
+}
+
+func (d *declared) setting(key string, s *wit.SettingSpec) {
+	names, roles := []string{s.Name}, []string{}
+	secret := s.Kind == wit.KindPassword
+	for _, r := range s.Rules {
+		switch {
+		case r.Alias != nil:
+			names = append(names, *r.Alias)
+		case r.Role != nil:
+			roles = append(roles, *r.Role)
+			secret = secret || role.IsSecret(*r.Role)
+		}
+	}
+	for _, name := range names {
+		if len(roles) > 0 {
+			all := roles
+			if before := d.Roles[key][name]; before != "" {
+				all = append(strings.Split(before, "+"), roles...)
+			}
+			slices.Sort(all)
+			d.Roles[key][name] = strings.Join(slices.Compact(all), "+")
+		}
+		if secret {
+			d.Secrets[key] = append(d.Secrets[key], name)
+		}
+	}
+}
+
+// differences say what a version does otherwise than the one before: a setting of a known component that has another role, or that is a
+// password no more. A component that was not there before may give settings the roles that they had in others.
+func (d *declared) differences(before *declared) []string {
+	var texts []string
+	say := func(setting, was, is string) {
+		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	known := map[string]bool{} // setting and role
+	for _, roles := range before.Roles {
+		for setting, role := range roles {
+			known[setting+" "+role] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Roles)) {
+		was, is := before.Roles[key], d.Roles[key]
+		if was == nil {
+			for _, setting := range slices.Sorted(maps.Keys(is)) {
+				if !known[setting+" "+is[setting]] {
+					say(setting, "", is[setting])
+				}
+			}
+			continue
+		}
+		both := maps.Clone(was)
+		maps.Copy(both, is)
+		for _, setting := range slices.Sorted(maps.Keys(both)) {
+			if was[setting] != is[setting] {
+				say(setting, was[setting], is[setting])
+			}
+		}
+		for _, setting := range before.Secrets[key] {
+			if !slices.Contains(d.Secrets[key], setting) {
+				say(setting, "a password", "none")
+			}
+		}
+	}
+	return texts
+}
+
+// Held is why a version from a folder is not taken although nothing is wrong with its file.
+type Held struct {
+	Plugin, Version, Hash, Before string
+	Differences                   []string
+}
+
+// shownDifferences is how many a message names.
+const shownDifferences = 10
+
+func (h *Held) Error() string {
+	shown := h.Differences[:min(len(h.Differences), shownDifferences)]
+	more := ""
+	if left := len(h.Differences) - len(shown); left > 0 {
+		more = fmt.Sprintf("; and %d more", left)
+	}
+	return fmt.Sprintf("version %s gives other roles to settings than version %s, so it is not taken by itself (%s%s); plugin.%s.accept=%s in the worker's settings takes it",
+		h.Version, h.Before, strings.Join(shown, "; "), more, h.Plugin, h.Hash)
+}
+
+// adoptions remembers, over restarts, what versions of folders declared that were taken.
+type adoptions struct {
+	path    string // "" where nothing is kept
+	Plugins map[string]*adopted
+}
+
+type adopted struct {
+	// Base is the first version that was taken; plugins that come with the program have none, since they are the base themselves.
+	Base *declared `json:",omitempty"`
+	// Accepted are those that the user accepted, by hash: their successors are compared with them too while the setting names them.
+	Accepted map[string]*declared `json:",omitempty"`
+}
+
+// readAdoptions reads what was kept. What cannot be read is an error: going on without would let any version be the first.
+func readAdoptions(path string) (*adoptions, error) {
+	a := &adoptions{path: path, Plugins: map[string]*adopted{}}
+	if path == "" {
+		return a, nil
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which says what versions of plugins were taken before: %w; look at the plugins in the folder, then delete it", path, err)
+	}
+	for name, p := range a.Plugins {
+		if p == nil {
+			delete(a.Plugins, name)
+		}
+	}
+	return a, nil
+}
+
+// join takes in what another process has kept meanwhile.
+func (a *adoptions) join() {
+	other, err := readAdoptions(a.path)
+	if err != nil {
+		return // it was sound when this began
+	}
+	for name, theirs := range other.Plugins {
+		ours := a.of(name)
+		ours.Base = cmp.Or(ours.Base, theirs.Base)
+		for hash, d := range theirs.Accepted {
+			ours.Accepted[hash] = cmp.Or(ours.Accepted[hash], d)
+		}
+	}
+}
+
+func (a *adoptions) of(name string) *adopted {
+	p := a.Plugins[name]
+	if p == nil {
+		p = &adopted{}
+		a.Plugins[name] = p
+	}
+	if p.Accepted == nil {
+		p.Accepted = map[string]*declared{}
+	}
+	return p
+}
+
+// keep writes the file, all of it or nothing.
+func (a *adoptions) keep() error {
+	if a.path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(a, "", " ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(a.path), filepath.Base(a.path)+".*.new")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(text); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), a.path)
+}
+
+// adopt decides whether a module that was loaded is taken; else it gets an error.
+func (m *Manager) adopt(a *arrival) {
+	if a.err != nil || a.builtIn {
+		return
+	}
+	info := &a.loaded.info
+	is := declaredBy(info)
+	m.adopting.Lock()
+	defer m.adopting.Unlock()
+	m.adoptions.join()
+	kept, bases, changed := m.adoptions.of(info.Name), m.bases(info.Name), false
+	switch {
+	case m.trust.accepts(info.Name, a.hash):
+		if changed = kept.Accepted[a.hash] == nil; changed {
+			kept.Accepted[a.hash] = &is
+		}
+		m.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash", a.hash, "file", a.path)
+	case len(bases) == 0:
+		kept.Base, changed = &is, true
+	case !slices.ContainsFunc(bases, func(was *declared) bool { return len(is.differences(was)) == 0 }):
+		a.err = &Held{info.Name, info.Version, a.hash, bases[0].Version, is.differences(bases[0])}
+	}
+	if !changed {
+		return
+	}
+	if err := m.adoptions.keep(); err != nil {
+		m.logger.Warn("which versions of plugins were taken can't be kept: after a restart the first that is found counts", "file", m.adoptions.path, "error", err)
+	}
+}
+
+// bases are the declarations of versions that a new one is compared with: that of the plugin that comes with the program, else that of
+// the first version that was taken, and those that the user accepts. m.adopting is held.
+func (m *Manager) bases(name string) (all []*declared) {
+	m.mu.Lock()
+	for _, o := range m.origins {
+		if o.active != nil && o.active.info.BuiltIn && o.active.info.Name == name {
+			d := declaredBy(&o.active.info)
+			all = append(all, &d)
+		}
+	}
+	m.mu.Unlock()
+	kept := m.adoptions.of(name)
+	if len(all) == 0 && kept.Base != nil {
+		all = append(all, kept.Base)
+	}
+	for hash, was := range kept.Accepted {
+		if m.trust.accepts(name, hash) {
+			all = append(all, was)
+		}
+	}
+	return all
+}
+
+// waitsForOthers tells whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may be versions of it:
+// their bytes hold its name. Those that hide their name are compared with it later.
+func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
+	name := a.loaded.info.Name
+	m.adopting.Lock()
+	known := len(m.bases(name)) > 0
+	m.adopting.Unlock()
+	if known || m.trust.accepts(name, a.hash) || a.builtIn {
+		return false
+	}
+	if slices.ContainsFunc(waiting, func(other *arrival) bool { return other.loaded.info.Name == name }) {
+		return true
+	}
+	return slices.ContainsFunc(list, func(other *arrival) bool {
+		if other == a || other.finished.Load() || other.again == nil {
+			return false
+		}
+		data, err := other.again()
+		return err == nil && bytes.Contains(data, []byte(name))
+	})
+}
+
+// Revealed are the settings whose values a plugin of a folder may see although they come from a file: `plugin.NAME.reveal`.
+func (m *Manager) Revealed(name string) []string { return m.trust.reveal[name] }
