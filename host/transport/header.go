@@ -110,7 +110,7 @@ const csrfRequired = "required"
 // shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count as a whole alone.
 const shortest = 4
 
-// hidden stands for what a guest must not see.
+// hidden stands for what a guest, or a log, must not show.
 const hidden = "[hidden]"
 
 func without(value string, secrets []string) string {

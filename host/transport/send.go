@@ -72,13 +72,17 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	c.counter.requests.Add(1)
 	status = 0
 	// The limit on silence starts when something was sent; before that the connect time-out holds.
+	began := time.Now()
 	answer, err := d.way.RoundTrip(r)
 	quiet.answer(d.config.ReadTimeout)
 	if err != nil {
 		defer quiet.cancel(nil)
-		return nil, nil, d.lost(ctx, quiet, e, wrote.Load(), err)
+		err = d.lost(ctx, quiet, e, wrote.Load(), err)
+		d.exchanged(e, 0, 0, began, err)
+		return nil, nil, err
 	}
 	if e.newlyRefused(answer.StatusCode, shown) {
+		d.exchanged(e, answer.StatusCode, 0, began, nil)
 		answer.Body.Close()
 		quiet.cancel(nil)
 		return nil, nil, errRefusedToken
@@ -87,11 +91,20 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	s.jar.follow(answer.Header, e.line, time.Now(), session)
 	d.load.learn(d.sessions, s, status)
 	if err := d.checkClient(answer.Header); err != nil {
+		d.exchanged(e, status, 0, began, err)
 		answer.Body.Close()
 		quiet.cancel(nil)
 		return nil, nil, e.unusable(status, err)
 	}
-	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received, leave: p.leave}
+	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received}
+	ended := sync.OnceFunc(func() {
+		broken := b.err
+		if errors.Is(broken, io.EOF) {
+			broken = nil
+		}
+		d.exchanged(e, status, b.read, began, broken)
+	})
+	b.leave = func() { ended(); p.leave() }
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b,
 		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
 	if e.method != http.MethodHead {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// --log-level debug shows each request with what came of it, and never a secret.
+func TestRequestsAtDebug(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
+	lines := append(source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
+		"sap.odata.header.APIKey=k3y-of-a-gateway")
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, p.file("orders.properties", lines...))
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	line := regexp.MustCompile(`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
+	found := line.FindAllStringSubmatch(r.stderr, -1)
+	if len(found) != s.Ledger().Total {
+		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(found), r.stderr)
+	}
+	pages := 0
+	for _, f := range found {
+		if f[1] == "GET" && strings.HasPrefix(f[2], northwind+"/Orders?$") && f[3] == "200" && f[4] != "0" {
+			pages++
+		}
+	}
+	if pages < 3 {
+		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
+	}
+	for _, secret := range []string{"s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3"} {
+		if strings.Contains(r.stderr, secret) {
+			t.Errorf("found %s in\n%s", secret, r.stderr)
+		}
+	}
+
+	closed := p.file("closed.properties", source("closed", freeAddress(t), "Orders")...)
+	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", plugins(t))
+	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=", northwind); !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "connection refused") {
+		t.Errorf("expected %q and the reason in\n%s", want, r.stderr)
+	}
+}
