@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/lock"
 	"github.com/culvert-project/culvert/host/offset"
@@ -312,7 +313,10 @@ func cacheFolder(data string) string {
 func (h *Host) Run(ctx context.Context) error {
 	tuning, stop := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
-	tuner.Go(func() { tune(tuning, h.moved) })
+	tuner.Go(func() {
+		defer guard.Recover(h.log, "following the memory", nil)
+		tune(tuning, h.moved)
+	})
 	defer tuner.Wait()
 	defer stop()
 	closing, err := h.start(ctx)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Exit codes.
@@ -74,16 +76,21 @@ func wrong(err error) error {
 
 // execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra finds.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(ctx, args)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := guard.Do(slog.New(slog.NewTextHandler(stderr, nil)), "culvert", func() error {
+		root := newRoot(ctx, args)
+		root.SetArgs(args)
+		root.SetOut(stdout)
+		root.SetErr(stderr)
+		return root.ExecuteContext(ctx)
+	})
 	if err == nil {
 		return exitDone
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(printed{stderr}, text)
+	}
+	if mistake := new(guard.Panic); errors.As(err, &mistake) {
+		return exitFailed
 	}
 	var f *failure
 	if errors.As(err, &f) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
@@ -77,6 +78,7 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+		defer guard.Recover(nil, "showing progress", nil)
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		rates := rates{began: time.Now(), last: map[string]sample{}}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was given in
@@ -147,6 +149,7 @@ func (w *Watcher) Close() {
 }
 
 func (w *Watcher) run(ctx context.Context) {
+	defer guard.Recover(nil, "watching secrets", nil)
 	defer close(w.done)
 	var events chan fsnotify.Event
 	var errors chan error

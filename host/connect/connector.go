@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/sink"
@@ -41,7 +42,7 @@ type connector struct {
 	settled   sink.Settled   // likewise
 	marking   sync.Mutex     // see ends.mark
 
-	mu    sync.Mutex
+	mu    guard.Mutex
 	state State
 	fault error
 	tasks []*task
@@ -98,7 +99,10 @@ func (c *connector) run(ctx context.Context, once bool) {
 	defer close()
 	var wg sync.WaitGroup
 	for _, t := range c.tasks {
-		wg.Go(func() { t.run(ctx, once) })
+		wg.Go(func() {
+			defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.ended(ctx, p) })
+			t.run(ctx, once)
+		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -253,7 +257,7 @@ func (c *connector) bind() (*plugin.Binding, error) {
 func (t *task) run(ctx context.Context, once bool) {
 	for {
 		version := t.connector.service.version.Load()
-		err := explained(t.connector.client, t.work(ctx, once))
+		err := explained(t.connector.client, guard.Do(t.connector.log, t.name(), func() error { return t.work(ctx, once) }))
 		t.ended(ctx, err)
 		if once || !mendable(err) || !t.mended(ctx, version) {
 			return
@@ -263,6 +267,10 @@ func (t *task) run(ctx context.Context, once bool) {
 		}
 		t.connector.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on", "task", t.number)
 	}
+}
+
+func (t *task) name() string {
+	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
 }
 
 // explained adds to the refusal of a service who was refused, and what can be done about it.

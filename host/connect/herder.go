@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -87,7 +88,10 @@ const stopSlack = 2 * time.Second
 func (h *Herder) run(ctx context.Context, connectors []*connector, once bool) {
 	var wg sync.WaitGroup
 	for _, c := range connectors {
-		wg.Go(func() { c.run(ctx, once) })
+		wg.Go(func() {
+			defer guard.Recover(h.o.Logger, "connector "+c.given.Name, nil, func(p *guard.Panic) { c.failed(ctx, p) })
+			c.run(ctx, once)
+		})
 	}
 	done := make(chan struct{})
 	go func() {

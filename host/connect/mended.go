@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
@@ -23,6 +24,7 @@ func (t *task) mended(ctx context.Context, version int64) bool {
 	defer stop(nil)
 	if client.Refusal() != "" {
 		go func() {
+			defer guard.Recover(t.connector.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
 			ticker := time.NewTicker(lookEvery)
 			defer ticker.Stop()
 			for client.Refusal() != "" {
@@ -36,7 +38,10 @@ func (t *task) mended(ctx context.Context, version int64) bool {
 		}()
 	}
 	if t.connector.service.target != nil {
-		go t.connector.service.reread(waiting, client)
+		go func() {
+			defer guard.Recover(t.connector.log, "a task, reading the settings of its service", nil, func(p *guard.Panic) { stop(p) })
+			t.connector.service.reread(waiting, client)
+		}()
 	}
 	return t.connector.service.other(waiting, version) || context.Cause(waiting) == errResumed
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/sink"
@@ -63,7 +64,10 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	var lag atomic.Int64
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()
-	go ends.measure(measuring, &lag)
+	go func() {
+		defer guard.Recover(c.log, t.name()+", its lag", nil)
+		ends.measure(measuring, &lag)
+	}()
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version

@@ -36,6 +36,25 @@ func (m *Mutex) Unlock() {
 	m.mu.Unlock()
 }
 
+// RWMutex is a [Mutex] that several may read under at once. Code under it holds it for a moment only: all of it defers the unlocking.
+type RWMutex struct{ sync.RWMutex }
+
+// Unlock gives it free.
+func (m *RWMutex) Unlock() {
+	if value := recover(); value != nil {
+		end("code that holds a lock which several tasks use", value)
+	}
+	m.RWMutex.Unlock()
+}
+
+// RUnlock gives free what was read.
+func (m *RWMutex) RUnlock() {
+	if value := recover(); value != nil {
+		end("code that holds a lock which several tasks use", value)
+	}
+	m.RWMutex.RUnlock()
+}
+
 // locks are all that were ever held, as weak pointers.
 var locks sync.Map
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	panics "github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
@@ -26,6 +27,7 @@ func (g *guard) look(address string, ask func(context.Context, string) bool, for
 	}
 	g.looking = true
 	go func() {
+		defer panics.Recover(nil, "a question to a broker that does not answer", nil)
 		ctx, cancel := context.WithTimeout(g.life, lookTime)
 		defer cancel()
 		yes := ask(ctx, address)

@@ -3,14 +3,15 @@ package kafka
 import (
 	"context"
 	"log/slog"
-	"sync"
+
+	panics "github.com/culvert-project/culvert/host/guard"
 )
 
 // shared is what a configuration and all that were made of it have in common, and learn late.
 type shared struct {
 	of *shared // the configuration that this one was made of; nil: none
 
-	mu      sync.Mutex
+	mu      panics.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
 	outages map[string]*outages // of the root, by bootstrap.servers

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -113,7 +114,7 @@ type Store struct {
 
 	reading sync.Mutex // one Refresh at a time
 
-	mu      sync.Mutex
+	mu      guard.Mutex
 	at      kafka.Positions
 	entries map[string]*stored
 }

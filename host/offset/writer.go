@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -32,6 +33,7 @@ func (s *Store) Writer(connector string) *Writer {
 
 func (w *Writer) run(ctx context.Context) {
 	defer close(w.stopped)
+	defer guard.Vital("the writing of offsets of connector " + w.connector)
 	tick := time.NewTicker(w.store.config.FlushInterval)
 	defer tick.Stop()
 	for failing := false; ; {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,7 +18,7 @@ type Binding struct {
 	connector string
 	selection selection
 
-	mu                 sync.Mutex
+	mu                 guard.Mutex
 	current, candidate *Pool
 	// rejected holds the hashes that the task did not take, with the reason.
 	rejected map[string]string

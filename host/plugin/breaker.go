@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 const (
@@ -46,7 +47,7 @@ type breaker struct {
 	// troubled tells that there is something to look at: calls of a plugin that works cost one load.
 	troubled atomic.Bool
 
-	mu        sync.Mutex
+	mu        guard.Mutex
 	functions map[string]*streak
 }
 

@@ -98,7 +98,7 @@ type Manager struct {
 	// scanning is held while the folders are read; it comes before mu.
 	scanning sync.Mutex
 
-	mu       sync.Mutex
+	mu       guard.Mutex
 	origins  map[string]*origin
 	bindings map[*Binding]struct{}
 	loads    int
@@ -405,6 +405,7 @@ func (m *Manager) trimLater() {
 // trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round to it
 // only when as much again has been allocated.
 func (m *Manager) trim() {
+	defer guard.Recover(m.logger, "letting plugins rest", nil)
 	m.mu.Lock()
 	var all []*module
 	for _, o := range m.origins {

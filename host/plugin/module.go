@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -52,7 +51,7 @@ type module struct {
 	// original gives the file's bytes as they were loaded.
 	original func() ([]byte, error)
 
-	mu sync.Mutex
+	mu guard.Mutex
 	// users are the pools, offered whether an origin has the module.
 	users   int
 	offered bool

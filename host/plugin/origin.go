@@ -269,6 +269,7 @@ func (m *Manager) loadSome(ctx context.Context, list []*arrival) (undecided []*a
 		places <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-places }()
+			defer guard.Recover(m.logger, "loading "+a.path, nil)
 			if a.err == nil {
 				a.loaded, a.err = m.load(ctx, a)
 			}

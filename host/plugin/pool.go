@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // ErrClosed is the error of a pool or binding that was closed.
@@ -21,7 +22,7 @@ type Pool struct {
 	lines   *bucket
 	breaker *breaker
 
-	mu     sync.Mutex
+	mu     guard.Mutex
 	idle   []*Instance
 	out    int
 	closed bool

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // watcher owns a goroutine that loads what changes in the folders.
@@ -52,6 +54,7 @@ func (w *watcher) stop() {
 // run scans when a folder has been quiet for a while: a copy in progress is a file cut off, and would be refused.
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.done)
+	defer guard.Recover(w.manager.logger, "watching plugin folders", nil)
 	quiet := time.NewTimer(w.debounce)
 	quiet.Stop()
 	for {
@@ -70,7 +73,7 @@ func (w *watcher) run(ctx context.Context) {
 			w.manager.logger.Warn("watching plugin folders", "error", err)
 			quiet.Reset(w.debounce)
 		case <-quiet.C:
-			if err := w.manager.scan(ctx, nil); err != nil && ctx.Err() == nil {
+			if err := guard.Do(w.manager.logger, "reading plugin folders", func() error { return w.manager.scan(ctx, nil) }); err != nil && ctx.Err() == nil {
 				w.manager.logger.Warn("reading plugin folders", "error", err)
 			}
 		}

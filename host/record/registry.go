@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 	"weak"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -31,7 +31,7 @@ type Registry struct {
 
 // store is what all registries of a process share.
 type store struct {
-	mu     sync.RWMutex
+	mu     guard.RWMutex
 	last   uint32
 	byID   map[uint32]weak.Pointer[Schema]
 	byText map[[sha256.Size]byte]named

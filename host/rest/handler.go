@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // healthTimeout is how long a worker may take to say that it lives.
@@ -22,6 +23,9 @@ const healthTimeout = 10 * time.Second
 func Handler(w Worker) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		x := exchange{w: rw, r: r, worker: w}
+		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
+			x.fail(http.StatusInternalServerError, p.Error())
+		})
 		path, ok := segments(r.URL.EscapedPath())
 		if !ok {
 			x.fail(http.StatusBadRequest, "Bad Request: expected a path without empty segments, encoded separators and control characters")

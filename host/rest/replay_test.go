@@ -348,3 +348,19 @@ func TestListeners(t *testing.T) {
 		t.Errorf("expected [], found %s", body)
 	}
 }
+
+type mistaken struct{ standIn }
+
+func (*mistaken) Names() []string { panic("a mistake in what answers") }
+
+// A mistake in a handler is that request's fault, and the next one is answered.
+func TestPanicsAreTheRequests(t *testing.T) {
+	h := Handler(&mistaken{})
+	for range 2 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))
+		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) || !strings.Contains(w.Body.String(), "a mistake in culvert") {
+			t.Errorf("found %d %s", w.Code, w.Body)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -101,7 +102,11 @@ func (w *writing) fail(err error) {
 // of one key never overtake (P20).
 func (w *writing) lane(jobs []job) {
 	for len(jobs) > 0 && !w.ended() {
-		again, err := w.job(&jobs[0])
+		var again []job
+		err := guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
+			again, err = w.job(&jobs[0])
+			return err
+		})
 		if err != nil {
 			w.fail(err)
 			return

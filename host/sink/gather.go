@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -65,7 +66,11 @@ func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
 
 func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
 	for {
-		b, err := g.batch(ctx)
+		var b *batch
+		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
+			b, err = g.batch(ctx)
+			return err
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -138,6 +143,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 		stop := make(chan struct{})
 		defer close(stop)
 		go func() {
+			defer guard.Recover(g.task.log, "a sink task, its wait for the end", nil)
 			select {
 			case <-g.task.finishing:
 			case <-stop:

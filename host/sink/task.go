@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -206,9 +207,12 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
 	committing, endCommits := context.WithCancel(working)
 	var committer sync.WaitGroup
-	committer.Go(func() { t.commits(committing, consumer) })
+	committer.Go(func() {
+		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
+		t.commits(committing, consumer)
+	})
 
-	err = t.deliverAll(ctx, working, batches, consumer)
+	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(ctx, working, batches, consumer) })
 	endGathering()
 	for range batches { // lets the gatherer go
 	}

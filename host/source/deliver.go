@@ -3,6 +3,8 @@ package source
 import (
 	"fmt"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // produce is the third stage: it sends and does not wait for answers. Where records go out in transactions, one begins here
@@ -11,7 +13,12 @@ func (f *feed) produce() {
 	for c := range f.shaped {
 		if c.err == nil && f.failed.Err() == nil {
 			start := time.Now()
-			f.producer.Produce(f.failed, c.produced, c.done)
+			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing", func() error {
+				f.producer.Produce(f.failed, c.produced, c.done)
+				return nil
+			}); err != nil {
+				f.fail(err)
+			}
 			since(&f.task.count.produce, start)
 		}
 		f.sent <- c
@@ -22,7 +29,7 @@ func (f *feed) produce() {
 // gives them back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
 func (f *feed) settle() {
 	for c := range f.sent {
-		if err := f.settleOne(c); err != nil {
+		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling", func() error { return f.settleOne(c) }); err != nil {
 			f.fail(err)
 		}
 		f.free <- c

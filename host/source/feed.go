@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -117,7 +118,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	stages.Go(func() { defer close(f.shaped); f.shape(shaper) })
 	stages.Go(func() { defer close(f.sent); f.produce() })
 	stages.Go(f.settle)
-	readErr := f.read(reading)
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.read(reading) })
 	close(f.decoded)
 	stages.Wait()
 

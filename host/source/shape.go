@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -57,7 +58,7 @@ func (f *feed) shape(s *shaper) {
 	var failed error
 	for c := range f.decoded {
 		if failed == nil && f.failed.Err() == nil {
-			failed = s.work(f.failed, c)
+			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping", func() error { return s.work(f.failed, c) })
 		}
 		c.err = failed // nothing goes past a chunk that failed
 		f.shaped <- c

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -169,7 +170,7 @@ func (t *Task) Run(ctx context.Context) error {
 	var once sync.Once
 	for _, f := range t.feeds {
 		wg.Go(func() {
-			if err := f.run(running); err != nil {
+			if err := guard.Do(t.log, "feed "+f.name, func() error { return f.run(running) }); err != nil {
 				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
 				stop(errOther)
 			}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -134,7 +135,13 @@ func (c *Client) Close() {
 // Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no Cloud
 // Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429. Retry.Codes does not
 // count for them: what any other answer says of the request is in its body, which the caller reads.
-func (c *Client) Do(ctx context.Context, r *wit.Request) (*Answer, error) {
+func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
+	// A mistake of ours is the request's: what must not be sent twice may be on its way.
+	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
+		if a, err = nil, p; !r.Repeatable {
+			err = &NoAnswer{Method: r.Method, Target: r.Target, Cause: p}
+		}
+	})
 	d, err := c.current(ctx, false)
 	if err != nil {
 		return nil, err

@@ -10,9 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -32,7 +32,7 @@ type destination struct {
 	load     *load
 	sessions *sessions
 
-	mu     sync.Mutex
+	mu     guard.Mutex
 	others map[string]*logon // by the client that a request named where none is configured
 }
 

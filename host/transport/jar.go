@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,7 +15,7 @@ import (
 // were marked Secure over http and ignores Domain: all requests of a client go to one origin, and a session that is not returned
 // is a session left open in the SAP system (P11). Values travel as they came. Safe for use by several goroutines.
 type jar struct {
-	mu      sync.Mutex
+	mu      guard.Mutex
 	cookies []cookie
 	// session counts how often the cookies were dropped.
 	session int

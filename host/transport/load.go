@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the windows of all.
@@ -55,7 +57,7 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 
 // Destinations is what clients of the same origin share: limits and sessions. Safe for use by several goroutines.
 type Destinations struct {
-	mu    sync.Mutex
+	mu    guard.Mutex
 	loads map[string]*load
 }
 
@@ -69,7 +71,7 @@ func NewDestinations() *Destinations { return &Destinations{loads: map[string]*l
 type load struct {
 	origin string
 
-	mu       sync.Mutex
+	mu       guard.Mutex
 	members  map[*destination]*member
 	limits   Limits    // the strictest of all members
 	quiet    time.Time // no window opens before that

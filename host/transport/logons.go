@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,7 +31,7 @@ type Logons struct {
 	salt   []byte
 	log    atomic.Pointer[slog.Logger] // see hear
 
-	mu     sync.Mutex
+	mu     guard.Mutex
 	logons map[[sha256.Size]byte]*logon
 	turns  map[string]chan struct{} // by origin; each holds one token: the right to log on
 }
@@ -174,7 +175,7 @@ type logon struct {
 	turn     chan struct{}
 	logons   *Logons
 
-	mu       sync.Mutex
+	mu       guard.Mutex
 	accepted time.Time // the last time
 	noted    time.Time // when that was written down last
 	verdict  verdict   // as it was read or written last

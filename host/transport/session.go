@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // sessions are those of one identity at one origin, shared by all clients that log on alike (P11). A request has a session to itself
@@ -164,6 +166,7 @@ func (d *destination) logoff(all []*session) {
 			continue
 		}
 		wg.Go(func() {
+			defer guard.Recover(d.config.Logger, "logging off a session", nil)
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			if err := d.logoffOne(ctx, cookies); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
@@ -23,7 +24,10 @@ func (r *relay) logOn(ctx context.Context) error {
 		return fmt.Errorf("logging on to %s with SASL %s: %w", r.address, r.tunnel.options.SASL.Name(), err)
 	}
 	if life > 0 && r.client != nil {
-		r.tunnel.group.Go(func() { r.renew(life) })
+		r.tunnel.group.Go(func() {
+			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil, func(*guard.Panic) { r.broker.Close() })
+			r.renew(life)
+		})
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
@@ -58,12 +59,13 @@ func (r *relay) run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient, func(*guard.Panic) { r.broker.Close() })
 		if fromClient = r.passRequests(); ctx.Err() == nil {
 			// A client that has left does not wait for answers.
 			r.broker.Close()
 		}
 	}()
-	fromBroker := r.passAnswers()
+	fromBroker := guard.Do(r.tunnel.log, "tunnel, answers of a connection", r.passAnswers)
 	close(r.ended)
 	r.client.Close()
 	r.broker.Close()

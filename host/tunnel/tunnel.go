@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // Options of a tunnel.
@@ -87,7 +89,10 @@ func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	t.brokers.open(t, listener)
 	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), joined(o.Bootstrap)))
 	t.serve(listener, t.dialBootstrap)
-	t.group.Go(t.discover)
+	t.group.Go(func() {
+		defer guard.Recover(t.log, "tunnel, the search for brokers", nil)
+		t.discover()
+	})
 	return t, nil
 }
 
@@ -128,6 +133,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 // serve accepts connections until the listener is closed.
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.group.Go(func() {
+		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.Panic) { t.cancel() })
 		for {
 			client, err := listener.Accept()
 			if errors.Is(err, net.ErrClosed) {
@@ -141,7 +147,11 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 				}
 				continue
 			}
-			t.group.Go(func() { t.connect(client, dial) })
+			t.group.Go(func() {
+				defer client.Close()
+				defer guard.Recover(t.log, "tunnel, a connection", nil)
+				t.connect(client, dial)
+			})
 		}
 	})
 }

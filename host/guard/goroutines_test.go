@@ -1,0 +1,161 @@
+package guard
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
+var unguarded = map[string]string{
+	"host/rest/server.go: s.http.Serve":      "the library's, which recovers in each request, as our handler does before it",
+	"host/source/feed.go: func":              "closes a channel around stages that guard each chunk; timers that end a context",
+	"host/source/feed.go: hurry":             "sets a timer",
+	"host/source/feed.go: cancel":            "ends a context",
+	"host/sink/deliver.go: func":             "guards each delivery",
+	"host/sink/task.go: func":                "closes a channel around what guards each batch; timers that end a context",
+	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
+	"host/tunnel/logon.go: func":             "sets a deadline",
+	"host/tunnel/brokers.go: func":           "closes a connection",
+	"host/tunnel/relay.go: r.drain":          "sets a deadline",
+	"host/kafka/note.go: cancel":             "ends a context",
+	"host/kafka/guard.go: cancel":            "ends a context",
+	"host/kafka/guard.go: func":              "asks in a goroutine of its own, which is guarded",
+	"host/kafka/probe.go: func":              "sets a deadline",
+	"host/kafka/consumer.go: cancel":         "ends a context",
+	"host/kafka/producer.go: p.client.Close": "the library's",
+	"host/transport/logons.go: release":      "gives a turn free",
+	"host/transport/logons.go: end":          "gives a turn free",
+	"host/transport/route/connect.go: func":  "sets a deadline",
+	"host/transport/socks/exchange.go: func": "sets a deadline",
+	"host/transport/send.go: func":           "ends a context",
+	"host/plugin/notice.go: func":            "writes a line",
+	"host/guard/lock.go: func":               "ends the process",
+	"cmd/culvert/main.go: func":              "waits for signals, and ends the process",
+}
+
+// Every goroutine that the host starts ends a panic of its own, or is named above with the reason.
+func TestGoroutinesAreGuarded(t *testing.T) {
+	used := map[string]bool{}
+	for _, root := range []string{"../../host", "../../cmd/culvert"} {
+		packages := map[string][]*ast.File{}
+		files := token.NewFileSet()
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if e.IsDir() && (e.Name() == "testdata" || strings.HasSuffix(e.Name(), "test")) {
+				return filepath.SkipDir
+			}
+			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(files, path, source, 0)
+			packages[filepath.Dir(path)] = append(packages[filepath.Dir(path)], file)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range packages {
+			check := func(at token.Pos, started ast.Expr) {
+				place := files.Position(at)
+				if started == nil || guarded(started, list) {
+					return
+				}
+				what := "func"
+				if _, literal := started.(*ast.FuncLit); !literal {
+					what = text(started)
+				}
+				key := filepath.ToSlash(strings.TrimPrefix(place.Filename, "../../")) + ": " + what
+				if unguarded[key] == "" {
+					t.Errorf("%s:%d: expected a goroutine that begins with a recover (guard.Recover, guard.Do, guard.Vital), or %q in the list with a reason",
+						place.Filename, place.Line, key)
+				}
+				used[key] = true
+			}
+			for _, file := range list {
+				ast.Inspect(file, func(n ast.Node) bool {
+					switch n := n.(type) {
+					case *ast.GoStmt:
+						check(n.Pos(), n.Call.Fun)
+					case *ast.CallExpr:
+						if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && (s.Sel.Name == "Go" || s.Sel.Name == "AfterFunc") {
+							check(n.Pos(), n.Args[len(n.Args)-1])
+						}
+					}
+					return true
+				})
+			}
+		}
+	}
+	for key := range unguarded {
+		if !used[key] {
+			t.Errorf("%s: it is in the list and does not exist any more", key)
+		}
+	}
+}
+
+// guarded tells whether a function recovers, or a method or function of its package that it is named after.
+func guarded(f ast.Expr, files []*ast.File) bool {
+	if literal, ok := f.(*ast.FuncLit); ok {
+		if len(literal.Body.List) == 1 {
+			if s, ok := literal.Body.List[0].(*ast.ExprStmt); ok {
+				if call, ok := s.X.(*ast.CallExpr); ok && guarded(call.Fun, files) {
+					return true
+				}
+			}
+		}
+		return recovers(literal.Body)
+	}
+	name := text(f)
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	for _, file := range files {
+		for _, d := range file.Decls {
+			if d, ok := d.(*ast.FuncDecl); ok && d.Name.Name == name && d.Body != nil && recovers(d.Body) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recovers tells whether a body defers a recover, before it does anything else but name things, or is one call that ends panics.
+func recovers(body *ast.BlockStmt) (yes bool) {
+	for _, s := range body.List {
+		ast.Inspect(s, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				return false
+			case *ast.CallExpr:
+				switch name := text(n.Fun); name {
+				case "guard.Recover", "guard.Do", "guard.Vital", "panics.Recover", "panics.Do", "Recover", "recover":
+					yes = true
+				}
+			}
+			return true
+		})
+	}
+	return yes
+}
+
+func text(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return text(e.X) + "." + e.Sel.Name
+	case *ast.CallExpr:
+		return text(e.Fun)
+	}
+	return "?"
+}
