@@ -119,6 +119,9 @@ type reader struct {
 	exact       bool
 	acks        bool
 	pollMs      uint32
+	polls       bool // also with a period of 0
+	counts      bool // each page's offset is another one
+	counted     int64
 	refuses     string // offsets that check-offset refuses
 	opens       int
 	staleOnce   bool
@@ -144,7 +147,7 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 	o := wit.SourceOpened{Context: []byte(r.version)}
 	for i := range r.feeds {
 		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.Field{wit.IntegerField("feed", int64(i))}, Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint}
-		if r.pollMs > 0 {
+		if r.pollMs > 0 || r.polls {
 			f.PollEveryMs = &r.pollMs
 		}
 		o.Feeds = append(o.Feeds, f)
@@ -206,11 +209,16 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, piece []byte
 		}
 		b = rest
 		switch text := string(line); {
+		case text == "":
 		case strings.HasPrefix(text, "END "):
 			next, more := 0, false
 			fmt.Sscanf(text, "END %d %t", &next, &more)
 			ended = true
 			at := []wit.Field{wit.IntegerField("page", int64(next))}
+			if r.counts {
+				r.counted++
+				at = append(at, wit.IntegerField("counted", r.counted))
+			}
 			if !more {
 				at = append(at, wit.IntegerField("total", int64(next)))
 			}

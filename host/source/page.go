@@ -40,6 +40,10 @@ type page struct {
 	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
 	pieces [][]byte
 	depth  int
+	// followed is the number of requests that were followed behind row followedRow.
+	followed    int
+	followedRow int64
+	pace        pace
 }
 
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it broke off,
@@ -106,7 +110,7 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 		return end, err
 	}
 	f.task.count.pages.Add(1)
-	return turnEnd{more: p.end.More, wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
+	return turnEnd{more: p.end.More, rows: p.last >= 0, wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
 // row says behind which row something happened.
@@ -155,10 +159,21 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 // deepest bounds how far followed answers may ask for others to be followed.
 const deepest = 16
 
+// freelyFollowed is how many requests are followed without a pause while no row comes.
+const freelyFollowed = 256
+
 // follow fetches what a page nests and feeds it to its end.
 func (p *page) follow(ctx context.Context, r *wit.Request) error {
 	if p.depth > deepest {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
+	}
+	if p.followedRow != p.last {
+		p.followedRow, p.followed, p.pace = p.last, 0, pace{}
+	}
+	if p.followed++; p.followed > freelyFollowed {
+		if err := wait(ctx, p.pace.after(false)); err != nil {
+			return err
+		}
 	}
 	answer, err := p.feed.task.o.Client.Do(ctx, r)
 	if err != nil {

@@ -17,6 +17,7 @@ const watchEvery = time.Second
 func (f *feed) read(ctx context.Context) error {
 	cause := wit.Cause{Start: wit.Chosen}
 	tried := attempts{retry: f.task.o.Client.Retry()}
+	var pace pace
 	for {
 		if err := f.adopt(ctx); err != nil {
 			return err
@@ -35,7 +36,12 @@ func (f *feed) read(ctx context.Context) error {
 		tried.reset()
 		if end.more {
 			cause = wit.Cause{More: wit.Chosen}
-			if err := wait(ctx, end.wait); err != nil {
+			goesOn := end.rows && end.moved
+			least := pace.after(goesOn)
+			if goesOn {
+				least = 0
+			}
+			if err := wait(ctx, max(end.wait, least)); err != nil {
 				return err
 			}
 			continue
@@ -48,7 +54,7 @@ func (f *feed) read(ctx context.Context) error {
 		if end.finished {
 			every = nil
 		}
-		if err := f.rest(ctx, began, every, end.wait); err != nil {
+		if err := f.rest(ctx, began, every, max(end.wait, pace.after(end.rows))); err != nil {
 			return err
 		}
 		cause = wit.Cause{Poll: wit.Chosen}
@@ -59,7 +65,9 @@ func (f *feed) read(ctx context.Context) error {
 type turnEnd struct {
 	// fetched: there was a page with a position of its own
 	fetched, more, finished bool
-	wait                    time.Duration
+	// rows came; moved: the offset behind the page is another one than that before it
+	rows, moved bool
+	wait        time.Duration
 }
 
 // turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
@@ -91,7 +99,9 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 		}
 	}
 	f.caughtUp.Store(false)
+	standing := f.standing
 	end, err = f.page(ctx, r, step.Fetch, tried)
+	end.moved = !sameFields(standing, f.standing)
 	end.fetched = step.Fetch.Position != nil
 	return end, err
 }
