@@ -114,6 +114,7 @@ func (f *feed) compile() error {
 	if err != nil {
 		return fail(err)
 	}
+	f.advise(f.layout, s)
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID
 	if key != nil {

@@ -325,7 +325,7 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 	ref, given := attribute(element, t, "ref")
 	id, ok := xmlContent(nil, ref)
 	if !given || !ok {
-		out.addFault(origin, &misfit{"ref", "the id of the deleted entry", "none"}, at, func(dst []byte) []byte {
+		out.addFault(origin, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, at, func(dst []byte) []byte {
 			return d.scopes.appendSelfContained(dst, element, d.outer)
 		})
 	} else {

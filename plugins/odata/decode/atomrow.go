@@ -190,7 +190,7 @@ func (r *atomReader) properties(e element, scope int, l *Layout, depth int) *mis
 			continue
 		}
 		if lv.spans[k].end != 0 {
-			return &misfit{l.Columns[k].Name, "one value", "two"}
+			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
 		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
 	}
@@ -217,7 +217,7 @@ func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
 			continue
 		}
 		if lv.spans[k].end != 0 {
-			return &misfit{l.Columns[k].Name, "one value", "two"}
+			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
 		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
 	}
@@ -283,7 +283,7 @@ func (r *atomReader) primitive(dst []byte, l *Layout, c *Column, content []byte)
 	text, ok := xmlContent(r.d.text[:0], content)
 	r.d.text = text[:0]
 	if !ok {
-		return dst, &misfit{c.Name, "text of characters that XML allows, in UTF-8", quoted(content)}
+		return dst, c.misfit("text of characters that XML allows, in UTF-8", quoted(content))
 	}
 	if c.Type != EdmString {
 		text = bytes.Trim(text, " \t\r\n")
@@ -296,7 +296,7 @@ func (r *atomReader) primitive(dst []byte, l *Layout, c *Column, content []byte)
 	}
 	dst, expected := r.d.s.values.append(dst, l, c, text)
 	if expected != "" {
-		return dst, &misfit{c.Name, expected, quoted(text)}
+		return dst, c.misfit(expected, quoted(text))
 	}
 	return dst, nil
 }

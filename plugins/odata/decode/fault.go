@@ -2,6 +2,7 @@ package decode
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -38,14 +39,44 @@ type misfit struct {
 	// path of the property from the row, `Address/Street`
 	path            string
 	expected, found string
+	// advice is what would take it, "" where nothing is known to
+	advice string
 }
 
 func (m *misfit) Error() string {
-	if m.path == "" {
-		return "expected " + m.expected + ", found " + m.found
+	s := "expected " + m.expected + ", found " + m.found
+	if m.path != "" {
+		s = "property " + m.path + ": " + s
 	}
-	return "property " + m.path + ": expected " + m.expected + ", found " + m.found
+	if m.advice != "" {
+		s += "; " + m.advice
+	}
+	return s
 }
+
+// misfit is a value that the column cannot take.
+func (c *Column) misfit(expected, found string) *misfit {
+	m := &misfit{path: c.Name, expected: expected, found: found}
+	switch {
+	case strings.HasPrefix(expected, expectedScale):
+		m.advice = c.Advice.Scale
+	case strings.HasPrefix(expected, expectedPrecision):
+		m.advice = c.Advice.Precision
+	case strings.HasPrefix(expected, expectedRange):
+		m.advice = c.Advice.Range
+	case expected == expectedValue:
+		m.advice = c.Advice.Null
+	}
+	return m
+}
+
+// What is expected of a value where a setting may take another one.
+const (
+	expectedScale     = "Edm.Decimal of scale "
+	expectedPrecision = "Edm.Decimal of precision "
+	expectedRange     = "Edm.Decimal that fits a "
+	expectedValue     = "a value (it is not nullable)"
+)
 
 // in puts a step in front of the path.
 func (m *misfit) in(name string) *misfit {

@@ -72,7 +72,7 @@ type jsonReader struct {
 
 func (r *jsonReader) decode(out *Output) *misfit {
 	if r.row[0] != '{' {
-		return &misfit{"", "an object", quoted(r.row)}
+		return &misfit{path: "", expected: "an object", found: quoted(r.row)}
 	}
 	if r.tombstone(out) {
 		return nil
@@ -108,7 +108,7 @@ func (r *jsonReader) members(l *Layout, object span, lv *level) *misfit {
 		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
 		if k, ok := l.names[string(name)]; ok {
 			if lv.spans[k].end != 0 {
-				return &misfit{l.Columns[k].Name, "one value", "two"}
+				return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 			}
 			lv.spans[k] = span{value, valueEnd}
 		} else if !isControl(name) && !l.known[string(name)] && !r.isDeferred(value) {
@@ -164,20 +164,20 @@ func appendNull(dst []byte, c *Column, given bool) ([]byte, *misfit) {
 		return append(dst, 0), nil
 	}
 	if given {
-		return dst, &misfit{c.Name, "a value (it is not nullable)", "null"}
+		return dst, c.misfit(expectedValue, "null")
 	}
-	return dst, &misfit{c.Name, "a value (it is not nullable)", "none"}
+	return dst, c.misfit(expectedValue, "none")
 }
 
 func (r *jsonReader) primitive(dst []byte, l *Layout, c *Column, text []byte) ([]byte, *misfit) {
 	given := text
 	switch text[0] {
 	case '{', '[':
-		return dst, &misfit{c.Name, c.Type.String(), quoted(text)}
+		return dst, &misfit{path: c.Name, expected: c.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
 		if r.d.text, ok = unescape(r.d.text[:0], text); !ok {
-			return dst, &misfit{c.Name, "a string of valid escapes and UTF-8", quoted(text)}
+			return dst, c.misfit("a string of valid escapes and UTF-8", quoted(text))
 		}
 		text = r.d.text
 	}
@@ -189,14 +189,14 @@ func (r *jsonReader) primitive(dst []byte, l *Layout, c *Column, text []byte) ([
 	}
 	dst, expected := r.d.s.values.append(dst, l, c, text)
 	if expected != "" {
-		return dst, &misfit{c.Name, expected, quoted(given)}
+		return dst, c.misfit(expected, quoted(given))
 	}
 	return dst, nil
 }
 
 func (r *jsonReader) structure(dst []byte, c *Column, where span, depth int) ([]byte, *misfit) {
 	if r.row[where.start] != '{' {
-		return dst, &misfit{"", "an object", quoted(r.row[where.start:where.end])}
+		return dst, &misfit{path: "", expected: "an object", found: quoted(r.row[where.start:where.end])}
 	}
 	depth++
 	l := c.Nested
@@ -221,7 +221,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where span, depth int) ([]byte
 		rows, next = r.feed(where)
 	}
 	if rows.end == 0 || r.row[rows.start] != '[' {
-		return dst, &misfit{"", "an array of results", quoted(r.row[where.start:where.end])}
+		return dst, &misfit{path: "", expected: "an array of results", found: quoted(r.row[where.start:where.end])}
 	}
 	last, count := rows.start+1, 0
 	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; count++ {

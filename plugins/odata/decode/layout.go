@@ -105,10 +105,17 @@ type Column struct {
 	// properties is taken from there. "" for none.
 	Target string
 
+	// Advice is said of values that do not fit.
+	Advice Advice
+
 	// inner is the name and a slash; steps is the target as names of elements, the last one @name for an attribute
 	inner string
 	steps []string
 }
+
+// Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits behind its
+// scale, with more digits than its precision, out of the range of the type that it is mapped to; null where it is not allowed.
+type Advice struct{ Scale, Precision, Range, Null string }
 
 // Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
 // decoders, which may share it. Call [Layout.Check] after making one.

@@ -195,7 +195,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if c.As == AsFloat64 {
 		v, ok := real(text, 64)
 		if !ok {
-			return dst, "Edm.Decimal that fits a double"
+			return dst, expectedRange + "double"
 		}
 		return datum.AppendFloat64(dst, v), ""
 	}
@@ -204,10 +204,10 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 		scale = 0
 	}
 	if !d.shift(scale, c.Rounding) {
-		return dst, "Edm.Decimal of scale " + strconv.Itoa(scale)
+		return dst, expectedScale + strconv.Itoa(scale)
 	}
 	if c.Precision > 0 && len(d.digits) > c.Precision {
-		return dst, "Edm.Decimal of precision " + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
+		return dst, expectedPrecision + strconv.Itoa(c.Precision) + " and scale " + strconv.Itoa(scale)
 	}
 	if small, ok := integer(d.digits, 0, math.MaxInt64); ok || len(d.digits) == 0 {
 		if d.negative {
@@ -224,7 +224,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	}
 	if c.As == AsInt64 {
 		if !v.IsInt64() {
-			return dst, "Edm.Decimal that fits a long"
+			return dst, expectedRange + "long"
 		}
 		return datum.AppendNumber(dst, v.Int64()), ""
 	}

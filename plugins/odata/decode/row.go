@@ -36,7 +36,7 @@ func appendKey(out *Output, l *Layout, columns []span) (wit.Datum, *misfit) {
 		c := columns[i]
 		if l.Columns[i].Optional {
 			if out.Data[c.start] == 0 {
-				return wit.Datum{}, &misfit{l.Columns[i].Name, "a key that is not null", "null"}
+				return wit.Datum{}, &misfit{path: l.Columns[i].Name, expected: "a key that is not null", found: "null"}
 			}
 			inPlace = false
 		}

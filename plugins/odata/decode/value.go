@@ -22,7 +22,7 @@ func AppendText(dst []byte, l *Layout, c *Column, text []byte) ([]byte, error) {
 	}
 	dst, expected := v.append(dst, l, c, text)
 	if expected != "" {
-		return dst, &misfit{c.Name, expected, quoted(text)}
+		return dst, c.misfit(expected, quoted(text))
 	}
 	return dst, nil
 }

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/setting"
+)
+
+// advise names, for each column, the settings that would take a value that doesn't fit.
+func (f *feed) advise(l *decode.Layout, s *edm.Structure) {
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		p := s.Property(c.Name)
+		if p == nil {
+			continue
+		}
+		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
+			f.advise(c.Nested, inner)
+		}
+		if !f.options.Lenient && !slices.Contains(s.Key, c.Name) {
+			c.Advice.Null = f.setting(nameNullable) + " = lenient takes it"
+		}
+		if c.Type != decode.EdmDecimal || c.Shape != decode.Primitive {
+			continue
+		}
+		exact := f.setting(nameDecimalMapping) + " = none keeps decimals exact"
+		round := decimalOverflow + " = round rounds it, as " + decimalRounding + " says"
+		inexact := f.setting(nameDecimalMapping) + " = primitive takes it as a double"
+		open := p.Scale < 0 && (p.VariableScale || p.Precision < 0)
+		switch {
+		case c.As == decode.AsInt64:
+			c.Advice.Scale, c.Advice.Range = round, exact
+		case c.As == decode.AsFloat64:
+			c.Advice.Range = exact
+		case c.Scale > 0:
+			c.Advice.Scale, c.Advice.Precision = round+"; "+inexact, inexact
+		default:
+			c.Advice.Scale = round
+		}
+		if open {
+			c.Advice.Scale = "a higher " + scaleFallback + " takes it, since the metadata leave the scale open; " + c.Advice.Scale
+		}
+	}
+}
+
+// setting is the name of one of the entity set's settings.
+func (f *feed) setting(name string) string { return setting.InGroup(f.number, name) }
