@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -193,6 +194,9 @@ func (c *checker) component(x *wit.Component) {
 				c.find(true, where, "setting %s: expected a pattern of RE2: %v", s.Name, err)
 			}
 		}
+	}
+	for _, f := range role.Check(x) {
+		c.find(f.Refused || f.Wrong, where, "%v", f)
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
 		inquiry, err := i.Validate(c.ctx, x.Name, nil, false, nil, nil)
