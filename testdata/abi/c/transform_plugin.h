@@ -27,7 +27,8 @@ typedef struct culvert_connect_types_pair_t {
   transform_plugin_string_t   value;
 } culvert_connect_types_pair_t;
 
-// A setting as the user wrote it, after config providers were resolved. Settings of type password never get here.
+// A setting as the user wrote it, after config providers were resolved. In place of a secret stands `[hidden]`: what is one, and
+// what plugins of a folder don't see besides, is in roles.md.
 typedef culvert_connect_types_pair_t culvert_connect_types_setting_t;
 
 typedef culvert_connect_types_pair_t culvert_connect_types_header_t;
@@ -119,8 +120,8 @@ typedef struct culvert_connect_types_rule_t {
 #define CULVERT_CONNECT_TYPES_RULE_ORDER 8
 #define CULVERT_CONNECT_TYPES_RULE_WIDTH 9
 #define CULVERT_CONNECT_TYPES_RULE_DISPLAY_NAME 10
-// what the *host* uses the setting for, from a list of the host's (`http.address`, `tls.keystore.password`,
-// `retry.codes`, `sink.flush.rows`, `listener.ports`, …): the host knows settings by role, never by name
+// what the *host* uses the setting for: the host knows settings by role, never by name. All roles, their kinds, and
+// whether a default counts are in roles.md
 #define CULVERT_CONNECT_TYPES_RULE_ROLE 11
 
 typedef struct {
@@ -183,6 +184,7 @@ typedef struct culvert_connect_types_request_t {
   transform_plugin_option_u32_t   patience_ms;
 } culvert_connect_types_request_t;
 
+// Headers come without cookies and CSRF tokens, and with `[hidden]` for what they repeat of the request's secrets.
 // status 0 (only in `settle`): the request may have arrived, no answer came
 typedef struct culvert_connect_types_response_t {
   transform_plugin_string_t   tag;
@@ -279,7 +281,8 @@ typedef struct {
 
 // One number space: ids below 0x80000000 are the host's, the others the guest's. Either side may name the other's in rows
 // and header blocks, so passing something on declares nothing. The host gives a schema to an instance before or with the
-// first row that names it; a guest's ids belong to its instance, which declares them with the first row that names them.
+// first row that names it; a guest's ids belong to its instance, which declares each once, with the first row that names it,
+// and not again for later rows, pages or batches.
 // Nodes refer only to nodes with higher numbers (0: none), so a schema cannot loop. Equal structures may have two numbers.
 typedef struct culvert_connect_types_schema_t {
   uint32_t   id;
