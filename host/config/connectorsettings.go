@@ -41,8 +41,8 @@ var sourceSettings = []wit.SettingSpec{
 var sinkSettings = []wit.SettingSpec{
 	framed("topics", wit.KindListOfText, "", wit.High, "Topics to read."),
 	framed("topics.regex", wit.KindText, "", wit.High, "Topics to read, as a regular expression."),
-	framed("errors.uncertain.send", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, that got no answer when they were written and are to be sent again."),
-	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, that got no answer when they were written and are to be left out."),
+	framed("errors.uncertain.send", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which nobody knows whether they were written, that are to be sent again: once for each time that one is named."),
+	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which nobody knows whether they were written, that are to be left out."),
 	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium, "Topic for records that could not be handled."),
 	framed("errors.deadletterqueue.topic.replication.factor", wit.KindShort, "3", wit.Medium, "Its replicas."),
 	framed("errors.deadletterqueue.context.headers.enable", wit.KindBoolean, "false", wit.Medium, "Whether headers tell what happened."),

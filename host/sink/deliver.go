@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // mostAgain is how often a row may be encoded anew without a fault.
 const mostAgain = 8
 
-// writing is one batch being written. Lanes are goroutines, at most InFlight at a time, all of them ended when deliver returns.
+// writing is one batch being written. Deliveries are goroutines, at most InFlight at a time, all of them ended when deliver returns.
 type writing struct {
 	task  *Task
 	batch *batch
@@ -25,12 +26,17 @@ type writing struct {
 	stopping, working context.Context
 	// tries counts for each row what it cost so far; a row belongs to one lane.
 	tries []tries
+	queue *queue
 
 	mu      sync.Mutex
 	failure error
 }
 
-type tries struct{ again, attempts int }
+type tries struct {
+	again, attempts int
+	// hint is that by which the row was encoded last.
+	hint string
+}
 
 // job is a delivery that is to be made: its rows as positions in the batch.
 type job struct {
@@ -55,36 +61,45 @@ func (t *Task) deliver(stopping, working context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	lanes := map[uint32][]job{}
-	var order []uint32
-	for _, j := range jobs {
-		if lanes[j.Lane] == nil {
-			order = append(order, j.Lane)
+	w.queue = newQueue(jobs, func(j *job) *partition { return b.items[j.rows[0]].partition })
+	ended := make(chan func())
+	for running := 0; ; {
+		for running < t.o.InFlight {
+			l := w.next(running == 0)
+			if l == nil {
+				break
+			}
+			running++
+			go func() {
+				again, err := w.guarded(&l.jobs[0])
+				ended <- func() { w.ended(l, again, err) }
+			}()
 		}
-		lanes[j.Lane] = append(lanes[j.Lane], j)
-	}
-	places := make(chan struct{}, t.o.InFlight)
-	var wg sync.WaitGroup
-	for _, lane := range order {
-		places <- struct{}{}
-		if w.ended() {
-			<-places
+		if running == 0 {
 			break
 		}
-		wg.Go(func() {
-			defer func() { <-places }()
-			w.lane(lanes[lane])
-		})
+		(<-ended)()
+		running--
 	}
-	wg.Wait()
+	w.leaveNoneHalf()
 	if w.failure == nil && stopping.Err() != nil {
 		return context.Cause(stopping)
 	}
 	return w.failure
 }
 
-// ended tells whether nothing more is to be started.
-func (w *writing) ended() bool {
+// ended takes a delivery from its lane. What is to be encoded again goes before what comes behind it, so that rows of one key never
+// overtake (P20).
+func (w *writing) ended(l *lane, again []job, err error) {
+	if err != nil {
+		w.fail(err)
+		again = nil
+	}
+	w.queue.ended(l, again)
+}
+
+// stopped tells whether nothing more is to be started.
+func (w *writing) stopped() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failure != nil || w.stopping.Err() != nil
@@ -98,36 +113,128 @@ func (w *writing) fail(err error) {
 	}
 }
 
-// lane makes deliveries one after another. What is to be encoded again goes before what comes behind it in the lane, so that rows
-// of one key never overtake (P20).
-func (w *writing) lane(jobs []job) {
-	for len(jobs) > 0 && !w.ended() {
-		var again []job
-		err := guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
-			again, err = w.job(&jobs[0])
-			return err
-		})
+// next is the lane whose first delivery may begin now, nil for none: of all that can, that with the batch's first row, so that little is
+// settled out of order. alone: nothing is on its way.
+func (w *writing) next(alone bool) *lane {
+	for {
+		l := w.queue.first()
+		if l == nil {
+			return nil
+		}
+		j := &l.jobs[0]
+		items := w.items(j)
+		if w.stopped() && !w.completes(items) {
+			w.queue.setAside(l)
+			continue
+		}
+		if err := w.undecided(items); err != nil {
+			w.fail(err)
+			w.queue.setAside(l)
+			continue
+		}
+		switch w.task.ledger.begin(items, alone) {
+		case begun:
+			w.queue.begin(l)
+			return l
+		case theirs: // their new owner writes them
+			w.queue.begin(l)
+			w.queue.ended(l, nil)
+		case full:
+			if alone && w.apart(l) {
+				continue
+			}
+			w.queue.full(l)
+		}
+	}
+}
+
+// apart makes of a delivery that is larger than what the note can say of it two that are not; false: it cannot.
+func (w *writing) apart(l *lane) bool {
+	rows := l.jobs[0].rows
+	if len(rows) == 1 {
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain")})
+		w.queue.setAside(l)
+		return true
+	}
+	var jobs []job
+	for _, half := range [][]uint32{rows[:len(rows)/2], rows[len(rows)/2:]} {
+		var hints []wit.Hint
+		for n, row := range half {
+			if hint := w.tries[row].hint; hint != "" {
+				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
+			}
+		}
+		some, err := w.encode(half, hints)
 		if err != nil {
 			w.fail(err)
-			return
+			w.queue.setAside(l)
+			return true
 		}
-		jobs = append(again, jobs[1:]...)
+		jobs = append(jobs, some...)
 	}
+	w.queue.begin(l)
+	w.queue.ended(l, jobs)
+	return true
+}
+
+func (w *writing) items(j *job) []*item {
+	items := make([]*item, len(j.rows))
+	for n, row := range j.rows {
+		items[n] = w.batch.items[row]
+	}
+	return items
+}
+
+// completes tells whether a delivery writes what is left of a record of which other rows are written: that is done even while the task
+// stops, because a record is written again as a whole.
+func (w *writing) completes(items []*item) bool {
+	return w.working.Err() == nil && slices.ContainsFunc(items, w.task.ledger.halfWritten)
+}
+
+// leaveNoneHalf reports records of which some rows are written, and others will not be.
+func (w *writing) leaveNoneHalf() {
+	for n, i := range w.batch.items {
+		if n > 0 && w.batch.items[n-1] == i || !w.task.ledger.halfWritten(i) || w.task.o.Uncertain.why(i.record) != nil {
+			continue
+		}
+		w.fail(w.task.unsure(i, errors.New("some of the rows that the transforms made of it are written, and others are not")))
+	}
+}
+
+// undecided is the fault of a record that is not sent before somebody has decided about it.
+func (w *writing) undecided(items []*item) error {
+	for _, i := range items {
+		if why := w.task.o.Uncertain.why(i.record); why != nil {
+			return &recordError{item: i, stage: "it may have been written or not by a task that failed, and is not sent again", err: why, uncertain: true}
+		}
+	}
+	return nil
+}
+
+// guarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of it.
+func (w *writing) guarded(j *job) (again []job, err error) {
+	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
+		again, err = w.job(j)
+		return err
+	})
+	var mistake *guard.Panic
+	if errors.As(err, &mistake) && !j.Request.Repeatable {
+		for _, row := range j.rows {
+			if i := w.batch.items[row]; w.task.ledger.unsettled(i) {
+				err = w.task.unsure(i, mistake)
+			}
+		}
+	}
+	return again, err
 }
 
 // job makes one delivery and settles its rows. It returns the deliveries of rows that are to be written anew.
 func (w *writing) job(j *job) ([]job, error) {
-	items := make([]*item, len(j.rows))
-	for n, row := range j.rows {
-		items[n] = w.batch.items[row]
-		if why := w.task.o.Uncertain.why(items[n].record); why != nil {
-			return nil, &recordError{items[n], 0, "it may have been written or not by a task that failed, and is not sent again", why}
-		}
-	}
-	if !w.task.ledger.begin(items) {
-		return nil, nil // their new owner writes them
-	}
+	items := w.items(j)
 	defer w.task.ledger.end(items)
+	if mine, err := w.announce(items); err != nil || !mine {
+		return nil, err
+	}
 	w.task.count.requests.Add(1)
 	start := time.Now()
 	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
@@ -146,6 +253,28 @@ func (w *writing) job(j *job) ([]job, error) {
 		return nil, w.unjudged(j, response, lost, err)
 	}
 	return w.judge(j, verdicts, response, lost)
+}
+
+// announce stores that a decision to send records again is used up, before they are sent: a run that is killed meanwhile must not
+// leave it to be used once more. mine: they are this task's still.
+func (w *writing) announce(items []*item) (mine bool, err error) {
+	if !slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) }) {
+		return true, nil
+	}
+	for tries := 0; ; tries++ {
+		w.task.ledger.touch(items)
+		err := w.task.commit(w.working)
+		if err == nil {
+			return w.task.ledger.owned(items), nil
+		}
+		if tries >= w.task.o.Client.Retry().Times() {
+			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
+				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
+		}
+		if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+			return true, err
+		}
+	}
 }
 
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice and the status
@@ -172,7 +301,7 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row: %s: %w", stage, err)
 	}
-	return &recordError{w.batch.items[rows[0]], len(rows) - 1, stage, err}
+	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
 }
 
 // settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh instance of the
@@ -249,15 +378,16 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		switch {
 		case v.Written != nil:
 			t.count.written.Add(1)
-			t.ledger.settle(w.batch.items[row])
+			t.ledger.settle(w.batch.items[row], !j.Request.Repeatable)
 		case v.Refused != nil:
 			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
-				rows, pause = append(rows, row), true
+				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
 		case v.Again != nil:
 			ok, err := w.again(row, v.Again, lost)
 			if !failed(err) && ok {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
+				w.tries[row].hint = v.Again.Hint
 				rows, pause = append(rows, row), pause || v.Again.Fault != nil
 			}
 		}
@@ -291,7 +421,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 	case j.retryable(f, status, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
-			return false, &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), f}
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
 		return true, nil
@@ -300,7 +430,12 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		return false, t.unsure(item, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, j.Request.Target, status, f))
 	case ofAllRows(f):
 		t.count.faults.Add(1)
-		return false, &recordError{item, 0, "write", f}
+		return false, &recordError{item: item, stage: "write", err: f}
+	case f.Kind == wit.FaultConflict && !j.Request.Repeatable && !t.o.TolerateAll && t.ledger.suspected(item):
+		// The run that was killed may have written it. All of them are found before the task fails.
+		t.count.faults.Add(1)
+		t.doubtful(t.unsure(item, fmt.Errorf("a run before this one, which was killed, may have written it: %w", f)))
+		return false, nil
 	}
 	return false, t.refuse(item, "write", f)
 }
@@ -323,10 +458,9 @@ func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool
 
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
 func (t *Task) unsure(i *item, why error) error {
-	at := spotOf(i.record)
-	t.o.Uncertain.put(at, why)
+	t.o.Uncertain.put(spotOf(i.record), why)
 	t.ledger.unsure(i)
-	return &recordError{i, 0, "it may have been written or not, and is not sent again", fmt.Errorf("%w; %s", why, at.advice())}
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why, uncertain: true}
 }
 
 // ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
@@ -345,7 +479,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
 		if w.tries[row].again++; w.tries[row].again > mostAgain {
-			return false, &recordError{item, 0, "write", fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
+			return false, &recordError{item: item, stage: "write", err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
 		}
 		return true, nil
 	}
@@ -355,10 +489,10 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return true, nil
 	}
 	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
-		return false, &recordError{item, 0, fmt.Sprintf("tried %d times", w.tries[row].attempts), r.Fault}
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: r.Fault}
 	}
 	if ofAllRows(r.Fault) {
-		return false, &recordError{item, 0, "write", r.Fault}
+		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
 	return false, t.refuse(item, "write", r.Fault)
 }
@@ -447,21 +581,24 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 	t := w.task
 	for _, row := range d.Ignored {
 		t.count.ignored.Add(1)
-		t.ledger.settle(w.batch.items[rows[row]])
+		t.ledger.settle(w.batch.items[rows[row]], false)
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
 		item := w.batch.items[rows[f.Origin]]
 		if ofAllRows(&f.Fault) {
 			t.count.faults.Add(1)
-			return nil, &recordError{item, 0, "encode", &f.Fault}
+			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
 		if err := t.refuse(item, "encode", &f.Fault); err != nil {
 			return nil, err
 		}
 	}
 	jobs := make([]job, 0, len(d.Ready))
-	for _, ready := range d.Ready {
+	for n, ready := range d.Ready {
+		if len(ready.Rows) == 0 {
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+		}
 		j := job{Delivery: ready, rows: make([]uint32, len(ready.Rows)), opened: o}
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]

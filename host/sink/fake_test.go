@@ -33,6 +33,7 @@ type group struct {
 	events    Rebalances
 	atMost    int
 	refuse    error // commits fail with it
+	longest   int   // of the notes, in bytes
 }
 
 func newGroup() *group {
@@ -148,7 +149,12 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 				if at.Offset < g.committed[p] {
 					panic("a commit went back")
 				}
-				g.committed[p], g.notes[p] = at.Offset, g.events.Note(topic, n, at.Offset)
+				note := g.events.Note(topic, n, at.Offset)
+				if len(note) > kafka.LongestNote {
+					panic("a note is too long")
+				}
+				g.committed[p], g.notes[p] = at.Offset, note
+				g.longest = max(g.longest, len(note))
 			}
 		}
 	}
@@ -346,6 +352,8 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone"}}
 		case s == 412:
 			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict, Message: "changed"}}}
+		case s == 410:
+			out[i] = fault(wit.FaultConflict)
 		case s == 401:
 			out[i] = fault(wit.FaultUnauthorized)
 		case s == 503:

@@ -286,6 +286,8 @@ type recordError struct {
 	more  int
 	stage string
 	err   error
+	// uncertain: nobody knows whether it was written.
+	uncertain bool
 }
 
 func (e *recordError) Error() string {
@@ -297,6 +299,12 @@ func (e *recordError) Error() string {
 }
 
 func (e *recordError) Unwrap() error { return e.err }
+
+// uncertain tells whether a fault leaves a record of which nobody knows whether it was written.
+func uncertain(err error) bool {
+	var e *recordError
+	return errors.As(err, &e) && e.uncertain
+}
 
 // earlier tells whether err is to be named rather than other: of several records that failed, the one that stands first in its
 // partition, whichever was answered first. What is no record's is named only where no record is.
@@ -316,10 +324,10 @@ func earlier(err, other error) bool {
 func (t *Task) refuse(i *item, stage string, err error) error {
 	t.count.faults.Add(1)
 	if !t.o.TolerateAll {
-		return &recordError{i, 0, stage, err}
+		return &recordError{item: i, stage: stage, err: err}
 	}
 	t.count.skipped.Add(1)
 	t.log.Warn("record skipped", "record", i.String(), "stage", stage, "error", err)
-	t.ledger.settle(i)
+	t.ledger.settle(i, false)
 	return nil
 }

@@ -1,8 +1,12 @@
 package sink
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,19 +20,35 @@ type item struct {
 	partition *partition
 	// left is how many of the rows that came of it are not settled.
 	left int
+	// sent: a request with a row of it has gone out, by this task or an earlier one. Under the ledger's lock, as left.
+	sent bool
+	// written is how many of its rows are written by requests that must not be sent twice.
+	written int
 }
 
 // String names the record as an operator finds it.
 func (i *item) String() string {
-	key := i.record.Key
-	if len(key) > 200 {
-		key = key[:200]
+	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset, shortKey(i.record.Key))
+}
+
+// longestKey is how much of a key stands in messages, in bytes.
+const longestKey = 100
+
+// shortKey is a key as messages show it: without the schema that JSON converters put around the value, and not all of a long one.
+func shortKey(key []byte) []byte {
+	var envelope struct{ Schema, Payload json.RawMessage }
+	if len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{")) && json.Unmarshal(key, &envelope) == nil && envelope.Schema != nil && envelope.Payload != nil {
+		key = envelope.Payload
 	}
-	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset, key)
+	if len(key) > longestKey {
+		key = append(bytes.Clone(key[:longestKey]), "…"...)
+	}
+	return key
 }
 
 // partition is one assignment of a partition of a topic: when it is revoked and assigned again, there is another one.
 type partition struct {
+	at place
 	// items in the order of their offsets, the settled ones at the front taken away.
 	items []*item
 	// gone: not this member's any more; nothing of it is delivered or committed.
@@ -42,6 +62,14 @@ type partition struct {
 	committed int64
 	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
 	known []span
+	// suspect is the last offset that an earlier run may have sent which did not say what came of it, -1 for none: it was killed.
+	suspect int64
+	// reach is the last offset of the batch that is being delivered, -1 for none.
+	reach int64
+	// base is the least offset that a note may still be stored beside.
+	base int64
+	// noted is how long the note was when it was last counted, charged for how many rows it may have grown since.
+	noted, charged int
 }
 
 type place struct {
@@ -57,11 +85,14 @@ type ledger struct {
 	// landed is closed when a delivery ends; nil where nobody waits for one.
 	landed chan struct{}
 	// gone is told of partitions that went away.
-	gone *Settled
+	gone   *Settled
+	doubts *Uncertain
+	// limit is how long a note may be.
+	limit int
 }
 
-func newLedger(gone *Settled) *ledger {
-	return &ledger{partitions: map[place]*partition{}, gone: gone}
+func newLedger(gone *Settled, doubts *Uncertain) *ledger {
+	return &ledger{partitions: map[place]*partition{}, gone: gone, doubts: doubts, limit: kafka.LongestNote}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they were polled
@@ -76,8 +107,11 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		}
 		i := &item{record: r, partition: p, left: 1}
 		p.items = append(p.items, i)
+		if p.base < 0 {
+			p.base = r.Offset
+		}
 		if p.knows(r.Offset) {
-			i.left = 0
+			i.left, i.sent = 0, true
 			p.advance()
 			p.uncommitted = true
 			continue
@@ -94,13 +128,14 @@ func (p *partition) knows(offset int64) bool {
 	return len(p.known) > 0 && p.known[0].first <= offset
 }
 
-// known says where the group is with a partition that is new here (-1: nowhere yet), and what an earlier task has settled of it
-// behind that, in order.
-func (l *ledger) known(at place, committed int64, settled []span) {
+// known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled of it behind
+// that, in order, and up to which offset an earlier run may have sent records without saying so (-1: none).
+func (l *ledger) known(at place, committed int64, settled []span, suspect int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
-		p.committed, p.known = committed, settled
+		p.committed, p.known, p.base, p.suspect = committed, settled, committed, suspect
+		p.noted = l.limit // to be counted
 	}
 }
 
@@ -117,41 +152,62 @@ func (l *ledger) committed(offsets kafka.Offsets) {
 	}
 }
 
-// ahead is the offsets of a partition from `next` on that are settled, although not all before them are.
-func (l *ledger) ahead(at place, next int64) []span {
+// note is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left out that nothing was
+// sent for. cut: it is too long all the same.
+func (l *ledger) note(at place, next int64) (text string, cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.partitions[at]
 	if p == nil {
 		p = l.gone.of(l, at) // revoked just now: its last commit is under way
 	}
+	n := note{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
 	if p == nil {
-		return nil
+		text = n.text(next)
+		return text, len(text) > l.limit
 	}
-	return p.ahead(at, next)
+	n.reach = p.sentUpTo()
+	n.settled = p.ahead(next, true)
+	if text = n.text(next); len(text) > l.limit-names-reserve {
+		n.settled = p.ahead(next, false)
+		text = n.text(next)
+	}
+	return text, len(text) > l.limit
 }
 
-func (p *partition) ahead(at place, next int64) []span {
+// sentUpTo is the last offset that requests may have gone out for whose outcome is not known, -1 for none.
+func (p *partition) sentUpTo() int64 { return max(p.reach, p.suspect) }
+
+// ahead is the offsets of a partition from `next` on that are settled, although not all before them are. Without all, runs end at
+// records that something was sent for: the others come to the same once more, and nobody sees it.
+func (p *partition) ahead(next int64, all bool) []span {
 	var spans []span
 	together := false // with the record before, whatever lies between: there are no records there
-	read := next - 1
-	if front := p.settled[at.topic][at.partition].Offset; front > next { // settled while the commit was on its way
-		spans, together, read = append(spans, span{next, front - 1}), true, front-1
+	read, end := next-1, int64(-1)
+	put := func(s span) {
+		if together {
+			spans[len(spans)-1].last = s.last
+		} else {
+			spans, together = append(spans, s), true
+		}
+	}
+	if front := p.settled[p.at.topic][p.at.partition].Offset; front > next { // settled while the commit was on its way
+		put(span{next, front - 1})
+		read = front - 1
 	}
 	for _, i := range p.items {
 		read = i.record.Offset
 		switch {
 		case i.left > 0:
 			together = false
-		case together:
-			spans[len(spans)-1].last = read
-		default:
-			spans, together = append(spans, span{read, read}), true
+		case all || i.sent:
+			put(span{read, read})
 		}
 	}
 	for _, s := range p.known {
-		if s.last > read {
-			spans = append(spans, span{max(s.first, read+1), s.last})
+		if s.last > max(read, end) {
+			spans = append(spans, span{max(s.first, read+1, end+1), s.last})
+			end = s.last
 		}
 	}
 	return spans
@@ -165,20 +221,98 @@ func (l *ledger) become(i *item, rows int) {
 	i.partition.advance()
 }
 
-// settle says that a row of a record is done with.
-func (l *ledger) settle(i *item) {
+// settle says that a row of a record is done with; written: by a request that must not be sent twice.
+func (l *ledger) settle(i *item, written bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i.left--
+	if i.left--; written {
+		i.written++
+	}
+	if i.left <= 0 {
+		l.doubts.settled(spotOf(i.record))
+	}
 	i.partition.advance()
 	i.partition.uncommitted = true // out of order, it belongs into the note
 }
 
-// unsure says that nobody knows whether a record was written: that is noted with the next commit.
-func (l *ledger) unsure(i *item) {
+// unsettled tells whether rows of a record are not settled.
+func (l *ledger) unsettled(i *item) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i.partition.uncommitted = true
+	return i.left > 0
+}
+
+// halfWritten tells whether some rows of a record are written that must not be sent twice, and others are not settled.
+func (l *ledger) halfWritten(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return i.written > 0 && i.left > 0
+}
+
+// suspected tells whether an earlier run may have sent a record without saying so.
+func (l *ledger) suspected(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return i.record.Offset <= i.partition.suspect
+}
+
+// suspecting tells whether there are records to come that an earlier run may have sent.
+func (l *ledger) suspecting() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.partitions {
+		behind := p.base
+		if n := len(p.items); n > 0 {
+			behind = p.items[n-1].record.Offset + 1
+		}
+		if behind <= p.suspect {
+			return true
+		}
+	}
+	return false
+}
+
+// reaching says which records are about to be delivered: the note is to say so before the first of them is sent. It tells whether that
+// is still to be stored.
+func (l *ledger) reaching(items []*item) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		if p := i.partition; i.record.Offset > p.reach {
+			p.reach, p.uncommitted, news = i.record.Offset, true, true
+		}
+	}
+	return news
+}
+
+// reached says that nothing of them is on its way any more.
+func (l *ledger) reached(items []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		if i.partition.delivering == 0 {
+			i.partition.reach, i.partition.uncommitted = -1, true
+		}
+	}
+}
+
+// unsure says that nobody knows whether a record was written: that is noted with the next commit.
+func (l *ledger) unsure(i *item) { l.touch([]*item{i}) }
+
+// touch has the partitions of records committed with the next commit.
+func (l *ledger) touch(items []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		i.partition.uncommitted = true
+	}
+}
+
+// owned tells whether all of these records are this task's.
+func (l *ledger) owned(items []*item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(items, func(i *item) bool { return i.partition.gone })
 }
 
 // advance takes settled items from the front.
@@ -195,20 +329,66 @@ func (p *partition) advance() {
 	p.items = p.items[n:]
 }
 
-// begin tells that a delivery with these records' rows is about to be sent; false: all of them are somebody else's now.
-func (l *ledger) begin(items []*item) bool {
+// admission is whether a delivery may begin.
+type admission int
+
+const (
+	begun admission = iota
+	// full: what could come of it might not fit into the note, before others have ended.
+	full
+	// theirs: all of its records are somebody else's now.
+	theirs
+)
+
+// begin tells that a delivery with these records' rows is about to be sent. alone: no other one is on its way.
+func (l *ledger) begin(items []*item, alone bool) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	mine := false
+	rows := make(map[*partition]int, 1)
 	for _, i := range items {
-		mine = mine || !i.partition.gone
-	}
-	if mine {
-		for _, i := range items {
-			i.partition.delivering++
+		if !i.partition.gone {
+			rows[i.partition]++
 		}
 	}
-	return mine
+	if len(rows) == 0 {
+		return theirs
+	}
+	for p, n := range rows {
+		// The first one that is not settled goes whatever lies behind it, or nothing would get shorter.
+		first := p.delivering == 0 && len(p.items) > 0 && slices.Contains(items, p.items[0])
+		if !l.room(p, n, alone || first) {
+			return full
+		}
+	}
+	for _, i := range items {
+		i.partition.delivering++
+		i.partition.charged++
+		i.sent = true
+	}
+	return begun
+}
+
+const (
+	// names is what a note has beside its offsets: names, signs, the reach.
+	names = 64
+	// reserve is what deliveries that run ahead leave for the first one.
+	reserve = 64
+)
+
+// room tells whether the note of a partition has room for whatever comes of n more rows. A row that is settled or uncertain makes it
+// longer by an offset and a sign at most.
+func (l *ledger) room(p *partition, n int, first bool) bool {
+	limit := l.limit - names
+	if !first {
+		limit -= reserve
+	}
+	each := len(strconv.FormatInt(max(p.items[len(p.items)-1].record.Offset-p.base, 0), 10)) + 1
+	if p.noted+(p.charged+n)*each <= limit {
+		return true
+	}
+	count := note{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), settled: p.ahead(p.base, false), reach: -1}
+	p.noted, p.charged = len(count.text(p.base)), p.delivering
+	return p.noted+(p.charged+n)*each <= limit
 }
 
 // end tells that the delivery is settled or has failed.
@@ -254,6 +434,9 @@ func (l *ledger) uncommitted() kafka.Offsets {
 		if p.uncommitted {
 			p.into(out)
 			p.uncommitted = false
+			if at, ok := out[p.at.topic][p.at.partition]; ok {
+				p.base = at.Offset
+			}
 		}
 	}
 	return out
@@ -293,7 +476,7 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 // assigned begins partitions anew.
 func (l *ledger) assigned(partitions map[string][]int32) {
 	l.each(partitions, func(at place, _ *partition) {
-		l.partitions[at] = &partition{settled: kafka.Offsets{}, committed: -1}
+		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, suspect: -1, reach: -1, base: -1}
 	})
 }
 
@@ -339,6 +522,9 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 	settled := kafka.Offsets{}
 	l.each(partitions, func(at place, p *partition) {
 		if p != nil {
+			if p.delivering == 0 {
+				p.reach = -1
+			}
 			p.into(settled)
 			l.gone.keep(at, l, p)
 		}

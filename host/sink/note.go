@@ -1,19 +1,25 @@
 package sink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/culvert-project/culvert/host/kafka"
 )
 
 // A note is what is stored beside a partition's committed offset, so that a task which is started anew writes nothing twice: which
-// records behind that offset are settled, since lanes overtake each other, and of which nobody knows whether they were written (P19).
-// It is made of texts such as `settled=1-3,7 uncertain=0`, counted from the committed offset. Whoever sets the group's offset by other
-// means takes the note away with it, and all records from there on are written.
+// records behind that offset are settled, since lanes overtake each other; of which nobody knows whether they were written (P19), and
+// which of those were sent once more because somebody decided so; and how far requests may have gone out whose outcome is not known,
+// which only the note of a run that was killed says. It is made of texts such as `uncertain=0,5 decided=5 settled=1-3,7 reach=499`,
+// counted from the committed offset. Whoever sets the group's offset by other means takes the note away with it, and all records from
+// there on are written. Deliveries begin only where whatever comes of them has room in the note: see [ledger.begin].
+type note struct {
+	uncertain, decided, settled []span
+	// reach is an offset, before the committed one for none.
+	reach int64
+}
 
 // span is offsets from the first to the last.
 type span struct{ first, last int64 }
@@ -25,30 +31,42 @@ func (s span) String() string {
 	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
 }
 
-const settledName, uncertainName = "settled", "uncertain"
+// parseSpan reads 3 or 1-3.
+func parseSpan(text string) (s span, ok bool) {
+	first, last, some := strings.Cut(text, "-")
+	if !some {
+		last = first
+	}
+	var err1, err2 error
+	s.first, err1 = strconv.ParseInt(first, 10, 64)
+	s.last, err2 = strconv.ParseInt(last, 10, 64)
+	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
+}
 
-// writeNote puts together a note. Where it gets too long, what lies farthest behind the offset is left out: that comes again.
-func writeNote(next int64, settled, uncertain []span) string {
+const uncertainName, decidedName, settledName, reachName = "uncertain", "decided", "settled", "reach"
+
+// text is the note as it is stored beside the offset `next`.
+func (n note) text(next int64) string {
 	var out strings.Builder
 	list := func(name string, spans []span) {
-		for n, s := range spans {
-			text := span{s.first - next, s.last - next}.String()
-			if n == 0 {
-				text = name + "=" + text
-			} else {
-				text = "," + text
+		for i, s := range spans {
+			switch {
+			case i > 0:
+				out.WriteByte(',')
+			case out.Len() > 0:
+				out.WriteString(" " + name + "=")
+			default:
+				out.WriteString(name + "=")
 			}
-			if out.Len()+len(text) >= kafka.LongestNote {
-				return
-			}
-			out.WriteString(text)
+			out.WriteString(span{s.first - next, s.last - next}.String())
 		}
 	}
-	list(uncertainName, uncertain)
-	if len(uncertain) > 0 && len(settled) > 0 {
-		out.WriteByte(' ')
+	list(uncertainName, n.uncertain)
+	list(decidedName, n.decided)
+	list(settledName, n.settled)
+	if n.reach >= next {
+		list(reachName, []span{{n.reach, n.reach}})
 	}
-	list(settledName, settled)
 	return out.String()
 }
 
@@ -60,77 +78,81 @@ const (
 )
 
 // readNote takes a note apart.
-func readNote(next int64, note string) (settled, uncertain []span, err error) {
+func readNote(next int64, text string) (n note, err error) {
+	n.reach = -1
 	left := int64(maxUncertain)
-	for _, part := range strings.Fields(note) {
+	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
-		for _, text := range strings.Split(list, ",") {
-			first, last, ok := strings.Cut(text, "-")
-			if !ok {
-				last = first
+		for _, one := range strings.Split(list, ",") {
+			s, ok := parseSpan(one)
+			if !ok || s.last > maxAhead {
+				return note{}, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", one, text)
 			}
-			from, err1 := strconv.ParseInt(first, 10, 64)
-			to, err2 := strconv.ParseInt(last, 10, 64)
-			if err1 != nil || err2 != nil || from < 0 || to < from || to > maxAhead {
-				return nil, nil, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", text, note)
-			}
-			s := span{next + from, next + to}
+			s = span{next + s.first, next + s.last}
 			switch name {
 			case settledName:
-				settled = append(settled, s)
+				n.settled = append(n.settled, s)
 			case uncertainName:
-				if left -= to - from + 1; left < 0 {
-					return nil, nil, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, note)
+				if left -= s.last - s.first + 1; left < 0 {
+					return note{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, text)
 				}
-				uncertain = append(uncertain, s)
+				n.uncertain = append(n.uncertain, s)
+			case decidedName:
+				n.decided = append(n.decided, span{s.first, s.first})
+			case reachName:
+				n.reach = max(n.reach, s.last)
 			default:
-				return nil, nil, fmt.Errorf("expected settled or uncertain, found %.100q in %.1000q", name, note)
+				return note{}, fmt.Errorf("expected settled, uncertain, decided or reach, found %.100q in %.1000q", name, text)
 			}
 		}
 	}
-	return settled, uncertain, nil
+	return n, nil
 }
 
 // note is what is to be stored beside an offset of a partition.
 func (t *Task) note(topic string, partition int32, next int64) string {
-	settled := t.ledger.ahead(place{topic, partition}, next)
-	return writeNote(next, settled, t.o.Uncertain.of(topic, partition, next))
+	text, cut := t.ledger.note(place{topic, partition}, next)
+	if !cut {
+		return text
+	}
+	t.log.Error("what is settled behind an offset does not fit beside it: after a restart some of it is written again", "topic", topic, "partition", partition,
+		"offset", next, "bytes", len(text))
+	text = text[:t.ledger.limit]
+	return text[:max(strings.LastIndexAny(text, ", "), 0)]
 }
 
 // noted takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks know besides. What
 // an operator has decided about uncertain records holds.
-func (t *Task) noted(topic string, partition int32, next int64, note string) {
-	settled, uncertain, err := readNote(next, note)
+func (t *Task) noted(topic string, partition int32, next int64, text string) {
+	n, err := readNote(next, text)
 	if err != nil {
-		t.log.Warn("what stands beside a committed offset is of another version: records behind it may be written again", "topic", topic,
-			"partition", partition, "offset", next, "error", err)
+		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is none of this version's notes, so that nobody knows which records behind it were written: %w; "+
+			"look what the service has, and set the group's offset anew with Kafka's tools", topic, partition, next, err))
+		return
 	}
 	at := place{topic, partition}
-	settled = append(settled, t.o.Settled.take(t.life, at, next)...)
-	for _, s := range uncertain {
+	settled := append(n.settled, t.o.Settled.take(t.life, at, next)...)
+	used := map[int64]int{}
+	for _, s := range n.decided {
+		used[s.first]++
+	}
+	for _, s := range n.uncertain {
 		for offset := s.first; offset <= s.last; offset++ {
 			one := spot{topic, partition, offset}
-			switch {
-			case slices.Contains(t.o.Send, one.String()):
-				t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", one.String())
-			case slices.Contains(t.o.Skip, one.String()):
+			if t.skip.count(one) > 0 {
 				t.count.skipped.Add(1)
 				t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", one.String())
 				settled = append(settled, span{offset, offset})
-			default:
-				t.o.Uncertain.put(one, errors.New("an earlier run got no answer; "+one.advice()))
+				t.o.Uncertain.settled(one)
+				continue
+			}
+			if t.o.Uncertain.decide(one, errEarlier, t.send.count(one), used[offset]) {
+				t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", one.String())
 			}
 		}
 	}
-	slices.SortFunc(settled, func(a, b span) int { return int(a.first - b.first) })
-	t.ledger.known(at, next, settled)
+	slices.SortFunc(settled, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	t.ledger.known(at, next, settled, n.reach)
 }
 
-// The settings by which an operator decides.
-const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
-
-func (s spot) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
-
-func (s spot) advice() string {
-	return fmt.Sprintf("look whether the service has it, then set %s=%s to have it sent again, or %s=%s to leave it out", sendSetting, s, skipSetting, s)
-}
+var errEarlier = errors.New("an earlier run could not find out")

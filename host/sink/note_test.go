@@ -9,41 +9,68 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
 func TestNotes(t *testing.T) {
-	for want, c := range map[string]struct{ settled, uncertain []span }{
-		"":                                  {},
-		"settled=1-3,7":                     {settled: []span{{101, 103}, {107, 107}}},
-		"uncertain=0":                       {uncertain: []span{{100, 100}}},
-		"uncertain=0,5 settled=1-4,6-90000": {settled: []span{{101, 104}, {106, 90100}}, uncertain: []span{{100, 100}, {105, 105}}},
+	for want, n := range map[string]note{
+		"":                                  {reach: 99},
+		"settled=1-3,7":                     {settled: []span{{101, 103}, {107, 107}}, reach: -1},
+		"uncertain=0":                       {uncertain: []span{{100, 100}}, reach: -1},
+		"uncertain=0,5 settled=1-4,6-90000": {settled: []span{{101, 104}, {106, 90100}}, uncertain: []span{{100, 100}, {105, 105}}, reach: -1},
+		"uncertain=0-2 decided=1,1 reach=0": {uncertain: []span{{100, 102}}, decided: []span{{101, 101}, {101, 101}}, reach: 100},
+		"settled=3 reach=499":               {settled: []span{{103, 103}}, reach: 599},
 	} {
-		note := writeNote(100, c.settled, c.uncertain)
-		if note != want {
-			t.Errorf("expected %q, found %q", want, note)
+		text := n.text(100)
+		if text != want {
+			t.Errorf("expected %q, found %q", want, text)
 		}
-		settled, uncertain, err := readNote(100, note)
-		if err != nil || !slices.Equal(settled, c.settled) || !slices.Equal(uncertain, c.uncertain) {
-			t.Errorf("%q: found %v, %v, %v", note, settled, uncertain, err)
+		found, err := readNote(100, text)
+		if n.reach == 99 {
+			n.reach = -1
 		}
-	}
-	for _, note := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2"} {
-		if _, _, err := readNote(0, note); err == nil {
-			t.Errorf("%q: expected an error", note)
+		if diff := cmp.Diff(n, found, cmp.AllowUnexported(note{}, span{}), cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
-	// What has no room is left out from behind, and what is left can be read.
-	var many []span
-	for n := int64(0); n < 5000; n++ {
-		many = append(many, span{1000 + 2*n, 1000 + 2*n})
+	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2", "uncertain=0-9000000000000",
+		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "reach=x"} {
+		if _, err := readNote(7, text); err == nil {
+			t.Errorf("%q: expected an error", text)
+		}
 	}
-	note := writeNote(1000, many, []span{{1001, 1001}})
-	settled, uncertain, err := readNote(1000, note)
-	if err != nil || len(note) >= kafka.LongestNote || len(settled) < 500 || !slices.Equal(settled, many[:len(settled)]) || len(uncertain) != 1 {
-		t.Errorf("%d bytes, %d spans, %v", len(note), len(settled), err)
+}
+
+func FuzzNotes(f *testing.F) {
+	f.Add(int64(3), "uncertain=0,5 decided=5 settled=1-4,6-90000 reach=7")
+	f.Fuzz(func(t *testing.T, next int64, text string) {
+		n, err := readNote(max(next, 0), text)
+		if err != nil {
+			return
+		}
+		again, err := readNote(max(next, 0), n.text(max(next, 0)))
+		if diff := cmp.Diff(n, again, cmp.AllowUnexported(note{}, span{}), cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
+	})
+}
+
+func TestDecisions(t *testing.T) {
+	d, err := parseDecisions(sendSetting, []string{"a-b-0@5", "a-b-0@5", "a-b-0@7-9", "a-b-0@9", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for offset, n := range map[int64]int{4: 0, 5: 2, 7: 1, 9: 2, 10: 0} {
+		if found := d.count(spot{"a-b", 0, offset}); found != n {
+			t.Errorf("offset %d: expected %d, found %d", offset, n, found)
+		}
+	}
+	for _, name := range []string{"a", "a@5", "a-@5", "-0@5", "a-0@", "a-0@x", "a-0@9-7", "a-99999999999@5"} {
+		if _, err := parseDecisions(skipSetting, []string{name}); err == nil || !strings.Contains(err.Error(), skipSetting) {
+			t.Errorf("%s: expected an error, found %v", name, err)
+		}
 	}
 }
 
@@ -109,10 +136,10 @@ func TestHostileNotes(t *testing.T) {
 		"uncertain=0-99999,200000":                          "at most 100000 uncertain records",
 		"settled=9223372036854775807":                       "expected offsets as 1-3",
 		"settled=x" + strings.Repeat("y", 1<<20):            "expected offsets as 1-3",
-		strings.Repeat("z", 1<<20) + "=1":                   "expected settled or uncertain",
+		strings.Repeat("z", 1<<20) + "=1":                   "expected settled, uncertain",
 		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
 	} {
-		_, _, err := readNote(5, note)
+		_, err := readNote(5, note)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 5000) {
 			t.Errorf("%.50s: expected %q, found %.300v", note, want, err)
 		}

@@ -55,5 +55,5 @@ func (s *Settled) take(ctx context.Context, at place, next int64) []span {
 	if next < was.partition.committed {
 		return nil
 	}
-	return was.partition.ahead(at, max(next, 0))
+	return was.partition.ahead(max(next, 0), true)
 }

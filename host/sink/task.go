@@ -53,8 +53,8 @@ type Options struct {
 	CaughtUp func(ctx context.Context) (bool, error)
 	// StopWithin bounds what a stop may take: requests on their way are waited for so long. Default 5 s.
 	StopWithin time.Duration
-	// Send and Skip name uncertain records that an operator has looked at, as TOPIC-PARTITION@OFFSET: those to be sent again, and those
-	// to be left out.
+	// Send and Skip name uncertain records that an operator has looked at, as TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST: those
+	// to be sent again, each as often as it is named, and those to be left out.
 	Send, Skip []string
 	// Uncertain is what the tasks of the connector share. Default: the task's own.
 	Uncertain *Uncertain
@@ -70,7 +70,9 @@ type Task struct {
 	log    *slog.Logger
 	ledger *ledger
 	count  counters
-	life   context.Context // of the requests on their way
+	// From here on: while it runs.
+	consumer Consumer
+	life     context.Context // of the requests on their way
 	// settling is the life of what answers that came are judged by: longer than that of requests.
 	settling context.Context
 
@@ -80,8 +82,13 @@ type Task struct {
 	committing  sync.Mutex // a commit never overtakes another
 	uncommitted bool       // the last commit failed; under committing
 
+	send, skip decisions
+	// broken gets what ends the task from the group's callbacks.
+	broken chan error
+
 	mu     sync.Mutex
 	opened *opened
+	doubt  error // see doubtful
 }
 
 // opened is a plugin version that has been opened.
@@ -143,7 +150,8 @@ func NewTask(o Options) *Task {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled), finishing: make(chan struct{})}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled, o.Uncertain),
+		finishing: make(chan struct{}), broken: make(chan error, 1)}
 	if o.Once {
 		t.Finish()
 	}
@@ -171,6 +179,12 @@ func (t *Task) Progress() Progress {
 // Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish]. An error
 // is the task's fault and names the record, where it is one's. Offsets of what was settled in order are committed then too.
 func (t *Task) Run(ctx context.Context) (err error) {
+	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
+		return err
+	}
+	if t.skip, err = parseDecisions(skipSetting, t.o.Skip); err != nil {
+		return err
+	}
 	o, err := t.open(ctx, t.o.Versions.Current())
 	if err != nil {
 		if ctx.Err() != nil {
@@ -194,7 +208,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer consumer.Close()
-	g.consumer = consumer
+	g.consumer, t.consumer = consumer, consumer
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopWithin*3/4, func() { abort(errStopped) })
@@ -209,10 +223,10 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	var committer sync.WaitGroup
 	committer.Go(func() {
 		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
-		t.commits(committing, consumer)
+		t.commits(committing)
 	})
 
-	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(ctx, working, batches, consumer) })
+	err = guard.Do(t.log, "a sink task", func() error { return t.deliverAll(ctx, working, batches) })
 	endGathering()
 	for range batches { // lets the gatherer go
 	}
@@ -221,7 +235,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	committer.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
-	t.commit(last, consumer)
+	t.commitLast(last)
 	t.sum()
 	return err
 }
@@ -237,34 +251,126 @@ func (t *Task) sum() {
 var errStopped = errors.New("the stop took too long")
 
 // deliverAll writes batch after batch.
-func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch, consumer Consumer) error {
-	for b := range batches {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if b.err != nil {
-			return b.err
-		}
-		if b.caughtUp {
-			t.commit(working, consumer)
-			done, err := t.o.CaughtUp(working)
-			if err != nil {
-				return fmt.Errorf("look for the ends of the topics: %w", err)
+func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch) error {
+	b, err := t.next(ctx, batches)
+	for ; b != nil && err == nil; b, err = t.next(ctx, batches) {
+		for b != nil { // as long as they follow each other at once
+			if b, err = t.write(ctx, working, batches, b); err != nil {
+				break
 			}
-			if done {
-				return nil
-			}
-			continue
 		}
-		if err := t.adopt(ctx); err != nil {
-			return ignoreStop(ctx, err)
+		if err != nil {
+			break
 		}
-		if err := t.deliver(ctx, working, b); err != nil {
-			return ignoreStop(ctx, err)
-		}
-		t.commit(working, consumer)
 	}
-	return nil
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	if err == nil && t.doubted() != nil {
+		err = t.doubted() // the stop came before all of them were found
+	}
+	if uncertain(err) {
+		err = t.o.Uncertain.advised(err)
+	}
+	return ignoreStop(ctx, err)
+}
+
+// errDone ends a task that finishes.
+var errDone = errors.New("done")
+
+// next waits for a batch; nil: there are no more, or ctx ends. While records are in doubt it waits for those only that may be, too.
+func (t *Task) next(ctx context.Context, batches <-chan *batch) (*batch, error) {
+	var late <-chan time.Time
+	if doubt := t.doubted(); doubt != nil {
+		if !t.ledger.suspecting() {
+			return nil, doubt
+		}
+		timer := time.NewTimer(2*t.o.Every + doubtWithin)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case b := <-batches:
+		if b == nil || ctx.Err() != nil {
+			return nil, nil
+		}
+		return b, b.err
+	case err := <-t.broken:
+		return nil, err
+	case <-late:
+		return nil, t.doubted()
+	}
+}
+
+// doubtWithin is how long further records are waited for that a run which was killed may have sent.
+const doubtWithin = 5 * time.Second
+
+// write writes a batch, and returns the next one if that is there already: one commit says what came of the first and that the second is
+// about to be sent.
+func (t *Task) write(ctx, working context.Context, batches <-chan *batch, b *batch) (next *batch, err error) {
+	if b.caughtUp {
+		t.commit(working)
+		if doubt := t.doubted(); doubt != nil {
+			return nil, doubt
+		}
+		done, err := t.o.CaughtUp(working)
+		if err != nil {
+			return nil, fmt.Errorf("look for the ends of the topics: %w", err)
+		}
+		if done {
+			return nil, errDone
+		}
+		return nil, nil
+	}
+	if err := t.adopt(ctx); err != nil {
+		return nil, err
+	}
+	if t.ledger.reaching(b.items) { // it was not said with what the batch before came to
+		t.commit(working)
+	}
+	err = t.deliver(ctx, working, b)
+	t.ledger.reached(b.items)
+	if err != nil {
+		return nil, err // Run commits
+	}
+	if t.doubted() == nil {
+		select {
+		case next = <-batches:
+		default:
+		}
+	}
+	if next != nil && next.err != nil {
+		t.commit(working)
+		return nil, next.err
+	}
+	if next != nil {
+		t.ledger.reaching(next.items)
+	}
+	t.commit(working)
+	return next, nil
+}
+
+// doubtful keeps a record's fault until all others of its kind are found.
+func (t *Task) doubtful(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if earlier(err, t.doubt) {
+		t.doubt = err
+	}
+}
+
+func (t *Task) doubted() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.doubt
+}
+
+// fail ends the task; the first fault counts.
+func (t *Task) fail(err error) {
+	select {
+	case t.broken <- err:
+	default:
+	}
 }
 
 // ignoreStop takes what comes of the end of ctx for no fault.
@@ -277,7 +383,7 @@ func ignoreStop(ctx context.Context, err error) error {
 }
 
 // commits commits from time to time what is settled.
-func (t *Task) commits(ctx context.Context, consumer Consumer) {
+func (t *Task) commits(ctx context.Context) {
 	ticker := time.NewTicker(t.o.CommitEvery)
 	defer ticker.Stop()
 	for {
@@ -285,33 +391,55 @@ func (t *Task) commits(ctx context.Context, consumer Consumer) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			t.commit(ctx, consumer)
+			t.commit(ctx)
 		}
 	}
 }
 
-func (t *Task) commit(ctx context.Context, consumer Consumer) {
+// commit stores what is settled. What cannot be stored is given back to the ledger, for the next time.
+func (t *Task) commit(ctx context.Context) error {
 	t.committing.Lock()
 	defer t.committing.Unlock()
 	offsets := t.ledger.uncommitted()
 	if len(offsets) == 0 {
-		return
+		return nil
 	}
-	switch err := consumer.Commit(ctx, offsets); {
-	case err == nil:
+	err := t.consumer.Commit(ctx, offsets)
+	if err == nil {
 		t.ledger.committed(offsets)
 		if t.uncommitted {
 			t.log.Info("offsets are committed again")
 		}
 		t.uncommitted = false
+		return nil
+	}
+	// Partitions that went away are not in the ledger any more; one that is stays this task's, also where the group has rebalanced.
+	t.ledger.restore(offsets)
+	switch {
 	case errors.Is(err, kafka.ErrRebalanced):
-		t.log.Info("offsets not committed, the group has rebalanced", "error", err)
-	default:
-		t.ledger.restore(offsets)
-		if !t.uncommitted { // said once, until it goes well again
-			t.log.Warn("offsets not committed, to be tried again", "error", err)
-		}
+		t.log.Info("offsets not committed, the group has rebalanced: to be tried again", "error", err)
+	case !t.uncommitted: // said once, until it goes well again
+		t.log.Warn("offsets not committed, to be tried again", "error", err)
 		t.uncommitted = true
+	}
+	return err
+}
+
+// commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts.
+func (t *Task) commitLast(ctx context.Context) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := t.commit(ctx)
+		if err == nil {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
+			return
+		}
 	}
 }
 

@@ -279,7 +279,7 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 		}
 		_, err := x.run(t)
 		wantError(t, err, "partition 0, offset 0,", "is not sent again")
-		if note := x.group.notes[place{"t", 0}]; note != "uncertain=0,1,2" {
+		if note := x.group.notes[place{"t", 0}]; note != "uncertain=0-2" {
 			t.Errorf("expected all rows of the request to be uncertain, found the note %q", note)
 		}
 	})

@@ -1,19 +1,31 @@
 package sink
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that must not be
-// sent twice got no answer. The tasks of a connector share one: the group gives a failed task's partitions to another task, which
-// would send the request again (P19). A start of the connector finds them in the notes beside the group's offsets. The zero value is
-// empty and ready.
+// sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a failed task's partitions
+// to another task, which would send the request again (P19). A start of the connector finds them in the notes beside the group's
+// offsets. The zero value is empty and ready.
 type Uncertain struct {
 	mu      sync.Mutex
-	records map[spot]error
+	records map[spot]*doubt
+}
+
+// doubt is one such record.
+type doubt struct {
+	why error
+	// used is how many decisions to send it again were used up, sending: the last of them is not yet carried out.
+	used    int
+	sending bool
 }
 
 type spot struct {
@@ -24,37 +36,226 @@ type spot struct {
 
 func spotOf(r *kgo.Record) spot { return spot{r.Topic, r.Partition, r.Offset} }
 
-func (u *Uncertain) add(r *kgo.Record, why error) { u.put(spotOf(r), why) }
+func (s spot) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
 
-// put adds a record, unless it is known.
+func (s spot) place() place { return place{s.topic, s.partition} }
+
+// put adds a record. A decision that was being carried out is used up by it.
 func (u *Uncertain) put(at spot, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.records == nil {
-		u.records = map[spot]error{}
+		u.records = map[spot]*doubt{}
 	}
-	if u.records[at] == nil {
-		u.records[at] = why
+	d := u.records[at]
+	switch {
+	case d == nil:
+		u.records[at] = &doubt{why: why}
+	case d.sending:
+		d.why, d.sending = why, false
 	}
 }
 
-// of is the offsets of a partition's uncertain records from `next` on, in order.
-func (u *Uncertain) of(topic string, partition int32, next int64) []span {
+// decide takes a record that stands in a note, and says whether it is to be sent once more: where it is named for that more often than
+// the decisions that were used up, of which the note knows some. A record that is not named any more can be named anew.
+func (u *Uncertain) decide(at spot, why error, named, used int) (send bool) {
+	u.put(at, why)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []span
-	for at := range u.records {
-		if at.topic == topic && at.partition == partition && at.offset >= next {
-			all = append(all, span{at.offset, at.offset})
-		}
+	d := u.records[at]
+	switch d.used = max(d.used, used); {
+	case named == 0:
+		d.used = 0
+	case named > d.used && !d.sending:
+		d.used++
+		d.sending = true
 	}
-	slices.SortFunc(all, func(a, b span) int { return int(a.first - b.first) })
-	return all
+	return d.sending
 }
 
-// why is what was known when the record was given up; nil: it is not uncertain.
+// settled forgets a record that somebody knows about now.
+func (u *Uncertain) settled(at spot) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.records, at)
+}
+
+// why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
 func (u *Uncertain) why(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.records[spotOf(r)]
+	if d := u.records[spotOf(r)]; d != nil && !d.sending {
+		return d.why
+	}
+	return nil
+}
+
+// sending tells whether a record is to be sent because somebody has decided so.
+func (u *Uncertain) sending(r *kgo.Record) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.records[spotOf(r)]
+	return d != nil && d.sending
+}
+
+// of is the offsets of a partition's uncertain records from `next` on, in order.
+func (u *Uncertain) of(at place, next int64) []span {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []span
+	for s := range u.records {
+		if s.place() == at && s.offset >= next {
+			all = append(all, span{s.offset, s.offset})
+		}
+	}
+	return joined(all)
+}
+
+// joined is spans in order, those that follow each other as one.
+func joined(all []span) []span {
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	out := all[:0]
+	for _, s := range all {
+		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, s.last)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
+func (u *Uncertain) used(at place, next int64) []span {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []span
+	for s, d := range u.records {
+		for n := 0; n < d.used && s.place() == at && s.offset >= next; n++ {
+			all = append(all, span{s.offset, s.offset})
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	return all
+}
+
+// mostNames is how many records are named one by one.
+const mostNames = 1000
+
+// names are the records about which an operator has to decide, as the settings take them, and those among them that were sent again.
+func (u *Uncertain) names() (all, again []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := map[place][]span{}
+	n := 0
+	for s, d := range u.records {
+		if d.sending {
+			continue
+		}
+		n++
+		at[s.place()] = append(at[s.place()], span{s.offset, s.offset})
+		if d.used > 0 {
+			again = append(again, s.String())
+		}
+	}
+	places := make([]place, 0, len(at))
+	for p := range at {
+		places = append(places, p)
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	for _, p := range places {
+		for _, s := range joined(at[p]) {
+			if n > mostNames {
+				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
+				continue
+			}
+			for offset := s.first; offset <= s.last; offset++ {
+				all = append(all, spot{p.topic, p.partition, offset}.String())
+			}
+		}
+	}
+	slices.Sort(again)
+	return all, again
+}
+
+// The settings by which an operator decides.
+const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
+
+// uncertainError is the error of a task that leaves records uncertain: it names all that the connector has.
+type uncertainError struct {
+	error
+	all, again []string
+}
+
+func (e *uncertainError) Unwrap() error { return e.error }
+
+func (e *uncertainError) Error() string {
+	them, names := "it", strings.Join(e.all, ",")
+	if len(e.all) > 1 {
+		them = "them"
+	}
+	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, or %s=%s to leave %s out",
+		e.error, them, sendSetting, names, them, skipSetting, names, them)
+	if len(e.again) > 0 {
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before to have it sent once more", sendSetting, strings.Join(e.again, ","))
+	}
+	return text
+}
+
+// advised adds to a fault that leaves records uncertain what can be done about them.
+func (u *Uncertain) advised(err error) error {
+	if all, again := u.names(); len(all) > 0 {
+		return &uncertainError{err, all, again}
+	}
+	return err
+}
+
+// decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
+type decisions struct {
+	one  map[spot]int
+	many map[place][]span
+}
+
+func parseDecisions(setting string, names []string) (d decisions, err error) {
+	d = decisions{map[spot]int{}, map[place][]span{}}
+	for _, name := range names {
+		at, s, ok := parseDecision(name)
+		switch {
+		case name == "":
+		case !ok:
+			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
+		case s.first == s.last:
+			d.one[spot{at.topic, at.partition, s.first}]++
+		default:
+			d.many[at] = append(d.many[at], s)
+		}
+	}
+	return d, nil
+}
+
+func parseDecision(name string) (at place, s span, ok bool) {
+	n := strings.LastIndexByte(name, '@')
+	if n < 0 {
+		return at, s, false
+	}
+	dash := strings.LastIndexByte(name[:n], '-')
+	if dash <= 0 {
+		return at, s, false
+	}
+	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
+	s, inOrder := parseSpan(name[n+1:])
+	return place{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
+}
+
+// count is how often a record is named.
+func (d decisions) count(at spot) int {
+	n := d.one[at]
+	for _, s := range d.many[at.place()] {
+		if s.first <= at.offset && at.offset <= s.last {
+			n++
+		}
+	}
+	return n
 }
