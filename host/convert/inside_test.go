@@ -1,0 +1,74 @@
+package convert
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/datum/datumtest"
+)
+
+// FuzzInsideTypes makes schemas and rows of them at random, right ones and ones with a byte changed, and has all converters write them under
+// bounds: they end within their bound, and what the JSON converter has written with its schema it reads again, within its own.
+func FuzzInsideTypes(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, most, at uint16, change byte) {
+		reg := record.NewRegistry().For("fuzz")
+		r := datumtest.New(seed)
+		nodes := r.Schema()
+		s, err := reg.Intern(nodes)
+		if err != nil {
+			return // too large
+		}
+		b := &record.Batch{Registry: reg}
+		b.Hold(s)
+		if b.Data, err = datum.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
+		if b.Data, err = datum.AppendDynamic(b.Data, r.Dynamic(0)); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		dynamic := wit.Datum{Form: wit.Dynamic, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
+		if change != 0 && len(b.Data) > 0 {
+			b.Data[int(at)%len(b.Data)] ^= change
+		}
+		for _, class := range Classes() {
+			for _, datum := range []wit.Datum{d, dynamic} {
+				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b, datum)
+				if len(out) > int(most)+len("before") {
+					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), most)
+				}
+				if err != nil && (string(out) != "before" || len(err.Error()) > 2*MaxErrorBytes) {
+					t.Fatalf("seed %d: %s: %.300v with %d bytes", seed, class, err, len(out))
+				}
+			}
+		}
+		reread(t, seed, reg, b, d)
+	})
+}
+
+// reread writes a datum and reads it again.
+func reread(t *testing.T, seed uint64, reg *record.Registry, b *record.Batch, d wit.Datum) {
+	text, null, err := newConverter(t, ClassJSON, reg).Encode(t.Context(), nil, 1<<24, "t", b, d)
+	if err != nil || null {
+		return
+	}
+	var e *Error
+	into := &record.Batch{Registry: reg}
+	got, err := newConverter(t, ClassJSON, reg).Decode(t.Context(), "t", text, into)
+	switch {
+	case err != nil && !errors.As(err, &e):
+		t.Fatalf("seed %d: %v", seed, err)
+	case err != nil:
+		return // names that stand twice, floats that JSON cannot say, null for what is required
+	case got.Form == wit.Structured:
+		if bad := datum.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
+			t.Fatalf("seed %d: %s was read as % x: %v", seed, text, into.Bytes(got), bad)
+		}
+	}
+}

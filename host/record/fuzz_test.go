@@ -1,0 +1,39 @@
+package record
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum/datumtest"
+)
+
+// FuzzRegistry registers schemas made at random, right ones and lists of nodes that are none: what is taken is found under its number as
+// long as a batch holds it, equal ones have one number, and what is in use stays within its bound.
+func FuzzRegistry(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed, uint8(seed))
+	}
+	shared := NewRegistry()
+	f.Fuzz(func(t *testing.T, seed uint64, owner uint8) {
+		reg := shared.For(string('a' + rune(owner%4)))
+		r := datumtest.New(seed)
+		for _, nodes := range [][]wit.Node{r.Schema(), r.Nodes()} {
+			s, err := reg.Intern(nodes)
+			if err != nil {
+				continue
+			}
+			b := Batch{Registry: reg}
+			b.Hold(s)
+			again, err := reg.Intern(nodes)
+			if err != nil || again != s || reg.Get(s.ID) != s || s.Size <= 0 {
+				t.Fatalf("seed %d: %v and %v, %v", seed, s, again, err)
+			}
+			b.Reset()
+		}
+		reg.mu.RLock()
+		defer reg.mu.RUnlock()
+		if reg.owner.bytes > MaxRegistryBytes || reg.owner.bytes < 0 {
+			t.Fatalf("%d bytes of %d schemas", reg.owner.bytes, len(reg.owner.live))
+		}
+	})
+}

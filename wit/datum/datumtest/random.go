@@ -1,0 +1,245 @@
+// Package datumtest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a hostile plugin would declare.
+// What a seed makes is the same each time.
+package datumtest
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Random is a source of schemas and values.
+type Random struct {
+	*rand.Rand
+	// left is how many nodes or values may still be made.
+	left int
+}
+
+// New begins with a seed.
+func New(seed uint64) *Random { return &Random{Rand: rand.New(rand.NewPCG(seed, 1))} }
+
+// Schema makes a schema of up to some dozens of nodes, shared ones, defaults and logical types among them.
+func (r *Random) Schema() []wit.Node {
+	r.left = 1 + r.IntN(40)
+	var nodes []wit.Node
+	r.node(&nodes, 0)
+	return nodes
+}
+
+// node appends a node and what is below it, and returns its number.
+func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
+	id := len(*nodes)
+	*nodes = append(*nodes, wit.Node{})
+	r.left--
+	kind := wit.Kind(r.IntN(int(wit.Structure) + 1))
+	if depth > 8 || r.left <= 0 {
+		kind %= wit.Array
+	}
+	n := wit.Node{Kind: kind, Optional: r.IntN(3) == 0}
+	if r.IntN(10) == 0 {
+		n.Doc = wit.Ptr(r.text())
+	}
+	switch kind {
+	case wit.Bytes:
+		if r.IntN(2) == 0 {
+			n.Name = wit.Ptr(wit.NameDecimal)
+			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(r.IntN(2*datum.MaxScale+1) - datum.MaxScale)}}
+		}
+	case wit.Int32:
+		n.Name = [...]*string{nil, wit.Ptr(wit.NameDate), wit.Ptr(wit.NameTime)}[r.IntN(3)]
+	case wit.Int64:
+		n.Name = [...]*string{nil, wit.Ptr(wit.NameTimestamp)}[r.IntN(2)]
+	case wit.Array:
+		n.Element = r.node(nodes, depth+1)
+	case wit.Mapping:
+		n.Key, n.Element = r.node(nodes, depth+1), r.node(nodes, depth+1)
+	case wit.Structure:
+		shared := uint32(0)
+		for m := range r.IntN(6) {
+			if shared == 0 || r.IntN(4) > 0 {
+				shared = r.node(nodes, depth+1)
+			}
+			n.Members = append(n.Members, wit.Member{Name: strconv.Itoa(m) + r.text(), Node: shared})
+		}
+	}
+	(*nodes)[id] = n
+	if r.IntN(4) == 0 {
+		left := r.left
+		r.left = 20
+		value, err := datum.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
+		if r.left = left; err == nil {
+			if value == nil {
+				value = []byte{}
+			}
+			(*nodes)[id].DefaultValue = &value
+		}
+	}
+	return uint32(id)
+}
+
+// Nodes makes a list of nodes that name each other as they please: forwards, and seldom backwards or past the end.
+func (r *Random) Nodes() []wit.Node {
+	nodes := make([]wit.Node, r.IntN(1+1<<r.IntN(13)))
+	name := func(i int) uint32 {
+		switch r.IntN(2000) {
+		case 0:
+			return r.Uint32()
+		case 1:
+			return uint32(i)
+		}
+		return uint32(min(i+1+r.IntN(1+r.IntN(3)), len(nodes)-1))
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		n.Kind = wit.Kind(r.IntN(int(wit.Structure) + 1))
+		if i == len(nodes)-1 {
+			n.Kind %= wit.Array
+		}
+		n.Key, n.Element = name(i), name(i)
+		for m := range r.IntN(4) {
+			n.Members = append(n.Members, wit.Member{Name: strconv.Itoa(m), Node: name(i)})
+		}
+		if r.IntN(100) == 0 {
+			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(int(r.Int32()))}}
+		}
+		if r.IntN(500) == 0 {
+			n.Doc = wit.Ptr(strings.Repeat("d", r.IntN(1<<21)))
+		}
+	}
+	return nodes
+}
+
+// Value makes a value of a node.
+func (r *Random) Value(nodes []wit.Node, node uint32) any {
+	r.left = 2000
+	n := &nodes[node]
+	if n.Optional && r.IntN(3) == 0 {
+		return nil
+	}
+	return r.value(nodes, node, 0)
+}
+
+func (r *Random) value(nodes []wit.Node, node uint32, depth int) any {
+	r.left--
+	n := &nodes[node]
+	child := func(of uint32) any {
+		if nodes[of].Optional && (r.left <= 0 || r.IntN(3) == 0) {
+			return nil
+		}
+		return r.value(nodes, of, depth+1)
+	}
+	count := 0
+	if r.left > 0 {
+		count = r.IntN(5)
+	}
+	switch n.Kind {
+	case wit.Array:
+		list := datum.List{}
+		for range count {
+			list = append(list, child(n.Element))
+		}
+		return list
+	case wit.Mapping:
+		m := datum.Map{}
+		for range count {
+			m = append(m, datum.Entry{Key: child(n.Key), Value: child(n.Element)})
+		}
+		return m
+	case wit.Structure:
+		record := make(datum.Record, len(n.Members))
+		for i := range n.Members {
+			record[i] = child(n.Members[i].Node)
+		}
+		return record
+	case wit.Bytes:
+		if n.Name != nil && *n.Name == wit.NameDecimal {
+			return r.decimal()
+		}
+		return []byte(r.text())
+	}
+	return r.scalar(n.Kind)
+}
+
+func (r *Random) scalar(kind wit.Kind) any {
+	switch kind {
+	case wit.Int8:
+		return int8(r.Int64())
+	case wit.Int16:
+		return int16(r.Int64())
+	case wit.Int32:
+		return int32(r.Int64())
+	case wit.Int64:
+		return r.Int64() >> r.IntN(64)
+	case wit.Float32:
+		return float32(r.NormFloat64())
+	case wit.Float64:
+		return r.NormFloat64()
+	case wit.Boolean:
+		return r.IntN(2) == 0
+	}
+	return r.text()
+}
+
+func (r *Random) decimal() *big.Int {
+	n := big.NewInt(r.Int64() >> r.IntN(64))
+	if r.IntN(20) == 0 {
+		n.Lsh(n, uint(r.IntN(1000)))
+	}
+	if r.IntN(2) == 0 {
+		n.Neg(n)
+	}
+	return n
+}
+
+var texts = [...]string{"", "a", "Größe", "quote\"\\", "\x00\x1f\n", "😀", "long "}
+
+func (r *Random) text() string {
+	s := texts[r.IntN(len(texts))]
+	if s == "long " {
+		s = strings.Repeat(s, r.IntN(100))
+	}
+	return s
+}
+
+// Dynamic makes a value without a schema: an array or a map of up to some hundred values, or a scalar.
+func (r *Random) Dynamic(depth int) any {
+	if depth == 0 {
+		r.left = 300
+	}
+	r.left--
+	kind := r.IntN(14)
+	if depth > 20 || r.left <= 0 {
+		kind %= 10
+	}
+	switch kind {
+	case 9:
+		return nil
+	case 10:
+		return datum.Decimal{Scale: int32(r.IntN(2*datum.MaxScale+1) - datum.MaxScale), Unscaled: r.decimal()}
+	case 11:
+		return datum.Instant(r.Int64() >> 20)
+	case 12:
+		list := datum.List{}
+		for range r.IntN(6) {
+			list = append(list, r.Dynamic(depth+1))
+		}
+		return list
+	case 13:
+		m := datum.Map{}
+		for range r.IntN(6) {
+			key := any(r.text())
+			if r.IntN(8) == 0 {
+				key = r.Dynamic(depth + 1)
+			}
+			m = append(m, datum.Entry{Key: key, Value: r.Dynamic(depth + 1)})
+		}
+		return m
+	case 8:
+		return []byte(r.text())
+	}
+	return r.scalar(wit.Kind(kind))
+}
