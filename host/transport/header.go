@@ -130,7 +130,7 @@ func (d *destination) secrets(sent http.Header) []string {
 	found := map[string]bool{}
 	add := func(s string) {
 		if s != "" {
-			found[toUTF8(s)], found[url.QueryEscape(s)] = true, true
+			found[toUTF8(s)], found[url.QueryEscape(s)], found[url.PathEscape(s)] = true, true, true
 		}
 	}
 	add(d.config.Password)

@@ -78,11 +78,11 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	if err != nil {
 		defer quiet.cancel(nil)
 		err = d.lost(ctx, quiet, e, wrote.Load(), err)
-		d.exchanged(e, 0, 0, began, err)
+		d.exchanged(e, r.Header, 0, 0, began, err)
 		return nil, nil, err
 	}
 	if e.newlyRefused(answer.StatusCode, shown) {
-		d.exchanged(e, answer.StatusCode, 0, began, nil)
+		d.exchanged(e, r.Header, answer.StatusCode, 0, began, nil)
 		answer.Body.Close()
 		quiet.cancel(nil)
 		return nil, nil, errRefusedToken
@@ -91,7 +91,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	s.jar.follow(answer.Header, e.line, time.Now(), session)
 	d.load.learn(d.sessions, s, status)
 	if err := d.checkClient(answer.Header); err != nil {
-		d.exchanged(e, status, 0, began, err)
+		d.exchanged(e, r.Header, status, 0, began, err)
 		answer.Body.Close()
 		quiet.cancel(nil)
 		return nil, nil, e.unusable(status, err)
@@ -102,7 +102,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 		if errors.Is(broken, io.EOF) {
 			broken = nil
 		}
-		d.exchanged(e, status, b.read, began, broken)
+		d.exchanged(e, r.Header, status, b.read, began, broken)
 	})
 	b.leave = func() { ended(); p.leave() }
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b,
