@@ -25,8 +25,8 @@ var commonSettings = []wit.SettingSpec{
 	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium, "How long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
 	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium, "Longest pause between two tries, in milliseconds.", atLeast(1)),
 	framed("errors.tolerance", wit.KindText, "none", wit.Medium, "none stops at the first bad record, all goes on.", allowed("none", "all")),
-	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium, "Log each bad record."),
-	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "With its topic, partition, offset and timestamp."),
+	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium, "Log skipped records as errors. They are logged in any case: false logs them as warnings."),
+	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "And with them what they hold that tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
 	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: error, or warn; the worker's unless given.", allowed("error", "warn")),
 }
 
@@ -90,8 +90,6 @@ func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 // these they make a warning.
 var connectorUnused = map[string]string{
 	"errors.retry.timeout":             "0",
-	"errors.log.enable":                "false",
-	"errors.log.include.messages":      "false",
 	"transaction.boundary.interval.ms": "",
 }
 

@@ -52,6 +52,8 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		Every:         roles.Duration("sink.flush.interval-ms"),
 		InFlight:      roles.Int("sink.in-flight"),
 		TolerateAll:   c.tolerateAll(),
+		LogErrors:     c.boolean("errors.log.enable"),
+		LogMessages:   c.boolean("errors.log.include.messages"),
 		Uncertain:     &c.uncertain,
 		Settled:       &c.settled,
 		Send:          config.List(c.config.Text("errors.uncertain.send")),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/offset"
@@ -80,6 +81,12 @@ func (c *connector) converters() (key, value convert.Converter, err error) {
 		return nil, nil, fmt.Errorf("value.converter: %w", err)
 	}
 	return key, value, nil
+}
+
+// boolean is a setting of the connector, else the worker's.
+func (c *connector) boolean(name string) bool {
+	b, _ := config.Boolean(c.config.Setting(name, c.o.Worker))
+	return b
 }
 
 func (c *connector) tolerateAll() bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -327,7 +328,20 @@ func (t *Task) refuse(i *item, stage string, err error) error {
 		return &recordError{item: i, stage: stage, err: err}
 	}
 	t.count.skipped.Add(1)
-	t.log.Warn("record skipped", "record", i.String(), "stage", stage, "error", err)
+	t.logSkipped(i, stage, err)
 	t.ledger.settle(i, false)
 	return nil
+}
+
+// logSkipped says that a record was left out, always; how much about it is the user's choice.
+func (t *Task) logSkipped(i *item, stage string, err error) {
+	r, level := i.record, slog.LevelWarn
+	if t.o.LogErrors {
+		level = slog.LevelError
+	}
+	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err}
+	if t.o.LogMessages {
+		about = append(about, "timestamp", r.Timestamp.UnixMilli(), "record", i.String())
+	}
+	t.log.Log(context.Background(), level, "record skipped", about...)
 }

@@ -47,6 +47,9 @@ type Options struct {
 	// TolerateAll skips rows that cannot be converted or that the service refuses, counted and logged (`errors.tolerance=all`).
 	// Default: the task fails.
 	TolerateAll bool
+	// LogErrors has skipped rows logged as errors, else as warnings (`errors.log.enable`); LogMessages with key and timestamp
+	// (`errors.log.include.messages`).
+	LogErrors, LogMessages bool
 	// Once is [Task.Finish] from the start. It needs CaughtUp.
 	Once bool
 	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.

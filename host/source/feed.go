@@ -161,3 +161,12 @@ func (f *feed) closeProducer() {
 }
 
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
+
+// logSkipped says that a row was left out, always; how much about it is the user's choice.
+func (f *feed) logSkipped(page string, row uint32, stage string, err error, about ...any) {
+	level := slog.LevelWarn
+	if f.task.o.LogErrors {
+		level = slog.LevelError
+	}
+	f.log.Log(context.Background(), level, "row skipped", append([]any{"page", page, "row", row, "stage", stage, "error", err}, about...)...)
+}

@@ -319,7 +319,7 @@ func (p *page) faults(faults []wit.RowFault) error {
 			return &rowError{rf.Origin, &rf.Fault}
 		}
 		p.feed.task.count.skipped.Add(1)
-		p.feed.log.Warn("row skipped", "page", p.what, "row", rf.Origin, "error", &rf.Fault)
+		p.feed.logSkipped(p.what, rf.Origin, "decode", &rf.Fault)
 	}
 	return nil
 }

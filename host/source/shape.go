@@ -101,7 +101,7 @@ func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
 		return fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
 	}
 	t.count.skipped.Add(1)
-	s.feed.log.Warn("row skipped", "page", c.page, "row", row, "stage", stage, "error", err)
+	s.feed.logSkipped(c.page, row, stage, err, s.about(c, at)...)
 	return nil
 }
 
@@ -259,4 +259,17 @@ func (s *shaper) records(rows, c *chunk) {
 			}
 		}
 	}
+}
+
+// about is what a row is that becomes a record, for errors.log.include.messages.
+func (s *shaper) about(c *chunk, at uint32) []any {
+	if !s.feed.task.o.LogMessages {
+		return nil
+	}
+	for i := range c.batch.Rows {
+		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {
+			return []any{"topic", c.batch.Topics[r.Topic], "timestamp", r.Timestamp}
+		}
+	}
+	return nil
 }

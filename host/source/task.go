@@ -43,6 +43,9 @@ type Options struct {
 	EnsureTopic func(ctx context.Context, topic string) error
 	// TolerateAll skips rows that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task fails.
 	TolerateAll bool
+	// LogErrors has skipped rows logged as errors, else as warnings (`errors.log.enable`); LogMessages with topic
+	// and timestamp (`errors.log.include.messages`).
+	LogErrors, LogMessages bool
 	// Once ends Run when every feed is caught up and acknowledged.
 	Once bool
 	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.

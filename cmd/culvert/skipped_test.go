@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// What is skipped is always said; errors.log.enable and errors.log.include.messages say how.
+func TestSkippedRecordsAreLogged(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 3})
+	broker := embedded(t).Addr()
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "errors.log.include.messages=true")
+	there := p.file("there.properties", source("there", address, "Orders")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, there); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000")
+	for name, c := range map[string]struct {
+		lines    []string
+		level    string
+		messages bool
+	}{
+		"plain":  {[]string{"errors.log.include.messages=false"}, "WARN", false},
+		"logged": {[]string{"errors.log.enable=true"}, "ERROR", true},
+	} {
+		file := p.file(name+".properties", append(append(sinkOf(name, address, "Orders", "OrderCopies"), "errors.tolerance=all"), c.lines...)...)
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, file)
+		if r.code != 0 || strings.Contains(r.stderr, "errors.log.enable: warning") {
+			t.Errorf("%s: exit %d\n%s", name, r.code, r.stderr)
+		}
+		lines := 0
+		for line := range strings.Lines(r.stderr) {
+			if !strings.Contains(line, "record skipped") {
+				continue
+			}
+			lines++
+			if !strings.Contains(line, "level="+c.level) || !strings.Contains(line, "topic=Orders partition=0 offset=") || strings.Contains(line, "timestamp=") != c.messages {
+				t.Errorf("%s: expected level %s, the place, and more about the record: %t, found %s", name, c.level, c.messages, line)
+			}
+		}
+		if lines != s.Count("Orders") {
+			t.Errorf("%s: expected %d lines, found %d in\n%s", name, s.Count("Orders"), lines, r.stderr)
+		}
+	}
+}
