@@ -57,7 +57,11 @@ func parseWindow(fields []string) (w Window, err error) {
 		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", longestWindow, lasts, w.text)
 	}
 	fields = append(fields[:len(fields)-1:len(fields)-1], cron)
-	if w.start, err = quartz.NewCronTriggerWithLoc(strings.Join(fields, " "), zone); err != nil {
+	plain, err := plainCron(fields)
+	if err != nil {
+		return w, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
+	}
+	if w.start, err = quartz.NewCronTriggerWithLoc(plain, zone); err != nil {
 		return w, fmt.Errorf("expected a Quartz cron expression (second minute hour day month weekday), found %q: %w", strings.Join(fields, " "), err)
 	}
 	w.lasts = lasts
