@@ -128,6 +128,17 @@ type SettingSpec struct {
 	Rules         []Rule
 }
 
+// Names are the setting's name and its aliases.
+func (s *SettingSpec) Names() []string {
+	names := []string{s.Name}
+	for _, r := range s.Rules {
+		if r.Alias != nil {
+			names = append(names, *r.Alias)
+		}
+	}
+	return names
+}
+
 // Role is the role that the setting's rules give it, "" for none.
 func (s *SettingSpec) Role() string {
 	for _, r := range s.Rules {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newPluginsCheck() *cobra.Command {
@@ -47,7 +48,7 @@ Exit code: 0 accepted, 1 refused, 2 if the file cannot be read or a setting is w
 // judge shows what was found. The error is that the file is refused.
 func judge(w io.Writer, file string, c *plugin.Checked) error {
 	if c.Info.Err != nil {
-		return failed(fmt.Errorf("%s: refused: %w%s", file, c.Info.Err, meteredAnyway(c)))
+		return failed(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredAnyway(c)))
 	}
 	if err := showChecked(w, file, c); err != nil {
 		return failed(err)
@@ -71,7 +72,7 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	if c.Refused() {
 		verdict = "refused"
 	}
-	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, c.Info.Name, c.Info.Version, c.Info.Contract)
+	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version), c.Info.Contract)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	m := &c.Metered
 	fmt.Fprintf(t, "interfaces\t%s\n", strings.Join(c.Info.Interfaces, ", "))
@@ -84,7 +85,7 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 		fmt.Fprintf(t, "left out\t%s\n", strings.Join(m.Dropped, ", "))
 	}
 	fmt.Fprintln(t, "refused features\tnone")
-	fmt.Fprintf(t, "calls\t%s tried, which may take %v in all\n", grouped(len(c.Calls)), plugin.CheckTime)
+	fmt.Fprintf(t, "calls\t%s tried with nothing set, within %v; a fault is an answer, and says what a function lacks\n", grouped(len(c.Calls)), plugin.CheckTime)
 	fmt.Fprintln(t)
 	for _, call := range c.Calls {
 		fmt.Fprintf(t, "%s\t%s\n", inLine(call.Function+" "+call.Of), inLine(call.Answer))
@@ -103,7 +104,7 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 		title := "\n" + kind.title + "\n"
 		for _, f := range findings {
 			if f.Refused == kind.refused {
-				_, err = fmt.Fprintf(w, "%s  %s\n", title, strings.ReplaceAll(f.String(), "\n", "\n    "))
+				_, err = fmt.Fprintf(w, "%s  %s\n", title, strings.ReplaceAll(shown.Text(f.String()), "\n", "\n    "))
 				title = ""
 			}
 		}

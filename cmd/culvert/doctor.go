@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/doctor"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newDoctor() *cobra.Command {
@@ -101,7 +101,7 @@ func visitKafka(c *cobra.Command, visit *doctor.Visit, w *config.Worker, k kafka
 func tellStep(c *cobra.Command, s doctor.Step, asJSON bool) {
 	out := c.OutOrStdout()
 	if asJSON {
-		json.NewEncoder(out).Encode(s)
+		printJSON(out, s)
 		return
 	}
 	state := "ok  "
@@ -112,5 +112,5 @@ func tellStep(c *cobra.Command, s doctor.Step, asJSON bool) {
 	if s.Setting != "" && !strings.HasPrefix(text, s.Setting+":") {
 		text = s.Setting + ": " + text
 	}
-	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, s.Step, text)
+	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, inLine(s.Step), shown.Line(text))
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // render shows a JSON document: an array of objects as a table, an object as lines, anything else as it stands.
@@ -19,7 +21,7 @@ func render(out io.Writer, document []byte) error {
 	}
 	members := fields(document)
 	if members == nil {
-		_, err := fmt.Fprintln(out, string(document))
+		_, err := fmt.Fprintln(out, shown.Text(string(document)))
 		return err
 	}
 	values := map[string]json.RawMessage{}
@@ -31,13 +33,13 @@ func render(out io.Writer, document []byte) error {
 		var nested []json.RawMessage
 		if json.Unmarshal(values[name], &nested) == nil && len(nested) > 0 && fields(nested[0]) != nil {
 			t.Flush()
-			fmt.Fprintf(out, "%s:\n", name)
+			fmt.Fprintf(out, "%s:\n", inLine(name))
 			if err := table(out, fields(nested[0]), nested); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\n", name, cell(values[name]))
+		fmt.Fprintf(t, "%s\t%s\n", inLine(name), cell(values[name]))
 	}
 	return t.Flush()
 }
@@ -65,7 +67,11 @@ func fields(document []byte) []string {
 
 func table(out io.Writer, columns []string, rows []json.RawMessage) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ToUpper(strings.Join(columns, "\t")))
+	titles := make([]string, len(columns))
+	for i, column := range columns {
+		titles[i] = strings.ToUpper(inLine(column))
+	}
+	fmt.Fprintln(t, strings.Join(titles, "\t"))
 	for _, row := range rows {
 		values := map[string]json.RawMessage{}
 		if err := json.Unmarshal(row, &values); err != nil {
@@ -80,14 +86,14 @@ func table(out io.Writer, columns []string, rows []json.RawMessage) error {
 	return t.Flush()
 }
 
-// cell is a value as text: a string without its quotes, nothing for null.
+// cell is a value as text in a line: a string without its quotes, nothing for null.
 func cell(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		return text
+		return shown.Line(text)
 	}
 	if list := []string{}; json.Unmarshal(value, &list) == nil {
-		return strings.Join(list, ", ")
+		return shown.Line(strings.Join(list, ", "))
 	}
-	return string(value)
+	return shown.Line(string(value))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Exit codes.
@@ -87,7 +88,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(printed{stderr}, text)
+		fmt.Fprintln(shown.Writer{To: stderr}, text)
 	}
 	if mistake := new(guard.Panic); errors.As(err, &mistake) {
 		return exitFailed

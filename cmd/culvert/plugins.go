@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +16,17 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
 func newPlugins() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "plugins",
-		Short: "Look at plugins",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
-		PersistentPreRun: func(c *cobra.Command, _ []string) {
-			c.SetOut(printed{c.OutOrStdout()})
-			c.SetErr(printed{c.ErrOrStderr()})
-		},
+		Use:              "plugins",
+		Short:            "Look at plugins",
+		Args:             cobra.NoArgs,
+		RunE:             func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRun: func(c *cobra.Command, _ []string) { sayOthers(c) },
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck())
 	return c
@@ -88,7 +85,7 @@ func newPluginsList() *cobra.Command {
 				fmt.Fprintln(c.ErrOrStderr(), "no plugins: this program was built without them (`make` builds them in), and none are in --plugins")
 			}
 			if asJSON {
-				return failed(json.NewEncoder(c.OutOrStdout()).Encode(described(modules)))
+				return failed(printJSON(c.OutOrStdout(), described(modules)))
 			}
 			return failed(listPlugins(c.OutOrStdout(), modules))
 		},
@@ -112,7 +109,7 @@ func newPluginsShow() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return failed(json.NewEncoder(c.OutOrStdout()).Encode(described(modules)))
+				return failed(printJSON(c.OutOrStdout(), described(modules)))
 			}
 			for _, m := range modules {
 				if m.Err != nil {
@@ -192,34 +189,35 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tCONTRACT\tFROM\tCOMPONENTS")
 	for _, m := range modules {
 		if m.Err != nil {
-			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %v\n", m.Hash, m.Origin, m.Err)
+			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %s\n", m.Hash, inLine(m.Origin), shown.Line(m.Err.Error()))
 			continue
 		}
 		var classes []string
 		for _, c := range m.Components {
 			classes = append(classes, c.Kind.String()+" "+c.Name)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", m.Name, m.Version, m.Hash, m.Contract, m.Origin, strings.Join(classes, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract), inLine(m.Origin),
+			shown.Line(strings.Join(classes, ", ")))
 	}
 	return t.Flush()
 }
 
 func showPlugin(w io.Writer, m plugin.Info) {
-	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", m.Name, m.Version, m.Documentation, m.Hash, m.Contract,
-		m.Origin, strings.Join(m.Interfaces, ", "))
+	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", inLine(m.Name), inLine(m.Version), shown.Line(m.Documentation), m.Hash,
+		inLine(m.Contract), inLine(m.Origin), strings.Join(m.Interfaces, ", "))
 	for _, c := range m.Components {
-		fmt.Fprintf(w, "\n%s %s", c.Kind, c.Name)
+		fmt.Fprintf(w, "\n%s %s", c.Kind, inLine(c.Name))
 		if len(c.Aliases) > 0 {
-			fmt.Fprintf(w, " (%s)", strings.Join(c.Aliases, ", "))
+			fmt.Fprintf(w, " (%s)", shown.Line(strings.Join(c.Aliases, ", ")))
 		}
-		fmt.Fprintf(w, "\n  %s\n\n", c.Documentation)
+		fmt.Fprintf(w, "\n  %s\n\n", shown.Line(c.Documentation))
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		for _, s := range c.Settings {
 			value := ""
 			if s.DefaultValue != nil {
 				value = *s.DefaultValue
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Name, kindName(s.Kind), value, s.Documentation)
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", inLine(s.Name), kindName(s.Kind), inLine(value), shown.Line(s.Documentation))
 		}
 		t.Flush()
 	}

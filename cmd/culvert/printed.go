@@ -1,38 +1,32 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
-	"strings"
-	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/shown"
 )
 
-// printed passes text on without characters that steer a terminal: what strange plugins say of themselves is shown, not obeyed.
-type printed struct{ to io.Writer }
+// sayOthers has a command show what plugins and services say without obeying it: see [shown.Writer].
+func sayOthers(c *cobra.Command) {
+	c.SetOut(shown.Writer{To: c.OutOrStdout()})
+	c.SetErr(shown.Writer{To: c.ErrOrStderr()})
+}
 
-// Write writes whole characters.
-func (p printed) Write(text []byte) (int, error) {
-	if _, err := io.WriteString(p.to, visible(string(text))); err != nil {
-		return 0, err
+// printJSON is what --json shows: the same text, in escapes where a terminal would obey it.
+func printJSON(w io.Writer, v any) error {
+	document, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return len(text), nil
+	_, err = w.Write(append(shown.JSON(document), '\n'))
+	return err
 }
 
-// visible replaces control characters other than tabs and ends of lines, and those that turn the direction of writing.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-}
+// cellCharacters is how much of a text stands in a cell of a table.
+const cellCharacters = 200
 
 // inLine is a text that may be long and have several lines, cut so that it fits into a line of a table.
-func inLine(s string) string {
-	const most = 200
-	s = strings.Join(strings.Fields(s[:min(len(s), 4*most)]), " ")
-	if short := []rune(s); len(short) > most {
-		return string(short[:most]) + "..."
-	}
-	return s
-}
+func inLine(s string) string { return shown.Within(s, cellCharacters) }

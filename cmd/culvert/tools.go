@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -111,7 +112,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	if i < 0 {
 		var names []string
 		for _, c := range commands {
-			names = append(names, c.Name)
+			names = append(names, inLine(c.Name))
 		}
 		return wrong(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
 	}
@@ -170,15 +171,13 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:           "culvert " + command.Name,
-		Short:         command.Usage,
-		Long:          command.Usage,
+		Short:         inLine(command.Usage),
+		Long:          shown.Line(command.Usage),
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	in.flags(c, "warn")
-	c.Flags().StringP("properties", "p", "", "`file` of the connector")
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	ownFlags(c, &in, &asJSON)
 	for _, o := range command.Options {
 		declareOption(c, &o)
 	}
@@ -204,15 +203,16 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 	return c
 }
 
+// ownFlags are those of every command of a plugin, which its options must not be named like: see [plugin.ReservedOptions].
+func ownFlags(c *cobra.Command, in *installation, asJSON *bool) {
+	in.flags(c, "warn")
+	c.Flags().StringP("properties", "p", "", "`file` of the connector")
+	c.Flags().BoolVar(asJSON, "json", false, "as JSON")
+}
+
 // optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each form.
 func optionNames(o *wit.SettingSpec) (long, short string) {
-	names := []string{o.Name}
-	for _, r := range o.Rules {
-		if r.Alias != nil {
-			names = append(names, *r.Alias)
-		}
-	}
-	for _, name := range names {
+	for _, name := range o.Names() {
 		switch {
 		case len(name) == 1 && short == "":
 			short = name
@@ -228,21 +228,16 @@ func optionNames(o *wit.SettingSpec) (long, short string) {
 
 func declareOption(c *cobra.Command, o *wit.SettingSpec) {
 	long, short := optionNames(o)
-	if c.Flags().Lookup(long) != nil {
-		return // one of the command line's own
-	}
-	if c.Flags().ShorthandLookup(short) != nil {
-		short = ""
-	}
-	value := ""
+	value, help := "", shown.Line(o.Documentation)
 	if o.DefaultValue != nil {
 		value = *o.DefaultValue
 	}
 	if o.Kind == wit.KindBoolean {
-		c.Flags().BoolP(long, short, value == "true", o.Documentation)
-		return
+		c.Flags().BoolP(long, short, value == "true", help)
+	} else {
+		c.Flags().StringP(long, short, value, help)
 	}
-	c.Flags().StringP(long, short, value, o.Documentation)
+	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
 func answerTool(ctx context.Context, tool *connect.Tool, command string, options []wit.Setting, asJSON bool, out io.Writer) error {
@@ -251,7 +246,7 @@ func answerTool(ctx context.Context, tool *connect.Tool, command string, options
 		return failed(err)
 	}
 	if asJSON {
-		fmt.Fprintln(out, document)
+		fmt.Fprintln(out, string(shown.JSON([]byte(document))))
 		return nil
 	}
 	return failed(render(out, []byte(document)))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newValidate() *cobra.Command {
@@ -98,10 +98,10 @@ func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) erro
 		for _, p := range problems {
 			list = append(list, problem{p.File, p.Line, p.Setting, p.Text, p.Warning})
 		}
-		return json.NewEncoder(c.OutOrStdout()).Encode(list)
+		return printJSON(c.OutOrStdout(), list)
 	}
 	for _, p := range problems {
-		fmt.Fprintln(c.OutOrStdout(), p)
+		fmt.Fprintln(c.OutOrStdout(), shown.Line(p.String()))
 	}
 	return nil
 }

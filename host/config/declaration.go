@@ -56,15 +56,7 @@ func (d *Declarations) Add(specs ...wit.SettingSpec) {
 // Specs are the declarations in their order, templates included.
 func (d *Declarations) Specs() []wit.SettingSpec { return d.specs }
 
-func aliases(s *wit.SettingSpec) []string {
-	var names []string
-	for _, r := range s.Rules {
-		if r.Alias != nil {
-			names = append(names, *r.Alias)
-		}
-	}
-	return names
-}
+func aliases(s *wit.SettingSpec) []string { return s.Names()[1:] }
 
 var placeholder = regexp.MustCompile(`\\\{([a-z]+)\\\}`)
 

@@ -51,7 +51,8 @@ type Problem struct {
 	Alone bool
 }
 
-// String is `FILE:LINE: SETTING: text`.
+// String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that they pass for no
+// problem of their own.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -68,7 +69,7 @@ func (p Problem) String() string {
 	if p.Warning {
 		b.WriteString("warning: ")
 	}
-	b.WriteString(p.Text)
+	b.WriteString(strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t"))
 	return b.String()
 }
 

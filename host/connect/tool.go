@@ -72,6 +72,9 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 		commands, err = i.Commands(ctx)
 		return err
 	})
+	if err == nil {
+		err = plugin.CheckCommands(commands) // a plugin may answer otherwise than when it was loaded
+	}
 	return commands, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -14,7 +15,7 @@ import (
 // `at`.
 func trace(err error, at ...string) string {
 	var b strings.Builder
-	first, rest, _ := strings.Cut(err.Error(), "\n")
+	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
 	fmt.Fprintf(&b, "%s: %s\n", errorClass(err), first)
 	for _, line := range at {
 		fmt.Fprintf(&b, "\tat %s\n", line)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/abi"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -275,6 +276,8 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize, f.RawStart, check.size)
 		}
 		f.RawStart += check.base
+		readable(&f.Fault)
+		f.ErrorClass = shown.Within(f.ErrorClass, maxNameBytes)
 	}
 	return list, nil
 }

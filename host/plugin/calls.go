@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -38,7 +39,15 @@ func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 
 // Validate checks settings together.
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
-	return invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+	if inquiry.Done != nil {
+		for _, x := range *inquiry.Done {
+			for n := range x.Errors {
+				x.Errors[n] = shown.Line(x.Errors[n])
+			}
+		}
+	}
+	return inquiry, err
 }
 
 // Commands lists what the plugin adds to the command line.
@@ -143,6 +152,14 @@ func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows
 	verdicts, err := invoke[[]wit.Verdict](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
 	if err == nil && len(verdicts) != len(rows) {
 		return nil, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows), len(verdicts)))
+	}
+	for n := range verdicts {
+		if f := verdicts[n].Refused; f != nil {
+			readable(f)
+		}
+		if again := verdicts[n].Again; again != nil && again.Fault != nil {
+			readable(again.Fault)
+		}
 	}
 	return verdicts, err
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -58,13 +60,15 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
-// CheckTime is how long all calls of [Check] may take together: each has its own limit, but a plugin may have any number of components
-// and commands.
+// CheckTime is how long [Check] may take, compiling and all calls together: each has its own limit, but a plugin may have any number of
+// components and commands.
 const CheckTime = time.Minute
 
 // Check loads a file as a host would and tries what must work without settings or a service: describe gives the same answer twice,
 // validate answers for each component with nothing set, and every function of the contract that the module has returns when it is
-// called with empty lists, all within [CheckTime]; what is not tried by then is refused. The error is about reading the file; a refused module is a finding.
+// called with empty lists and the context that open or prepare returned, all within [CheckTime], compiling included; what is not tried by
+// then is refused. What loading refuses, such as a list that is too long or a command whose option clashes, is the one finding. The error
+// is about reading the file; a refused module is a finding.
 func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	return check(ctx, path, o, CheckTime)
 }
@@ -78,7 +82,12 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger()}
+	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
+	c := checker{Checked: checked}
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
+	defer cancel()
+	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within}
 	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
 		return nil, err
 	}
@@ -86,28 +95,29 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
 	if _, report, err := meter.Rewrite(shaped(data), metering); err == nil {
 		checked.Metered = report
 	}
-	m, err := l.load(ctx, fileArrival(path, checked.Info.Hash, len(data)))
+	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))
+	if err == nil {
+		defer m.rest()
+	}
+	if c.ctx.Err() != nil && ctx.Err() == nil && err != nil {
+		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, found that it was not: %w", within, err)
+	}
 	if err != nil {
 		checked.Info.Err = err
-		checked.Findings = []Finding{{true, "load", err.Error()}}
+		c.find(true, "load", "%v", err)
 		return checked, ctx.Err()
 	}
-	defer m.rest()
-	c := checker{module: m, Checked: checked}
-	var cancel context.CancelFunc
-	c.ctx, cancel = context.WithTimeout(ctx, within)
-	defer cancel()
+	c.module = m
 	c.describe()
 	for n := range m.info.Components {
 		c.component(&m.info.Components[n])
 	}
 	c.empty()
 	if c.left > 0 && ctx.Err() == nil {
-		c.find(true, "all calls", "expected them to take at most %v together, found that %d were made by then; the others were not tried", within, len(c.Calls))
+		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls were made by then; the others were not tried", within, len(c.Calls))
 	}
 	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*pageBytes, m.limits
 	return checked, ctx.Err()
@@ -121,8 +131,11 @@ type checker struct {
 	left int
 }
 
+// find notes a finding, each once.
 func (c *checker) find(refused bool, where, format string, args ...any) {
-	c.Findings = append(c.Findings, Finding{refused, where, fmt.Sprintf(format, args...)})
+	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
+		c.Findings = append(c.Findings, f)
+	}
 }
 
 // try calls f with a fresh instance while there is time. Faults are answers; anything else is refused.
@@ -168,10 +181,22 @@ func (c *checker) describe() {
 		}
 		return nil
 	})
+	c.legible("plugin.describe", "name", c.module.info.Name)
+	c.legible("plugin.describe", "version", c.module.info.Version)
+	c.legible("plugin.describe", "documentation", c.module.info.Documentation)
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
 		c.find(false, "plugin.describe", "expected components or commands, found none")
 	}
 }
+
+// legible notes text that is shown otherwise than it stands there.
+func (c *checker) legible(where, what, text string) {
+	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
+		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer than %d characters: it is shown without them", what, shown.MaxLine)
+	}
+}
+
+func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
 // component checks the declarations, and validate with nothing set.
 func (c *checker) component(x *wit.Component) {
@@ -179,9 +204,16 @@ func (c *checker) component(x *wit.Component) {
 	if x.Documentation == "" {
 		c.find(false, where, "has no documentation")
 	}
+	c.legible(where, "name", x.Name)
+	c.legible(where, "documentation", x.Documentation)
 	seen := map[string]bool{}
 	for n := range x.Settings {
 		s := &x.Settings[n]
+		c.legible(where, "name of a setting", s.Name)
+		c.legible(where, "documentation of "+inQuotes(s.Name), s.Documentation)
+		if s.DefaultValue != nil {
+			c.legible(where, "default of "+inQuotes(s.Name), *s.DefaultValue)
+		}
 		if s.Name == "" || seen[s.Name] {
 			c.find(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
 		}
@@ -266,7 +298,14 @@ func (c *checker) batch() *record.Batch {
 
 func (c *checker) tools() {
 	var commands []wit.Command
-	c.try("tools.commands", "", func(i *Instance) (err error) { commands, err = i.Commands(c.ctx); return err })
+	c.try("tools.commands", "", func(i *Instance) (err error) {
+		if commands, err = i.Commands(c.ctx); err == nil {
+			if refused := CheckCommands(commands); refused != nil { // another answer than at loading
+				c.find(true, "tools.commands", "%v", refused)
+			}
+		}
+		return err
+	})
 	for _, command := range commands {
 		c.try("tools.run", command.Name, func(i *Instance) error {
 			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
@@ -280,17 +319,21 @@ func (c *checker) source() {
 		_, err := i.Plan(c.ctx, component, nil, 1)
 		return err
 	})
+	var opened []byte
 	c.each(wit.ComponentSource, "source.open", func(i *Instance, component string) error {
-		_, err := i.OpenSource(c.ctx, component, nil, nil, nil)
+		opening, err := i.OpenSource(c.ctx, component, nil, nil, nil)
+		if opening.Ready != nil {
+			opened = opening.Ready.Context
+		}
 		return err
 	})
 	c.try("source.next", "", func(i *Instance) error {
-		_, err := i.Next(c.ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
+		_, err := i.Next(c.ctx, opened, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
 		return err
 	})
 	// Without a page, decode and abandon are called for number 0: a plugin says that there is no such page.
 	page := func(i *Instance) (uint32, error) {
-		return i.Begin(c.ctx, nil, 0, &[]wit.Field{}, wit.Response{Status: 200})
+		return i.Begin(c.ctx, opened, 0, &[]wit.Field{}, wit.Response{Status: 200})
 	}
 	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
 	c.try("source.decode", "", func(i *Instance) error {
@@ -314,19 +357,31 @@ func (c *checker) notifications() {
 }
 
 func (c *checker) sink() {
+	var opened []byte
 	c.each(wit.ComponentSink, "sink.open", func(i *Instance, component string) error {
-		_, err := i.OpenSink(c.ctx, component, nil, nil, nil)
+		opening, err := i.OpenSink(c.ctx, component, nil, nil, nil)
+		if opening.Ready != nil {
+			opened = opening.Ready.Context
+		}
 		return err
 	})
-	c.try("sink.encode", "", func(i *Instance) error { _, err := i.Encode(c.ctx, nil, c.batch(), nil); return err })
+	c.try("sink.encode", "", func(i *Instance) error { _, err := i.Encode(c.ctx, opened, c.batch(), nil); return err })
 	c.try("sink.settle", "", func(i *Instance) error {
-		_, err := i.Settle(c.ctx, nil, nil, nil, wit.Response{Status: 200})
+		_, err := i.Settle(c.ctx, opened, nil, nil, wit.Response{Status: 200})
 		return err
 	})
 }
 
 func (c *checker) transform() {
-	c.try("transform.prepare", "", func(i *Instance) error { _, err := i.Prepare(c.ctx, nil); return err })
-	c.try("transform.apply", "", func(i *Instance) error { _, _, err := i.applySome(c.ctx, nil, c.batch(), 0); return err })
-	c.try("transform.test", "", func(i *Instance) error { _, _, err := i.Test(c.ctx, nil, c.batch()); return err })
+	var prepared []byte
+	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
+	c.try("transform.apply", "", func(i *Instance) error { _, _, err := i.applySome(c.ctx, prepared, c.batch(), 0); return err })
+	predicates := slices.ContainsFunc(c.module.info.Components, func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
+	c.try("transform.test", "", func(i *Instance) error {
+		_, _, err := i.Test(c.ctx, prepared, c.batch())
+		if fault := (*wit.Fault)(nil); !predicates && errors.As(err, &fault) {
+			return nil // it has no predicates, and says so
+		}
+		return err
+	})
 }

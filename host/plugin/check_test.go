@@ -116,20 +116,130 @@ func TestCheckEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	c, err := plugin.CheckWithin(t.Context(), path, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "60000"}}, 100*time.Millisecond)
+	c, err := plugin.CheckWithin(t.Context(), path, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "60000"}}, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := plugin.Finding{Refused: true, Where: "all calls",
-		Text: "expected them to take at most 100ms together, found that 1 were made by then; the others were not tried"}
+		Text: "expected compiling and all calls to take at most 2s together, found that 1 calls were made by then; the others were not tried"}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
 	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("ended after %v", took)
 	}
+	// Compiling counts, too.
+	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
+	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(), "load: expected it to be compiled and to say what it is within 1ns") {
+		t.Errorf("%v, %+v", err, c.Findings)
+	}
 	if plugin.CheckTime != time.Minute {
 		t.Errorf("the help of plugins check says a minute, found %v", plugin.CheckTime)
+	}
+}
+
+// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called with.
+func TestCheckOfTheExample(t *testing.T) {
+	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
+	if c.Refused() || findings != "" {
+		t.Error(findings)
+	}
+	for _, call := range c.Calls {
+		if call.Answer != "answered" {
+			t.Errorf("%+v", call)
+		}
+	}
+}
+
+// commandsOf is a module with these commands.
+func commandsOf(t *testing.T, commands ...wit.Command) string {
+	t.Helper()
+	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
+	m.Answer(wit.InterfaceTools, "Commands", commands)
+	path := filepath.Join(t.TempDir(), "c.wasm")
+	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCommandsThatCannotBeUsed(t *testing.T) {
+	option := func(name string, aliases ...string) wit.SettingSpec {
+		s := wit.SettingSpec{Name: name}
+		for _, a := range aliases {
+			s.Rules = append(s.Rules, wit.Rule{Alias: &a})
+		}
+		return s
+	}
+	many := make([]wit.Command, plugin.MaxCommands+1)
+	for want, commands := range map[string][]wit.Command{
+		"": {{Name: "look", Options: []wit.SettingSpec{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
+		"command look, option --data: expected another name, since every command has its own option --data": {{Name: "look", Options: []wit.SettingSpec{option("data")}}},
+		"command look, option -p: expected another name, since every command has its own option -p":         {{Name: "look", Options: []wit.SettingSpec{option("place", "p")}}},
+		"command look, option -h: ":                                                            {{Name: "look", Options: []wit.SettingSpec{option("host", "h")}}},
+		"command look, option -s: expected names and letters that ":                            {{Name: "look", Options: []wit.SettingSpec{option("service", "s"), option("set-of", "s")}}},
+		`command look, option "a b": expected a name`:                                          {{Name: "look", Options: []wit.SettingSpec{option("a b")}}},
+		`command "": expected a name`:                                                          {{Name: ""}},
+		`command "\x1b[2J": expected a name`:                                                   {{Name: "\x1b[2J"}},
+		`command "--look": expected a name`:                                                    {{Name: "--look"}},
+		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"}, {Name: "look"}},
+		"commands: expected at most 100, found 101":                                            many,
+	} {
+		c, findings := checkFile(t, commandsOf(t, commands...))
+		if want == "" {
+			// Its commands are fine; whatever else is called traps in this guest.
+			if c.Info.Err != nil {
+				t.Errorf("expected no refusal, found %v", c.Info.Err)
+			}
+			continue
+		}
+		if c.Info.Err == nil || !strings.HasPrefix(findings, "load: "+want) || strings.Count(findings, "\n") != 1 {
+			t.Errorf("expected %q once, found %s", want, findings)
+		}
+	}
+}
+
+// What loading bounds, check finds, each once; text that would be obeyed is advice.
+func TestCheckFindsEachKindOnce(t *testing.T) {
+	settings := func(specs ...wit.SettingSpec) wit.Description {
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
+	}
+	long := strings.Repeat("x", 300)
+	twice := settings(wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"})
+	escapes := settings(wit.SettingSpec{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
+	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
+	var components []wit.Component
+	for n := range plugin.MaxComponents + 1 {
+		components = append(components, wit.Component{Name: fmt.Sprint("K", n), Kind: wit.ComponentTransformation})
+	}
+	for name, k := range map[string]struct {
+		d    wit.Description
+		want string
+	}{
+		"no name":                  {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
+		"a long name":              {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
+		"many components":          {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
+		"a long setting":           {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
+		"placeholders":             {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
+		"a long pattern":           {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}), "load: describe: component K, setting a: expected a pattern of at most"},
+		"a wrong pattern":          {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
+		"a name thrice":            {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
+		"a world missing":          {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
+		"a component twice":        {wit.Description{Name: "k", Version: "1", Components: []wit.Component{components[0], components[0]}}, `load: describe: component "K0": expected names that are not empty and stand once`},
+		"escapes in documentation": {escapes, "plugin.describe: the documentation holds control characters"},
+		"escapes in a setting":     {escapes, "transformation K\u200b: the name of a setting holds control characters"},
+		"escapes in a default":     {escapes, `transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
+		"escapes in a class":       {escapes, "transformation K\u200b: the name holds control characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "k.wasm")
+			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {
+				t.Errorf("expected %q once, found\n%s", k.want, findings)
+			}
+		})
 	}
 }
 

@@ -59,6 +59,7 @@ func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
 		if err := count(d.Refused[n].Origin); err != nil {
 			return err
 		}
+		readable(&d.Refused[n].Fault)
 	}
 	for _, row := range d.Ignored {
 		if err := count(row); err != nil {

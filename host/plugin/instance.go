@@ -178,6 +178,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.out.flush()
 	if fault != nil {
 		c.faults.Add(1)
+		readable(fault)
 		return fault
 	}
 	return nil

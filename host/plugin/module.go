@@ -91,6 +91,14 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	if err := m.judgeDescription(&d); err != nil {
 		return nil, &unfit{fmt.Errorf("describe: %w", err)}
 	}
+	if m.info.Has(wit.InterfaceTools) {
+		// A plugin that cannot tell its commands has none: whoever asks for one is told why.
+		if commands, err := i.Commands(ctx); err == nil {
+			if err := CheckCommands(commands); err != nil {
+				return nil, err
+			}
+		}
+	}
 	m.describedAs(&d)
 	return &d, nil
 }

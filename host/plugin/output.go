@@ -5,11 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -98,7 +97,7 @@ func (o *output) line(level wit.Level, text []byte) (flooded bool) {
 	if !o.logger.Enabled(context.Background(), at) {
 		return false
 	}
-	message := strings.ToValidUTF8(string(text[:min(len(text), maxLineBytes)]), string(utf8.RuneError))
+	message := shown.Within(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
 	if len(text) > maxLineBytes {
 		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
 	}

@@ -29,7 +29,7 @@ type shelf struct {
 }
 
 // shelfFormat changes with what is in the files.
-const shelfFormat = 2
+const shelfFormat = 3
 
 // key names a file's results.
 func (s *shelf) key(hash string) string {

@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Trap is a call that ended badly: the guest trapped, ended itself, broke the contract or a fence. Its instance is thrown away.
@@ -38,22 +41,38 @@ func (t *Trap) Broke() string {
 // Error names the plugin, the function and the reason in the first line; what the guest wrote and its stack follow.
 func (t *Trap) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "plugin %s %s", t.Plugin, t.Version)
+	fmt.Fprintf(&b, "plugin %s %s", shown.Line(t.Plugin), shown.Line(t.Version))
 	if t.Connector != "" {
-		fmt.Fprintf(&b, " (connector %s)", t.Connector)
+		fmt.Fprintf(&b, " (connector %s)", shown.Line(t.Connector))
 	}
 	reason, stack, _ := strings.Cut(t.reason(), "\n")
 	fmt.Fprintf(&b, ": %s: %s", t.Function, reason)
 	if output := strings.TrimSpace(t.Output); output != "" {
-		b.WriteString(": " + head(output))
+		// A line of the guest's begins with a tab, so that it passes for none of the log.
+		b.WriteString(": " + strings.ReplaceAll(shown.Text(head(output)), "\n", "\n\t"))
 	}
 	if t.Hint != "" {
 		b.WriteString("\n" + t.Hint)
 	}
 	if stack != "" {
-		b.WriteString("\n" + head(stack))
+		b.WriteString("\n" + shown.Text(head(stack)))
 	}
 	return b.String()
+}
+
+// readable makes what a plugin says of a fault fit for logs, terminals and statuses: the message is one line, so that it passes for none
+// of theirs.
+func readable(f *wit.Fault) {
+	f.Message = shown.Line(f.Message)
+	if f.Setting != nil {
+		f.Setting = wit.Ptr(shown.Within(*f.Setting, maxNameBytes))
+	}
+	if f.Code != nil {
+		f.Code = wit.Ptr(shown.Within(*f.Code, maxNameBytes))
+	}
+	if f.Detail != nil {
+		f.Detail = wit.Ptr(shown.Text(*f.Detail))
+	}
 }
 
 // head is the first lines of a text: traces of deep recursion have thousands.

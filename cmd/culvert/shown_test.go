@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks like a line of the log.
+const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z level=INFO msg=\"all is well\""
+
+// obeyed fails when a terminal would obey what was said, or take it for a line of ours.
+func obeyed(t *testing.T, what, said string) {
+	t.Helper()
+	for _, r := range said {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			t.Errorf("%s: found %q in\n%q", what, r, said)
+			return
+		}
+	}
+	if strings.Contains("\n"+said, "\ntime=2026-01-01") {
+		t.Errorf("%s: found a hostile line in\n%s", what, said)
+	}
+	for line := range strings.Lines(said) {
+		if len(line) > 20_000 {
+			t.Errorf("%s: found a line of %d bytes", what, len(line))
+		}
+	}
+}
+
+// talker is a plugin that says hostile text everywhere, and a long one.
+func talker(t *testing.T, p *place) (folder, connector string) {
+	t.Helper()
+	folder = p.subfolder("talker")
+	long := hostile + strings.Repeat("long ", 10_000)
+	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000], Components: []wit.Component{{
+		Name: "Talker", Prefixes: []string{"talk."}, Aliases: []string{"T" + hostile}, Kind: wit.ComponentSource, Documentation: long[:4_000], Settings: []wit.SettingSpec{
+			{Name: "talk." + hostile, DefaultValue: wit.Ptr(long[:8_000]), Documentation: long[:8_000]},
+			{Name: "talk.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}},
+			{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
+			{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
+	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
+	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile, Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}}})
+	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Marshal escapes what JSON has to; a plugin need not.
+	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
+	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
+	put(t, folder, "talker.wasm", m.Bytes())
+	return folder, p.file("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1", "talk.port=1", "talk.scheme=http")
+}
+
+func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
+	p := newPlace(t)
+	folder, connector := talker(t, p)
+	file := filepath.Join(folder, "talker.wasm")
+	for _, args := range [][]string{
+		{"plugins", "list", "--plugins", folder},
+		{"plugins", "show", file},
+		{"plugins", "check", file},
+		{"plugins", "list", "--plugins", folder, "--log-level", "debug"},
+		{"validate", "--plugins", folder, connector},
+		{"validate", "--plugins", folder, "--json", connector},
+		{"run", "--once", "--plugins", folder, "--data", p.data, connector},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.data},
+		{"talk", "-p", connector, "--plugins", folder, "--data", p.data, "--help"},
+		{"quiet", "-p", connector, "--plugins", folder, "--data", p.data},
+	} {
+		r := p.run(args...)
+		obeyed(t, strings.Join(args, " ")+", stdout", r.stdout)
+		obeyed(t, strings.Join(args, " ")+", stderr", r.stderr)
+		if args[0] == "talk" && (r.code != 0 || !strings.Contains(r.stdout, "evil")) {
+			t.Errorf("%q: exit %d\n%s%s", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	// JSON keeps the text.
+	r := p.run("talk", "-p", connector, "--plugins", folder, "--data", p.data, "--json")
+	obeyed(t, "talk --json", r.stdout)
+	var document struct{ Say string }
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || document.Say != hostile {
+		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.stdout)
+	}
+	r = p.run("plugins", "show", file, "--json")
+	obeyed(t, "show --json", strings.ReplaceAll(r.stdout, "long ", ""))
+	var list []struct{ Name string }
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 || list[0].Name != "talker"+hostile {
+		t.Errorf("%v in %.2000s", err, r.stdout)
+	}
+	// What `check` says about it.
+	if r := p.run("plugins", "check", file); !strings.Contains(r.stdout, "documentation holds control characters") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// The names that plugins must not use are those that the command line has.
+func TestReservedOptionsAreOurs(t *testing.T) {
+	c := &cobra.Command{Use: "x"}
+	ownFlags(c, &installation{}, new(bool))
+	c.InitDefaultHelpFlag()
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		names = append(names, f.Name)
+		if f.Shorthand != "" {
+			names = append(names, f.Shorthand)
+		}
+	})
+	slices.Sort(names)
+	if !slices.Equal(names, plugin.ReservedOptions) {
+		t.Errorf("expected %q, found %q", plugin.ReservedOptions, names)
+	}
+}
+
+// A command whose option is one of ours is refused when the plugin is loaded.
+func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
+	p := newPlace(t)
+	folder := p.subfolder("clash")
+	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash", Kind: wit.ComponentSource}}}
+	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
+	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "look", Options: []wit.SettingSpec{{Name: "data"}}}})
+	put(t, folder, "clash.wasm", m.Bytes())
+	const want = "command look, option --data: expected another name, since every command has its own option --data"
+	if r := p.run("plugins", "list", "--plugins", folder); !strings.Contains(r.stdout, "clash.wasm: "+want) {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := p.run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.code != 1 || !strings.Contains(r.stderr, want) {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	connector := p.file("clash.properties", "name=clash", "connector.class=Clash")
+	if r := p.run("look", "-p", connector, "--plugins", folder, "--data", p.data); r.code == 0 {
+		t.Errorf("expected it to be refused\n%s%s", r.stdout, r.stderr)
+	}
+}

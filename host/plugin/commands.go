@@ -1,0 +1,59 @@
+package plugin
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// MaxCommands is how many commands a plugin may have, and how many options each.
+const MaxCommands = 100
+
+// ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
+var ReservedOptions = []string{"data", "h", "help", "json", "log-level", "p", "plugins", "properties", "set"}
+
+// typed is what a name must be so that it can be typed behind `culvert` or `--`.
+var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed or stand twice, options that
+// every command has from the command line.
+func CheckCommands(commands []wit.Command) error {
+	if len(commands) > MaxCommands {
+		return fmt.Errorf("commands: expected at most %d, found %d", MaxCommands, len(commands))
+	}
+	names := map[string]bool{}
+	for i := range commands {
+		c := &commands[i]
+		if !typed.MatchString(c.Name) || names[c.Name] {
+			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once", c.Name)
+		}
+		names[c.Name] = true
+		if len(c.Options) > MaxCommands {
+			return fmt.Errorf("command %s: expected at most %d options, found %d", c.Name, MaxCommands, len(c.Options))
+		}
+		taken := map[string]bool{}
+		for o := range c.Options {
+			for _, name := range c.Options[o].Names() {
+				switch {
+				case !typed.MatchString(name):
+					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes", c.Name, name)
+				case slices.Contains(ReservedOptions, name):
+					return fmt.Errorf("command %s, option %s: expected another name, since every command has its own option %s", c.Name, dashed(name), dashed(name))
+				case taken[name]:
+					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", c.Name, dashed(name))
+				}
+				taken[name] = true
+			}
+		}
+	}
+	return nil
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}

@@ -1,0 +1,81 @@
+package shown
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// nasty is what a plugin may say, and what is shown of it.
+var nasty = map[string]string{
+	"plain":                                  "plain",
+	"Größe 漢字 😀":                             "Größe 漢字 😀",
+	"\x1b[2Jred":                             "\ufffd[2Jred",
+	"\x1b]0;title\x07x":                      "\ufffd]0;title\ufffdx",
+	"\x1b]8;;http://evil\x1b\\link":          "\ufffd]8;;http://evil\ufffd\\link",
+	"\u009b31mx":                             "\ufffd31mx",
+	"\x9b31mx":                               "\ufffd31mx", // invalid UTF-8, and CSI where a terminal takes bytes
+	"a\xffb":                                 "a\ufffdb",
+	"a\u202eb\u2066c\u200fd\u061c":           "a\ufffdb\ufffdc\ufffdd\ufffd",
+	"zero\u200bwidth\ufeff\u2028line\u2029":  "zero\ufffdwidth\ufffd\ufffdline\ufffd",
+	"tag\U000e0041":                          "tag\ufffd",
+	"private\ue000":                          "private\ufffd",
+	"x\ntime=2026 level=ERROR msg=forged":    "x time=2026 level=ERROR msg=forged",
+	"x\r\ny\rz\tt":                           "x y z t",
+	"a\x00b\x7fc":                            "a\ufffdb\ufffdc",
+	"e\u0301\u0301\u0301\u0301\u0301\u0301e": "e\u0301\u0301\u0301\u0301e",
+	"":                                       "",
+}
+
+func TestLine(t *testing.T) {
+	for text, want := range nasty {
+		if got := Line(text); got != want {
+			t.Errorf("%q: expected %q, found %q", text, want, got)
+		}
+	}
+	long := Line(strings.Repeat("é", 5_000_000))
+	if want := strings.Repeat("é", MaxLine) + "... (9996000 bytes more)"; long != want {
+		t.Errorf("expected %d characters and a count, found %d bytes", MaxLine, len(long))
+	}
+}
+
+func TestText(t *testing.T) {
+	if got := Text("a\x1b[m\r\n\tb\tc\n"); got != "a\ufffd[m\n\tb c\n" {
+		t.Errorf("found %q", got)
+	}
+	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != MaxLines || !strings.HasSuffix(got, "... (800 lines more)") {
+		t.Errorf("found %q", got[len(got)-40:])
+	}
+}
+
+// JSON says the same, and nothing in it is obeyed.
+func FuzzShown(f *testing.F) {
+	for text := range nasty {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, got := range []string{Line(text), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
+			for _, r := range got {
+				if r != utf8.RuneError && !harmless(r) {
+					t.Errorf("%q: found %q", text, r)
+				}
+			}
+		}
+		document, err := json.Marshal(map[string]string{"text": text, text: "x"})
+		if err != nil {
+			return
+		}
+		// Marshal escapes most; what it leaves must be escaped here, and mean the same.
+		safe := JSON(document)
+		for _, r := range string(safe) {
+			if r != utf8.RuneError && r != '\n' && !harmless(r) {
+				t.Errorf("%q: found %q in %s", text, r, safe)
+			}
+		}
+		var before, after map[string]string
+		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil || len(before) != len(after) || before["text"] != after["text"] {
+			t.Errorf("%q: %s became %s", text, document, safe)
+		}
+	})
+}
