@@ -216,14 +216,19 @@ func (pg *page) portion() (wit.Portion, error) {
 	n := len(pg.out.Rows)
 	if n > 0 {
 		pg.watch()
+		lap := pg.at.laps && pg.content.rows == 0
 		pg.content.add(pg.out.Rows, pg.out.Data)
+		if lap {
+			portion.Rows = pg.lap()
+		}
 		row := &pg.out.Rows[n-1]
 		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
 		pg.lastAt = row.Origin
 	}
 	if pg.withholds() {
-		portion, n = wit.Portion{}, 0
+		portion = wit.Portion{}
 	}
+	n = len(portion.Rows)
 	pg.handed += n
 	if n > 0 && !pg.declared {
 		pg.declared = true

@@ -32,6 +32,8 @@ func (pg *page) after() (*place, error) {
 	switch {
 	case at.check != "":
 		return pg.answered(&next)
+	case pg.deaf != "" && at.laps:
+		return pg.anew(&next, pg.deaf)
 	case pg.deaf != "":
 		return pg.distrust(&next, pg.deaf)
 	case pg.fewer():
@@ -39,8 +41,8 @@ func (pg *page) after() (*place, error) {
 		next.check, next.level = checkRows, at.base+int(read.Count)
 		return &next, nil
 	}
-	next.link, next.checked, next.sound, next.tail = "", false, false, ""
-	next.seen += int(read.Rows) - pg.content.repeated()
+	next.link, next.checked, next.sound, next.laps, next.tail = "", false, false, false, ""
+	next.seen += int(read.Rows) - pg.repeated()
 	if at.seen == 0 && at.count < 0 && pg.feed.count && read.Count >= 0 {
 		next.count = int(read.Count)
 	}
@@ -56,6 +58,14 @@ func (pg *page) after() (*place, error) {
 		return pg.follow(&next, target)
 	}
 	return pg.atEnd(&next)
+}
+
+// repeated is how many of the page's rows came before.
+func (pg *page) repeated() int {
+	if pg.at.laps && pg.out.Page.Rows > 0 {
+		return max(1, pg.content.repeated())
+	}
+	return pg.content.repeated()
 }
 
 // progress fails a load that goes in a circle, and warns of one that brings more rows than there are.
@@ -189,6 +199,9 @@ func (pg *page) byKey(next *place) bool {
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
 func (pg *page) atEnd(next *place) (*place, error) {
 	rows, short := pg.out.Page.Rows, next.count > next.seen
+	if pg.at.laps {
+		rows-- // that came before
+	}
 	switch {
 	case rows > 0 && pg.at.keyed() && pg.out.Page.Count > int64(rows) && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
@@ -210,15 +223,19 @@ func (pg *page) missing(next *place) (*place, error) {
 	f := pg.feed
 	switch {
 	case f.paging != "links" && pg.byKey(next):
-	case next.unordered:
-		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, rows can't be asked for by number. "+
-			"Some services give links in the other format: sap.odata#"+f.number+".format = json or atom")
 	case !f.pageable:
 		return nil, pg.short(next, "and its metadata say that it can't be paged")
 	case next.mixed:
 		return pg.anew(next, "its last page has no link to the others")
+	case next.unordered && len(pg.last) == 0:
+		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, and without keys rows can't be asked for by number")
 	default:
-		next.url, next.base = f.url(next, "", next.seen), 0
+		next.laps = next.unordered
+		skip := next.seen
+		if next.laps {
+			skip--
+		}
+		next.url, next.base = f.url(next, "", skip), 0
 		pg.counts(next, true)
 	}
 	sdk.Log(wit.LevelInfo, pg.what()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)

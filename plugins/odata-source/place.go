@@ -31,6 +31,8 @@ type place struct {
 	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows that went
 	// may have hidden others.
 	mixed, shifts bool
+	// laps: the page begins with the last row that came, which shows whether rows without $orderby come in the same order again.
+	laps bool
 	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were inserted before.
 	tail string
 	// check is a question that goes before the page, one of those below.
@@ -89,7 +91,7 @@ func (p *place) items() []item {
 		{name: "shifts", flag: &p.shifts}, {name: "checked", flag: &p.checked}, {name: "warned", flag: &p.warned}, {name: "done", flag: &p.done},
 		{name: "key", text: &p.key}, {name: "floor", text: &p.floor}, {name: "floorseen", number: &p.floorSeen, least: 1}, {name: "next", text: &p.link},
 		{name: "check", text: &p.check}, {name: "level", number: &p.level, least: 1},
-		{name: "probed", number: &p.probed, least: 1}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
+		{name: "probed", number: &p.probed, least: 1}, {name: "laps", flag: &p.laps}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
 		{name: "empty", number: &p.empty, least: 1}, {name: "pass", number: &p.pass, least: 1}, {name: "tries", number: &p.tries, least: 1},
 		{name: "refused", text: &p.refused}, {name: "without", flag: &p.without}, {name: "began", number: &p.began, least: 1}, {name: "at", number: &p.at, least: 1},
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+)
 
 // begin readies the page for its rows.
 func (pg *page) begin() {
@@ -41,6 +45,14 @@ func (pg *page) watch() {
 	case !pg.order.watching:
 		pg.deaf = "the service doesn't heed $orderby, row " + strconv.Itoa(pg.order.rows-1) + " isn't behind the one before"
 	}
+}
+
+// lap leaves out the first row, which is to be the last one of the page before.
+func (pg *page) lap() []wit.Row {
+	if d := pg.out.Rows[0].Key; short(hashOf(pg.out.Data[d.Start:d.Start+d.Size])) != pg.at.tail {
+		pg.deaf = "its rows come in another order when they are asked for again"
+	}
+	return pg.out.Rows[1:]
 }
 
 // enter compares the page's first row with the last before it.
