@@ -181,7 +181,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if err != nil {
 		problems = append(problems, about(in.Worker, err.Error()))
 	}
-	if err := rest.CheckListeners(in.Worker.List("listeners")); err != nil {
+	if err := restOptions(in.Worker).Check(); err != nil {
 		problems = append(problems, about(in.Worker, err.Error()))
 	}
 	h.kafka.Logger = h.log
@@ -387,7 +387,7 @@ func (h *Host) listen() error {
 	if len(listeners) == 0 || h.config.Once && !h.in.Worker.Given("listeners") {
 		return nil
 	}
-	server, err := rest.Listen(listeners, h.log)
+	server, err := rest.Listen(restOptions(h.in.Worker), h.log)
 	if err != nil {
 		return fmt.Errorf("%s%w", h.in.Worker.Where("listeners"), err)
 	}
@@ -398,7 +398,18 @@ func (h *Host) listen() error {
 	for _, address := range server.Addresses() {
 		h.log.Info("REST listens", "url", "http://"+local(address))
 	}
+	if open := server.Open(); len(open) > 0 {
+		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can read settings of connectors, passwords "+
+			"that are written in them included (for this machine alone: listeners=http://127.0.0.1:8083; else set rest.allowed.hosts to its names, "+
+			"and rest.config.masked=true, or have the file name secrets as ${file:PATH:KEY})", "listens", open)
+	}
 	return nil
+}
+
+// restOptions are what the worker's settings say about REST.
+func restOptions(w *config.Worker) rest.Options {
+	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts")}
+	return o
 }
 
 // hangUp closes REST's listeners.

@@ -49,6 +49,42 @@ func TestRunWithoutConnectors(t *testing.T) {
 	}
 }
 
+// REST that others reach and nothing guards is told of once; Host is checked for this machine alone, unless the user says which names it has.
+func TestRESTIsGuarded(t *testing.T) {
+	for _, c := range []struct {
+		settings string
+		warned   int
+		status   int // of a request of a page that was resolved to this machine
+	}{
+		{"listeners=http://127.0.0.1:0", 0, 403},
+		{"listeners=http://localhost:0\nrest.allowed.hosts=rebound.example", 0, 200},
+		{"listeners=http://:0", 1, 200},
+		{"listeners=http://0.0.0.0:0,http://127.0.0.1:0", 1, 200},
+		{"listeners=http://:0\nrest.allowed.hosts=connect.example", 0, 403},
+	} {
+		var log strings.Builder
+		worker := write(t, "worker.properties", "bootstrap.servers=embedded\n"+c.settings+"\n")
+		h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+"/connectors", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "rebound.example:8083"
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		h.Close()
+		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warned || answer.StatusCode != c.status {
+			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warned, c.status, n, answer.StatusCode, &log)
+		}
+	}
+}
+
 func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -264,6 +264,7 @@ func withGuests(m *testing.M) int {
 // dataFolder is a new data folder that holds nothing but the compiled plugins.
 func dataFolder(t *testing.T) string {
 	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where refused logons are kept
 	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS(compiled)); err != nil {
 		t.Fatal(err)

@@ -127,7 +127,7 @@ func (c *Connector) Text(key string) string {
 	return ""
 }
 
-// Settings are all settings, secrets included: never for guests (see [GuestSettings]).
+// Settings are all settings, secrets included: never for guests (see [Guest]).
 func (c *Connector) Settings() []wit.Setting {
 	settings := make([]wit.Setting, len(c.Entries))
 	for i, e := range c.Entries {

@@ -56,7 +56,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
 	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
 	var all []Entry
-	for _, l := range []layer{defaults(), entries, environment(environ), commandLine(flags)} {
+	for _, l := range []layer{defaults(file), entries, environment(environ), commandLine(flags)} {
 		all = append(all, l...)
 	}
 	var problems, more Problems
@@ -76,15 +76,23 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 	return w, problems
 }
 
-func defaults() layer {
+// defaults are those of the declarations. Without a file nobody has thought of who may read passwords by REST, so it is for this machine
+// alone.
+func defaults(file string) layer {
 	var l layer
 	for _, s := range workerSettings {
 		if s.DefaultValue != nil {
 			l = append(l, Entry{Key: s.Name, Value: *s.DefaultValue, Raw: *s.DefaultValue})
 		}
 	}
+	if file == "" {
+		l = append(l, Entry{Key: "listeners", Value: listensAlone, Raw: listensAlone})
+	}
 	return l
 }
+
+// listensAlone is the default of `listeners` where the worker has no file.
+const listensAlone = "http://127.0.0.1:8083"
 
 // fromEnvironment is in front of the variable's name in Entry.File.
 const fromEnvironment = "environment "

@@ -354,7 +354,7 @@ func (c *connector) kind() string {
 func (c *connector) info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info := Info{Name: c.given.Name, Config: c.given.Raw(), Tasks: []TaskID{}, Type: c.kind()}
+	info := Info{Name: c.given.Name, Config: c.shown(c.given.Raw()), Tasks: []TaskID{}, Type: c.kind()}
 	for _, t := range c.tasks {
 		info.Tasks = append(info.Tasks, TaskID{c.given.Name, t.number})
 	}
@@ -392,20 +392,15 @@ func fileOf(info plugin.Info) string {
 	return info.Origin + " sha256:" + info.Hash
 }
 
-// taskInfos show settings as the plugin planned them; they hold no secrets, and references as they were written.
+// taskInfos show the settings of tasks, see asWritten.
 func (c *connector) taskInfos() []TaskInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var infos []TaskInfo
 	for _, t := range c.tasks {
-		settings := map[string]string{"task.class": c.component.Name}
-		for _, s := range t.settings {
-			settings[s.Name] = s.Value
-			if e, ok := c.config.Entry(s.Name); ok && e.Secret && s.Value != "" {
-				settings[s.Name] = e.Raw
-			}
-		}
-		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
+		settings := c.asWritten(t.settings)
+		settings["task.class"] = c.component.Name
+		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, c.shown(settings)})
 	}
 	return infos
 }

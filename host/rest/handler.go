@@ -190,6 +190,14 @@ func (x *exchange) framework(status int) {
 	x.w.Write(data)
 }
 
+// refuse answers as fail does, whatever the client accepts.
+func (x *exchange) refuse(status int, message string) {
+	data, _ := json.Marshal(failure{status, message})
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.WriteHeader(status)
+	x.w.Write(data)
+}
+
 func (x *exchange) root([]string) { x.answer(http.StatusOK, x.worker.Root()) }
 
 type health struct {

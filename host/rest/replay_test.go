@@ -323,7 +323,7 @@ func TestWritesSayThatRestIsReadOnly(t *testing.T) {
 
 func TestListeners(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	first, err := Listen([]string{"http://127.0.0.1:0"}, log)
+	first, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestListeners(t *testing.T) {
 		"localhost:8083":                 "listeners: expected http://HOST:PORT",
 		"http://localhost":               "listeners: expected http://HOST:PORT",
 	} {
-		if _, err := Listen([]string{listener}, log); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: expected %q, found %v", listener, want, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -42,15 +43,28 @@ type Server struct {
 	http      http.Server
 	listeners []net.Listener
 	addresses []string
+	allowed   []string
 }
 
-// Listen opens the listeners, given as http://HOST:PORT; no host means all addresses. Errors name the setting `listeners`.
-// Nothing is answered before Serve.
-func Listen(listeners []string, log *slog.Logger) (*Server, error) {
-	s := &Server{}
+// Options say where REST listens and by which names it is called.
+type Options struct {
+	// Listeners are given as http://HOST:PORT; no host means all addresses.
+	Listeners []string
+	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback interface. Without any,
+	// Host is checked on loopback listeners alone.
+	AllowedHosts []string
+}
+
+// Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
+func Listen(o Options, log *slog.Logger) (*Server, error) {
+	s := &Server{allowed: o.AllowedHosts}
 	s.http.ReadHeaderTimeout = 10 * time.Second
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	for _, l := range listeners {
+	s.http.BaseContext = listenedBy
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	for _, l := range o.Listeners {
 		address, err := listenAddress(l)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -65,14 +79,30 @@ func Listen(listeners []string, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// CheckListeners finds what [Listen] would refuse without opening anything.
-func CheckListeners(listeners []string) error {
-	for _, l := range listeners {
+// Check finds what [Listen] would refuse without opening anything.
+func (o Options) Check() error {
+	for _, l := range o.Listeners {
 		if _, err := listenAddress(l); err != nil {
 			return err
 		}
 	}
+	for _, name := range o.AllowedHosts {
+		if strings.ContainsAny(name, "/@*?# \t") {
+			return fmt.Errorf("rest.allowed.hosts: expected names or addresses as they stand in a URL, such as connect.example.com, found %q", name)
+		}
+	}
 	return nil
+}
+
+// Open are the addresses of listeners that others than this machine reach and that check no Host.
+func (s *Server) Open() []string {
+	var open []string
+	for i, l := range s.listeners {
+		if !alone(l) && len(s.allowed) == 0 {
+			open = append(open, s.addresses[i])
+		}
+	}
+	return open
 }
 
 func listenAddress(l string) (string, error) {
@@ -90,7 +120,7 @@ func listenAddress(l string) (string, error) {
 
 // Serve begins to answer for the worker.
 func (s *Server) Serve(w Worker) {
-	s.http.Handler = Handler(w)
+	s.http.Handler = guarded(Handler(w), s.allowed)
 	for _, l := range s.listeners {
 		go s.http.Serve(l)
 	}

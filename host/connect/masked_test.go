@@ -1,0 +1,63 @@
+package connect
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what stands behind a
+// reference.
+func TestConfigurationsAsREST(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s.properties")
+	if err := os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pwd, user := "${file:"+file+":pwd}", "${file:"+file+":user}"
+	b := newBench(t, "./testdata/spy")
+	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http", "spy.address": "127.0.0.1", "spy.port": "1",
+		"spy.user": user, "spy.password": pwd, "spy#00.token": "cl3ar", "spy.pasword": "x", "unknown.settings": "warn", "something.password": "cl3ar",
+		"producer.override.sasl.jaas.config": "cl3ar", "transforms.x.password": "cl3ar", "config.action.reload": "none"}
+	masked := map[string]string{"spy.password": config.Mask, "spy#00.token": config.Mask, "something.password": config.Mask,
+		"producer.override.sasl.jaas.config": config.Mask, "transforms.x.password": config.Mask}
+	var lines []string
+	for key, value := range written {
+		lines = append(lines, key+"="+value)
+	}
+	given := b.connector(t, lines...)
+	for setting, hides := range map[string]map[string]string{"false": nil, "true": masked} {
+		var problems config.Problems
+		if b.options.Worker, problems = config.NewWorker("", nil, nil, map[string]string{"rest.config.masked": setting}); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		h := New(b.options, []*config.Connector{given})
+		c := h.connectors[0]
+		guest := guestOf(b.options.Plugins, c.plugin, c.component)
+		settings := guest.Settings(given)
+		c.tasks = append(c.tasks, &task{connector: c, settings: settings})
+		want := map[string]string{}
+		for key, value := range written {
+			if want[key] = value; hides[key] != "" {
+				want[key] = hides[key]
+			}
+		}
+		info, _ := h.Info("c")
+		if diff := cmp.Diff(want, info.Config); diff != "" {
+			t.Errorf("masked=%s: %s", setting, diff)
+		}
+		tasks, _ := h.Tasks("c")
+		if len(tasks) != 1 {
+			t.Fatalf("expected a task, found %v", tasks)
+		}
+		found := tasks[0].Config
+		for _, key := range []string{"connector.class", "spy.address", "spy.user", "spy.password", "spy#00.token"} {
+			if found[key] != want[key] {
+				t.Errorf("masked=%s, task: %s: expected %q, found %q", setting, key, want[key], found[key])
+			}
+		}
+	}
+}

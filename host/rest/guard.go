@@ -1,0 +1,73 @@
+package rest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a part of that page and
+// lets it read everything. The request's Host still is the page's, so what comes to a loopback listener has to name this machine. Where
+// REST listens for others nobody but the user knows its names: there Host is checked when they are given.
+
+// guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any address, and says
+// nothing.
+func guarded(next http.Handler, allowed []string) http.Handler {
+	names := make([]string, len(allowed))
+	for i, name := range allowed {
+		names[i] = hostOf(name)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		alone, _ := r.Context().Value(loopbackListener{}).(bool)
+		if path, ok := segments(r.URL.EscapedPath()); ok && slices.Equal(path, []string{"health"}) || !alone && len(names) == 0 || ours(r.Host, names) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		x := exchange{w: w, r: r}
+		x.refuse(http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the loopback interface, or a name of rest.allowed.hosts")
+	})
+}
+
+// ours tells whether a Host names this machine, or is one of the names. What a proxy says about the Host before it, as in
+// X-Forwarded-Host, anybody could say: it does not count.
+func ours(host string, names []string) bool {
+	host = hostOf(host)
+	return host != "" && (loopbackName(host) || slices.Contains(names, host))
+}
+
+// hostOf is the name or address of a Host, without port, brackets, the dot of the root, and capitals.
+func hostOf(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	} else {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// loopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one. Other addresses than
+// those of the loopback interface don't count, 0.0.0.0 among them.
+func loopbackName(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
+}
+
+// loopbackListener is the key of what a request's context says of its listener.
+type loopbackListener struct{}
+
+// listenedBy is the context of requests that come to a listener.
+func listenedBy(l net.Listener) context.Context {
+	return context.WithValue(context.Background(), loopbackListener{}, alone(l))
+}
+
+// alone tells whether a listener is for this machine only.
+func alone(l net.Listener) bool {
+	address, ok := l.Addr().(*net.TCPAddr)
+	return ok && address.IP.IsLoopback()
+}
