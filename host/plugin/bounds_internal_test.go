@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -60,6 +61,34 @@ func TestOffsetsAreBounded(t *testing.T) {
 	}
 	if err := checkFeeds(make([]wit.Feed, MaxFeeds+1)); err == nil || !strings.Contains(err.Error(), "at most 10000 feeds, found 10001") {
 		t.Error(err)
+	}
+}
+
+// An instance that declares the same schemas anew pays for them once; one that declares too much is refused, one on the way there replaced.
+func TestBytesOfDeclaredSchemas(t *testing.T) {
+	s := schemas{registry: record.NewRegistry().For("c")}
+	big := func(i int) []wit.Node {
+		return []wit.Node{{Kind: wit.Text, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
+	}
+	id := uint32(wit.GuestSchemas)
+	declare := func(nodes []wit.Node) error { id++; return s.declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
+	for range 20 {
+		if err := declare(big(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.worn() {
+		t.Error("worn by one schema")
+	}
+	var err error
+	worn, n := 0, 1
+	for ; err == nil && n < 100; n++ {
+		if err = declare(big(n)); s.worn() {
+			worn++
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 || n > 12 {
+		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
 	}
 }
 

@@ -16,6 +16,8 @@ type schemas struct {
 	pending []uint32
 	// declared maps the guest's ids to the host's.
 	declared map[uint32]*record.Schema
+	// own are those that were declared, under one number or several.
+	own map[*record.Schema]struct{}
 	// givenBytes and declaredBytes are what they take.
 	givenBytes, declaredBytes int
 	// into is the batch whose rows are being taken over.
@@ -32,9 +34,11 @@ const (
 	MaxInstanceSchemaBytes = 32 << 20
 )
 
-// worn tells whether the instance was given so many schemas that it should be replaced.
+// worn tells whether the instance has so many schemas that it should be replaced: one that declares some from time to time, such as after
+// changes of a service's metadata, is replaced long before it may declare no more.
 func (s *schemas) worn() bool {
-	return s.givenBytes > MaxInstanceSchemaBytes || len(s.given) > MaxDeclaredSchemas
+	return s.givenBytes > MaxInstanceSchemaBytes || len(s.given) > MaxDeclaredSchemas ||
+		s.declaredBytes > MaxInstanceSchemaBytes/2 || len(s.declared) > MaxDeclaredSchemas/2
 }
 
 // need puts a schema of the host's among those that go with the call, unless the instance has it.
@@ -101,13 +105,17 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 		return 0, abi.Violated("declares schema %#x twice with different nodes", w.ID)
 	case before != nil:
 		return before.ID, nil
-	case s.declaredBytes+registered.Size > MaxInstanceSchemaBytes:
-		return 0, abi.Violated("declares schemas of more than %d bytes", MaxInstanceSchemaBytes)
 	case s.declared == nil:
-		s.declared = map[uint32]*record.Schema{}
+		s.declared, s.own = map[uint32]*record.Schema{}, map[*record.Schema]struct{}{}
+	}
+	if _, known := s.own[registered]; !known {
+		if s.declaredBytes+registered.Size > MaxInstanceSchemaBytes {
+			return 0, abi.Violated("declares schemas of more than %d bytes", MaxInstanceSchemaBytes)
+		}
+		s.own[registered] = struct{}{}
+		s.declaredBytes += registered.Size
 	}
 	s.declared[w.ID] = registered
-	s.declaredBytes += registered.Size
 	return registered.ID, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
@@ -109,6 +110,14 @@ func (f *feed) compile() error {
 	key, err := f.model.KeySchema(s, f.options)
 	if err != nil {
 		return fail(err)
+	}
+	for _, nodes := range [][]wit.Node{value, key} {
+		if nodes == nil {
+			continue
+		}
+		if _, err := datum.CheckSchema(nodes); err != nil {
+			return fail(err)
+		}
 	}
 	f.layout, err = f.model.Layout(s, f.options)
 	if err != nil {

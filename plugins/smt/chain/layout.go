@@ -165,6 +165,10 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		p.emit(f)
 	}
 	result[0].Members = members
+	if _, err := datum.CheckSchema(result); err != nil {
+		p.failure = &failure{steps[len(steps)-1].stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+		return p
+	}
 	p.out = declare(result)
 	p.compileFast()
 	p.same = !p.optional && p.whole(len(root.Members))

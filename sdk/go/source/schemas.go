@@ -57,6 +57,9 @@ func (s *schemas) of(out *wit.Portion, t reflect.Type) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := datum.CheckSchema(nodes); err != nil {
+		return nil, err
+	}
 	if s.known == nil {
 		s.known = map[reflect.Type]*known{}
 	}

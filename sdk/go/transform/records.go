@@ -265,7 +265,9 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 		return nil
 	}
 	if d.form == wit.Structured && d.schema == 0 {
-		d.schema = p.declare(out, d.nodes)
+		if d.schema, err = p.declare(out, d.nodes); err != nil {
+			return err
+		}
 	}
 	start := uint32(len(p.data))
 	p.data, err = d.append(p.data)
@@ -273,18 +275,21 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	return err
 }
 
-// declare gives a schema of the plugin's own its number, and tells the host the first time.
-func (p *records) declare(out *wit.Applied, nodes []wit.Node) uint32 {
+// declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host would.
+func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
 	for _, s := range p.declared {
 		if reflect.DeepEqual(s.Nodes, nodes) {
-			return s.ID
+			return s.ID, nil
 		}
+	}
+	if _, err := datum.CheckSchema(nodes); err != nil {
+		return 0, err
 	}
 	s := wit.Schema{ID: wit.GuestSchemas + uint32(len(p.declared)), Nodes: nodes}
 	p.declared = append(p.declared, s)
 	p.schemas[s.ID] = nodes
 	out.Schemas = append(out.Schemas, s)
-	return s.ID
+	return s.ID, nil
 }
 
 // Test asks the predicate that the context's one stage names.
