@@ -144,9 +144,10 @@ func TestOverridePolicy(t *testing.T) {
 
 // Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both say so, and say
 // when it is over.
-func TestTwoWorkersWithTheSameSink(t *testing.T) {
+func TestTwoWorkersWithTheSameSink(t *testing.T) { twoWorkersWithTheSameSink(t, embedded(t).Addr()) }
+
+func twoWorkersWithTheSameSink(t *testing.T, broker string) {
 	_, address := demo(t, service.Options{Rows: 5})
-	broker := embedded(t).Addr()
 	c := kafka.Defaults()
 	c.Bootstrap = []string{broker}
 	admin, err := kafka.NewAdmin(c)
@@ -154,14 +155,14 @@ func TestTwoWorkersWithTheSameSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close()
-	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Products", Partitions: 4}); err != nil {
+	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "Shared", Partitions: 4}); err != nil {
 		t.Fatal(err)
 	}
 	var workers []*command
 	for range 2 {
 		p := newPlace(t)
 		worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
-		back := p.file("back.properties", append(sinkOf("back", address, "Products", "ProductCopies"), "tasks.max=2")...)
+		back := p.file("back.properties", append(sinkOf("back", address, "Shared", "ProductCopies"), "tasks.max=2")...)
 		workers = append(workers, p.start("run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back))
 		if len(workers) == 1 {
 			workers[0].says("connector started")

@@ -16,5 +16,6 @@ func TestRealClusters(t *testing.T) {
 	}
 	t.Run("Another", func(t *testing.T) { clientsOfAnotherCluster(t, servers[0], servers[1]) })
 	t.Run("FromTheEnd", func(t *testing.T) { onceFromTheEnd(t, servers[0]) })
+	t.Run("TwoWorkers", func(t *testing.T) { twoWorkersWithTheSameSink(t, servers[1]) })
 	t.Run("Reserved", func(t *testing.T) { rowsNeverGoToTopicsOfTheWorker(t, servers[0]) })
 }

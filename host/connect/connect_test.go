@@ -147,6 +147,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	b := newBench(t, "./testdata/spy")
+	b.checker.Connectors = []*config.Connector{b.connector(t, "name=other")}
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good, ""},
@@ -163,6 +164,8 @@ func TestCheck(t *testing.T) {
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
 		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: expected a number"},
+		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1", "c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
+		{"another connector's group", good + "\nconsumer.override.group.id=connect-other", "c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of connector other"},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected requested, found required: exactly-once needs a worker's file"},
 	}
 	for _, c := range cases {

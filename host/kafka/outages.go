@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,6 +15,7 @@ import (
 // outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again, however many
 // clients there are and however often they try. Safe for use by several goroutines.
 type outages struct {
+	some atomic.Bool // any is away: every answer asks
 	mu   sync.Mutex
 	away map[int32]*absence // by the broker's number
 }
@@ -61,11 +63,15 @@ func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, err error) {
 		o.away = map[int32]*absence{}
 	}
 	o.away[number] = &absence{addressOf(b), time.Now()}
+	o.some.Store(true)
 	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
 }
 
 // found notes that a broker has answered.
 func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
+	if !o.any() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
@@ -76,11 +82,8 @@ func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 		delete(o.away, number)
 		log.Info("kafka: a broker is back", "broker", was.address, "after", time.Since(was.since).Round(time.Millisecond))
 	}
+	o.some.Store(len(o.away) > 0)
 }
 
 // any tells whether a broker is away.
-func (o *outages) any() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.away) > 0
-}
+func (o *outages) any() bool { return o.some.Load() }
