@@ -366,6 +366,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	var rows []uint32
 	var hints []wit.Hint
 	var pause bool
+	idle := 0
 	var failure error
 	failed := func(err error) bool {
 		if err != nil && earlier(err, failure) {
@@ -387,6 +388,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			ok, err := w.again(row, v.Again, lost)
 			if !failed(err) && ok {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
+				idle = max(idle, w.idle(row, v.Again))
 				w.tries[row].hint = v.Again.Hint
 				rows, pause = append(rows, row), pause || v.Again.Fault != nil
 			}
@@ -401,6 +403,10 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	t.count.again.Add(int64(len(rows)))
 	if pause {
 		if err := t.o.Client.Retry().Wait(w.stopping, transport.RetryAfter(response)); err != nil {
+			return nil, err
+		}
+	} else if idle > 0 {
+		if err := transport.Idle(w.stopping, idle); err != nil {
 			return nil, err
 		}
 	}
@@ -495,6 +501,16 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
 	return false, t.refuse(item, "write", r.Fault)
+}
+
+// idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again, or one after
+// another, is not.
+func (w *writing) idle(row uint32, r *wit.Retry) int {
+	tried := &w.tries[row]
+	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {
+		return 0
+	}
+	return tried.again
 }
 
 // encode makes deliveries of rows of the batch.
@@ -616,6 +632,9 @@ func stale(err error) bool {
 // reopen opens a version anew because what it worked out no longer fits.
 func (w *writing) reopen(ctx context.Context, o *opened) (*opened, error) {
 	w.task.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	if err := w.task.paceReopening(ctx); err != nil {
+		return nil, err
+	}
 	fresh, err := w.task.open(ctx, o.code)
 	if err != nil {
 		return nil, fmt.Errorf("open anew: %w", err)

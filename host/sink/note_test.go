@@ -145,3 +145,17 @@ func TestHostileNotes(t *testing.T) {
 		}
 	}
 }
+
+// Messages show a key's value, not the schema that a JSON converter put around it.
+func TestKeysInMessages(t *testing.T) {
+	long := strings.Repeat("k", 300)
+	for key, want := range map[string]string{
+		`{"schema":{"type":"struct","fields":[{"field":"OrderID","type":"int32"}]},"payload":{"OrderID":7}}`: `{"OrderID":7}`,
+		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`, `{"schema":null,"payload":1}`: `1`,
+		`{"OrderID":7}`: `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{", long: long[:longestKey] + "…",
+	} {
+		if found := string(shortKey([]byte(key))); found != want {
+			t.Errorf("%s: expected %s, found %s", key, want, found)
+		}
+	}
+}

@@ -92,6 +92,9 @@ type Task struct {
 	mu     sync.Mutex
 	opened *opened
 	doubt  error // see doubtful
+	// reopened is when the plugin was opened anew last, reopenings how often in succession.
+	reopened   time.Time
+	reopenings int
 }
 
 // opened is a plugin version that has been opened.
@@ -464,6 +467,22 @@ func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
 		return need, err
 	})
 	return o, err
+}
+
+// paceReopening pauses where the plugin asks to be opened anew soon after it was: each time, it asks the service for documents.
+func (t *Task) paceReopening(ctx context.Context) error {
+	t.mu.Lock()
+	if time.Since(t.reopened) > 10*time.Second {
+		t.reopenings = 0
+	}
+	t.reopened = time.Now()
+	n := t.reopenings
+	t.reopenings++
+	t.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return transport.Idle(ctx, n)
 }
 
 func (t *Task) take(o *opened) {

@@ -16,9 +16,11 @@ import (
 // feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does not
 // depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
 type feed struct {
-	task *Task
-	name string
-	log  *slog.Logger
+	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
+	fromStart func()
+	task      *Task
+	name      string
+	log       *slog.Logger
 	// partition and fingerprint are the same in every version that the feed runs.
 	partition   []wit.Field
 	fingerprint string

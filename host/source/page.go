@@ -393,6 +393,7 @@ func (p *page) finish(ctx context.Context) error {
 // broken notes how far a page came that broke off, so that it is gone on with from there.
 func (p *page) broken(err error) {
 	f := p.feed
+	f.fromStart = nil
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
 		// what came before the row is good
@@ -409,8 +410,10 @@ func (p *page) broken(err error) {
 		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
 	}
 	if !at.inside && p.last >= 0 {
-		f.task.count.repeated.Add(1)
-		f.log.Warn("the page broke off and is delivered again from its start", "page", p.what, "row", p.last)
+		f.fromStart = func() {
+			f.task.count.repeated.Add(1)
+			f.log.Warn("the page broke off and is delivered again from its start", "page", p.what, "row", p.last)
+		}
 	}
 	f.at = at
 }

@@ -164,6 +164,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, errSwapped) {
+		f.askedAgain()
 		return nil
 	}
 	if errors.Is(err, errMismatch) {
@@ -175,6 +176,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	}
 	f.task.count.faults.Add(1)
 	if f.task.o.Versions.Again(err) {
+		f.askedAgain()
 		return f.onTrial(ctx, a, err)
 	}
 	var fault *wit.Fault
@@ -188,6 +190,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	switch {
 	case fault.Kind == wit.FaultStale && !a.stale:
 		a.stale = true
+		f.askedAgain()
 		f.log.Info("the plugin asks to be opened anew", "reason", fault.Message)
 		return f.reopen(ctx)
 	case fault.Kind == wit.FaultStale:
@@ -200,10 +203,19 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 			return fmt.Errorf("tried %d times: %w", a.count+1, err)
 		}
 		a.count++
+		f.askedAgain()
 		f.log.Warn("page to be asked for again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err
+}
+
+// askedAgain says that a page is delivered again from its start, where it is: a fault that is final is not followed by that.
+func (f *feed) askedAgain() {
+	if say := f.fromStart; say != nil {
+		f.fromStart = nil
+		say()
+	}
 }
 
 // soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt.

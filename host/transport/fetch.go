@@ -2,8 +2,11 @@ package transport
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -72,15 +75,34 @@ type Fetcher interface {
 // mostRounds bounds how often a function may ask before it is done.
 const mostRounds = 20
 
+// Idle pauses before a plugin is asked once more that got nowhere in n tries, from 1: 100 ms, growing to 2 s.
+func Idle(ctx context.Context, n int) error {
+	timer := time.NewTimer(min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, and 64 MiB of
-// answers in all.
+// answers in all. Rounds in which it asks for nothing that it has not asked for before are paced.
 func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
 	var state []byte
 	var answers []wit.Response
 	left := LargestBodies
+	asked := map[[sha256.Size]byte]bool{}
+	idle := 0
 	for range mostRounds + 1 {
 		need, err := call(state, answers)
 		if err != nil || need == nil {
+			return err
+		}
+		if idle++; news(asked, need.Requests) {
+			idle = 0
+		} else if err := Idle(ctx, idle); err != nil {
 			return err
 		}
 		if answers, err = f.Fetch(ctx, *need); err != nil {
@@ -95,4 +117,15 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 		state = need.State
 	}
 	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", mostRounds)
+}
+
+// news tells whether a request is among these that is not among those that were asked for before, and adds them.
+func news(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
+	for i := range requests {
+		r := &requests[i]
+		key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
+		some = some || !asked[key]
+		asked[key] = true
+	}
+	return some
 }

@@ -1,0 +1,47 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+type answering struct{ requests int }
+
+func (a *answering) Fetch(_ context.Context, n wit.Need) ([]wit.Response, error) {
+	a.requests += len(n.Requests)
+	return make([]wit.Response, len(n.Requests)), nil
+}
+
+// Rounds of a plugin that asks for the same documents, or for none, are paced and bounded; those that ask for others are not paced.
+func TestRoundsWithoutProgressArePaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		need  func(n int) []wit.Request
+		paced bool
+	}{
+		"the same": {func(int) []wit.Request { return []wit.Request{*get("/a")} }, true},
+		"none":     {func(int) []wit.Request { return nil }, true},
+		"in turns": {func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n%2))} }, true},
+		"others":   {func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n))} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &answering{}
+				n := 0
+				start := time.Now()
+				err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.Need, error) {
+					n++
+					return &wit.Need{State: []byte{byte(n)}, Requests: c.need(n)}, nil
+				})
+				wantFault(t, err, wit.FaultInternal, "after 20 rounds")
+				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute || n != mostRounds+1 {
+					t.Errorf("%d rounds in %v", n, took)
+				}
+			})
+		})
+	}
+}
