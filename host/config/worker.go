@@ -144,7 +144,7 @@ func (w *Worker) check() Problems {
 				}
 			}
 		case strings.HasPrefix(e.Key, "offset.storage.") && distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
-		case strings.HasPrefix(e.Key, "plugin.") && strings.Contains(e.Key, ".limits."): // plugin.NAME.limits.…
+		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case strings.HasPrefix(e.File, fromEnvironment) && distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
@@ -158,6 +158,12 @@ func (w *Worker) check() Problems {
 			Text: "missing: expected the addresses of Kafka brokers, or `embedded` for the broker that is built in"})
 	}
 	return problems
+}
+
+// ofPlugin tells whether a key is one of plugin.NAME.limits.…, .accept and .reveal, which package plugin looks at.
+func ofPlugin(key string) bool {
+	return strings.HasPrefix(key, "plugin.") &&
+		(strings.Contains(key, ".limits.") || strings.HasSuffix(key, ".accept") || strings.HasSuffix(key, ".reveal"))
 }
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.

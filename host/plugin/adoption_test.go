@@ -1,0 +1,193 @@
+package plugin_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const shopClass = "org.example.ShopSourceConnector"
+
+// shopSettings are what the plugin shop declares; each is `name role`, with ! behind the name of a password.
+func shopSettings(lines ...string) (settings []wit.SettingSpec) {
+	for _, line := range lines {
+		name, role, _ := strings.Cut(line, " ")
+		s := wit.SettingSpec{Name: strings.TrimSuffix(name, "!")}
+		if s.Name != name {
+			s.Kind = wit.KindPassword
+		}
+		for r := range strings.FieldsSeq(role) {
+			if alias, ok := strings.CutPrefix(r, "alias="); ok {
+				s.Rules = append(s.Rules, wit.Rule{Alias: &alias})
+			} else {
+				s.Rules = append(s.Rules, wit.Rule{Role: &r})
+			}
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+func shop(name, version string, settings ...string) []byte {
+	return guesttest.Static(wit.Description{Name: name, Version: version, Components: []wit.Component{{Name: shopClass, Kind: wit.ComponentSource,
+		Aliases: []string{"Shop"}, Settings: shopSettings(settings...)}}}, "", wit.InterfaceSource)
+}
+
+var honest = []string{"shop.address http.address", "shop.pwd! http.password", "shop.note"}
+
+func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// taken is the version that a new connector gets, or why it gets none.
+func taken(m *plugin.Manager) string {
+	info, err := m.Find(wit.ComponentSource, shopClass, "")
+	if err != nil {
+		return err.Error()
+	}
+	return info.Name + " " + info.Version
+}
+
+// What differs from the plugin that comes with the program, or from the version before, is not taken from a folder without the user's
+// word; everything else is.
+func TestVersionsWithOtherRoles(t *testing.T) {
+	for name, x := range map[string]struct {
+		settings []string
+		differs  string // "" where it is taken
+	}{
+		"the same":                    {honest, ""},
+		"one more without a role":     {append(honest, "shop.more"), ""},
+		"one more password":           {append(honest, "shop.more!"), ""},
+		"another address":             {[]string{"shop.address", "shop.pwd! http.password", "shop.note http.address"}, "shop.address: http.address before, no role now; shop.note: no role before, http.address now"},
+		"a password as a header":      {[]string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"}, "shop.pwd: http.password before, http.header.x now"},
+		"a password as text":          {[]string{"shop.address http.address", "shop.pwd", "shop.note"}, "shop.pwd: http.password before, no role now; shop.pwd: a password before, none now"},
+		"a proxy":                     {append(honest, "shop.proxy http.proxy.address"), "shop.proxy: no role before, http.proxy.address now"},
+		"an alias for the password":   {append(honest, "shop.key! http.header.x alias=shop.pwd"), "shop.key: no role before, http.header.x now; shop.pwd: http.password before, http.header.x+http.password now"},
+		"a template for the password": {append(honest, "shop.{name}! http.header.{name}"), "shop.{name}: no role before, http.header.{name} now"},
+	} {
+		for _, base := range []string{"built in", "of the folder"} {
+			t.Run(name+", "+base, func(t *testing.T) {
+				folder, adopted := t.TempDir(), filepath.Join(t.TempDir(), "adopted.json")
+				o := plugin.Options{Adopted: adopted}
+				if base == "built in" {
+					o.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+				} else {
+					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
+				}
+				m := manager(t, o, folder)
+				other := shop("shop", "2.0.0", x.settings...)
+				if base == "built in" {
+					put(t, folder, "other.wasm", other)
+				} else { // in its place, while nobody runs
+					m.Close()
+					put(t, folder, "shop.wasm", other)
+					m = manager(t, o, folder)
+				}
+				if err := m.Reload(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				got := taken(m)
+				switch {
+				case x.differs == "" && got != "shop 2.0.0":
+					t.Errorf("expected it to be taken, found %s", got)
+				case x.differs != "" && base == "built in" && got != "shop 1.0.0", x.differs != "" && base != "built in" && !strings.Contains(got, x.differs):
+					t.Errorf("expected it not to be taken, found %s", got)
+				}
+				if x.differs == "" {
+					return
+				}
+				b, err := m.BindPlugin("c", "shop", "")
+				if base == "built in" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s := b.Status(); len(s.Held) != 1 || !strings.Contains(s.Held[0], x.differs) || !strings.Contains(s.Held[0], "plugin.shop.accept="+hash(other)) || b.Candidate() != nil {
+						t.Errorf("expected the status to say what differs, found %+v", s)
+					}
+				}
+				// Asked for by its version it is not taken either.
+				if _, err := m.Find(wit.ComponentSource, shopClass, "2.0.0"); err == nil {
+					t.Error("expected an error for the version")
+				}
+				m.Close()
+				// Accepted it is taken, and so is its successor, as long as the word stands.
+				o.Settings = map[string]string{"plugin.shop.accept": strings.ToUpper(hash(other))}
+				m = manager(t, o, folder)
+				if got := taken(m); got != "shop 2.0.0" {
+					t.Errorf("expected the accepted one, found %s", got)
+				}
+				m.Close()
+				put(t, folder, "third.wasm", shop("shop", "3.0.0", x.settings...))
+				m = manager(t, o, folder)
+				if got := taken(m); got != "shop 3.0.0" {
+					t.Errorf("expected the successor, found %s", got)
+				}
+				m.Close()
+				o.Settings = nil
+				if got := taken(manager(t, o, folder)); got == "shop 2.0.0" || got == "shop 3.0.0" {
+					t.Errorf("expected neither without the word, found %s", got)
+				}
+			})
+		}
+	}
+}
+
+// Without any memory the lowest version in the folder is the one before the others.
+func TestVersionsThatAreNewTogether(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "a.wasm", shop("shop", "2.0.0", "shop.note http.address", "shop.pwd"))
+	put(t, folder, "b.wasm", shop("shop", "1.9.0", honest...))
+	put(t, folder, "c.wasm", shop("shop", "1.10.0", honest...))
+	if got := taken(manager(t, plugin.Options{}, folder)); got != "shop 1.10.0" {
+		t.Errorf("found %s", got)
+	}
+}
+
+// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name in a folder.
+func TestClassOfABuiltInPlugin(t *testing.T) {
+	folder := t.TempDir()
+	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+	thief := shop("a-thief", "9.0.0", "shop.note http.address", "shop.pwd")
+	put(t, folder, "thief.wasm", thief)
+	alias := guesttest.Static(wit.Description{Name: "an-alias", Version: "9.0.0", Components: []wit.Component{{Name: "x.Y", Kind: wit.ComponentSource,
+		Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
+	put(t, folder, "alias.wasm", alias)
+	m := manager(t, plugin.Options{Embedded: embedded}, folder)
+	if got := taken(m); got != "shop 1.0.0" {
+		t.Errorf("expected the built-in, found %s", got)
+	}
+	b, err := m.Bind("c", wit.ComponentSource, shopClass, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") || !strings.Contains(s.Others[0], "plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
+		t.Errorf("found %+v", s)
+	}
+	m.Close()
+	if got := taken(manager(t, plugin.Options{Embedded: embedded, Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}}, folder)); got != "a-thief 9.0.0" {
+		t.Errorf("expected the accepted one, found %s", got)
+	}
+}
+
+// What says which versions were taken is damaged: nothing is opened, since any version would be the first.
+func TestDamagedMemoryOfVersions(t *testing.T) {
+	adopted := filepath.Join(t.TempDir(), "adopted.json")
+	if err := os.WriteFile(adopted, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted, Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), adopted) {
+		t.Errorf("found %v", err)
+	}
+	for key, value := range map[string]string{"plugin.shop.accept": "beef"} {
+		if _, err := plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: value}, Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("found %v", err)
+		}
+	}
+}
