@@ -228,3 +228,24 @@ func page(t *testing.T) string {
 	}
 	return string(text)
 }
+
+// What a panic in Rust says gets into the log, and the stack of its trap has the names of functions.
+func TestRealRustPanicIsLogged(t *testing.T) {
+	log, registry := new(logBuffer), record.NewRegistry()
+	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "panic!"}}}})
+		if err != nil {
+			return err
+		}
+		b := &record.Batch{Registry: registry, Topics: []string{"a"}, Rows: []wit.Row{{Partition: -1, Timestamp: -1}}}
+		_, err = i.Apply(ctx, context, b)
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "rust_transform") {
+		t.Errorf("expected a trap with names of functions, found %v", err)
+	}
+	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(), "src/lib.rs:") {
+		t.Errorf("expected the panic and its place in the log, found %s", log.String())
+	}
+}

@@ -9,6 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// version is set by the linker.
+var version = "1.0.0"
+
 func init() { source.Register(spy{}) }
 
 func main() {}
@@ -24,7 +27,7 @@ func spec(name string, kind wit.SettingKind, role string) wit.SettingSpec {
 }
 
 func (spy) Describe() wit.Description {
-	return wit.Description{Name: "spy", Version: "1.0.0", Components: []wit.Component{{Name: "test.SpySource", Kind: wit.ComponentSource,
+	return wit.Description{Name: "spy", Version: version, Components: []wit.Component{{Name: "test.SpySource", Kind: wit.ComponentSource,
 		Prefixes: []string{"spy."}, Settings: []wit.SettingSpec{
 			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
 			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),

@@ -14,6 +14,12 @@ use exports::culvert::connect::transform::{Applied, Guest as TransformGuest, Sta
 struct Plugin;
 export!(Plugin);
 
+/// A panic ends in a trap, which tells nothing of it: the hook has the host log what it says, and where, before that.
+fn told_of_panics() {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| host::log(host::Level::Error, &panic.to_string()))));
+}
+
 fn setting(name: &str, kind: SettingKind, default_value: Option<&str>, rules: Vec<Rule>) -> SettingSpec {
     SettingSpec {
         name: name.into(),
@@ -35,6 +41,7 @@ fn fault(kind: FaultKind, message: String) -> Fault {
 
 impl PluginGuest for Plugin {
     fn describe() -> Description {
+        told_of_panics();
         Description {
             name: "rust-transform".into(),
             version: "1.0.0".into(),
@@ -52,6 +59,7 @@ impl PluginGuest for Plugin {
     }
 
     fn validate(component: String, settings: Vec<Setting>, _online: bool, _state: Vec<u8>, _answers: Vec<Response>) -> Result<Inquiry, Fault> {
+        told_of_panics();
         let known = Self::describe();
         let Some(found) = known.components.into_iter().find(|c| c.name == component) else {
             return Err(fault(FaultKind::Config, format!("unknown component {component}")));
@@ -88,6 +96,7 @@ fn same(d: &Datum) -> Datum {
 
 impl TransformGuest for Plugin {
     fn prepare(chain: Vec<Stage>) -> Result<Vec<u8>, Fault> {
+        told_of_panics();
         match chain.as_slice() {
             [stage] => {
                 host::log(host::Level::Info, &format!("prepared {}", stage.component));
@@ -98,6 +107,7 @@ impl TransformGuest for Plugin {
     }
 
     fn apply(context: Vec<u8>, schemas: Vec<Schema>, _topics: Vec<String>, rows: Vec<Row>, data: Vec<u8>) -> Result<Applied, Fault> {
+        told_of_panics();
         let text = String::from_utf8(context).map_err(|e| fault(FaultKind::Internal, e.to_string()))?;
         let mut lines = text.lines();
         let consumed = rows.len() as u32;
@@ -112,6 +122,7 @@ impl TransformGuest for Plugin {
     }
 
     fn test(_context: Vec<u8>, _schemas: Vec<Schema>, topics: Vec<String>, rows: Vec<Row>, _data: Vec<u8>) -> Result<Tested, Fault> {
+        told_of_panics();
         let matches = rows.iter().map(|r| topics[r.topic as usize].chars().all(|c| !c.is_lowercase())).collect();
         Ok(Tested { matches, faults: vec![] })
     }
@@ -149,6 +160,9 @@ thread_local! {
 
 fn append(field: &str, text: &str, schemas: Vec<Schema>, rows: Vec<Row>, data: Vec<u8>) -> Result<Applied, Fault> {
     GIVEN.with_borrow_mut(|given| given.extend(schemas.into_iter().map(|s| (s.id, s.nodes))));
+    if text == "panic!" {
+        panic!("asked to panic in a batch of {} rows", rows.len()); // shows how a panic gets into the host's log
+    }
     let consumed = rows.len() as u32;
     let (mut out, mut bytes, mut faults) = (vec![], vec![], vec![]);
     for (i, row) in rows.iter().enumerate() {
