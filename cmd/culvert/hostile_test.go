@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// stopsWithin is how long a worker has to end after SIGTERM, whatever it was handed.
+const stopsWithin = 5 * time.Second
+
+// mostMemory is the most that a worker may have in memory beside hostile plugins.
+const mostMemory = 1 << 30
+
+// madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the log says of its
+// connector, "" where it goes on and only costs as little as any other. A new one is a line here and a line there.
+var madModes = map[string]string{
+	"sane":     "",
+	"tree":     "schema",
+	"deep":     "schema",
+	"broad":    "schema",
+	"long":     "schema",
+	"feeds":    "feeds",
+	"registry": "", // a page in 100 ms and more, each with a schema of its own
+	"control":  "producer.max.request.size",
+	"many":     "plugin.mad.limits.result.bytes",
+	"offset":   "offset",
+	"more":     "",
+	"trace":    "TRACE",
+	"client":   "sap-user",
+	"offsets":  "__consumer_offsets",
+}
+
+// loops is a module of some 100 KB that takes an engine minutes to compile.
+func loops() []byte {
+	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0", Components: []wit.Component{{Name: "example.Loops",
+		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 10_600)})
+	return m.Bytes()
+}
+
+// slow is a module that may be compiled, and takes an engine about as long as any may.
+func slow() []byte {
+	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0", Components: []wit.Component{{Name: "example.Slow",
+		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	for n := range 5 {
+		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n), Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
+	}
+	return m.Bytes()
+}
+
+// many is a module with 5 million exports, as far as its size tells.
+func many() []byte {
+	items := binary.AppendUvarint(nil, 5_000_000)
+	items = append(items, bytes.Repeat([]byte{0, 0, 0}, 5_000_000)...)
+	return append(binary.AppendUvarint([]byte("\x00asm\x01\x00\x00\x00\x07"), uint64(len(items))), items...)
+}
+
+// hostileFiles are those of a folder that no connector uses, with what is said of each.
+var hostileFiles = map[string]struct {
+	put  func(path string) error
+	says string
+}{
+	"loops": {func(path string) error { return os.WriteFile(path, loops(), 0o600) }, "effort of compiling function"},
+	"many":  {func(path string) error { return os.WriteFile(path, many(), 0o600) }, "exports: found 5000000"},
+	"zero":  {func(path string) error { return os.Symlink("/dev/zero", path) }, "found a device"},
+	"pipe":  {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "found a pipe"},
+	"sparse": {func(path string) error {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			return err
+		}
+		return os.Truncate(path, 10<<30)
+	}, "at most 67108864 bytes"},
+}
+
+// highWater is the most memory that a process had so far, 0 where the system does not tell.
+func highWater(pid int) int64 {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kb, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// ends stops a worker and judges how long that took and how much memory it had.
+func (c *command) ends() result {
+	c.t.Helper()
+	memory := highWater(c.process.Process.Pid)
+	start := time.Now()
+	c.signal(syscall.SIGTERM)
+	r := c.wait()
+	if took := time.Since(start); took > stopsWithin {
+		c.t.Errorf("expected an end within %v of SIGTERM, found %v", stopsWithin, took)
+	}
+	if memory > mostMemory {
+		c.t.Errorf("expected at most %d MB of memory, found %d", mostMemory>>20, memory>>20)
+	}
+	c.t.Logf("at most %d MB of memory", memory>>20)
+	return r
+}
+
+// Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row once, the worker stays
+// below 1 GB, and SIGTERM ends it in 5 s.
+func TestHostilePlugins(t *testing.T) {
+	const rows = 300
+	p := newPlace(t)
+	dir := folder(t)
+	put(t, dir, "mad.wasm", guesttest.Bytes(t, "./testdata/guests/mad"))
+	for name, f := range hostileFiles {
+		if err := f.put(filepath.Join(dir, name+".wasm")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, address := demo(t, service.Options{Rows: rows, PageSize: 20})
+	host, port, _ := net.SplitHostPort(address)
+	listen := freeAddress(t)
+	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=30000", "--plugins", dir, "--data", p.data,
+		p.file("honest.properties", source("honest", address, "Orders")...)}
+	for mode := range madModes {
+		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Mad", "mad.scheme=http", "mad.address="+host,
+			"mad.port="+port, "mad.mode="+mode, "mad.retries=0", "errors.tolerance=all"))
+	}
+	c := p.startFor(3*time.Minute, args...)
+	says := func(about, want string) {
+		t.Helper()
+		c.eventually(about+" with "+want, func() bool {
+			for line := range strings.Lines(c.stderr.String()) {
+				if strings.Contains(line, about) && strings.Contains(line, want) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	c.says("plugin loaded")
+	c.says("connector started")
+	for mode, want := range madModes {
+		says("connector="+mode+" ", want)
+	}
+	for name, f := range hostileFiles {
+		says(name+".wasm: ", f.says)
+	}
+	c.eventually("the last page of the honest connector", func() bool {
+		return s.Ledger().Rows >= rows
+	})
+	c.ends()
+	p.orders(rows, func(int) bool { return false })
+}
+
+// A worker is told to end while the engine is within a function, and nothing that it does not need has held it up.
+func TestStopWhileCompiling(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("there is no SIGTERM")
+		return
+	}
+	p := newPlace(t)
+	dir := t.TempDir()
+	put(t, dir, "slow.wasm", slow())
+	_, address := demo(t, service.Options{Rows: 10})
+	listen := freeAddress(t)
+	// Its class is looked for in all files, since there is no plugin that has it: nothing else has been started yet.
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.data, p.file("x.properties", source("x", address, "Orders")...))
+	c.says("REST listens")
+	var health struct{ Status, Message string }
+	c.eventually("REST", func() bool { return get(t, "http://"+listen+"/health", &health) == 503 })
+	if health.Message != "Plugins are being loaded." && !strings.Contains(health.Message, "loaded") {
+		t.Errorf("expected it to be loading, found %+v", health)
+	}
+	if r := c.ends(); r.code != 0 {
+		t.Errorf("expected exit 0, found %d\n%s", r.code, r.stderr)
+	}
+}
