@@ -26,7 +26,9 @@
 // rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
 //
 // Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed number of times,
-// and compiling has two minutes, can be given up, and leaves half of the processors to connectors that run (code.go). Its memory is
+// and compiling has an effort that was measured and two minutes, can be given up, and leaves half of the processors to connectors that
+// run (code.go). What no connector needs is loaded behind those that do (origin.go), and what was refused is not compiled again
+// (refusals.go). Its memory is
 // bounded by sizes and the effort that the meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
 // 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code
 // (shelf.go), with checksums.

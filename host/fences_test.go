@@ -1,0 +1,130 @@
+package host
+
+import (
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/meter"
+)
+
+// The README's table of bounds says what the code does, and each of its tests exists.
+func TestTableOfBounds(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(t)
+	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| ([0-9]+) \\| ([^|]*)\\| (`[a-zA-Z.]+` )?\\| `((?:Test|Fuzz)[A-Za-z0-9]+)` \\|$")
+	rows := row.FindAllStringSubmatch(string(readme), -1)
+	if len(rows) < 30 {
+		t.Fatalf("expected a table of bounds, found %d rows", len(rows))
+	}
+	for _, r := range rows {
+		what, value, name, test := r[1], r[2], strings.Trim(r[4], "` "), r[5]
+		if !tests[test] {
+			t.Errorf("%s: there is no test %s", what, test)
+		}
+		if name == "" {
+			continue
+		}
+		if found := bound(t, name); found != value {
+			t.Errorf("%s: expected %s to be %s, found %s", what, name, value, found)
+		}
+	}
+}
+
+// packages are the folders of those that the table names.
+var packages = map[string]string{"plugin": "plugin", "record": "record", "convert": "convert", "source": "source", "datum": "../wit/datum"}
+
+// bound is the value of a constant, or the default of a limit of the meter; times in milliseconds.
+func bound(t *testing.T, name string) string {
+	t.Helper()
+	if field, ok := strings.CutPrefix(name, "meter.Limits."); ok {
+		v := reflect.ValueOf(meter.Defaults()).FieldByName(field)
+		if !v.IsValid() {
+			return "nothing of that name"
+		}
+		return fmt.Sprint(v.Int())
+	}
+	at, constantName, _ := strings.Cut(name, ".")
+	files, err := filepath.Glob(filepath.Join(packages[at], "*.go"))
+	if err != nil || packages[at] == "" {
+		return "no package of that name"
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.CONST {
+				continue
+			}
+			for _, s := range g.Specs {
+				s := s.(*ast.ValueSpec)
+				for n, ident := range s.Names {
+					if ident.Name == constantName && n < len(s.Values) {
+						return evaluated(t, s.Values[n])
+					}
+				}
+			}
+		}
+	}
+	return "nothing of that name"
+}
+
+// evaluated is a constant expression of numbers and of package time's units.
+func evaluated(t *testing.T, e ast.Expr) string {
+	t.Helper()
+	text := types.ExprString(e)
+	isTime := strings.Contains(text, "time.")
+	for unit, d := range map[string]time.Duration{"time.Millisecond": time.Millisecond, "time.Second": time.Second, "time.Minute": time.Minute} {
+		text = strings.ReplaceAll(text, unit, fmt.Sprint(d.Milliseconds()))
+	}
+	v, err := types.Eval(token.NewFileSet(), nil, token.NoPos, text)
+	if err != nil || v.Value == nil {
+		t.Errorf("%s: expected numbers and units (time: %v), found %v", text, isTime, err)
+		return ""
+	}
+	return constant.ToInt(v.Value).ExactString()
+}
+
+// testNames are those of all tests below the repository.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	for _, root := range []string{".", "../wit", "../cmd"} {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range function.FindAllSubmatch(text, -1) {
+				names[string(m[1])] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
