@@ -55,8 +55,8 @@ func (f *feed) compareKeys(a, b []byte) (plain, folded int, known bool) {
 	for i, m := range nodes[0].Members {
 		var p, c int
 		var ok bool
-		fold := f.structure().Property(f.layout.Columns[f.layout.Keys[i]].Name).Type.Primitive == edm.Guid
-		if p, c, a, b, ok = comparePart(&nodes[m.Node], a, b, fold); !ok {
+		guid := f.layout.Columns[f.layout.Keys[i]].Type == decode.EdmGuid
+		if p, c, a, b, ok = comparePart(&nodes[m.Node], a, b, guid); !ok {
 			return 0, 0, false
 		}
 		plain, folded = cmp.Or(plain, p), cmp.Or(folded, c)

@@ -36,8 +36,7 @@ func (pg *page) after() (*place, error) {
 		return pg.anew(&next, pg.deaf)
 	case pg.deaf != "":
 		return pg.distrust(&next, pg.deaf)
-	case pg.fewer():
-		// A count that came behind rows that were handed on: they come again.
+	case pg.handed == 0 && pg.fewer():
 		next.check, next.level = checkRows, at.base+int(read.Count)
 		return &next, nil
 	}
@@ -55,9 +54,18 @@ func (pg *page) after() (*place, error) {
 		if err != nil {
 			return nil, err
 		}
-		return pg.follow(&next, target)
+		return pg.late(pg.follow(&next, target))
 	}
-	return pg.atEnd(&next)
+	return pg.late(pg.atEnd(&next))
+}
+
+// late asks before the next page what is to be asked before this one, whose count came behind rows that were handed on.
+func (pg *page) late(next *place, err error) (*place, error) {
+	if err == nil && pg.fewer() && next.keyed() && next.check == "" {
+		next.check, next.level, next.sound = checkRows, pg.at.base+int(pg.out.Page.Count), false
+		next.floor, next.floorSeen = pg.at.floor, pg.at.floorSeen
+	}
+	return next, err
 }
 
 // repeated is how many of the page's rows came before.
