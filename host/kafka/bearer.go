@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -139,7 +138,7 @@ func (f tokenFile) check() (jaasModule, error) {
 }
 
 func (f tokenFile) token(context.Context, jaasModule) (string, error) {
-	text, err := os.ReadFile(f.path)
+	text, err := keystore.ReadFile(f.path)
 	if err != nil {
 		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "%v", err)
 	}

@@ -123,7 +123,7 @@ func (s *Store) readPart(path string, want kind) error {
 	if want == kindPKCS11 {
 		return s.readPKCS11(path, s.location.Password)
 	}
-	content, err := readBounded(path)
+	content, err := ReadFile(path)
 	if err != nil {
 		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
 	}

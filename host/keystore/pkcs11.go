@@ -79,7 +79,7 @@ func parseToken(path string) (token, error) {
 			module, label = path[:i], path[i+1:]
 		}
 	}
-	content, err := readBounded(module)
+	content, err := ReadFile(module)
 	if err != nil {
 		return token{}, err
 	}

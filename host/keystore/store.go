@@ -26,8 +26,8 @@ type Location struct {
 	Alias       string // the entry to use; needed only when several keys fit
 }
 
-// maxFile is the size in bytes up to which a store is read; Java's own trust store has 0.2 MB.
-const maxFile = 16 << 20
+// MaxFileBytes is the size in bytes up to which a store is read; Java's own trust store has 0.2 MB.
+const MaxFileBytes = 16 << 20
 
 // Store is a store that was read. Its keys are decrypted when they are asked for.
 type Store struct {
@@ -101,7 +101,7 @@ func (s *Store) readFile(want kind) error {
 	if want == "" || want == kindDKS {
 		path, domain = splitDomain(path)
 	}
-	content, err := readBounded(path)
+	content, err := ReadFile(path)
 	if err != nil {
 		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
 	}
@@ -144,7 +144,8 @@ func orAny(want kind) string {
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
-func readBounded(path string) ([]byte, error) {
+// ReadFile reads a file of secrets, a key store, a key, a token, of at most [MaxFileBytes]; what is no file is not opened: it may never end.
+func ReadFile(path string) ([]byte, error) {
 	// A pipe that nobody writes to would hold up its opening.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file", path)
@@ -154,9 +155,9 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(content) > maxFile {
-		err = fmt.Errorf("%s has more than %d MiB", path, maxFile>>20)
+	content, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err == nil && len(content) > MaxFileBytes {
+		err = fmt.Errorf("%s has more than %d MiB", path, MaxFileBytes>>20)
 	}
 	return content, err
 }

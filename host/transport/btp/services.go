@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
 )
 
 // Services is what an application is bound to, as far as this package knows it. Services that are not bound are nil.
@@ -256,7 +257,7 @@ func (b binding) destination() *Destination {
 // ReadKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them, or a whole
 // VCAP_SERVICES document, with or without that name around it.
 func ReadKey(path string) (Services, error) {
-	data, err := os.ReadFile(path)
+	data, err := keystore.ReadFile(path)
 	if err != nil {
 		return Services{}, &Failure{Kind: Misconfigured, Setting: path, err: err, text: "service key: " + err.Error()}
 	}

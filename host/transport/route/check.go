@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 )
 
@@ -238,7 +238,7 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 		if f.file == "" {
 			continue
 		}
-		pem, err := os.ReadFile(f.file)
+		pem, err := keystore.ReadFile(f.file)
 		if err != nil {
 			return c, s.wrong(f.short, "%w", err)
 		}
