@@ -89,6 +89,11 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
+	// Before the lock: who resumes logons may do so beside a worker that runs, which goes on then.
+	logons, err := openLogons(&c)
+	if err != nil {
+		return nil, &SetupError{err}
+	}
 	locked, err := lockData(c.Data, c.Logger)
 	if err != nil {
 		return nil, &SetupError{err}
@@ -101,16 +106,12 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.locked = locked
+	h.locked, h.logons = locked, logons
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
 	}
 	if err := h.refuse(problems); err != nil {
-		h.Close()
-		return nil, &SetupError{err}
-	}
-	if err := h.openLogons(); err != nil {
 		h.Close()
 		return nil, &SetupError{err}
 	}

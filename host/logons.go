@@ -31,11 +31,12 @@ func OpenLogons(data string, log *slog.Logger) (*transport.Logons, error) {
 }
 
 // openLogons is the worker's.
-func (h *Host) openLogons() (err error) {
-	if h.logons, err = OpenLogons(h.config.Data, h.log); err != nil || !h.config.ResumeLogons {
-		return err
+func openLogons(c *Config) (*transport.Logons, error) {
+	logons, err := OpenLogons(c.Data, c.Logger)
+	if err != nil || !c.ResumeLogons {
+		return logons, err
 	}
-	n, err := h.logons.Resume()
-	h.log.Info("refused logons are tried once more", "refusals", n)
-	return err
+	n, err := logons.Resume()
+	c.Logger.Info("refused logons are tried once more", "refusals", n)
+	return logons, err
 }

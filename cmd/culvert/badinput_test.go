@@ -406,6 +406,9 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	if !strings.Contains(r.stderr, "HTTP 401: Logon failed") || !strings.Contains(r.stderr, `the password of user "me" was refused (401) at `) {
 		t.Errorf("expected the first refusal and why there is no second, found\n%s", r.stderr)
 	}
+	if !strings.Contains(r.stderr, `task 0: FAILED: the password of user "me" was refused (401) at `) {
+		t.Errorf("expected the cause first, found\n%s", r.stderr)
+	}
 }
 
 // A next link to another host is followed only by leave of sap.odata.link.hosts, and then on the configured origin.

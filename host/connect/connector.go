@@ -273,16 +273,30 @@ func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
 }
 
-// explained adds to the refusal of a service who was refused, and what can be done about it.
+// explained puts in front of the refusal of a service who was refused, and what can be done about it.
 func explained(c *transport.Client, err error) error {
 	if !refused(err) {
 		return err
 	}
-	if why := c.Refusal(); why != "" && !strings.Contains(err.Error(), why) {
-		return fmt.Errorf("%w; %s", err, why)
+	why := c.Refusal()
+	step, _, told := strings.Cut(err.Error(), why)
+	switch {
+	case why == "" || told && step == "":
+		return err
+	case told: // nothing was sent, because that was known
+		return &causeFirst{fmt.Sprintf("%s (in %s)", why, strings.TrimSuffix(step, ": ")), err}
 	}
-	return err
+	return fmt.Errorf("%s; %w", why, err)
 }
+
+// causeFirst is an error whose text begins with the cause that it holds.
+type causeFirst struct {
+	text  string
+	cause error
+}
+
+func (c *causeFirst) Error() string { return c.text }
+func (c *causeFirst) Unwrap() error { return c.cause }
 
 // refused tells whether the service did not take who asked.
 func refused(err error) bool {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -130,7 +131,7 @@ func step(ctx context.Context, tool *connect.Tool, name string) (message string,
 			if tool.Target() != "" {
 				from = tool.Setting("http.destination")
 			}
-			return "", &mend{from, "", f}
+			return "", &mend{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
 		}
 		return "", f
 	}

@@ -447,9 +447,9 @@ func (g *logon) explain(at time.Time) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return fmt.Sprintf("%s: %s was refused (401) at %s%s and is not sent again, because SAP locks users after a few failures: "+
+	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few failures: "+
 		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run --resume-logons",
-		g.origin, who, at.Format("2006-01-02 15:04:05 -0700"), g.suspect)
+		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
 // unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards of its load.
