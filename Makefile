@@ -1,6 +1,7 @@
 # make            bin/culvert with the built-in plugins in it, and bin/plugins/*.wasm
 # make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
 # make test       every test that needs nothing but Go
+# make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
@@ -14,7 +15,7 @@ WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all demo test test-real bench fuzz soak oracle clean FORCE
+.PHONY: all demo test lint test-real bench fuzz soak oracle clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -33,6 +34,9 @@ demo: bin/culvert
 test:
 	$(GO) vet -tags real ./...
 	$(GO) test ./...
+
+lint:
+	./.ci/lint
 
 test-real: bin/culvert
 	$(GO) test -tags real -run Real -count=1 -timeout 15m ./...

@@ -82,7 +82,8 @@ func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	password, der := s.keyPassword(), block.Bytes
 	sealed := block.Type == "ENCRYPTED PRIVATE KEY"
-	old := x509.IsEncryptedPEMBlock(block) //nolint:staticcheck // it is what such files have
+	//lint:ignore SA1019 OpenSSL wrote keys so for a long time, and files keep
+	old := x509.IsEncryptedPEMBlock(block)
 	if (sealed || old) && password == "" {
 		return nil, s.names.fault(FieldKeyPassword, nil, "is not set, and the key in %s is encrypted", s.what)
 	}
@@ -92,7 +93,8 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	case sealed:
 		key, err = openPKCS8(der, password, s.work)
 	case old:
-		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil { //nolint:staticcheck // as above
+		//lint:ignore SA1019 as above
+		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil {
 			key, err = plainKey(block.Type, der)
 		}
 		if err != nil {

@@ -11,9 +11,10 @@ import (
 // token says which token of which PKCS#11 module is meant.
 type token struct {
 	module string
-	label  string // "" = by slot, or the only one
-	slot   *int
-	index  *int // in the list of slots
+	//lint:ignore U1000 read where the build has the tag pkcs11
+	label string // "" = by slot, or the only one
+	slot  *int
+	index *int // in the list of slots
 }
 
 // sunPKCS11 tells whether a text looks like the configuration file of Java's SunPKCS11 provider.

@@ -557,12 +557,11 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 
 // gateway hands out tokens and sessions as SAP does: the session id changes with the first answer after the token.
 type gateway struct {
-	mu                 sync.Mutex
-	session, tokens    int
-	fetches            []string
-	answer             func(g *gateway, w http.ResponseWriter, r *http.Request) bool
-	writes, refused    int
-	sessionOfLastWrite string
+	mu              sync.Mutex
+	session, tokens int
+	fetches         []string
+	answer          func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+	writes, refused int
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -702,12 +701,13 @@ func TestRefusalsThatBringASession(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		id, token := "", ""
+		token := ""
 		if cookie, err := r.Cookie("SAP_SESSIONID"); err == nil && sessions[cookie.Value] != "" {
-			id, token = cookie.Value, sessions[cookie.Value]
+			token = sessions[cookie.Value]
 		} else {
 			begun++
-			id, token = strconv.Itoa(begun), fmt.Sprintf("t%d", begun)
+			id := strconv.Itoa(begun)
+			token = fmt.Sprintf("t%d", begun)
 			sessions[id] = token
 			http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: id, Path: "/"})
 		}

@@ -236,11 +236,10 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 
 // corporate is a proxy that wants a user: it makes tunnels and reads what is in absolute form.
 type corporate struct {
-	to       string // where everything goes
-	mu       sync.Mutex
-	lines    []string
-	headers  []string
-	outright bool
+	to      string // where everything goes
+	mu      sync.Mutex
+	lines   []string
+	headers []string
 }
 
 func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {

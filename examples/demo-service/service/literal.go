@@ -104,7 +104,7 @@ func (l *lexer) number() error {
 		k = decimalKind
 	case suffix == 'f':
 		k = singleKind
-	case suffix == 0 && strings.IndexAny(digits, ".eE") < 0:
+	case suffix == 0 && !strings.ContainsAny(digits, ".eE"):
 		k = int64Kind
 		if n, err := strconv.ParseInt(digits, 10, 32); err == nil {
 			l.tok.literal = &value{kind: int32Kind, num: n}

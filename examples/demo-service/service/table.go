@@ -9,11 +9,10 @@ import (
 // table is an entity set: rows that are generated from their number, and an overlay of what was written since.
 // Generated rows stand in the order of their keys, which the search by key relies on.
 type table struct {
-	name       string
-	typ        *entityType
-	base       int // number of generated rows
-	generate   func(n int, r *row)
-	annotation string // sap: annotations of the entity set
+	name     string
+	typ      *entityType
+	base     int // number of generated rows
+	generate func(n int, r *row)
 
 	mu      sync.RWMutex
 	epoch   uint64       // grows when born changes

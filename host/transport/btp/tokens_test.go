@@ -381,10 +381,10 @@ func TestTokenServiceRefuses(t *testing.T) {
 		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`), btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
 		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: no token service"}, 1},
 		{"302", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://logon.example.com/?state=1", 302)
+			http.Redirect(w, r, "https://logon.example.com/?state=1", http.StatusFound)
 		}, btp.Misconfigured, "token-url", []string{"redirect to https://logon.example.com/; secrets"}, 1},
 		{"307", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/elsewhere", 307)
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, btp.Misconfigured, "token-url", []string{"redirect to /elsewhere"}, 1},
 		{"not JSON", status(200, `<html>Sign in</html>`), btp.Misconfigured, "token-url", []string{"expected a JSON object with access_token", "parse"}, 1},
 		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url", []string{"missing access_token"}, 1},

@@ -15,6 +15,7 @@ type Plugin interface {
 	wit.Transform
 }
 
+//lint:ignore U1000 read by the exports, which only guests have
 var registered Plugin
 
 // Register makes p the module's transform. Call it from init.

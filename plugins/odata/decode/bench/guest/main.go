@@ -1,3 +1,5 @@
+//go:build wasip1
+
 // Command guest is a decoder alone, as a Wasm module for the benchmark: the host writes pieces into a buffer of it.
 package main
 
