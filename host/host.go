@@ -211,7 +211,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
 		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
-		if connector.Problems.Err() == nil || len(connector.Entries) > 0 {
+		// What will not run anyway is not looked at with plugins that were not loaded for it.
+		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
 			connector.Problems = unique(append(connector.Problems, checker.Check(ctx, connector)...))
 		}
 	}

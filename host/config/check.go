@@ -156,6 +156,8 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	switch {
 	case password && value == Mask:
 		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}")}
+	case password && value == "":
+		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case !e.Secret && reference.MatchString(value):
 		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
 			"There are %s; the worker's config.providers declares others", providers.names())}
@@ -261,7 +263,9 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	var problems Problems
 	if e, ok := c.Entry("name"); ok {
 		name := strings.TrimSpace(e.Value)
-		if name == "" || strings.ContainsFunc(name, unicode.IsControl) {
+		if name == "" {
+			problems = append(problems, e.problem("expected a name, found nothing; without this line it is the file's"))
+		} else if strings.ContainsFunc(name, unicode.IsControl) {
 			problems = append(problems, e.problem("expected a name without control characters, found %q", name))
 		}
 	}
@@ -317,6 +321,17 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 	return problems
 }
 
+// lineNear is where a setting would stand: with the first of its group, as in `shop#01.`, else at the top.
+func (c *Connector) lineNear(name string) int {
+	group := name[:strings.LastIndexByte(name, '.')+1]
+	for _, e := range c.Entries {
+		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(e.Key, group) {
+			return e.Line
+		}
+	}
+	return 1
+}
+
 // Examined turns what a plugin's validate said into problems, each at the line of its setting. What this package found about a
 // setting itself goes before what the plugin says of it, and of a password that was given a plugin can know nothing.
 func Examined(c *Connector, prefix string, examined []wit.Examined, found Problems) Problems {
@@ -331,7 +346,7 @@ func Examined(c *Connector, prefix string, examined []wit.Examined, found Proble
 			continue
 		}
 		if !ok {
-			e = Entry{Key: name, File: c.File, Line: 1}
+			e = Entry{Key: name, File: c.File, Line: c.lineNear(name)}
 		}
 		for _, text := range x.Errors {
 			problems = append(problems, e.problem("%s", text))

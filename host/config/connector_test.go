@@ -100,6 +100,8 @@ func TestComponentProblems(t *testing.T) {
 		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: " +
 			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
+		{"an empty password", good + "shop.pwd=", "c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
+		{"an empty name", strings.Replace(good, "name=c", "name=", 1), "c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
 		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: " +
 			"expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD", "c.properties:4: producer.override.ssl.key.password: warning: " +
@@ -113,6 +115,37 @@ func TestComponentProblems(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// What a group of settings lacks is said where the group begins.
+func TestExaminedStandsWithItsGroup(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
+	missing := []wit.Examined{{Spec: wit.SettingSpec{Name: "shop#01.service"}, Errors: []string{"missing"}}, {Spec: wit.SettingSpec{Name: "shop.address"}, Errors: []string{"missing"}}}
+	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
+	if diff := cmp.Diff(want, lines(Examined(c, "", missing, nil))); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A worker's file that cannot be read says that alone.
+func TestWorkerFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ text, want string }{
+		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
+			t.Errorf("expected %q, found %v %v", c.want, problems, err)
+		}
+	}
+	path := filepath.Join(dir, "empty")
+	if _, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil); err != nil || problems != nil {
+		t.Errorf("expected the environment to do, found %v %v", problems, err)
 	}
 }
 

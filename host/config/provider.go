@@ -46,6 +46,12 @@ const (
 	ofFolder
 )
 
+// lacks says what is not there.
+func (k providerKind) lacks() string {
+	return [...]string{ofEnvironment: "the environment of this program has no such variable", ofFile: "the file has no such key",
+		ofFolder: "the folder has no such file"}[k]
+}
+
 const providerClasses = "org.apache.kafka.common.config.provider."
 
 // NewProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
@@ -192,7 +198,7 @@ func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
 			case err != nil:
 				problems = append(problems, e.problem("%s: %v", match, err))
 			case !ok:
-				problems = append(problems, e.problem("%s: nothing there by that name", match))
+				problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
 			}
 			e.Secret = true
 			e.FromFile = e.FromFile || source.kind != ofEnvironment

@@ -49,6 +49,11 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 		}
 	}
 	w, more := NewWorker(file, entries, environ, flags)
+	if problems.Err() != nil { // nobody knows what it was to hold
+		more = slices.DeleteFunc(more, func(p Problem) bool { return p.Setting == "bootstrap.servers" && !w.Given(p.Setting) })
+	} else if file != "" && len(entries) == 0 && more.Err() != nil {
+		return w, Problems{{File: file, Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
+	}
 	return w, append(problems, more...), nil
 }
 

@@ -212,10 +212,20 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	for n := range plugin.MaxComponents + 1 {
 		components = append(components, wit.Component{Name: fmt.Sprint("K", n), Kind: wit.ComponentTransformation})
 	}
+	roles := func(kind wit.ComponentKind, specs ...wit.SettingSpec) wit.Description {
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind, Documentation: "x", Settings: specs}}}
+	}
+	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
 	for name, k := range map[string]struct {
 		d    wit.Description
 		want string
 	}{
+		"an unknown role":          {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.adress")}), "source K: setting a"},
+		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
+		"a secret without role":    {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Kind: wit.KindPassword}), "is a password without a role"},
+		"a role of a transform":    {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a", Rules: in("http.address")}), "has the role http.address: the host uses settings of sources and sinks alone"},
+		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")}, wit.SettingSpec{Name: "b", Rules: in("http.address")}),
+			"has the role http.address, which a has"},
 		"no name":                  {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
 		"a long name":              {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
 		"many components":          {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
@@ -233,7 +243,7 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
-			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform), 0o600); err != nil {
+			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {
