@@ -183,7 +183,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			}
 		case outage(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
-			if s.config.Logger != nil && !s.guard.outages.any() { // that has been said
+			if s.config.Logger != nil && !s.guard.outages.lately() { // that has been said
 				s.config.Logger.Warn("kafka: the group's coordinator cannot be reached", "group", s.o.Group, "error", err)
 			}
 		case failure == nil && topic == "": // of the group as a whole

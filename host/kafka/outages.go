@@ -18,6 +18,7 @@ type outages struct {
 	some atomic.Bool // any is away: every answer asks
 	mu   sync.Mutex
 	away map[int32]*absence // by the broker's number
+	last time.Time          // when one was back
 }
 
 // absence is of one broker.
@@ -82,8 +83,16 @@ func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 		delete(o.away, number)
 		log.Info("kafka: a broker is back", "broker", was.address, "after", time.Since(was.since).Round(time.Millisecond))
 	}
+	o.last = time.Now()
 	o.some.Store(len(o.away) > 0)
 }
 
 // any tells whether a broker is away.
 func (o *outages) any() bool { return o.some.Load() }
+
+// lately tells whether a broker is away, or was a moment ago: what clients have to say of it comes late.
+func (o *outages) lately() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.away) > 0 || time.Since(o.last) < time.Minute
+}
