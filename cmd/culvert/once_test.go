@@ -1,0 +1,146 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// copying is a sink into a service of its own, each of whose POSTs takes a while; every slowest-th one longer.
+type copying struct {
+	service *service.Service
+	posts   atomic.Int32
+	lines   []string
+}
+
+func newCopying(p *place, rows int, settings ...string) *copying {
+	p.t.Helper()
+	c := &copying{service: service.New(service.Options{Rows: rows, Switches: service.Switches{CSRF: true}})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			n := c.posts.Add(1)
+			timer := time.NewTimer(time.Millisecond * time.Duration(1+n%7*3))
+			defer timer.Stop()
+			<-timer.C
+		}
+		c.service.ServeHTTP(w, r)
+	}))
+	p.t.Cleanup(server.Close)
+	c.lines = copiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1"}, settings...)...)
+	return c
+}
+
+// once checks that each of the rows was created one time.
+func (c *copying) once(t *testing.T, rows int) {
+	t.Helper()
+	createdOnce(t, c.service.Ledger(), rows)
+	if found := len(entities(c.service, "OrderCopies")); found != rows {
+		t.Errorf("expected %d entities, found %d", rows, found)
+	}
+}
+
+// SIGTERM in the middle of a batch of 10,000, again and again: nothing is sent twice.
+func TestSinkIsStoppedInALargeBatch(t *testing.T) {
+	const rows = 800
+	p, _, worker := filled(t, rows)
+	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64", "sap.odata.max.concurrent.requests=64")
+	back := p.file("back.properties", c.lines...)
+	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back}
+	for range 3 {
+		run := p.start(append([]string{"run", "--set", "listeners="}, args...)...)
+		before := c.posts.Load()
+		run.eventually("POSTs", func() bool { return c.posts.Load() > before+100 })
+		run.signal(syscall.SIGTERM)
+		if r := run.wait(); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	if n := c.posts.Load(); n >= rows {
+		t.Fatalf("expected to stop in the middle, found all %d rows written", n)
+	}
+	if r := p.run(append([]string{"run", "--once"}, args...)...); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	c.once(t, rows)
+}
+
+var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
+
+// A loading sink that is killed leaves records written that nothing says so about. The next run names them all at once, and goes on when
+// they are to be left out.
+func TestKilledSinkNamesWhatItFinds(t *testing.T) {
+	const rows = 200
+	p, _, _ := filled(t, rows)
+	worker := p.file("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
+		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=500")
+	c := newCopying(p, rows)
+	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", c.lines...)}
+	run := p.start(append([]string{"run", "--set", "listeners="}, args...)...)
+	run.eventually("POSTs", func() bool { return c.posts.Load() > 40 })
+	run.signal(syscall.SIGKILL)
+	run.wait()
+	var names []string
+	for round := 0; ; round++ {
+		r := p.run(append([]string{"run", "--once"}, args...)...)
+		if r.code == 0 {
+			break
+		}
+		found := 0
+		for _, advice := range skipAdvice.FindAllStringSubmatch(r.stderr, -1) {
+			for _, name := range strings.Split(advice[1], ",") {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+					found++
+				}
+			}
+		}
+		if found == 0 || round > 0 {
+			t.Fatalf("expected all records to be named by the first run, found exit %d in run %d: %s", r.code, round+1, r.lastLine())
+		}
+		p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
+	}
+	t.Logf("%d records named", len(names))
+	c.once(t, rows)
+}
+
+// A version that hangs in settle is swapped in: what it had sent was answered, and is neither sent again nor forgotten.
+func TestSinkThatHangsInSettle(t *testing.T) {
+	const rows = 60
+	p, _, worker := filled(t, rows)
+	c := newCopying(p, rows)
+	dir := folder(t)
+	put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"), wit.ExportName(wit.InterfaceSink, "settle")))
+	back := p.file("back.properties", c.lines...)
+	first := p.run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data, worker, back)
+	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again", "errors.uncertain.skip=Orders-"} {
+		if first.code != 1 || !strings.Contains(first.stderr, want) {
+			t.Errorf("expected exit 1 and %q, found %d and %s", want, first.code, first.lastLine())
+		}
+	}
+	var names []string
+	for _, advice := range skipAdvice.FindAllStringSubmatch(first.stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if n := int(c.posts.Load()); n == 0 || len(names) != n {
+		t.Errorf("expected the %d records that were sent to be named, found %q", n, names)
+	}
+	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
+	if r := p.run("run", "--once", "--plugins", folder(t, "odata-sink"), "--data", p.data, worker, back); r.code != 0 {
+		t.Fatalf("exit %d: %s", r.code, r.lastLine())
+	}
+	c.once(t, rows)
+}
