@@ -5,10 +5,11 @@
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
-# make soak       the long forms of the crash tests, and an hour of values, schemas, rows and declarations made at random inside their types
+# make soak       the long forms of the crash tests, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 1h)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo)
 GO       ?= go
 FUZZTIME ?= 30s
+SOAKTIME ?= 1h
 ROWS     ?=
 GUESTS   := odata-source odata-sink smt
 WASM     := $(GUESTS:%=bin/plugins/%.wasm)
@@ -51,7 +52,7 @@ fuzz:
 
 soak: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
-	./testdata/fuzz.sh 10m 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
+	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 
 oracle:
 	./testdata/abi/oracle.sh

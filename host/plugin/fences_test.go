@@ -155,7 +155,7 @@ func TestRecycling(t *testing.T) {
 func TestResultsOfOneBatch(t *testing.T) {
 	reg := record.NewRegistry()
 	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}}, rogue, "rogue")
-	for rows, want := range map[int]string{4: "", 10: "the results for one batch have 6300 bytes: at most 6000 are allowed"} {
+	for rows, want := range map[int]string{4: "", 10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
