@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +20,15 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// The README's table of bounds says what the code does, and each of its tests exists.
+// The README's table of bounds says what the code does, has every bound that a package of the host or of the contract exports, and each of
+// its tests exists.
 func TestTableOfBounds(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := testNames(t)
+	packages, named := packagesBelow(t, ".", "../wit"), map[string]bool{}
 	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| ([0-9]+) \\| ([^|]*)\\| (`[a-zA-Z.]+` )?\\| `((?:Test|Fuzz)[A-Za-z0-9]+)` \\|$")
 	rows := row.FindAllStringSubmatch(string(readme), -1)
 	if len(rows) < 30 {
@@ -39,17 +42,64 @@ func TestTableOfBounds(t *testing.T) {
 		if name == "" {
 			continue
 		}
-		if found := bound(t, name); found != value {
+		if found := bound(t, packages, name); found != value {
 			t.Errorf("%s: expected %s to be %s, found %s", what, name, value, found)
+		}
+		named[name] = true
+	}
+	for _, name := range allBounds(t, packages) {
+		if !named[name] {
+			t.Errorf("expected %s = %s in the table of bounds, with the test of it", name, bound(t, packages, name))
 		}
 	}
 }
 
-// packages are the folders of those that the table names.
-var packages = map[string]string{"plugin": "plugin", "record": "record", "convert": "convert", "source": "source", "datum": "../wit/datum"}
+// packagesBelow are the folders of packages by their names.
+func packagesBelow(t *testing.T, roots ...string) map[string]string {
+	t.Helper()
+	packages := map[string]string{}
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.IsDir() {
+				return err
+			}
+			if e.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			packages[e.Name()] = path
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return packages
+}
+
+// allBounds are the constants whose names say that they bound something, and the limits of the meter.
+func allBounds(t *testing.T, packages map[string]string) (names []string) {
+	t.Helper()
+	bounds := regexp.MustCompile(`^(Max|Largest|Most|Longest)[A-Z]`)
+	for name, folder := range packages {
+		for constant := range constants(t, folder) {
+			if bounds.MatchString(constant) {
+				names = append(names, name+"."+constant)
+			}
+		}
+	}
+	limits := reflect.TypeFor[meter.Limits]()
+	for i := range limits.NumField() {
+		names = append(names, "meter.Limits."+limits.Field(i).Name)
+	}
+	if len(names) < 40 {
+		t.Errorf("expected to find the bounds in the code, found %d", len(names))
+	}
+	slices.Sort(names)
+	return names
+}
 
 // bound is the value of a constant, or the default of a limit of the meter; times in milliseconds.
-func bound(t *testing.T, name string) string {
+func bound(t *testing.T, packages map[string]string, name string) string {
 	t.Helper()
 	if field, ok := strings.CutPrefix(name, "meter.Limits."); ok {
 		v := reflect.ValueOf(meter.Defaults()).FieldByName(field)
@@ -59,16 +109,28 @@ func bound(t *testing.T, name string) string {
 		return fmt.Sprint(v.Int())
 	}
 	at, constantName, _ := strings.Cut(name, ".")
-	files, err := filepath.Glob(filepath.Join(packages[at], "*.go"))
-	if err != nil || packages[at] == "" {
+	if packages[at] == "" {
 		return "no package of that name"
 	}
+	if e := constants(t, packages[at])[constantName]; e != nil {
+		return evaluated(t, e)
+	}
+	return "nothing of that name"
+}
+
+// constants are those of the package in a folder.
+func constants(t *testing.T, folder string) map[string]ast.Expr {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]ast.Expr{}
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, path, nil, 0)
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,14 +142,14 @@ func bound(t *testing.T, name string) string {
 			for _, s := range g.Specs {
 				s := s.(*ast.ValueSpec)
 				for n, ident := range s.Names {
-					if ident.Name == constantName && n < len(s.Values) {
-						return evaluated(t, s.Values[n])
+					if n < len(s.Values) {
+						found[ident.Name] = s.Values[n]
 					}
 				}
 			}
 		}
 	}
-	return "nothing of that name"
+	return found
 }
 
 // evaluated is a constant expression of numbers and of package time's units.

@@ -311,3 +311,46 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 		t.Errorf("encode with a schema: %v", err)
 	}
 }
+
+// The JSON of a schema stands in each record: one whose texts become too long is the row's fault.
+func TestLongEnvelopesAreRefused(t *testing.T) {
+	for size, want := range map[int]string{3 << 20: "more than 16777216 bytes", 2 << 20: ""} {
+		b := &record.Batch{Registry: record.NewRegistry(), Data: datum.AppendText(nil, "x")}
+		s, err := b.Registry.Intern([]wit.Node{{Kind: wit.Text, Doc: wit.Ptr(strings.Repeat("\x01", size))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
+		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) == "") {
+			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
+		}
+	}
+}
+
+// Large schemas are forgotten before their number says so, both ways, and are there again when they are met again.
+func TestBytesOfCachedSchemas(t *testing.T) {
+	const schemas, size = 20, 4_000_000
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c := newConverter(t, ClassJSON, b.Registry).(*jsonConverter)
+	most, mostRead := 0, 0
+	for i := range 2 * schemas {
+		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas, strings.Repeat("d", size))
+		b.Data = b.Data[:0]
+		d, err := c.Decode(t.Context(), "t", []byte(document), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
+			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
+		}
+		if c.programBytes > MaxCachedBytes || c.readerBytes > MaxCachedBytes {
+			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programBytes, c.readerBytes)
+		}
+		most, mostRead = max(most, len(c.programs)), max(mostRead, len(c.readers))
+	}
+	if most < 2 || most >= schemas || mostRead < 2 || mostRead >= schemas {
+		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, mostRead)
+	}
+}

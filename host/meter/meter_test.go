@@ -164,6 +164,11 @@ func TestModulesThatSwell(t *testing.T) {
 			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
 		}
 	}
+	types := module(nil)
+	types = append(append(types[:8:8], section(1, append(leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)...)...)...), section(3, 1, 0)...)
+	if _, _, err := meter.Rewrite(types, meter.Options{}); err == nil || err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
+		t.Error(err)
+	}
 	// Tables share what they may grow to.
 	out, _, err := meter.Rewrite(module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)), meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {

@@ -172,6 +172,35 @@ func TestResultsOfOneBatch(t *testing.T) {
 	}
 }
 
+// A result may name 10,000 topics, and a batch has no more of them with those that it came with.
+func TestTopicsAreBounded(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg}, rogue, "rogue")
+	for _, c := range []struct {
+		mode  string
+		batch []string
+		want  string
+	}{
+		{"topics-many", []string{"in"}, "expected at most 10000 topics, found 10001"},
+		{"topics-most", []string{"t0000000"}, ""},
+		{"topics-most", []string{"in"}, "expected at most 10000 topics in a batch, found more"},
+	} {
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			in := batch(t, reg, 3, 6)
+			in.Topics = c.batch
+			_, err := i.Apply(ctx, []byte(c.mode), in)
+			switch {
+			case c.want == "" && (err != nil || len(in.Topics) != plugin.MaxTopics):
+				t.Errorf("%s: %d topics, %v", c.mode, len(in.Topics), err)
+			case c.want != "":
+				if trapped(t, err, c.want); len(in.Topics) != 1 {
+					t.Errorf("%s: the batch has %d topics", c.mode, len(in.Topics))
+				}
+			}
+		})
+	}
+}
+
 // Limits of a plugin that is not there are told, those of one that is are not.
 func TestLimitsOfNobody(t *testing.T) {
 	var log logBuffer

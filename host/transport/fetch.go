@@ -75,6 +75,9 @@ type Fetcher interface {
 // mostRounds bounds how often a function may ask before it is done.
 const mostRounds = 20
 
+// MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer may be empty.
+const MaxRequests = 10_000
+
 // Idle pauses before a plugin is asked once more that got nowhere in n tries, from 1: 100 ms, growing to 2 s.
 func Idle(ctx context.Context, n int) error {
 	timer := time.NewTimer(min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
@@ -87,18 +90,21 @@ func Idle(ctx context.Context, n int) error {
 	}
 }
 
-// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, and 64 MiB of
-// answers in all. Rounds in which it asks for nothing that it has not asked for before are paced.
+// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000 requests and
+// 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are paced.
 func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
 	var state []byte
 	var answers []wit.Response
 	left := LargestBodies
 	asked := map[[sha256.Size]byte]bool{}
-	idle := 0
+	idle, requests := 0, 0
 	for range mostRounds + 1 {
 		need, err := call(state, answers)
 		if err != nil || need == nil {
 			return err
+		}
+		if requests += len(need.Requests); requests > MaxRequests {
+			return faultf(wit.FaultInternal, "expected the plugin to ask for at most %d documents, found %d", MaxRequests, requests)
 		}
 		if idle++; news(asked, need.Requests) {
 			idle = 0

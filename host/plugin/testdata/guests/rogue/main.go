@@ -5,6 +5,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -161,6 +162,19 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		answer.data, answer.consumed = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}, 1
 	case "topics-outside":
 		answer.topics = list{rows, 1 << 20}
+	case "topics-many", "topics-most":
+		n := uint32(10_000)
+		if mode == "topics-many" {
+			n++
+		}
+		p := give(8 * n)
+		names := unsafe.Slice((*list)(unsafe.Pointer(uintptr(p))), n)
+		for i := range names {
+			name := give(8)
+			copy(view(name, 8), "t"+strconv.Itoa(10_000_000 + i)[1:])
+			names[i] = list{name, 8}
+		}
+		answer.topics = list{p, n}
 	case "topic-utf8":
 		answer.topics = list{uint32(uintptr(unsafe.Pointer(&answer.schemas))), 1}
 		answer.schemas = list{uint32(uintptr(unsafe.Pointer(&text[0]))), 0}
@@ -262,7 +276,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 //go:wasmexport cabi_post_culvert:connect/transform@0.1.0#apply
 func post(ptr uint32) {
 	switch mode {
-	case "nothing", "swell", "row-by-row", "chatter", "output", "log-binary", "fault":
+	case "nothing", "swell", "row-by-row", "topics-most", "chatter", "output", "log-binary", "fault":
 		mode = "posted"
 	default:
 		panic("post-return after " + mode)
