@@ -608,7 +608,7 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		{"predicate", instead(good, "transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 			"transforms.a.static.field=x", "transforms.a.static.value=1", "transforms.a.predicate=none"), 0, "transforms.a.predicate: "},
 		{"converter", instead(good, "value.converter=org.example.Converter"), 0, "value.converter: "},
-		{"sink-topic", instead(sinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 9, "sap.odata#00.topic: Topic b of topics has no entity set"},
+		{"sink-topic", instead(sinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 10, `topics: expected topics that one of sap.odata#00.topic (a) names, found "b"`},
 		{"twice", instead(good, "sap.odata#01.service="+service.NorthwindPath, "sap.odata#01.entityset=Orders", "sap.odata#01.topic=x"), len(good) + 2, "sap.odata#01.entityset: "},
 	}
 	args := []string{"run", "--once", "--plugins", dir, "--data", p.data}

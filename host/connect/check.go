@@ -51,6 +51,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, rules.Component(c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
+	problems = append(problems, k.unreached(c, component)...)
 	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c)...)

@@ -40,6 +40,7 @@ type connector struct {
 	admin     *kafka.Admin   // of a source: makes its topics
 	uncertain sink.Uncertain // what its tasks share
 	settled   sink.Settled   // likewise
+	reached   *sink.Reach    // likewise
 	marking   sync.Mutex     // see ends.mark
 
 	mu    guard.Mutex
@@ -165,6 +166,9 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	if c.client, err = c.service.open(ctx); err != nil {
 		return nil, err
+	}
+	if c.isSink() {
+		c.reached = c.reach()
 	}
 	layout, err := c.plan(ctx)
 	if err == nil {

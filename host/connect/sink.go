@@ -13,7 +13,7 @@ import (
 )
 
 // sinkRoles are those that a sink's task acts on.
-var sinkRoles = []string{"sink.flush.rows", "sink.flush.interval-ms", "sink.in-flight"}
+var sinkRoles = []string{"sink.flush.rows", "sink.flush.interval-ms", "sink.in-flight", roleTaken}
 
 // sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
@@ -56,6 +56,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		LogMessages:   c.boolean("errors.log.include.messages"),
 		Uncertain:     &c.uncertain,
 		Settled:       &c.settled,
+		Reach:         c.reached,
 		Send:          config.List(c.config.Text("errors.uncertain.send")),
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		Once:          once,

@@ -103,6 +103,7 @@ var All = []Role{
 	{Name: "retry.min-backoff-ms", Kind: Number, Default: true, Own: "1000"},
 	{Name: "retry.max-backoff-ms", Kind: Number, Default: true, Own: "10000"},
 	{Name: "source.topic", Many: true},
+	{Name: "sink.topic", Many: true},
 	{Name: "sink.flush.rows", Kind: Number, Default: true},
 	{Name: "sink.flush.interval-ms", Kind: Number, Default: true},
 	{Name: "sink.in-flight", Kind: Number, Default: true},

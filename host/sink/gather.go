@@ -209,6 +209,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	since(&g.task.count.convert, start)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
+		g.task.arrived(b)
 		return b, nil
 	}
 	start = time.Now()
@@ -217,8 +218,13 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	return b, g.transformed(b, read, faults)
+	err = g.transformed(b, read, faults)
+	g.task.arrived(b)
+	return b, err
 }
+
+// arrived says what does not fit of the topics that rows have.
+func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.current().topics) }
 
 // transformed finds out which rows came of which record.
 func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {

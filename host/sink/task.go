@@ -63,6 +63,8 @@ type Options struct {
 	Uncertain *Uncertain
 	// Settled is what the tasks of the connector share. Default: the task's own.
 	Settled *Settled
+	// Reach is what the tasks of the connector share. Default: nothing is said about topics that records do not reach.
+	Reach *Reach
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }

@@ -44,7 +44,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
 			setting.Required(), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
-			setting.Required(), setting.Topic(), group, setting.Display("Topic")),
+			setting.Required(), setting.Topic(), setting.Role("sink.topic"), group, setting.Display("Topic")),
 	)
 }
 
@@ -113,20 +113,5 @@ func examine(given []wit.Setting) []wit.Examined {
 			}
 		}
 	}
-	checkTopics(examined, v, all)
 	return examined
-}
-
-// checkTopics finds topics that the connector consumes and that no entity set takes.
-func checkTopics(examined []wit.Examined, v setting.Values, all []entry) {
-	for _, topic := range v.List("topics") {
-		known := false
-		for _, e := range all {
-			known = known || e.topic == topic
-		}
-		if !known && len(all) > 0 {
-			setting.Complain(examined, setting.InGroup(all[0].number, nameTopic), "Topic "+topic+" of topics has no entity set: expected one of "+
-				setting.InGroup("NN", nameTopic)+" to name it")
-		}
-	}
 }

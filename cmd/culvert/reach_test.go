@@ -1,0 +1,99 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+const kafkaTransforms = "org.apache.kafka.connect.transforms."
+
+// A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform gives records
+// another topic.
+func TestTopicsThatNoRecordReaches(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{})
+	dir := plugins(t, "odata-sink", "smt")
+	inserts := []string{"transforms=a", "transforms.a.type=" + kafkaTransforms + "InsertField$Value", "transforms.a.static.field=x", "transforms.a.static.value=1"}
+	routes := []string{"transforms=r", "transforms.r.type=" + kafkaTransforms + "RegexRouter", "transforms.r.regex=(.*)", "transforms.r.replacement=sap.$1"}
+	drops := []string{"transforms=f", "transforms.f.type=" + kafkaTransforms + "Filter", "transforms.f.predicate=b", "predicates=b",
+		"predicates.b.type=" + kafkaTransforms + "predicates.TopicNameMatches", "predicates.b.pattern=b"}
+	for name, c := range map[string]struct {
+		lines []string
+		want  []string // none: nothing is wrong
+	}{
+		"reached":           {[]string{"topics=a"}, nil},
+		"another":           {[]string{"topics=A"}, []string{`:9: sap.odata#00.topic: `, `"a"`, `:10: topics: `, `"A"`, "2 problems"}},
+		"transformed":       {append([]string{"topics=A"}, inserts...), []string{`:9: sap.odata#00.topic: `, `"a"`, "2 problems"}},
+		"routed":            {append([]string{"topics=A,b"}, routes...), nil},
+		"one too many":      {[]string{"topics=a,b"}, []string{`:10: topics: `, `"b"`, "1 problem,"}},
+		"dropped":           {append([]string{"topics=a,b"}, drops...), nil},
+		"dropped, another":  {append([]string{"topics=b"}, drops...), []string{`:9: sap.odata#00.topic: `, "1 problem,"}},
+		"matched":           {[]string{"topics.regex=a|b"}, nil},
+		"matched in part":   {[]string{"topics.regex=.?", "sap.odata#00.topic=aa"}, []string{`sap.odata#00.topic: `, `"aa"`, "topics.regex", "1 problem,"}},
+		"matched elsewhere": {[]string{"topics.regex=x.*"}, []string{`:9: sap.odata#00.topic: `, "topics.regex", "1 problem,"}},
+		"matched, routed":   {append([]string{"topics.regex=x.*"}, routes...), nil},
+		"of the plugin":     {[]string{"transforms="}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := sinkOf("sink", address, "a", "OrderCopies")
+			file := p.file("sink.properties", instead(lines[:len(lines)-1], c.lines...)...)
+			r := p.run("validate", "--plugins", dir, file)
+			said := r.stdout + r.stderr
+			if (r.code == 0) != (c.want == nil) {
+				t.Fatalf("exit %d\n%s", r.code, said)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("expected %q in\n%s", want, said)
+				}
+			}
+		})
+	}
+}
+
+// Where a transform may give records another topic, the first record tells.
+func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
+	dir := plugins(t, "odata-sink", "smt")
+	for name, c := range map[string]struct {
+		to    string // what the transform makes of the topic Orders
+		pairs []string
+		code  int
+		want  []string // errors about topics: what stands in each
+	}{
+		"elsewhere": {"sap.$1", []string{"Orders", "OrderCopies"}, 1, []string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
+			`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"partly": {"sap.$1", []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"}, 0, []string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"wholly": {"sap.$1", []string{"sap.Orders", "OrderCopies"}, 0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			_, address := demo(t, service.Options{Rows: 20})
+			there := p.file("there.properties", source("there", address, "Orders")...)
+			back := p.file("back.properties", instead(sinkOf("back", address, c.pairs...), "topics=Orders", "tasks.max=3", "transforms=r",
+				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)", "transforms.r.replacement="+c.to)...)
+			if r := p.run("run", "--once", "--plugins", dir, "--data", p.data, there); r.code != 0 {
+				t.Fatalf("exit %d\n%s", r.code, r.stderr)
+			}
+			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, back)
+			if r.code != c.code {
+				t.Errorf("expected exit %d, found %d\n%s", c.code, r.code, r.stderr)
+			}
+			var said []string
+			for line := range strings.Lines(r.stderr) {
+				if strings.Contains(line, "level=ERROR") && strings.Contains(line, "the transforms") {
+					said = append(said, line)
+				}
+			}
+			if len(said) != len(c.want) {
+				t.Fatalf("expected %d errors about topics, found %q in\n%s", len(c.want), said, r.stderr)
+			}
+			for n, want := range c.want {
+				if !strings.Contains(said[n], want) {
+					t.Errorf("expected %q in %s", want, said[n])
+				}
+			}
+		})
+	}
+}
