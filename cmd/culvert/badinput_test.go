@@ -592,11 +592,11 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	}
 	cases := []wrong{
 		{"host", without("sap.odata.host.address"), 1, "sap.odata.host.address: required setting is missing"},
-		{"topic", without("sap.odata#00.topic"), 1, `sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
+		{"topic", without("sap.odata#00.topic"), 7, `sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
 		{"class", without("connector.class"), 1, "connector.class: required setting is missing"},
 		{"filter", instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
 		{"unknown", instead(good, "sap.odata.quite.another=x"), 0, "sap.odata.quite.another: unknown setting"},
-		{"group", instead(good, "sap.odata#0.format=atom"), 1, `sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
+		{"group", instead(good, "sap.odata#0.format=atom"), 0, `sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
 		{"password", instead(good, "sap.odata.user.pasword="+password), 0, "sap.odata.user.pasword: unknown setting"},
 		{"word", instead(good, "sap.odata#00.format=yaml"), 0, "sap.odata#00.format: "},
 		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: expected a whole number"},

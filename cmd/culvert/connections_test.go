@@ -168,7 +168,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"destination": {[]string{"sap.odata.destination=D"}, ":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
 		"proxy":       {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
 		"map":         {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"}, ":11: sap.odata.proxy.address.map: expected advertised:port=virtual:port"},
-		"headers":     {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.NAME"},
+		"headers":     {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.X"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := p.run("validate", "--plugins", plugins(t), p.file("x.properties", instead(good, c.lines...)...))

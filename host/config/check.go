@@ -308,10 +308,9 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 			problems = append(problems, found...)
 			continue
 		}
-		// What is near is an error: a misspelt list of fields to leave out, or a misspelt predicate, would let everything through.
-		near := known.Nearest(e.Key)
-		p := e.problem("%s", unknown(near))
-		p.Warning = near == "" && own.OwnPrefix(e.Key) == "" || ch.relaxed(c)
+		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
+		p := e.problem("%s", unknown(known.Nearest(e.Key)))
+		p.Warning = own.OwnPrefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}
 	problems = append(problems, missing(part, own)...)

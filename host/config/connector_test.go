@@ -238,7 +238,7 @@ c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{setting("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), setting("count", wit.KindInt, "", "")}}
-	want := `c.properties:3: transforms.a.feild: unknown setting; the nearest known one is field
+	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: expected a whole number of 32 bits, found "z"
 c.properties:1: transforms.a.field: required setting is missing`
 	if diff := cmp.Diff(want, lines(Checker{}.Part(c, "transforms.a.", smt))); diff != "" {
