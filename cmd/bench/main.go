@@ -3,6 +3,7 @@
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
+//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline    the processor time of two binaries, in turns, as a ratio
 package main
 
 import (
@@ -64,6 +65,7 @@ func main() {
 	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
+	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline runs both in turns and prints the ratio of their processor time")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.Parse()
@@ -76,7 +78,9 @@ func main() {
 }
 
 type bench struct {
-	culvert      string
+	culvert string
+	// against is a binary that the pipeline is compared with, "": none.
+	against      string
 	rows, rounds int
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string

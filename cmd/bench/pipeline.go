@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -153,12 +154,17 @@ func stagesOf(log string) (stages []float64, err error) {
 }
 
 // once runs the worker until the set has arrived.
-func (b *bench) once(ctx context.Context, name, broker, servicePort string, s set) (u used, err error) {
+func (b *bench) once(ctx context.Context, name, broker, servicePort string, s set) (used, error) {
+	return b.onceOf(ctx, b.culvert, "worker", name, broker, servicePort, s)
+}
+
+// onceOf is once of a binary, which has a data folder of its own.
+func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, servicePort string, s set) (u used, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
 	}
-	c := exec.CommandContext(ctx, b.culvert, "run", "--once", "--data", filepath.Join(b.dir, "worker"), worker, connector)
+	c := exec.CommandContext(ctx, culvert, "run", "--once", "--data", filepath.Join(b.dir, data), worker, connector)
 	var log bytes.Buffer
 	c.Stderr = &log
 	started := time.Now()
@@ -188,6 +194,45 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
+// cases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
+var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0}, {"Orders", "atom", 3}}
+
+// compare runs the pipeline of two binaries in turns, and prints how the processor time of b.culvert is to that of b.against: the
+// median of the ratios of neighbouring runs, since what else goes on at a machine meets both of a pair.
+func (b *bench) compare(ctx context.Context, service, broker *process) error {
+	sides := [2]struct{ culvert, data string }{{b.culvert, "worker"}, {b.against, "against"}}
+	took := make([][2][]float64, len(cases))
+	for round := range b.rounds + 1 { // the first one fills the compile caches
+		for i, s := range cases {
+			if round == 0 && i > 0 {
+				break
+			}
+			for n := range sides {
+				at := (n + round) % 2
+				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at), broker.address, service.port(), s)
+				if err != nil {
+					return fmt.Errorf("%s: %w", sides[at].culvert, err)
+				}
+				if round > 0 {
+					took[i][at] = append(took[i][at], u.cpu.Seconds())
+				}
+			}
+		}
+	}
+	fmt.Printf("%d order rows in pages of 5,000; %d pairs of runs in turns; the workers' CPU, start and stop in it\n", b.rows, b.rounds)
+	fmt.Printf("ratio is %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
+	fmt.Println("set         format  transforms   s CPU   against   ratio    lowest   highest")
+	for i, s := range cases {
+		ratios := make([]float64, b.rounds)
+		for n := range ratios {
+			ratios[n] = took[i][0][n] / took[i][1][n]
+		}
+		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f  %6.3f  %8.3f  %8.3f\n", s.name, s.format, s.transforms, median(took[i][0]), median(took[i][1]),
+			median(ratios), slices.Min(ratios), slices.Max(ratios))
+	}
+	return nil
+}
+
 // pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
 // empty run, one row, is what start and stop cost; it is taken off.
 func pipeline(ctx context.Context, b *bench) error {
@@ -197,7 +242,9 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	cases := []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0}, {"Orders", "atom", 3}}
+	if b.against != "" {
+		return b.compare(ctx, service, broker)
+	}
 	if _, err := b.once(ctx, "warm", broker.address, service.port(), cases[0]); err != nil { // fills the compile cache
 		return err
 	}
