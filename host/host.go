@@ -201,7 +201,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 			}
 		}
 	}
-	plugins, err := openPlugins(ctx, c, in.Worker, h.registry, needed)
+	// Where REST listens, more connectors may come, in a run that ends by itself too.
+	plugins, err := openPlugins(ctx, c, in.Worker, h.registry, needed, c.Once && !in.Worker.Given("listeners"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -272,16 +273,17 @@ func unique(problems config.Problems) config.Problems {
 
 // OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
-	return openPlugins(ctx, c, w, registry, nil)
+	return openPlugins(ctx, c, w, registry, nil, false)
 }
 
-// openPlugins is OpenPlugins where those that are needed come first, nil: all are waited for.
-func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed) (*plugin.Manager, error) {
+// openPlugins is OpenPlugins where those that are needed come first, nil: all are waited for; only: the others are left alone.
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed, only bool) (*plugin.Manager, error) {
 	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Adopted: adoptedFile(c.Data), Settings: w.All(),
-		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed})
+		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
+		NeededOnly: only})
 }
 
 // adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is none.

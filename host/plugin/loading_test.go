@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin"
@@ -72,6 +73,32 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 	_ = m.Close()
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("expected it to close within 5 s, found %v", took)
+	}
+}
+
+// A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and compile that anew
+// at each start.
+func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
+	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0", Components: []wit.Component{
+		{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
+	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
+		synctest.Test(t, func(t *testing.T) {
+			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, Logger: (&logBuffer{}).logger(),
+				Needed: []plugin.Needed{{Class: class}}, NeededOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = m.Close() }()
+			synctest.Wait() // what is loaded in the background is loaded by then
+			if used, err := state(m, "used"); !used {
+				t.Errorf("%s: expected the first plugin, found %v", class, err)
+			}
+			if other, err := state(m, "other"); other != expected {
+				t.Errorf("%s: the other plugin: expected loaded=%v, found %v %v", class, expected, other, err)
+			}
+		})
 	}
 }
 

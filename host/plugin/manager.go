@@ -51,6 +51,8 @@ type Options struct {
 	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so that nothing that
 	// no connector uses delays them. nil: New loads everything.
 	Needed []Needed
+	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is done.
+	NeededOnly bool
 	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
 	Rest time.Duration
 }
@@ -158,11 +160,13 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	// Nobody compiles now, and only this goroutine has m.
 	m.loader.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-	if more {
+	switch {
+	case more && o.NeededOnly:
+	case more:
 		background, cancel := context.WithCancel(context.Background())
 		m.stopLoading = cancel
 		m.loading.Go(func() { m.loadRest(background, embedded) })
-	} else {
+	default:
 		m.warnOfLimits()
 	}
 	if m.watcher != nil {
