@@ -163,6 +163,8 @@ type exchange struct {
 	patience          time.Duration
 	// refused is the token that was refused.
 	refused string
+	// serves is the exchange that this one fetches a token for, nil for none.
+	serves *exchange
 	// client is the SAP client that the request names itself, "" for none.
 	client string
 }
@@ -238,7 +240,7 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 			}
 			continue
 		}
-		if unauthorized(a, err) && given == nil && d.doubted(e, &doubts) {
+		if unauthorized(a, err) && given == nil && d.doubted(e, a != nil, &doubts) {
 			session := p.session.jar.current()
 			if a != nil {
 				session = a.session
@@ -308,7 +310,7 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 // answer begins anew before others get it: the cookies of an answer to them would be those of a session that is gone already.
 func (c *Client) try(ctx context.Context, p *place, e *exchange, fetching bool) (*Answer, http.Header, *csrf, error) {
 	defer p.rest()
-	used, answered, err := p.session.token(ctx, c, p, e.tokenFrom)
+	used, answered, err := p.session.token(ctx, c, p, e)
 	if err != nil {
 		p.leave()
 		return nil, nil, nil, err
@@ -340,14 +342,18 @@ func (a *Answer) wantsToken(h http.Header) bool {
 // mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
 const mostSecrets = 3
 
-// mostDoubts bounds how often one exchange waits for the second try of a secret that is accepted in between, as by servers of which one
-// refuses what the others take.
-const mostDoubts = 10
+// mostDoubts bounds how often one exchange is refused and sent again while the secret is accepted in between, as by servers of which
+// one refuses what the others take. One more than the once that a doubt takes, since it may be refused beside the one that begins it.
+const mostDoubts = 2
 
-// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt.
-func (d *destination) doubted(e *exchange, doubts *int) bool {
+// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in doubt and accepted
+// since: answered tells that it was, and not refused by who gives out tokens.
+func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
 	g := d.logonOf(e.client)
-	if !g.doubted() {
+	if g == nil {
+		return false
+	}
+	if v := g.look(); !v.doubted() && !v.onTrial() && (v.state == refused || !answered) {
 		return false
 	}
 	if *doubts++; *doubts > mostDoubts {

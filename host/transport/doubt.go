@@ -2,18 +2,24 @@ package transport
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
 // A secret that its origin has accepted lately may be refused by one application server of several, which is starting or stopping. So
 // it is in doubt at first: nothing is sent with it for a moment, then one request tries it in a session of its own, and what that is
-// answered counts for all. When it was accepted, that it is in doubt, and that it is being tried, stands in the folder of refusals:
-// a command beside a worker would otherwise condemn what works there, and each of 20 connectors in as many processes would try.
+// answered counts for all. Where that request asked for something else than the one that was refused, its acceptance is no proof: a
+// service may take anybody's reads and look at the secret of writes alone. So what was refused stays on trial until it is accepted: it is
+// sent by one at a time, in a fresh session, and another refusal of anything is the last. When the secret was accepted, that it is in
+// doubt or on trial, and that it is being tried, stands in the folder of refusals: a command beside a worker would otherwise condemn
+// what works there, and each of 20 connectors in as many processes would try.
 
 // recently is how long an acceptance speaks for a secret.
 const recently = time.Hour
@@ -21,6 +27,9 @@ const recently = time.Hour
 // doubtPause is how long nothing is sent with a secret in doubt. It is longer than idle connections live, so that the second try goes by
 // a connection of its own too: what spreads connections over servers may lead it to another one.
 const doubtPause = 3 * time.Second
+
+// courtesy is how much longer nothing else is sent than what was refused and the fetching of its token: its answer ends the doubt.
+const courtesy = time.Second
 
 // acceptance is the ending of the files that each say when a secret was accepted.
 const acceptance = ".accepted"
@@ -39,30 +48,78 @@ const (
 	doubtful state = 'd'
 	// tried: that is being done. Found with the lock of logons in hand, it says that whoever did it has died.
 	tried state = 't'
+	// onTrial: something else was accepted since, and what was refused is to be tried again.
+	onTrial state = 'w'
+	// retried: that is being done, as above.
+	retried state = 'W'
 )
 
-// verdict is a state, and since when it holds.
+// asked is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no request.
+type asked struct {
+	// writes: it may be no GET, and all that are none are tried one at a time.
+	writes bool
+	hash   [8]byte
+	// serves is the hash of the request that this one fetches a token for, otherwise its own.
+	serves [8]byte
+}
+
+// asks returns what a request asks for.
+func (l *Logons) asks(e *exchange) asked {
+	path, _, _ := strings.Cut(e.line, "?")
+	a := asked{writes: e.method != http.MethodGet && e.method != http.MethodHead}
+	method := e.method
+	if !a.writes {
+		method = http.MethodGet
+	}
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", l.salt, method, path))
+	copy(a.hash[:], hash[:])
+	a.serves = a.hash
+	if e.serves != nil {
+		a.serves = l.asks(e.serves).hash
+	}
+	return a
+}
+
+// verdict is a state, and since when it holds: of a doubt, since the refusal that began it.
 type verdict struct {
 	state state
 	at    time.Time
+	// of is what was refused when the doubt began.
+	of asked
 }
 
+// doubted: whatever is sent tries the secret.
 func (v verdict) doubted() bool { return v.state == doubtful || v.state == tried }
 
-// left is how long nothing is to be sent.
-func (v verdict) left() time.Duration {
-	if !v.doubted() {
+func (v verdict) onTrial() bool { return v.state == onTrial || v.state == retried }
+
+// trial tells whether a request tries the secret, and is to be sent alone and in a fresh session.
+func (v verdict) trial(a asked) bool {
+	return v.doubted() || v.onTrial() && (a.hash == v.of.hash || a.writes && v.of.writes)
+}
+
+// before tells whether a request was sent before the doubt: for the pause nothing was.
+func (v verdict) before(sent time.Time) bool { return sent.Before(v.at.Add(doubtPause)) }
+
+// left is how long a request is not to be sent.
+func (v verdict) left(a asked) time.Duration {
+	pause := doubtPause
+	if a.serves != v.of.hash {
+		pause += courtesy
+	}
+	if !v.doubted() && (!v.onTrial() || v.trial(a)) {
 		return 0
 	}
-	return min(doubtPause, doubtPause-time.Since(v.at)) // a clock may have been set back
+	return min(pause, pause-time.Since(v.at)) // a clock may have been set back
 }
 
 // pause waits so long.
-func (v verdict) pause(ctx context.Context) error {
-	if v.left() <= 0 {
+func (v verdict) pause(ctx context.Context, a asked) error {
+	left := v.left(a)
+	if left <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(v.left())
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -74,28 +131,49 @@ func (v verdict) pause(ctx context.Context) error {
 
 // bytes are what stands in a file.
 func (v verdict) bytes() []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(v.at.UnixMilli())), byte(v.state))
+	b := append(binary.BigEndian.AppendUint64(nil, uint64(v.at.UnixMilli())), byte(v.state))
+	if v.state == refused {
+		return b
+	}
+	writes := byte(0)
+	if v.of.writes {
+		writes = 1
+	}
+	return append(append(b, writes), v.of.hash[:]...)
 }
 
 // readVerdict reads a file. What is no verdict is a refusal: rather not sent than a user locked.
 func readVerdict(content []byte) verdict {
 	if len(content) < 8 {
-		return verdict{refused, time.Now()}
+		return verdict{state: refused, at: time.Now()}
 	}
-	v := verdict{refused, time.UnixMilli(int64(binary.BigEndian.Uint64(content)))}
-	if len(content) == 9 && verdict.doubted(verdict{state: state(content[8])}) {
-		v.state = state(content[8])
+	v := verdict{state: refused, at: time.UnixMilli(int64(binary.BigEndian.Uint64(content)))}
+	if len(content) != 10+len(v.of.hash) {
+		return v
+	}
+	if found := (verdict{state: state(content[8])}); found.doubted() || found.onTrial() {
+		v.state, v.of.writes = found.state, content[9] != 0
+		copy(v.of.hash[:], content[10:])
 	}
 	return v
 }
 
 // look is what this process or another has found out. A file that is no longer there was taken away by an operator, or by who tried the
-// secret and was not refused.
+// secret and was not refused. A trial that nobody ends is over when an acceptance is too old to count.
 func (g *logon) look() verdict {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.read()
+	if g.verdict.onTrial() && time.Since(g.verdict.at) > recently {
+		g.clear()
+	}
+	return g.verdict
+}
+
+// read reads the file, if there is one; g.mu is held.
+func (g *logon) read() {
 	if g.path == "" {
-		return g.verdict
+		return
 	}
 	content, err := os.ReadFile(g.path)
 	switch {
@@ -103,12 +181,19 @@ func (g *logon) look() verdict {
 		g.verdict = verdict{}
 	case err != nil:
 		if g.verdict.state != refused {
-			g.verdict = verdict{refused, time.Now()}
+			g.verdict = verdict{state: refused, at: time.Now()}
 		}
 	default:
 		g.verdict = readVerdict(content)
 	}
-	return g.verdict
+}
+
+// clear has nothing be known against the secret; g.mu is held.
+func (g *logon) clear() {
+	g.verdict = verdict{}
+	if g.path != "" {
+		os.Remove(g.path)
+	}
 }
 
 // acceptedLately tells whether the secret worked within the last hour, here or in another process; g.mu is held.
@@ -137,24 +222,25 @@ func (g *logon) note() {
 }
 
 // doubt notes the first refusal of a secret that works; g.mu is held.
-func (g *logon) doubt() {
-	g.write(verdict{doubtful, time.Now()})
+func (g *logon) doubt(of asked) {
+	g.write(verdict{doubtful, time.Now(), of})
 	if log := g.logons.log.Load(); log != nil {
 		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once more in a fresh session",
 			"origin", g.origin, "user", g.user, "client", g.client, "after", doubtPause)
 	}
 }
 
-// tries notes that the second try begins, of a secret that is in doubt since then. It is noted before, so that a process that is killed
-// in it leaves no third one to others. The turn is held, and the lock.
-func (g *logon) tries(since time.Time) {
+// tries notes that the secret is being tried. It is noted before, so that a process that is killed in it leaves no third try to others.
+// The turn is held, and the lock.
+func (g *logon) tries(v verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.replace(verdict{tried, since})
+	v.state = map[state]state{doubtful: tried, onTrial: retried}[v.state]
+	g.replace(v)
 }
 
-// judge notes what the second try came to.
-func (g *logon) judge(since time.Time, status int) {
+// judge notes what a try came to of a secret that was found as v says.
+func (g *logon) judge(v verdict, a asked, status int) {
 	if status == http.StatusUnauthorized {
 		g.condemn()
 		return
@@ -163,16 +249,16 @@ func (g *logon) judge(since time.Time, status int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case accepted && a.hash == v.of.hash:
+		g.clear()
+		return
 	case accepted:
-		g.verdict = verdict{}
-		if g.path != "" {
-			os.Remove(g.path)
-		}
-	case status == unsent:
-		g.replace(verdict{doubtful, since})
-	default: // nobody has looked at the secret
-		g.replace(verdict{doubtful, time.Now()})
+		v.state = onTrial
+		v.of.writes = v.of.writes && !a.writes // a service that took one write takes others too
+	case v.state == doubtful && status != unsent: // nobody has looked at the secret
+		v.at = time.Now()
 	}
+	g.replace(v)
 }
 
 // condemn has a secret in doubt count as refused.
@@ -180,11 +266,8 @@ func (g *logon) condemn() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.unaccept()
-	g.replace(verdict{refused, time.Now()})
+	g.replace(verdict{state: refused, at: time.Now()})
 }
-
-// doubted tells whether the secret is to be tried again.
-func (g *logon) doubted() bool { return g != nil && g.look().doubted() }
 
 // write notes a verdict, unless another process has come to one before; g.mu is held. What cannot be written down holds in memory, and
 // is said, since a restart would show the secret again.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -233,7 +234,7 @@ func TestDoubtIsShared(t *testing.T) {
 		}
 		others := []*Logons{worker, command, openLogons(t, folder), openLogons(t, folder)}
 		for _, l := range others {
-			if !l.of(somebody).doubted() || l.of(somebody).fault(l.of(somebody).look()) != nil {
+			if !l.of(somebody).look().doubted() || l.of(somebody).fault(l.of(somebody).look()) != nil {
 				t.Errorf("expected a doubt, found %v", l.of(somebody).look())
 			}
 		}
@@ -243,7 +244,7 @@ func TestDoubtIsShared(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				p, err := others[i%4].of(somebody).enter(t.Context(), never)
+				p, err := others[i%4].of(somebody).enter(t.Context(), asked{}, never)
 				if err != nil {
 					wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 					return
@@ -251,8 +252,8 @@ func TestDoubtIsShared(t *testing.T) {
 				mu.Lock()
 				sent++
 				mu.Unlock()
-				if took := time.Since(began); !p.second || took < doubtPause-time.Millisecond {
-					t.Errorf("expected the second try after %v, found %v after %v", doubtPause, p.second, took)
+				if took := time.Since(began); p.doubt.IsZero() || took < doubtPause-time.Millisecond {
+					t.Errorf("expected the second try after %v, found %v after %v", doubtPause, p.doubt, took)
 				}
 				p.done(401)
 			})
@@ -280,7 +281,7 @@ func TestKilledInTheSecondTry(t *testing.T) {
 		try(t, l, somebody, 401)
 		g := l.of(somebody)
 		g.mu.Lock()
-		g.replace(verdict{tried, time.Now()})
+		g.replace(verdict{state: tried, at: time.Now()})
 		g.mu.Unlock()
 		_, err := try(t, openLogons(t, folder), somebody, 200)
 		wantFault(t, err, wit.FaultUnauthorized, "ALICE")
@@ -312,8 +313,181 @@ func TestFilesOfDoubts(t *testing.T) {
 			t.Errorf("%q: expected a refusal, found %q", content, v.state)
 		}
 	}
-	v := verdict{doubtful, time.UnixMilli(1)}
-	if got := readVerdict(v.bytes()); got != v {
-		t.Errorf("expected %v, found %v", v, got)
+	of := l.asks(&exchange{method: "POST", line: "/Orders?x=1"})
+	of.serves = [8]byte{}
+	for _, s := range []state{doubtful, tried, onTrial, retried} {
+		v := verdict{s, time.UnixMilli(1), of}
+		if got := readVerdict(v.bytes()); got != v {
+			t.Errorf("expected %v, found %v", v, got)
+		}
 	}
+	if v := (verdict{state: refused, at: time.UnixMilli(1)}); readVerdict(v.bytes()) != v {
+		t.Errorf("expected %v, found %v", v, readVerdict(v.bytes()))
+	}
+}
+
+// A service may take the reads of anybody, as that which fetches a token, and refuse each write: what was refused is tried again itself,
+// by one, and refused again it is refused.
+func TestAcceptedReadsProveNoWrite(t *testing.T) {
+	for _, lanes := range []int{1, 8} {
+		var mu sync.Mutex
+		writes := 0
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Cookie") == "" {
+				w.Header().Set("Set-Cookie", "session=1")
+			}
+			w.Header().Set("X-Csrf-Token", "t")
+			if r.Method == http.MethodPost {
+				mu.Lock()
+				defer mu.Unlock()
+				writes++
+				w.WriteHeader(401)
+			}
+		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }, func(t *testing.T, c *Client, _ *wires) {
+			text(t, c, get("/Orders"))
+			for range 3 {
+				var wg sync.WaitGroup
+				for i := range 3 * lanes {
+					wg.Go(func() {
+						r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)), TokenFrom: wit.Ptr("/")}
+						status, _, err := text(t, c, r)
+						var f *wit.Fault
+						if status != 401 && !(errors.As(err, &f) && f.Kind == wit.FaultUnauthorized) {
+							t.Errorf("status %d, %v", status, err)
+						}
+						text(t, c, get("/Orders")) // accepted while that goes on
+					})
+				}
+				wg.Wait()
+				time.Sleep(time.Minute)
+			}
+			if most := min(lanes, 4) + 1; writes < 2 || writes > most {
+				t.Errorf("%d lanes: expected those under way to be refused and one more, found %d", lanes, writes)
+			}
+			if c.Refusal() == "" {
+				t.Error("expected the secret to be refused")
+			}
+		})
+	}
+}
+
+// What was refused and is given up, as validations are after 3 s, leaves no doubt after doubt behind: of what is always refused the
+// second refusal is the last, whatever is accepted in between.
+func TestAbandonedDoubts(t *testing.T) {
+	n := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wrong" {
+			n++
+			w.WriteHeader(401)
+		}
+	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		for range 20 {
+			text(t, c, get("/"))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if a, err := c.Do(ctx, get("/wrong")); err == nil {
+				a.Body.Close()
+			}
+			cancel()
+			time.Sleep(10 * time.Second)
+		}
+		if n != 2 {
+			t.Errorf("expected two refusals, found %d", n)
+		}
+	})
+}
+
+// Of several servers behind one address one restarts for two minutes: it refuses what it is asked, and takes its share of new sessions.
+// Nobody's work ends as long as no second try comes to it, too.
+func TestServerRestarts(t *testing.T) {
+	var mu sync.Mutex
+	opened, refusals := 0, 0
+	var restarting bool
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		server := ""
+		if c, err := r.Cookie("server"); err == nil {
+			server = c.Value
+		} else if opened++; opened%3 == 0 {
+			server = "c"
+		} else {
+			server = "a"
+		}
+		if restarting && server == "c" {
+			refusals++
+			w.WriteHeader(401)
+			return
+		}
+		w.Header().Set("Set-Cookie", "server="+server)
+		w.Header().Set("X-Csrf-Token", "t")
+	}, sessioned, func(t *testing.T, c *Client, _ *wires) {
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				for n := range 300 {
+					mu.Lock()
+					restarting = n > 100 && n < 220
+					mu.Unlock()
+					r := get("/" + string(rune('a'+i)))
+					if i%2 == 1 {
+						r = &wit.Request{Method: "POST", Target: r.Target, TokenFrom: wit.Ptr("/")}
+					}
+					if status, _, err := text(t, c, r); status != 200 || err != nil {
+						t.Errorf("%d: status %d, %v", n, status, err)
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			})
+		}
+		wg.Wait()
+		if refusals == 0 || c.Refusal() != "" {
+			t.Errorf("expected refusals and none at the end, found %d, %q", refusals, c.Refusal())
+		}
+	})
+}
+
+// Whoever dies while what was refused is tried again leaves no third try to others, who read meanwhile.
+func TestKilledOnTrial(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "logons")
+	synctest.Test(t, func(t *testing.T) {
+		l := openLogons(t, folder)
+		write, read := l.asks(&exchange{method: "POST", line: "/"}), l.asks(&exchange{method: "GET", line: "/"})
+		send := func(l *Logons, a asked, status int) error {
+			p, err := l.of(somebody).enter(t.Context(), a, never)
+			if err == nil && status != 0 {
+				p.done(status)
+			}
+			return err
+		}
+		for _, err := range []error{send(l, read, 200), send(l, write, 401), send(l, read, 200)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := l.of(somebody).look()
+		if v.state != onTrial || v.of.hash != write.hash || !v.of.writes {
+			t.Fatalf("expected the write to be on trial, found %v", v)
+		}
+		if !v.trial(write) || v.left(write) > 0 || v.trial(read) {
+			t.Errorf("%v: the write is to be tried", v)
+		}
+		g := l.of(somebody)
+		tries := func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			v.state = retried
+			g.replace(v)
+		}
+		tries()
+		if err := send(openLogons(t, folder), read, 200); err != nil {
+			t.Errorf("expected reads to go on, found %v", err)
+		}
+		wantFault(t, send(openLogons(t, folder), write, 201), wit.FaultUnauthorized, "ALICE")
+		tries()
+		time.Sleep(recently + time.Second)
+		if v := openLogons(t, folder).of(somebody).look(); v.state != unjudged {
+			t.Errorf("expected the trial to be over after an hour, found %v", v)
+		}
+	})
 }

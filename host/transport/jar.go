@@ -19,6 +19,8 @@ type jar struct {
 	cookies []cookie
 	// session counts how often the cookies were dropped.
 	session int
+	// renewed is which doubt it was begun anew for last.
+	renewed time.Time
 }
 
 // How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more the oldest go.
@@ -122,11 +124,21 @@ func below(path, folder string) bool {
 	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") || path[len(folder)] == '/')
 }
 
-// drop begins a new session, unless somebody has done so since the given one; -1: in any case. It tells whether it did.
+// renew begins a new session for a doubt, once: a token that was fetched in it is to be used in it.
+func (j *jar) renew(doubt time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.renewed.Equal(doubt) {
+		j.renewed, j.cookies = doubt, nil
+		j.session++
+	}
+}
+
+// drop begins a new session, unless somebody has done so since the given one. It tells whether it did.
 func (j *jar) drop(session int) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if session >= 0 && session != j.session {
+	if session != j.session {
 		return false
 	}
 	j.cookies = nil

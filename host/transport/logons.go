@@ -155,10 +155,14 @@ func (l *Logons) Resume() (int, error) {
 	}
 	files, err := os.ReadDir(l.folder)
 	for _, f := range files {
-		if strings.HasSuffix(f.Name(), refusal) {
-			err = errors.Join(err, os.Remove(filepath.Join(l.folder, f.Name())))
+		if !strings.HasSuffix(f.Name(), refusal) {
+			continue
+		}
+		path := filepath.Join(l.folder, f.Name())
+		if content, err := os.ReadFile(path); err != nil || readVerdict(content).state == refused {
 			forgotten++
 		}
+		err = errors.Join(err, os.Remove(path))
 	}
 	return forgotten, err
 }
@@ -234,22 +238,22 @@ func (l *Logons) name(text []byte) string {
 }
 
 // permit is the leave to send a secret. done must be called with the status of the answer, 0 if none came, unsent if nothing was sent.
-// second: this is the second try of a secret in doubt, which is to be made in a fresh session.
+// doubt is since when the secret is in doubt or on trial: the request is to be made in a session that began later. Zero: it is not.
 type permit struct {
-	done   func(status int)
-	second bool
+	done  func(status int)
+	doubt time.Time
 }
 
 // unsent is in the place of the status of a request that was not sent.
 const unsent = -1
 
-// enter waits until the secret may be sent. opening: the request will be a logon of its own, since there is no session yet.
-func (g *logon) enter(ctx context.Context, opening func() bool) (permit, error) {
+// enter waits until the secret may be sent with a request. opening: that will be a logon of its own, since there is no session yet.
+func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit, error) {
 	if g == nil {
 		return permit{done: func(int) {}}, nil
 	}
 	for {
-		p, again, err := g.enterOnce(ctx, opening)
+		p, again, err := g.enterOnce(ctx, a, opening)
 		if !again {
 			return p, err
 		}
@@ -257,15 +261,15 @@ func (g *logon) enter(ctx context.Context, opening func() bool) (permit, error) 
 }
 
 // enterOnce is enter; again: it is to be called once more, since the secret came into doubt meanwhile.
-func (g *logon) enterOnce(ctx context.Context, opening func() bool) (p permit, again bool, err error) {
+func (g *logon) enterOnce(ctx context.Context, a asked, opening func() bool) (p permit, again bool, err error) {
 	v := g.look()
 	if err := g.fault(v); err != nil {
 		return p, false, err
 	}
-	if !v.doubted() && !opening() && g.joins() {
-		return g.permit(g.learn), false, nil
+	if !v.trial(a) && v.left(a) <= 0 && !opening() && g.joins() {
+		return g.permit(a, v, nil), false, nil
 	}
-	if err := v.pause(ctx); err != nil {
+	if err := v.pause(ctx, a); err != nil {
 		return p, false, err
 	}
 	select {
@@ -279,12 +283,12 @@ func (g *logon) enterOnce(ctx context.Context, opening func() bool) (p permit, a
 		release()
 		return p, false, err
 	}
-	if !v.doubted() && !opening() && g.joins() { // by now, thanks to whose turn it was
+	if !v.trial(a) && v.left(a) <= 0 && !opening() && g.joins() { // by now, thanks to whose turn it was
 		release()
-		return g.permit(g.learn), false, nil
+		return g.permit(a, v, nil), false, nil
 	}
 	known, fresh := g.known()
-	if (!known || v.doubted()) && g.lock != "" {
+	if (!known || v.trial(a)) && g.lock != "" {
 		unlock, err := lockFile(ctx, g.lock)
 		if err != nil {
 			release()
@@ -299,33 +303,42 @@ func (g *logon) enterOnce(ctx context.Context, opening func() bool) (p permit, a
 	case err != nil:
 		release()
 		return p, false, err
-	case v.doubted() && (!before.doubted() || v.left() > 0):
+	case v.left(a) > 0 || v.trial(a) && !before.trial(a):
 		release()
 		return p, true, nil
-	case v.state == tried: // whoever did so has died
+	case v.trial(a) && (v.state == tried || v.state == retried): // whoever did so has died
 		g.condemn()
 		release()
 		return p, false, g.fault(g.look())
-	case v.doubted():
-		g.tries(v.at)
-		p = g.permit(func(status int) { g.judge(v.at, status); release() })
-		p.second = true
-		return p, false, nil
+	case v.trial(a):
+		g.tries(v)
+		return g.goes(v, func(status int) { g.judge(v, a, status); release() }), false, nil
 	case !known:
-		return g.permit(func(status int) { g.learn(status); release() }), false, nil
+		return g.permit(a, v, release), false, nil
 	case fresh && !opening():
-		return g.leads(release), false, nil
+		return g.leads(a, v, release), false, nil
 	}
 	giveUp := time.AfterFunc(openingTurn, release)
-	return g.permit(func(status int) { giveUp.Stop(); g.learn(status); release() }), false, nil
+	return g.permit(a, v, func() { giveUp.Stop(); release() }), false, nil
 }
 
-// permit counts a request as under way until its answer begins.
-func (g *logon) permit(after func(status int)) permit {
+// permit lets a request go whose answer is learned from. after may be nil.
+func (g *logon) permit(a asked, v verdict, after func()) permit {
+	sent := time.Now()
+	return g.goes(v, func(status int) {
+		g.learn(a, sent, status)
+		if after != nil {
+			after()
+		}
+	})
+}
+
+// goes counts a request as under way until its answer begins.
+func (g *logon) goes(v verdict, after func(status int)) permit {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underway++
-	return permit{done: func(status int) {
+	return permit{doubt: v.at, done: func(status int) {
 		g.mu.Lock()
 		g.underway--
 		g.mu.Unlock()
@@ -342,7 +355,7 @@ func (g *logon) joins() bool {
 }
 
 // leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is refused.
-func (g *logon) leads(release func()) permit {
+func (g *logon) leads(a asked, v verdict, release func()) permit {
 	lead := func(leading bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -351,7 +364,7 @@ func (g *logon) leads(release func()) permit {
 	lead(true)
 	end := sync.OnceFunc(func() { lead(false); release() })
 	giveUp := time.AfterFunc(firstTurn, end)
-	return g.permit(func(status int) { giveUp.Stop(); g.learn(status); end() })
+	return g.permit(a, v, func() { giveUp.Stop(); end() })
 }
 
 // openingTurn is how long the opening of a session has others wait whose secret is known to be right: an answer may take hours.
@@ -455,19 +468,23 @@ func (g *logon) explain(at time.Time) string {
 // unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards of its load.
 var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests}
 
-// learn notes what an answer says about the secret.
-func (g *logon) learn(status int) {
+// learn notes what the answer to a request says about the secret, which went out at that time.
+func (g *logon) learn(a asked, sent time.Time, status int) {
 	if status != http.StatusUnauthorized {
 		g.accept(status)
 		return
 	}
 	v := g.look()
+	if v.onTrial() && !v.before(sent) {
+		g.condemn()
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case v.state != unjudged: // it was on its way when another one was refused
 	case g.acceptedLately():
-		g.doubt()
+		g.doubt(a)
 	default:
 		g.refuse()
 	}
@@ -488,7 +505,7 @@ func (g *logon) accept(status int) bool {
 // refuse notes the refusal of a secret that was not known to be right; g.mu is held.
 func (g *logon) refuse() {
 	g.unaccept()
-	g.write(verdict{refused, time.Now()})
+	g.write(verdict{state: refused, at: time.Now()})
 }
 
 // unaccept takes back that the secret was accepted; g.mu is held.

@@ -39,15 +39,15 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	}
 	turn := &waiter{who: d, why: "logons to " + d.load.origin + " go one after another", since: time.Now()}
 	d.load.waits(turn, true)
-	leave, err := d.logonOf(e.client).enter(ctx, func() bool { return d.load.opening(d.sessions, s) })
+	leave, err := d.logonOf(e.client).enter(ctx, d.config.Logons.asks(e), func() bool { return d.load.opening(d.sessions, s) })
 	d.load.waits(turn, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	status := unsent
 	defer func() { leave.done(status) }()
-	if leave.second {
-		s.jar.drop(-1)
+	if !leave.doubt.IsZero() {
+		s.jar.renew(leave.doubt)
 	}
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {

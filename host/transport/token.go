@@ -30,11 +30,12 @@ func newTokens() tokens {
 	return t
 }
 
-// token returns the token for requests that name this path, fetching it if it is not known. answered is to be called when the
+// token returns the token for a request, by the path that it names, fetching it if it is not known. answered is to be called when the
 // request has its answer, or none: the first request with a new token goes alone, because services change the session's id with
 // its answer and know the one before no longer.
-func (s *session) token(ctx context.Context, c *Client, p *place, from string) (token *csrf, answered func(), err error) {
+func (s *session) token(ctx context.Context, c *Client, p *place, serves *exchange) (token *csrf, answered func(), err error) {
 	t := &s.tokens
+	from := serves.tokenFrom
 	if from == "" {
 		return &csrf{}, func() {}, nil
 	}
@@ -48,7 +49,7 @@ func (s *session) token(ctx context.Context, c *Client, p *place, from string) (
 		release()
 		return known, func() {}, nil
 	}
-	value, err := c.fetchToken(ctx, p, from)
+	value, err := c.fetchToken(ctx, p, serves)
 	if err != nil {
 		release()
 		return nil, nil, err
@@ -58,7 +59,8 @@ func (s *session) token(ctx context.Context, c *Client, p *place, from string) (
 }
 
 // fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
-func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *place, serves *exchange) (string, error) {
+	from := serves.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"
 	if strings.HasSuffix(path, "/") {
@@ -71,7 +73,8 @@ func (c *Client) fetchToken(ctx context.Context, p *place, from string) (string,
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves,
+			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := c.doIn(ctx, p, e)
 		if err != nil {
 			return "", err
