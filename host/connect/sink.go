@@ -88,7 +88,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
 	o := kafka.ConsumerOptions{Group: groupOf(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
-		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, Noted: r.Noted}
+		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, NoteLimit: r.Limit, Noted: r.Noted}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}

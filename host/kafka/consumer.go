@@ -46,9 +46,11 @@ type ConsumerOptions struct {
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
-	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. It must not be longer than
-	// LongestNote. It is asked for partitions that were just revoked, too.
+	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where it is longer than
+	// LongestNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were just revoked, too.
 	Note func(topic string, partition int32, next int64) string
+	// NoteLimit hears how long notes may be where the brokers take less than LongestNote.
+	NoteLimit func(bytes int)
 	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after Assigned and before
 	// their first record.
 	Noted func(topic string, partition int32, next int64, note string)
@@ -66,6 +68,9 @@ type Consumer struct {
 	owned map[string]map[int32]bool
 	// failure ends the next Poll.
 	failure error
+	// longest is how long a note may be; asked: the brokers have taken one of that length.
+	longest int
+	asked   bool
 	// life ends with a failure that Poll must not wait for.
 	life context.Context
 	end  context.CancelFunc
@@ -81,7 +86,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}}
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err
@@ -262,13 +267,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if len(offsets) == 0 {
 		return nil
 	}
-	failure := s.commitOnce(s.noted(ctx), offsets)
-	if tooLong(failure) {
-		if s.config.Logger != nil {
-			s.config.Logger.Warn("kafka: the broker stores nothing beside offsets, or less (offset.metadata.max.bytes): what is settled out of order comes again after a restart", "group", s.o.Group)
-		}
-		failure = s.commitOnce(ctx, offsets)
-	}
+	failure := s.commitNoted(ctx, offsets)
 	switch {
 	case failure == nil:
 		return nil
@@ -325,7 +324,11 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	}
 	if s.o.Revoked != nil {
 		settled := s.o.Revoked(ctx, partitions)
-		if err := s.Commit(ctx, settled); err != nil && s.config.Logger != nil {
+		err := s.Commit(ctx, settled)
+		if errors.Is(err, ErrNote) {
+			s.deny(err)
+		}
+		if err != nil && s.config.Logger != nil {
 			s.config.Logger.Warn("kafka: offsets of revoked partitions are not stored: their last records come again", "group", s.o.Group, "error", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,31 +17,91 @@ import (
 // noteMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things there.
 const noteMark = "culvert:"
 
-// LongestNote is how much may be stored beside an offset, in bytes: brokers allow 4,096 (offset.metadata.max.bytes).
-const LongestNote = 3500
+// LongestNote is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one allows less, which the
+// first commit finds out, a sink makes do with less, but not with less than leastNote.
+const (
+	LongestNote = 3500
+	leastNote   = LongestNote >> 4
+)
 
-// noted has a commit store notes beside its offsets.
-func (s *Consumer) noted(ctx context.Context) context.Context {
+// noteLimit is the setting of brokers that says how much that may be.
+const noteLimit = "offset.metadata.max.bytes"
+
+// ErrNote is in the error of a commit whose note the broker does not store. Without it, rows could be written twice.
+var ErrNote = errors.New("what stands beside the offsets of a sink, so that nothing is written twice, cannot be stored")
+
+// noted has a commit store notes beside its offsets. The first one that succeeds is as long as a note may be: the broker's limit is known
+// before anything is sent that would need the room. A partition whose note is too long is left out; tooLong tells of it.
+func (s *Consumer) noted(ctx context.Context) (noted context.Context, tooLong func() error) {
 	if s.o.Note == nil {
-		return ctx
+		return ctx, func() error { return nil }
 	}
+	s.mu.Lock()
+	longest, asking := s.longest, !s.asked
+	s.mu.Unlock()
+	var failure error
 	return kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
 		for i := range r.Topics {
 			t := &r.Topics[i]
-			for j := range t.Partitions {
-				p := &t.Partitions[j]
-				if note := s.o.Note(t.Topic, p.Partition, p.Offset); note != "" && len(note) <= LongestNote {
+			kept := t.Partitions[:0]
+			for _, p := range t.Partitions {
+				note := s.o.Note(t.Topic, p.Partition, p.Offset)
+				if len(note) > longest {
+					failure = fmt.Errorf("%w: topic %s, partition %d: expected a note of at most %d bytes, found %d (%s of the brokers says how many they take)",
+						ErrNote, t.Topic, p.Partition, longest, len(note), noteLimit)
+					continue
+				}
+				if asking {
+					note, asking = note+strings.Repeat(" ", longest-len(note)), false
+				}
+				if note != "" {
 					note = noteMark + note
 					p.Metadata = &note
 				}
+				kept = append(kept, p)
 			}
+			t.Partitions = kept
+		}
+		r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
+		if len(r.Topics) == 0 {
+			return failure
 		}
 		return nil
-	})
+	}), func() error { return failure }
 }
 
-// tooLong tells whether a broker takes no notes, or only shorter ones.
-func tooLong(err error) bool { return errors.Is(err, kerr.OffsetMetadataTooLarge) }
+// commitNoted commits offsets with their notes. A broker that does not take notes so long is asked for shorter ones.
+func (s *Consumer) commitNoted(ctx context.Context, offsets Offsets) error {
+	for {
+		noted, tooLong := s.noted(ctx)
+		err := s.commitOnce(noted, offsets)
+		if s.o.Note == nil || err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge) {
+			return err
+		}
+		s.mu.Lock()
+		s.asked = err == nil
+		least := s.longest <= leastNote
+		if err != nil && !least {
+			s.longest /= 2
+		}
+		longest := s.longest
+		s.mu.Unlock()
+		switch {
+		case err == nil:
+			return tooLong()
+		case least:
+			return fmt.Errorf("%w: expected brokers that take %d bytes beside an offset, found that they take fewer (%s, by default 4096): %w",
+				ErrNote, leastNote+len(noteMark), noteLimit, err)
+		}
+		if s.config.Logger != nil {
+			s.config.Logger.Info("kafka: the brokers take shorter notes beside offsets: fewer requests run ahead of the first one that is not answered",
+				"group", s.o.Group, "setting", noteLimit, "bytes", longest)
+		}
+		if s.o.NoteLimit != nil {
+			s.o.NoteLimit(longest)
+		}
+	}
+}
 
 // readNotes tells about the committed offsets of new partitions and the notes beside them. While nobody can be reached it goes on
 // asking: without them records could be written twice. What cannot be read for other reasons ends the next Poll.
@@ -82,7 +143,7 @@ func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions
 			if !ours {
 				note = ""
 			}
-			s.o.Noted(topic, p, at.At, note)
+			s.o.Noted(topic, p, at.At, strings.TrimRight(note, " "))
 		}
 	}
 }

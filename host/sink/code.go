@@ -68,6 +68,7 @@ type Rebalances struct {
 	Revoked  func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
 	Lost     func(partitions map[string][]int32)
 	Note     func(topic string, partition int32, next int64) string
+	Limit    func(bytes int)
 	Noted    func(topic string, partition int32, next int64, note string)
 }
 

@@ -152,7 +152,8 @@ func (w *writing) next(alone bool) *lane {
 func (w *writing) apart(l *lane) bool {
 	rows := l.jobs[0].rows
 	if len(rows) == 1 {
-		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain")})
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain, " +
+			"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.queue.setAside(l)
 		return true
 	}

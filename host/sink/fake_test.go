@@ -34,6 +34,7 @@ type group struct {
 	atMost    int
 	refuse    error // commits fail with it
 	longest   int   // of the notes, in bytes
+	takes     int   // the longest note that brokers take; 0: kafka.LongestNote
 }
 
 func newGroup() *group {
@@ -142,6 +143,11 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	if g.refuse != nil {
 		return g.refuse
 	}
+	limit := kafka.LongestNote
+	if g.takes > 0 {
+		limit = g.takes
+		g.events.Limit(limit)
+	}
 	for topic, partitions := range offsets {
 		for n, at := range partitions {
 			p := place{topic, n}
@@ -150,7 +156,7 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 					panic("a commit went back")
 				}
 				note := g.events.Note(topic, n, at.Offset)
-				if len(note) > kafka.LongestNote {
+				if len(note) > limit {
 					panic("a note is too long")
 				}
 				g.committed[p], g.notes[p] = at.Offset, note

@@ -153,26 +153,34 @@ func (l *ledger) committed(offsets kafka.Offsets) {
 }
 
 // note is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left out that nothing was
-// sent for. cut: it is too long all the same.
-func (l *ledger) note(at place, next int64) (text string, cut bool) {
+// sent for.
+func (l *ledger) note(topic string, partition int32, next int64) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	at := place{topic, partition}
 	p := l.partitions[at]
 	if p == nil {
 		p = l.gone.of(l, at) // revoked just now: its last commit is under way
 	}
 	n := note{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
 	if p == nil {
-		text = n.text(next)
-		return text, len(text) > l.limit
+		return n.text(next)
 	}
 	n.reach = p.sentUpTo()
 	n.settled = p.ahead(next, true)
-	if text = n.text(next); len(text) > l.limit-names-reserve {
+	text := n.text(next)
+	if len(text) > l.limit-names-reserve {
 		n.settled = p.ahead(next, false)
 		text = n.text(next)
 	}
-	return text, len(text) > l.limit
+	return text
+}
+
+// limited says how long a note may be.
+func (l *ledger) limited(bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = bytes
 }
 
 // sentUpTo is the last offset that requests may have gone out for whose outcome is not known, -1 for none.

@@ -109,18 +109,6 @@ func readNote(next int64, text string) (n note, err error) {
 	return n, nil
 }
 
-// note is what is to be stored beside an offset of a partition.
-func (t *Task) note(topic string, partition int32, next int64) string {
-	text, cut := t.ledger.note(place{topic, partition}, next)
-	if !cut {
-		return text
-	}
-	t.log.Error("what is settled behind an offset does not fit beside it: after a restart some of it is written again", "topic", topic, "partition", partition,
-		"offset", next, "bytes", len(text))
-	text = text[:t.ledger.limit]
-	return text[:max(strings.LastIndexAny(text, ", "), 0)]
-}
-
 // noted takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks know besides. What
 // an operator has decided about uncertain records holds.
 func (t *Task) noted(topic string, partition int32, next int64, text string) {

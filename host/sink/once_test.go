@@ -41,6 +41,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 			const records = 10_000
 			w := &writer{each: []int{1, 1, 3, records}[seed%4]}
 			x := newWorld(w)
+			x.group.takes = []int{0, 218, 437, 0}[seed%4]
 			var log strings.Builder
 			x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 			x.o.Once, x.o.Rows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
@@ -107,6 +108,37 @@ func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
 		x.ok(t)
 		if n := len(counted(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
 			t.Errorf("found %d records in %d requests", n, len(x.service.seen()))
+		}
+	})
+}
+
+// Where nothing can be stored beside an offset, nothing is sent.
+func TestNothingIsSentWithoutANote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=1")
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrNote)
+		if _, err := x.run(t); !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 0 {
+			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
+		}
+		x.group.refuse = nil
+		x.ok(t)
+		if n := len(counted(t, x)); n != 2 {
+			t.Errorf("expected 2 records, found %d", n)
+		}
+		// A stop, too, says what it could not store.
+		x.group.put("t", 0, "c=1")
+		x.o.Once, x.service.slow = false, time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(1500 * time.Millisecond) // the request is on its way
+		x.group.mu.Lock()
+		x.group.refuse = kafka.ErrNote
+		x.group.mu.Unlock()
+		cancel()
+		if err := <-done; !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 3 {
+			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
 		}
 	})
 }

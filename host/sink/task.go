@@ -211,7 +211,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	settling, endSettling := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endSettling(nil)
 	t.life, t.settling = working, settling
-	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost, t.note, t.noted})
+	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost, t.ledger.note, t.ledger.limited, t.noted})
 	if err != nil {
 		return err
 	}
@@ -243,8 +243,11 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	committer.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
-	t.commitLast(last)
+	lost := t.commitLast(last)
 	t.sum()
+	if err == nil {
+		err = lost
+	}
 	return err
 }
 
@@ -334,7 +337,9 @@ func (t *Task) write(ctx, working context.Context, batches <-chan *batch, b *bat
 		return nil, err
 	}
 	if t.ledger.reaching(b.items) { // it was not said with what the batch before came to
-		t.commit(working)
+		if err := t.commit(working); errors.Is(err, kafka.ErrNote) {
+			return nil, err
+		}
 	}
 	err = t.deliver(ctx, working, b)
 	t.ledger.reached(b.items)
@@ -354,7 +359,9 @@ func (t *Task) write(ctx, working context.Context, batches <-chan *batch, b *bat
 	if next != nil {
 		t.ledger.reaching(next.items)
 	}
-	t.commit(working)
+	if err := t.commit(working); errors.Is(err, kafka.ErrNote) {
+		return nil, err
+	}
 	return next, nil
 }
 
@@ -433,12 +440,13 @@ func (t *Task) commit(ctx context.Context) error {
 	return err
 }
 
-// commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts.
-func (t *Task) commitLast(ctx context.Context) {
+// commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of a note that is
+// not stored: nothing that comes by itself mends that.
+func (t *Task) commitLast(ctx context.Context) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := t.commit(ctx)
 		if err == nil {
-			return
+			return nil
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -446,7 +454,10 @@ func (t *Task) commitLast(ctx context.Context) {
 		case <-ctx.Done():
 			timer.Stop()
 			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
-			return
+			if errors.Is(err, kafka.ErrNote) {
+				return err
+			}
+			return nil
 		}
 	}
 }

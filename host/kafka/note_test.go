@@ -1,0 +1,86 @@
+package kafka
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// limitNotes has a broker store at most so many bytes beside an offset, as offset.metadata.max.bytes has it. It refuses the whole
+// request, which is what matters here: Kafka refuses the partition.
+func limitNotes(b *Broker, limit int) {
+	b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		answer, long := r.ResponseKind().(*kmsg.OffsetCommitResponse), false
+		for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
+			topic := kmsg.NewOffsetCommitResponseTopic()
+			topic.Topic, topic.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				one := kmsg.NewOffsetCommitResponseTopicPartition()
+				one.Partition = p.Partition
+				if p.Metadata != nil && len(*p.Metadata) > limit {
+					one.ErrorCode, long = kerr.OffsetMetadataTooLarge.Code, true
+				}
+				topic.Partitions = append(topic.Partitions, one)
+			}
+			answer.Topics = append(answer.Topics, topic)
+		}
+		return answer, nil, long
+	})
+}
+
+// What a broker takes beside an offset is found out by the first commit, and no commit goes without what is to stand there.
+func TestNotesThatBrokersDoNotTake(t *testing.T) {
+	for _, c := range []struct {
+		limit, longest int // 0: too little
+	}{{4096, LongestNote}, {1000, 875}, {leastNote + len(noteMark), leastNote}, {100, 0}, {0, 0}} {
+		b := openTestBroker(t, t.TempDir())
+		put(t, b.Addr(), "orders", "1", "2")
+		limitNotes(b, c.limit)
+		note, heard, stored := "reach=7", LongestNote, "none"
+		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Note: func(string, int32, int64) string { return note },
+			NoteLimit: func(bytes int) { heard = bytes }, Noted: func(_ string, _ int32, _ int64, text string) { stored = text }}
+		s := openTestConsumer(t, b.Addr(), o)
+		settled := Offsets{}
+		pollValues(t, s, 2, settled)
+		err := s.Commit(testContext(t), settled)
+		if c.longest == 0 {
+			if !errors.Is(err, ErrNote) || !strings.Contains(err.Error(), noteLimit) {
+				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, noteLimit, err)
+			}
+		} else if err != nil || heard != c.longest {
+			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, heard, err)
+		}
+		if c.longest > 0 {
+			// What is longer is not stored, and neither is the offset.
+			note = strings.Repeat("x", c.longest+1)
+			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
+			if err := s.Commit(testContext(t), settled); !errors.Is(err, ErrNote) || !strings.Contains(err.Error(), "orders, partition 0") {
+				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
+			}
+			note = strings.Repeat("y", c.longest)
+			if err := s.Commit(testContext(t), settled); err != nil {
+				t.Errorf("%d bytes: %v", c.limit, err)
+			}
+			note = "reach=7"
+			if err := s.Commit(testContext(t), settled); err != nil {
+				t.Errorf("%d bytes: %v", c.limit, err)
+			}
+		}
+		s.Close()
+
+		again := openTestConsumer(t, b.Addr(), o)
+		wanted, records := "reach=7", 1
+		if c.longest == 0 { // nothing was committed: all comes again
+			wanted, records = "", 2
+		}
+		pollValues(t, again, records, Offsets{})
+		if stored != wanted {
+			t.Errorf("%d bytes: expected the note %q, found %q", c.limit, wanted, stored)
+		}
+	}
+}
