@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newConsume() *cobra.Command {
@@ -89,7 +90,8 @@ func consume(ctx context.Context, topic, data, servers, file string, follow bool
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var line []byte
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{Follow: follow}, func(r *kgo.Record) error {
-		line = append(kafka.AppendLine(line[:0], r), '\n')
+		// Whoever wrote the record must not steer the terminal: the same JSON, in escapes where one would obey.
+		line = append(shown.JSON(kafka.AppendLine(line[:0], r)), '\n')
 		if _, err := out.Write(line); err != nil {
 			return err
 		}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -77,7 +79,9 @@ func wrong(err error) error {
 
 // execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra finds.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := guard.Do(slog.New(slog.NewTextHandler(stderr, nil)), "culvert", func() error {
+	ours := slog.New(slog.NewTextHandler(stderr, nil))
+	takeLibraries(ours)
+	err := guard.Do(ours, "culvert", func() error {
 		root := newRoot(ctx, args)
 		root.SetArgs(args)
 		root.SetOut(stdout)
@@ -98,6 +102,25 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return f.code
 	}
 	return exitWrong
+}
+
+// takeLibraries has what libraries log on their own, net/http above all, among our lines at level debug.
+func takeLibraries(to *slog.Logger) {
+	slog.SetDefault(to) // which also sets the output that is set next
+	log.SetFlags(0)
+	log.SetOutput(libraryLines{to})
+}
+
+// libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came, cookies
+// included: nothing behind a quoted line break is shown.
+type libraryLines struct{ to *slog.Logger }
+
+func (l libraryLines) Write(p []byte) (int, error) {
+	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
+	text, _, _ = strings.Cut(text, `\r`)
+	text, _, _ = strings.Cut(text, `\n`)
+	l.to.Debug("a library says: " + shown.Within(text, 300))
+	return len(p), nil
 }
 
 func newRoot(ctx context.Context, args []string) *cobra.Command {

@@ -35,7 +35,9 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), nil
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	takeLibraries(log)
+	return log, nil
 }
 
 // settings are those of --set.

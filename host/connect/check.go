@@ -55,6 +55,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c)...)
+	problems = append(problems, k.ownConverters(c)...)
 	problems = append(problems, k.clients(c)...)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
@@ -140,6 +141,25 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 	}
 	if class, _ := c.Converter("header.converter", k.Worker); !knownHeaderConverter(class) {
 		problems = append(problems, problem(entry(c, "header.converter"), fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
+	}
+	return problems
+}
+
+// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's settings.
+func (k *Checker) ownConverters(c *config.Connector) config.Problems {
+	var problems config.Problems
+	for _, which := range []string{"key.converter", "value.converter", "header.converter"} {
+		if c.Text(which) != "" {
+			continue
+		}
+		for _, e := range c.Entries {
+			if strings.HasPrefix(e.Key, which+".") {
+				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the worker's counts with the worker's settings. "+
+					"To have both here: %s=%s", which, which, k.Worker.Text(which)))
+				p.Warning = true
+				problems = append(problems, p)
+			}
+		}
 	}
 	return problems
 }

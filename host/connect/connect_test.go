@@ -161,7 +161,7 @@ func TestCheck(t *testing.T) {
 		{"unknown converter", good + "\nvalue.converter=Nope", "c.properties:5: value.converter: "},
 		{"Avro", good + "\nvalue.converter=io.confluent.connect.avro.AvroConverter", "c.properties:5: value.converter: value converter: Avro is not built yet"},
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: expected org.apache"},
-		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: address: expected a host name"},
+		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
 		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: expected a number"},
 		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1", "c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},

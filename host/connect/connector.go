@@ -42,6 +42,7 @@ type connector struct {
 	settled   sink.Settled   // likewise
 	reached   *sink.Reach    // likewise
 	marking   sync.Mutex     // see ends.mark
+	fed       bool           // with RunOnce: sources ran before it, which make topics only for rows
 
 	mu    guard.Mutex
 	state State

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,17 @@ func (e *ends) mark(ctx context.Context) error {
 		e.log.Info("the group has other members, which go on from the end", "group", e.group)
 	}
 	return nil
+}
+
+// nowhere is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with nothing to show for
+// it. It is asked for behind the others, which are read all the same.
+func (e *ends) nowhere(ctx context.Context) error {
+	_, missing, err := e.find(ctx)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: what the others hold is written; correct the name or "+
+		"bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or make the topic", strings.Join(missing, ", "))
 }
 
 // reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.

@@ -73,6 +73,9 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	}
 	h.run(ctx, sources, true)
 	if ctx.Err() == nil {
+		for _, c := range sinks {
+			c.fed = len(sources) > 0
+		}
 		h.run(ctx, sinks, true)
 	}
 	var failures []error

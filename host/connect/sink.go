@@ -81,7 +81,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		}
 		p.CaughtUp = now.Open == 0 && p.Lag == 0
 	})
-	return task.Run(ctx)
+	err = task.Run(ctx)
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !c.fed {
+		return ends.nowhere(ctx)
+	}
+	return err
 }
 
 // consumerOptions: the connector's own topics go before those that the plugin named.

@@ -403,13 +403,13 @@ func (c *Client) again(ctx context.Context, d *destination, e *exchange, err err
 	}
 	var outage *outageError
 	if *repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v", e.method, e.line, d.origin, lost.cause)
+		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.line, d.origin, lost.cause, d.see(lost.cause))
 		if *repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", *repeated+1)
 		}
 		return f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", e.method+" "+e.line, "cause", lost.cause, "retry", *repeated+1)
+	d.config.Logger.Warn("no answer, to be retried", "request", e.method+" "+e.line, "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", *repeated+1)
 	if err := d.config.Retry.Wait(ctx, 0); err != nil {
 		return err
 	}

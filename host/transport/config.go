@@ -52,6 +52,8 @@ type Config struct {
 	ownTLS *tls.Config
 	// explain makes an error of a handshake one that names the setting.
 	explain func(error) error
+	// names are the user's of the settings that say where the service is.
+	names names
 	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
 	// refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
@@ -122,7 +124,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Retry: Retry{
 			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
 		},
-		Logger: s.Logger, Logons: s.Logons,
+		Logger: s.Logger, Logons: s.Logons, names: namesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text("retry.codes")); len(c.Retry.Codes) == 0 && !roles.Given("retry.codes") {
 		c.Retry.Codes = nil // a plugin need not declare them
@@ -202,18 +204,26 @@ func (c *Config) origin() (origin, error) {
 		o.scheme = "https"
 	}
 	if o.scheme != "http" && o.scheme != "https" {
-		return o, faultf(wit.FaultConfig, "scheme: expected http or https, found %q", c.Scheme)
+		return o, c.names.fault(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
 	}
 	if o.host == "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
-		return o, faultf(wit.FaultConfig, "address: expected a host name or IP address, found %q", c.Address)
+		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s", c.Address, ofURL(c.Address))
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)
 	}
 	if o.port < 1 || o.port > 65535 {
-		return o, faultf(wit.FaultConfig, "port: expected 1 to 65535, found %d", c.Port)
+		return o, c.names.fault(c.names.port, "port", "expected 1 to 65535, found %d", c.Port)
 	}
 	return o, nil
+}
+
+// ofURL says of an address that is a URL what its parts are for.
+func ofURL(address string) string {
+	if !strings.Contains(address, "://") {
+		return ""
+	}
+	return ": a URL's scheme, port and path have settings of their own"
 }
 
 // withoutBrackets is an address that may be of IPv6 and written as in a URL.

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// Where nothing answers, or somebody else does, the settings are named that say where the service is.
+func TestFaultsNameWhereTheServiceIs(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 5})
+	closed := freeAddress(t)
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"closed", source("closed", closed, "Orders"), "connection refused (see sap.odata.host.address, sap.odata.host.port)"},
+		{"scheme", instead(source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
+			"(no TLS is spoken on this port: see sap.odata.host.protocol, sap.odata.host.port)"},
+		{"name", instead(source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"), "(see sap.odata.host.address)"},
+	} {
+		file := p.file(c.name+".properties", c.lines...)
+		ping := p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
+		if ping.code != 1 || strings.Count(ping.stderr, c.want) != 1 {
+			t.Errorf("%s: ping: expected exit 1 and %q, found %d\n%s", c.name, c.want, ping.code, ping.stderr)
+		}
+		run := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file)
+		if run.code != 1 || !strings.Contains(run.lastLine(), c.want) {
+			t.Errorf("%s: run: expected exit 1 and %q, found %d\n%s", c.name, c.want, run.code, run.lastLine())
+		}
+	}
+	url := p.file("url.properties", instead(source("url", address, "Orders"), "sap.odata.host.address=http://localhost")...)
+	r := p.run("validate", "--plugins", plugins(t), url)
+	if want := `sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`; r.code != 1 ||
+		!strings.Contains(r.stdout, want) {
+		t.Errorf("expected exit 1 and %q, found %d\n%s", want, r.code, r.stdout)
+	}
+}
+
+// What net/http logs on its own stands among our lines at level debug, without what a service sent into an idle connection.
+func TestLibrariesLogAsWeDo(t *testing.T) {
+	p := newPlace(t)
+	s := service.New(service.Options{Rows: 5})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "$metadata") {
+			s.ServeHTTP(w, r)
+			return
+		}
+		conn, out, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		answer.Header().Set("Connection", "keep-alive")
+		result := answer.Result()
+		result.ContentLength = int64(answer.Body.Len())
+		result.Write(out)
+		out.WriteString("HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\nContent-Length: 0\r\n\r\n")
+		out.Flush()
+		conn.(*net.TCPConn).CloseWrite()
+		var b [1]byte
+		conn.Read(b[:])
+	}))
+	t.Cleanup(server.Close)
+	file := p.file("orders.properties", instead(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.max.retries=3")...)
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", file)
+	if r.code != 0 {
+		t.Errorf("exit %d: %s", r.code, r.lastLine())
+	}
+	said := 0
+	for line := range strings.Lines(r.stderr) {
+		if strings.Contains(line, "Unsolicited response") {
+			said++
+		}
+		if !strings.HasPrefix(line, "time=") || strings.Contains(line, "session=abc") {
+			t.Errorf("expected a line of the log without what the service sent, found %q", line)
+		}
+	}
+	if said == 0 {
+		t.Errorf("expected a line of net/http among those of the log, found\n%s", r.stderr)
+	}
+}
+
+// A record's text steers no terminal that it is printed on, and is the same JSON.
+func TestConsumeSteersNoTerminal(t *testing.T) {
+	p := newPlace(t)
+	b := embedded(t)
+	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
+	document, _ := json.Marshal(map[string]string{text: text})
+	c := kafka.Defaults()
+	c.Bootstrap = []string{b.Addr()}
+	admin, err := kafka.NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.EnsureTopics(t.Context(), kafka.Topic{Name: "t", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, b.Addr(), &kgo.Record{Topic: "t", Key: []byte(text), Value: document,
+		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}})
+	r := p.run("consume", "t", "--bootstrap-servers", b.Addr())
+	if r.code != 0 || strings.ContainsAny(r.stdout, "\u009b\u202e\U000e0041\u007f") || !strings.Contains(r.stdout, "Größe") {
+		t.Errorf("expected escapes, found %d, %q", r.code, r.stdout)
+	}
+	var line struct {
+		Key     string
+		Value   map[string]string
+		Headers []struct{ Key, Value string }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &line); err != nil || line.Key != text || line.Value[text] != text || line.Headers[0].Value != text {
+		t.Errorf("expected the same text, found %+v, %v", line, err)
+	}
+}
+
+// A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the same run had nothing
+// to make it for.
+func TestOnceWithoutItsTopic(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	first := p.file("first.properties", source("first", address, "Products")...)
+	both := p.file("both.properties", sinkOf("both", address, "Prodcts", "OrderCopies", "Products", "ProductCopies")...)
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data}
+	if r := p.run(append(args, first, both)...); r.code != 0 || !strings.Contains(r.stderr, "there is no such topic") {
+		t.Errorf("expected exit 0 and a warning, found %d\n%s", r.code, r.stderr)
+	}
+	again := p.file("again.properties", sinkOf("again", address, "Prodcts", "OrderCopies")...)
+	r := p.run(append(args, again)...)
+	if want := "connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
+		t.Errorf("expected exit 1 and %q, found %d\n%s", want, r.code, r.stderr)
+	}
+}
+
+// Settings of a converter that the file does not name count as little as they do in Kafka Connect, which is said.
+func TestSettingsOfAConverterThatIsNotNamed(t *testing.T) {
+	p := newPlace(t)
+	lines := append(source("orders", freeAddress(t), "Orders"), "value.converter.schemas.enable=false")
+	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file names no value.converter"
+	r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", lines...))
+	if r.code != 0 || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, "value.converter=org.apache.kafka.connect.json.JsonConverter") {
+		t.Errorf("expected exit 0 and %q, found %d\n%s", want, r.code, r.stdout)
+	}
+	named := append(lines, "value.converter=org.apache.kafka.connect.json.JsonConverter")
+	if r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", named...)); r.code != 0 || strings.Contains(r.stdout, want) {
+		t.Errorf("expected exit 0 alone, found %d\n%s", r.code, r.stdout)
+	}
+}

@@ -1,0 +1,70 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// names are what the user calls the settings that say where the service is, "" where there is no such setting. destination is that of
+// the destination which said it in their place.
+type names struct{ scheme, address, port, destination string }
+
+func namesOf(roles Roles) names {
+	of := func(role string) string {
+		if name := roles.Setting(role); name != role { // there is a setting
+			return name
+		}
+		return ""
+	}
+	n := names{scheme: of("http.scheme"), address: of("http.address"), port: of("http.port")}
+	if roles.Text("http.destination") != "" {
+		n.destination = of("http.destination")
+	}
+	return n
+}
+
+// fault is that of a value; what stands for a setting that nobody has named.
+func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
+	f := faultf(wit.FaultConfig, format, args...)
+	if setting == "" {
+		f.Message = what + ": " + f.Message
+		return f
+	}
+	f.Setting = &setting
+	return f
+}
+
+// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where it is not they
+// that are to blame: what came behind a proxy is the proxy's word.
+func (d *destination) see(err error) string {
+	n := d.config.names
+	settings, text := []string{n.address, n.port}, "see "
+	var dialled *net.OpError
+	var resolved *net.DNSError
+	var record tls.RecordHeaderError
+	switch {
+	case d.config.Way.route != nil && !slices.Contains([]string{route.Unset, route.None}, d.config.Way.route.Type()):
+		return ""
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
+	case errors.As(err, &resolved):
+		settings = []string{n.address}
+	case !errors.As(err, &dialled) || dialled.Op != "dial":
+		return ""
+	}
+	if n.destination != "" {
+		settings = []string{n.destination}
+	}
+	settings = slices.DeleteFunc(settings, func(name string) bool { return name == "" })
+	if len(settings) == 0 {
+		return ""
+	}
+	return " (" + text + strings.Join(settings, ", ") + ")"
+}
