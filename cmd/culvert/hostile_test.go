@@ -42,7 +42,32 @@ var madModes = map[string]string{
 	"trace":    "TRACE",
 	"client":   "sap-user",
 	"offsets":  "__consumer_offsets",
+	"empties":  "structures without bytes",
+	"nested":   "nests too deep",
+	"digits":   "4096 bytes",
+	"scale":    "expected a scale from -1000 to 1000",
+	"asks":     "at most 10000 documents",
+	"follow":   "",
+	"spin":     "", // it is at work when the worker is told to end
 }
+
+// madSinkModes are likewise what the guest's sink comes to with the honest connector's rows.
+var madSinkModes = map[string]string{
+	"sane":     "",
+	"topics":   "at most 10000 topics",
+	"asks":     "at most 10000 documents",
+	"trace":    "TRACE",
+	"client":   "sap-password",
+	"none":     "encode",
+	"twice":    "encode",
+	"rowless":  "has no rows",
+	"again":    "for the 9th time",
+	"verdicts": "one for each row",
+	"spin":     "",
+}
+
+// secret is what no plugin may see, and no log says.
+const secret = "hunter2-of-the-user"
 
 // loops is a module of some 100 KB that takes an engine minutes to compile.
 func loops() []byte {
@@ -69,6 +94,14 @@ func many() []byte {
 	return append(binary.AppendUvarint([]byte("\x00asm\x01\x00\x00\x00\x07"), uint64(len(items))), items...)
 }
 
+// rival is a plugin that has a class of another one.
+func rival(name, class string) func(path string) error {
+	return func(path string) error {
+		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0", Components: []wit.Component{{Name: class,
+			Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
+	}
+}
+
 // hostileFiles are those of a folder that no connector uses, with what is said of each.
 var hostileFiles = map[string]struct {
 	put  func(path string) error
@@ -84,6 +117,9 @@ var hostileFiles = map[string]struct {
 		}
 		return os.Truncate(path, 10<<30)
 	}, "at most 67108864 bytes"},
+	"rival":  {rival("rival", "org.culvert.connect.odata.ODataSourceConnector"), "loaded"},
+	"twin-a": {rival("twin-a", "example.Twin"), "loaded"},
+	"twin-b": {rival("twin-b", "example.Twin"), "loaded"},
 }
 
 // highWater is the most memory that a process had so far, 0 where the system does not tell.
@@ -132,10 +168,19 @@ func TestHostilePlugins(t *testing.T) {
 	listen := freeAddress(t)
 	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=30000", "--plugins", dir, "--data", p.data,
 		p.file("honest.properties", source("honest", address, "Orders")...)}
-	for mode := range madModes {
-		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Mad", "mad.scheme=http", "mad.address="+host,
-			"mad.port="+port, "mad.mode="+mode, "mad.retries=0", "errors.tolerance=all"))
+	p.file("secrets", "note="+secret)
+	mad := func(name, class, mode string, settings ...string) {
+		args = append(args, p.file(name+".properties", append(settings, "name="+name, "connector.class="+class, "mad.scheme=http", "mad.port="+port,
+			"mad.mode="+mode, "mad.retries=0", "errors.tolerance=all", "sap.odata.user.pwd="+secret,
+			"mad.note=${file:"+filepath.Join(p.dir, "secrets")+":note}", "unknown.settings=warn")...))
 	}
+	for mode := range madModes {
+		mad(mode, "example.Mad", mode, "mad.address="+host)
+	}
+	for mode := range madSinkModes {
+		mad("sink-"+mode, "example.MadSink", mode, "mad.address="+host, "topics=Orders")
+	}
+	mad("twin", "example.Twin", "sane")
 	c := p.startFor(3*time.Minute, args...)
 	late := time.After(2 * time.Minute) // for all of them together, on a machine that has other things to do
 	says := func(about, want string) {
@@ -156,13 +201,20 @@ func TestHostilePlugins(t *testing.T) {
 	for mode, want := range madModes {
 		says("connector="+mode+" ", want)
 	}
+	for mode, want := range madSinkModes {
+		says("connector=sink-"+mode+" ", want)
+	}
+	says("twin", "expected one plugin that has it, there are twin-a, twin-b")
+	says("mad was given", "[hidden]")
 	for name, f := range hostileFiles {
-		says(name+".wasm: ", f.says)
+		says(name+".wasm", f.says)
 	}
 	c.eventually("the last page of the honest connector", func() bool {
 		return s.Ledger().Rows >= rows
 	})
-	c.ends()
+	if r := c.ends(); strings.Contains(r.stdout+r.stderr, secret) {
+		t.Error("a plugin was given a secret")
+	}
 	p.orders(rows, func(int) bool { return false })
 }
 

@@ -1,11 +1,13 @@
-// Mad is a source all of whose values are well formed and of no sense, in the way that its setting `mode` says. A new one is a line in
-// modes, and one in the test.
+// Mad is a source and a sink all of whose values are well formed and of no sense, in the way that its setting `mode` says. A new one is a
+// line in modes or sinkModes, and one in the test.
 package main
 
 import (
 	"bytes"
 	"fmt"
 
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -16,14 +18,15 @@ type madness struct {
 	opened  func() *wit.SourceOpened
 	request func() wit.Request
 	page    func() wit.Portion
+	asks    func() []wit.Request
 }
 
 var modes = map[string]madness{
 	"sane":  {},
-	"tree":  {opened: feedOf(&wit.Schema{ID: own, Nodes: doubling(40)})},
-	"deep":  {opened: feedOf(&wit.Schema{ID: own, Nodes: chain(200)})},
-	"broad": {opened: feedOf(&wit.Schema{ID: own, Nodes: fields(20_000, 3)})},
-	"long":  {opened: feedOf(&wit.Schema{ID: own, Nodes: fields(9_000, 600)})},
+	"tree":  {opened: feedOf(func() []wit.Node { return doubling(40) })},
+	"deep":  {opened: feedOf(func() []wit.Node { return chain(200) })},
+	"broad": {opened: feedOf(func() []wit.Node { return fields(20_000, 3) })},
+	"long":  {opened: feedOf(func() []wit.Node { return fields(9_000, 600) })},
 	"feeds": {opened: func() *wit.SourceOpened { return &wit.SourceOpened{Feeds: make([]wit.Feed, 20_000)} }},
 	"registry": {page: func() wit.Portion {
 		schemas++
@@ -44,6 +47,46 @@ var modes = map[string]madness{
 		return wit.Request{Method: "GET", Target: target + "?sap-user=me", Repeatable: true}
 	}},
 	"offsets": {opened: func() *wit.SourceOpened { o := feedOf(text)(); o.Feeds[0].Topic = "__consumer_offsets"; return o }, page: oneRow},
+	"empties": valueOf(func() []byte { return datum.AppendNumber(nil, 1<<40) }, wit.Node{Kind: wit.Array, Element: 1}, wit.Node{Kind: wit.Structure}),
+	"nested": {page: func() wit.Portion {
+		p := rowsOf(0, append(bytes.Repeat([]byte{datum.TagArray, 2}, 5000), datum.TagNull), 1)
+		p.Rows[0].Value.Form = wit.Dynamic
+		return p
+	}},
+	"digits": valueOf(func() []byte { return datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 4<<20)) }, decimal("2")),
+	"scale":  valueOf(func() []byte { return datum.AppendBytes(nil, []byte{1}) }, decimal("2147483647")),
+	"asks": {asks: func() []wit.Request {
+		requests := make([]wit.Request, 11_000)
+		for n := range requests {
+			requests[n] = wit.Request{Method: "GET", Target: fmt.Sprint(target, "?n=", n), Repeatable: true}
+		}
+		return requests
+	}},
+	"spin": {page: func() wit.Portion {
+		for {
+			schemas++
+		}
+	}},
+	"follow": {page: func() wit.Portion {
+		p := wit.Portion{Next: &[]wit.Field{}}
+		for n := range 11_000 {
+			p.Follow = append(p.Follow, wit.Request{Method: "GET", Target: fmt.Sprint(target, "?n=", n), Repeatable: true})
+		}
+		return p
+	}},
+}
+
+// valueOf is a madness of one row with a value under a schema.
+func valueOf(value func() []byte, nodes ...wit.Node) madness {
+	return madness{page: func() wit.Portion {
+		p := rowsOf(own+1, value(), 1)
+		p.Schemas = []wit.Schema{{ID: own + 1, Nodes: nodes}}
+		return p
+	}}
+}
+
+func decimal(scale string) wit.Node {
+	return wit.Node{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: scale}}}
 }
 
 const (
@@ -51,17 +94,21 @@ const (
 	target = "/V2/Northwind/Northwind.svc/"
 )
 
-var (
-	text    = &wit.Schema{ID: own, Nodes: []wit.Node{{Kind: wit.Text}}}
-	schemas uint32
-)
+var schemas uint32
 
-func init() { source.Register(mad{}) }
+func text() []wit.Node { return []wit.Node{{Kind: wit.Text}} }
+
+func init() {
+	source.Register(mad{})
+	sink.Register(madSink{})
+}
 
 func main() {}
 
-func feedOf(s *wit.Schema) func() *wit.SourceOpened {
+// feedOf opens with a feed whose values have a schema, which is made only then: each instance of the guest makes the tables of modes.
+func feedOf(nodes func() []wit.Node) func() *wit.SourceOpened {
 	return func() *wit.SourceOpened {
+		s := &wit.Schema{ID: own, Nodes: nodes()}
 		return &wit.SourceOpened{Feeds: []wit.Feed{{Name: "feed", Topic: "mad", Fingerprint: "f", Partition: []wit.Field{}, Value: s,
 			PollEveryMs: wit.Ptr(uint32(0))}}}
 	}
@@ -107,7 +154,7 @@ func named(size int) []wit.Node {
 
 // rowsOf are n rows of the same value.
 func rowsOf(schema uint32, value []byte, n int) wit.Portion {
-	p := wit.Portion{Data: value, Next: &[]wit.Field{}}
+	p := wit.Portion{Schemas: []wit.Schema{{ID: own, Nodes: text()}}, Data: value, Next: &[]wit.Field{}}
 	for range n {
 		p.Rows = append(p.Rows, wit.Row{Partition: -1, Offset: -1, Timestamp: -1, Value: wit.Datum{Form: wit.Structured, Schema: schema, Size: uint32(len(value))}})
 	}
@@ -122,21 +169,34 @@ func (mad) Describe() wit.Description {
 	setting := func(name, role string) wit.SettingSpec {
 		return wit.SettingSpec{Name: "mad." + name, Kind: wit.KindText, Rules: []wit.Rule{{Role: &role}}}
 	}
-	return wit.Description{Name: "mad", Version: "1.0.0", Components: []wit.Component{{Name: "example.Mad", Kind: wit.ComponentSource,
-		Prefixes: []string{"mad."}, Settings: []wit.SettingSpec{setting("scheme", "http.scheme"), setting("address", "http.address"),
-			setting("port", "http.port"), setting("retries", "retry.max"), {Name: "mad.mode", Kind: wit.KindText}}}}}
+	settings := []wit.SettingSpec{setting("scheme", "http.scheme"), setting("address", "http.address"), setting("port", "http.port"),
+		setting("retries", "retry.max"), {Name: "mad.mode", Kind: wit.KindText}, {Name: "mad.note", Kind: wit.KindText},
+		{Name: "sap.odata.user.pwd", Kind: wit.KindText}}
+	prefixes := []string{"mad."}
+	return wit.Description{Name: "mad", Version: "1.0.0", Components: []wit.Component{
+		{Name: "example.Mad", Kind: wit.ComponentSource, Prefixes: prefixes, Settings: settings},
+		{Name: "example.MadSink", Kind: wit.ComponentSink, Prefixes: prefixes, Settings: settings}}}
 }
 
 func (mad) Plan(_ string, settings []wit.Setting, _ uint32) (wit.Layout, error) {
 	return wit.Layout{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Unsupported: wit.Ptr("it is mad")}}, nil
 }
 
-func (mad) Open(_ string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpening, error) {
-	mode := ""
+// modeOf is the mode that settings say; what else they say is told to everybody.
+func modeOf(settings []wit.Setting) (mode string) {
+	sdk.Log(wit.LevelInfo, fmt.Sprint("mad was given ", settings))
 	for _, s := range settings {
 		if s.Name == "mad.mode" {
 			mode = s.Value
 		}
+	}
+	return mode
+}
+
+func (mad) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	mode := modeOf(settings)
+	if asks := modes[mode].asks; asks != nil && answers == nil {
+		return wit.SourceOpening{Ask: &wit.Need{Requests: asks()}}, nil
 	}
 	open := modes[mode].opened
 	if open == nil {

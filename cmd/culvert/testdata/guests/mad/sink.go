@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// sinkMadness is what a mode of the sink does; nil: what a sane sink does, which gets a page for each row.
+type sinkMadness struct {
+	topics  func() []string
+	asks    func() []wit.Request
+	deliver func(rows []wit.Row) wit.Deliveries
+	settle  func(rows []uint32) []wit.Verdict
+}
+
+var sinkModes = map[string]sinkMadness{
+	"topics": {topics: func() []string {
+		topics := make([]string, 20_000)
+		for n := range topics {
+			topics[n] = fmt.Sprint("t", n)
+		}
+		return topics
+	}},
+	"asks": {asks: modes["asks"].asks},
+	"trace": {deliver: func(rows []wit.Row) wit.Deliveries {
+		d := pages(rows)
+		for n := range d.Ready {
+			d.Ready[n].Request.Method = "TRACE"
+		}
+		return d
+	}},
+	"client": {deliver: func(rows []wit.Row) wit.Deliveries {
+		d := pages(rows)
+		for n := range d.Ready {
+			d.Ready[n].Request.Target += "?sap-password=x"
+		}
+		return d
+	}},
+	"none":  {deliver: func([]wit.Row) wit.Deliveries { return wit.Deliveries{} }},
+	"twice": {deliver: func(rows []wit.Row) wit.Deliveries { return pages(append(rows, rows...)) }},
+	"rowless": {deliver: func(rows []wit.Row) wit.Deliveries {
+		d := pages(rows)
+		for range 10_000 {
+			d.Ready = append(d.Ready, wit.Delivery{Request: d.Ready[0].Request})
+		}
+		return d
+	}},
+	"again": {settle: func(rows []uint32) []wit.Verdict {
+		verdicts := make([]wit.Verdict, len(rows))
+		for n := range verdicts {
+			verdicts[n].Again = &wit.Retry{Hint: "alone"}
+		}
+		return verdicts
+	}},
+	"verdicts": {settle: func([]uint32) []wit.Verdict { return written(100_000) }},
+	"spin": {deliver: func([]wit.Row) wit.Deliveries {
+		for {
+			schemas++
+		}
+	}},
+}
+
+// pages gets a page for each row.
+func pages(rows []wit.Row) (d wit.Deliveries) {
+	for _, r := range rows {
+		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{r.Origin}, Request: wit.Request{Method: "GET", Target: target, Repeatable: true}})
+	}
+	return d
+}
+
+type madSink struct{ mad }
+
+func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	m := sinkModes[modeOf(settings)]
+	if m.asks != nil && answers == nil {
+		return wit.SinkOpening{Ask: &wit.Need{Requests: m.asks()}}, nil
+	}
+	opened := &wit.SinkOpened{Context: []byte(modeOf(settings))}
+	if m.topics != nil {
+		opened.Topics = m.topics()
+	}
+	return wit.SinkOpening{Ready: opened}, nil
+}
+
+func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.Hint) (wit.Deliveries, error) {
+	if deliver := sinkModes[string(context)].deliver; deliver != nil {
+		return deliver(rows), nil
+	}
+	return pages(rows), nil
+}
+
+func (madSink) Settle(context, _ []byte, rows []uint32, _ wit.Response) ([]wit.Verdict, error) {
+	if settle := sinkModes[string(context)].settle; settle != nil {
+		return settle(rows), nil
+	}
+	return written(len(rows)), nil
+}
+
+// written are n verdicts.
+func written(n int) []wit.Verdict {
+	verdicts := make([]wit.Verdict, n)
+	for i := range verdicts {
+		verdicts[i].Written = wit.Chosen
+	}
+	return verdicts
+}
