@@ -9,32 +9,37 @@ type content struct {
 	keys, first hash
 	last        []byte
 	twins       bool
-	// tail is the last row's key of the page before, again the number of rows up to where it came again.
-	tail  string
-	again int
+	// tail is the mark of the last row's key of the page before, if there was one; again the number of rows up to where it came again.
+	tail   uint64
+	tailed bool
+	again  int
 }
 
 // reset readies for the page behind a row of which tail is the hash, "" for none.
 func (c *content) reset(tail string) {
-	*c = content{keys: noHash, first: noHash, last: c.last[:0], tail: tail}
+	*c = content{keys: noHash, first: noHash, last: c.last[:0]}
+	c.tail, c.tailed = markOf(tail)
 }
 
+// add looks at each row of a load, so it copies and compares no more than it must.
 func (c *content) add(rows []wit.Row, data []byte) {
+	last, keys := c.last, c.keys
 	for i := range rows {
 		r := &rows[i]
 		key := data[r.Key.Start : r.Key.Start+r.Key.Size]
 		if c.rows == 0 {
 			c.first.add(data[r.Value.Start : r.Value.Start+r.Value.Size])
-		} else {
-			c.twins = c.twins || string(key) == string(c.last)
+		} else if !c.twins {
+			c.twins = string(key) == string(last)
 		}
 		c.rows++
-		if c.tail != "" && short(hashOf(key)) == c.tail {
+		if c.tailed && hashOf(key).mark() == c.tail {
 			c.again = c.rows
 		}
-		c.keys.add(key)
-		c.last = append(c.last[:0], key...)
+		keys.add(key)
+		last = key
 	}
+	c.last, c.keys = append(c.last[:0], last...), keys
 }
 
 // hash is the page's; some: it holds rows with keys.

@@ -30,13 +30,65 @@ type order struct {
 // ascends tells whether the rows came in order, if any came.
 func (o *order) ascends() bool { return o.watching && (o.bytes || o.folds) }
 
-// next watches one more key, as the row has it.
-func (o *order) next(f *feed, key []byte) {
-	if o.rows > 0 {
-		o.follows(f.compareKeys(o.last, key))
+// next watches the keys of rows that came one after another, up to the first that isn't in order.
+func (o *order) next(f *feed, rows []wit.Row, data []byte) {
+	if len(rows) == 0 {
+		return
 	}
-	o.rows++
-	o.last = append(o.last[:0], key...)
+	last := o.last
+	if f.wholeKey() {
+		last = o.wholes(rows, data)
+	} else {
+		for i := range rows {
+			d := rows[i].Key
+			key := data[d.Start : d.Start+d.Size]
+			if o.rows > 0 {
+				o.follows(f.compareKeys(last, key))
+			}
+			o.rows++
+			if last = key; !o.watching {
+				break
+			}
+		}
+	}
+	o.last = append(o.last[:0], last...)
+}
+
+// wholes is next for keys that are one whole number, the most usual ones, and each row of a load comes by here. It returns the last key
+// that it looked at.
+func (o *order) wholes(rows []wit.Row, data []byte) (key []byte) {
+	var before int64
+	if o.rows > 0 {
+		before, _ = binary.Varint(o.last)
+	}
+	for i := range rows {
+		d := rows[i].Key
+		key = data[d.Start : d.Start+d.Size]
+		v, size := binary.Varint(key)
+		if o.rows > 0 {
+			c := cmp.Compare(before, v)
+			o.follows(c, c, size > 0)
+		}
+		o.rows++
+		if before = v; !o.watching {
+			break
+		}
+	}
+	return key
+}
+
+// wholeKey tells whether keys are one whole number that is always there.
+func (f *feed) wholeKey() bool {
+	nodes := f.key.Nodes
+	if len(nodes) == 0 || len(nodes[0].Members) != 1 || len(f.layout.Keys) != 1 {
+		return false
+	}
+	n := &nodes[nodes[0].Members[0].Node]
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		return !n.Optional
+	}
+	return false
 }
 
 // follows notes how the key before compares with the one behind it, by bytes and without regard to case.
@@ -93,6 +145,9 @@ func comparePart(n *wit.Node, a, b []byte, fold bool) (plain, folded int, restA,
 		if n.Kind == wit.Bytes {
 			c := compareWhole(x, y)
 			return c, c, restA, restB, true
+		}
+		if string(x) == string(y) {
+			return 0, 0, restA, restB, true
 		}
 		plain, folded = bytes.Compare(x, y), compareFolded(x, y)
 		if fold {

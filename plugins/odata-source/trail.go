@@ -84,9 +84,21 @@ func hashOf[T string | []byte](s T) hash {
 	return h
 }
 
-// short is a hash as text of hashSize bytes.
+// mark is 48 bits of a hash.
+func (h hash) mark() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
+
+// short is a hash's mark as text of hashSize bytes.
 func short(h hash) string {
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(h^h>>48))
+	binary.BigEndian.PutUint64(b[:], h.mark())
 	return base64.RawURLEncoding.EncodeToString(b[2:])
+}
+
+// markOf reads what short wrote.
+func markOf(s string) (mark uint64, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) != 6 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(append([]byte{0, 0}, b...)), true
 }

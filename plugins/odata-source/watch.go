@@ -27,17 +27,15 @@ func (pg *page) watch() {
 	if !pg.order.watching {
 		return
 	}
-	for i := range pg.out.Rows {
-		d := pg.out.Rows[i].Key
-		key := pg.out.Data[d.Start : d.Start+d.Size]
-		if pg.order.rows == 0 {
-			pg.enter(key)
-		}
-		pg.order.next(f, key)
-		if !pg.order.watching {
-			break
-		}
+	if pg.order.rows == 0 {
+		d := pg.out.Rows[0].Key
+		pg.enter(pg.out.Data[d.Start : d.Start+d.Size])
 	}
+	rows := pg.out.Rows
+	if !pg.order.watching {
+		rows = rows[:1]
+	}
+	pg.order.next(f, rows, pg.out.Data)
 	switch {
 	case !at.keyed():
 	case !pg.order.watching && pg.order.rows <= 1:
