@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/culvert-project/culvert/host/role"
@@ -27,9 +28,16 @@ type Checker struct {
 func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
+	// What is compared for the nearest names of unknown keys is made once, where there are any.
+	both := sync.OnceValue(func() *Declarations {
+		both := Declare(joined(own.Specs(), frame.Specs())...)
+		both.prefixes, both.number = own.prefixes, own.numberIn(c.Entries)
+		both.guesses = wit.Ptr(mostGuesses)
+		return both
+	})
 	var problems Problems
 	for _, e := range c.Entries {
-		problems = append(problems, ch.entry(c, e, own, frame)...)
+		problems = append(problems, ch.entry(c, e, own, frame, both)...)
 	}
 	problems = append(problems, missing(c, frame)...)
 	problems = append(problems, missing(c, own)...)
@@ -39,7 +47,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	return problems
 }
 
-func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problems {
+func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, both func() *Declarations) Problems {
 	if text := connectorNotBuilt(e, ch.Worker, ch.Embedded); text != "" {
 		return Problems{e.problem("%s", text)}
 	}
@@ -57,7 +65,7 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations) Problem
 	case own.OwnPrefix(e.Key) == "" && belongs(c, e.Key):
 		return client(e, ch.providers())
 	}
-	return Problems{ch.unknown(c, e, own, frame)}
+	return Problems{ch.unknown(c, e, own, both())}
 }
 
 // relaxed tells whether unknown settings are warnings only.
@@ -78,9 +86,7 @@ func (ch Checker) providers() *Providers {
 
 // unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error: under its prefix,
 // or nearly so, or without the prefix.
-func (ch Checker) unknown(c *Connector, e Entry, own, frame *Declarations) Problem {
-	both := Declare(joined(own.Specs(), frame.Specs())...)
-	both.prefixes, both.number = own.prefixes, own.numberIn(c.Entries)
+func (ch Checker) unknown(c *Connector, e Entry, own, both *Declarations) Problem {
 	near := both.Nearest(e.Key)
 	if own.OwnPrefix(e.Key) != "" || own.OwnPrefix(near) != "" && !elsewhere(e.Key) {
 		p := e.problem("%s", unknown(near))
@@ -297,6 +303,7 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 	for name := range framework {
 		known.Add(wit.SettingSpec{Name: name})
 	}
+	known.guesses = wit.Ptr(mostGuesses)
 	var problems Problems
 	for _, e := range part.Entries {
 		spec, ok := own.Find(e.Key)

@@ -18,7 +18,13 @@ type Declarations struct {
 	prefixes []string
 	// number is what placeholders take where a key has none, "" for 00.
 	number string
+	// guesses is how much [Declarations.Nearest] may still compare, nil: any amount.
+	guesses *int
 }
+
+// mostGuesses bounds what is compared for the nearest names of all unknown settings of a connector, in pairs of letters: some hundred
+// times what the built-in plugins need.
+const mostGuesses = 100_000_000
 
 type template struct {
 	spec    int
@@ -148,11 +154,19 @@ func (d *Declarations) Nearest(key string) string {
 	best, bestDistance := "", len(own)/4+2
 	consider := func(key, candidate, compared string, bound int) {
 		bound = min(bound, bestDistance)
+		if d.guesses != nil {
+			if *d.guesses -= 100 + len(key)*len(compared); *d.guesses < 0 {
+				return
+			}
+		}
 		if n := distanceWithin(key, compared, bound); n < bound {
 			best, bestDistance = candidate, n
 		}
 	}
 	for i := range d.specs {
+		if d.guesses != nil && *d.guesses < 0 {
+			break
+		}
 		for _, name := range append([]string{d.specs[i].Name}, aliases(&d.specs[i])...) {
 			if before, ok := strings.CutSuffix(name, anyName); ok {
 				word := key[strings.LastIndexByte(key, '.')+1:]
