@@ -41,9 +41,13 @@ type cookie struct {
 func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if session != j.session {
-		return
+	if session == j.session {
+		j.take(h, path, now)
 	}
+}
+
+// take takes the cookies of an answer; j.mu is held.
+func (j *jar) take(h http.Header, path string, now time.Time) {
 	lines := h["Set-Cookie"]
 	for _, line := range lines[:min(len(lines), MaxCookies)] {
 		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= MaxCookieBytes {
@@ -134,8 +138,9 @@ func (j *jar) renew(doubt time.Time) {
 	}
 }
 
-// drop begins a new session, unless somebody has done so since the given one. It tells whether it did.
-func (j *jar) drop(session int) bool {
+// drop begins a new session with the cookies of the answer that ended the given one, unless somebody has done so since. It tells whether
+// it did. At once, since others would find no cookies in between and open a session of their own.
+func (j *jar) drop(session int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if session != j.session {
@@ -143,6 +148,7 @@ func (j *jar) drop(session int) bool {
 	}
 	j.cookies = nil
 	j.session++
+	j.take(h, path, now)
 	return true
 }
 

@@ -54,3 +54,29 @@ func TestCookiesAreBounded(t *testing.T) {
 		t.Errorf("expected the %d newest cookies, found %d: %.200s", MaxCookies, n, header)
 	}
 }
+
+// Who reads the cookies while a session begins anew with the answer that ended the one before finds those of one of the two, not none.
+func TestNewSessionWithinAnAnswer(t *testing.T) {
+	var j jar
+	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}
+	j.follow(h, "/", time.Now(), 0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range 10_000 {
+			if !j.drop(n, h, "/", time.Now()) {
+				t.Errorf("expected session %d to end", n)
+			}
+		}
+	}()
+	for {
+		if header, _ := j.header("/", time.Now()); header != "SID=1" || j.empty() {
+			t.Fatalf("found %q", header)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}

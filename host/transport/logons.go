@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/lock"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -378,25 +379,23 @@ const lockTries = 50 * time.Millisecond
 
 // lockFile waits until no other process holds the lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock of first logons: %w", err)
-	}
 	for {
-		taken, err := tryLock(f)
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("lock of first logons: %s: %w", path, err)
-		}
-		if !taken {
-			return func() { f.Close() }, nil
+		l, err := lock.Take(path)
+		switch {
+		case err == nil:
+			return func() { l.Release() }, nil
+		case errors.Is(err, errors.ErrUnsupported):
+			// By this system, or this file system. First logons of several processes may go side by side here; what was refused is known
+			// to all of them after that.
+			return func() {}, nil
+		case !errors.Is(err, lock.ErrTaken):
+			return nil, fmt.Errorf("first logons: %w", err)
 		}
 		timer := time.NewTimer(lockTries)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			f.Close()
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -220,9 +220,8 @@ func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 		<-s.tokens.turn
 		defer func() { s.tokens.turn <- struct{}{} }()
 	}
-	if s.jar.drop(session) {
+	if s.jar.drop(session, h, path, time.Now()) {
 		clear(s.tokens.known)
-		s.jar.follow(h, path, time.Now(), s.jar.current())
 	}
 }
 
