@@ -39,6 +39,11 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 			t.Errorf("%s: run: expected exit 1 and %q, found %d\n%s", c.name, c.want, run.code, run.lastLine())
 		}
 	}
+	stray := p.file("stray.properties", instead(source("stray", address, "Orders"), "sap.odata.host.protocol=https")...)
+	visit := p.run("doctor", "-p", stray, "--plugins", plugins(t))
+	if want := "sap.odata.host.protocol: expected TLS on port "; visit.code != 1 || !strings.Contains(visit.stdout, want) {
+		t.Errorf("doctor: expected exit 1 and %q, found %d\n%s", want, visit.code, visit.stdout)
+	}
 	url := p.file("url.properties", instead(source("url", address, "Orders"), "sap.odata.host.address=http://localhost")...)
 	r := p.run("validate", "--plugins", plugins(t), url)
 	if want := `sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`; r.code != 1 ||

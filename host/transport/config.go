@@ -186,6 +186,9 @@ func splitCodes(text string) []string {
 
 // Explain says of the error of a TLS handshake which setting mends it, where one does.
 func (c *Config) Explain(err error) error {
+	if strayed(err) && c.names.scheme != "" {
+		return c.names.fault(c.names.scheme, "", "expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)", c.Port, err)
+	}
 	if c.explain == nil {
 		return err
 	}

@@ -48,11 +48,10 @@ func (d *destination) see(err error) string {
 	settings, text := []string{n.address, n.port}, "see "
 	var dialled *net.OpError
 	var resolved *net.DNSError
-	var record tls.RecordHeaderError
 	switch {
 	case d.config.Way.route != nil && !slices.Contains([]string{route.Unset, route.None}, d.config.Way.route.Type()):
 		return ""
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case strayed(err):
 		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
 	case errors.As(err, &resolved):
 		settings = []string{n.address}
@@ -67,4 +66,10 @@ func (d *destination) see(err error) string {
 		return ""
 	}
 	return " (" + text + strings.Join(settings, ", ") + ")"
+}
+
+// strayed tells whether a handshake met somebody who does not speak TLS.
+func strayed(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
 }
