@@ -15,6 +15,9 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	for i := range 4_000 {
 		component.Settings = append(component.Settings, wit.SettingSpec{Name: fmt.Sprintf("mad.%s%d.{a}.{b}", strings.Repeat("n", 150), i), Kind: wit.KindText})
 	}
+	for i := range 99 {
+		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))
+	}
 	c := &Connector{}
 	for i := range 500 {
 		key := fmt.Sprintf("mad.%s%d.q", strings.Repeat("n", 140), i)

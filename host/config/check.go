@@ -31,7 +31,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	// What is compared for the nearest names of unknown keys is made once, where there are any.
 	both := sync.OnceValue(func() *Declarations {
 		both := Declare(joined(own.Specs(), frame.Specs())...)
-		both.prefixes, both.number = own.prefixes, own.numberIn(c.Entries)
+		both.prefixes, both.patterns, both.number = own.prefixes, own.patterns, own.numberIn(c.Entries)
 		both.guesses = wit.Ptr(mostGuesses)
 		return both
 	})

@@ -16,6 +16,8 @@ type Declarations struct {
 	templates []template
 	// prefixes: keys that begin so and are not declared are errors.
 	prefixes []string
+	// patterns are those of prefixes with placeholders, nil for others.
+	patterns []*regexp.Regexp
 	// number is what placeholders take where a key has none, "" for 00.
 	number string
 	// guesses is how much [Declarations.Nearest] may still compare, nil: any amount.
@@ -42,6 +44,13 @@ func Declare(specs ...wit.SettingSpec) *Declarations {
 func DeclareComponent(c wit.Component) *Declarations {
 	d := Declare(c.Settings...)
 	d.prefixes = c.Prefixes
+	for _, p := range c.Prefixes {
+		var pattern *regexp.Regexp
+		if strings.Contains(p, "{") {
+			pattern = regexp.MustCompile(strings.TrimSuffix(templatePattern(p).String(), "$"))
+		}
+		d.patterns = append(d.patterns, pattern)
+	}
 	return d
 }
 
@@ -111,21 +120,12 @@ func inRole(rules []wit.Rule, placeholder, text string) []wit.Rule {
 
 // OwnPrefix is the prefix of the component's own that the key begins with, "" if none.
 func (d *Declarations) OwnPrefix(key string) string {
-	for _, p := range d.prefixes {
-		if hasTemplatePrefix(key, p) {
+	for i, p := range d.prefixes {
+		if pattern := d.patterns[i]; pattern != nil && pattern.MatchString(key) || pattern == nil && strings.HasPrefix(key, p) {
 			return p
 		}
 	}
 	return ""
-}
-
-// hasTemplatePrefix is strings.HasPrefix for a prefix that may hold placeholders.
-func hasTemplatePrefix(key, prefix string) bool {
-	if !strings.Contains(prefix, "{") {
-		return strings.HasPrefix(key, prefix)
-	}
-	pattern := strings.TrimSuffix(templatePattern(prefix).String(), "$")
-	return regexp.MustCompile(pattern).MatchString(key)
 }
 
 var digits = regexp.MustCompile(`[0-9]{1,3}`)
@@ -164,8 +164,10 @@ func (d *Declarations) Nearest(key string) string {
 		}
 	}
 	for i := range d.specs {
-		if d.guesses != nil && *d.guesses < 0 {
-			break
+		if d.guesses != nil {
+			if *d.guesses -= 1000 * len(d.prefixes); *d.guesses < 0 {
+				break
+			}
 		}
 		for _, name := range append([]string{d.specs[i].Name}, aliases(&d.specs[i])...) {
 			if before, ok := strings.CutSuffix(name, anyName); ok {

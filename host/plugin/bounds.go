@@ -28,6 +28,8 @@ const (
 	// to its length for each byte of a value.
 	MaxPatterns     = 1_000
 	MaxPatternBytes = 1_000
+	// MaxPrefixes is how many prefixes a component may have: a setting that is not known is compared with all of them.
+	MaxPrefixes = 100
 	// MaxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what they stand for.
 	MaxPlaceholders = 2
 	// MaxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is there.
@@ -89,6 +91,9 @@ func checkLists(d *wit.Description) error {
 		c := &d.Components[i]
 		n.components += 1 + len(c.Aliases)
 		n.texts += len(c.Documentation)
+		if len(c.Prefixes) > MaxPrefixes {
+			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), MaxPrefixes, len(c.Prefixes))
+		}
 		for _, p := range c.Prefixes {
 			if err := n.name(c, "prefix", p); err != nil {
 				return err

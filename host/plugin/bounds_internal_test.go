@@ -31,6 +31,7 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 		"placeholders, each once":         settings(1, wit.SettingSpec{Name: "a{n}.{n}"}),
 		"alias \"a{n}{m}{name}\"":         settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
 		"prefix \"p{a}{b}{c}\"":           {Components: []wit.Component{{Name: "c", Prefixes: []string{"p{a}{b}{c}"}}}},
+		"at most 100 prefixes, found 101": {Components: []wit.Component{{Name: "c", Prefixes: make([]string, 101)}}},
 		"at most 200 bytes, found 300":    settings(1, wit.SettingSpec{Name: strings.Repeat("n", 300)}),
 		"at most 4194304 bytes of text":   settings(5, wit.SettingSpec{Name: "s", Documentation: strings.Repeat("d", 1<<20)}),
 		"at most 1000 components":         {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
