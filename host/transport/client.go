@@ -287,14 +287,14 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 		case status == http.StatusProxyAuthRequired:
 			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), a.excerpt())
 		case status == http.StatusServiceUnavailable && (e.repeatable || a.withoutConnector()) && d.away(&outage):
-			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", e.method+" "+e.line,
+			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", d.named(e),
 				"for", time.Since(outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", a.excerpt())
 			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
 				return nil, err
 			}
 			c.counter.repeated.Add(1)
 		case e.asksAgain(retry, status) && repeated < retry.Times() && outage.IsZero():
-			d.config.Logger.Warn("answer to be retried", "request", e.method+" "+e.line, "status", status, "retry", repeated+1, "answer", a.excerpt())
+			d.config.Logger.Warn("answer to be retried", "request", d.named(e), "status", status, "retry", repeated+1, "answer", a.excerpt())
 			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
 				return nil, err
 			}
@@ -409,7 +409,7 @@ func (c *Client) again(ctx context.Context, d *destination, e *exchange, err err
 		}
 		return f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", e.method+" "+e.line, "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", *repeated+1)
+	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", *repeated+1)
 	if err := d.config.Retry.Wait(ctx, 0); err != nil {
 		return err
 	}
@@ -423,7 +423,7 @@ func (d *destination) redirect(e *exchange, status int, location string) (*excha
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
 		return nil, faultf(wit.FaultUnauthorized, "%s %s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
 			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
-			e.method, e.line, status, withoutQuery(location), d.origin)
+			e.method, e.line, status, withoutQuery(shown(location)), d.origin)
 	}
 	if err := d.asksFor("redirect", line); err != nil {
 		return nil, err

@@ -24,6 +24,11 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 	log.Debug("request", attributes...)
 }
 
+// named is a request in a log: its method, and its target without what may be a secret.
+func (d *destination) named(e *exchange) string {
+	return e.method + " " + without(shown(e.line), d.secrets(nil))
+}
+
 // shown is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's ($filter and
 // the like) or say which client and language; others may be keys of gateways, or tokens.
 func shown(line string) string {

@@ -1,6 +1,10 @@
 package transport
 
-import "testing"
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
 
 func TestShownLine(t *testing.T) {
 	d := &destination{config: Config{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1", "sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}}}
@@ -19,5 +23,27 @@ func TestShownLine(t *testing.T) {
 		if got := without(shown(line), d.secrets(nil)); got != want {
 			t.Errorf("%s: expected %s, found %s", line, want, got)
 		}
+	}
+}
+
+// Nor do warnings show keys in a query, or a fault the user that stands in a redirect.
+func TestWarningsHoldNoKeys(t *testing.T) {
+	n := 0
+	var log journal
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if n++; n == 1 {
+			w.WriteHeader(503)
+			return
+		}
+		w.Header().Set("Location", "https://guest:pass@other.example/x?ticket=1")
+		w.WriteHeader(302)
+	}, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client, _ *wires) {
+		_, _, err := text(t, c, get("/a?key=k3y&$top=1"))
+		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") || !strings.Contains(err.Error(), "other.example/x") {
+			t.Errorf("found %v", err)
+		}
+	})
+	if said := log.buf.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") || !strings.Contains(said, "$top=1") {
+		t.Errorf("found\n%s", said)
 	}
 }
