@@ -245,13 +245,3 @@ func TestFailedSinkIsTheLastLine(t *testing.T) {
 		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.code, r.lastLine())
 	}
 }
-
-// A topic that does not exist yet has nothing to wait for.
-func TestOnceWithoutTheTopic(t *testing.T) {
-	p := newPlace(t)
-	_, address := demo(t, service.Options{Rows: 20})
-	back := p.file("back.properties", sinkOf("back", address, "Nothing", "OrderCopies")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, back); r.code != 0 {
-		t.Errorf("exit %d\n%s", r.code, r.stderr)
-	}
-}
