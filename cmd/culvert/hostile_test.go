@@ -117,7 +117,6 @@ var hostileFiles = map[string]struct {
 		}
 		return os.Truncate(path, 10<<30)
 	}, "at most 67108864 bytes"},
-	"rival":  {rival("rival", "org.culvert.connect.odata.ODataSourceConnector"), "loaded"},
 	"twin-a": {rival("twin-a", "example.Twin"), "loaded"},
 	"twin-b": {rival("twin-b", "example.Twin"), "loaded"},
 }
