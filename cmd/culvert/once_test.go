@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,10 +17,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// copying is a sink into a service of its own, each of whose POSTs takes a while; every slowest-th one longer.
+// copying is a sink into a service of its own, each of whose POSTs takes a while, and waits for its turn where there are turns.
 type copying struct {
 	service *service.Service
 	posts   atomic.Int32
+	turns   chan struct{}
 	lines   []string
 }
 
@@ -32,6 +34,12 @@ func newCopying(p *place, rows int, settings ...string) *copying {
 			timer := time.NewTimer(time.Millisecond * time.Duration(1+n%7*3))
 			defer timer.Stop()
 			<-timer.C
+			if c.turns != nil {
+				select {
+				case <-c.turns:
+				case <-r.Context().Done():
+				}
+			}
 		}
 		c.service.ServeHTTP(w, r)
 	}))
@@ -137,6 +145,48 @@ func TestSinkThatHangsInSettle(t *testing.T) {
 	}
 	if n := int(c.posts.Load()); n == 0 || len(names) != n {
 		t.Errorf("expected the %d records that were sent to be named, found %q", n, names)
+	}
+	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
+	if r := p.run("run", "--once", "--plugins", folder(t, "odata-sink"), "--data", p.data, worker, back); r.code != 0 {
+		t.Fatalf("exit %d: %s", r.code, r.lastLine())
+	}
+	c.once(t, rows)
+}
+
+// A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one, what it sends
+// itself is named, and each row is created once.
+func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
+	const rows, batch, atATime, first = 60, 20, 4, 10
+	p, _, worker := filled(t, rows)
+	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch), fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),
+		fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
+	c.turns = make(chan struct{}, 2*rows)
+	t.Cleanup(func() { close(c.turns) }) // before the server ends, which waits for its answers
+	dir := folder(t, "odata-sink")
+	back := p.file("back.properties", c.lines...)
+	run := p.start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data, worker, back)
+	for range first {
+		c.turns <- struct{}{}
+	}
+	run.eventually("requests on their way", func() bool { return c.posts.Load() == first+atATime })
+	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceSink, "settle")))
+	run.says(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
+	for range rows {
+		c.turns <- struct{}{}
+	}
+	run.says("plugin=odata-sink from=0.1.0 to=0.2.0")
+	r := run.wait()
+	var names []string
+	for _, advice := range skipAdvice.FindAllStringSubmatch(r.stderr, -1) {
+		for _, name := range strings.Split(advice[1], ",") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if sent := int(c.posts.Load()); r.code != 1 || len(names) == 0 || len(names) != sent-batch {
+		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s", sent-batch, r.code, names, r.stderr)
 	}
 	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
 	if r := p.run("run", "--once", "--plugins", folder(t, "odata-sink"), "--data", p.data, worker, back); r.code != 0 {

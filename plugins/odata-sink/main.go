@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// version of the plugin.
-const version = "0.1.0"
+// version of the plugin; tests set others by the linker.
+var version = "0.1.0"
 
 func init() {
 	p := newPlugin()
