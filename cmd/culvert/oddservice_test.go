@@ -20,6 +20,8 @@ type oddService struct {
 	page   int
 	// shrinks: with each page so many rows go that were on it.
 	shrinks int
+	// bare: no links, no counts.
+	bare bool
 	// circle is the row behind which the next link leads back to the start.
 	circle int
 	// dumps is how many first pages are answered 500 with a code.
@@ -68,11 +70,14 @@ func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rows = rows[min(skip, len(rows)):]
 	page := rows[:min(s.page, len(rows))]
 	body := `{"d":{"__count":"` + strconv.Itoa(count) + `","results":[`
+	if s.bare {
+		body = `{"d":{"results":[`
+	}
 	for i, k := range page {
 		body += strings.Repeat(",", min(i, 1)) + `{"ID":` + strconv.Itoa(k) + `}`
 	}
 	body += "]"
-	if end := skip + len(page); len(rows) > len(page) || s.circle > 0 {
+	if end := skip + len(page); !s.bare && len(rows) > len(page) || s.circle > 0 {
 		if s.circle > 0 && end >= s.circle {
 			end = s.page
 		}
@@ -128,6 +133,8 @@ func TestOnceIsComplete(t *testing.T) {
 	}{
 		{"the 200th row is out of order", &oddService{rows: out, page: 50}, false},
 		{"the first row is out of order", &oddService{rows: append(numbers(2, 299), 1), page: 100}, true},
+		{"pages without links and counts", &oddService{rows: numbers(1, 350), orders: true, page: 100, bare: true}, true},
+		{"pages without links and counts, out of order", &oddService{rows: append(numbers(2, 349), 1), page: 100, bare: true}, false},
 		{"one answer 500 with a code, rows go meanwhile", &oddService{rows: numbers(1, 1000), orders: true, page: 100, shrinks: 10, dumps: 1}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing/quick"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // odd is a service that says yes to everything and does what it likes. Its rows have one key, K.
@@ -38,6 +39,8 @@ type odd struct {
 	circle int
 	// dumps is how many of the next requests are answered 500 with a code.
 	dumps int
+	// restarts: each page is asked for by an instance that knows nothing.
+	restarts bool
 	// moves: between requests rows come and go.
 	moves *rand.Rand
 	// fresh is the next key that a row that comes may have.
@@ -227,7 +230,17 @@ func (s *odd) read(t *testing.T, settings ...string) (missing, twice int, err er
 	before := slices.Clone(s.keys)
 	l := newLoad(t, s, append(set("00", "X"), settings...)...)
 	l.piece = 100
-	_, err = l.run(0, nil)
+	offset := []wit.Field(nil)
+	for l.unfinished = true; l.unfinished && err == nil && len(s.requests) < 2000; {
+		n := 2000
+		if s.restarts {
+			n, l.p = 1, &plugin{}
+		}
+		offset, err = l.some(0, offset, n)
+	}
+	if l.unfinished && err == nil {
+		t.Fatal("the load doesn't end")
+	}
 	came := map[string]int{}
 	for _, r := range l.rows {
 		came[r]++
@@ -311,16 +324,52 @@ func TestOddServices(t *testing.T) {
 	t.Logf("%d of %d loads failed, %d rows were asked for at most: %v", failed, rounds, requests, seen)
 }
 
+// A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after restarts; one that
+// gives all its rows is asked once more.
+func TestPagesWithoutLinkAndCount(t *testing.T) {
+	for _, count := range []string{"none", "refused"} {
+		for _, paging := range []string{"auto", "keys", "links"} {
+			for _, filter := range []string{"heeds", "ignores", "refused"} {
+				for _, order := range []string{"heeds", "ignores", "refused"} {
+					for _, skips := range []bool{true, false} {
+						for _, cap := range []int{1, 100, 350, 1000} {
+							s := &odd{keys: upFrom(1, 350), page: cap, links: "none", order: order, filter: filter, count: count, skips: skips, restarts: cap < 1000}
+							if cap == 1 {
+								s.keys = s.keys[:5]
+							}
+							missing, twice, err := s.read(t, "sap.odata.paging="+paging)
+							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" || order == "refused" || cap == 1 || order == "ignores")
+							if err != nil && !hopeless || missing > 0 && !hopeless || err == nil && twice > 0 && order == "heeds" {
+								t.Errorf("%s: %d missing, %d twice, %v: %v\n%s", paging, missing, twice, err, s, strings.Join(s.requests, "\n"))
+							}
+							most := 2
+							if count == "refused" {
+								most++
+							}
+							if cap >= 350 && order == "heeds" && filter == "heeds" && skips && len(s.requests) > most {
+								t.Errorf("%s: %d requests: %v", paging, len(s.requests), s.requests)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // honest: it does all that it says, so that the load must not fail.
 func (s *odd) honest() bool {
-	return s.order == "heeds" && s.filter == "heeds" && (s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 && s.dumps < 4 && s.links != "grow" && s.moves == nil
+	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 && s.dumps == 0 && s.order != "dumps" && s.links != "grow" && s.moves == nil {
+		return true // it gives all its rows in one page, whatever it does with what it's asked besides
+	}
+	return s.order == "heeds" && s.filter == "heeds" && (s.count == "none" || s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 && s.dumps < 4 && s.links != "grow" && s.moves == nil
 }
 
 func randomService(r *rand.Rand) (*odd, []string) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
 		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused"), skips: r.IntN(6) > 0}
-	s.late = r.IntN(2) == 0
+	s.late, s.restarts = r.IntN(2) == 0, r.IntN(4) == 0
 	n := 1 + r.IntN(80)
 	for k := range n {
 		s.keys = append(s.keys, (k-n/4)*3)
@@ -345,8 +394,8 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	}
 	settings := []string{"sap.odata.paging=" + pick("auto", "auto", "auto", "keys", "links")}
 	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
-	if !counted && s.links == "none" {
-		s.links = "key" // nothing says that rows are missing
+	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links"))) {
+		s.links = "key" // nothing tells that rows are missing
 	}
 	if !counted && !s.skips && s.links == "skip" {
 		s.skips = true

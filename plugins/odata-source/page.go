@@ -216,10 +216,13 @@ func (pg *page) portion() (wit.Portion, error) {
 	n := len(pg.out.Rows)
 	if n > 0 {
 		pg.watch()
-		lap := pg.at.laps && pg.content.rows == 0
+		first := pg.content.rows == 0
+		lap := pg.at.laps && first
 		pg.content.add(pg.out.Rows, pg.out.Data)
 		if lap {
 			portion.Rows = pg.lap()
+		} else if first && pg.at.beyond && !pg.at.keyed() && pg.leads() {
+			pg.deaf = "the service doesn't heed $skip"
 		}
 		row := &pg.out.Rows[n-1]
 		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)

@@ -32,6 +32,9 @@ func (pg *page) after() (*place, error) {
 	switch {
 	case at.check != "":
 		return pg.answered(&next)
+	case pg.deaf != "" && at.beyond:
+		next.further = at.further || pg.handed > 0
+		return pg.otherwise(&next)
 	case pg.deaf != "" && at.laps:
 		return pg.anew(&next, pg.deaf)
 	case pg.deaf != "":
@@ -40,14 +43,19 @@ func (pg *page) after() (*place, error) {
 		next.check, next.level = checkRows, at.base+int(read.Count)
 		return &next, nil
 	}
-	next.link, next.checked, next.sound, next.laps, next.tail = "", false, false, false, ""
+	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
 	next.seen += int(read.Rows) - pg.repeated()
 	if at.seen == 0 && at.count < 0 && pg.feed.count && read.Count >= 0 {
 		next.count = int(read.Count)
 	}
+	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
+		next.seen = at.seen
+		return pg.otherwise(&next) // it doesn't heed $skip
+	}
 	if err := pg.progress(&next); err != nil {
 		return nil, err
 	}
+	next.further = at.further || at.beyond && next.seen > at.seen
 	pg.ordered(&next)
 	if read.Next.Href != "" {
 		target, err := pg.resolve(read.Next)
@@ -115,7 +123,7 @@ func (pg *page) ordered(next *place) {
 		next.floor, next.floorSeen = pg.at.key, pg.at.base
 	}
 	texts := []string(nil)
-	if pg.order.ascends() && (rows > 1 || pg.at.seen > 0 || next.count >= 0) {
+	if pg.order.ascends() && (rows > 1 || pg.at.seen > 0 || next.count >= 0 || pg.out.Page.Next.Href == "") {
 		texts = pg.feed.keyTexts(pg.last)
 	}
 	if texts == nil {
@@ -207,12 +215,14 @@ func (pg *page) byKey(next *place) bool {
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
 func (pg *page) atEnd(next *place) (*place, error) {
 	rows, short := pg.out.Page.Rows, next.count > next.seen
-	if pg.at.laps {
+	if pg.at.laps && rows > 0 {
 		rows-- // that came before
 	}
 	switch {
 	case rows > 0 && pg.at.keyed() && pg.out.Page.Count > int64(rows) && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
+	case next.count < 0 && rows > 0 && pg.goBeyond(next):
+		return next, nil
 	case !short:
 		return pg.done(next), nil
 	case rows > 0 && !(pg.at.keyed() && pg.out.Page.Count == int64(rows)):
@@ -250,7 +260,61 @@ func (pg *page) missing(next *place) (*place, error) {
 	return next, nil
 }
 
+// goBeyond makes next the page behind the last row, where the service gives no count and no link: it may have more rows than it gives
+// in one page (P4). It asks by key, else by number and then, except of pages of one row, from the last row on, which shows that $skip is
+// heeded. A service that gives all its rows is asked once. False: it can't be asked.
+func (pg *page) goBeyond(next *place) bool {
+	f := pg.feed
+	if f.paging != "links" && pg.byKey(next) {
+		if !next.further {
+			next.check = "" // nothing says yet that there are more rows
+		}
+		next.tail, next.beyond = short(hashOf(pg.last)), true
+		return true
+	}
+	if next.mixed || len(pg.last) == 0 || !f.pageable {
+		return false
+	}
+	pg.counts(next, true)
+	pg.bySkip(next, pg.at.laps || pg.out.Page.Rows > 1)
+	return true
+}
+
+// bySkip makes next the page behind the rows seen, by number; laps: from the last one of them on.
+func (pg *page) bySkip(next *place, laps bool) {
+	skip := next.seen
+	if laps {
+		skip--
+	}
+	next.url, next.base, next.laps, next.shifts, next.beyond = pg.feed.url(next, "", skip), 0, laps, true, true
+}
+
+// otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else the load
+// ends where the service said, unless rows came behind that.
+func (pg *page) otherwise(next *place) (*place, error) {
+	next.check, next.refused = "", ""
+	switch {
+	case pg.at.keyed() && !pg.at.mixed && pg.feed.pageable && next.tail != "":
+		next.links = true
+		pg.bySkip(next, next.seen > 1)
+		return next, nil
+	case next.further || next.least > next.seen:
+		next.links = true
+		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
+	}
+	return pg.done(next), nil
+}
+
+// before tells whether the page's rows are those of a page before.
+func (pg *page) before(pages trail) bool {
+	content, some := pg.content.hash()
+	return some && pages.step(content)
+}
+
 func (pg *page) short(next *place, why string) error {
+	if next.count < 0 {
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the service gives no count, " + strconv.Itoa(next.seen) + " rows came, " + why}
+	}
 	return &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the service says that it has " + strconv.Itoa(next.count) + " rows, " +
 		strconv.Itoa(next.seen) + " came, " + why}
 }
@@ -292,7 +356,8 @@ func (pg *page) answered(next *place) (*place, error) {
 func (pg *page) distrust(next *place, why string) (*place, error) {
 	at, f := pg.at, pg.feed
 	*next = place{url: next.url, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
-		shifts: at.shifts, followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
+		shifts: at.shifts, further: at.further, least: at.least,
+		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	counts := positional(at.link, at.seen-at.base)
 	switch {
 	case at.sound && at.link != "":
@@ -311,14 +376,24 @@ func (pg *page) distrust(next *place, why string) (*place, error) {
 
 // anew begins the load from its start, since what came isn't all; it fails a load that came to this before.
 func (pg *page) anew(next *place, why string) (*place, error) {
+	came := strconv.Itoa(next.seen) + " rows came"
+	if next.count >= 0 {
+		came += " of " + strconv.Itoa(next.count)
+	}
 	if next.pass+1 >= mostPasses {
+		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.feed.number + ".count = none takes what comes. "
+		if next.count < 0 {
+			phantoms = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
+		}
 		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(mostPasses)+" times. If its rows are changed all the time, read it when they "+
-			"aren't; if the service counts rows that it doesn't give, sap.odata#"+pg.feed.number+".count = none takes what comes. "+
-			"Reset the connector's offsets to begin anew")
+			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
 	first := pg.feed.first(next.unordered, next.uncounted)
-	first.links, first.pass, first.warned, first.began = next.links, next.pass+1, next.warned, next.began
-	sdk.Log(wit.LevelWarn, pg.what()+": "+strconv.Itoa(next.seen)+" rows came of "+strconv.Itoa(next.count)+", "+why+
+	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began, next.least
+	if next.further {
+		first.least = max(first.least, next.seen)
+	}
+	sdk.Log(wit.LevelWarn, pg.what()+": "+came+", "+why+
 		"; reading it anew from its start, rows that came are delivered again")
 	return first, nil
 }
@@ -349,6 +424,16 @@ func (pg *page) refused() (wit.Portion, error) {
 	answer := answerOf(pg.answer.Status, failed)
 	if sure {
 		at.refused = "" // whatever came before, this says so
+	}
+	if at.beyond && at.check == "" && !(at.keyed() && at.further) {
+		switch status := pg.answer.Status; {
+		case status == 500 && at.refused != answer:
+			same := *at
+			same.refused = answer
+			return pg.instead(&same, failed, "asking again")
+		case sure, status == 500, status == 404, status == 405:
+			return pg.beyondRefused(failed)
+		}
 	}
 	optional := at.check != "" && at.check != checkEnd || at.keyed() || pg.first()
 	switch {
@@ -382,6 +467,18 @@ func (pg *page) refused() (wit.Portion, error) {
 	}
 	pg.keep(other)
 	return pg.instead(other, failed, "going on without what the service may not know")
+}
+
+// beyondRefused goes on where the page behind the service's last one is refused.
+func (pg *page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
+	next := pg.at
+	other, err := pg.otherwise(&next)
+	if err != nil {
+		return wit.Portion{}, err
+	}
+	portion, err := pg.instead(other, failed, "going on as the service doesn't say whether it has more rows")
+	portion.More = !other.done
+	return portion, err
 }
 
 // first tells whether the page is a load's first one, which can be asked for with fewer options.

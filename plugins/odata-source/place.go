@@ -31,6 +31,10 @@ type place struct {
 	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows that went
 	// may have hidden others.
 	mixed, shifts bool
+	// beyond: the page is behind the one that the service gave as its last, without a count; further: rows came from such pages.
+	beyond, further bool
+	// least is the number of rows that came in a pass before, some of them from pages beyond.
+	least int
 	// laps: the page begins with the last row that came, which shows whether rows without $orderby come in the same order again.
 	laps bool
 	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were inserted before.
@@ -91,7 +95,8 @@ func (p *place) items() []item {
 		{name: "shifts", flag: &p.shifts}, {name: "checked", flag: &p.checked}, {name: "warned", flag: &p.warned}, {name: "done", flag: &p.done},
 		{name: "key", text: &p.key}, {name: "floor", text: &p.floor}, {name: "floorseen", number: &p.floorSeen, least: 1}, {name: "next", text: &p.link},
 		{name: "check", text: &p.check}, {name: "level", number: &p.level, least: 1},
-		{name: "probed", number: &p.probed, least: 1}, {name: "laps", flag: &p.laps}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
+		{name: "probed", number: &p.probed, least: 1}, {name: "laps", flag: &p.laps}, {name: "beyond", flag: &p.beyond},
+		{name: "further", flag: &p.further}, {name: "least", number: &p.least, least: 1}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
 		{name: "empty", number: &p.empty, least: 1}, {name: "pass", number: &p.pass, least: 1}, {name: "tries", number: &p.tries, least: 1},
 		{name: "refused", text: &p.refused}, {name: "without", flag: &p.without}, {name: "began", number: &p.began, least: 1}, {name: "at", number: &p.at, least: 1},
 	}

@@ -47,10 +47,16 @@ func (pg *page) watch() {
 
 // lap leaves out the first row, which is to be the last one of the page before.
 func (pg *page) lap() []wit.Row {
-	if d := pg.out.Rows[0].Key; short(hashOf(pg.out.Data[d.Start:d.Start+d.Size])) != pg.at.tail {
+	if !pg.leads() {
 		pg.deaf = "its rows come in another order when they are asked for again"
 	}
 	return pg.out.Rows[1:]
+}
+
+// leads tells whether the row that just came first is the last one of the page before.
+func (pg *page) leads() bool {
+	d := pg.out.Rows[0].Key
+	return short(hashOf(pg.out.Data[d.Start:d.Start+d.Size])) == pg.at.tail
 }
 
 // enter compares the page's first row with the last before it.
