@@ -12,6 +12,7 @@ import (
 // A broker that is away is one line, and its return another, however many clients the worker has and however often they try: first
 // its port is closed, then somebody answers there who ends every connection.
 func TestBrokerAwayIsOneLine(t *testing.T) {
+	t.Parallel()
 	p, data := newPlace(t), t.TempDir()
 	s, address := demo(t, service.Options{Rows: 20})
 	at := freeAddress(t)

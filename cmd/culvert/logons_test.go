@@ -16,6 +16,7 @@ import (
 // A refusal is known to every command of the user, whatever its data folder; where no home can be written, to those that share one, and
 // that is said.
 func TestRefusalsAreAUsers(t *testing.T) {
+	t.Parallel()
 	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"}, "none named": {"XDG_CACHE_HOME=", "HOME="}} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
@@ -89,6 +90,7 @@ func TestCommandsAtOnce(t *testing.T) {
 // One 401 of a password that works, as of an application server that restarts, stops nobody; one that is wrong from now on is sent once
 // more, by 20 connectors, a command beside them and a restart together.
 func TestOneRefusalStopsNobody(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 40, User: "me", Password: password, Switches: service.Switches{Status: 401, StatusCount: 0}})
 	listen := freeAddress(t)

@@ -123,6 +123,7 @@ func numbers(first, n int) []int {
 
 // A full load that ends with exit 0 is complete, whatever a service does with $orderby.
 func TestOnceIsComplete(t *testing.T) {
+	t.Parallel()
 	out := numbers(1, 300)
 	out[199] = 1000
 	for _, c := range []struct {

@@ -59,6 +59,7 @@ func (c *copying) once(t *testing.T, rows int) {
 
 // SIGTERM in the middle of a batch of 10,000, again and again: nothing is sent twice.
 func TestSinkIsStoppedInALargeBatch(t *testing.T) {
+	t.Parallel()
 	const rows = 800
 	p, _, worker := filled(t, rows)
 	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64", "sap.odata.max.concurrent.requests=64")
@@ -87,6 +88,7 @@ var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
 // A loading sink that is killed leaves records written that nothing says so about. The next run names them all at once, and goes on when
 // they are to be left out.
 func TestKilledSinkNamesWhatItFinds(t *testing.T) {
+	t.Parallel()
 	const rows = 200
 	p, _, _ := filled(t, rows)
 	worker := p.file("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
@@ -156,6 +158,7 @@ func TestSinkThatHangsInSettle(t *testing.T) {
 // A version that hangs in settle takes over while records flow: what the version before had sent is judged by that one, what it sends
 // itself is named, and each row is created once.
 func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
+	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10
 	p, _, worker := filled(t, rows)
 	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch), fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),

@@ -103,6 +103,7 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 // A version with the built-in's name and a higher number that gives roles to other settings is dropped into the folder, in mid-run and
 // while the worker is down: it is not taken. Log and status say what differs, and how it is taken.
 func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
 	s, address := demo(t, service.Options{Rows: 20, User: "me", Password: password})
@@ -235,6 +236,7 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 // A file in the folder has the class of another plugin: of two from folders the connector that names it fails, naming both; all others
 // run. The user's word decides.
 func TestClassOfTwoPlugins(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t, "odata-sink")
 	s, address := demo(t, service.Options{Rows: 20})
@@ -279,6 +281,7 @@ func TestClassOfTwoPlugins(t *testing.T) {
 // called text or caught by templates; what files hold; contexts, states, headers and targets of answers by a service that repeats all it
 // was sent. The host's own use of them goes on.
 func TestSecretsReachNoGuest(t *testing.T) {
+	t.Parallel()
 	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password", "rob.key": "pw-4713-header", "rob.store.password": "pw-4714-store",
 		"sap.odata.user.pwd": "pw-4715-of-another", "sap.odata.header.APIKey": "pw-4716-template", "sap.odata.oauth.client.secret": "pw-4717-oauth",
 		"rob.db.pwd": "pw-4718-undeclared", "transforms.t.sap.odata.user.pwd": "pw-4719-transform", "predicates.p.sap.odata.user.pwd": "pw-4720-predicate",

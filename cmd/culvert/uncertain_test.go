@@ -75,6 +75,7 @@ func posts(l service.Ledger) map[int]int {
 
 // Every record is written once, whatever sessions, tokens and answers do; or the task fails and names the record.
 func TestEveryRecordIsWrittenOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: written})
 	csrf := func(mode string) map[string]string { return map[string]string{"csrf": "true", "rotate-session": mode} }
