@@ -119,14 +119,7 @@ func (v verdict) pause(ctx context.Context, a asked) error {
 	if left <= 0 {
 		return nil
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep(ctx, left)
 }
 
 // bytes are what stands in a file.

@@ -80,14 +80,7 @@ const MaxRequests = 10_000
 
 // Idle pauses before a plugin is asked once more that got nowhere in n tries, from 1: 100 ms, growing to 2 s.
 func Idle(ctx context.Context, n int) error {
-	timer := time.NewTimer(min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep(ctx, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
 }
 
 // Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000 requests and

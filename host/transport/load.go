@@ -337,14 +337,7 @@ func (l *load) until(ctx context.Context, at time.Time, d *destination, why stri
 	w := &waiter{who: d, why: why}
 	l.waits(w, true)
 	defer l.waits(w, false)
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep(ctx, time.Until(at))
 }
 
 // waits notes that a request of a client waits, or no longer.

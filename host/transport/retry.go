@@ -65,7 +65,12 @@ func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
 		pause += rand.N(spread + 1)
 	}
-	timer := time.NewTimer(max(pause, min(atLeast, longestWait)))
+	return sleep(ctx, max(pause, min(atLeast, longestWait)))
+}
+
+// sleep waits for d, or until ctx ends, with its cause.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
