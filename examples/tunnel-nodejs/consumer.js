@@ -12,8 +12,9 @@ async function run() {
   process.once('SIGINT', finish);
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     console.error(payload.error.message);
+    if (payload.restart) return; // the client joins again by itself, for example while a coordinator still loads its groups
     process.exitCode = 1;
-    if (!payload.restart) finish();
+    finish();
   });
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => console.error(`joined ${payload.groupId}`));
   await consumer.connect();
