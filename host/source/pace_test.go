@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +57,37 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A page asks for a bounded number of answers beside its own, at once or nested in each other.
+func TestFollowedRequestsAreBounded(t *testing.T) {
+	fails := func(t *testing.T, w *world, follows map[string][]string) {
+		t.Helper()
+		w.service.follows = follows
+		_, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "expected at most 100000 requests that are to be followed in a page") {
+			t.Errorf("expected a fault that says how many may be followed, found %v", err)
+		}
+		if n := len(w.service.requests); n > MaxFollowed+2 { // with /open and the page
+			t.Errorf("expected at most %d requests, found %d", MaxFollowed+2, n)
+		}
+	}
+	t.Run("in the page", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, MaxFollowed+1))
+			fails(t, w, map[string][]string{"/inner": {}})
+		})
+	})
+	t.Run("in answers that are followed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			follows := map[string][]string{}
+			for depth := range 5 {
+				follows[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
+			}
+			follows["/5"] = []string{}
+			fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
+		})
+	})
 }
 
 // What brings rows isn't paced, and a period that is longer isn't touched.

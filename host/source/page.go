@@ -40,7 +40,8 @@ type page struct {
 	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
 	pieces [][]byte
 	depth  int
-	// followed is the number of requests that were followed behind row followedRow.
+	// toFollow is the number of requests that the page wanted followed; followed is how many were behind row followedRow.
+	toFollow    int
 	followed    int
 	followedRow int64
 	pace        pace
@@ -145,6 +146,10 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 		if err != nil {
 			return err
 		}
+		if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
+			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+				"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
+		}
 		for i := range portion.Follow {
 			if err := p.follow(ctx, &portion.Follow[i]); err != nil {
 				return err
@@ -155,6 +160,10 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 		}
 	}
 }
+
+// MaxFollowed bounds the requests that one page has followed, nested ones included: ten for each row of a page of 10,000. A page that
+// breaks off is asked for again with all of them, so one that wants more would never come to its end.
+const MaxFollowed = 100_000
 
 // deepest bounds how far followed answers may ask for others to be followed.
 const deepest = 16
