@@ -56,6 +56,7 @@ var sections = []struct {
 	{"pipeline", pipeline},
 	{"start", start},
 	{"memory", memory},
+	{"feeds", feeds},
 	{"tunnel", tunnelled},
 }
 

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	// feedRows is how many orders the service of the many feeds has, in pages of feedPage.
+	feedRows, feedPage = 2000, 500
+	// detailRows is how many order lines there are with them.
+	detailRows = feedRows * 5 / 2
+	// settled is how long after the last record a worker is looked at that has nothing left to do: longer than idle instances live.
+	settled = 12 * time.Second
+)
+
+// many is a worker with many feeds: connectors of so many sets each, every connector at an origin of its own.
+type many struct {
+	name                    string
+	connectors, sets, tasks int
+	reading, finished       float64 // the aims, MiB
+}
+
+var manyFeeds = []many{
+	{"one", 1, 1, 1, 0, 60},
+	{"fifty", 50, 2, 1, 200, 100},
+	{"two-hundred-1", 1, 200, 1, 250, 0},
+	{"two-hundred-8", 1, 200, 8, 250, 0},
+	{"two-hundred-200", 1, 200, 200, 250, 0},
+}
+
+// feeds is what the worker holds with many feeds: at most while they are read, and when nothing is left to read.
+func feeds(ctx context.Context, b *bench) error {
+	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage), "--user", "demo", "--password", "secret")
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	fmt.Printf("sets of %d and %d rows in pages of %d, JSON, each connector at an origin of its own; resident memory of the worker\n", feedRows, detailRows, feedPage)
+	fmt.Println("connectors  sets  tasks   at most, MiB   aim   finished, MiB   aim    s CPU   s wall   clients of Kafka")
+	warm := manyFeeds[0]
+	warm.name = "warm"
+	for i, m := range append([]many{warm}, manyFeeds...) { // the first one fills the compile cache
+		u, err := b.read(ctx, service, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if i > 0 {
+			fmt.Printf("%10d  %4d  %5d   %12.0f  %4s   %13.0f  %4s   %6.1f   %6.1f   %16d\n", m.connectors, m.sets, m.tasks, u.peak, aim(m.reading),
+				u.finished, aim(m.finished), u.cpu.Seconds(), u.wall.Seconds(), u.connections)
+		}
+	}
+	return nil
+}
+
+func aim(mib float64) string {
+	if mib == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f", mib)
+}
+
+// held is what a worker took for its feeds.
+type held struct {
+	used
+	// finished is what it held when nothing was left to read; connections are those to the broker then.
+	finished    float64
+	connections int
+}
+
+// read runs a worker until all rows have arrived, and a while longer.
+func (b *bench) read(ctx context.Context, service *process, m many) (h held, err error) {
+	broker, err := b.broker(ctx, "broker-"+m.name)
+	if err != nil {
+		return h, err
+	}
+	defer broker.stop()
+	dir := filepath.Join(b.dir, "feeds-"+m.name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return h, err
+	}
+	args := []string{"run", "--data", filepath.Join(b.dir, "feeds")}
+	worker, _, err := b.configuration(m.name, broker.address, "0", set{"Orders", "json", 0})
+	if err != nil {
+		return h, err
+	}
+	args = append(args, worker)
+	topics := map[string]int64{}
+	var origins sync.WaitGroup
+	defer origins.Wait()
+	for n := range m.connectors {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return h, err
+		}
+		defer l.Close()
+		origins.Go(func() { forward(l, service.address) })
+		file := filepath.Join(dir, fmt.Sprintf("c%02d.properties", n))
+		if err := os.WriteFile(file, []byte(m.connector(n, l.Addr().String(), topics)), 0o644); err != nil {
+			return h, err
+		}
+		args = append(args, file)
+	}
+	// The worker ends before the origins do, which wait for their connections.
+	c := exec.CommandContext(ctx, b.culvert, args...)
+	var log bytes.Buffer
+	c.Stderr = &log
+	started := time.Now()
+	if err := c.Start(); err != nil {
+		return h, err
+	}
+	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
+	if err := arrived(ctx, broker.address, topics); err != nil {
+		return h, fmt.Errorf("%w: %.2000s", err, log.String())
+	}
+	h.wall = time.Since(started)
+	h.peak = resident(c.Process.Pid, "VmHWM")
+	select {
+	case <-time.After(settled):
+	case <-ctx.Done():
+		return h, ctx.Err()
+	}
+	h.finished = resident(c.Process.Pid, "VmRSS")
+	h.connections = connections(c.Process.Pid, broker.port())
+	_ = c.Process.Signal(syscall.SIGTERM)
+	_ = c.Wait()
+	h.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	return h, nil
+}
+
+// connector is the file of one, whose topics it notes with the rows that they get.
+func (m many) connector(n int, origin string, topics map[string]int64) string {
+	host, port, _ := net.SplitHostPort(origin)
+	var text strings.Builder
+	fmt.Fprintf(&text, `name=c%02d
+connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector
+sap.odata.host.address=%s
+sap.odata.host.port=%s
+sap.odata.host.protocol=http
+sap.odata.user.name=demo
+sap.odata.user.pwd=secret
+tasks.max=%d
+`, n, host, port, m.tasks)
+	for s := range m.sets {
+		name, rows := "Orders", int64(feedRows)
+		if s%2 == 1 {
+			name, rows = "Order_Details", detailRows
+		}
+		topic := fmt.Sprintf("c%02d-%03d", n, s)
+		topics[topic] = rows
+		fmt.Fprintf(&text, `sap.odata#%03[1]d.service=/V2/Northwind/Northwind.svc
+sap.odata#%03[1]d.entityset=%[2]s
+sap.odata#%03[1]d.id=%03[1]d
+sap.odata#%03[1]d.topic=%[3]s
+sap.odata#%03[1]d.format=json
+`, s, name, topic)
+	}
+	return text.String()
+}
+
+// forward makes a listener another origin of the same service, until it is closed.
+func forward(l net.Listener, to string) {
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer from.Close()
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				return
+			}
+			defer out.Close()
+			go func() { _, _ = io.Copy(out, from); out.Close() }()
+			_, _ = io.Copy(from, out)
+		}()
+	}
+}
+
+// arrived waits until topics have as many records as they are to get.
+func arrived(ctx context.Context, broker string, topics map[string]int64) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for {
+		missing := 0
+		ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
+		for topic, rows := range topics {
+			var sum int64
+			for _, end := range ends[topic] {
+				sum += max(end.Offset, 0)
+			}
+			if sum < rows {
+				missing++
+			}
+		}
+		if err == nil && missing == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d topics did not get their rows in 5 minutes: %w", missing, len(topics), errors.Join(err, ctx.Err()))
+		}
+	}
+}
+
+// connections counts those of a process to a port of this machine.
+func connections(pid int, port string) (n int) {
+	var number int
+	_, _ = fmt.Sscan(port, &number)
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
+		for line := range strings.Lines(string(text)) {
+			// local and remote address in hexadecimal, state 01: established
+			if f := strings.Fields(line); len(f) > 3 && f[3] == "01" && strings.HasSuffix(f[2], fmt.Sprintf(":%04X", number)) && owns(pid, f) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// owns tells whether a connection of /proc/PID/net is the process's: the table is that of the whole network namespace.
+func owns(pid int, fields []string) bool {
+	const inode = 9
+	if len(fields) <= inode {
+		return false
+	}
+	files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	for _, f := range files {
+		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, f.Name())); err == nil && to == "socket:["+fields[inode]+"]" {
+			return true
+		}
+	}
+	return false
+}
