@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -41,6 +42,7 @@ type service struct {
 
 	mu        sync.Mutex
 	connector *config.Connector // as it was read last
+	adopted   *config.Connector // other settings, to be taken with the next look
 	stamp     string            // of the files that are read by the path that a setting gives
 	told      chan struct{}
 }
@@ -115,6 +117,20 @@ func (s *service) config() (transport.Config, error) {
 	return c, err
 }
 
+// adopt has the client go on with other settings of the connector. It sends nothing where there is no destination of BTP.
+func (s *service) adopt(client *transport.Client, c *config.Connector) {
+	s.mu.Lock()
+	s.adopted = c
+	s.mu.Unlock()
+	s.changed.Store(true)
+	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
+		defer guard.Recover(s.log, "settings of a service", nil)
+		if err := client.Refresh(context.Background()); err != nil {
+			s.log.Warn("settings of the service", "error", err)
+		}
+	}()
+}
+
 // refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
 func (s *service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
@@ -150,6 +166,11 @@ func (s *service) refresh(ctx context.Context, refused bool) (*transport.Config,
 
 // read reads secrets anew; it tells whether any is another one. s.mu is held.
 func (s *service) read() bool {
+	if s.adopted != nil {
+		s.connector, s.adopted = s.adopted, nil
+		s.stamp = config.Stamp(pathsOf(s.roles())...)
+		return true
+	}
 	again, err := s.connector.Again(s.providers)
 	if err != nil {
 		s.log.Error("secrets can't be read, those before are kept", "error", err)

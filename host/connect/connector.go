@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// connector is one connector at work. Its life: found by its class when it is made; planned, which shares its work out among
-// tasks; its tasks run, each for itself; closed when the last of them has ended.
+// connector is one life of a connector, with one configuration: found by its class when it is made; planned, which shares its work out
+// among tasks; its tasks run, each for itself; closed when the last of them has ended. Its state is its [controller]'s.
 type connector struct {
 	o         *Options
 	given     *config.Connector // as it was given: what others are told of, who must not see config change
@@ -44,9 +44,10 @@ type connector struct {
 	marking   sync.Mutex     // see ends.mark
 	fed       bool           // with RunOnce: sources ran before it, which make topics only for rows
 
+	report      func(event, error) // to its controller
+	lastFailure string             // that was logged
+
 	mu    guard.Mutex
-	state State
-	fault error
 	tasks []*task
 	// consumers of the tasks of a sink, by their numbers
 	consumers map[int]*kafka.Consumer
@@ -75,11 +76,8 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, given: c, config: c, rereads: time.Minute, state: Unassigned, log: o.Logger.With("connector", c.Name)}
+	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(), log: o.Logger.With("connector", c.Name)}
 	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	if k.refused = c.Problems.Err(); k.refused != nil {
-		k.state, k.fault = Failed, k.refused
-	}
 	return k
 }
 
@@ -107,9 +105,6 @@ func (c *connector) run(ctx context.Context, once bool) {
 		})
 	}
 	wg.Wait()
-	if ctx.Err() != nil {
-		c.set(Unassigned, nil)
-	}
 }
 
 // startAgain is after how long a connector is started again that could not ask what its service is.
@@ -136,18 +131,11 @@ func (c *connector) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if again := c.set(Failed, err); !again {
+	if text := err.Error(); text != c.lastFailure {
+		c.lastFailure = text
 		c.log.Error("connector FAILED", "error", err)
 	}
-}
-
-// set notes the state; again: it was the same, for the same reason.
-func (c *connector) set(s State, err error) (again bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	again = c.state == s && err != nil && c.fault != nil && c.fault.Error() == err.Error()
-	c.state, c.fault = s, err
-	return again
+	c.report(onFailed, err)
 }
 
 // start opens the destination, has the plugin plan, and makes the tasks.
@@ -179,12 +167,14 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.client.Close()
 		return nil, err
 	}
+	c.lastFailure = ""
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state, c.fault, c.tasks = Running, nil, nil
+	c.tasks = nil
 	for i, settings := range layout {
 		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
 	}
+	c.mu.Unlock()
+	c.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
 	unwatch := c.service.watch(c.client)
 	admin := c.admin
@@ -352,9 +342,6 @@ func (c *connector) failures() []error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var failures []error
-	if c.fault != nil {
-		failures = append(failures, &Failure{c.given.Name, -1, c.fault})
-	}
 	for _, t := range c.tasks {
 		if t.fault != nil {
 			failures = append(failures, &Failure{c.given.Name, t.number, t.fault})
@@ -370,24 +357,10 @@ func (c *connector) kind() string {
 	return c.component.Kind.String()
 }
 
-func (c *connector) info() Info {
+func (c *connector) taskStatuses() []TaskStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info := Info{Name: c.given.Name, Config: c.shown(c.given.Raw()), Tasks: []TaskID{}, Type: c.kind()}
-	for _, t := range c.tasks {
-		info.Tasks = append(info.Tasks, TaskID{c.given.Name, t.number})
-	}
-	return info
-}
-
-func (c *connector) status() Status {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := Status{Name: c.given.Name, Type: c.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
-		State: c.state, WorkerID: c.o.WorkerID, Version: c.plugin.Version, Plugin: fileOf(c.plugin)}}
-	if c.fault != nil {
-		s.Connector.Trace = trace(c.fault, "connector "+c.given.Name)
-	}
+	var all []TaskStatus
 	for _, t := range c.tasks {
 		now := t.now()
 		version := cmp.Or(now.version, c.plugin.Version)
@@ -398,9 +371,9 @@ func (c *connector) status() Status {
 		if t.fault != nil {
 			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number), "plugin "+c.plugin.Name+" "+version)
 		}
-		s.Tasks = append(s.Tasks, task)
+		all = append(all, task)
 	}
-	return s
+	return all
 }
 
 // fileOf is where a version of a plugin came from, and the hash by which it is accepted.
@@ -411,13 +384,13 @@ func fileOf(info plugin.Info) string {
 	return info.Origin + " sha256:" + info.Hash
 }
 
-// taskInfos show the settings of tasks, see asWritten.
-func (c *connector) taskInfos() []TaskInfo {
+// taskInfos show the settings of tasks as given has them, see asWritten.
+func (c *connector) taskInfos(given *config.Connector) []TaskInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var infos []TaskInfo
 	for _, t := range c.tasks {
-		settings := c.asWritten(t.settings)
+		settings := c.asWritten(given, t.settings)
 		settings["task.class"] = c.component.Name
 		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, c.shown(settings)})
 	}
@@ -427,7 +400,7 @@ func (c *connector) taskInfos() []TaskInfo {
 func (c *connector) progress() Progress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := Progress{Connector: c.given.Name, Type: c.kind(), State: c.state, CaughtUp: len(c.tasks) > 0}
+	p := Progress{Connector: c.given.Name, Type: c.kind(), CaughtUp: len(c.tasks) > 0}
 	for _, t := range c.tasks {
 		one := t.now()
 		p.Rows += one.Rows

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,70 +35,196 @@ type Options struct {
 	reserved kafka.Reserved // what no records go to
 }
 
-// Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs.
+// Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come, change and go while
+// it runs; all of its methods may be called at any time, by anybody.
 type Herder struct {
-	o          Options
-	connectors []*connector // by name
+	o Options
+
+	mu          guard.Mutex
+	controllers map[string]*controller
+	// leaving are connectors that were removed and have not ended yet.
+	leaving map[string]*controller
+	// under is Run's context, nil before; ended, when Run takes nobody in any more.
+	under   context.Context
+	ended   bool
+	running sync.WaitGroup
 }
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	h := &Herder{o: o}
-	h.o.reserved = Reserved(o.Worker, connectors)
+	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
+	options := h.options(connectors)
 	for _, c := range connectors {
-		h.connectors = append(h.connectors, newConnector(&h.o, c))
+		h.controllers[c.Name] = newController(options, c)
 	}
-	slices.SortFunc(h.connectors, func(a, b *connector) int { return strings.Compare(a.given.Name, b.given.Name) })
 	return h
+}
+
+// options are those of new tasks beside connectors.
+func (h *Herder) options(connectors []*config.Connector) *Options {
+	o := h.o
+	o.reserved = Reserved(o.Worker, connectors)
+	return &o
 }
 
 // Run starts all connectors and returns when ctx has ended and they have stopped: within task.shutdown.graceful.timeout.ms
 // everything under way is acknowledged and offsets are stored. A connector or task that fails is logged and shown as FAILED; the
 // others go on.
 func (h *Herder) Run(ctx context.Context) {
-	h.run(ctx, h.connectors, false)
-	<-ctx.Done() // although all have failed, or there are none: REST still answers
+	h.mu.Lock()
+	h.under = ctx
+	for _, k := range h.controllers {
+		h.launch(k)
+	}
+	h.mu.Unlock()
+	<-ctx.Done() // although all have failed, or there are none: REST still answers, and others may come
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
+	h.wait(ctx, &h.running)
+}
+
+// launch runs the loop of a connector, where connectors run; h.mu is held.
+func (h *Herder) launch(k *controller) {
+	if h.under == nil || h.ended {
+		return
+	}
+	h.running.Go(func() {
+		defer guard.Vital("the loop of connector " + k.name)
+		k.run(h.under, false)
+	})
+}
+
+// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before. others are all
+// connectors of the installation.
+func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	options := h.options(append([]*config.Connector{c}, others...))
+	if k := h.controllers[c.Name]; k != nil {
+		k.replace(options, c)
+		return
+	}
+	k := newController(options, c)
+	if before := h.leaving[c.Name]; before != nil {
+		k.predecessor = before.done
+	}
+	h.controllers[c.Name] = k
+	h.launch(k)
+}
+
+// Adopt has a connector go on with a configuration that its tasks take while they run, see [config.InPlace].
+func (h *Herder) Adopt(c *config.Connector) error {
+	return h.with(c.Name, func(k *controller) { k.adopt(c) })
+}
+
+// Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any more.
+func (h *Herder) Refuse(name string, problems config.Problems) error {
+	return h.with(name, func(k *controller) { k.refuse(problems) })
+}
+
+// Remove stops a connector and forgets it; what it was given is no longer shown. Its offsets stay.
+func (h *Herder) Remove(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.controllers[name]
+	if k == nil {
+		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	delete(h.controllers, name)
+	if h.under == nil || h.ended {
+		return nil // its loop does not run, or ends anyway
+	}
+	h.leaving[name] = k
+	k.remove()
+	h.running.Go(func() {
+		<-k.done
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.leaving[name] == k {
+			delete(h.leaving, name)
+		}
+	})
+	return nil
+}
+
+// Pause has a connector stop its tasks and keep them, until Resume.
+func (h *Herder) Pause(name string) error {
+	return h.with(name, func(k *controller) { k.aim(Paused, onPause) })
+}
+
+// Stop has a connector end its tasks, until Resume.
+func (h *Herder) Stop(name string) error {
+	return h.with(name, func(k *controller) { k.aim(Stopped, onStop) })
+}
+
+// Resume has a connector run that was paused or stopped.
+func (h *Herder) Resume(name string) error {
+	return h.with(name, func(k *controller) { k.aim(Running, onResume) })
+}
+
+// Restart has a connector make its tasks anew, when those that run have stopped. One that is paused or stopped stays so.
+func (h *Herder) Restart(name string) error {
+	return h.with(name, func(k *controller) { k.post(occurrence{event: onRestart}) })
+}
+
+func (h *Herder) with(name string, do func(*controller)) error {
+	k := h.find(name)
+	if k == nil {
+		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	do(k)
+	return nil
 }
 
 // RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment. Errors are the
 // faults of the tasks that failed, one *Failure each; the others have finished before it returns.
 func (h *Herder) RunOnce(ctx context.Context) error {
-	var sources, sinks []*connector
-	for _, c := range h.connectors {
-		if c.isSink() {
-			sinks = append(sinks, c)
+	var sources, sinks []*controller
+	for _, k := range h.all() {
+		if k.life().isSink() {
+			sinks = append(sinks, k)
 		} else {
-			sources = append(sources, c)
+			sources = append(sources, k)
 		}
 	}
-	h.run(ctx, sources, true)
+	h.once(ctx, sources)
 	if ctx.Err() == nil {
-		for _, c := range sinks {
-			c.fed = len(sources) > 0
+		for _, k := range sinks {
+			k.life().fed = len(sources) > 0
 		}
-		h.run(ctx, sinks, true)
+		h.once(ctx, sinks)
 	}
 	var failures []error
-	for _, c := range h.connectors {
-		failures = append(failures, c.failures()...)
+	for _, k := range h.all() {
+		failures = append(failures, k.failures()...)
 	}
 	return errors.Join(failures...)
+}
+
+// once runs connectors to the end of their work.
+func (h *Herder) once(ctx context.Context, controllers []*controller) {
+	var wg sync.WaitGroup
+	for _, k := range controllers {
+		wg.Go(func() {
+			defer guard.Vital("the loop of connector " + k.name)
+			k.run(ctx, true)
+		})
+	}
+	h.wait(ctx, &wg)
 }
 
 // stopSlack is what tasks get beyond their time before they are given up: they keep to it by themselves.
 const stopSlack = 2 * time.Second
 
-func (h *Herder) run(ctx context.Context, connectors []*connector, once bool) {
-	var wg sync.WaitGroup
-	for _, c := range connectors {
-		wg.Go(func() {
-			defer guard.Recover(h.o.Logger, "connector "+c.given.Name, nil, func(p *guard.Panic) { c.failed(ctx, p) })
-			c.run(ctx, once)
-		})
-	}
+// stopLimit is the worker's setting of how long tasks may take to stop.
+const stopLimit = "task.shutdown.graceful.timeout.ms"
+
+// wait waits for loops to end; after ctx has ended, as long as tasks may take to stop.
+func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
-		wg.Wait()
+		loops.Wait()
 		close(done)
 	}()
 	select {
@@ -106,76 +232,65 @@ func (h *Herder) run(ctx context.Context, connectors []*connector, once bool) {
 		return
 	case <-ctx.Done():
 	}
-	limit := h.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
+	limit := h.o.Worker.Duration(stopLimit)
 	select {
 	case <-done:
 	case <-time.After(limit + stopSlack):
-		h.o.Logger.Warn("tasks did not stop in time and are given up", "task.shutdown.graceful.timeout.ms", limit.Milliseconds())
+		h.o.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
 	}
 }
 
-// Failure is the fault of a connector or of one of its tasks.
-type Failure struct {
-	Connector string
-	// Task is -1 for the connector itself.
-	Task  int
-	Cause error
+func (h *Herder) find(name string) *controller {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.controllers[name]
 }
 
-// Error is one line.
-func (f *Failure) Error() string {
-	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
-	if f.Task < 0 {
-		return fmt.Sprintf("connector %s: FAILED: %s", f.Connector, text)
+// all are the connectors of now, by name.
+func (h *Herder) all() []*controller {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []*controller
+	for _, name := range slices.Sorted(maps.Keys(h.controllers)) {
+		all = append(all, h.controllers[name])
 	}
-	return fmt.Sprintf("connector %s, task %d: FAILED: %s", f.Connector, f.Task, text)
-}
-
-func (f *Failure) Unwrap() error { return f.Cause }
-
-func (h *Herder) find(name string) *connector {
-	for _, c := range h.connectors {
-		if c.given.Name == name {
-			return c
-		}
-	}
-	return nil
+	return all
 }
 
 // Names of all connectors, sorted.
 func (h *Herder) Names() []string {
 	var names []string
-	for _, c := range h.connectors {
-		names = append(names, c.given.Name)
+	for _, k := range h.all() {
+		names = append(names, k.name)
 	}
 	return names
 }
 
 // Info is what a connector was asked to be.
-func (h *Herder) Info(name string) (Info, bool) {
-	c := h.find(name)
-	if c == nil {
-		return Info{}, false
+func (h *Herder) Info(name string) (info Info, ok bool) {
+	k := h.find(name)
+	if k == nil {
+		return info, false
 	}
-	return c.info(), true
+	return k.info(), true
 }
 
 // Status is what a connector is doing.
-func (h *Herder) Status(name string) (Status, bool) {
-	c := h.find(name)
-	if c == nil {
-		return Status{}, false
+func (h *Herder) Status(name string) (status Status, ok bool) {
+	k := h.find(name)
+	if k == nil {
+		return status, false
 	}
-	return c.status(), true
+	return k.status(), true
 }
 
 // Tasks are what a connector's tasks were asked to do.
-func (h *Herder) Tasks(name string) ([]TaskInfo, bool) {
-	c := h.find(name)
-	if c == nil {
+func (h *Herder) Tasks(name string) (tasks []TaskInfo, ok bool) {
+	k := h.find(name)
+	if k == nil {
 		return nil, false
 	}
-	return c.taskInfos(), true
+	return k.taskInfos(), true
 }
 
 // Progress of a connector since it started.
@@ -205,8 +320,8 @@ type Progress struct {
 // Progress is that of each connector, by name. It may be called at any time.
 func (h *Herder) Progress() []Progress {
 	var list []Progress
-	for _, c := range h.connectors {
-		list = append(list, c.progress())
+	for _, k := range h.all() {
+		list = append(list, k.progress())
 	}
 	return list
 }

@@ -37,13 +37,13 @@ func (c *connector) passwords() func(key string) bool {
 
 // asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see, stands there as
 // the user wrote it, references and all; what the plugin made of it as the plugin said.
-func (c *connector) asWritten(planned []wit.Setting) map[string]string {
+func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
 	d := config.DeclareComponent(c.component)
-	for _, e := range c.config.Entries {
+	for _, e := range given.Entries {
 		name := e.Key
 		if spec, declared := d.Find(e.Key); declared {
 			name = spec.Name

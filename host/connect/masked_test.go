@@ -35,7 +35,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 			t.Fatal(problems)
 		}
 		h := New(b.options, []*config.Connector{given})
-		c := h.connectors[0]
+		c := h.find("c").current
 		guest := guestOf(b.options.Plugins, c.plugin, c.component)
 		settings := guest.Settings(given)
 		c.tasks = append(c.tasks, &task{connector: c, settings: settings})

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -112,7 +113,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 			b := newBench(t, "./testdata/spy")
 			b.connect(t)
 			h := New(b.options, []*config.Connector{b.connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
-			h.connectors[0].rereads = 10 * time.Millisecond
+			h.find("c").current.rereads = 10 * time.Millisecond
 			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 			ended := make(chan struct{})
 			go func() { defer close(ended); h.Run(ctx) }()
@@ -154,11 +155,15 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	b := newBench(t, "./testdata/spy")
 	b.connect(t)
 	h := New(b.options, []*config.Connector{b.connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})
-	h.connectors[0].rereads = time.Millisecond
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	life := h.find("c").current
+	life.rereads = time.Millisecond
+	var last event
+	var fault error
+	life.report = func(e event, err error) { last, fault = e, err }
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	h.connectors[0].run(ctx, false) // which nothing but another binding lets go on
-	if s, _ := h.Status("c"); ctx.Err() != nil || s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
-		t.Errorf("expected to have FAILED by 401 for good, found %v, %v", s, ctx.Err())
+	life.run(ctx, false) // which nothing but another binding lets go on
+	if ctx.Err() != nil || last != onFailed || !strings.Contains(fmt.Sprint(fault), "401") {
+		t.Errorf("expected to have failed by 401 for good, found %s, %v, %v", last, fault, ctx.Err())
 	}
 }

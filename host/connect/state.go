@@ -2,16 +2,6 @@
 // tasks, starts and stops these, and knows the state of each. A failed task leaves all others running.
 package connect
 
-// State of a connector or of a task, under Kafka Connect's names.
-type State string
-
-const (
-	// Unassigned: known, and nothing runs yet, or no longer.
-	Unassigned State = "UNASSIGNED"
-	Running    State = "RUNNING"
-	Failed     State = "FAILED"
-)
-
 // Info is what a connector was asked to be, as REST shows it.
 type Info struct {
 	Name string `json:"name"`
@@ -44,6 +34,10 @@ type ConnectorStatus struct {
 	Version  string `json:"version,omitempty"`
 	// Plugin is the file of the plugin that new tasks get: a path, or `embedded:` and a name.
 	Plugin string `json:"plugin,omitempty"`
+	// File is where its configuration stands.
+	File string `json:"file,omitempty"`
+	// ConfigError says why a newer configuration is not taken, with file and line; what ran before it goes on.
+	ConfigError string `json:"config_error,omitempty"`
 }
 
 // TaskStatus is the state of a task.

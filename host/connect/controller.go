@@ -1,0 +1,374 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// controller brings a connector to the state that its user wants, and keeps it there. It owns a goroutine, its loop, which alone changes
+// the state, as the table of transitions says; everybody else posts events. While the loop runs there is at most one life of the
+// connector: its tasks with one configuration, from their start to the end of the last of them. A new life begins only when the one
+// before has ended, with its offsets stored.
+type controller struct {
+	name string
+	log  *slog.Logger
+	// predecessor is closed when a removed connector of the same name has ended; nil: there was none.
+	predecessor <-chan struct{}
+	done        chan struct{} // the loop has ended
+	wake        chan struct{} // there is something in posted
+
+	mu     guard.Mutex
+	o      *Options // of new lives
+	posted []occurrence
+	state  State
+	target Target
+	fault  error
+	given  *config.Connector // the newest configuration that was accepted
+	// current is the life that runs, or the last one, or the one to come.
+	current *connector
+	// refused are the problems of a newer configuration than given; given goes on.
+	refused config.Problems
+	removed bool
+
+	// Of the loop alone.
+	lived   bool // current has begun
+	alive   context.CancelFunc
+	halting bool
+	late    *time.Timer // fires when tasks take longer to stop than limit
+	limit   time.Duration
+	once    bool
+}
+
+// occurrence is an event on its way to the loop.
+type occurrence struct {
+	event event
+	err   error
+	of    *connector // whose report it is; nil: it was asked for
+	prior func()     // is done before the event is looked up; it may be all
+	taken chan struct{}
+}
+
+func newController(o *Options, c *config.Connector) *controller {
+	k := &controller{name: c.Name, o: o, log: o.Logger.With("connector", c.Name), done: make(chan struct{}), wake: make(chan struct{}, 1),
+		state: Unassigned, target: Running, given: c, limit: o.Worker.Duration(stopLimit)}
+	k.current = newConnector(o, c)
+	k.current.report = k.reporting(k.current)
+	if k.fault = k.current.refused; k.fault != nil {
+		k.state = Failed
+	}
+	return k
+}
+
+// post puts an event in the line of the loop. It never waits.
+func (k *controller) post(o occurrence) {
+	k.mu.Lock()
+	k.posted = append(k.posted, o)
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reporting posts what a life has to report, and returns when the state says it.
+func (k *controller) reporting(of *connector) func(event, error) {
+	return func(e event, err error) {
+		taken := make(chan struct{})
+		k.post(occurrence{event: e, err: err, of: of, taken: taken})
+		select {
+		case <-taken:
+		case <-k.done:
+		}
+	}
+}
+
+// aim sets the target state.
+func (k *controller) aim(target Target, e event) {
+	k.post(occurrence{event: e, prior: func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.target = target
+	}})
+}
+
+// replace has the connector go on with another configuration, and its tasks made anew; options are those of new tasks.
+func (k *controller) replace(o *Options, c *config.Connector) {
+	k.post(occurrence{event: onRestart, prior: func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.o, k.given, k.refused = o, c, nil
+	}})
+}
+
+// adopt has the connector go on with another configuration that its tasks can take while they run.
+func (k *controller) adopt(c *config.Connector) {
+	k.post(occurrence{prior: func() {
+		k.mu.Lock()
+		k.given, k.refused = c, nil
+		life, state := k.current, k.state
+		k.mu.Unlock()
+		if k.alive != nil && !k.halting && state == Running { // else it is for those that are made next
+			life.service.adopt(life.client, c)
+		}
+	}})
+}
+
+// refuse notes why a newer configuration is not taken; none: there is none.
+func (k *controller) refuse(problems config.Problems) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refused = problems
+}
+
+// remove ends the connector for good.
+func (k *controller) remove() {
+	k.post(occurrence{event: onShutdown, prior: func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.removed = true
+	}})
+}
+
+// run is the loop. It returns when ctx has ended, or the connector was removed, and nothing of it runs any more; with once when its
+// tasks have ended.
+func (k *controller) run(ctx context.Context, once bool) {
+	defer close(k.done)
+	if k.predecessor != nil {
+		<-k.predecessor // it ends: it was removed, or ctx has ended for both
+	}
+	k.once = once
+	k.late = time.NewTimer(0)
+	k.late.Stop()
+	defer k.late.Stop()
+	k.handle(ctx, occurrence{event: k.atRest(ctx)})
+	stopping := ctx.Done()
+	for k.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
+		select {
+		case <-k.wake:
+			for _, o := range k.taken() {
+				k.handle(ctx, o)
+			}
+		case <-stopping:
+			stopping = nil
+			k.handle(ctx, occurrence{event: onShutdown})
+		case <-k.late.C:
+			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit, k.limit.Milliseconds())
+		}
+	}
+	for _, o := range k.taken() { // nobody waits for an answer for ever
+		if o.taken != nil {
+			close(o.taken)
+		}
+	}
+}
+
+func (k *controller) taken() []occurrence {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	posted := k.posted
+	k.posted = nil
+	return posted
+}
+
+func (k *controller) leaves() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.removed
+}
+
+// atRest is the event of a connector of which nothing runs.
+func (k *controller) atRest(ctx context.Context) event {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case ctx.Err() != nil || k.removed:
+		return onGone
+	case k.target == Paused:
+		return onPaused
+	case k.target == Stopped:
+		return onStopped
+	}
+	return onFree
+}
+
+// handle does what the table says about an event.
+func (k *controller) handle(ctx context.Context, o occurrence) {
+	if o.taken != nil {
+		defer close(o.taken)
+	}
+	if o.prior != nil {
+		o.prior()
+	}
+	if o.event == "" || o.of != nil && o.of != k.current {
+		return
+	}
+	if o.event == onOver {
+		k.alive()
+		k.alive = nil
+		k.late.Stop()
+		if k.halting || ctx.Err() != nil {
+			o.event = k.atRest(ctx)
+		}
+		k.halting = false
+	}
+	t, ok := k.enter(o)
+	switch {
+	case !ok:
+		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state", k.status().Connector.State,
+			"event", string(o.event))
+	case t.do == begin && k.alive == nil:
+		k.begin(ctx)
+	case t.do == nothing:
+	case k.alive == nil:
+		k.handle(ctx, occurrence{event: k.atRest(ctx)})
+	case !k.halting:
+		k.halting = true
+		k.alive()
+		k.late.Reset(k.limit + stopSlack)
+	}
+}
+
+// enter changes the state by an event.
+func (k *controller) enter(o occurrence) (t transition, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t, ok = transitions[k.state][o.event]; !ok {
+		return t, false
+	}
+	if o.event == onFailed {
+		k.fault = o.err
+	} else if t.next != Failed {
+		k.fault = nil
+	}
+	if t.next != k.state {
+		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event", string(o.event))
+	}
+	k.state = t.next
+	return t, true
+}
+
+// begin begins a life, of the newest configuration.
+func (k *controller) begin(ctx context.Context) {
+	k.mu.Lock()
+	if k.lived || k.current.given != k.given {
+		fed, rereads := k.current.fed, k.current.rereads
+		k.current = newConnector(k.o, k.given)
+		k.current.fed, k.current.rereads = fed, rereads
+		k.current.report = k.reporting(k.current)
+	}
+	life := k.current
+	k.mu.Unlock()
+	k.lived = true
+	living, end := context.WithCancel(ctx)
+	k.alive = end
+	go func() {
+		defer func() { k.post(occurrence{event: onOver, of: life}) }()
+		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { life.failed(living, p) })
+		life.run(living, k.once)
+	}()
+}
+
+func (k *controller) life() *connector {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
+
+func (k *controller) failures() []error {
+	k.mu.Lock()
+	fault, life := k.fault, k.current
+	k.mu.Unlock()
+	var failures []error
+	if fault != nil {
+		failures = append(failures, &Failure{k.name, -1, fault})
+	}
+	return append(failures, life.failures()...)
+}
+
+func (k *controller) info() Info {
+	k.mu.Lock()
+	life, given, state := k.current, k.given, k.state
+	k.mu.Unlock()
+	info := Info{Name: k.name, Config: life.shown(given.Raw()), Tasks: []TaskID{}, Type: life.kind()}
+	if state == Stopped {
+		return info
+	}
+	for _, t := range life.taskStatuses() {
+		info.Tasks = append(info.Tasks, TaskID{k.name, t.ID})
+	}
+	return info
+}
+
+func (k *controller) status() Status {
+	k.mu.Lock()
+	life, state, fault, refused, file := k.current, k.state, k.fault, k.refused, k.given.File
+	k.mu.Unlock()
+	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state, WorkerID: life.o.WorkerID,
+		Version: life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
+	if fault != nil {
+		s.Connector.Trace = trace(fault, "connector "+k.name)
+	}
+	if refused.Err() != nil {
+		s.Connector.ConfigError = refused.Error()
+	}
+	if state == Stopped {
+		return s
+	}
+	for _, t := range life.taskStatuses() {
+		if state == Paused && t.State != Failed {
+			t.State = Paused
+		}
+		s.Tasks = append(s.Tasks, t)
+	}
+	return s
+}
+
+func (k *controller) taskInfos() []TaskInfo {
+	k.mu.Lock()
+	life, given, state := k.current, k.given, k.state
+	k.mu.Unlock()
+	if state == Stopped {
+		return nil
+	}
+	return life.taskInfos(given)
+}
+
+func (k *controller) progress() Progress {
+	k.mu.Lock()
+	life, state := k.current, k.state
+	k.mu.Unlock()
+	p := life.progress()
+	if p.State != Failed {
+		p.State = state
+	}
+	return p
+}
+
+// Failure is the fault of a connector or of one of its tasks.
+type Failure struct {
+	Connector string
+	// Task is -1 for the connector itself.
+	Task  int
+	Cause error
+}
+
+// Error is one line.
+func (f *Failure) Error() string {
+	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
+	if f.Task < 0 {
+		return fmt.Sprintf("connector %s: FAILED: %s", f.Connector, text)
+	}
+	return fmt.Sprintf("connector %s, task %d: FAILED: %s", f.Connector, f.Task, text)
+}
+
+func (f *Failure) Unwrap() error { return f.Cause }
+
+// ErrUnknownConnector is the error of what is asked of a connector that is not there.
+var ErrUnknownConnector = errors.New("there is no such connector")

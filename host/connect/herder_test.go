@@ -1,0 +1,210 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// herd is a herder at work, with connectors of the spy.
+type herd struct {
+	*bench
+	*Herder
+	t       *testing.T
+	service string
+}
+
+// newHerd runs a herder until the test has ended.
+func newHerd(t *testing.T, names ...string) *herd {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	t.Cleanup(server.Close)
+	b := newBench(t, "./testdata/spy")
+	b.connect(t)
+	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
+	var connectors []*config.Connector
+	for _, name := range names {
+		connectors = append(connectors, h.named(name))
+	}
+	h.Herder = New(b.options, connectors)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); h.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	return h
+}
+
+// named is a connector of the spy, with more lines.
+func (h *herd) named(name string, lines ...string) *config.Connector {
+	h.t.Helper()
+	host, port, _ := strings.Cut(h.service, ":")
+	return h.connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http", "spy.address=" + host,
+		"spy.port=" + port}, lines...)...)
+}
+
+// await waits for a state of a connector, and what else is to be so.
+func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
+	h.t.Helper()
+	deadline := time.NewTimer(2 * time.Minute)
+	defer deadline.Stop()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		s, _ := h.Status(name)
+		if s.Connector.State == want && !slices.ContainsFunc(also, func(ok func(Status) bool) bool { return !ok(s) }) {
+			return s
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			h.t.Fatalf("%s: expected %v, found %+v\n%s", name, want, s, h.log.String())
+		}
+	}
+}
+
+func (h *herd) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// lives counts how often a connector was started.
+func (h *herd) lives(name string) int {
+	n := 0
+	for line := range strings.Lines(h.log.String()) {
+		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPauseStopResumeRestart(t *testing.T) {
+	h := newHerd(t, "a", "b")
+	h.await("a", Running)
+	h.await("b", Running)
+	h.must(h.Pause("a"))
+	if s := h.await("a", Paused); len(s.Tasks) != 1 || s.Tasks[0].State != Paused && s.Tasks[0].State != Failed {
+		t.Errorf("paused: expected its task to be so, found %+v", s)
+	}
+	h.must(h.Restart("a")) // which leaves it paused
+	h.must(h.Stop("a"))
+	if s := h.await("a", Stopped); len(s.Tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %+v", s)
+	}
+	if tasks, ok := h.Tasks("a"); !ok || len(tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %v, %t", tasks, ok)
+	}
+	h.must(h.Pause("a"))
+	h.await("a", Paused)
+	h.must(h.Resume("a"))
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 })
+	before := h.lives("a")
+	h.must(h.Restart("a"))
+	h.await("a", Running, func(Status) bool { return h.lives("a") == before+1 })
+	// Whatever is asked for in a row, the last one counts.
+	for range 20 {
+		h.must(h.Pause("a"))
+		h.must(h.Restart("a"))
+		h.must(h.Resume("a"))
+		h.must(h.Stop("a"))
+	}
+	h.await("a", Stopped)
+	h.must(h.Resume("a"))
+	h.await("a", Running)
+	if n := h.lives("b"); n != 1 {
+		t.Errorf("expected the other connector to run on, found it started %d times", n)
+	}
+	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, h.Restart, h.Remove} {
+		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
+			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
+		}
+	}
+}
+
+// Connectors come, change and go, the last one too; what is read of them meanwhile is whole.
+func TestConnectorsComeAndGo(t *testing.T) {
+	h := newHerd(t)
+	reading, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			ticker := time.NewTicker(time.Millisecond)
+			defer ticker.Stop()
+			for reading.Err() == nil {
+				<-ticker.C
+				for _, name := range h.Names() {
+					if s, ok := h.Status(name); ok && s.Name != name {
+						t.Errorf("expected %s, found %+v", name, s)
+					}
+					h.Info(name)
+					h.Tasks(name)
+				}
+				h.Progress()
+			}
+		})
+	}
+	var changers sync.WaitGroup
+	for n := range 3 {
+		changers.Go(func() {
+			name := fmt.Sprintf("c%d", n)
+			for i := range 10 {
+				h.Put(h.named(name, fmt.Sprintf("spy.user=u%d", i)), nil)
+				if i%3 == 2 {
+					h.must(h.Remove(name))
+				}
+			}
+		})
+	}
+	changers.Wait()
+	stop()
+	readers.Wait()
+	if names := h.Names(); !slices.Equal(names, []string{"c0", "c1", "c2"}) {
+		t.Errorf("expected three connectors, found %q", names)
+	}
+	for _, name := range h.Names() {
+		h.await(name, Running)
+		if info, _ := h.Info(name); info.Config["spy.user"] != "u9" {
+			t.Errorf("%s: expected the last configuration, found %v", name, info.Config)
+		}
+		h.must(h.Remove(name))
+	}
+	if names := h.Names(); len(names) != 0 {
+		t.Errorf("expected no connectors, found %q", names)
+	}
+	h.Put(h.named("after"), nil) // the herder is still there
+	h.await("after", Running)
+}
+
+// A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later stays beside it.
+func TestRefusedConfiguration(t *testing.T) {
+	h := newHerd(t)
+	bad := h.named("c")
+	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
+	h.Put(bad, nil)
+	if s := h.await("c", Failed); !strings.Contains(s.Connector.Trace, "c.properties:7: x: no") {
+		t.Errorf("expected the problem in the trace, found %+v", s)
+	}
+	h.Put(h.named("c"), nil)
+	h.await("c", Running)
+	h.must(h.Refuse("c", bad.Problems))
+	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
+		t.Errorf("expected it to run with the problem beside it, found %+v", s)
+	}
+	h.must(h.Adopt(h.named("c", "spy.user=other")))
+	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
+	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.lives("c") != 1 {
+		t.Errorf("expected it to go on with another user, found %+v, %v, %d lives", s, info, h.lives("c"))
+	}
+}
