@@ -118,7 +118,25 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(8) {
+	switch g.IntN(12) {
+	case 8:
+		s["type"] = kafka + "TimestampRouter"
+		if g.in(2) {
+			s["timestamp.format"] = g.datePattern()
+		}
+		if g.in(3) {
+			s["topic.format"] = g.of("${timestamp}-${topic}", "by.${timestamp}", "${topic}.$1", "$$${topic}\\")
+		}
+	case 9:
+		s["type"], s["fields"] = kafka+"ValueToKey", g.names()
+	case 10, 11:
+		fields := g.names()
+		s["type"], s["operation"] = kafka+"HeaderFrom$Value", g.of("move", "copy")
+		if g.in(3) {
+			s["type"], fields = kafka+"HeaderFrom$Key", "id"
+		}
+		s["fields"] = fields
+		s["headers"] = strings.Repeat(g.header()+",", strings.Count(fields, ",")) + g.header()
 	case 0:
 		s["type"] = kafka + "Filter"
 		s["predicate"], s["negate"] = g.predicate(), g.in(2)
@@ -153,6 +171,9 @@ func (g chance) stage() string {
 			s[what] = g.name() + "," + g.name()
 		}
 	}
+	if g.in(4) && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
+		s["replace.null.with.default"] = "false"
+	}
 	if s["predicate"] == nil && g.in(3) {
 		s["predicate"], s["negate"] = g.predicate(), g.in(2)
 	}
@@ -160,7 +181,34 @@ func (g chance) stage() string {
 	return string(text)
 }
 
+// names are one to three fields, mostly those that structures have.
+func (g chance) names() string {
+	list := g.of("id", "id", "id", g.name())
+	for g.in(5) {
+		list += "," + g.of("id", "name", g.name())
+	}
+	return list
+}
+
+func (g chance) header() string { return g.of("h", "source", "ü") }
+
+// datePattern is letters of SimpleDateFormat in any order.
+func (g chance) datePattern() string {
+	const letters = "GyMdkHmsSEDFwWahKzZYuXL"
+	var b strings.Builder
+	for range 1 + g.IntN(5) {
+		b.WriteString(strings.Repeat(letters[g.IntN(len(letters)):][:1], 1+g.IntN(4)) + g.of("", "-", ".", "'T'", "''"))
+	}
+	return strings.ReplaceAll(b.String(), "XXXX", "X")
+}
+
 func (g chance) predicate() map[string]any {
+	switch g.IntN(4) {
+	case 0:
+		return map[string]any{"type": kafka + "predicates.RecordIsTombstone"}
+	case 1:
+		return map[string]any{"type": kafka + "predicates.HasHeaderKey", "name": g.header()}
+	}
 	return map[string]any{"type": kafka + "predicates.TopicNameMatches", "pattern": g.of("orders", ".*orders", "sap.*", "[ap].*", "x.*")}
 }
 
@@ -173,7 +221,15 @@ func (g chance) record() string {
 		r += fmt.Sprintf(`,"timestamp":%d`, g.IntN(2_000_000_000_000))
 	}
 	r += `,"key":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false,"name":"K"},"payload":{"id":7}}`
-	switch g.IntN(12) {
+	if g.in(2) {
+		r += `,"headers":[["` + g.header() + `",{"schema":{"type":"string","optional":false},"payload":"x"}],["` + g.header() + `",{"schema":null,"payload":` +
+			g.of("1", "null", `{"a":[1,"x"]}`, "true") + `}]]`
+	}
+	switch g.IntN(14) {
+	case 3:
+		return r + `,"value":` + strings.Replace(g.structure(1), `"optional":false},"payload"`, `"optional":true},"payload"`, 1) + "}"
+	case 4:
+		return r + `,"value":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":true},"payload":null}}`
 	case 0:
 		return r + "}"
 	case 1:
@@ -193,7 +249,7 @@ func (g chance) structure(depth int) string {
 func (g chance) fields(depth int) (schema, payload string) {
 	var schemas, values []string
 	for _, name := range []string{"id", "name", "price", "Größe", "at", "nested", "a.b"} {
-		if g.in(3) {
+		if g.in(3) && name != "id" {
 			continue
 		}
 		var s, v string

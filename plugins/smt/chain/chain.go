@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -10,25 +11,51 @@ import (
 
 // chain is the stages of a context, with what was compiled for the topics and schemas that came by.
 type chain struct {
-	stages []stage
-	routes map[string]*route
+	phases []phase
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
 
-// stage is a transform with its condition.
+// phase is a part of a chain that a row goes through as one: stages that are fused into plans, or one operation on the row.
+type phase struct {
+	// condition is asked for each row, nil: every row goes through.
+	condition condition
+	negate    bool
+	// given is the condition as prepare was given it: stages with the same one may be fused.
+	given *wit.Condition
+	// operation, at its place in the chain; nil: the stages below.
+	operation rowOperation
+	number    int
+
+	stages []stage
+	routes map[string]*route
+	// last is the route of the last row, lastTopic the topic that it came with.
+	last      *route
+	lastTopic string
+}
+
+// stage is a transform of a fused phase, with its condition where that asks the topic alone.
 type stage struct {
+	number    int
 	operation operation
-	condition condition // nil: always
+	condition topicCondition // nil: always
 	negate    bool
 }
 
-// condition is a predicate. All that there are ask the topic alone; it is asked once for each topic, not for each row.
-type condition interface{ matches(topic string) bool }
+// condition is a predicate.
+type condition interface {
+	matches(v *view, e *Engine) (bool, error)
+}
+
+// topicCondition is a predicate that asks the topic alone: in a fused phase it is asked once for each topic, not for each row.
+type topicCondition interface {
+	condition
+	matchesTopic(topic string) bool
+}
 
 // operation is what a transform does.
 type operation interface {
-	// route does what depends on the topic alone: it changes the topic, drops, or adds steps.
+	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] it is not asked.
 	route(r *route, stage int)
 }
 
@@ -49,20 +76,14 @@ type failure struct {
 	class, text string
 }
 
-// side is the key or the value of a record.
-type side uint8
-
-const (
-	keySide side = iota
-	valueSide
-)
-
-// route is what the stages come to for the records of one topic.
+// route is what fused stages come to for the records of one topic.
 type route struct {
+	from    string
 	topic   string
 	dropped bool
 	// stop fails every record that is not dropped before.
-	stop  *failure
+	stop *failure
+	// sides are the plans of key and value.
 	sides [2]plan
 }
 
@@ -86,36 +107,45 @@ type plan struct {
 
 func (r *route) add(at side, s step) { r.sides[at].steps = append(r.sides[at].steps, s) }
 
-// maxCached is how many routes of a chain, and programs of a plan, are kept.
+// maxCached is how many routes of a phase, and programs of a plan, are kept.
 const maxCached = 1000
 
 // route returns the topic's route. The name may lie in memory that is used again.
-func (c *chain) route(topic string) *route {
-	if r := c.routes[topic]; r != nil {
-		return r
+func (p *phase) route(topic string) *route {
+	if p.last != nil && p.lastTopic == topic {
+		return p.last
 	}
-	topic = strings.Clone(topic)
-	r := &route{topic: topic}
-	for i := range c.stages {
-		s := &c.stages[i]
-		if s.condition != nil && s.condition.matches(r.topic) == s.negate {
+	r := p.routes[topic]
+	if r == nil {
+		topic = strings.Clone(topic)
+		r = newRoute(p.stages, topic)
+		if len(p.routes) >= maxCached {
+			clear(p.routes)
+		}
+		p.routes[topic] = r
+	}
+	p.last, p.lastTopic = r, r.from
+	return r
+}
+
+func newRoute(stages []stage, topic string) *route {
+	r := &route{from: topic, topic: topic}
+	for i := range stages {
+		s := &stages[i]
+		if s.condition != nil && s.condition.matchesTopic(r.topic) == s.negate {
 			continue
 		}
-		s.operation.route(r, i)
+		s.operation.route(r, s.number)
 		if r.dropped || r.stop != nil {
 			break
 		}
 	}
-	if len(c.routes) >= maxCached {
-		clear(c.routes)
-	}
-	c.routes[topic] = r
 	return r
 }
 
-// newChain makes the stages that prepare was given.
+// newChain makes the phases of the stages that prepare was given.
 func newChain(list []wit.Stage) (*chain, *wit.Fault) {
-	c := &chain{routes: map[string]*route{}}
+	c := &chain{}
 	if len(list) == 1 {
 		if k := find(list[0].Component); k != nil && k.kind == wit.ComponentPredicate {
 			test, err := k.predicate(settings{list[0].Settings})
@@ -124,31 +154,57 @@ func newChain(list []wit.Stage) (*chain, *wit.Fault) {
 		}
 	}
 	for i := range list {
-		s, err := newStage(&list[i])
+		operation, condition, err := newStage(&list[i])
 		if err != nil {
 			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
 			return nil, err
 		}
-		c.stages = append(c.stages, s)
+		c.add(i, operation, condition, list[i].Condition)
 	}
 	return c, nil
 }
 
-func newStage(of *wit.Stage) (s stage, err *wit.Fault) {
+func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
 	k := find(of.Component)
 	if k == nil || k.transform == nil {
-		return s, fail("", "expected a transform of this plugin")
+		return nil, nil, fail("", "expected a transform of this plugin")
 	}
-	if s.operation, err = k.transform(settings{of.Settings}); err != nil || of.Condition == nil {
-		return s, err
+	made, err := k.transform(settings{of.Settings})
+	if err != nil || of.Condition == nil {
+		return made, nil, err
 	}
 	k = find(of.Condition.Component)
 	if k == nil || k.predicate == nil {
-		return s, fail("", "expected a predicate of this plugin as the condition, found "+strconv.Quote(of.Condition.Component))
+		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+strconv.Quote(of.Condition.Component))
 	}
-	s.negate = of.Condition.Negate
-	s.condition, err = k.predicate(settings{of.Condition.Settings})
-	return s, err
+	when, err := k.predicate(settings{of.Condition.Settings})
+	return made, when, err
+}
+
+// add puts a stage at the end: into the last phase, where it can be fused with that one, else into one of its own.
+func (c *chain) add(number int, made operation, when condition, given *wit.Condition) {
+	negate := given != nil && given.Negate
+	if o, ok := made.(rowOperation); ok {
+		c.phases = append(c.phases, phase{operation: o, number: number, condition: when, negate: negate})
+		return
+	}
+	s := stage{number: number, operation: made}
+	if byTopic, ok := when.(topicCondition); ok {
+		s.condition, s.negate = byTopic, negate
+		when, given, negate = nil, nil, false
+	}
+	// Fused stages change neither the headers of a row nor whether a value is null, so a condition that was met once still is.
+	n := len(c.phases)
+	if n == 0 || c.phases[n-1].operation != nil || !reflect.DeepEqual(c.phases[n-1].given, given) {
+		c.phases = append(c.phases, phase{condition: when, negate: negate, given: given, routes: map[string]*route{}})
+		n++
+	}
+	c.phases[n-1].stages = append(c.phases[n-1].stages, s)
+}
+
+// fused tells whether the chain is one phase of fused stages that all rows go through.
+func (c *chain) fused() bool {
+	return len(c.phases) == 1 && c.phases[0].operation == nil && c.phases[0].condition == nil
 }
 
 // encode writes stages as a context: texts and counts as package datum writes them.

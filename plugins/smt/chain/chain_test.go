@@ -153,7 +153,18 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(10) {
+	switch m.IntN(14) {
+	case 10:
+		s.Component = ClassTimestampRouter
+	case 11:
+		s.Component = ClassValueToKey
+		set("fields", m.some())
+	case 12, 13:
+		s.Component = []string{ClassHeaderFromValue, ClassHeaderFromKey}[min(m.IntN(2), m.IntN(2))]
+		fields := m.some()
+		set("fields", fields)
+		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
+		set("operation", []string{"move", "copy"}[m.IntN(2)])
 	case 0:
 		s.Component = ClassRegexRouter
 		set("regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)])
@@ -192,8 +203,22 @@ func (m maker) stage() wit.Stage {
 	if s.Condition != nil || m.IntN(4) == 0 {
 		s.Condition = &wit.Condition{Component: ClassTopicNameMatch, Negate: m.IntN(2) == 0,
 			Settings: []wit.Setting{{Name: "pattern", Value: []string{"t0", "t[12]", "x.*"}[m.IntN(3)]}}}
+		switch m.IntN(4) {
+		case 0:
+			s.Condition.Component, s.Condition.Settings = ClassIsTombstone, nil
+		case 1:
+			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey, []wit.Setting{{Name: "name", Value: pool[m.IntN(2)]}}
+		}
 	}
 	return s
+}
+
+// some is a list of one or two names.
+func (m maker) some() string {
+	if m.IntN(2) == 0 {
+		return m.name()
+	}
+	return m.name() + ", " + m.name()
 }
 
 // mark keeps offsets and required attributes rare: they fail rows.
@@ -236,6 +261,9 @@ func (m maker) world() *world {
 			r := refRecord{topic: w.topics[topic], partition: row.Partition, offset: row.Offset, timestamp: row.Timestamp}
 			row.Key, r.key = m.datum(w, m.IntN(3), m.IntN(3) == 0)
 			row.Value, r.value = m.datum(w, schema, m.IntN(other) > other-3)
+			if m.IntN(3) == 0 {
+				row.Headers, r.headers = m.block(w)
+			}
 			w.rows, w.records = append(w.rows, row), append(w.records, r)
 		}
 	}
@@ -265,6 +293,29 @@ func (m maker) datum(w *world, schema int, other bool) (wit.Datum, refDatum) {
 	return d, r
 }
 
+// block makes headers, of all forms.
+func (m maker) block(w *world) (wit.Datum, []refHeader) {
+	var list []datum.Header
+	var want []refHeader
+	for range m.IntN(4) {
+		h, r := datum.Header{Name: m.name()}, refHeader{}
+		r.Name = h.Name
+		if m.IntN(3) == 0 {
+			h.Form, h.Value = wit.Raw, []byte(m.text())
+			r.Value = h.Value
+		} else if d, of := m.datum(w, m.IntN(3), m.IntN(3) == 0); d.Form != wit.Absent {
+			h.Form, h.Schema, h.Value = d.Form, d.Schema, w.data[d.Start:d.Start+d.Size]
+			r.Nodes, r.Value = normal(of.nodes), of.tree
+		} else {
+			h.Form, h.Value = wit.Dynamic, []byte{datum.TagNull}
+		}
+		list, want = append(list, h), append(want, r)
+	}
+	start := len(w.data)
+	w.data = datum.AppendHeaders(w.data, list)
+	return wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(w.data) - start)}, want
+}
+
 // outcome of a record, in a form that can be compared.
 type outcome struct {
 	Dropped            bool
@@ -273,6 +324,7 @@ type outcome struct {
 	Topic              string
 	KeyNodes, ValNodes []wit.Node
 	Key, Value         any
+	Headers            []refHeader
 }
 
 func (r *refRecord) outcome() outcome {
@@ -282,7 +334,7 @@ func (r *refRecord) outcome() outcome {
 	if r.failedStage >= 0 {
 		return outcome{Stage: r.failedStage, Class: r.failed}
 	}
-	return outcome{Topic: r.topic, KeyNodes: normal(r.key.nodes), Key: r.key.tree, ValNodes: normal(r.value.nodes), Value: r.value.tree}
+	return outcome{Topic: r.topic, KeyNodes: normal(r.key.nodes), Key: r.key.tree, ValNodes: normal(r.value.nodes), Value: r.value.tree, Headers: r.headers}
 }
 
 // normal makes no members and an empty list of members one.
@@ -356,8 +408,7 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 	for _, f := range faults {
 		list[f.Origin] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
 	}
-	read := func(d wit.Datum) ([]wit.Node, any) {
-		bytes := b.data[d.Start : d.Start+d.Size]
+	value := func(d wit.Datum, bytes []byte) ([]wit.Node, any) {
 		switch d.Form {
 		case wit.Structured:
 			nodes := e.schemas[d.Schema]
@@ -375,11 +426,26 @@ func outcomes(t *testing.T, e *Engine, n int, b batch, faults []wit.RowFault) []
 		}
 		return nil, nil
 	}
+	read := func(d wit.Datum) ([]wit.Node, any) { return value(d, b.data[d.Start:d.Start+d.Size]) }
 	for _, r := range b.rows {
 		o := &list[r.Origin]
 		*o = outcome{Topic: b.topics[r.Topic]}
 		o.KeyNodes, o.Key = read(r.Key)
 		o.ValNodes, o.Value = read(r.Value)
+		if r.Headers.Form == wit.Absent {
+			continue
+		}
+		headers, err := datum.Headers(nil, b.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range headers {
+			x := refHeader{Name: h.Name, Value: h.Value}
+			if h.Form != wit.Raw {
+				x.Nodes, x.Value = value(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
+			}
+			o.Headers = append(o.Headers, x)
+		}
 	}
 	return list
 }

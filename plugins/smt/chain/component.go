@@ -11,14 +11,20 @@ import (
 
 // Classes of the components, as Kafka Connect names them.
 const (
-	pkg                 = "org.apache.kafka.connect.transforms."
-	ClassInsertKey      = pkg + "InsertField$Key"
-	ClassInsertValue    = pkg + "InsertField$Value"
-	ClassReplaceKey     = pkg + "ReplaceField$Key"
-	ClassReplaceValue   = pkg + "ReplaceField$Value"
-	ClassRegexRouter    = pkg + "RegexRouter"
-	ClassFilter         = pkg + "Filter"
-	ClassTopicNameMatch = pkg + "predicates.TopicNameMatches"
+	pkg                  = "org.apache.kafka.connect.transforms."
+	ClassInsertKey       = pkg + "InsertField$Key"
+	ClassInsertValue     = pkg + "InsertField$Value"
+	ClassReplaceKey      = pkg + "ReplaceField$Key"
+	ClassReplaceValue    = pkg + "ReplaceField$Value"
+	ClassRegexRouter     = pkg + "RegexRouter"
+	ClassFilter          = pkg + "Filter"
+	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
+	ClassHeaderFromValue = pkg + "HeaderFrom$Value"
+	ClassValueToKey      = pkg + "ValueToKey"
+	ClassTimestampRouter = pkg + "TimestampRouter"
+	ClassHasHeaderKey    = pkg + "predicates.HasHeaderKey"
+	ClassIsTombstone     = pkg + "predicates.RecordIsTombstone"
+	ClassTopicNameMatch  = pkg + "predicates.TopicNameMatches"
 )
 
 // Classes of errors, as Kafka Connect's own classes throw them.
@@ -27,6 +33,7 @@ const (
 	schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 	classCastException     = "java.lang.ClassCastException"
 	illegalArgument        = "java.lang.IllegalArgumentException"
+	nullPointer            = "java.lang.NullPointerException"
 	indexOutOfBounds       = "java.lang.IndexOutOfBoundsException"
 	invalidTopicException  = "org.apache.kafka.common.errors.InvalidTopicException"
 )
@@ -45,6 +52,10 @@ type component struct {
 var components = []component{
 	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended to be used conditionally to filter out records matching (or not matching) a particular predicate.",
 		wit.ComponentTransformation, nil, newFilter, nil},
+	{ClassHeaderFromKey, "Moves or copies fields in the key of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
+		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(keySide), nil},
+	{ClassHeaderFromValue, "Moves or copies fields in the value of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
+		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(valueSide), nil},
 	{ClassInsertKey, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's key.",
 		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
 	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
@@ -53,6 +64,14 @@ var components = []component{
 		wit.ComponentTransformation, routerSpecs, newRouter, nil},
 	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs, newReplace(keySide), nil},
 	{ClassReplaceValue, "Filter or rename fields of the record's value.", wit.ComponentTransformation, replaceSpecs, newReplace(valueSide), nil},
+	{ClassTimestampRouter, "Update the record's topic field as a function of the original topic value and the record timestamp.",
+		wit.ComponentTransformation, stampSpecs, newStampRouter, nil},
+	{ClassValueToKey, "Replace the record key with a new key formed from a subset of fields in the record value.",
+		wit.ComponentTransformation, valueToKeySpecs, newValueToKey, nil},
+	{ClassHasHeaderKey, "A predicate which is true for records with at least one header with the configured name.",
+		wit.ComponentPredicate, headerKeySpecs, nil, newHasHeader},
+	{ClassIsTombstone, "A predicate which is true for records which are tombstones (i.e. have null value).",
+		wit.ComponentPredicate, nil, nil, newTombstone},
 	{ClassTopicNameMatch, "A predicate which is true for records with a topic name that matches the configured regular expression.",
 		wit.ComponentPredicate, topicNameSpecs, nil, newTopicName},
 }
@@ -208,6 +227,13 @@ func spec(name string, kind wit.SettingKind, value *string, doc string) wit.Sett
 // needs declares a setting of type text without a default.
 func needs(name string, importance wit.Importance, doc string) wit.SettingSpec {
 	return wit.SettingSpec{Name: name, Kind: wit.KindText, Importance: importance, Documentation: doc, Rules: []wit.Rule{{Required: wit.Chosen}}}
+}
+
+// needsList declares a setting of type list without a default.
+func needsList(name, doc string) wit.SettingSpec {
+	s := needs(name, wit.High, doc)
+	s.Kind = wit.KindListOfText
+	return s
 }
 
 var replaceNullSpec = spec("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),

@@ -84,6 +84,22 @@ func TestExamine(t *testing.T) {
 			"replacement": `Missing required configuration "replacement" which has no default value.`}},
 		{ClassRegexRouter, pairs("regex", "(", "replacement", ""), map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
 		{ClassRegexRouter, pairs("regex", "(.*)", "replacement", ""), nil},
+		{ClassValueToKey, nil, map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
+		{ClassValueToKey, pairs("fields", " "), map[string]string{"fields": "Configuration 'fields' must not be empty. Valid values include: any non-empty value"}},
+		{ClassValueToKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
+		{ClassValueToKey, pairs("fields", "a,a"), nil},
+		{ClassHeaderFromKey, pairs("fields", "", "headers", "h", "operation", "move"), map[string]string{"fields": "Invalid value [] for configuration fields: Empty list"}},
+		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h"), map[string]string{
+			"operation": `Missing required configuration "operation" which has no default value.`}},
+		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"), map[string]string{
+			"operation": "Invalid value Move for configuration operation: String must be one of: move, copy"}},
+		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"), map[string]string{
+			"headers": "'fields' config must have the same number of elements as 'headers' config."}},
+		{ClassTimestampRouter, nil, nil},
+		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
+			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},
+		{ClassHasHeaderKey, pairs("name", " "), map[string]string{"name": "Invalid value  for configuration name: String must be non-empty"}},
+		{ClassIsTombstone, nil, nil},
 		{ClassTopicNameMatch, pairs("pattern", "("), map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
 	} {
 		list, err := Examine(x.component, x.given)

@@ -17,9 +17,13 @@ type Engine struct {
 	pending []wit.Schema
 	chains  map[string]*chain
 
-	routes  []*route
-	rows    []wit.Row
-	data    []byte
+	// routes are those of the call's topics, where the chain is fused.
+	routes []*route
+	rows   []wit.Row
+	data   []byte
+	// view is the row at work; scratch takes what is written for it on the way.
+	view    view
+	scratch []byte
 	ends    []uint32
 	entries entries
 	out     wit.Applied
@@ -87,7 +91,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	e.begin(len(topics), len(rows))
 	n := 0
 	for n < len(rows) && len(e.data) < maxData {
-		if n = e.alike(topics, rows, n, data); n == len(rows) || len(e.data) >= maxData {
+		if n = e.alike(c, topics, rows, n, data); n == len(rows) || len(e.data) >= maxData {
 			break
 		}
 		if err := e.row(c, topics, rows, n, data); err != nil {
@@ -112,9 +116,9 @@ func (e *Engine) begin(topics, rows int) {
 
 // alike handles rows that need nothing but what was compiled before, by the loops of fast.go. It returns the first row that is
 // left; Engine.row does that one, and compiles what the next will need.
-func (e *Engine) alike(topics []string, rows []wit.Row, n int, data []byte) int {
+func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []byte) int {
 	in := &rows[n]
-	if int(in.Topic) >= len(topics) || e.routes[in.Topic] == nil {
+	if !c.fused() || int(in.Topic) >= len(topics) || e.routes[in.Topic] == nil {
 		return n
 	}
 	r := e.routes[in.Topic]
@@ -147,68 +151,119 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 	if int(in.Topic) >= len(topics) {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) + " names a topic that is not in the call"}
 	}
-	r := e.routes[in.Topic]
-	if r == nil {
-		r = c.route(topics[in.Topic])
-		e.routes[in.Topic] = r
+	v, written := &e.view, len(e.data)
+	if err := v.load(in, topics[in.Topic], data); err != nil {
+		return err
 	}
-	at := len(e.rows)
-	e.rows = append(e.rows, *in)
-	row, written := &e.rows[at], len(e.data)
-	row.Origin, row.Headers = uint32(n), wit.Datum{Form: wit.Unchanged}
-	worst := r.stop
-	for _, s := range [...]struct {
-		of  side
-		put *wit.Datum
-	}{{keySide, &row.Key}, {valueSide, &row.Value}} {
-		f, err := e.side(&r.sides[s.of], s.put, in, data)
-		if err != nil {
-			return err
-		}
-		if f != nil && (worst == nil || f.stage < worst.stage) {
-			worst = f
-		}
+	var worst *failure
+	var dropped bool
+	var err error
+	if c.fused() {
+		// what is written is the result's
+		worst, dropped, err = e.fused(&c.phases[0], v, &e.data)
+		e.routes[in.Topic] = c.phases[0].last
+	} else {
+		e.scratch = e.scratch[:0]
+		worst, dropped, err = e.through(c, v)
+	}
+	if err != nil {
+		return err
 	}
 	if worst != nil {
 		e.out.Faults = append(e.out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage), ErrorClass: worst.class,
 			Fault: wit.Fault{Kind: wit.FaultData, Message: worst.text}})
 	}
-	if worst != nil || r.dropped {
-		e.rows, e.data = e.rows[:at], e.data[:written]
+	if worst != nil || dropped {
+		e.data = e.data[:written]
 		return nil
 	}
-	if r.topic != topics[in.Topic] {
-		row.Topic = e.topic(r.topic, topics)
+	row := wit.Row{Origin: uint32(n), Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Timestamp: in.Timestamp,
+		Key: e.datum(&v.columns[keySide]), Value: e.datum(&v.columns[valueSide]), Headers: e.datum(&v.columns[headerSide])}
+	if v.topic != topics[in.Topic] {
+		row.Topic = e.topic(v.topic, topics)
 	}
+	e.rows = append(e.rows, row)
 	return nil
 }
 
-// side does a plan on a key or value: d is the input's datum, and becomes the result's.
-func (e *Engine) side(p *plan, d *wit.Datum, row *wit.Row, data []byte) (*failure, error) {
-	if len(p.steps) == 0 || d.Form == wit.Absent {
-		*d = wit.Datum{Form: wit.Unchanged, Schema: d.Schema}
+// through sends a row through the phases of a chain, one after another.
+func (e *Engine) through(c *chain, v *view) (f *failure, dropped bool, err error) {
+	for i := range c.phases {
+		p := &c.phases[i]
+		if p.condition != nil {
+			matches, err := p.condition.matches(v, e)
+			if err != nil {
+				return nil, false, err
+			}
+			if matches == p.negate {
+				continue
+			}
+		}
+		if p.operation != nil {
+			f, err = p.operation.apply(e, v, p.number)
+		} else {
+			f, dropped, err = e.fused(p, v, &e.scratch)
+		}
+		if f != nil || dropped || err != nil {
+			return f, dropped, err
+		}
+	}
+	return nil, false, nil
+}
+
+// fused does the stages of a fused phase; what they write goes behind dst, which is e.data or e.scratch.
+func (e *Engine) fused(p *phase, v *view, dst *[]byte) (*failure, bool, error) {
+	r := p.route(v.topic)
+	worst := r.stop
+	for at := range r.sides {
+		f, err := e.plan(&r.sides[at], &v.columns[at], v.row, dst)
+		if err != nil {
+			return nil, false, err
+		}
+		if f != nil && (worst == nil || f.stage < worst.stage) {
+			worst = f
+		}
+	}
+	v.topic = r.topic
+	return worst, r.dropped, nil
+}
+
+// plan does a plan on a key or value.
+func (e *Engine) plan(p *plan, c *column, row *wit.Row, dst *[]byte) (f *failure, err error) {
+	if len(p.steps) == 0 || c.form == wit.Absent {
 		return nil, nil
 	}
-	end := uint64(d.Start) + uint64(d.Size)
-	if end > uint64(len(data)) {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
-	}
-	in, form := data[d.Start:end], d.Form
-	*d = wit.Datum{Form: wit.Unchanged, Schema: d.Schema}
-	var f *failure
-	if form == wit.Dynamic {
-		e.data, f = p.runDynamic(&e.entries, e.data, d, in, row)
-		return f, nil
-	}
-	if p.last == nil || p.lastID != d.Schema {
-		made, err := e.program(p, d.Schema)
-		if err != nil {
-			return nil, err
+	from := len(*dst)
+	if c.form == wit.Dynamic {
+		*dst, f = p.runDynamic(&e.entries, *dst, c, row)
+	} else {
+		if p.last == nil || p.lastID != c.schema {
+			made, err := e.program(p, c.schema)
+			if err != nil {
+				return nil, err
+			}
+			p.last, p.lastID = made, c.schema
 		}
-		p.last, p.lastID = made, d.Schema
+		*dst, f = p.last.run(*dst, e.ends, c, row, p.steps[0].stage)
 	}
-	e.data, f = p.last.run(e.data, e.ends, d, in, row, p.steps[0].stage)
+	if c.changed && dst == &e.data {
+		c.at = from
+	}
 	return f, nil
+}
+
+// datum is a column as the result has it.
+func (e *Engine) datum(c *column) wit.Datum {
+	switch {
+	case !c.changed:
+		return wit.Datum{Form: wit.Unchanged, Schema: c.schema}
+	case c.form == wit.Absent:
+		return wit.Datum{}
+	case c.at < 0:
+		c.at = len(e.data)
+		e.data = append(e.data, c.bytes...)
+	}
+	return wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(c.at), Size: uint32(len(c.bytes))}
 }
 
 // program returns the plan's program for a schema.
@@ -216,19 +271,24 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 	if made := p.programs[schema]; made != nil {
 		return made, nil
 	}
-	nodes := e.schemas[schema]
-	if nodes == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "schema " + strconv.Itoa(int(schema)) + " was never given to this instance"}
+	nodes, err := schemaOf(e.schemas, schema)
+	if err != nil {
+		return nil, err
 	}
 	if p.programs == nil || len(p.programs) >= maxCached {
 		p.programs = map[uint32]*program{}
 	}
 	made := newProgram(p.steps, nodes, e.declare)
 	p.programs[schema] = made
-	if n := len(made.skips) + 1; len(e.ends) < n {
+	e.room(made)
+	return made, nil
+}
+
+// room makes room for the offsets of a program's members.
+func (e *Engine) room(p *program) {
+	if n := len(p.skips) + 1; len(e.ends) < n {
 		e.ends = make([]uint32, n)
 	}
-	return made, nil
 }
 
 // topic returns the index of a topic in the result's list, which begins with the call's.
@@ -254,16 +314,18 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	if c.test == nil {
 		return wit.Tested{}, &wit.Fault{Kind: wit.FaultConfig, Message: "test: expected a context of one predicate"}
 	}
-	byTopic := make([]bool, len(topics))
-	for i, name := range topics {
-		byTopic[i] = c.test.matches(name)
-	}
 	out := wit.Tested{Matches: make([]bool, len(rows))}
 	for i := range rows {
-		if int(rows[i].Topic) >= len(topics) {
+		in := &rows[i]
+		if int(in.Topic) >= len(topics) {
 			return wit.Tested{}, &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(i) + " names a topic that is not in the call"}
 		}
-		out.Matches[i] = byTopic[rows[i].Topic]
+		if err := e.view.load(in, topics[in.Topic], data); err != nil {
+			return wit.Tested{}, err
+		}
+		if out.Matches[i], err = c.test.matches(&e.view, e); err != nil {
+			return wit.Tested{}, err
+		}
 	}
 	return out, nil
 }

@@ -120,27 +120,44 @@ func (m *entries) write(dst []byte) []byte {
 }
 
 // runDynamic does the steps on a value without schema.
-func (p *plan) runDynamic(m *entries, dst []byte, d *wit.Datum, in []byte, row *wit.Row) ([]byte, *failure) {
+func (p *plan) runDynamic(m *entries, dst []byte, c *column, row *wit.Row) ([]byte, *failure) {
 	first := p.steps[0]
-	class, bad := m.read(in)
-	if bad {
-		return dst, &failure{first.stage, dataException, "bytes that are no dynamic value"}
-	}
-	if class != "" {
-		return dst, &failure{first.stage, dataException,
-			"Only Map objects supported in absence of schema for [" + first.operation.purpose() + "], found: " + class}
+	if f := m.take(c.bytes, first.stage, first.operation.purpose()); f != nil {
+		return dst, f
 	}
 	for _, s := range p.steps {
 		if f := s.operation.schemaless(m, s, row); f != nil {
 			return dst, f
 		}
 	}
-	p.learn(m, in, row)
+	p.learn(m, c.bytes, row)
 	if !m.changed {
 		return dst, nil
 	}
-	from := uint32(len(dst))
+	from := len(dst)
 	dst = m.write(dst)
-	d.Form, d.Start, d.Size = wit.Dynamic, from, uint32(len(dst))-from
+	c.set(wit.Dynamic, 0, dst[from:], -1)
 	return dst, nil
+}
+
+// take reads a value that has to be a map.
+func (m *entries) take(in []byte, stage int, purpose string) *failure {
+	class, bad := m.read(in)
+	if bad {
+		return &failure{stage, dataException, "bytes that are no dynamic value"}
+	}
+	if class != "" {
+		return onlyMap(stage, purpose, class)
+	}
+	return nil
+}
+
+// find returns the entry of a name, nil: there is none.
+func (m *entries) find(name string) *entry {
+	for i := range m.list {
+		if m.list[i].name != nil && string(m.list[i].name) == name {
+			return &m.list[i]
+		}
+	}
+	return nil
 }

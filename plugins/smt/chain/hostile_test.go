@@ -117,3 +117,42 @@ func FuzzHostileDynamic(f *testing.F) {
 func keyCast(out wit.Applied) bool {
 	return len(out.Faults) == 1 && out.Faults[0].ErrorClass == classCastException
 }
+
+// Whatever a block of headers is, a row goes out or fails, and what is appended to a good block is read back behind it.
+func FuzzHostileHeaders(f *testing.F) {
+	f.Add([]byte{2, 2, 'a', 2, 2, 2, 0})
+	f.Add([]byte{4, 2, 'a', 4, 0, 2, 'x', 2, 'b', 3, 0, 2, 0})
+	f.Add([]byte{1})
+	context, err := New().Prepare([]wit.Stage{
+		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"}, {Name: "headers", Value: "h"}, {Name: "operation", Value: "move"}}},
+		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true, Settings: []wit.Setting{{Name: "name", Value: "h"}}}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	value := []byte{0x0c, 2, 9, 2, 'k', 6, 14}
+	f.Fuzz(func(t *testing.T, block []byte) {
+		data := append(append([]byte(nil), value...), block...)
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
+			Headers: wit.Datum{Form: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
+		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, bad := datum.Headers(nil, block)
+		if bad != nil {
+			return // the host gives no such block
+		}
+		if len(out.Rows) != 1 && len(before) < datum.MaxHeaders {
+			t.Fatalf("% x: %d rows, %v", block, len(out.Rows), out.Faults)
+		}
+		if len(out.Rows) == 0 {
+			return
+		}
+		d := out.Rows[0].Headers
+		after, err := datum.Headers(nil, out.Data[d.Start:d.Start+d.Size])
+		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" || after[len(before)].Form != wit.Dynamic {
+			t.Fatalf("% x: %v, %v", block, after, err)
+		}
+	})
+}

@@ -71,6 +71,12 @@ func (l *layout) replaceNulls() {
 	}
 }
 
+// nullAndDefault is the branch of a null and the bytes of the default of a field that has one.
+func (f *field) nullAndDefault() (null byte, bytes []byte) {
+	n := &f.nodes[f.node]
+	return datum.AppendBranch(nil, n, true)[0], append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
+}
+
 // subtree is a field's schema with its own numbering.
 func subtree(f field) []wit.Node {
 	return graft(nil, f.nodes, f.node)
@@ -132,20 +138,10 @@ type part struct {
 
 // newProgram compiles steps for a schema. declare gives a new schema its number.
 func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
-	root := &nodes[0]
-	p := &program{optional: root.Optional, full: 2}
-	if root.DefaultValue != nil {
-		p.full = 0
-	}
-	if root.Kind != wit.Structure {
-		p.failure = &failure{steps[0].stage, dataException,
-			"Only Struct objects supported for [" + steps[0].operation.purpose() + "], found: " + javaClass(root)}
+	p, l := beginProgram(nodes)
+	if l == nil {
+		p.failure = onlyStruct(steps[0].stage, steps[0].operation.purpose(), javaClass(&nodes[0]))
 		return p
-	}
-	l := &layout{}
-	for i, m := range root.Members {
-		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
-		p.skips = append(p.skips, newSkip(nodes, m.Node))
 	}
 	for _, s := range steps {
 		if p.failure = s.operation.layout(l, s); p.failure != nil {
@@ -153,10 +149,38 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		}
 	}
 	p.checks = l.checks
-	if p.failure != nil {
-		return p
+	if p.failure == nil {
+		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
 	}
-	result := []wit.Node{{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters}}
+	return p
+}
+
+// basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
+func basics(root *wit.Node) wit.Node {
+	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters}
+}
+
+// beginProgram makes what reads values of a schema, and the layout of its fields; that is nil when the root is no structure.
+func beginProgram(nodes []wit.Node) (*program, *layout) {
+	root := &nodes[0]
+	p := &program{optional: root.Optional, full: 2}
+	if root.DefaultValue != nil {
+		p.full = 0
+	}
+	if root.Kind != wit.Structure {
+		return p, nil
+	}
+	l := &layout{}
+	for i, m := range root.Members {
+		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
+		p.skips = append(p.skips, newSkip(nodes, m.Node))
+	}
+	return p, l
+}
+
+// finish makes what writes values of a layout, under a root without members.
+func (p *program) finish(l *layout, root wit.Node, stage int, declare func([]wit.Node) uint32) {
+	result := []wit.Node{root}
 	members := make([]wit.Member, len(l.fields))
 	for i := range l.fields {
 		f := &l.fields[i]
@@ -166,22 +190,20 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 	}
 	result[0].Members = members
 	if _, err := datum.CheckSchema(result); err != nil {
-		p.failure = &failure{steps[len(steps)-1].stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return p
+		p.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+		return
 	}
 	p.out = declare(result)
 	p.compileFast()
-	p.same = !p.optional && p.whole(len(root.Members))
-	return p
+	p.same = !p.optional && p.whole(len(p.skips))
 }
 
 // emit adds a field to the parts.
 func (p *program) emit(f *field) {
 	switch {
 	case f.from == input && f.orDefault:
-		n := &f.nodes[f.node]
-		p.join(part{from: input, first: f.index, last: f.index, null: datum.AppendBranch(nil, n, true)[0],
-			bytes: append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)})
+		null, bytes := f.nullAndDefault()
+		p.join(part{from: input, first: f.index, last: f.index, null: null, bytes: bytes})
 	case f.from == input:
 		p.join(part{from: input, first: f.index, last: f.index})
 	case f.from == constant:

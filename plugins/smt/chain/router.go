@@ -102,14 +102,19 @@ func (o *router) route(r *route, stage int) {
 		return
 	}
 	topic, wrong := o.replace(r.topic)
-	if wrong == nil && topic == "" {
-		wrong = &failure{class: invalidTopicException, text: "the topic " + strconv.Quote(r.topic) + " would become an empty name"}
-	}
-	if wrong != nil {
+	switch {
+	case wrong != nil:
 		r.stop = &failure{stage, wrong.class, wrong.text}
-		return
+	case topic == "":
+		r.stop = emptyTopic(stage, r.topic)
+	default:
+		r.topic = topic
 	}
-	r.topic = topic
+}
+
+// emptyTopic is the failure of a topic that would have no name.
+func emptyTopic(stage int, topic string) *failure {
+	return &failure{stage, invalidTopicException, "the topic " + strconv.Quote(topic) + " would become an empty name"}
 }
 
 func (o *router) replace(topic string) (string, *failure) {
@@ -144,10 +149,32 @@ func (filter) route(r *route, stage int) { r.dropped = true }
 
 var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium, "A Java regular expression for matching against the name of a record's topic.")}
 
+// topicName is TopicNameMatches.
+type topicName struct {
+	pattern pattern
+	// last and lastTopic are the last answer.
+	last      bool
+	lastTopic string
+	asked     bool
+}
+
 func newTopicName(s settings) (condition, *wit.Fault) {
 	text, err := s.needed("pattern")
 	if err != nil {
 		return nil, err
 	}
-	return compile("pattern", text)
+	p, err := compile("pattern", text)
+	if err != nil {
+		return nil, err
+	}
+	return &topicName{pattern: p}, nil
+}
+
+func (c *topicName) matchesTopic(topic string) bool { return c.pattern.matches(topic) }
+
+func (c *topicName) matches(v *view, _ *Engine) (bool, error) {
+	if !c.asked || c.lastTopic != v.topic {
+		c.asked, c.last, c.lastTopic = true, c.pattern.matches(v.topic), strings.Clone(v.topic)
+	}
+	return c.last, nil
 }

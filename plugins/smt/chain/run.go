@@ -121,17 +121,14 @@ func offsets(skips []skip, in []byte, i int, ends []uint32) int {
 	return -1
 }
 
-// run makes a structured datum of another. d is the input's, changed in place; dst takes what is written.
-func (p *program) run(dst []byte, ends []uint32, d *wit.Datum, in []byte, row *wit.Row, stage int) ([]byte, *failure) {
-	start := 0
-	if p.optional {
-		if len(in) == 0 || in[0]&^2 != 0 {
-			return dst, broken(stage, 0)
-		}
-		if in[0] != p.full {
-			return dst, nil // null passes
-		}
-		start = 1
+// run makes another structured value of a column's; dst takes what is written.
+func (p *program) run(dst []byte, ends []uint32, c *column, row *wit.Row, stage int) ([]byte, *failure) {
+	null, start, ok := p.null(c.bytes)
+	if !ok {
+		return dst, broken(stage, 0)
+	}
+	if null {
+		return dst, nil // null passes
 	}
 	if len(p.checks) > 0 {
 		if f := failed(p.checks, row); f != nil && (p.failure == nil || f.stage < p.failure.stage) {
@@ -141,14 +138,32 @@ func (p *program) run(dst []byte, ends []uint32, d *wit.Datum, in []byte, row *w
 	if p.failure != nil {
 		return dst, p.failure
 	}
-	d.Schema = p.out
 	if p.same {
+		c.schema = p.out
 		return dst, nil
 	}
-	if bad := offsets(p.skips, in, start, ends); bad >= 0 {
+	if bad := offsets(p.skips, c.bytes, start, ends); bad >= 0 {
 		return dst, broken(stage, bad)
 	}
-	from := uint32(len(dst))
+	from := len(dst)
+	dst = p.write(dst, ends, c.bytes, row)
+	c.set(wit.Structured, p.out, dst[from:], -1)
+	return dst, nil
+}
+
+// null reads the branch of a value: whether it is null, and where it begins.
+func (p *program) null(in []byte) (null bool, start int, ok bool) {
+	if !p.optional {
+		return false, 0, true
+	}
+	if len(in) == 0 || in[0]&^2 != 0 {
+		return false, 0, false
+	}
+	return in[0] != p.full, 1, true
+}
+
+// write appends the result's parts; ends say where the members of the input are.
+func (p *program) write(dst []byte, ends []uint32, in []byte, row *wit.Row) []byte {
 	for i := range p.parts {
 		part := &p.parts[i]
 		switch part.from {
@@ -164,8 +179,7 @@ func (p *program) run(dst []byte, ends []uint32, d *wit.Datum, in []byte, row *w
 			dst = part.attribute(dst, row)
 		}
 	}
-	d.Form, d.Start, d.Size = wit.Structured, from, uint32(len(dst))-from
-	return dst, nil
+	return dst
 }
 
 // attribute writes what the row has to say.

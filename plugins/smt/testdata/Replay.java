@@ -3,8 +3,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.text.SimpleDateFormat;
+import java.util.ArrayList;
+import java.util.Date;
 import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.TimeZone;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -12,6 +18,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.connect.connector.ConnectRecord;
 import org.apache.kafka.connect.data.SchemaAndValue;
+import org.apache.kafka.connect.header.ConnectHeaders;
+import org.apache.kafka.connect.header.Header;
+import org.apache.kafka.connect.header.Headers;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.sink.SinkRecord;
 import org.apache.kafka.connect.source.SourceRecord;
@@ -22,12 +31,14 @@ import org.apache.kafka.connect.transforms.predicates.Predicate;
  * Runs the golden cases of this folder through Kafka Connect's own transforms: java -cp 'LIB/*' Replay.java FOLDER [write].
  * A case is a `stage` line for each stage, a `record` line, `-----`, and what comes out. Without `write` it compares and ends with
  * 1 where they differ; with it, it puts Kafka's answer in. LIB holds connect-transforms, connect-json and what they need.
+ * A file dates.tsv of the folder has lines of a pattern, milliseconds since 1970 and what SimpleDateFormat makes of them.
  */
 public class Replay {
     static final ObjectMapper JSON = new ObjectMapper();
 
     public static void main(String[] args) throws IOException {
-        int bad = 0, good = 0;
+        Locale.setDefault(Locale.US);
+        int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1), good = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
             for (Path file : files) {
                 String text = Files.readString(file);
@@ -45,6 +56,36 @@ public class Replay {
         }
         System.out.println(good + " good, " + bad + " differ");
         System.exit(bad == 0 ? 0 : 1);
+    }
+
+    /** Compares the file of dates, or writes their texts into it; returns how many differ. */
+    static int dates(Path file, boolean write) throws IOException {
+        if (!Files.exists(file)) {
+            return 0;
+        }
+        int bad = 0;
+        List<String> out = new ArrayList<>();
+        for (String line : Files.readAllLines(file)) {
+            String[] parts = line.split("\t", -1);
+            String found;
+            try {
+                SimpleDateFormat format = new SimpleDateFormat(parts[0]);
+                format.setTimeZone(TimeZone.getTimeZone("UTC"));
+                found = format.format(new Date(Long.parseLong(parts[1])));
+            } catch (IllegalArgumentException e) {
+                found = "fails: " + e.getMessage();
+            }
+            String is = parts[0] + "\t" + parts[1] + "\t" + found;
+            if (!write && !is.equals(line)) {
+                System.out.println("dates.tsv: Java makes " + is);
+                bad++;
+            }
+            out.add(is);
+        }
+        if (write) {
+            Files.write(file, out);
+        }
+        return bad;
     }
 
     @SuppressWarnings({"unchecked", "rawtypes"})
@@ -79,7 +120,12 @@ public class Replay {
             }
             at++;
         }
-        return "topic " + record.topic() + "\nkey " + json(record, true) + "\nvalue " + json(record, false) + "\n";
+        String out = "topic " + record.topic() + "\nkey " + json(record, true) + "\nvalue " + json(record, false) + "\n";
+        for (Object o : record.headers()) {
+            Header h = (Header) o;
+            out += "header " + JSON.writeValueAsString(h.key()) + " " + json(new SchemaAndValue(h.schema(), h.value()), false) + "\n";
+        }
+        return out;
     }
 
     static Object make(JsonNode of) throws Exception {
@@ -98,11 +144,16 @@ public class Replay {
         SchemaAndValue key = datum(r.get("key")), value = datum(r.get("value"));
         Integer partition = r.has("partition") ? r.get("partition").intValue() : null;
         Long timestamp = r.has("timestamp") ? r.get("timestamp").longValue() : null;
+        Headers headers = new ConnectHeaders();
+        for (JsonNode header : r.path("headers")) {
+            headers.add(header.get(0).textValue(), datum(header.get(1)));
+        }
         if (r.has("offset")) {
             return new SinkRecord(r.get("topic").textValue(), partition, key.schema(), key.value(), value.schema(), value.value(),
-                    r.get("offset").longValue(), timestamp, TimestampType.CREATE_TIME);
+                    r.get("offset").longValue(), timestamp, TimestampType.CREATE_TIME, headers);
         }
-        return new SourceRecord(null, null, r.get("topic").textValue(), partition, key.schema(), key.value(), value.schema(), value.value(), timestamp);
+        return new SourceRecord(null, null, r.get("topic").textValue(), partition, key.schema(), key.value(), value.schema(), value.value(), timestamp,
+                headers);
     }
 
     static SchemaAndValue datum(JsonNode envelope) {
@@ -112,10 +163,14 @@ public class Replay {
     }
 
     static String json(ConnectRecord r, boolean key) {
+        return key ? json(new SchemaAndValue(r.keySchema(), r.key()), true) : json(new SchemaAndValue(r.valueSchema(), r.value()), false);
+    }
+
+    static String json(SchemaAndValue v, boolean key) {
         JsonConverter converter = new JsonConverter();
         converter.configure(Map.of("replace.null.with.default", "false"), key);
         try {
-            byte[] bytes = key ? converter.fromConnectData("t", r.keySchema(), r.key()) : converter.fromConnectData("t", r.valueSchema(), r.value());
+            byte[] bytes = converter.fromConnectData("t", v.schema(), v.value());
             return bytes == null ? "(none)" : new String(bytes, StandardCharsets.UTF_8);
         } catch (Exception e) {
             return "cannot be converted: " + e.getMessage();

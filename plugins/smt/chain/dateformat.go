@@ -1,0 +1,298 @@
+package chain
+
+import (
+	"strconv"
+	"strings"
+)
+
+// dateFormat is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the image that Kafka
+// is published as, and of most workers.
+type dateFormat struct {
+	items []dateItem
+	// unit is the finest that the pattern shows, in milliseconds.
+	unit int64
+}
+
+// dateItem is a run of one letter, or text that stands for itself (letter 0).
+type dateItem struct {
+	letter byte
+	count  int
+	text   string
+}
+
+const (
+	second = 1000
+	hour   = 3600 * second
+	day    = 24 * hour
+)
+
+// dateLetters are the letters that SimpleDateFormat knows.
+const dateLetters = "GyMdkHmsSEDFwWahKzZYuXL"
+
+// parseDateFormat reads a pattern; wrong is what Java says about one that is none.
+func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
+	f = &dateFormat{unit: day}
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			f.items = append(f.items, dateItem{text: text.String()})
+			text.Reset()
+		}
+	}
+	quoted := false
+	for i := 0; i < len(pattern); i++ {
+		b := pattern[i]
+		switch {
+		case b == '\'' && i+1 < len(pattern) && pattern[i+1] == '\'':
+			text.WriteByte(b)
+			i++
+		case b == '\'':
+			quoted = !quoted
+		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
+			text.WriteByte(b)
+		case strings.IndexByte(dateLetters, b) < 0:
+			return nil, "Illegal pattern character '" + string(rune(b)) + "'"
+		default:
+			flush()
+			from := i
+			for i+1 < len(pattern) && pattern[i+1] == b {
+				i++
+			}
+			count := i + 1 - from
+			if b == 'X' && count > 3 {
+				return nil, "invalid ISO 8601 format: length=" + strconv.Itoa(count)
+			}
+			f.items = append(f.items, dateItem{letter: b, count: count})
+			f.unit = min(f.unit, dateUnit(b))
+		}
+	}
+	flush()
+	if quoted {
+		return nil, "Unterminated quote"
+	}
+	return f, ""
+}
+
+// dateUnit is how often what a letter shows can change, in milliseconds.
+func dateUnit(letter byte) int64 {
+	switch letter {
+	case 'S':
+		return 1
+	case 's':
+		return second
+	case 'm':
+		return 60 * second
+	case 'H', 'k', 'K', 'h', 'a':
+		return hour
+	}
+	return day
+}
+
+var (
+	dateMonths = [...]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}
+	dateDays   = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
+)
+
+// append formats a time, in milliseconds since 1970.
+func (f *dateFormat) append(dst []byte, at int64) []byte {
+	days := floorDiv(at, day)
+	rest := at - days*day
+	d := dateOf(days)
+	h := rest / hour
+	for i := range f.items {
+		x := &f.items[i]
+		n := int64(0)
+		switch x.letter {
+		case 0:
+			dst = append(dst, x.text...)
+			continue
+		case 'G':
+			dst = append(dst, [...]string{"AD", "BC"}[d.era]...)
+			continue
+		case 'y', 'Y':
+			n = d.year
+			if x.letter == 'Y' {
+				n = d.weekYear()
+			}
+			if x.count == 2 {
+				n = clipYear(n)
+			}
+		case 'M', 'L':
+			if x.count >= 3 {
+				dst = append(dst, short(dateMonths[d.month-1], x.count)...)
+				continue
+			}
+			n = d.month
+		case 'E':
+			dst = append(dst, short(dateDays[d.weekday()], x.count)...)
+			continue
+		case 'a':
+			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
+			continue
+		case 'z':
+			if x.count >= 4 {
+				dst = append(dst, "Coordinated Universal Time"...)
+			} else {
+				dst = append(dst, "UTC"...)
+			}
+			continue
+		case 'Z':
+			dst = append(dst, "+0000"...)
+			continue
+		case 'X':
+			dst = append(dst, 'Z')
+			continue
+		case 'd':
+			n = d.day
+		case 'D':
+			n = d.dayOfYear()
+		case 'F':
+			n = (d.days-daysOf(d.astronomical, d.month, 1))/7 + 1 // days that there were: 1582-10 has fewer
+		case 'w':
+			n = d.week()
+		case 'W':
+			n = d.weekOfMonth()
+		case 'u':
+			n = (d.weekday()+6)%7 + 1
+		case 'H':
+			n = h
+		case 'k':
+			n = (h+23)%24 + 1
+		case 'K':
+			n = h % 12
+		case 'h':
+			n = (h+11)%12 + 1
+		case 'm':
+			n = rest / (60 * second) % 60
+		case 's':
+			n = rest / second % 60
+		case 'S':
+			n = rest % second
+		}
+		dst = appendPadded(dst, n, x.count)
+	}
+	return dst
+}
+
+// short is a name's first three letters where a pattern has fewer than four.
+func short(name string, count int) string {
+	if count < 4 {
+		return name[:3]
+	}
+	return name
+}
+
+// clipYear is a year's last two digits.
+func clipYear(n int64) int64 {
+	if n < 0 {
+		return -(-n % 100)
+	}
+	return n % 100
+}
+
+func appendPadded(dst []byte, n int64, digits int) []byte {
+	if n < 0 {
+		dst, n = append(dst, '-'), -n
+	}
+	var b [20]byte
+	text := strconv.AppendInt(b[:0], n, 10)
+	for ; digits > len(text); digits-- {
+		dst = append(dst, '0')
+	}
+	return append(dst, text...)
+}
+
+// date is a day of java.util.GregorianCalendar, which is Julian before 1582-10-15.
+type date struct {
+	// days since 1970-01-01.
+	days int64
+	// era is 0, and 1 before the year 1; year counts in it. astronomical counts on below 1: 0 is 1 BC.
+	era                int
+	year, astronomical int64
+	month, day         int64
+}
+
+// cutover is the first Gregorian day.
+const cutover = -141427
+
+func dateOf(days int64) date {
+	d := date{days: days}
+	// years that begin in March, counted from the one of the year 0; in them a leap day is the last day
+	var year, dayOfYear int64
+	if days >= cutover {
+		z := days + 719468
+		era := floorDiv(z, 146097)
+		of := z - era*146097
+		inEra := (of - of/1460 + of/36524 - of/146096) / 365
+		year, dayOfYear = era*400+inEra, of-(365*inEra+inEra/4-inEra/100)
+	} else {
+		z := days + 719470
+		era := floorDiv(z, 1461)
+		of := z - era*1461
+		inEra := min(of/365, 3)
+		year, dayOfYear = era*4+inEra, of-365*inEra
+	}
+	m := (5*dayOfYear + 2) / 153
+	d.day = dayOfYear - (153*m+2)/5 + 1
+	d.month = (m+2)%12 + 1
+	if d.month <= 2 {
+		year++
+	}
+	d.astronomical, d.year = year, year
+	if year <= 0 {
+		d.era, d.year = 1, 1-year
+	}
+	return d
+}
+
+// daysOf is the number of a day, of which the calendar is the Julian one where the day would lie before the cutover.
+func daysOf(year, month, day int64) int64 {
+	if month <= 2 {
+		year--
+		month += 12
+	}
+	dayOfYear := (153*(month-3)+2)/5 + day - 1
+	gregorian := 365*year + floorDiv(year, 4) - floorDiv(year, 100) + floorDiv(year, 400) + dayOfYear - 719468
+	if gregorian >= cutover {
+		return gregorian
+	}
+	return 365*year + floorDiv(year, 4) + dayOfYear - 719470
+}
+
+// weekday is 0 on Sundays.
+func (d *date) weekday() int64 { return floorMod(d.days+4, 7) }
+
+func (d *date) dayOfYear() int64 { return d.days - daysOf(d.astronomical, 1, 1) + 1 }
+
+// sunday is the first day of the week of a day.
+func sunday(days int64) int64 { return days - floorMod(days+4, 7) }
+
+// week is the number of the week, the first being that of January 1st.
+func (d *date) week() int64 {
+	if d.weekYear() != d.astronomical {
+		return 1
+	}
+	return (sunday(d.days)-sunday(daysOf(d.astronomical, 1, 1)))/7 + 1
+}
+
+// weekYear is the year that the week belongs to.
+func (d *date) weekYear() int64 {
+	if sunday(d.days)+6 >= daysOf(d.astronomical+1, 1, 1) {
+		return d.astronomical + 1
+	}
+	return d.astronomical
+}
+
+func (d *date) weekOfMonth() int64 {
+	return (sunday(d.days)-sunday(daysOf(d.astronomical, d.month, 1)))/7 + 1
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+func floorMod(a, b int64) int64 { return a - floorDiv(a, b)*b }

@@ -1,0 +1,61 @@
+package chain
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The file is what java.text.SimpleDateFormat of OpenJDK 17 makes of patterns and times, in UTC and Locale.US.
+func TestDatesAsJavaWritesThem(t *testing.T) {
+	text, err := os.ReadFile("../testdata/dates.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	differ := 0
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		at, err := strconv.ParseInt(parts[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, wrong := parseDateFormat(parts[0])
+		got := "fails: " + wrong
+		if wrong == "" {
+			got = string(f.append(nil, at))
+		}
+		if got != parts[2] {
+			if differ++; differ < 30 {
+				t.Errorf("%s of %d: expected %q, found %q", parts[0], at, parts[2], got)
+			}
+		}
+	}
+	t.Logf("%d of %d differ", differ, len(lines))
+	if len(lines) < 1000 {
+		t.Errorf("only %d lines", len(lines))
+	}
+}
+
+// Whatever a pattern is, it is taken or refused; times of one unit look alike.
+func FuzzDateFormat(f *testing.F) {
+	f.Add("yyyyMMdd", int64(1709184496789))
+	f.Add("YYYY-'W'ww-u h:mm a ''X''", int64(-62198755200000))
+	f.Fuzz(func(t *testing.T, pattern string, at int64) {
+		if len(pattern) > 1000 {
+			return
+		}
+		format, wrong := parseDateFormat(pattern)
+		if (format == nil) != (wrong != "") {
+			t.Fatalf("%q: %v, %q", pattern, format, wrong)
+		}
+		if format == nil {
+			return
+		}
+		one := string(format.append(nil, at))
+		if begin := floorDiv(at, format.unit) * format.unit; begin <= at && string(format.append(nil, begin)) != one {
+			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
+		}
+	})
+}

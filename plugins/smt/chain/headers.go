@@ -1,0 +1,285 @@
+package chain
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var headerFromSpecs = []wit.SettingSpec{
+	needsList("fields", "Field names in the record whose values are to be copied or moved to headers."),
+	needsList("headers", "Header names, in the same order as the field names listed in the fields configuration property."),
+	needs("operation", wit.High, "Either <code>move</code> if the fields are to be moved to the headers (removed from the key/value), or <code>copy</code> if the fields are to be copied to the headers (retained in the key/value)."),
+	replaceNullSpec,
+}
+
+// headerFrom is HeaderFrom: fields of the key or value become headers, behind those that are there.
+type headerFrom struct {
+	at          side
+	fields      []string
+	headers     []string
+	move        bool
+	replaceNull bool
+	programs    programs[*headerProgram]
+}
+
+func newHeaderFrom(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &headerFrom{at: at}
+		for _, x := range []struct {
+			name string
+			list *[]string
+		}{{"fields", &o.fields}, {"headers", &o.headers}} {
+			if _, err := s.needed(x.name); err != nil {
+				return nil, err
+			}
+			if *x.list = s.list(x.name); len(*x.list) == 0 {
+				return nil, invalid(x.name, "[]", "Empty list")
+			}
+		}
+		how, err := s.needed("operation")
+		if err != nil {
+			return nil, err
+		}
+		if how = strings.TrimSpace(how); how != "move" && how != "copy" {
+			return nil, invalid("operation", how, "String must be one of: move, copy")
+		}
+		o.move = how == "move"
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
+		if len(o.fields) != len(o.headers) {
+			return nil, fail("headers", "'fields' config must have the same number of elements as 'headers' config.")
+		}
+		return o, nil
+	}
+}
+
+func (o *headerFrom) route(*route, int) {}
+
+func (o *headerFrom) purpose() string {
+	if o.move {
+		return "header move"
+	}
+	return "header copy"
+}
+
+// headerProgram is what the transform comes to for one schema.
+type headerProgram struct {
+	// program reads values and, where fields are moved, writes those that are left.
+	*program
+	picks []pick
+}
+
+// pick is a field that becomes a header.
+type pick struct {
+	member int
+	// head is the header up to the size of its value.
+	head []byte
+	// instead replaces a null, whose branch is then null.
+	instead []byte
+	null    byte
+}
+
+func (o *headerFrom) compile(e *Engine, nodes []wit.Node, stage int) *headerProgram {
+	base, l := beginProgram(nodes)
+	p := &headerProgram{program: base}
+	if l == nil {
+		p.failure = onlyStruct(stage, o.purpose(), javaClass(&nodes[0]))
+		return p
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i, name := range o.fields {
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			p.failure = &failure{stage, nullPointer, `Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
+				`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
+			return p
+		}
+		f := &l.fields[at]
+		p.picks = append(p.picks, f.pick(o.headers[i], e.declare(subtree(*f))))
+	}
+	if o.move {
+		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(o.fields, f.name) })
+		p.finish(l, basics(&nodes[0]), stage, e.declare)
+	}
+	return p
+}
+
+// pick makes a header of a field.
+func (f *field) pick(name string, schema uint32) pick {
+	x := pick{member: f.index, head: datum.AppendNumber(append(datum.AppendText(nil, name), byte(wit.Structured)), int64(schema))}
+	if f.orDefault {
+		x.null, x.instead = f.nullAndDefault()
+	}
+	return x
+}
+
+func (o *headerFrom) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return onlyMap(stage, o.purpose(), "null"), nil
+	case wit.Dynamic:
+		return o.schemaless(e, v, stage), nil
+	}
+	p, err := o.programs.of(e, c.schema, func(nodes []wit.Node) (*headerProgram, *program) {
+		made := o.compile(e, nodes, stage)
+		return made, made.program
+	})
+	if err != nil {
+		return nil, err
+	}
+	if f := e.members(p.program, c.bytes, stage, o.purpose()); f != nil {
+		return f, nil
+	}
+	b, f := beginHeaders(e.scratch, &v.columns[headerSide], len(p.picks), stage)
+	if f != nil {
+		return f, nil
+	}
+	from := len(e.scratch)
+	for i := range p.picks {
+		x := &p.picks[i]
+		value := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
+		if x.instead != nil && value[0] == x.null {
+			value = x.instead
+		}
+		b = datum.AppendBytes(append(b, x.head...), value)
+	}
+	e.scratch = b
+	v.columns[headerSide].set(wit.Raw, 0, b[from:], -1)
+	if o.move {
+		from = len(e.scratch)
+		e.scratch = p.write(e.scratch, e.ends, c.bytes, v.row)
+		c.set(wit.Structured, p.out, e.scratch[from:], -1)
+	}
+	return nil, nil
+}
+
+// schemaless makes headers without schema of a map's entries; of one that is not there it makes a null.
+func (o *headerFrom) schemaless(e *Engine, v *view, stage int) *failure {
+	c, m := &v.columns[o.at], &e.entries
+	if f := m.take(c.bytes, stage, o.purpose()); f != nil {
+		return f
+	}
+	b, f := beginHeaders(e.scratch, &v.columns[headerSide], len(o.fields), stage)
+	if f != nil {
+		return f
+	}
+	from := len(e.scratch)
+	for i, name := range o.fields {
+		value := []byte{datum.TagNull}
+		if x := m.find(name); x != nil {
+			value = x.value
+		}
+		b = append(datum.AppendText(b, o.headers[i]), byte(wit.Dynamic), 0)
+		b = datum.AppendBytes(b, value)
+	}
+	e.scratch = b
+	v.columns[headerSide].set(wit.Raw, 0, b[from:], -1)
+	if o.move {
+		m.list = slices.DeleteFunc(m.list, func(x entry) bool { return x.name != nil && slices.Contains(o.fields, string(x.name)) })
+		from = len(e.scratch)
+		e.scratch = m.write(e.scratch)
+		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	}
+	return nil
+}
+
+// beginHeaders appends the block of a row's headers to dst, with a count for n more, which are to follow.
+func beginHeaders(dst []byte, c *column, n, stage int) ([]byte, *failure) {
+	var list headerList
+	if c.form == wit.Raw {
+		list = headersOf(c.bytes)
+	}
+	if list.left < 0 {
+		return dst, &failure{stage, dataException, "bytes that are no block of headers"}
+	}
+	n += int(list.left)
+	if n > datum.MaxHeaders {
+		return dst, &failure{stage, dataException, "expected at most " + strconv.Itoa(datum.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
+	}
+	return append(datum.AppendNumber(dst, int64(n)), list.rest...), nil
+}
+
+// headerList walks over a block of headers.
+type headerList struct {
+	// left is how many there are to come, -1 when the bytes are bad; rest begins with the next one.
+	left int64
+	rest []byte
+}
+
+func headersOf(block []byte) headerList {
+	n, size := datum.Number(block)
+	if size <= 0 || n < 0 || n > datum.MaxHeaders {
+		return headerList{left: -1}
+	}
+	return headerList{n, block[size:]}
+}
+
+// next takes the next header; ok is false when there is none, or when its bytes are bad.
+func (l *headerList) next() (name []byte, ok bool) {
+	if l.left <= 0 {
+		return nil, false
+	}
+	l.left--
+	b := l.rest
+	name, size := datum.Block(b)
+	if size <= 0 || size >= len(b) {
+		return nil, false
+	}
+	b = b[size+1:] // the form
+	if _, size = datum.Number(b); size <= 0 {
+		return nil, false
+	}
+	b = b[size:]
+	if _, size = datum.Block(b); size <= 0 {
+		return nil, false
+	}
+	l.rest = b[size:]
+	return name, true
+}
+
+var headerKeySpecs = []wit.SettingSpec{needs("name", wit.Medium, "The header name.")}
+
+// hasHeader is HasHeaderKey.
+type hasHeader struct{ name string }
+
+func newHasHeader(s settings) (condition, *wit.Fault) {
+	name, err := s.needed("name")
+	if err != nil {
+		return nil, err
+	}
+	if name = strings.TrimSpace(name); name == "" {
+		return nil, invalid("name", "", "String must be non-empty")
+	}
+	return &hasHeader{name}, nil
+}
+
+func (c *hasHeader) matches(v *view, _ *Engine) (bool, error) {
+	headers := &v.columns[headerSide]
+	if headers.form != wit.Raw {
+		return false, nil
+	}
+	list := headersOf(headers.bytes)
+	for name, ok := list.next(); ok; name, ok = list.next() {
+		if string(name) == c.name {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// tombstone is RecordIsTombstone: the value is null.
+type tombstone struct{}
+
+func newTombstone(settings) (condition, *wit.Fault) { return tombstone{}, nil }
+
+func (tombstone) matches(v *view, e *Engine) (bool, error) {
+	return v.columns[valueSide].null(e.schemas)
+}

@@ -1,0 +1,105 @@
+package chain
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var valueToKeySpecs = []wit.SettingSpec{
+	needsList("fields", "Field names on the record value to extract as the record key."),
+	replaceNullSpec,
+}
+
+// valueToKey is ValueToKey: the key becomes a structure, or a map, of fields of the value.
+type valueToKey struct {
+	fields      []string
+	replaceNull bool
+	programs    programs[*program]
+}
+
+const valueToKeyPurpose = "copying fields from value to key"
+
+func newValueToKey(s settings) (operation, *wit.Fault) {
+	if _, err := s.needed("fields"); err != nil {
+		return nil, err
+	}
+	o := &valueToKey{}
+	// as in Kafka, a name that is there twice counts once
+	for _, name := range s.list("fields") {
+		if name == "" {
+			return nil, fail("fields", "Configuration 'fields' values must not be empty.")
+		}
+		if !slices.Contains(o.fields, name) {
+			o.fields = append(o.fields, name)
+		}
+	}
+	if len(o.fields) == 0 {
+		return nil, fail("fields", "Configuration 'fields' must not be empty. Valid values include: any non-empty value")
+	}
+	var err *wit.Fault
+	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+	return o, err
+}
+
+func (o *valueToKey) route(*route, int) {}
+
+func (o *valueToKey) compile(e *Engine, nodes []wit.Node, stage int) *program {
+	p, l := beginProgram(nodes)
+	if l == nil {
+		p.failure = onlyStruct(stage, valueToKeyPurpose, javaClass(&nodes[0]))
+		return p
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	key := &layout{}
+	for _, name := range o.fields {
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			p.failure = &failure{stage, dataException, "Field does not exist: " + name}
+			return p
+		}
+		key.fields = append(key.fields, l.fields[at])
+	}
+	p.finish(key, wit.Node{Kind: wit.Structure}, stage, e.declare)
+	return p
+}
+
+func (o *valueToKey) apply(e *Engine, v *view, stage int) (*failure, error) {
+	key, value := &v.columns[keySide], &v.columns[valueSide]
+	from := len(e.scratch)
+	switch value.form {
+	case wit.Absent:
+		return onlyMap(stage, valueToKeyPurpose, "null"), nil
+	case wit.Dynamic:
+		if f := e.entries.take(value.bytes, stage, valueToKeyPurpose); f != nil {
+			return f, nil
+		}
+		e.scratch = datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(o.fields)))
+		for _, name := range o.fields {
+			e.scratch = datum.AppendText(append(e.scratch, datum.TagText), name)
+			if x := e.entries.find(name); x != nil {
+				e.scratch = append(e.scratch, x.value...)
+			} else {
+				e.scratch = append(e.scratch, datum.TagNull)
+			}
+		}
+		key.set(wit.Dynamic, 0, e.scratch[from:], -1)
+		return nil, nil
+	}
+	p, err := o.programs.of(e, value.schema, func(nodes []wit.Node) (*program, *program) {
+		made := o.compile(e, nodes, stage)
+		return made, made
+	})
+	if err != nil {
+		return nil, err
+	}
+	if f := e.members(p, value.bytes, stage, valueToKeyPurpose); f != nil {
+		return f, nil
+	}
+	e.scratch = p.write(e.scratch, e.ends, value.bytes, v.row)
+	key.set(wit.Structured, p.out, e.scratch[from:], -1)
+	return nil, nil
+}

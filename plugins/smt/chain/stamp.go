@@ -1,0 +1,62 @@
+package chain
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+var stampSpecs = []wit.SettingSpec{
+	{Name: "topic.format", Kind: wit.KindText, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
+		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as placeholders for the topic and timestamp, respectively."},
+	{Name: "timestamp.format", Kind: wit.KindText, DefaultValue: wit.Ptr("yyyyMMdd"), Importance: wit.High,
+		Documentation: "Format string for the timestamp that is compatible with <code>java.text.SimpleDateFormat</code>."},
+}
+
+// stampRouter is TimestampRouter: a topic of the record's topic and timestamp.
+type stampRouter struct {
+	topic string
+	date  *dateFormat
+	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the same.
+	made, from string
+	time       int64
+	any        bool
+	text       []byte
+}
+
+func newStampRouter(s settings) (operation, *wit.Fault) {
+	given := func(spec *wit.SettingSpec) string {
+		if text, ok := s.find(spec.Name); ok {
+			return strings.TrimSpace(text)
+		}
+		return *spec.DefaultValue
+	}
+	o := &stampRouter{topic: given(&stampSpecs[0])}
+	pattern := given(&stampSpecs[1])
+	var wrong string
+	if o.date, wrong = parseDateFormat(pattern); wrong != "" {
+		return nil, invalid("timestamp.format", pattern, wrong)
+	}
+	return o, nil
+}
+
+func (o *stampRouter) route(*route, int) {}
+
+func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
+	at := v.row.Timestamp
+	if at < 0 {
+		return &failure{stage, dataException, "Timestamp missing on record: of topic " + strconv.Quote(v.topic)}, nil
+	}
+	unit := at / o.date.unit
+	if !o.any || o.time != unit || o.from != v.topic {
+		o.text = o.date.append(o.text[:0], at)
+		o.made = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", v.topic), "${timestamp}", string(o.text))
+		o.any, o.time, o.from = true, unit, strings.Clone(v.topic)
+	}
+	if o.made == "" {
+		return emptyTopic(stage, v.topic), nil
+	}
+	v.topic = o.made
+	return nil, nil
+}

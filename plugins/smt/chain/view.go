@@ -1,0 +1,148 @@
+package chain
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// view is a row as stages see it: three columns, the topic, and what the row says besides. It is the general case; rows that are
+// alike under a chain of fused stages go by the loops of fast.go and need none.
+type view struct {
+	// row is the row as it came: its partition, offset and timestamp hold to the end of the chain.
+	row     *wit.Row
+	topic   string
+	columns [3]column
+}
+
+// column is the key, the value or the headers of a row on their way through the chain.
+type column struct {
+	form   wit.Form
+	schema uint32
+	// bytes are the call's until a stage writes others; of an absent column they say nothing.
+	bytes []byte
+	// changed: form or bytes are no longer the input's. The schema may be another one all the same.
+	changed bool
+	// at is where the bytes begin in the engine's data, -1: they are not there.
+	at int
+}
+
+// side is the place of a column in a view.
+type side uint8
+
+const (
+	keySide side = iota
+	valueSide
+	headerSide
+)
+
+// load takes a row of a call.
+func (v *view) load(in *wit.Row, topic string, data []byte) error {
+	v.row, v.topic = in, topic
+	for at, d := range [...]*wit.Datum{keySide: &in.Key, valueSide: &in.Value, headerSide: &in.Headers} {
+		c := &v.columns[at]
+		*c = column{form: d.Form, schema: d.Schema, at: -1}
+		if d.Form == wit.Absent {
+			continue
+		}
+		end := uint64(d.Start) + uint64(d.Size)
+		if end > uint64(len(data)) {
+			return &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
+		}
+		c.bytes = data[d.Start:end]
+	}
+	return nil
+}
+
+// set gives a column other bytes. at is where they begin in the engine's data, -1: they are not there.
+func (c *column) set(form wit.Form, schema uint32, bytes []byte, at int) {
+	*c = column{form: form, schema: schema, bytes: bytes, changed: true, at: at}
+}
+
+// null tells whether Kafka Connect holds a null for the column, with a schema or without. Bytes that are bad are none.
+func (c *column) null(schemas map[uint32][]wit.Node) (bool, error) {
+	if c.form != wit.Structured {
+		return c.form == wit.Absent, nil
+	}
+	nodes, err := schemaOf(schemas, c.schema)
+	if err != nil {
+		return false, err
+	}
+	isNull, _, ok := datum.IsNull(&nodes[0], c.bytes)
+	return isNull && ok, nil
+}
+
+// schemaOf returns a schema that the host gave or that was declared here.
+func schemaOf(schemas map[uint32][]wit.Node, id uint32) ([]wit.Node, error) {
+	nodes := schemas[id]
+	if nodes == nil {
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
+	}
+	return nodes, nil
+}
+
+// rowOperation is an operation that works on the view of one row: on several columns, or by what the row holds.
+type rowOperation interface {
+	operation
+	// apply changes the view. What it writes goes behind e.scratch. The error is of the call, not of the row.
+	apply(e *Engine, v *view, stage int) (*failure, error)
+}
+
+// onlyStruct is the failure of a value with schema that is no structure.
+func onlyStruct(stage int, purpose, class string) *failure {
+	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "], found: " + class}
+}
+
+// onlyMap is the failure of a value without schema that is no map.
+func onlyMap(stage int, purpose, class string) *failure {
+	return &failure{stage, dataException, "Only Map objects supported in absence of schema for [" + purpose + "], found: " + class}
+}
+
+// programs are what an operation compiled, by schema.
+type programs[P any] struct {
+	known  map[uint32]P
+	last   P
+	lastID uint32
+	any    bool
+}
+
+// of returns what was compiled for a schema; compile makes it, and names the program in it that reads values.
+func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) (P, *program)) (P, error) {
+	if p.any && p.lastID == schema {
+		return p.last, nil
+	}
+	made, ok := p.known[schema]
+	if !ok {
+		nodes, err := schemaOf(e.schemas, schema)
+		if err != nil {
+			return made, err
+		}
+		if p.known == nil || len(p.known) >= maxCached {
+			p.known = map[uint32]P{}
+		}
+		var reads *program
+		made, reads = compile(nodes)
+		e.room(reads)
+		p.known[schema] = made
+	}
+	p.last, p.lastID, p.any = made, schema, true
+	return made, nil
+}
+
+// members notes in e.ends where the members of a structure begin, for an operation that takes no null.
+func (e *Engine) members(p *program, in []byte, stage int, purpose string) *failure {
+	null, start, ok := p.null(in)
+	switch {
+	case !ok:
+		return broken(stage, 0)
+	case null:
+		return onlyStruct(stage, purpose, "null")
+	case p.failure != nil:
+		return p.failure
+	}
+	if bad := offsets(p.skips, in, start, e.ends); bad >= 0 {
+		return broken(stage, bad)
+	}
+	return nil
+}
