@@ -9,7 +9,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	odata "github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // declared is what declarations say about a setting: whether there is one of this name, and its default, "" for none.
@@ -17,8 +18,8 @@ func declared(name string) (known bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
 		var t setting.Table
-		t.Destination() // what both connectors have
-		for _, s := range t.Specs {
+		odata.Declare(&t) // what both connectors have
+		for _, s := range t.Specs() {
 			if s.Name == name || strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name, "{name}")+"NAME" == name {
 				if s.DefaultValue != nil {
 					value = *s.DefaultValue

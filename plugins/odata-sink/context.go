@@ -5,10 +5,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -81,7 +82,7 @@ func (p *plugin) Open(component string, given []wit.Setting, state []byte, answe
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s, v.Query()))
+			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
 		}
 		return wit.SinkOpening{Ask: need}, nil
 	}
@@ -112,7 +113,7 @@ func (p *plugin) Open(component string, given []wit.Setting, state []byte, answe
 
 // newTarget finds the set in the metadata and checks that it can be written.
 func newTarget(e entry, m *edm.Model, deletes bool) (*target, error) {
-	name := setting.InGroup(e.number, nameEntitySet)
+	name := config.InGroup(e.number, nameEntitySet)
 	set, s, err := service.FindSet(m, e.service, e.set, name)
 	if err != nil {
 		return nil, err

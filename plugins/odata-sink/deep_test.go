@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -126,7 +126,7 @@ func TestSetsThatCannotBeWritten(t *testing.T) {
 	for name, text := range map[string]string{"Fixed": "creatable", "Kept": "deletable", "orders": "the nearest name is Orders"} {
 		answers := []wit.Response{{Status: 200, Body: []byte(shop)}}
 		_, err := newPlugin().Open(Component, configuration(append(set("00", name), "sap.odata.enable.delete=1")...), nil, answers)
-		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != setting.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != config.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
 			t.Errorf("%s: expected a fault with %q, found %v", name, text, err)
 		}
 	}

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
@@ -31,7 +31,7 @@ func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: version, Documentation: "Writes to entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSink, Aliases: []string{Alias},
-			Documentation: "Writes records to entity sets of SAP and other OData v2 services.", Settings: settings.Specs, Prefixes: setting.Prefixes}}}
+			Documentation: "Writes records to entity sets of SAP and other OData v2 services.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {

@@ -3,8 +3,9 @@ package main
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,14 +30,14 @@ var settings = declare()
 
 func declare() *setting.Table {
 	t := &setting.Table{}
-	t.Destination()
+	config.Declare(t)
 	declareSets(t)
 	declareWriting(t)
 	return t
 }
 
 func declareSets(t *setting.Table) {
-	group := setting.Group("Entity set {n}")
+	group := setting.In("Entity set {n}")
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
 		setting.Spec(of(nameService), wit.KindText, wit.High, nil, "Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
@@ -49,7 +50,7 @@ func declareSets(t *setting.Table) {
 }
 
 func declareWriting(t *setting.Table) {
-	group := setting.Group("Writing")
+	group := setting.In("Writing")
 	t.Declare(
 		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is("insert"), "How records are written: insert sends POST.",
 			setting.Allowed("insert", "update", "dynamic", "merge", "patch", "upsert"), group, setting.Display("Operation")),
@@ -89,26 +90,26 @@ type entry struct {
 
 func entries(v setting.Values) []entry {
 	var all []entry
-	for _, number := range v.Groups() {
-		of := func(name string) string { return v.Set(number, name) }
-		all = append(all, entry{number: number, service: "/" + strings.Trim(of(nameService), "/"), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic), query: v.Query()})
+	for _, g := range config.Groups(v) {
+		all = append(all, entry{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"), set: strings.Trim(g.Text(nameEntitySet), "/"),
+			topic: g.Text(nameTopic), query: config.Query(v)})
 	}
 	return all
 }
 
 // examine checks all settings; what is wrong stands in the errors.
 func examine(given []wit.Setting) []wit.Examined {
-	examined := settings.Examine(given)
+	examined := config.Examine(settings, given)
 	v := settings.Values(given)
 	all := entries(v)
 	if len(all) == 0 {
-		setting.Complain(examined, setting.Address, "No entity set is configured: expected "+setting.InGroup("00", nameService)+", "+
-			setting.InGroup("00", nameEntitySet)+" and "+setting.InGroup("00", nameTopic))
+		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00", nameService)+", "+
+			config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
 	}
 	for i, e := range all {
 		for _, other := range all[:i] {
 			if other.topic == e.topic {
-				setting.Complain(examined, setting.InGroup(e.number, nameTopic), "Topic "+e.topic+" stands in "+setting.InGroup(other.number, nameTopic)+
+				setting.Complain(examined, config.InGroup(e.number, nameTopic), "Topic "+e.topic+" stands in "+config.InGroup(other.number, nameTopic)+
 					" already; its records can go to one entity set only")
 			}
 		}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/checkup"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,8 +17,8 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	var services []checkup.Service
 	v := settings.Values(given)
 	for _, e := range entries(v) {
-		services = append(services, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService), Written: true,
-			Sets: []checkup.Set{{Name: e.set, Setting: setting.InGroup(e.number, nameEntitySet)}}})
+		services = append(services, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService), Written: true,
+			Sets: []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet)}}})
 	}
-	return checkup.Run(services, v.Query(), options, answers)
+	return checkup.Run(services, config.Query(v), options, answers)
 }

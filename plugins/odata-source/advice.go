@@ -3,9 +3,9 @@ package main
 import (
 	"slices"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
 )
 
 // advise names, for each column, the settings that would take a value that doesn't fit.
@@ -46,4 +46,4 @@ func (f *feed) advise(l *decode.Layout, s *edm.Structure) {
 }
 
 // setting is the name of one of the entity set's settings.
-func (f *feed) setting(name string) string { return setting.InGroup(f.number, name) }
+func (f *feed) setting(name string) string { return config.InGroup(f.number, name) }

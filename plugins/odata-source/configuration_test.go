@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,7 +34,8 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.sap.client=100", "sap.odata#00.service=/s?sap-client=200"), "sap.odata#00.service", "Invalid value /s?sap-client=200 for configuration sap.odata#00.service: it names the SAP client 200"},
 		{append(orders, "sap.odata#00.entityset=Orders?$top=1&SAP-Client=200"), "sap.odata#00.entityset", "Invalid value Orders?$top=1&SAP-Client=200 for configuration"},
 		{append(orders, "sap.odata.keystore.location=x", "sap.odata.proxy.type=HTTP", "sap.odata.auth.type=oauth2"), "", ""},
-		{append(orders, "sap.odata.keystore.type=JKS"), "", ""},
+		{append(orders, "sap.odata.keystore.type=jks"), "", ""},
+		{append(orders, "sap.odata.keystore.type=JKS"), "sap.odata.keystore.type", "Invalid value JKS for configuration sap.odata.keystore.type: String must be one of: jceks, jks"},
 		{append(orders, "sap.odata.auth.type=digest"), "sap.odata.auth.type", "Invalid value digest"},
 		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset", "Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
 		{append(append(orders, set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
@@ -88,7 +89,7 @@ func TestNoSecretIsRead(t *testing.T) {
 		t.Error("the password shows")
 	}
 	passwords := 0
-	for _, spec := range settings.Specs {
+	for _, spec := range settings.Specs() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
@@ -108,8 +109,12 @@ func TestPlan(t *testing.T) {
 		var tasks []string
 		for _, task := range layout.Tasks {
 			v := settings.Values(task)
-			tasks = append(tasks, strings.Join(v.Groups(), " "))
-			if v.Text("sap.odata.format") != "atom" || v.Text(setting.Address) == "" {
+			var numbers []string
+			for _, g := range config.Groups(v) {
+				numbers = append(numbers, g.Digits)
+			}
+			tasks = append(tasks, strings.Join(numbers, " "))
+			if v.Text("sap.odata.format") != "atom" || v.Text(config.Address) == "" {
 				t.Error("a task lacks a setting that is for all")
 			}
 		}

@@ -2,7 +2,7 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
@@ -28,7 +28,7 @@ type plugin struct {
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-source", Version: version, Documentation: "Reads entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSource, Aliases: []string{Alias},
-			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.", Settings: settings.Specs, Prefixes: setting.Prefixes}}}
+			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {

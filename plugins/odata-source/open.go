@@ -4,10 +4,11 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -25,7 +26,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 	if len(answers) == 0 {
 		need := &wit.Need{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, service.MetadataRequest(s, v.Query()))
+			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
 		}
 		return wit.SourceOpening{Ask: need}, nil
 	}
@@ -64,7 +65,7 @@ func servicesOf(all []entry) []string {
 
 // newFeed finds the set in the metadata.
 func newFeed(e entry, m *edm.Model) (*feed, error) {
-	set, s, err := service.FindSet(m, e.service, e.set, setting.InGroup(e.number, nameEntitySet))
+	set, s, err := service.FindSet(m, e.service, e.set, config.InGroup(e.number, nameEntitySet))
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +136,8 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 	}
 	origin := o.origin.String()
 	if o.origin.Host == "" {
-		origin = "destination:" + v.Text(setting.Destination)
+		origin = "destination:" + v.Text(config.Destination)
 	}
-	return "origin=" + origin + " client=" + v.Text(setting.Client) + " user=" + v.Text(setting.User) +
+	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
 		" set=" + f.service + "/" + f.address + " mode=full format=" + format
 }

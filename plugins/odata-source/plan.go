@@ -3,7 +3,8 @@ package main
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/setting"
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -28,7 +29,7 @@ func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, 
 	for i, e := range all {
 		task := &tasks[i%len(tasks)]
 		for _, s := range given {
-			if strings.HasPrefix(s.Name, setting.InGroup(e.number, "")) {
+			if strings.HasPrefix(s.Name, config.InGroup(e.number, "")) {
 				*task = append(*task, s)
 			}
 		}
@@ -42,7 +43,7 @@ func exactlyOnce(all []entry) wit.Support {
 	for _, e := range all {
 		if e.period >= 0 {
 			return wit.Support{Unsupported: wit.Ptr("entity set " + e.set + " of " + e.service + " is read whole every " +
-				setting.InGroup(e.number, nameExecPeriod) + " seconds; exactly once needs delta mode or exec-period = -1")}
+				config.InGroup(e.number, nameExecPeriod) + " seconds; exactly once needs delta mode or exec-period = -1")}
 		}
 	}
 	return wit.Support{Supported: wit.Chosen}

@@ -3,10 +3,11 @@ package main
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -43,11 +44,11 @@ var settings = declare()
 
 func declare() *setting.Table {
 	t := &setting.Table{}
-	t.Destination()
-	t.Declare(setting.Spec(setting.LinkHosts, wit.KindListOfText, wit.Medium, nil,
+	config.Declare(t)
+	t.Declare(setting.Spec(config.LinkHosts, wit.KindListOfText, wit.Medium, nil,
 		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or a reverse proxy. "+
 			"Such links keep path and query and go to the configured host; links to any other host fail the task.",
-		setting.Group("Service destination"), setting.Display("Hosts in links")))
+		setting.In("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
 	declareShared(t)
 	declareDecimals(t)
@@ -56,7 +57,7 @@ func declare() *setting.Table {
 }
 
 func declareSets(t *setting.Table) {
-	group := setting.Group("Entity set {n}")
+	group := setting.In("Entity set {n}")
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
 		setting.Spec(of(nameService), wit.KindText, wit.High, nil, "Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
@@ -84,7 +85,7 @@ func declareSets(t *setting.Table) {
 func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string, rules ...wit.Rule) {
 		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value, documentation+" For all entity sets that don't say otherwise.", rules...),
-			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation, append(rules, setting.Group("Entity set {n}"))...))
+			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation, append(rules, setting.In("Entity set {n}"))...))
 	}
 	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.", setting.AtLeast(1), setting.Display("Page size"))
 	both(nameCount, wit.KindText, wit.Low, "allpages",
@@ -102,7 +103,7 @@ func declareShared(t *setting.Table) {
 }
 
 func declareDecimals(t *setting.Table) {
-	group := setting.Group("Decimals")
+	group := setting.In("Decimals")
 	t.Declare(
 		setting.Spec(scaleFallback, wit.KindInt, wit.Low, setting.Is("6"), "Scale of decimals whose metadata leaves it open.",
 			setting.AtLeast(0), setting.AtMost(127), group),
@@ -178,13 +179,12 @@ type entry struct {
 // entries reads the groups.
 func entries(v setting.Values) []entry {
 	var all []entry
-	for _, number := range v.Groups() {
-		of := func(name string) string { return v.Set(number, name) }
-		e := entry{number: number, service: path(of(nameService)), set: strings.Trim(of(nameEntitySet), "/"), topic: of(nameTopic), id: of(nameID),
-			period: v.Number(setting.InGroup(number, nameExecPeriod)), pageSize: v.Number(v.SetName(number, namePageSize)),
-			count: !strings.EqualFold(of(nameCount), "none"), atom: strings.EqualFold(of(nameFormat), "atom"), paging: strings.ToLower(of(namePaging)), query: v.Query()}
-		e.options = edm.Options{PrimitiveDecimals: strings.EqualFold(of(nameDecimalMapping), "primitive"), ScaleFallback: v.Number(scaleFallback),
-			Lenient: strings.EqualFold(of(nameNullable), "lenient")}
+	for _, g := range config.Groups(v) {
+		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
+			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
+			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), query: config.Query(v)}
+		e.options = edm.Options{PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
+			Lenient: g.Word(nameNullable) == "lenient"}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
 				if r.name == v.Word(decimalRounding) {
@@ -202,33 +202,33 @@ func path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // origin is where the connector's requests go.
 func origin(v setting.Values) uri.Origin {
-	return uri.Origin{Scheme: v.Word(setting.Scheme), Host: v.Text(setting.Address), Port: v.Number(setting.Port), Aliases: v.List(setting.LinkHosts)}
+	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port), Aliases: v.List(config.LinkHosts)}
 }
 
 // examine checks all settings; what is wrong stands in the errors.
 func examine(given []wit.Setting) []wit.Examined {
-	examined := settings.Examine(given)
+	examined := config.Examine(settings, given)
 	v := settings.Values(given)
 	all := entries(v)
 	if len(all) == 0 {
-		setting.Complain(examined, setting.Address, "No entity set is configured: expected "+setting.InGroup("00", nameService)+", "+
-			setting.InGroup("00", nameEntitySet)+" and "+setting.InGroup("00", nameTopic))
+		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00", nameService)+", "+
+			config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
 	}
 	for i, e := range all {
 		if e.period == 0 {
-			setting.Complain(examined, setting.InGroup(e.number, nameExecPeriod),
-				"Invalid value 0 for configuration "+setting.InGroup(e.number, nameExecPeriod)+": expected -1 or at least 1 second")
+			setting.Complain(examined, config.InGroup(e.number, nameExecPeriod),
+				setting.Invalid(config.InGroup(e.number, nameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
 		for _, other := range all[:i] {
 			if other.service == e.service && other.set == e.set && other.id == e.id {
-				setting.Complain(examined, setting.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+
-					setting.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+setting.InGroup(e.number, nameID))
+				setting.Complain(examined, config.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+
+					config.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+config.InGroup(e.number, nameID))
 			}
 		}
 	}
-	if v.Number("sap.odata.min.retry.backoff.ms") > v.Number("sap.odata.max.retry.backoff.ms") {
-		setting.Complain(examined, "sap.odata.min.retry.backoff.ms", "Invalid value "+v.Text("sap.odata.min.retry.backoff.ms")+
-			" for configuration sap.odata.min.retry.backoff.ms: expected at most sap.odata.max.retry.backoff.ms, "+v.Text("sap.odata.max.retry.backoff.ms"))
+	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
+	if v.Number(least) > v.Number(most) {
+		setting.Complain(examined, least, setting.Invalid(least, v.Text(least), "expected at most "+most+", "+v.Text(most)))
 	}
 	return examined
 }

@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/checkup"
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -22,8 +23,8 @@ const (
 
 func (p *plugin) Commands() []wit.Command {
 	root := setting.Spec(optionService, wit.KindText, wit.High, nil, "Path of the service, such as /V2/Northwind/Northwind.svc.",
-		setting.Required(), wit.Rule{Alias: wit.Ptr("service")})
-	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(), wit.Rule{Alias: wit.Ptr("entity-set")})
+		setting.Required(), setting.Alias("service"))
+	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(), setting.Alias("entity-set"))
 	return []wit.Command{
 		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{root}},
 		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{root}},
@@ -35,7 +36,7 @@ func (p *plugin) Commands() []wit.Command {
 // Run asks for the service's documents first and answers with what they say.
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
 	if command == checkup.Command {
-		return checkup.Run(services(given), settings.Values(given).Query(), options, answers)
+		return checkup.Run(services(given), config.Query(settings.Values(given)), options, answers)
 	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
@@ -48,7 +49,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	}
 	root = path(root)
 	if len(answers) == 0 {
-		query := settings.Values(given).Query()
+		query := config.Query(settings.Values(given))
 		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, query)}}
 		if command == "ping" {
 			need.Requests = append(need.Requests, documentRequest(root, query))
@@ -78,8 +79,8 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 func services(given []wit.Setting) []checkup.Service {
 	var list []checkup.Service
 	for _, e := range entries(settings.Values(given)) {
-		list = append(list, checkup.Service{Path: e.service, Setting: setting.InGroup(e.number, nameService),
-			Sets: []checkup.Set{{Name: e.set, Setting: setting.InGroup(e.number, nameEntitySet), Atom: e.atom}}})
+		list = append(list, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService),
+			Sets: []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet), Atom: e.atom}}})
 	}
 	return list
 }

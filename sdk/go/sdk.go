@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/sdk/go/internal/guest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,7 +25,7 @@ type Plugin interface {
 }
 
 // Validator is implemented by plugins that check more than their declarations say: settings together, and, online, against the
-// service. A plugin without it gets [Examine].
+// service. A plugin without it gets [setting.Table.Examine].
 type Validator interface {
 	Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error)
 }
@@ -54,7 +55,7 @@ func (e exported) Validate(component string, settings []wit.Setting, online bool
 	}
 	for _, c := range e.Describe().Components {
 		if c.Name == component {
-			done := Examine(c.Settings, settings)
+			done := setting.OfComponent(&c).Examine(settings)
 			return wit.Inquiry{Done: &done}, nil
 		}
 	}

@@ -3,8 +3,8 @@ package checkup
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -22,10 +22,10 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 	page := fault.IsHTML(answer.Body)
 	switch status := answer.Status; {
 	case status == 401:
-		return setting.User, "The user, its password or the client (" + setting.Client + ") is not what the system knows, or the user is locked: " +
+		return config.User, "The user, its password or the client (" + config.Client + ") is not what the system knows, or the user is locked: " +
 			"transaction SU01 in the SAP system. Nothing more is sent with this password, since systems lock users after a few failures"
 	case status >= 300 && status < 400 || page && status >= 200 && status < 300:
-		return setting.User, "A logon page means that the user has to be one for technical communication: transaction SU01, user type System or Communications"
+		return config.User, "A logon page means that the user has to be one for technical communication: transaction SU01, user type System or Communications"
 	case status == 403 && !gateway:
 		return "", "Either the node of the service is not active (transaction SICF, default_host/sap/opu/odata), or, where a Cloud Connector is between, " +
 			"the virtual host or the path is not exposed (Cloud Connector, Cloud To On-Premise, Access Control, Resources), or a firewall refuses it"
@@ -39,7 +39,7 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 		return "", "HTTP 417 is what a Cloud Connector's administration says while a subaccount is added by a user without the rights to: " +
 			"the user has to be an administrator of the subaccount or hold the role Cloud Connector Administrator"
 	case status == 400 && strings.Contains(strings.ToLower(f.Message), "client"):
-		return setting.Client, "The client is not one of this system's"
+		return config.Client, "The client is not one of this system's"
 	case status >= 500 && (strings.Contains(strings.ToUpper(f.Message), "RFC") || strings.Contains(f.Message, "system alias")):
 		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC destination) and the system alias in /IWFND/MAINT_SERVICE"
 	case status == 503:

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -105,34 +106,14 @@ func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
 	if c == nil {
 		return nil, fail("", "unknown component "+strconv.Quote(name))
 	}
-	s := settings{given}
-	list := make([]wit.Examined, len(c.specs))
-	sound := true
-	for i, spec := range c.specs {
-		e := &list[i]
-		*e = wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
-		if text, ok := s.find(spec.Name); ok {
-			e.Value = &text
-		}
-		switch {
-		case e.Value == nil && required(&spec):
-			e.Errors = []string{`Missing required configuration "` + spec.Name + `" which has no default value.`}
-		case e.Value != nil && spec.Kind == wit.KindBoolean:
-			if _, err := s.boolean(spec.Name); err != nil {
-				e.Errors = []string{err.Message}
-			}
-		}
-		sound = sound && len(e.Errors) == 0
-	}
-	if !sound {
+	table := setting.Of(c.specs...)
+	table.Check.Empty = true // for Kafka what is required may be empty
+	list := table.Examine(given)
+	if setting.First(list) != nil {
 		return list, nil
 	}
-	if err := c.check(s); err != nil && err.Setting != nil {
-		for i := range list {
-			if list[i].Spec.Name == *err.Setting {
-				list[i].Errors = append(list[i].Errors, err.Message)
-			}
-		}
+	if err := c.check(settings{given}); err != nil && err.Setting != nil {
+		setting.Complain(list, *err.Setting, err.Message)
 	}
 	return list, nil
 }
@@ -147,15 +128,6 @@ func (c *component) check(s settings) *wit.Fault {
 	return err
 }
 
-func required(spec *wit.SettingSpec) bool {
-	for _, r := range spec.Rules {
-		if r.Required != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // fail makes a fault of kind config.
 func fail(setting, message string) *wit.Fault {
 	f := &wit.Fault{Kind: wit.FaultConfig, Message: message}
@@ -165,68 +137,56 @@ func fail(setting, message string) *wit.Fault {
 	return f
 }
 
-func invalid(setting, value, why string) *wit.Fault {
-	return fail(setting, "Invalid value "+value+" for configuration "+setting+": "+why)
+func invalid(name, value, why string) *wit.Fault {
+	return fail(name, setting.Invalid(name, value, why))
 }
 
 // settings reads values as Kafka's ConfigDef does.
 type settings struct{ given []wit.Setting }
 
 // find returns a setting; of one that is there twice the last counts.
-func (s settings) find(name string) (string, bool) {
-	for i := len(s.given) - 1; i >= 0; i-- {
-		if s.given[i].Name == name {
-			return s.given[i].Value, true
-		}
-	}
-	return "", false
-}
+func (s settings) find(name string) (string, bool) { return noDefaults.Values(s.given).Given(name) }
+
+// noDefaults declares nothing: the components know their defaults.
+var noDefaults setting.Table
 
 // needed returns a setting without a default.
 func (s settings) needed(name string) (string, *wit.Fault) {
 	text, ok := s.find(name)
 	if !ok {
-		return "", fail(name, `Missing required configuration "`+name+`" which has no default value.`)
+		return "", fail(name, setting.Missing(name))
 	}
 	return text, nil
 }
 
-// boolean reads true or false in any case; the default of all of them here is true.
+// boolean reads a flag; the default of all of them here is true.
 func (s settings) boolean(name string) (bool, *wit.Fault) {
 	text, ok := s.find(name)
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
 	if !ok {
 		return true, nil
 	}
-	return false, invalid(name, text, "Expected value to be either true or false")
+	spec := wit.SettingSpec{Name: name, Kind: wit.KindBoolean}
+	if why := (setting.Check{}).Value(&spec, text); why != "" {
+		return false, fail(name, why)
+	}
+	on, _ := setting.Flag(text)
+	return on, nil
 }
 
 // list reads texts between commas, without the blanks around them.
 func (s settings) list(name string) []string {
 	text, _ := s.find(name)
-	if text = strings.TrimSpace(text); text == "" {
-		return nil
-	}
-	items := strings.Split(text, ",")
-	for i := range items {
-		items[i] = strings.TrimSpace(items[i])
-	}
-	return items
+	return setting.List(text)
 }
 
 // spec declares a setting with a default, or of type text without a value.
 func spec(name string, kind wit.SettingKind, value *string, doc string) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Kind: kind, DefaultValue: value, Importance: wit.Medium, Documentation: doc}
+	return setting.Spec(name, kind, wit.Medium, value, doc)
 }
 
 // needs declares a setting of type text without a default.
 func needs(name string, importance wit.Importance, doc string) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Kind: wit.KindText, Importance: importance, Documentation: doc, Rules: []wit.Rule{{Required: wit.Chosen}}}
+	return setting.Spec(name, wit.KindText, importance, nil, doc, setting.Required())
 }
 
 // needsList declares a setting of type list without a default.

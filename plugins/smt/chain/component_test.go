@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -46,7 +47,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	for _, c := range Components() {
 		ours := []definition{}
 		for _, s := range c.Settings {
-			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation, Required: required(&s),
+			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation, Required: setting.IsRequired(&s),
 				Type:       map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)

@@ -1,9 +1,10 @@
-package setting
+package config
 
 import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,13 +16,13 @@ const (
 
 // Query is what the targets that a connector builds itself have in their query: client and language where the user wants them there,
 // else nothing. The host sets the headers in both cases.
-func (v Values) Query() uri.Query {
+func Query(v setting.Values) uri.Query {
 	if v.Word(ClientIn) != "query" {
 		return ""
 	}
 	var options []string
-	for _, o := range []struct{ name, setting string }{{optionClient, Client}, {optionLanguage, Language}} {
-		if value := v.Text(o.setting); value != "" {
+	for _, o := range []struct{ name, from string }{{optionClient, Client}, {optionLanguage, Language}} {
+		if value := v.Text(o.from); value != "" {
 			options = append(options, o.name+"="+value)
 		}
 	}
@@ -30,21 +31,17 @@ func (v Values) Query() uri.Query {
 
 // client complains where a client would not reach the service: one inside a path, which metadata and pages are asked for behind. What a destination of BTP says of it only the
 // host knows, which has no hand in queries.
-func (t *Table) client(v Values, examined []wit.Examined) {
-	if !t.places {
-		return
-	}
+func client(v setting.Values, examined []wit.Examined) {
 	if v.Word(ClientIn) == "query" && v.Text(Destination) != "" && v.Text(Client) == "" {
-		Complain(examined, ClientIn, "Invalid value query for configuration "+ClientIn+": expected "+Client+
-			" with it, since what "+Destination+" says of the client goes as a header only")
+		setting.Complain(examined, ClientIn, setting.Invalid(ClientIn, "query",
+			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))
 	}
-	for _, number := range v.Groups() {
-		for _, name := range []string{"service", "entityset"} {
-			name = InGroup(number, name)
+	for _, g := range Groups(v) {
+		for _, name := range []string{g.Name("service"), g.Name("entityset")} {
 			_, query, _ := strings.Cut(v.Text(name), "?")
 			if other, ok := uri.Option(query, optionClient); ok {
-				Complain(examined, name, "Invalid value "+v.Text(name)+" for configuration "+name+": it names the SAP client "+other+
-					"; expected a name without a query, and the client in "+Client)
+				setting.Complain(examined, name, setting.Invalid(name, v.Text(name),
+					"it names the SAP client "+other+"; expected a name without a query, and the client in "+Client))
 			}
 		}
 	}

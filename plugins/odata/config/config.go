@@ -1,0 +1,198 @@
+// Package config declares the settings that both OData connectors have, and what holds among them. Settings of one entity set stand in
+// groups, `sap.odata#00.service`, numbered with one to three digits which are kept as written.
+package config
+
+import (
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Names of settings that both connectors have.
+const (
+	Scheme   = "sap.odata.host.protocol"
+	Address  = "sap.odata.host.address"
+	Port     = "sap.odata.host.port"
+	User     = "sap.odata.user.name"
+	Client   = "sap.odata.sap.client"
+	Language = "sap.odata.sap.language"
+	// ClientIn says where client and language stand in requests.
+	ClientIn  = "sap.odata.sap.client.in"
+	LinkHosts = "sap.odata.link.hosts"
+	// Destination of SAP BTP, in place of address and port.
+	Destination = "sap.odata.destination"
+)
+
+// Prefixes of the names that belong to the connectors: keys that begin so and aren't declared are errors.
+var Prefixes = []string{shared, groupPrefix}
+
+const (
+	shared      = "sap.odata."
+	groupPrefix = "sap.odata#"
+)
+
+// InGroup is the full name of a setting of one entity set, by the number of its group.
+func InGroup(number, name string) string { return groupPrefix + number + "." + name }
+
+// Groups are the entity sets of which anything is given.
+func Groups(v setting.Values) []setting.Group { return v.Groups(groupPrefix+"{n}.", shared) }
+
+// Declare declares where the service is and how patient the host is with it. The host acts on all of it, by role.
+func Declare(t *setting.Table) {
+	t.Prefixes = Prefixes
+	group := setting.In("Service destination")
+	t.Declare(
+		setting.Spec(Scheme, wit.KindText, wit.High, setting.Is("https"), "Protocol of the OData service: http or https.",
+			setting.Allowed("http", "https"), setting.Role("http.scheme"), group, setting.Display("Protocol")),
+		setting.Spec(Address, wit.KindText, wit.High, nil, "DNS name or IP address of the OData service. Required without "+Destination+".",
+			setting.Role("http.address"), group, setting.Display("Host")),
+		setting.Spec(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
+			setting.AtLeast(1), setting.AtMost(65535), setting.Role("http.port"), group, setting.Display("Port")),
+		setting.Spec(Destination, wit.KindText, wit.Medium, nil, "Name of a destination of SAP BTP's destination service, which says where the service is "+
+			"and how to log on. What is set here goes before what it says.", setting.Role("http.destination"), group, setting.Display("Destination")),
+		setting.Spec(User, wit.KindText, wit.High, nil, "User for basic authentication. Services without authentication take any value, or none.",
+			setting.Role("http.user"), group, setting.Display("User")),
+		setting.Spec("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
+			setting.Role("http.password"), group, setting.Display("Password")),
+		setting.Spec(Client, wit.KindText, wit.Medium, nil, "SAP client, sent with every request as header sap-client. Default: the system's.",
+			setting.Pattern("[0-9]{3}"), setting.Role("http.header.sap-client"), group, setting.Display("SAP client")),
+		setting.Spec(Language, wit.KindText, wit.Low, nil, "Logon language, sent with every request as header sap-language. Default: the user's.",
+			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role("http.header.sap-language"), group, setting.Display("Language")),
+		setting.Spec(ClientIn, wit.KindText, wit.Low, setting.Is("header"), "header, or query: SAP client and language also stand in the query of requests, for gateways that "+
+			"take headers off. Links of the service are followed as they are.",
+			setting.Allowed("header", "query"), setting.Role("http.client-in"), group, setting.Display("Client in")),
+		setting.Spec("sap.odata.http.codes", wit.KindListOfText, wit.Medium, setting.Is("408,429,502,503,504"),
+			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role("retry.codes"), group, setting.Display("Retriable codes")),
+		setting.Spec("sap.odata.max.retries", wit.KindInt, wit.Medium, setting.Is("10"), "How often a request is sent again before the task fails.",
+			setting.AtLeast(0), setting.Role("retry.max"), group, setting.Display("Retries")),
+		setting.Spec("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, setting.Is("1000"),
+			"Least wait before a request is sent again, in milliseconds; the wait is chosen at random between this and the longest.",
+			setting.AtLeast(0), setting.Role("retry.min-backoff-ms"), group, setting.Display("Shortest wait")),
+		setting.Spec("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, setting.Is("10000"), "Longest wait before a request is sent again, in milliseconds.",
+			setting.AtLeast(0), setting.Role("retry.max-backoff-ms"), group, setting.Display("Longest wait")),
+		setting.Spec("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, setting.Is("10000"), "How long connecting may take, in milliseconds.",
+			setting.AtLeast(1), setting.Role("http.connect-timeout-ms"), group, setting.Display("Connect time-out")),
+		setting.Spec("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, setting.Is("60000"), "How long the service may be silent, in milliseconds.",
+			setting.AtLeast(1), setting.Role("http.read-timeout-ms"), group, setting.Display("Read time-out")),
+	)
+	authentication(t)
+	proxy(t)
+	security(t)
+	load(t)
+	later(t)
+}
+
+// authentication declares how the host logs on.
+func authentication(t *setting.Table) {
+	group := setting.In("Authentication")
+	t.Declare(
+		setting.Spec("sap.odata.auth.type", wit.KindText, wit.Medium, nil, "How to log on: basic, oauth2 (client credentials), header (those of sap.odata.header.NAME), "+
+			"certificate (that of the key store) or none. Default: basic with a user name, else none.",
+			setting.Allowed("basic", "oauth2", "header", "certificate", "none"), setting.Role("http.auth"), group, setting.Display("Kind")),
+		setting.Spec("sap.odata.oauth.token.endpoint", wit.KindText, wit.Medium, nil, "URL that hands out OAuth 2.0 tokens for client credentials.",
+			setting.Role("http.oauth.token-endpoint"), group, setting.Display("Token endpoint")),
+		setting.Spec("sap.odata.oauth.client.id", wit.KindText, wit.Medium, nil, "Client id for OAuth 2.0.", setting.Role("http.oauth.client-id"), group, setting.Display("Client id")),
+		setting.Spec("sap.odata.oauth.client.secret", wit.KindPassword, wit.Medium, nil, "Client secret for OAuth 2.0.",
+			setting.Role("http.oauth.client-secret"), group, setting.Display("Client secret")),
+		setting.Spec("sap.odata.oauth.scope", wit.KindText, wit.Low, nil, "Scopes to ask for, with blanks between them.", setting.Role("http.oauth.scope"), group, setting.Display("Scope")),
+		setting.Spec("sap.odata.oauth.client.auth", wit.KindText, wit.Low, setting.Is("header"), "Whether client id and secret go to the token endpoint in a header or in the body.",
+			setting.Allowed("header", "body"), setting.Role("http.oauth.client-auth"), group, setting.Display("Client authentication")),
+		setting.Spec("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil, "Value of the header NAME, which goes with every request to the service and to nobody else.",
+			setting.Role("http.header.{name}"), group),
+	)
+}
+
+// proxy declares the way to the service.
+func proxy(t *setting.Table) {
+	group := setting.In("Proxy")
+	declare := func(name string, kind wit.SettingKind, role, documentation string, rules ...wit.Rule) {
+		t.Declare(setting.Spec("sap.odata.proxy."+name, kind, wit.Low, nil, documentation, append(rules, setting.Role("http.proxy."+role), group)...))
+	}
+	declare("type", wit.KindText, "type", "The way to the service: none, http, socks5, sap-connectivity-http or sap-connectivity-socks5 (SAP Cloud Connector; "+
+		"sap-connectivity is the latter). Default: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say.",
+		setting.Allowed("none", "http", "socks5", "sap-connectivity", "sap-connectivity-http", "sap-connectivity-socks5"), setting.Display("Type"))
+	declare("address", wit.KindText, "address", "HOST:PORT of the proxy. With SAP Cloud Connector by default that of the bound connectivity service.", setting.Display("Address"))
+	declare("user", wit.KindText, "user", "User of the proxy.", setting.Display("User"))
+	declare("password", wit.KindPassword, "password", "Password of the proxy.", setting.Display("Password"))
+	declare("location.id", wit.KindListOfText, "location-id", "Location ids of Cloud Connectors, tried in this order.", setting.Display("Location ids"))
+	declare("address.map", wit.KindListOfText, "address-map", "Other names for addresses, as HOST:PORT=VIRTUAL:PORT.", setting.Display("Addresses"))
+	declare("token.url", wit.KindText, "token-url", "URL of the token service for SAP Cloud Connector.", setting.Display("Token service"))
+	declare("token.client.id", wit.KindText, "token-client-id", "Client id for the token service.", setting.Display("Client id"))
+	declare("token.client.secret", wit.KindPassword, "token-client-secret", "Client secret for the token service.", setting.Display("Client secret"))
+	declare("token.certificate.location", wit.KindText, "token-certificate", "Path of the client certificate for the token service, in PEM.", setting.Display("Certificate"))
+	declare("token.key.location", wit.KindText, "token-key", "Path of the private key of that certificate, in PEM.", setting.Display("Key"))
+	declare("service.key", wit.KindText, "service-key", "Path of a service key of the connectivity service, in JSON. With no key and no token settings what is bound in VCAP_SERVICES counts.",
+		setting.Display("Service key"))
+	declare("outage.ms", wit.KindLong, "outage-ms", "How long a Cloud Connector that is away, or that doesn't reach the service, is waited for, in milliseconds. Default 300000.",
+		setting.AtLeast(0), setting.Display("Outage"))
+}
+
+// security declares what TLS goes by. Names of types and protocols are case-sensitive.
+func security(t *setting.Table) {
+	group := setting.In("TLS")
+	for _, store := range []struct{ name, title, without string }{{"keystore", "Key store", "none"}, {"truststore", "Trust store", "the system's roots"}} {
+		of := "sap.odata." + store.name
+		role := "tls." + store.name
+		t.Declare(
+			setting.Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: "+store.without+".", setting.Role(role+".location"), group, setting.Display(store.title)),
+			setting.Spec(of+".password", wit.KindPassword, wit.Low, nil, "Password of the "+store.name+", which all but PEM need.", setting.Role(role+".password"), group, setting.Display("Its password")),
+			setting.Spec(of+".type", wit.KindText, wit.Low, nil, "Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: what its content says.",
+				setting.Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), setting.Role(role+".type"), group, setting.Display("Its type")))
+	}
+	t.Declare(
+		setting.Spec("sap.odata.keystore.key.password", wit.KindPassword, wit.Low, nil, "Password of the key in the keystore. Default: the store's.",
+			setting.Role("tls.keystore.key-password"), group, setting.Display("Password of the key")),
+		setting.Spec("sap.odata.keystore.alias", wit.KindText, wit.Low, nil, "Alias of the key, needed only where the keystore has several.",
+			setting.Role("tls.keystore.alias"), group, setting.Display("Alias of the key")),
+		setting.Spec("sap.odata.sslcontext.protocol", wit.KindText, wit.Low, nil, "Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 is 1.2 alone; "+
+			"TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role("tls.protocol"), group, setting.Display("Protocol")),
+		setting.Spec("sap.odata.tls.allow.legacy", wit.KindText, wit.Low, setting.Is("0"), "1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",
+			setting.Allowed(setting.Flags...), setting.Role("tls.allow-legacy"), group, setting.Display("Old protocols")),
+	)
+}
+
+// load declares how much of the service is asked for at a time; all connectors share what a destination allows.
+func load(t *setting.Table) {
+	group := setting.In("Load")
+	t.Declare(
+		setting.Spec("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, setting.Is("4"), "Requests to the destination at a time, over all connectors of the worker. Of their values the least counts.",
+			setting.AtLeast(1), setting.Role("http.max-concurrent"), group, setting.Display("Requests at a time")),
+		setting.Spec("sap.odata.max.connections", wit.KindInt, wit.Low, nil, "Connections to the destination and sessions of a user there, over all connectors of the worker. Default: as many as requests at a time.",
+			setting.AtLeast(1), setting.Role("http.max-connections"), group, setting.Display("Connections")),
+		setting.Spec("sap.odata.requests.per.second", wit.KindDouble, wit.Low, nil, "Requests to the destination in a second, over all connectors of the worker. Default: as many as come.",
+			setting.Role("http.requests-per-second"), group, setting.Display("Requests in a second")),
+		setting.Spec("sap.odata.maintenance.windows", wit.KindText, wit.Low, nil, "Times in which no requests are sent to the destination, by any connector of the worker, with semicolons between them: a Quartz cron "+
+			"expression for the start, / and how long it takes, and a time zone (default UTC), such as 0 0 22 ? * SAT/4h Europe/Berlin.",
+			setting.Role("http.maintenance-windows"), group, setting.Display("Maintenance")),
+		setting.Spec("sap.odata.logoff.path", wit.KindText, wit.Low, setting.Is("/sap/public/bc/icf/logoff"), "Path that ends a session, which is asked for when the last connector of a user stops. Empty: none.",
+			setting.Role("http.logoff-path"), group, setting.Display("Log off")),
+	)
+}
+
+// later declares what is known and not built yet.
+func later(t *setting.Table) {
+	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
+		t.Later(setting.Spec(name, kind, wit.Low, nil, documentation), harmless...)
+	}
+	one("sap.odata.initial.read.timeout.ms", wit.KindLong, "Silence allowed before the first byte of an initial delta extraction.")
+	one("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
+}
+
+// Examine checks the settings of a connector that has declared these: each by itself, and those that are about one thing together.
+func Examine(t *setting.Table, given []wit.Setting) []wit.Examined {
+	examined, v := t.Examine(given), t.Values(given)
+	place(v, examined)
+	client(v, examined)
+	return examined
+}
+
+// place complains where nothing says where the service is.
+func place(v setting.Values, examined []wit.Examined) {
+	if v.Text(Destination) != "" {
+		return
+	}
+	for _, name := range []string{Address, Port} {
+		if v.Text(name) == "" {
+			setting.Complain(examined, name, setting.Missing(name))
+		}
+	}
+}

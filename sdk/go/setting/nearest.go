@@ -1,0 +1,127 @@
+package setting
+
+import (
+	"math"
+	"strings"
+)
+
+// Guess finds the names that were meant by wrong ones.
+type Guess struct {
+	Table *Table
+	// Number is what placeholders stand for where a name has no number, "" for 00.
+	Number string
+	// Left is how much may still be compared, in pairs of letters. A plugin's declarations may be many.
+	Left int
+}
+
+// Nearest is [Guess.Nearest] for a table of one's own.
+func (t *Table) Nearest(name string) string {
+	g := Guess{Table: t, Left: math.MaxInt}
+	return g.Nearest(name)
+}
+
+// Nearest is the declared name that looks most like the given one, with its prefix or without, "" if none is near. Placeholders take
+// the name's own numbers, and what stands for any name takes the name's last word: a template that takes anything is near only where
+// what stands before the word is.
+func (g *Guess) Nearest(name string) string {
+	t := g.Table
+	numbers := numbersIn(name)
+	if len(numbers) == 0 && g.Number != "" {
+		numbers = []string{g.Number}
+	}
+	own := strings.TrimPrefix(name, t.Prefix(name)) // what is misspelt is not the prefix
+	best, least := "", len(own)/4+2
+	consider := func(name, candidate, compared string, bound int) {
+		bound = min(bound, least)
+		if !g.spend(100 + len(name)*len(compared)) {
+			return
+		}
+		if n := distanceWithin(name, compared, bound); n < bound {
+			best, least = candidate, n
+		}
+	}
+	word := name[strings.LastIndexByte(name, '.')+1:]
+	for i := range t.specs {
+		if !g.spend(1000 * len(t.Prefixes)) {
+			break
+		}
+		for _, declared := range t.specs[i].Names() {
+			if strings.HasSuffix(declared, anyName) {
+				if candidate := filled(declared, numbers, word); word != "" && candidate != name {
+					consider(name, candidate, candidate, 3)
+				}
+				continue
+			}
+			candidate := filled(declared, numbers, "")
+			consider(name, candidate, candidate, least)
+			for _, short := range t.withoutPrefix(candidate, own != name) {
+				consider(own, candidate, short, len(own)/6+1)
+			}
+		}
+	}
+	return best
+}
+
+func (g *Guess) spend(n int) bool {
+	g.Left -= n
+	return g.Left >= 0
+}
+
+// withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what follows these.
+func (t *Table) withoutPrefix(name string, shorter bool) []string {
+	prefix := t.Prefix(name)
+	rest, ok := strings.CutPrefix(name, prefix)
+	if prefix == "" || !ok {
+		return nil
+	}
+	names := []string{rest}
+	if number, below, ok := strings.Cut(rest, "."); ok && strings.HasSuffix(prefix, "#") {
+		rest = below
+		names = append(names, "#"+number+"."+below, below)
+	}
+	for shorter && strings.Contains(rest, ".") {
+		_, rest, _ = strings.Cut(rest, ".")
+		names = append(names, rest)
+	}
+	return names
+}
+
+// distanceWithin is [Distance] where it is below bound; else it may be anything that is not.
+func distanceWithin(a, b string, bound int) int {
+	if longer := max(len(a)-len(b), len(b)-len(a)); longer >= bound {
+		return longer
+	}
+	return Distance(a, b)
+}
+
+// Distance is the number of bytes to add, drop, replace or swap with their neighbour to get from a to b.
+func Distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+// Unknown is the text for a name that nobody declared; near is the nearest declared one, "" for none.
+func Unknown(name, near string) string {
+	text := `Unknown configuration "` + name + `"`
+	if near != "" {
+		text += `; the nearest known name is "` + near + `"`
+	}
+	return text
+}

@@ -1,0 +1,326 @@
+package setting
+
+import (
+	"go/parser"
+	"go/token"
+	"math/rand/v2"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// matchesWhole is how the host checks patterns.
+func matchesWhole(pattern, text string) bool {
+	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(text)
+}
+
+// What Kafka's ConfigDef says, recorded from Kafka Connect 4.3.1 where it has such a rule.
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		spec        wit.SettingSpec
+		value, want string
+	}{
+		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "0", "Invalid value 0 for configuration tasks.max: Value must be at least 1"},
+		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "many", "Invalid value many for configuration tasks.max: Not a number of type INT"},
+		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), " 2 ", ""},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "", "Invalid value  for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "1_000", "Invalid value 1_000 for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "0x10", "Invalid value 0x10 for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "+7", ""},
+		{Spec("s", wit.KindShort, wit.High, nil, ""), "32768", "Invalid value 32768 for configuration s: Not a number of type SHORT"},
+		{Spec("l", wit.KindLong, wit.High, nil, ""), "9223372036854775808", "Invalid value 9223372036854775808 for configuration l: Not a number of type LONG"},
+		{Spec("l", wit.KindLong, wit.High, nil, "", AtMost(1<<62)), "4611686018427387905", "Invalid value 4611686018427387905 for configuration l: Value must be no more than 4611686018427387904"},
+		{Spec("d", wit.KindDouble, wit.High, nil, "", AtMost(5)), "5.5", "Invalid value 5.5 for configuration d: Value must be no more than 5"},
+		{Spec("d", wit.KindDouble, wit.High, nil, ""), "NaN", "Invalid value NaN for configuration d: Not a number of type DOUBLE"},
+		{Spec("d", wit.KindDouble, wit.High, nil, ""), "-Inf", "Invalid value -Inf for configuration d: Not a number of type DOUBLE"},
+		{Spec("d", wit.KindDouble, wit.High, nil, ""), "1e3", ""},
+		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "yes", "Invalid value yes for configuration b: Expected value to be either true or false"},
+		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "TRUE", ""},
+		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "0", ""},
+		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "some", "Invalid value some for configuration errors.tolerance: String must be one of: none, all"},
+		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "ALL", ""},
+		{Spec("store", wit.KindText, wit.High, nil, "", Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS", "Invalid value JKS for configuration store: String must be one of: jks, pem"},
+		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "a, c", "Invalid value c for configuration list: String must be one of: a, b"},
+		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "", ""},
+		{Spec("topic", wit.KindText, wit.High, nil, "", Required()), "  ", "Invalid value  for configuration topic: String must be non-empty"},
+		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "a b", "Invalid value a b for configuration topic: String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "", ""},
+		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "0", "Invalid value 0 for configuration n: Value must be at least 1"},
+		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "word", ""},
+		{Spec("pw", wit.KindPassword, wit.High, nil, "", Allowed("x")), "hunter2", "Invalid value [hidden] for configuration pw: String must be one of: x"},
+		{Spec("e", wit.KindInt, wit.High, nil, ""), "a\x1b[2Jb\nc", `Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
+	} {
+		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != c.want {
+			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, c.want, got)
+		}
+	}
+	secret := Spec("n", wit.KindInt, wit.High, nil, "")
+	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
+		t.Errorf("a secret's value in %q", got)
+	}
+	topic := Spec("t", wit.KindText, wit.High, nil, "", Topic())
+	if got := (Check{}).Value(&topic, "a b"); got != "" {
+		t.Errorf("without Matches: %q", got)
+	}
+}
+
+func table() *Table {
+	t := &Table{Prefixes: []string{"shop.", "shop#"}}
+	t.Declare(Spec("shop.mode", wit.KindText, wit.High, Is("one"), "", Allowed("one", "two"), Alias("shop.old-mode")),
+		Spec("shop.size", wit.KindInt, wit.High, Is("5"), "", AtLeast(1)),
+		Spec("shop#{n}.name", wit.KindText, wit.High, nil, "", Required(), In("Set {n}")), Spec("shop#{n}.size", wit.KindInt, wit.High, nil, "", AtLeast(1)),
+		Spec("shop#{n}.part#{m}.low", wit.KindText, wit.High, nil, ""),
+		Spec("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
+		Spec("shop.list", wit.KindListOfText, wit.High, nil, ""), Spec("shop.wait.ms", wit.KindLong, wit.High, Is("1500"), ""))
+	t.Later(Spec("shop.secret", wit.KindPassword, wit.Low, nil, "x."))
+	t.Later(Spec("shop.enable", wit.KindText, wit.Low, nil, "x."), "0")
+	t.Restrict("shop.mode", "one")
+	return t
+}
+
+func settingsOf(lines ...string) []wit.Setting {
+	var list []wit.Setting
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		list = append(list, wit.Setting{Name: name, Value: value})
+	}
+	return list
+}
+
+func TestExamine(t *testing.T) {
+	for _, c := range []struct{ settings, setting, message string }{
+		{"shop.mode=ONE shop#00.name=x shop.enable=0", "", ""},
+		{"shop.old-mode=three", "shop.mode", "Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{"shop#7.name=x shop#007.name=y", "", ""},
+		{"shop.mode=two", "shop.mode", "Value two for configuration shop.mode is not built yet; built: one"},
+		{"shop.mode=three", "shop.mode", "Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{"shop#00.size=5", "shop#00.name", "Missing required configuration \"shop#00.name\" which has no default value."},
+		{"shop#00.name=x shop#00.size=0", "shop#00.size", "Invalid value 0 for configuration shop#00.size: Value must be at least 1"},
+		{"shop.secret=hush", "shop.secret", "Value [hidden] for configuration shop.secret is not built yet; leave the setting out"},
+		{"shop.enable=1", "shop.enable", "Value 1 for configuration shop.enable is not built yet; built: 0"},
+		{"shop.moed=one", "shop.moed", "Unknown configuration \"shop.moed\"; the nearest known name is \"shop.mode\""},
+		{"shop#01.nmae=one", "shop#01.name", "Missing required"},
+		{"shop#0001.name=one", "shop#0001.name", "Unknown configuration \"shop#0001.name\"; the nearest known name"},
+		{"shop#01.name=x shop#01.part#02.low=1", "", ""},
+		{"shop#01.name=x shop#01.part#02.high=1", "shop#01.part#02.high", "Unknown configuration"},
+		{"shop.header.X-Key=k", "", ""},
+		{"transforms=x name=y", "", ""},
+	} {
+		setting, message := "", ""
+		if f := First(table().Examine(settingsOf(strings.Fields(c.settings)...))); f != nil {
+			setting, message = *f.Setting, f.Message
+		}
+		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
+			t.Errorf("%s: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		}
+	}
+	for _, e := range table().Examine(settingsOf("shop#07.name=x", "shop.header.X=y")) {
+		switch e.Spec.Name {
+		case "shop#07.name":
+			if *e.Spec.Rules[1].Group != "Set 07" {
+				t.Errorf("group %s", *e.Spec.Rules[1].Group)
+			}
+		case "shop.header.X":
+			if e.Spec.Role() != "http.header.X" {
+				t.Errorf("role %s", e.Spec.Role())
+			}
+		}
+		if IsTemplate(e.Spec.Name) {
+			t.Errorf("%s stands among what was examined", e.Spec.Name)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	v := table().Values(settingsOf("shop.size=7", "shop.size=8", "shop#01.size= 9 ", "shop#2.name=x", "shop.list=a,, b ", "shop.old-mode=TWO"))
+	got := []any{v.Number("shop.size"), v.Word("shop.mode"), v.List("shop.list"), v.Duration("shop.wait.ms"), v.Text("shop.none"), v.On("shop.size")}
+	if diff := cmp.Diff([]any{8, "two", []string{"a", "b"}, 1500 * time.Millisecond, "", false}, got); diff != "" {
+		t.Error(diff)
+	}
+	var found []string
+	for _, g := range v.Groups("shop#{n}.", "shop.") {
+		found = append(found, g.Digits+":"+strconv.Itoa(g.Number("size"))+":"+g.Source("size")+":"+g.Text("name")+":"+g.Name("name"))
+	}
+	if diff := cmp.Diff([]string{"01:9:shop#01.size::shop#01.name", "2:8:shop.size:x:shop#2.name"}, found); diff != "" {
+		t.Error(diff)
+	}
+	if g := table().Values(settingsOf("shop#0.name=x")).Groups("shop#{n}.", "shop."); len(g) != 1 || g[0].Number("size") != 5 {
+		t.Errorf("expected the default, found %v", g)
+	}
+}
+
+func TestFind(t *testing.T) {
+	d := table()
+	for name, want := range map[string]string{"shop.mode": "shop.mode", "shop.old-mode": "shop.mode", "shop#1.part#22.low": "shop#1.part#22.low",
+		"shop.header.X": "shop.header.X", "shop.header.": "", "shop.header.a\nb": "", "shop#.name": "", "shop#1234.name": "", "shop#{n}.name": "", "other": ""} {
+		spec, ok := d.Find(name)
+		if spec.Name != want || ok != (want != "") {
+			t.Errorf("%s: found %q", name, spec.Name)
+		}
+	}
+	if got := len(d.Matching("shop.header.X")); got != 1 {
+		t.Errorf("%d declarations", got)
+	}
+	numbered := &Table{Prefixes: []string{"x#{n}."}}
+	if p := numbered.Prefix("x#12.a"); p != "x#{n}." {
+		t.Errorf("prefix %q", p)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	d := table()
+	for name, want := range map[string]string{"shop.mdoe": "shop.mode", "shop#12.nmae": "shop#12.name", "mode": "shop.mode", "shop.heder.API": "shop.header.API",
+		"wholly.other": "", "shop.wiat.ms": "shop.wait.ms"} {
+		if got := d.Nearest(name); got != want {
+			t.Errorf("%s: expected %q, found %q", name, want, got)
+		}
+	}
+	g := Guess{Table: d, Left: 10}
+	if near := g.Nearest("shop.mdoe"); near != "" {
+		t.Errorf("beyond what may be compared: %s", near)
+	}
+}
+
+// An edit of any one byte is found again, and the distance is what a plain table of all pairs says, symmetric and bounded.
+func TestDistanceProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		b := make([]byte, r.IntN(9))
+		for i := range b {
+			b[i] = "abc."[r.IntN(4)]
+		}
+		return string(b)
+	}
+	for range 20_000 {
+		a, b := word(), word()
+		d := Distance(a, b)
+		if d != Distance(b, a) || d > max(len(a), len(b)) || d < max(len(a)-len(b), len(b)-len(a)) || (d == 0) != (a == b) {
+			t.Fatalf("%q %q: %d, %d", a, b, d, Distance(b, a))
+		}
+		if w := distanceWithin(a, b, 3); d < 3 && w != d || d >= 3 && w < 3 {
+			t.Fatalf("%q %q: %d within 3: %d", a, b, d, w)
+		}
+	}
+}
+
+// Every declared name, made of a template with any numbers, is found under itself, and examined without being called unknown.
+func TestTemplateProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	d := table()
+	for range 5_000 {
+		spec := d.Specs()[r.IntN(len(d.Specs()))]
+		numbers := []string{strconv.Itoa(r.IntN(1000)), strconv.Itoa(r.IntN(1000))}
+		name := filled(spec.Name, numbers, "N"+numbers[0])
+		found, ok := d.Find(name)
+		if !ok || found.Name != name {
+			t.Fatalf("%s of %s: found %q", name, spec.Name, found.Name)
+		}
+		for _, e := range d.Examine([]wit.Setting{{Name: name, Value: "1"}}) {
+			if e.Spec.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool { return strings.HasPrefix(s, "Unknown") }) {
+				t.Fatalf("%s: %v", name, e.Errors)
+			}
+		}
+	}
+}
+
+// expression is what a template stands for, as a regular expression.
+func expression(template string) *regexp.Regexp {
+	pattern := regexp.QuoteMeta(template)
+	if before, ok := strings.CutSuffix(pattern, `\{name\}`); ok {
+		pattern = before + ".+"
+	}
+	return regexp.MustCompile("(?s)^" + regexp.MustCompile(`\\\{[nm]\\\}`).ReplaceAllString(pattern, "[0-9]{1,3}") + "$")
+}
+
+// FuzzTemplate holds the matcher to regular expressions.
+func FuzzTemplate(f *testing.F) {
+	for _, s := range []string{"shop#12.part#3.low", "shop#0001.name", "shop.header.{name}", "shop#{n}.name", "shop.header.", "shop#1.2.x", "x12"} {
+		f.Add(s)
+	}
+	templates := []string{"shop#{n}.name", "shop#{n}.part#{m}.low", "shop.header.{name}", "{n}.x", "x{n}", "plain", "{N}.{}", "{n", "a{name}b"}
+	var expressions []*regexp.Regexp
+	for _, template := range templates {
+		expressions = append(expressions, expression(template))
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		for i, template := range templates {
+			want := expressions[i].MatchString(name) && !(strings.HasSuffix(template, anyName) && strings.ContainsAny(name, "\r\n"))
+			if got := matches(template, name, nil); got != want {
+				t.Errorf("%s for %q: %v", template, name, got)
+			}
+		}
+		for _, n := range numbersIn(name) {
+			if len(n) > maxDigits || leadingDigits(n) != len(n) {
+				t.Errorf("number %q in %q", n, name)
+			}
+		}
+	})
+}
+
+// FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a number is read as one.
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb", "shop#1.name"} {
+		f.Add("shop.size", s)
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		for kind := wit.KindText; kind <= wit.KindClassName; kind++ {
+			spec := Spec("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
+			text := Check{}.Value(&spec, value)
+			if strings.ContainsAny(text, "\n\r\x00\x1b") {
+				t.Errorf("kind %d: %q", kind, text)
+			}
+			if n, ok := Integer(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
+				t.Errorf("%q passes", value)
+			}
+			if text := (Check{Secret: true}).Value(&spec, value); len(value) > 30 && strings.Contains(text, value) {
+				t.Errorf("a secret in %q", text)
+			}
+		}
+		given := []wit.Setting{{Name: name, Value: value}}
+		table().Examine(given)
+		v := table().Values(given)
+		v.Text(name)
+		v.Number(name)
+		v.Groups("shop#{n}.", "shop.")
+	})
+}
+
+// TestGuestSafe: the package is part of every plugin, where these cost more than all of it.
+func TestGuestSafe(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	allowed := []string{"cmp", "math", "slices", "strconv", "strings", "sync/atomic", "time", "unicode", "unicode/utf8", "github.com/culvert-project/culvert/wit"}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			if path, _ := strconv.Unquote(i.Path.Value); !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s", file, path)
+			}
+		}
+	}
+}
+
+func BenchmarkExamine(b *testing.B) {
+	given := settingsOf("shop.mode=one", "shop.size=7", "shop#00.name=x", "shop#01.name=y", "shop.header.X=z", "shop#01.part#02.low=1")
+	d := table()
+	for b.Loop() {
+		d.Examine(given)
+	}
+}

@@ -1,0 +1,144 @@
+package setting
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Values are settings as the user wrote them, with a table's defaults behind them. They were checked before: what is of another kind
+// than it is read as is zero.
+type Values struct {
+	table *Table
+	given []wit.Setting
+}
+
+// Values reads settings. Of a name that is given twice the last counts.
+func (t *Table) Values(given []wit.Setting) Values { return Values{t, given} }
+
+// Given returns what the user wrote under this name, without blanks around it.
+func (v Values) Given(name string) (value string, ok bool) {
+	for i := len(v.given) - 1; i >= 0; i-- {
+		if v.given[i].Name == name {
+			return strings.TrimSpace(v.given[i].Value), true
+		}
+	}
+	return "", false
+}
+
+// Text is the value, given under the name or an alias of it, else the default, "" if there is neither.
+func (v Values) Text(name string) string {
+	if value, ok := v.Given(name); ok {
+		return value
+	}
+	i, _, ok := v.table.locate(name)
+	if !ok {
+		return ""
+	}
+	spec := &v.table.specs[i]
+	if value, ok := v.byAlias(spec); ok {
+		return value
+	}
+	if spec.DefaultValue != nil {
+		return *spec.DefaultValue
+	}
+	return ""
+}
+
+// byAlias is what was given under an alias of the setting. Aliases that are templates have no say: the host hands values on under their
+// declared names.
+func (v Values) byAlias(spec *wit.SettingSpec) (value string, ok bool) {
+	for _, r := range spec.Rules {
+		if r.Alias != nil {
+			if value, ok := v.Given(*r.Alias); ok {
+				return value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Word is the value in lower case: enumerations are read in any case.
+func (v Values) Word(name string) string { return strings.ToLower(v.Text(name)) }
+
+// On reads 1 and true, in any case.
+func (v Values) On(name string) bool {
+	on, _ := Flag(v.Text(name))
+	return on
+}
+
+// Number is the value as a whole number.
+func (v Values) Number(name string) int {
+	n, _ := Integer(wit.KindLong, v.Text(name))
+	return int(n)
+}
+
+// Duration is the value of a setting in milliseconds.
+func (v Values) Duration(name string) time.Duration {
+	return time.Duration(v.Number(name)) * time.Millisecond
+}
+
+// List is the value cut at commas, without empty items.
+func (v Values) List(name string) []string {
+	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
+}
+
+// Groups are the numbered groups of which any setting is given, in the order of their numbers as texts. group is the prefix of their
+// settings, such as `shop#{n}.`; shared is that of the settings that hold for all groups which don't say otherwise, "" for none.
+func (v Values) Groups(group, shared string) []Group {
+	before, _, _ := cutPlaceholder(group)
+	var groups []Group
+	for i := range v.given {
+		rest, ok := strings.CutPrefix(v.given[i].Name, before)
+		if !ok {
+			continue
+		}
+		number := rest[:leadingDigits(rest)]
+		if _, ok := matchesPrefix(group, v.given[i].Name, nil); !ok ||
+			slices.ContainsFunc(groups, func(g Group) bool { return g.Digits == number }) {
+			continue
+		}
+		at := 0
+		for at < len(groups) && groups[at].Digits < number {
+			at++
+		}
+		groups = slices.Insert(groups, at, Group{Digits: number, values: v, prefix: filled(group, []string{number}, ""), shared: shared})
+	}
+	return groups
+}
+
+// Group is one of several groups of settings, by its number as it is written.
+type Group struct {
+	// Digits are the number as it is written: 1 and 01 are two groups.
+	Digits         string
+	values         Values
+	prefix, shared string
+}
+
+// Name is the full name of the group's setting.
+func (g Group) Name(name string) string { return g.prefix + name }
+
+// Source is the name under which the value of a setting stands: that of the group if it is given or there is none for all groups,
+// else that for all.
+func (g Group) Source(name string) string {
+	if _, given := g.values.Given(g.Name(name)); !given && g.shared != "" {
+		if _, _, ok := g.values.table.locate(g.shared + name); ok {
+			return g.shared + name
+		}
+	}
+	return g.Name(name)
+}
+
+// Text is the group's value, else that for all groups, else the default.
+func (g Group) Text(name string) string { return g.values.Text(g.Source(name)) }
+
+// Word is the value in lower case.
+func (g Group) Word(name string) string { return g.values.Word(g.Source(name)) }
+
+// On reads 1 and true, in any case.
+func (g Group) On(name string) bool { return g.values.On(g.Source(name)) }
+
+// Number is the value as a whole number.
+func (g Group) Number(name string) int { return g.values.Number(g.Source(name)) }
