@@ -17,7 +17,7 @@ type Declarations struct {
 	// prefixes: keys that begin so and are not declared are errors.
 	prefixes []string
 	// patterns are those of prefixes with placeholders, nil for others.
-	patterns []*regexp.Regexp
+	patterns []*pattern
 	// number is what placeholders take where a key has none, "" for 00.
 	number string
 	// guesses is how much [Declarations.Nearest] may still compare, nil: any amount.
@@ -30,7 +30,7 @@ const mostGuesses = 100_000_000
 
 type template struct {
 	spec    int
-	pattern *regexp.Regexp
+	pattern *pattern
 }
 
 // Declare makes Declarations of settings in their order.
@@ -45,11 +45,11 @@ func DeclareComponent(c wit.Component) *Declarations {
 	d := Declare(c.Settings...)
 	d.prefixes = c.Prefixes
 	for _, p := range c.Prefixes {
-		var pattern *regexp.Regexp
+		var stands *pattern
 		if strings.Contains(p, "{") {
-			pattern = regexp.MustCompile(strings.TrimSuffix(templatePattern(p).String(), "$"))
+			stands = patternOf(p)
 		}
-		d.patterns = append(d.patterns, pattern)
+		d.patterns = append(d.patterns, stands)
 	}
 	return d
 }
@@ -60,7 +60,7 @@ func (d *Declarations) Add(specs ...wit.SettingSpec) {
 		d.specs = append(d.specs, s)
 		for _, name := range append([]string{s.Name}, aliases(&s)...) {
 			if strings.Contains(name, "{") {
-				d.templates = append(d.templates, template{len(d.specs) - 1, templatePattern(name)})
+				d.templates = append(d.templates, template{len(d.specs) - 1, patternOf(name)})
 			} else if _, ok := d.exact[name]; !ok {
 				d.exact[name] = len(d.specs) - 1
 			}
@@ -73,17 +73,6 @@ func (d *Declarations) Specs() []wit.SettingSpec { return d.specs }
 
 func aliases(s *wit.SettingSpec) []string { return s.Names()[1:] }
 
-var placeholder = regexp.MustCompile(`\\\{([a-z]+)\\\}`)
-
-// anyName is the placeholder that is no number.
-const anyName = "{name}"
-
-// templatePattern matches the names that a template stands for, with a group for each placeholder.
-func templatePattern(name string) *regexp.Regexp {
-	pattern := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(?P<name>.+)")
-	return regexp.MustCompile("^" + placeholder.ReplaceAllString(pattern, "(?P<$1>[0-9]{1,3})") + "$")
-}
-
 // Find returns the declaration of a key, its name instantiated and never an alias: `shop#{n}.table` is found by
 // `shop#00.table` under just that name.
 func (d *Declarations) Find(key string) (wit.SettingSpec, bool) {
@@ -91,16 +80,14 @@ func (d *Declarations) Find(key string) (wit.SettingSpec, bool) {
 		return d.specs[i], true
 	}
 	for _, t := range d.templates {
-		match := t.pattern.FindStringSubmatch(key)
+		match := t.pattern.match(key)
 		if match == nil {
 			continue
 		}
 		spec := d.specs[t.spec]
-		for i, group := range t.pattern.SubexpNames() {
-			if group != "" {
-				spec.Name = strings.ReplaceAll(spec.Name, "{"+group+"}", match[i])
-				spec.Rules = inRole(spec.Rules, "{"+group+"}", match[i])
-			}
+		for i, placeholder := range t.pattern.placeholders {
+			spec.Name = strings.ReplaceAll(spec.Name, placeholder, match[i])
+			spec.Rules = inRole(spec.Rules, placeholder, match[i])
 		}
 		return spec, true
 	}
@@ -121,7 +108,7 @@ func inRole(rules []wit.Rule, placeholder, text string) []wit.Rule {
 // OwnPrefix is the prefix of the component's own that the key begins with, "" if none.
 func (d *Declarations) OwnPrefix(key string) string {
 	for i, p := range d.prefixes {
-		if pattern := d.patterns[i]; pattern != nil && pattern.MatchString(key) || pattern == nil && strings.HasPrefix(key, p) {
+		if pattern := d.patterns[i]; pattern != nil && pattern.begins(key) || pattern == nil && strings.HasPrefix(key, p) {
 			return p
 		}
 	}
@@ -205,8 +192,6 @@ func (d *Declarations) withoutPrefix(name string, shorter bool) []string {
 	}
 	return names
 }
-
-var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
 
 func instantiate(name string, numbers []string) string {
 	if !strings.Contains(name, "{") {

@@ -124,13 +124,13 @@ var secretNames = []string{"password", "pwd", "secret"}
 
 // matching are all declarations of a key, as they were declared: several templates may stand for it.
 func (d *Declarations) matching(key string) (specs []wit.SettingSpec) {
-	for _, spec := range d.specs {
-		if slices.Contains(append([]string{spec.Name}, aliases(&spec)...), key) {
-			specs = append(specs, spec)
+	for i := range d.specs {
+		if spec := &d.specs[i]; spec.Name == key || slices.Contains(aliases(spec), key) {
+			specs = append(specs, *spec)
 		}
 	}
 	for _, t := range d.templates {
-		if t.pattern.MatchString(key) {
+		if t.pattern.match(key) != nil {
 			specs = append(specs, d.specs[t.spec])
 		}
 	}
