@@ -55,7 +55,7 @@ func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, 
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
 func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
-	data, err := a.bytes()
+	data, err := a.load()
 	if err != nil {
 		return nil, err
 	}

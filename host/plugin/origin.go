@@ -35,8 +35,10 @@ type arrival struct {
 	size       int
 	// builtIn: it comes with the program.
 	builtIn bool
-	// again gives the bytes once more.
+	// again gives the bytes once more. first holds them as they were when the file was seen, for the one who loads it; nil where they
+	// are read only when their turn comes.
 	again func() ([]byte, error)
+	first []byte
 	// later: no connector that is configured uses it, as far as can be told without compiling it.
 	later bool
 	// finished: it was loaded, or not, and what else is on its way need not wait for it.
@@ -65,8 +67,12 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 			return err
 		}
 		hash := hashOf(data)
-		list = append(list, &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), builtIn: true, later: m.canWait(hash, data, needed),
-			again: func() ([]byte, error) { return fs.ReadFile(files, path) }})
+		a := &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), builtIn: true, later: m.canWait(hash, data, needed),
+			again: func() ([]byte, error) { return fs.ReadFile(files, path) }}
+		if !a.later {
+			a.first = data // the program brings a few: reading and hashing them twice is a tenth of a start
+		}
+		list = append(list, a)
 		return nil
 	})
 	return list, err
@@ -222,6 +228,15 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 
 func fileArrival(path, hash string, size int) *arrival {
 	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) { return readModule(path, maxModuleBytes) }}
+}
+
+// load gives the module's bytes to the one who loads it.
+func (a *arrival) load() ([]byte, error) {
+	if data := a.first; data != nil {
+		a.first = nil
+		return data, nil
+	}
+	return a.bytes()
 }
 
 // bytes are the module's as they were when it was seen.
