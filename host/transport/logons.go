@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -54,6 +55,7 @@ const (
 
 // OpenLogons returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone. Its files say
 // nothing about who was refused where: their names are a slow hash under a salt that belongs to the folder, their content is a time.
+// Files that processes lock while they log on are named by the origin alone, under the same salt.
 func OpenLogons(folder string) (*Logons, error) {
 	l, err := openFolder(folder)
 	if err != nil {
@@ -221,7 +223,7 @@ func (l *Logons) of(id identity) *logon {
 	if l.folder != "" {
 		name := filepath.Join(l.folder, l.name(text))
 		g.path, g.accepts = name+refusal, name+acceptance
-		g.lock = filepath.Join(l.folder, l.name([]byte(id.origin))[:16]+".lock")
+		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
 	}
 	l.logons[key] = g
 	return g
@@ -236,6 +238,14 @@ func (l *Logons) name(text []byte) string {
 		panic(err) // of key lengths that FIPS refuses: ours is not among them
 	}
 	return hex.EncodeToString(key)
+}
+
+// lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few are likely that
+// no slow hash would hide it: one under the salt does, as long as the folder is not read.
+func (l *Logons) lockName(origin string) string {
+	mac := hmac.New(sha256.New, l.salt)
+	mac.Write([]byte(origin))
+	return hex.EncodeToString(mac.Sum(nil)[:8]) + ".lock"
 }
 
 // permit is the leave to send a secret. done must be called with the status of the answer, 0 if none came, unsent if nothing was sent.
