@@ -44,6 +44,16 @@ func (tickets) Describe() wit.Description {
 				setting("host", wit.KindText, nil, "DNS name or IP address of the API.", required, role("http.address")),
 				setting("port", wit.KindInt, nil, "Port of the API.", required, role("http.port")),
 				setting("api.key", wit.KindPassword, nil, "Value of the header X-Api-Key.", role("http.header.X-Api-Key")),
+				setting("query.{name}", wit.KindPassword, nil, "A secret in the query, where the API wants it there.", role("http.query.{name}")),
+				setting("user", wit.KindText, nil, "User of the login.", role("http.user")),
+				setting("password", wit.KindPassword, nil, "Password of the login.", role("http.password")),
+				setting("login.path", wit.KindText, nil, "Where the API hands out tokens, as /api/login.", role("http.login.target")),
+				setting("login.method", wit.KindText, nil, "POST, PUT or PATCH.", role("http.login.method")),
+				setting("login.body", wit.KindText, nil, "JSON or a form with {user} and {password} in it.", role("http.login.body")),
+				setting("login.token", wit.KindText, nil, "Where the token is in the answer, as data.token.", role("http.login.token-path")),
+				setting("login.lifetime", wit.KindText, nil, "Where its life in seconds is.", role("http.login.lifetime-path")),
+				setting("login.header", wit.KindText, nil, "Header with {token} in it.", role("http.login.header")),
+				setting("origins", wit.KindListOfText, nil, "Further origins that pages may be at, as https://files.example.com.", role("http.origins")),
 				setting("topic", wit.KindText, nil, "Topic of the records.", required),
 				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.", wit.Rule{AtLeast: wit.Ptr(int64(1))}, wit.Rule{AtMost: wit.Ptr(int64(1000))}),
 				setting("poll.seconds", wit.KindInt, wit.Ptr("60"), "How long to wait for new tickets; 0: read what there is, once.", wit.Rule{AtLeast: wit.Ptr(int64(0))}),
@@ -91,6 +101,9 @@ func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	return []source.Feed{{
 		Name: "tickets", Topic: topic, Identity: "/api/tickets", Every: time.Duration(poll) * time.Second,
 		Ask: func(at source.Offset) (wit.Request, error) {
+			if next := at.Text("next"); next != "" {
+				return wit.Request{Target: next}, nil // a link of the API goes back as it came
+			}
 			query := url.Values{"limit": {strconv.Itoa(size)}}
 			if cursor := at.Text("cursor"); cursor != "" {
 				query.Set("after", cursor)
@@ -110,6 +123,7 @@ func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
 	var body struct {
 		Items  []ticket `json:"items"`
 		Cursor string   `json:"cursor"`
+		Next   string   `json:"next"` // some APIs name the page behind, which may be at another origin
 		More   bool     `json:"more"`
 	}
 	if err := json.Unmarshal(answer.Body, &body); err != nil {
@@ -119,6 +133,9 @@ func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
 		page.Records = append(page.Records, source.Record{Key: ticketKey{t.ID}, Value: t})
 	}
 	page.Next, page.More = source.Offset{"cursor": body.Cursor}, body.More
+	if body.Next != "" {
+		page.Next = source.Offset{"next": body.Next}
+	}
 	if len(body.Items) == 0 {
 		for _, h := range answer.Headers {
 			if h.Name == "etag" {

@@ -1,11 +1,16 @@
 // Tickets-api is a small JSON API, and no OData service, for examples/plugin-source to read: tickets with a customer inside, in
-// pages that a cursor joins, with an ETag for each page.
+// pages that a cursor joins, with an ETag for each page. It knows who asks by a header, by a parameter of the query, or by a login.
+//
+//	POST /api/login {"user":"…","password":"…"}
+//	{"data":{"token":"…","seconds":3600}}
 //
 //	GET /api/tickets?limit=100&after=CURSOR
 //	{"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},"tags":["…"],"updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -38,7 +43,33 @@ type page struct {
 // api holds the tickets, numbered from 1.
 type api struct {
 	tickets []ticket
-	key     string
+	key     string // of the header X-Api-Key, or of the parameter api_key
+	// user and password are those of the login, which hands out tokens.
+	user, password string
+}
+
+// login hands out a token. It is the same one each time: this is an example.
+func (a *api) login(w http.ResponseWriter, r *http.Request) {
+	var who struct{ User, Password string }
+	if err := json.NewDecoder(r.Body).Decode(&who); err != nil || who.User != a.user || who.Password != a.password {
+		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"data":{"token":%q,"seconds":3600}}`, a.token())
+}
+
+func (a *api) token() string {
+	sum := sha256.Sum256([]byte(a.user + a.password))
+	return hex.EncodeToString(sum[:])
+}
+
+// knows tells whether a request says who asks.
+func (a *api) knows(r *http.Request) bool {
+	if a.user != "" && r.Header.Get("Authorization") != "Bearer "+a.token() {
+		return false
+	}
+	return a.key == "" || r.Header.Get("X-Api-Key") == a.key || r.URL.Query().Get("api_key") == a.key
 }
 
 // newAPI makes the first count tickets, the same ones each time.
@@ -58,11 +89,15 @@ func newAPI(count int, key string) *api {
 
 // ServeHTTP answers GET /api/tickets. A cursor is the number of the last ticket that was seen, and nobody else's business.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
+		a.login(w, r)
+		return
+	}
 	if r.URL.Path != "/api/tickets" || r.Method != http.MethodGet {
 		http.Error(w, `{"error":"no such resource"}`, http.StatusNotFound)
 		return
 	}
-	if a.key != "" && r.Header.Get("X-Api-Key") != a.key {
+	if !a.knows(r) {
 		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
 		return
 	}
@@ -99,8 +134,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8091", "address to listen on")
 	count := flag.Int("count", 250, "how many tickets there are")
-	key := flag.String("key", "", "value of the header X-Api-Key that is asked for")
+	key := flag.String("key", "", "value of the header X-Api-Key, or of the parameter api_key, that is asked for")
+	user := flag.String("user", "", "user of a login at /api/login that is asked for")
+	password := flag.String("password", "", "its password")
 	flag.Parse()
-	server := &http.Server{Addr: *listen, Handler: newAPI(*count, *key), ReadHeaderTimeout: 10 * time.Second}
+	a := newAPI(*count, *key)
+	a.user, a.password = *user, *password
+	server := &http.Server{Addr: *listen, Handler: a, ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }

@@ -20,7 +20,7 @@ import (
 
 // builtRoles are those that the host acts on. A role that ends in a dot stands for all below it.
 var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms",
-	"http.read-timeout-ms", "http.header.", "http.client-in", "http.auth", "http.oauth.", "http.proxy.", "http.destination", "http.max-concurrent",
+	"http.read-timeout-ms", "http.header.", "http.query.", "http.login.", "http.origins", "http.client-in", "http.auth", "http.oauth.", "http.proxy.", "http.destination", "http.max-concurrent",
 	"http.max-connections", "http.requests-per-second", "http.maintenance-windows", "http.logoff-path", "tls.", "retry.", roleTopic}
 
 // service is where the client of a connector gets its settings from: from the connector, secrets behind references included, and from

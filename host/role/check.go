@@ -25,8 +25,11 @@ func (f Finding) String() string {
 	return "setting " + f.Setting + ": " + f.Text
 }
 
-// anyHeader is the only role that may stand for many: the header's name is what the user writes.
-const anyHeader = Header + "{name}"
+// anyHeader and anyQuery are the only roles that may stand for many: the name of the header, or of the parameter, is what the user writes.
+const (
+	anyHeader = Header + "{name}"
+	anyQuery  = Query + "{name}"
+)
 
 // Check finds what is wrong with the roles that a component gives to its settings.
 func Check(c *wit.Component) (findings []Finding) {
@@ -53,11 +56,33 @@ func Check(c *wit.Component) (findings []Finding) {
 		settings[given[0]] = s.Name
 		findings = append(findings, one(s, given[0])...)
 	}
+	findings = append(findings, loginLacks(c, settings)...)
 	if connects && settings[Address] == "" {
 		findings = append(findings, Finding{Text: fmt.Sprintf("no setting has the role %s: the host does not know where to send the requests of this %s", Address, c.Kind)})
 	}
 	return findings
 }
+
+// loginLacks are the roles without which the host makes no login exchange, where a component gives some of its roles.
+func loginLacks(c *wit.Component, settings map[string]string) (findings []Finding) {
+	for i := range c.Settings {
+		s := &c.Settings[i]
+		given := names(s)
+		if len(given) != 1 || !strings.HasPrefix(given[0], Login) {
+			continue
+		}
+		for _, other := range loginNeeds {
+			if settings[other] == "" {
+				findings = append(findings, Finding{Setting: s.Name, Text: fmt.Sprintf("has the role %s, and no setting has %s: the host makes no login exchange without", given[0], other)})
+			}
+		}
+		return findings
+	}
+	return nil
+}
+
+// loginNeeds are the roles that a login exchange needs.
+var loginNeeds = []string{Login + "target", Login + "body", Login + "token-path", "http.user", "http.password"}
 
 func many(name string) bool {
 	r, _ := Find(name)
@@ -80,10 +105,11 @@ func one(s *wit.SettingSpec, name string) []Finding {
 	wrong := func(refused bool, format string, args ...any) []Finding {
 		return []Finding{{refused, true, s.Name, fmt.Sprintf(format, args...)}}
 	}
+	anyName := name == anyHeader || name == anyQuery
 	switch {
-	case strings.Contains(name, "{") && (name != anyHeader || !strings.HasSuffix(s.Name, "{name}")):
-		return wrong(true, "has the role %s: expected no placeholder, but for %s behind a name that ends with {name}", name, anyHeader)
-	case strings.Contains(s.Name, "{") && name != anyHeader && !r.Many:
+	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
+		return wrong(true, "has the role %s: expected no placeholder, but for %s and %s behind a name that ends with {name}", name, anyHeader, anyQuery)
+	case strings.Contains(s.Name, "{") && !anyName && !r.Many:
 		return wrong(true, "stands for many settings and has the role %s, which is for one", name)
 	case !known:
 		return wrong(false, "has the role %s, which the host does not know%s", name, nearest(name))

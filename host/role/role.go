@@ -50,6 +50,9 @@ const (
 	Port        = "http.port"
 	Destination = "http.destination"
 	Header      = "http.header."
+	Query       = "http.query."
+	Origins     = "http.origins"
+	Login       = "http.login."
 )
 
 // All roles.
@@ -67,6 +70,14 @@ var All = []Role{
 	{Name: "http.oauth.scope"},
 	{Name: "http.oauth.client-auth", Own: "header"},
 	{Name: Header, Kind: Either},
+	{Name: Query, Kind: Secret},
+	{Name: Login + "target"},
+	{Name: Login + "method", Own: "POST"},
+	{Name: Login + "body"},
+	{Name: Login + "token-path"},
+	{Name: Login + "lifetime-path"},
+	{Name: Login + "header", Own: "Authorization: Bearer {token}"},
+	{Name: Origins, Kind: List},
 	{Name: "http.client-in", Own: "header"},
 	{Name: "http.logoff-path", Default: true},
 	{Name: "http.connect-timeout-ms", Kind: Number, Default: true, Own: "10000"},

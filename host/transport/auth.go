@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,6 +21,7 @@ const (
 	AuthOAuth2      = "oauth2"
 	AuthHeader      = "header"
 	AuthCertificate = "certificate"
+	AuthLogin       = "login"
 	AuthNone        = "none"
 )
 
@@ -40,10 +42,18 @@ type authentication struct {
 	fixed    string
 	tokens   Authorizer
 	identity Identity
+	// header is where tokens stand, as far as that is known.
+	header string
 }
 
 // authenticationOf reads it from a configuration whose headers are in lower case.
 func authenticationOf(c *Config) (authentication, error) {
+	a, err := authenticationBy(c)
+	a.identity = queryIdentity(a.identity, c.SecretQuery)
+	return a, err
+}
+
+func authenticationBy(c *Config) (authentication, error) {
 	switch c.Auth {
 	case "", AuthBasic:
 		if c.User == "" {
@@ -56,6 +66,9 @@ func authenticationOf(c *Config) (authentication, error) {
 			return authentication{}, faultf(wit.FaultConfig, "authentication by oauth2: expected a service that hands out tokens")
 		}
 		return authentication{tokens: c.Authorizer, identity: c.Identity}, nil
+	case AuthLogin:
+		name, _, _ := c.Login.header()
+		return authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}, nil
 	case AuthHeader:
 		return authentication{identity: headerIdentity(c.Headers)}, nil
 	case AuthCertificate:
@@ -63,7 +76,7 @@ func authenticationOf(c *Config) (authentication, error) {
 	case AuthNone:
 		return authentication{}, nil
 	}
-	return authentication{}, faultf(wit.FaultConfig, "authentication: expected basic, oauth2, header, certificate or none, found %q", c.Auth)
+	return authentication{}, faultf(wit.FaultConfig, "authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 }
 
 // notSecret are headers that say nothing about who logs on.
@@ -129,8 +142,17 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		return err
 	}
 	c.Auth = strings.ToLower(roles.Text("http.auth"))
-	if c.Auth == "" && c.User == "" {
+	switch {
+	case c.Auth == "" && roles.Text(role.Login+loginTarget) != "":
+		c.Auth = AuthLogin
+	case c.Auth == "" && c.User == "":
 		c.Auth = AuthNone
+	}
+	if c.Auth == AuthLogin {
+		return loginBy(c, roles)
+	}
+	if err := loginUnused(c, roles); err != nil {
+		return err
 	}
 	if c.Auth != AuthOAuth2 {
 		for _, role := range []string{"token-endpoint", "client-id", "client-secret", "scope"} {
@@ -151,7 +173,7 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return oauthBy(c, roles, s)
 	case AuthHeader:
-		if id := headerIdentity(roles.Prefix("http.header.")); id.Secret == "" {
+		if id := headerIdentity(roles.Prefix("http.header.")); id.Secret == "" && len(c.SecretQuery) == 0 {
 			return wrong(roles, "http.auth", "expected a header to log on with for header, found none: %s", roles.Setting("http.header.{name}"))
 		}
 	case AuthCertificate:

@@ -40,6 +40,7 @@ type Answer struct {
 	// request; over: their session had ended before.
 	reason    string
 	token     string
+	secrets   []string // of the request, which no message shows
 	inSession bool
 	over      bool
 	session   int
@@ -167,10 +168,35 @@ type exchange struct {
 	serves *exchange
 	// client is the SAP client that the request names itself, "" for none.
 	client string
+	// elsewhere is the origin that the request goes to, of those that the user names beside the service's; "" is the service's own.
+	elsewhere string
+}
+
+// target is where the request goes, as the guest is told: the line of another origin means nothing without it.
+func (e *exchange) target() string { return e.elsewhere + e.line }
+
+// shows tells whether the request shows who asks.
+func (e *exchange) shows(d *destination) bool {
+	return e.elsewhere == "" || d.auth.identity != (Identity{})
+}
+
+// name is the request in a message. Links to other origins are often good for whoever has them: of their query the names are shown.
+func (e *exchange) name() string { return e.method + " " + e.shownTarget() }
+
+func (e *exchange) shownTarget() string { return e.elsewhere + e.shownLine() }
+
+func (e *exchange) shownLine() string {
+	if e.elsewhere != "" {
+		return shown(e.line)
+	}
+	return e.line
 }
 
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
+	if other := d.forTarget(r.Target); other != d {
+		d, e.elsewhere = other, other.origin.String()
+	}
 	var err error
 	if err := checkMethod(r.Method); err != nil {
 		return nil, err
@@ -223,7 +249,7 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 	var outage time.Time
 	var ended []*session // begun anew since; the next try may get another one that is as old
 	for {
-		p, err := c.enter(ctx, given)
+		p, err := c.enter(ctx, given, e)
 		if err != nil {
 			return nil, err
 		}
@@ -233,7 +259,7 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 		if errors.Is(err, errOldToken) || errors.Is(err, errRefusedToken) {
 			continue
 		}
-		if unauthorized(a, err) && given == nil && secrets < mostSecrets && c.otherSecret(ctx, d) {
+		if unauthorized(a, err) && given == nil && e.shows(d) && secrets < mostSecrets && c.otherSecret(ctx, p.service) {
 			secrets++
 			if a != nil {
 				a.discard()
@@ -274,9 +300,9 @@ func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, 
 		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
 			a.discard()
 			if redirected++; redirected > mostRedirects {
-				return nil, faultf(wit.FaultData, "%s %s: redirected more than %d times", e.method, e.line, mostRedirects)
+				return nil, faultf(wit.FaultData, "%s: redirected more than %d times", e.name(), mostRedirects)
 			}
-			next, err := d.redirect(e, status, h.Get("Location"))
+			next, err := p.redirect(e, status, h.Get("Location"), given == nil)
 			if err != nil {
 				return nil, e.unusable(status, err)
 			}
@@ -399,11 +425,11 @@ func (c *Client) again(ctx context.Context, d *destination, e *exchange, err err
 		return err
 	}
 	if lost.sent && !e.repeatable {
-		return &NoAnswer{Method: e.method, Target: e.line, Cause: lost.cause}
+		return &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
 	}
 	var outage *outageError
 	if *repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.line, d.origin, lost.cause, d.see(lost.cause))
+		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause, d.see(lost.cause))
 		if *repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", *repeated+1)
 		}
@@ -418,17 +444,24 @@ func (c *Client) again(ctx context.Context, d *destination, e *exchange, err err
 	return nil
 }
 
-func (d *destination) redirect(e *exchange, status int, location string) (*exchange, error) {
+// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the user names, unless
+// the place is one that another request has: bound to one origin. Nobody else leads to the service, where credentials are shown.
+func (p *place) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
+	d := p.destination
+	next := *e
+	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {
+		d, next.elsewhere, next.tokenFrom = other, other.origin.String(), ""
+	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		return nil, faultf(wit.FaultUnauthorized, "%s %s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
+		return nil, faultf(wit.FaultUnauthorized, "%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
 			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
-			e.method, e.line, status, withoutQuery(shown(location)), d.origin)
+			e.name(), status, withoutQuery(shown(location)), d.origin)
 	}
+	line = d.withoutSecrets(line)
 	if err := d.asksFor("redirect", line); err != nil {
 		return nil, err
 	}
-	next := *e
 	next.line, next.client = line, namedClient(line)
 	return &next, nil
 }
@@ -453,7 +486,7 @@ func (e *exchange) unusable(status int, cause error) error {
 	if e.repeatable || Refuses(status) {
 		return cause
 	}
-	return &NoAnswer{Method: e.method, Target: e.line, Status: status, Cause: cause}
+	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}
 }
 
 // Refuses tells whether a status says by itself that the service has not done what it was asked for: the client's own faults do.
@@ -521,7 +554,16 @@ func (e ended) Read(p []byte) (int, error) {
 func (a *Answer) excerpt() string {
 	head, _ := io.ReadAll(io.LimitReader(a.Body, 300))
 	a.discard()
-	return strings.Join(strings.Fields(toUTF8(string(head))), " ")
+	text := toUTF8(string(head))
+	for _, s := range a.secrets { // cut in the middle
+		for n := min(len(s)-1, len(text)); n >= shortest; n-- {
+			if strings.HasSuffix(text, s[:n]) {
+				text = text[:len(text)-n]
+				break
+			}
+		}
+	}
+	return strings.Join(strings.Fields(without(text, a.secrets)), " ")
 }
 
 func sortedNames(h http.Header) []string {

@@ -172,7 +172,7 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 			"own host only":              get("http://other.example:8000/"),
 			"origin http://sap.example:": get("https://sap.example:8000/"),
 			"expected the origin":        get("//other.example/x"),
-			"found \"http://u:p@":        get("http://u:p@sap.example:8000/"),
+			"found \"http://[hidden]@":   get("http://u:p@sap.example:8000/"),
 			"begins with /":              get("relative"),
 			"expected a path":            get("mailto:x"),
 			"line break":                 get("/a\r\nHost: x"),

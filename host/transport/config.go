@@ -34,6 +34,12 @@ type Config struct {
 	Identity   Identity
 	// Headers go on every request, those of the client itself included, and win over a guest's.
 	Headers map[string]string
+	// SecretQuery are parameters of the query of every request, which no guest, log or message shows. They win over a guest's.
+	SecretQuery map[string]string
+	// Login makes an exchange for a token, for AuthLogin.
+	Login *Login
+	// Origins are further origins that requests may go to. Default: none.
+	Origins []Origin
 	// ConnectTimeout bounds dialling and the TLS handshake. Default 10 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout is the longest silence: before the first byte of an answer, and between any two reads of its body. It does
@@ -142,7 +148,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, authenticateBy, limitBy} {
+	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, originsBy, queryBy, authenticateBy, limitBy} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}
@@ -210,7 +216,7 @@ func (c *Config) origin() (origin, error) {
 		return o, c.names.fault(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
 	}
 	if o.host == "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
-		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s", c.Address, ofURL(c.Address))
+		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s", hideUser(c.Address), ofURL(c.Address))
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)

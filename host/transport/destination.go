@@ -34,6 +34,8 @@ type destination struct {
 
 	mu     guard.Mutex
 	others map[string]*logon // by the client that a request named where none is configured
+
+	further map[string]*destination // by origin: those that the user names beside the service's
 }
 
 func newDestination(c Config) (*destination, error) {
@@ -45,6 +47,9 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
+	if err := c.logsIn(o); err != nil {
+		return nil, err
+	}
 	d := &destination{config: c, origin: o}
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func newDestination(c Config) (*destination, error) {
 	d.logon.suspects(c.Way.suspect())
 	d.wire, d.way = c.wire(o)
 	c.Destinations.join(d)
-	return d, nil
+	return d, d.addOrigins()
 }
 
 // client is the SAP client that requests ask. A destination's query counts for that as a header does.

@@ -139,7 +139,10 @@ func (d *destination) secrets(sent http.Header) []string {
 			add(value)
 		}
 	}
-	for _, name := range []string{"Authorization", "X-Csrf-Token"} {
+	for _, value := range d.config.SecretQuery {
+		add(value)
+	}
+	for _, name := range []string{"Authorization", "X-Csrf-Token", d.auth.header} {
 		for _, value := range sent[name] {
 			add(value)
 			_, credentials, _ := strings.Cut(value, " ")

@@ -14,7 +14,7 @@ import (
 
 // names are what the user calls the settings that say where the service is, "" where there is no such setting. destination is that of
 // the destination which said it in their place.
-type names struct{ scheme, address, port, destination string }
+type names struct{ scheme, address, port, destination, origins string }
 
 func namesOf(roles Roles) names {
 	of := func(role string) string {

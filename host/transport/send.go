@@ -96,7 +96,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 		quiet.cancel(nil)
 		return nil, nil, e.unusable(status, err)
 	}
-	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.method + " " + e.line, received: &c.counter.received}
+	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.name(), received: &c.counter.received}
 	ended := sync.OnceFunc(func() {
 		broken := b.err
 		if errors.Is(broken, io.EOF) {
@@ -105,12 +105,14 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 		d.exchanged(e, r.Header, status, b.read, began, broken)
 	})
 	b.leave = func() { ended(); p.leave() }
-	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.line, At: time.Now().UnixMilli()}, Body: b,
+	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(), At: time.Now().UnixMilli()}, Body: b,
 		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
-	a.Headers, a.token = answerHeaders(answer.Header, d.secrets(r.Header)), answer.Header.Get("X-Csrf-Token")
+	a.secrets = d.secrets(r.Header)
+	a.Headers, a.token = answerHeaders(answer.Header, a.secrets), answer.Header.Get("X-Csrf-Token")
+	a.Body = mask(b, d.hides(status, a.secrets))
 	return a, answer.Header, nil
 }
 

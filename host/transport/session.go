@@ -110,7 +110,8 @@ func (l *load) opening(s *sessions, one *session) bool {
 
 // place is what a request needs to go out: that one more may be under way, and a session.
 type place struct {
-	destination *destination
+	service     *destination // of the client
+	destination *destination // which may be another origin
 	session     *session
 	// rest gives the session back when the answer begins, leave says that the request is over. They may be called several times.
 	rest, leave func()
@@ -123,11 +124,15 @@ type withinKey struct{}
 func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
 
 // enter waits for a place. In a given one a request may go out too, for the sake of the one that has it.
-func (c *Client) enter(ctx context.Context, given *place) (*place, error) {
+func (c *Client) enter(ctx context.Context, given *place, e *exchange) (*place, error) {
 	if given != nil {
-		return &place{given.destination, given.session, func() {}, func() {}}, nil
+		return &place{given.service, given.destination, given.session, func() {}, func() {}}, nil
 	}
-	d, err := c.current(ctx, false)
+	service, err := c.current(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	d, err := service.of(e)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +144,14 @@ func (c *Client) enter(ctx context.Context, given *place) (*place, error) {
 		leave = sync.OnceFunc(d.load.leaveRequest)
 	}
 	s := d.load.take(d.sessions)
-	return &place{d, s, sync.OnceFunc(func() { d.load.giveBack(d.sessions, s) }), leave}, nil
+	return &place{service, d, s, sync.OnceFunc(func() { d.load.giveBack(d.sessions, s) }), leave}, nil
 }
 
 // leave says that the client goes there no more. Sessions that no other client needs are logged off.
 func (d *destination) leave() {
 	d.logoff(d.load.part(d.sessions))
 	d.config.Destinations.leave(d)
+	d.leaveFurther()
 }
 
 // logoffWithin bounds how long sessions are logged off in all.

@@ -13,15 +13,16 @@ import (
 // query is not in it, since that may hold a key: it is added when the request is built, and shows in no message, log or answer.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
+	line = d.withoutSecrets(line)
 	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !below(path, d.config.Prefix) {
 		line = d.config.Prefix + line
 	}
 	return line, err
 }
 
-// urlOf is the URL of a line, with the destination's query.
+// urlOf is the URL of a line, with the secrets of the settings and with the destination's query.
 func (d *destination) urlOf(line string) *url.URL {
-	return d.origin.urlOf(addQuery(line, d.config.Query), d.config.Way.Whole)
+	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Way.Whole)
 }
 
 // addQuery adds what the query does not have, so that links which have it stay as they are.
@@ -56,7 +57,7 @@ func has(query, name string) bool {
 // path and query against which a relative reference (of a redirect) counts; "" refuses relative references.
 func (o origin) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.FaultData, "target of a request: expected no line break, found %q", target)
+		return "", faultf(wit.FaultData, "target of a request: expected no line break, found %q", shown(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -66,11 +67,14 @@ func (o origin) resolve(target, base string) (string, error) {
 	case strings.Contains(target, "://") && schemeOf(target) != "":
 		before, rest := cutAuthority(target)
 		u, err := url.Parse(before)
-		if err != nil || u.Host == "" {
-			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o, target)
-		}
-		if u.User != nil || !o.same(u) {
-			return "", faultf(wit.FaultData, "target of a request: expected the origin %s, found %q: requests go to the connector's own host only", o, target)
+		switch {
+		case strings.Contains(before, "@"):
+			return "", faultf(wit.FaultData, "target of a request: expected a URL without user and password in it, found %q: who logs on is said by the "+
+				"connector's settings alone", shown(target))
+		case err != nil || u.Host == "":
+			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o, shown(target))
+		case !o.same(u):
+			return "", faultf(wit.FaultData, "target of a request: expected the origin %s, found %q: requests go to the connector's own host only", o, shown(target))
 		}
 		return requestLine(rest), nil
 	case strings.HasPrefix(target, "/"):
@@ -86,7 +90,7 @@ func (o origin) resolve(target, base string) (string, error) {
 		}
 		return requestLine(u.RequestURI()), nil
 	}
-	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q", o, target)
+	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q", o, hideUser(shown(target)))
 }
 
 // schemeOf is the scheme of an absolute URL, in lower case, "" if there is none.

@@ -73,7 +73,7 @@ func (c *Client) fetchToken(ctx context.Context, p *place, serves *exchange) (st
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves,
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves, elsewhere: serves.elsewhere,
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := c.doIn(ctx, p, e)
 		if err != nil {

@@ -17,7 +17,7 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", without(shown(e.line), secrets), "status", status, "bytes", bytes, "ms", time.Since(began).Milliseconds()}
+	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status, "bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", without(err.Error(), secrets))
 	}
@@ -26,15 +26,15 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 
 // named is a request in a log: its method, and its target without what may be a secret.
 func (d *destination) named(e *exchange) string {
-	return e.method + " " + without(shown(e.line), d.secrets(nil))
+	return e.method + " " + e.elsewhere + without(shown(e.line), d.secrets(nil))
 }
 
 // shown is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's ($filter and
 // the like) or say which client and language; others may be keys of gateways, or tokens.
 func shown(line string) string {
 	path, query, asks := strings.Cut(line, "?")
-	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") { // user:password@host in a path
-		path = path[:strings.Index(path, "//")+2] + hidden + path[at:]
+	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
+		path = hideUser(path)
 	}
 	if !asks {
 		return path
@@ -49,6 +49,19 @@ func shown(line string) string {
 		}
 	}
 	return path + "?" + strings.Join(options, "&")
+}
+
+// hideUser hides user:password in front of the @ of a URL, or of what was meant as one.
+func hideUser(text string) string {
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
+	}
+	start := 0
+	if slashes := strings.Index(text[:at], "//"); slashes >= 0 {
+		start = slashes + 2
+	}
+	return text[:start] + hidden + text[at:]
 }
 
 // openOption tells whether a query option's value may be shown.

@@ -83,22 +83,21 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	if r.Type() == route.ConnectivityHTTP && c.Scheme != "http" {
+	c.Way = Way{Wire: r.Wire, Route: settings, route: r}
+	if c.Way.wholeOnly() && c.Scheme != "http" {
 		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
 			roles.Setting(proxyRole+"type"), r.Type())
 	}
-	c.Way = Way{Wire: r.Wire, Route: settings, route: r}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Way.Outage = max(0, settings.Outage)
 		c.Way.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
 	}
-	if p := r.HTTPProxy(); p != nil && c.Scheme == "http" && c.Address != "" {
+	if c.Scheme == "http" && c.Address != "" {
 		o, err := c.origin()
 		if err != nil {
 			return err
 		}
-		found, err := p.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
-		c.Way.Whole = err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
+		c.Way.Whole = c.Way.whole(o)
 	}
 	return nil
 }

@@ -32,6 +32,8 @@ type kept[V any] struct {
 	// attempts counts requests that ended, failed is how the last one did: who waited meanwhile shares it.
 	attempts int
 	failed   error
+	// refused is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again for each caller.
+	refused error
 	// away is until when nobody is asked, because nobody answered.
 	away time.Time
 }
@@ -107,10 +109,24 @@ func (k *kept[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 	stays := k.late(err, left)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.version == s.version {
-		k.has = stays
-		k.grant.renew = k.clock().Add(min(earlyPatience, left/4))
+	if k.version != s.version {
+		return
 	}
+	k.has = stays
+	k.grant.renew = k.clock().Add(min(earlyPatience, left/4))
+	var failure *Failure
+	if stays && errors.As(err, &failure) && failure.Kind == Unauthorized {
+		k.grant.renew, k.refused = k.grant.expires, err
+	}
+}
+
+// refusedEarly is how an early renewal was refused, once.
+func (k *kept[V]) refusedEarly() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.refused
+	k.refused = nil
+	return err
 }
 
 func never[V any](V) bool { return false }
@@ -131,6 +147,10 @@ func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V
 		return value, false, err
 	}
 	if err := k.lately(); err != nil {
+		return value, false, err
+	}
+	if err := k.refusedEarly(); err != nil {
+		k.fail(ctx, err, now.version)
 		return value, false, err
 	}
 	g, err := k.ask(ctx, true)
@@ -193,7 +213,7 @@ func (k *kept[V]) keep(g grant[V], version int) bool {
 	if k.version != version {
 		return false
 	}
-	k.attempts, k.failed = k.attempts+1, nil
+	k.attempts, k.failed, k.refused = k.attempts+1, nil, nil
 	k.grant, k.has = g, true
 	return true
 }
@@ -202,6 +222,6 @@ func (k *kept[V]) keep(g grant[V], version int) bool {
 func (k *kept[V]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.has, k.failed = false, nil
+	k.has, k.failed, k.refused = false, nil, nil
 	k.version++
 }

@@ -118,34 +118,24 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
+	wire := &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+			defer cancel()
+			return dial(ctx, network, address)
+		},
+		Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
+		ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
+	}
+	var way http.RoundTripper = wire
+	if o.Wire != nil {
+		way = o.Wire(wire)
+	}
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: apart{&http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
-				defer cancel()
-				return dial(ctx, network, address)
-			},
-			Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
-			ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
-		}},
+		Transport:     apart{way},
 	}
-}
-
-// patient asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
-func (r *requester) patient(ctx context.Context) (granted, error) {
-	var g granted
-	err := insist(ctx, r.options.Patience, func() (time.Duration, error) {
-		var atLeast time.Duration
-		var err error
-		g, atLeast, err = r.once(ctx)
-		if err != nil {
-			r.options.Logger.Debug("no token", "url", r.place(), "error", err)
-		}
-		return atLeast, err
-	})
-	return g, err
 }
 
 // Pauses between tries.
@@ -294,6 +284,10 @@ func (r *requester) failure(kind Kind, field string, err error, format string, a
 	}
 	return &Failure{Kind: kind, Setting: setting, err: err,
 		text: fmt.Sprintf("%stoken service %s: %s", r.credentials.prefix(), r.place(), fmt.Sprintf(format, args...))}
+}
+
+func (r *requester) same() *Failure {
+	return r.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
 }
 
 // place is the endpoint without its query, which may hold what is not to be seen.

@@ -26,6 +26,8 @@ type TokenOptions struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Proxy is as in http.Transport. Default: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Wire leads requests another way than Dial and Proxy, as it does those to the service. Default: none.
+	Wire func(*http.Transport) http.RoundTripper
 	// ConnectTimeout bounds dialling and the TLS handshake each. Default 5 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for an answer. Default 30 s.
@@ -65,8 +67,18 @@ func (o TokenOptions) withDefaults() TokenOptions {
 // Tokens keeps an access token and renews it in time. Safe for use by several goroutines; it has none of its own.
 type Tokens struct {
 	options TokenOptions
-	request *requester
+	request asker
 	kept    kept[string]
+}
+
+// asker asks a service for a token.
+type asker interface {
+	// once asks once. atLeast is the pause that the service asks for. Errors are *Failure.
+	once(ctx context.Context) (g granted, atLeast time.Duration, err error)
+	// place is where, for messages and logs.
+	place() string
+	// same is the failure of a service that hands out again the token that was refused.
+	same() *Failure
 }
 
 // NewTokens checks the credentials; nothing is asked for yet. Errors are *Failure and name all fields that are missing.
@@ -76,13 +88,15 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
+	return keepTokens(r, o), nil
+}
+
+func keepTokens(r asker, o TokenOptions) *Tokens {
 	t := &Tokens{options: o, request: r}
 	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
-	t.kept.same = func() error {
-		return t.request.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
-	}
+	t.kept.same = func() error { return r.same() }
 	t.kept.start()
-	return t, nil
+	return t
 }
 
 // Token is an access token other than the refused one; refused "" takes any. A token is renewed 60 s before it expires, or at half of its
@@ -96,10 +110,9 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 const unknownLife = 5 * time.Minute
 
 func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
-	r := t.request
-	once := func(ctx context.Context) (granted, error) { g, _, err := r.once(ctx); return g, err }
+	once := func(ctx context.Context) (granted, error) { g, _, err := t.request.once(ctx); return g, err }
 	if patient {
-		once = r.patient
+		once = t.patient
 	}
 	g, err := once(ctx)
 	if err != nil {
@@ -108,9 +121,24 @@ func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
 	if g.life <= 0 {
 		g.life = unknownLife
 	}
-	t.options.Logger.Debug("token", "url", r.place(), "valid-for", g.life)
+	t.options.Logger.Debug("token", "url", t.request.place(), "valid-for", g.life)
 	now := t.options.Clock()
 	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
+}
+
+// patient asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
+func (t *Tokens) patient(ctx context.Context) (granted, error) {
+	var g granted
+	err := insist(ctx, t.options.Patience, func() (time.Duration, error) {
+		var atLeast time.Duration
+		var err error
+		g, atLeast, err = t.request.once(ctx)
+		if err != nil {
+			t.options.Logger.Debug("no token", "url", t.request.place(), "error", err)
+		}
+		return atLeast, err
+	})
+	return g, err
 }
 
 // renewal is when a token that lives so long from now on is to be renewed.

@@ -1,0 +1,296 @@
+package transport
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header. The zero value of
+// a field means the default that stands beside it.
+type Login struct {
+	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of BTP says of its own
+	// server go along on the service's own origin alone.
+	Target string
+	// Method is POST, PUT or PATCH. Default POST.
+	Method string
+	// Body is JSON or a form, in which {user} and {password} stand for both.
+	Body string
+	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token is used until it is
+	// refused.
+	TokenPath, LifetimePath string
+	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
+	Header string
+	// setting is what the user calls a field. nil: as here.
+	setting func(field string) string
+}
+
+// Fields of a login, as the ends of its roles.
+const (
+	loginTarget   = "target"
+	loginMethod   = "method"
+	loginBody     = "body"
+	loginToken    = "token-path"
+	loginLifetime = "lifetime-path"
+	loginHeader   = "header"
+)
+
+// Placeholders of a login.
+const (
+	userPlace     = "{user}"
+	passwordPlace = "{password}"
+	tokenPlace    = "{token}"
+)
+
+// loginBy reads a login from roles.
+func loginBy(c *Config, roles Roles) error {
+	of := func(field string) string { return strings.TrimSpace(roles.Text(role.Login + field)) }
+	c.Login = &Login{Target: of(loginTarget), Method: of(loginMethod), Body: of(loginBody), TokenPath: of(loginToken),
+		LifetimePath: of(loginLifetime), Header: of(loginHeader),
+		setting: func(field string) string {
+			if field == "user" || field == "password" {
+				return roles.Setting("http." + field)
+			}
+			return roles.Setting(role.Login + field)
+		}}
+	return c.Login.check(c)
+}
+
+// loginUnused refuses settings of a login that is not made.
+func loginUnused(c *Config, roles Roles) error {
+	for _, field := range []string{loginTarget, loginMethod, loginBody, loginToken, loginLifetime, loginHeader} {
+		if roles.Given(role.Login+field) && roles.Text(role.Login+field) != "" {
+			return wrong(roles, role.Login+field, "expected %s = login with it, and %s, found %s", roles.Setting("http.auth"),
+				roles.Setting(role.Login+loginTarget), orNothing(c.Auth))
+		}
+	}
+	return nil
+}
+
+func (l *Login) name(field string) string {
+	if l.setting == nil {
+		return field
+	}
+	return l.setting(field)
+}
+
+func (l *Login) wrong(field, format string, args ...any) *wit.Fault {
+	f, name := faultf(wit.FaultConfig, format, args...), l.name(field)
+	f.Setting = &name
+	return f
+}
+
+// check finds what is wrong with a login before anything is sent.
+func (l *Login) check(c *Config) error {
+	if l.Target == "" {
+		return l.wrong(loginTarget, "expected a path, or a URL, to log on at, found nothing")
+	}
+	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
+		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+			return l.wrong(loginTarget, "expected a path that begins with /, or a URL as https://host/path, without user and password in it, found %q", shown(l.Target))
+		}
+	}
+	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
+		return l.wrong(loginMethod, "expected POST, PUT or PATCH, found %q", l.Method)
+	}
+	switch {
+	case c.User == "" && strings.Contains(l.Body, userPlace):
+		return l.wrong("user", "expected the user to log on with, found nothing")
+	case c.Password == "":
+		return l.wrong("password", "expected the password to log on with, found nothing")
+	case l.Body == "":
+		return l.wrong(loginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or user={user}&password={password}, found nothing")
+	case !strings.Contains(l.Body, passwordPlace):
+		return l.wrong(loginBody, "expected %s in it, where the password goes, found none (what is there is not shown)", passwordPlace)
+	}
+	if l.contentType() == "" {
+		return l.wrong(loginBody, "expected JSON, with %s and %s inside of quotes, or a form as user=%s&password=%s, found something else (not shown)",
+			userPlace, passwordPlace, userPlace, passwordPlace)
+	}
+	if len(members(l.TokenPath)) == 0 {
+		return l.wrong(loginToken, "expected where the token is in the answer, as data.token, found %q", l.TokenPath)
+	}
+	if l.LifetimePath != "" && len(members(l.LifetimePath)) == 0 {
+		return l.wrong(loginLifetime, "expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
+	}
+	name, value, ok := l.header()
+	canonical := http.CanonicalHeaderKey(name)
+	if !ok || !token(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
+		reserved(canonical) && canonical != "Authorization" || slices.Contains(bySettings, canonical) {
+		return l.wrong(loginHeader, "expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace, tokenPlace, l.Header)
+	}
+	for header := range c.Headers {
+		if http.CanonicalHeaderKey(header) == canonical {
+			return l.wrong(loginHeader, "%s is set by another setting too", name)
+		}
+	}
+	return nil
+}
+
+func (l *Login) method() string {
+	if l.Method == "" {
+		return http.MethodPost
+	}
+	return strings.ToUpper(l.Method)
+}
+
+func (l *Login) header() (name, value string, ok bool) {
+	text := l.Header
+	if text == "" {
+		text = "Authorization: Bearer " + tokenPlace
+	}
+	name, value, ok = strings.Cut(text, ":")
+	return strings.TrimSpace(name), strings.TrimSpace(value), ok
+}
+
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// contentType is that of the body: JSON where it is JSON once the placeholders are filled, a form where it is pairs; "" is neither.
+func (l *Login) contentType() string {
+	filled := strings.NewReplacer(userPlace, "x", passwordPlace, "x").Replace(l.Body)
+	if json.Valid([]byte(filled)) && strings.ContainsAny(filled[:1], `{["`) {
+		return jsonType
+	}
+	if strings.ContainsAny(l.Body, " \t\r\n") {
+		return ""
+	}
+	for pair := range strings.SplitSeq(filled, "&") {
+		if name, _, ok := strings.Cut(pair, "="); !ok || name == "" || strings.ContainsAny(pair, `{}[]"`) {
+			return ""
+		}
+	}
+	return formType
+}
+
+// body is what is sent. A value that holds a placeholder is a value.
+func (l *Login) body(user, password string) string {
+	escape := url.QueryEscape
+	if l.contentType() == jsonType {
+		escape = inJSON
+	}
+	return strings.NewReplacer(userPlace, escape(user), passwordPlace, escape(password)).Replace(l.Body)
+}
+
+// inJSON is a text as it stands between the quotes of JSON.
+func inJSON(text string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(text); err != nil {
+		return ""
+	}
+	quoted := strings.TrimSuffix(b.String(), "\n")
+	return quoted[1 : len(quoted)-1]
+}
+
+// members are the names of a path; `$.` in front is taken for the answer itself.
+func members(path string) []string {
+	path = strings.TrimPrefix(path, "$.")
+	if path == "" || path == "$" {
+		return nil
+	}
+	names := strings.Split(path, ".")
+	if slices.Contains(names, "") {
+		return nil
+	}
+	return names
+}
+
+// identity is who logs on. How it is done belongs to it: a password that was refused may be right where it goes elsewhere, or where the
+// token is found at last.
+func (l *Login) identity(c *Config) Identity {
+	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
+}
+
+// logsIn makes what hands out tokens, for a service that is logged in at.
+func (c *Config) logsIn(o origin) error {
+	if c.Auth != AuthLogin || c.Authorizer != nil {
+		return nil
+	}
+	if c.Login == nil {
+		return faultf(wit.FaultConfig, "authentication by login: expected where, and how")
+	}
+	if err := c.Login.check(c); err != nil {
+		return err
+	}
+	l := c.Login
+	request := btp.Login{Method: l.method(), Body: l.body(c.User, c.Password), TokenPath: members(l.TokenPath), LifetimePath: members(l.LifetimePath),
+		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {l.contentType()}}}
+	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Way.Outage, ReadTimeout: c.ReadTimeout, Dial: c.Dial, Wire: c.Way.Wire,
+		Logger: c.Logger, Name: l.name}
+	secure := c.TLS
+	if own, line := c.loginLine(o); own {
+		d := &destination{config: *c, origin: o}
+		request.URL, request.Host = d.urlOf(line), o.authority()
+		for name, value := range c.Headers {
+			request.Header.Set(name, value)
+		}
+		secure = c.ServerTLS()
+	} else {
+		request.URL, _ = url.Parse(l.Target)
+		request.Host = request.URL.Host
+		if c.explain != nil { // what a destination of BTP says holds for its own server
+			secure = c.ownTLS
+		}
+	}
+	if secure != nil {
+		options.TLS = keystore.ForHost(secure, request.URL.Hostname())
+	}
+	request.Secrets = c.loginSecrets(request.Body)
+	name, value, _ := l.header()
+	c.Authorizer = &loggedIn{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
+	c.Identity = l.identity(c)
+	return nil
+}
+
+// loginLine is the line of a login on the service's own origin.
+func (c *Config) loginLine(o origin) (own bool, line string) {
+	line, err := o.resolve(c.Login.Target, "")
+	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !below(path, c.Prefix) {
+		line = c.Prefix + line
+	}
+	return err == nil, line
+}
+
+// loginSecrets are all ways in which secrets stand in a login.
+func (c *Config) loginSecrets(body string) []string {
+	secrets := []string{body}
+	values := slices.Collect(maps.Values(c.SecretQuery))
+	for name, value := range c.Headers {
+		if !slices.Contains(notSecret, name) {
+			values = append(values, value)
+		}
+	}
+	for _, value := range append(values, c.Password) {
+		secrets = append(secrets, value, inJSON(value), url.QueryEscape(value), url.PathEscape(value), base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(secrets)
+}
+
+// loggedIn shows the token of a login.
+type loggedIn struct {
+	tokens *btp.Tokens
+	// name is the header, value what it says, with a place for the token.
+	name, value string
+}
+
+func (l *loggedIn) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	before, after, _ := strings.Cut(l.value, tokenPlace)
+	token, err := l.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
+	return l.name, before + token + after, err
+}

@@ -1,0 +1,87 @@
+package transport
+
+import (
+	"bytes"
+	"io"
+	"slices"
+)
+
+// masked is a body in which texts are hidden that nobody is to see. It reads ahead as far as the longest of them.
+type masked struct {
+	inner io.ReadCloser
+	texts [][]byte // the longest first
+	raw   []byte   // read, and not yet looked at
+	out   []byte
+	err   error
+}
+
+// mask hides texts in a body.
+func mask(body io.ReadCloser, texts []string) io.ReadCloser {
+	if len(texts) == 0 {
+		return body
+	}
+	m := &masked{inner: body}
+	for _, text := range texts {
+		m.texts = append(m.texts, []byte(text))
+	}
+	slices.SortFunc(m.texts, func(a, b []byte) int { return len(b) - len(a) })
+	return m
+}
+
+func (m *masked) Read(p []byte) (int, error) {
+	for len(m.out) == 0 {
+		if m.err != nil {
+			return 0, m.err
+		}
+		n, err := m.inner.Read(p)
+		m.raw, m.err = append(m.raw, p[:n]...), err
+		m.hide()
+	}
+	n := copy(p, m.out)
+	m.out = m.out[n:]
+	return n, nil
+}
+
+// hide moves what is settled from raw to out: all but an ending that may be the beginning of a text.
+func (m *masked) hide() {
+	settled := len(m.raw)
+	if m.err == nil {
+		settled -= len(m.texts[0]) - 1
+	}
+	next := make([]int, len(m.texts)) // where each text is found next, from at on
+	at := 0
+	for i := range next {
+		next[i] = find(m.raw, m.texts[i], 0)
+	}
+	for at < settled {
+		first := -1
+		for i, text := range m.texts {
+			if next[i] >= 0 && next[i] < at {
+				next[i] = find(m.raw, text, at)
+			}
+			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
+				first = i
+			}
+		}
+		if first < 0 || next[first] >= settled {
+			m.out = append(m.out, m.raw[at:settled]...)
+			at = settled
+			break
+		}
+		m.out = append(append(m.out, m.raw[at:next[first]]...), hidden...)
+		at = next[first] + len(m.texts[first])
+	}
+	if at > 0 {
+		m.raw = append(m.raw[:0], m.raw[at:]...)
+	}
+}
+
+// find is where the text begins at or behind a position, -1 if nowhere.
+func find(in, text []byte, from int) int {
+	if i := bytes.Index(in[from:], text); i >= 0 {
+		return from + i
+	}
+	return -1
+}
+
+func (m *masked) Close() error { return m.inner.Close() }

@@ -1,0 +1,192 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/host/transport/route"
+)
+
+// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to, or of pages that
+// it has elsewhere.
+type Origin struct {
+	Scheme, Address string
+	Port            int
+	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no header, parameter or
+	// certificate of the settings.
+	Credentials bool
+}
+
+// withCredentials is what stands behind an origin that is shown the credentials.
+const withCredentials = "with credentials"
+
+// originsBy reads further origins from roles.
+func originsBy(c *Config, roles Roles, _ Surroundings) error {
+	if strings.TrimSpace(roles.Text(role.Origins)) == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(roles.Text(role.Origins), ",") {
+		o, err := readOrigin(text)
+		if err == nil {
+			err = c.mayHave(o)
+		}
+		if err != nil {
+			return wrong(roles, role.Origins, "%v", err)
+		}
+		c.Origins = append(c.Origins, o)
+	}
+	c.names.origins = roles.Setting(role.Origins)
+	return nil
+}
+
+// readOrigin reads `https://host:port`, with or without `with credentials` behind it. The text is not shown where it may hold a password.
+func readOrigin(text string) (o Origin, err error) {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return o, errors.New("expected origins with commas between, found nothing between two commas")
+	}
+	if rest := strings.Join(words[1:], " "); strings.EqualFold(rest, withCredentials) {
+		o.Credentials = true
+	} else if rest != "" {
+		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q behind it", withCredentials, hideUser(rest))
+	}
+	u, err := url.Parse(words[0])
+	switch {
+	case err != nil:
+		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q", hideUser(words[0]))
+	case u.User != nil:
+		return o, fmt.Errorf("expected an origin without user and password in it, found %q: who logs on stands in settings of its own", hideUser(words[0]))
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "",
+		strings.Contains(u.Host, "*"):
+		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, without path and query, found %q", shown(words[0]))
+	}
+	o.Scheme, o.Address = u.Scheme, u.Hostname()
+	if port := u.Port(); port != "" {
+		if _, err := fmt.Sscanf(port, "%d", &o.Port); err != nil || o.Port < 1 || o.Port > 65535 {
+			return o, fmt.Errorf("%s: expected a port from 1 to 65535, found %q", o.Address, port)
+		}
+	}
+	return o, nil
+}
+
+// mayHave checks an origin against the settings of the service.
+func (c *Config) mayHave(o Origin) error {
+	switch {
+	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback(o.Address):
+		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is asked by https, found http", o.Address)
+	case c.Way.wholeOnly() && o.Scheme != "http":
+		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made behind the Cloud Connector", o.Address)
+	}
+	return nil
+}
+
+// addOrigins makes the destinations of the other origins.
+func (d *destination) addOrigins() error {
+	for _, o := range d.config.Origins {
+		other, err := newDestination(d.config.at(o))
+		if err != nil {
+			d.leaveFurther()
+			return err
+		}
+		if d.further == nil {
+			d.further = map[string]*destination{}
+		}
+		if d.further[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
+			other.leave()
+			other.wire.CloseIdleConnections()
+			continue // named twice, or the service's own
+		}
+		d.further[other.origin.String()] = other
+	}
+	return nil
+}
+
+func (d *destination) leaveFurther() {
+	for _, other := range d.further {
+		other.leave()
+		other.wire.CloseIdleConnections()
+	}
+}
+
+// at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server does not hold there.
+func (c Config) at(o Origin) Config {
+	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
+	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
+	if c.explain != nil { // else nothing came from a destination
+		c.TLS = c.ownTLS
+	}
+	c.names = names{address: c.names.origins}
+	if at, err := c.origin(); err == nil && c.Way.route != nil {
+		c.Way.Whole = c.Way.whole(at)
+	}
+	if o.Credentials {
+		return c
+	}
+	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil, nil, nil, Identity{}, nil
+	c.ClientInQuery = false
+	c.TLS = withoutCertificate(c.TLS)
+	return c
+}
+
+func withoutCertificate(c *tls.Config) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	c = c.Clone()
+	c.Certificates, c.GetClientCertificate = nil, nil
+	return c
+}
+
+// wholeOnly tells whether a proxy leads there that takes requests of http alone.
+func (w *Way) wholeOnly() bool { return w.route != nil && w.route.Type() == route.ConnectivityHTTP }
+
+// whole tells whether a proxy reads the requests to an origin.
+func (w *Way) whole(o origin) bool {
+	proxy := w.route.HTTPProxy()
+	if proxy == nil || o.scheme != "http" {
+		return false
+	}
+	found, err := proxy.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
+}
+
+// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no URL, or of another
+// origin, is the service's, which refuses the latter.
+func (d *destination) forTarget(target string) *destination {
+	if len(d.further) == 0 {
+		return d
+	}
+	if strings.HasPrefix(target, "//") {
+		target = d.origin.scheme + ":" + target
+	}
+	if !strings.Contains(target, "://") || schemeOf(target) == "" {
+		return d
+	}
+	before, _ := cutAuthority(target)
+	u, err := url.Parse(before)
+	if err != nil || u.Host == "" || u.User != nil || d.origin.same(u) {
+		return d
+	}
+	for _, other := range d.further {
+		if other.origin.same(u) {
+			return other
+		}
+	}
+	return d
+}
+
+// of is the destination of a request. The settings may have changed since the request began.
+func (d *destination) of(e *exchange) (*destination, error) {
+	if e.elsewhere == "" {
+		return d, nil
+	}
+	if other := d.further[e.elsewhere]; other != nil {
+		return other, nil
+	}
+	return nil, d.config.names.fault(d.config.names.origins, "origins", "expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
+}
