@@ -71,11 +71,12 @@ type Command struct {
 	Options     []SettingSpec
 }
 
-// Reply is the outcome of run; Document is JSON.
+// Reply is the outcome of run; Document is JSON, Schemas are shown in the form that the user asks for.
 type Reply struct {
 	Variant
 	Ask      *Need
 	Document *string
+	Schemas  *[]Schema
 }
 
 // Tools is optional: commands for the command line.
@@ -95,7 +96,23 @@ type Support struct {
 type Layout struct {
 	Tasks       [][]Setting
 	ExactlyOnce Support
+	// Claims are what only one connector of an installation may have.
+	Claims []string
 }
+
+// Changed is what a fingerprint means that is another one than the stored offset's.
+type Changed uint8
+
+const (
+	// ChangedFail stops the task, which says what differs.
+	ChangedFail Changed = iota
+	// ChangedReload reads the feed anew.
+	ChangedReload
+	// ChangedKeep goes on from the stored offset.
+	ChangedKeep
+)
+
+func (Changed) Cases() int { return int(ChangedKeep) + 1 }
 
 // Feed is a stream of rows with an offset of its own.
 type Feed struct {
@@ -108,6 +125,7 @@ type Feed struct {
 	Subscribes  bool
 	// Fingerprint is what the offset belongs to.
 	Fingerprint string
+	Changed     Changed
 }
 
 // SourceOpened is what a source works out before it reads.
@@ -128,6 +146,8 @@ type Cause struct {
 	Variant
 	Start, More, Poll *Unit
 	Wake              *string
+	// Snapshot is a read of the feed as it is now, beside its offset, under this identification.
+	Snapshot *string
 }
 
 // Fetch is a page to be asked for.
@@ -149,6 +169,13 @@ type Step struct {
 	Finished *Unit
 }
 
+// Follow is a request for what a page nests.
+type Follow struct {
+	Request Request
+	// Tolerate are statuses beside 2xx whose answers go to decode like others.
+	Tolerate []uint16
+}
+
 // Portion is what a piece of a page came to.
 type Portion struct {
 	Schemas []Schema
@@ -156,7 +183,7 @@ type Portion struct {
 	Data    []byte
 	Faults  []RowFault
 	// Follow is to be fetched before more pieces of the main body come.
-	Follow []Request
+	Follow []Follow
 	// Next is where to go on; it comes with the last piece.
 	Next *[]Field
 	// More: something is waiting at Next now.
@@ -170,7 +197,7 @@ type Source interface {
 	Open(component string, settings []Setting, state []byte, answers []Response) (SourceOpening, error)
 	Next(context []byte, feed uint32, offset []Field, cause Cause, now int64) (Step, error)
 	Begin(context []byte, feed uint32, position *[]Field, response Response) (uint32, error)
-	Decode(page uint32, tag string, piece []byte, last bool) (Portion, error)
+	Decode(page uint32, tag string, status uint16, piece []byte, last bool) (Portion, error)
 	Abandon(page uint32)
 	CheckOffset(partition []Field, offset []Field) error
 }
@@ -234,10 +261,25 @@ type Hint struct {
 	Text string
 }
 
+// HintUncertain is the host's hint for a row whose earlier delivery may have arrived: it becomes a check (a GET or HEAD) or is refused.
+const HintUncertain = "uncertain"
+
+// RecordID is a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24 bytes, aligned to 8.
+type RecordID struct {
+	// Topic is a position in the call's origin topics.
+	Topic     uint32
+	Partition int32
+	Offset    int64
+	// Part counts the rows that the record was split into, from 0.
+	Part uint32
+}
+
 // Retry asks for a row to be encoded anew.
 type Retry struct {
 	Hint  string
 	Fault *Fault
+	// WaitMs is how long it is not encoded at least; the host cuts it at a minute.
+	WaitMs uint32
 }
 
 // Verdict is what became of a row.
@@ -248,11 +290,19 @@ type Verdict struct {
 	Again   *Retry
 }
 
+// Settled is the outcome of settle: a verdict for each row.
+type Settled struct {
+	Verdicts []Verdict
+	// Context takes the place of the one that the call was given.
+	Context *[]byte
+}
+
 // Sink writes to a service.
 type Sink interface {
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpening, error)
-	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, hints []Hint) (Deliveries, error)
-	Settle(context []byte, memo []byte, rows []uint32, response Response) ([]Verdict, error)
+	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, origins []RecordID, originTopics []string,
+		hints []Hint) (Deliveries, error)
+	Settle(context []byte, memo []byte, rows []uint32, response Response) (Settled, error)
 }
 
 // Condition is a predicate in front of a stage.

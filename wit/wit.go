@@ -17,7 +17,7 @@ package wit
 // patch is ignored.
 const (
 	Package = "culvert:connect"
-	Version = "0.1.0"
+	Version = "0.2.0"
 )
 
 // Names of the interfaces, as they stand in culvert.wit.
@@ -33,10 +33,10 @@ const (
 )
 
 // ImportModule is the module name under which a core module imports the functions of an interface:
-// `culvert:connect/host@0.1.0`.
+// `culvert:connect/host@0.2.0`.
 func ImportModule(iface string) string { return Package + "/" + iface + "@" + Version }
 
-// ExportName is the name under which a core module exports a function: `culvert:connect/source@0.1.0#plan`.
+// ExportName is the name under which a core module exports a function: `culvert:connect/source@0.2.0#plan`.
 func ExportName(iface, function string) string { return ImportModule(iface) + "#" + function }
 
 // PostReturn is the name of the export that, where a module has it, is called once after the results of `export` were read.

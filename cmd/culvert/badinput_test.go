@@ -482,7 +482,8 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		"empty":     {nil, []string{"the file is empty"}},
 		"truncated": {good[:len(good)*2/3], []string{"the file is cut off"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module", "wasm-tools component unbundle"}},
-		"contract":  {guesttest.Static(d, "0.2.0", wit.InterfaceSource), []string{"made for version 0.2.0 of the contract", "this host speaks " + wit.Version}},
+		"contract": {guesttest.Static(d, "0.1.0", wit.InterfaceSource), []string{"made for version 0.1.0 of the contract", "this host speaks " + wit.Version,
+			"author rebuilds it with the SDK for 0.2"}},
 		// One export has another name, of the same length.
 		"export": {bytes.Replace(whole, []byte(wit.ExportName("source", "decode")), []byte(wit.ExportName("source", "decodf")), 1),
 			[]string{"exports are missing: " + wit.ExportName("source", "decode")}},

@@ -61,7 +61,7 @@ var madSinkModes = map[string]string{
 	"none":     "encode",
 	"twice":    "encode",
 	"rowless":  "has no rows",
-	"again":    "for the 9th time",
+	"again":    "for the 17th time",
 	"verdicts": "one for each row",
 	"spin":     "",
 }

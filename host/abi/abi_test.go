@@ -43,7 +43,7 @@ type test interface {
 func TestSpilledParameters(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
-	if got := wide.String(); got != "culvert:connect/test@0.1.0#wide (param i32) (result i32)" {
+	if got := wide.String(); got != "culvert:connect/test@0.2.0#wide (param i32) (result i32)" {
 		t.Fatal(got)
 	}
 	var said string
@@ -131,7 +131,7 @@ func TestSizeOfARow(t *testing.T) {
 // BenchmarkEmptyCall is a call without arguments into a Go guest, which starts a goroutine there for each call.
 func BenchmarkEmptyCall(b *testing.B) {
 	g := instantiate(b, guesttest.Bytes(b, "./testdata/guests/wide"), 0)
-	f := g.Func("culvert:connect/test@0.1.0#posted")
+	f := g.Func("culvert:connect/test@0.2.0#posted")
 	b.ReportAllocs()
 	for b.Loop() {
 		g.Start()

@@ -43,6 +43,21 @@ func PutRows(dst []byte, rows []wit.Row) {
 	}
 }
 
+// RecordIDBytes is the size of the identification of a record in a guest's memory.
+const RecordIDBytes = 24
+
+// PutRecordIDs writes identifications into dst, which is RecordIDBytes for each of them.
+func PutRecordIDs(dst []byte, ids []wit.RecordID) {
+	le := binary.LittleEndian
+	for n := range ids {
+		b, id := dst[n*RecordIDBytes:], &ids[n]
+		le.PutUint32(b[0:], id.Topic)
+		le.PutUint32(b[4:], uint32(id.Partition))
+		le.PutUint64(b[8:], uint64(id.Offset))
+		le.PutUint64(b[16:], uint64(id.Part))
+	}
+}
+
 // AppendRows appends the rows that lie in src. Forms are not yet checked.
 func AppendRows(dst []wit.Row, src []byte) []wit.Row {
 	n := len(src) / RowBytes

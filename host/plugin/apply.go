@@ -44,7 +44,7 @@ func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batc
 	}
 	c := batchCall{b: b, rows: b.Rows[from:]}
 	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, nil, false)
+	ptr, err := i.call(f, context, &c, nil)
 	if err == nil {
 		var ok []byte
 		if ok, fault, err = i.result(ptr, appliedSize); err == nil && fault == nil {
@@ -106,7 +106,7 @@ func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (m
 	}
 	c := batchCall{b: b, rows: b.Rows}
 	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, nil, false)
+	ptr, err := i.call(f, context, &c, nil)
 	if err == nil {
 		var ok []byte
 		if ok, fault, err = i.result(ptr, testedSize); err == nil && fault == nil {

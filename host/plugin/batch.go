@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -85,11 +86,44 @@ func (i *Instance) survey(c *batchCall) error {
 	return nil
 }
 
-// call passes context, schemas, topics, rows and data, and the hints of encode, and calls.
-func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, hints []wit.Hint, hinted bool) (uint32, error) {
+// encoding is what encode is given beside the rows.
+type encoding struct {
+	origins record.Origins
+	hints   []wit.Hint
+}
+
+// pass passes it. The topics that records came from are few.
+func (e *encoding) pass(ctx context.Context, g *abi.Guest, blockOrigins abi.Block) error {
+	g.PassList(blockOrigins, len(e.origins.IDs))
+	if err := g.PassLowered(ctx, e.origins.Topics, len(e.origins.Topics)); err != nil {
+		return err
+	}
+	return g.PassLowered(ctx, e.hints, len(e.hints))
+}
+
+// check finds origins that belong to other rows.
+func (e *encoding) check(rows int) error {
+	if len(e.origins.IDs) != rows {
+		return abi.Refused("%d rows with the origins of %d", rows, len(e.origins.IDs))
+	}
+	for n := range e.origins.IDs {
+		if at := e.origins.IDs[n].Topic; int(at) >= len(e.origins.Topics) {
+			return abi.Refused("origin %d: topic %d of %d", n, at, len(e.origins.Topics))
+		}
+	}
+	return nil
+}
+
+// call passes context, schemas, topics, rows and data, and what encode is given beside them, and calls.
+func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) (uint32, error) {
 	g := i.guest
 	if err := i.survey(c); err != nil {
 		return 0, err
+	}
+	if e != nil {
+		if err := e.check(len(c.rows)); err != nil {
+			return 0, err
+		}
 	}
 	g.Start()
 	blockContext, blockTopics := g.Add(len(context), 1), g.Add(8*len(c.b.Topics), 4)
@@ -101,6 +135,10 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, hints []wit.H
 		i.hot.blocks = append(i.hot.blocks, g.Add(len(t), 1))
 	}
 	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(int(c.high-c.low), 1)
+	var blockOrigins abi.Block
+	if e != nil {
+		blockOrigins = g.Add(len(e.origins.IDs)*abi.RecordIDBytes, 8)
+	}
 	if err := g.Place(i.calling); err != nil {
 		return 0, err
 	}
@@ -111,8 +149,8 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, hints []wit.H
 	g.PassList(blockTopics, len(c.b.Topics))
 	g.PassList(blockRows, len(c.rows))
 	g.PassList(blockData, int(c.high-c.low))
-	if hinted {
-		if err := g.PassLowered(i.calling, hints, len(hints)); err != nil {
+	if e != nil {
+		if err := e.pass(i.calling, g, blockOrigins); err != nil {
 			return 0, err
 		}
 	}
@@ -126,6 +164,9 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, hints []wit.H
 	}
 	c.put(g.At(blockRows))
 	copy(g.At(blockData), c.b.Data[c.low:c.high])
+	if e != nil {
+		abi.PutRecordIDs(g.At(blockOrigins), e.origins.IDs)
+	}
 	return g.Call(i.calling, f)
 }
 

@@ -68,7 +68,7 @@ func BenchmarkEncode(b *testing.B) {
 	reg := record.NewRegistry()
 	with(b, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		in := batch(b, reg, 500, 1000)
-		measured(b, 500, "record", func() error { _, err := i.Encode(ctx, nil, in, nil); return err })
+		measured(b, 500, "record", func() error { _, err := i.Encode(ctx, nil, in, originsOf(in), nil); return err })
 	})
 }
 
@@ -94,7 +94,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.SetBytes(int64(len(piece)))
 		measured(b, 640, "record", func() error {
 			into.Rows, into.Data = into.Rows[:0], into.Data[:0]
-			_, err := i.Decode(ctx, page, "", piece, false, into)
+			_, err := i.Decode(ctx, page, "", 200, piece, false, into)
 			return err
 		})
 	})

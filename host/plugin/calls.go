@@ -148,10 +148,11 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 }
 
 // Settle tells what became of a delivery; there is one verdict for each of its rows.
-func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
-	verdicts, err := invoke[[]wit.Verdict](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
+func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+	settled, err := invoke[wit.Settled](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
+	verdicts := settled.Verdicts
 	if err == nil && len(verdicts) != len(rows) {
-		return nil, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows), len(verdicts)))
+		return wit.Settled{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows), len(verdicts)))
 	}
 	for n := range verdicts {
 		if f := verdicts[n].Refused; f != nil {
@@ -161,7 +162,7 @@ func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows
 			readable(again.Fault)
 		}
 	}
-	return verdicts, err
+	return settled, err
 }
 
 // Prepare compiles a chain of stages of this module into a context.

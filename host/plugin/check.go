@@ -338,7 +338,7 @@ func (c *checker) source() {
 	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
 	c.try("source.decode", "", func(i *Instance) error {
 		n, _ := page(i)
-		_, err := i.Decode(c.ctx, n, "", nil, true, c.batch())
+		_, err := i.Decode(c.ctx, n, "", 200, nil, true, c.batch())
 		return err
 	})
 	c.try("source.abandon", "", func(i *Instance) error { n, _ := page(i); return i.Abandon(c.ctx, n) })
@@ -365,7 +365,10 @@ func (c *checker) sink() {
 		}
 		return err
 	})
-	c.try("sink.encode", "", func(i *Instance) error { _, err := i.Encode(c.ctx, opened, c.batch(), nil); return err })
+	c.try("sink.encode", "", func(i *Instance) error {
+		_, err := i.Encode(c.ctx, opened, c.batch(), record.Origins{}, nil)
+		return err
+	})
 	c.try("sink.settle", "", func(i *Instance) error {
 		_, err := i.Settle(c.ctx, opened, nil, nil, wit.Response{Status: 200})
 		return err

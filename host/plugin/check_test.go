@@ -261,7 +261,7 @@ func TestSpyTellsWhatItSees(t *testing.T) {
 			t.Fatal(err)
 		}
 		into := &record.Batch{Registry: reg, Topics: []string{"spy"}}
-		if _, err := i.Decode(ctx, 0, "", nil, true, into); err != nil {
+		if _, err := i.Decode(ctx, 0, "", 200, nil, true, into); err != nil {
 			t.Fatal(err)
 		}
 		if got := texts(t, into); len(got) != 1 || !strings.Contains(got[0], "{spy.secret hunter2}") {

@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,8 +100,8 @@ func TestSource(t *testing.T) {
 func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint32, reg *record.Registry) {
 	t.Helper()
 	into := &record.Batch{Registry: reg, Topics: []string{"lines"}}
-	equal(t, "decode", wit.Portion{})(i.Decode(ctx, page, "", []byte("one\ntw"), false, into))
-	p, err := i.Decode(ctx, page, "tag", []byte("o\nbad\nthree\n"), true, into)
+	equal(t, "decode", wit.Portion{})(i.Decode(ctx, page, "", 200, []byte("one\ntw"), false, into))
+	p, err := i.Decode(ctx, page, "tag", 410, []byte("o\nbad\nthree\n"), true, into)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 		t.Errorf("fault %+v holds %q", f, got)
 	}
 	p.Faults = nil
-	want := wit.Portion{Follow: []wit.Request{{Tag: "tag", Method: "GET", Target: "/more"}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
+	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"}, Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
 		More: true, WaitMs: 9}
 	if d := cmp.Diff(want, p); d != "" {
 		t.Error(d)
@@ -129,14 +130,28 @@ func TestSink(t *testing.T) {
 		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil, "000000")}
 		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0}, Memo: []byte("in")}},
 			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}}, Ignored: []uint32{1}})(
-			i.Encode(ctx, nil, b, []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
+			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
+		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"}, IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
+			{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(identified.Ready[0].Memo) + " " + string(identified.Ready[1].Memo); got != "größer-7@1099511627776/3 other--1@-2/0" {
+			t.Errorf("found the origins %s", got)
+		}
+		_, err = i.Encode(ctx, nil, b, record.Origins{}, nil)
+		if err == nil || !strings.Contains(err.Error(), "3 rows with the origins of 0") {
+			t.Errorf("rows without origins: %v", err)
+		}
 		rows := []uint32{4, 5}
+		learned := wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}}, Context: wit.Ptr([]byte("opened+memo"))}
+		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1], wit.Response{Status: 200}))
 		written := wit.Verdict{Written: wit.Chosen}
-		equal(t, "settle", []wit.Verdict{written, written})(i.Settle(ctx, nil, nil, rows, wit.Response{Status: 200}))
-		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}}}
-		equal(t, "settle", []wit.Verdict{again, again})(i.Settle(ctx, nil, nil, rows, wit.Response{}))
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows, wit.Response{Status: 200}))
+		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}, WaitMs: 5}}
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows, wit.Response{}))
 		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", []wit.Verdict{refused, refused})(i.Settle(ctx, nil, []byte("memo"), rows, wit.Response{Status: 400, Body: []byte("text")}))
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"), rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }
 
@@ -160,7 +175,8 @@ func TestBrokenPromises(t *testing.T) {
 			return err
 		},
 		"row 1 is in none of ready, refused and ignored": func(ctx context.Context, i *plugin.Instance) error {
-			_, err := i.Encode(ctx, nil, batch(t, reg, 3, 6), []wit.Hint{{Row: 1, Text: "lose"}})
+			three := batch(t, reg, 3, 6)
+			_, err := i.Encode(ctx, nil, three, originsOf(three), []wit.Hint{{Row: 1, Text: "lose"}})
 			return err
 		},
 	} {

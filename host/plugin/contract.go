@@ -56,8 +56,9 @@ func (b *Binary) Judge() (found []string, err error) {
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(b.Contract) {
-		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must match; build it "+
-			"anew against %s", b.Contract, wit.Package, b.built(), wit.Version, wit.Version)
+		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must match; the plugin's "+
+			"author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's release, elsewhere bindings generated anew from its "+
+			"wit/culvert.wit)", b.Contract, wit.Package, b.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := b.interfaces()
 	if !b.Has("cabi_realloc") {

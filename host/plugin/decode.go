@@ -10,17 +10,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode hands in a piece of a page (tag "": of its main body). Rows and data are appended to into, under the host's ids, and are
+// Decode hands in a piece of a page (tag "": of its main body), of an answer with that status. Rows and data are appended to into, under the host's ids, and are
 // nil in the portion; raw bytes of faults lie in into.Data. Rows have topic 0: into.Topics begins with the feed's. On an error into
 // is as it was.
-func (i *Instance) Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
 	f, err := i.enter(ctx, decodeFunc)
 	if err != nil {
 		return p, err
 	}
 	rows, data := len(into.Rows), len(into.Data)
 	var fault *wit.Fault
-	ptr, err := i.passPiece(f, page, tag, piece, last)
+	ptr, err := i.passPiece(f, page, tag, status, piece, last)
 	if err == nil {
 		var ok []byte
 		if ok, fault, err = i.result(ptr, portionSize); err == nil && fault == nil {
@@ -37,7 +37,7 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, piece []
 	return p, nil
 }
 
-func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, piece []byte, last bool) (uint32, error) {
+func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32, error) {
 	g := i.guest
 	if !utf8.ValidString(tag) {
 		return 0, abi.Refused("the tag %q is not UTF-8", tag)
@@ -49,6 +49,7 @@ func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, piece []byte,
 	}
 	g.Pass(uint64(page))
 	g.PassList(blockTag, len(tag))
+	g.Pass(uint64(status))
 	g.PassList(blockPiece, len(piece))
 	g.Pass(uint64(btoi(last)))
 	copy(g.At(blockTag), tag)

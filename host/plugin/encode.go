@@ -9,16 +9,16 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode makes deliveries of a batch's rows. Row numbers in hints and in the result are positions in b.Rows, each of which
-// stands in exactly one of the result's three lists.
-func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, hints []wit.Hint) (d wit.Deliveries, err error) {
+// Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in the result are
+// positions in b.Rows, each of which stands in exactly one of the result's three lists.
+func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins, hints []wit.Hint) (d wit.Deliveries, err error) {
 	f, err := i.enter(ctx, encodeFunc)
 	if err != nil {
 		return d, err
 	}
 	c := batchCall{b: b, rows: b.Rows}
 	var fault *wit.Fault
-	ptr, err := i.call(f, context, &c, hints, true)
+	ptr, err := i.call(f, context, &c, &encoding{origins, hints})
 	if err == nil {
 		if _, fault, err = i.result(ptr, canon.SizeOf[wit.Deliveries]()); err == nil && fault == nil {
 			if err = i.guest.Lift(ptr+payload, &d); err == nil {

@@ -21,7 +21,7 @@ func TestPlacesInHotResults(t *testing.T) {
 			Faults: make([]wit.RowFault, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
 		{testFunc, testedSize, wit.Tested{Matches: make([]bool, 1), Faults: make([]wit.RowFault, 2)}, map[int]uint32{0: 1, 8: 2}},
 		{decodeFunc, portionSize, wit.Portion{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2), Data: make([]byte, 3), Faults: make([]wit.RowFault, 4),
-			Follow: make([]wit.Request, 5), Next: &[]wit.Field{}, More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
+			Follow: make([]wit.Follow, 5), Next: &[]wit.Field{}, More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
 		{encodeFunc, canon.SizeOf[wit.Deliveries](), wit.Deliveries{Ready: make([]wit.Delivery, 1)}, map[int]uint32{0: 1}},
 	} {
 		image, err := c.fn.Lower(c.ok, nil)

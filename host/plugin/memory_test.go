@@ -14,7 +14,7 @@ func TestGuestCollectsItsGarbage(t *testing.T) {
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		in := batch(t, reg, 500, 100)
 		for n := range 600 {
-			if _, err := i.Encode(ctx, nil, in, nil); err != nil {
+			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {
 				t.Fatal(n, err)
 			}
 			if got := i.Module().Metrics.MemoryBytes; got > 32<<20 {

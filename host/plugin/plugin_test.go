@@ -144,6 +144,16 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	return b
 }
 
+// originsOf are the records that the rows of a batch would be without transforms.
+func originsOf(b *record.Batch) record.Origins {
+	o := record.Origins{Topics: b.Topics}
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		o.IDs = append(o.IDs, wit.RecordID{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+	}
+	return o
+}
+
 // texts are the values of a batch as texts, with each row's topic, partition and origin.
 func texts(t testing.TB, b *record.Batch) (list []string) {
 	t.Helper()

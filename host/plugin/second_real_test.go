@@ -395,8 +395,8 @@ func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Field
 	return invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response)
 }
 
-func (s recordedSource) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
-	return invoke[wit.Portion](s.r, wit.InterfaceSource, "Decode", page, tag, piece, last)
+func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+	return invoke[wit.Portion](s.r, wit.InterfaceSource, "Decode", page, tag, status, piece, last)
 }
 
 func (s recordedSource) Abandon(page uint32) {
@@ -455,6 +455,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}}, {Kind: wit.Int16}, {Kind: wit.Float32}}}
 	var data []byte
 	var rows []wit.Row
+	var origins []wit.RecordID
 	for i := range int32(20) {
 		start := uint32(len(data))
 		row := wit.Row{Origin: uint32(i), Partition: 0, Offset: int64(i), Timestamp: -1}
@@ -475,14 +476,16 @@ func sinkExamples(t *testing.T, r *recorder) {
 			t.Fatal(err)
 		}
 		rows = append(rows, row)
+		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
-	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema}, []string{"Order_DetailCopies"}, rows, data, []wit.Hint(nil))
+	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema}, []string{"Order_DetailCopies"}, rows, data, origins,
+		[]string{"Order_DetailCopies"}, []wit.Hint(nil))
 	if err != nil || len(out.Ready) < 10 {
 		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
 	}
 	for _, d := range out.Ready {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {}, {Status: 500, Body: []byte("<html>")}} {
-			if _, err := invoke[[]wit.Verdict](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows, response); err != nil {
+			if _, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows, response); err != nil {
 				t.Fatal(err)
 			}
 		}

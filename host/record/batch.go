@@ -18,6 +18,13 @@ type Batch struct {
 	Held []*Schema
 }
 
+// Origins are the records that the rows of a batch came of, as they were read, before transforms: what a sink identifies them by.
+type Origins struct {
+	// Topics: the topic of an ID is an index here.
+	Topics []string
+	IDs    []wit.RecordID
+}
+
 // Hold keeps a schema that a row of this batch names registered for as long as the batch is there.
 func (b *Batch) Hold(s *Schema) {
 	const back = 8

@@ -16,8 +16,8 @@ import (
 // Writer is an instance of a sink plugin: *plugin.Instance. It belongs to one goroutine at a time.
 type Writer interface {
 	OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error)
-	Encode(ctx context.Context, context []byte, b *record.Batch, hints []wit.Hint) (wit.Deliveries, error)
-	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error)
+	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins, hints []wit.Hint) (wit.Deliveries, error)
+	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error)
 }
 
 // Code is one version of a plugin at work for one connector: *plugin.Pool.

@@ -16,7 +16,7 @@ import (
 )
 
 // mostAgain is how often a row may be encoded anew without a fault.
-const mostAgain = 8
+const mostAgain = 16
 
 // writing is one batch being written. Deliveries are goroutines, at most InFlight at a time, all of them ended when deliver returns.
 type writing struct {
@@ -342,13 +342,21 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	if fresh {
 		acquire = j.opened.code.AcquireFresh
 	}
+	select {
+	case j.opened.settling <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-j.opened.settling }()
+	var settled wit.Settled
 	err = doWith(ctx, j.opened.code, acquire, func(p Writer) error {
-		verdicts, err = p.Settle(ctx, j.opened.context, j.Memo, j.Delivery.Rows, response)
+		settled, err = p.Settle(ctx, j.opened.newest(), j.Memo, j.Delivery.Rows, response)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	verdicts = settled.Verdicts
 	if len(verdicts) != len(j.rows) {
 		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
 	}
@@ -356,6 +364,9 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 		if v.Written == nil && v.Refused == nil && v.Again == nil {
 			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
 		}
+	}
+	if settled.Context != nil {
+		j.opened.learn(*settled.Context)
 	}
 	return verdicts, nil
 }
@@ -521,9 +532,11 @@ func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
 
 func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, error) {
 	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics, Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
+	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n] = w.batch.rows.Rows[row]
 		part.Rows[n].Origin = uint32(n)
+		origins.IDs[n] = w.batch.origins.IDs[row]
 	}
 	var d wit.Deliveries
 	var err error
@@ -532,7 +545,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 	for attempt, reopened := 0, false; ; {
 		start := time.Now()
 		err = do(w.working, o.code, func(p Writer) error {
-			d, err = p.Encode(w.working, o.context, &part, hints)
+			d, err = p.Encode(w.working, o.newest(), &part, origins, hints)
 			return err
 		})
 		since(&w.task.count.encode, start)

@@ -266,7 +266,7 @@ func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.
 	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
 }
 
-func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, hints []wit.Hint) (d wit.Deliveries, err error) {
+func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins, hints []wit.Hint) (d wit.Deliveries, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if string(context) != w.version {
@@ -320,22 +320,22 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, hint
 	return d, nil
 }
 
-func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (settled wit.Settled, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if string(context) != w.version || len(memo) == 0 {
-		return nil, errors.New("context of another version, or no memo")
+		return settled, errors.New("context of another version, or no memo")
 	}
 	if w.hangs {
 		w.mu.Unlock()
 		<-ctx.Done()
 		w.mu.Lock()
-		return nil, ctx.Err()
+		return settled, ctx.Err()
 	}
 	if len(w.settleErrs) > 0 {
 		err := w.settleErrs[0]
 		if w.settleErrs = w.settleErrs[1:]; err != nil {
-			return nil, err
+			return settled, err
 		}
 	}
 	out := make([]wit.Verdict, len(rows))
@@ -374,7 +374,8 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 			out[i] = wit.Verdict{Written: wit.Chosen}
 		}
 	}
-	return out, nil
+	settled.Verdicts = out
+	return settled, nil
 }
 
 type fakeCode struct{ w *writer }

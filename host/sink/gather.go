@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,9 @@ const quiet = 200 * time.Millisecond
 // batch is what one call of encode gets.
 type batch struct {
 	rows record.Batch
-	// items are the records that the rows came of, one for each row.
-	items []*item
+	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
+	items   []*item
+	origins record.Origins
 	// err is why there are no more batches.
 	err error
 	// caughtUp: nothing came, look for the end.
@@ -209,6 +211,9 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	since(&g.task.count.convert, start)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
+		for _, i := range read {
+			b.originate(i, 0)
+		}
 		g.task.arrived(b)
 		return b, nil
 	}
@@ -223,6 +228,17 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	return b, err
 }
 
+// originate notes of which record the next row came, and which part of it that is.
+func (b *batch) originate(i *item, part uint32) {
+	o, r := &b.origins, i.record
+	topic := slices.Index(o.Topics, r.Topic)
+	if topic < 0 {
+		topic = len(o.Topics)
+		o.Topics = append(o.Topics, r.Topic)
+	}
+	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
+}
+
 // arrived says what does not fit of the topics that rows have.
 func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.current().topics) }
 
@@ -234,6 +250,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 		if int(r.Origin) >= len(read) {
 			return fmt.Errorf("transforms: a row of record %d of %d", r.Origin, len(read))
 		}
+		b.originate(read[r.Origin], uint32(rows[r.Origin]))
 		rows[r.Origin]++
 		b.items = append(b.items, read[r.Origin])
 		r.Origin = uint32(i)

@@ -20,7 +20,7 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 			return 409, nil
 		}
 		_, err := x.run(t)
-		wantError(t, err, "write it anew for the 9th time")
+		wantError(t, err, "write it anew for the 17th time")
 		if len(at) != mostAgain+1 {
 			t.Fatalf("expected %d requests, found %d", mostAgain+1, len(at))
 		}

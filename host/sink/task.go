@@ -101,9 +101,27 @@ type Task struct {
 
 // opened is a plugin version that has been opened.
 type opened struct {
-	code    Code
+	code   Code
+	topics []string
+	// settling is held during a call of settle, one at a time: each goes on from what the one before has learned.
+	settling chan struct{}
+
+	mu      sync.Mutex
 	context []byte
-	topics  []string
+}
+
+// newest is the context that calls are given: that of open, or what settle made of it last.
+func (o *opened) newest() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.context
+}
+
+// learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin is opened anew.
+func (o *opened) learn(context []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.context = context
 }
 
 // Progress is what a task has done since it started.
@@ -464,7 +482,7 @@ func (t *Task) commitLast(ctx context.Context) error {
 
 // open has a version of the plugin work out what it needs.
 func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
-	o := &opened{code: code}
+	o := &opened{code: code, settling: make(chan struct{}, 1)}
 	err := transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = do(ctx, code, func(w Writer) error {
 			opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)

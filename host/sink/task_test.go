@@ -205,7 +205,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		401: {`key "a": write: answered 401`, 1},
 		503: {`key "a": tried 4 times: answered 503`, 4},
 		412: {`key "a": write: changed`, 4},
-		409: {`write it anew for the 9th time, last with the hint "alone"`, 9},
+		409: {`write it anew for the 17th time, last with the hint "alone"`, 17},
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -19,7 +19,7 @@ type Reader interface {
 	Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error)
 	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error)
 	// Decode appends rows and data to `into`; Rows and Data of the portion are nil.
-	Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (wit.Portion, error)
+	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (wit.Portion, error)
 	Abandon(ctx context.Context, page uint32) error
 	CheckOffset(ctx context.Context, partition, offset []wit.Field) error
 }

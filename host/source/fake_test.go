@@ -196,7 +196,7 @@ func (r *reader) CheckOffset(_ context.Context, _, offset []wit.Field) error {
 	return nil
 }
 
-func (r *reader) Decode(_ context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
 	if page != 7 || r.page == nil {
 		return p, errors.New("no such page")
 	}
@@ -227,7 +227,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, piece []byte
 				p.Next, p.More = nil, false
 			}
 		case text[0] == '>':
-			p.Follow = append(p.Follow, wit.Request{Tag: text[1:], Method: "GET", Target: text[1:], Repeatable: true})
+			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:], Repeatable: true}})
 		case text[0] == '?':
 			r.page.origin++
 			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin), ErrorClass: "x", Fault: wit.Fault{Kind: wit.FaultData, Message: text[1:]}})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -97,7 +98,7 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 	if err != nil {
 		return end, fmt.Errorf("%s: %w", p.what, err)
 	}
-	if err := p.body(ctx, "", answer.Body); err != nil {
+	if err := p.body(ctx, "", answer.Status, answer.Body); err != nil {
 		// the instance may be gone: then there is nothing to abandon
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
 		return end, fmt.Errorf("%s%s: %w", p.what, p.row(), err)
@@ -123,7 +124,7 @@ func (p *page) row() string {
 }
 
 // body feeds a body to the plugin in pieces, and what the plugin asks for in between.
-func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
+func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) error {
 	if p.depth == len(p.pieces) {
 		p.pieces = append(p.pieces, make([]byte, pieceSize))
 	}
@@ -137,12 +138,12 @@ func (p *page) body(ctx context.Context, tag string, body io.Reader) error {
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
-				_, _ = p.decode(ctx, tag, piece[:n], false) // its rows need not come again
+				_, _ = p.decode(ctx, tag, status, piece[:n], false) // its rows need not come again
 			}
 			return err
 		}
 		p.feed.task.count.bytes.Add(int64(n))
-		portion, err := p.decode(ctx, tag, piece[:n], last)
+		portion, err := p.decode(ctx, tag, status, piece[:n], last)
 		if err != nil {
 			return err
 		}
@@ -172,7 +173,8 @@ const deepest = 16
 const freelyFollowed = 256
 
 // follow fetches what a page nests and feeds it to its end.
-func (p *page) follow(ctx context.Context, r *wit.Request) error {
+func (p *page) follow(ctx context.Context, follow *wit.Follow) error {
+	r := &follow.Request
 	if p.depth > deepest {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
 	}
@@ -189,7 +191,7 @@ func (p *page) follow(ctx context.Context, r *wit.Request) error {
 		return fmt.Errorf("follow %s: %w", r.Target, &finalError{err})
 	}
 	defer answer.Body.Close()
-	if answer.Status < 200 || answer.Status > 299 {
+	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
 		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q", r.Target, answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
@@ -197,7 +199,7 @@ func (p *page) follow(ctx context.Context, r *wit.Request) error {
 		}
 		return err
 	}
-	if err := p.body(ctx, r.Tag, answer.Body); err != nil {
+	if err := p.body(ctx, r.Tag, answer.Status, answer.Body); err != nil {
 		return fmt.Errorf("follow %s: %w", r.Target, err)
 	}
 	return nil
@@ -220,14 +222,14 @@ func kindOf(status uint16) wit.FaultKind {
 }
 
 // decode hands one piece to the plugin and takes its rows.
-func (p *page) decode(ctx context.Context, tag string, piece []byte, last bool) (wit.Portion, error) {
+func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
 	if err := p.room(ctx); err != nil {
 		return wit.Portion{}, err
 	}
 	b := &p.chunk.batch
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
-	portion, err := p.reader.Decode(ctx, p.number, tag, piece, last, b)
+	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
 	since(&p.feed.task.count.decode, start)
 	if err != nil {
 		p.chunk.cut(from)

@@ -33,7 +33,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Encode(opened.Ready.Context, []wit.Schema{{ID: 1, Nodes: detail}}, []string{"Order_DetailCopies"}, rows, data, nil); err != nil {
+		if _, err := p.Encode(opened.Ready.Context, []wit.Schema{{ID: 1, Nodes: detail}}, []string{"Order_DetailCopies"}, rows, data, nil, nil, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -27,7 +27,8 @@ const (
 )
 
 // Encode makes a request of each row: POST for values, DELETE for tombstones.
-func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, hints []wit.Hint) (wit.Deliveries, error) {
+func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, _ []wit.RecordID, _ []string,
+	hints []wit.Hint) (wit.Deliveries, error) {
 	p.learn(schemas)
 	o, err := p.context(context)
 	if err != nil {

@@ -75,17 +75,18 @@ func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *recor
 	if err != nil {
 		return err
 	}
-	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, nil)
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
 	if err != nil {
 		return err
 	}
 	for _, d := range out.Ready {
-		verdicts, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, w.exchange(&d.Request))
+		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, w.exchange(&d.Request))
 		if err != nil {
 			return err
 		}
-		if len(verdicts) != 1 || verdicts[0].Written == nil {
-			t.Errorf("row %v: found %+v", d.Rows, verdicts)
+		if verdicts := settled.Verdicts; len(verdicts) != 1 || verdicts[0].Written == nil {
+			t.Errorf("row %v: found %+v", d.Rows, settled)
 		}
 	}
 	return nil

@@ -10,7 +10,12 @@ import (
 )
 
 // Settle says what became of a delivery's row.
-func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+	verdicts, err := p.verdicts(note, rows, response)
+	return wit.Settled{Verdicts: verdicts}, err
+}
+
+func (p *plugin) verdicts(note []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
 	r := pack.Open(note)
 	op, target := operation(r.Number()), r.Text()
 	if !r.Done() {

@@ -109,7 +109,7 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 	w.t.Helper()
 	var hints []wit.Hint
 	for range 8 {
-		out, err := w.p.Encode(w.context, w.schemas, []string{topic}, []wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), hints)
+		out, err := w.p.Encode(w.context, w.schemas, []string{topic}, []wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), nil, nil, hints)
 		w.schemas = w.schemas[:0:0]
 		switch {
 		case err != nil:
@@ -123,10 +123,11 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 		}
 		d := &out.Ready[0]
 		requests = append(requests, d.Request)
-		verdicts, err := w.p.Settle(w.context, d.Memo, d.Rows, w.exchange(&d.Request))
+		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, w.exchange(&d.Request))
 		if err != nil {
 			return wit.Verdict{Refused: asFault(err)}, requests
 		}
+		verdicts := settled.Verdicts
 		if verdicts[0].Again == nil || verdicts[0].Again.Fault != nil {
 			return verdicts[0], requests
 		}
@@ -273,7 +274,8 @@ func TestSettle(t *testing.T) {
 		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "", "again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
 		found := "written"
-		switch v, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status, Body: []byte(c.body)}); {
+		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status, Body: []byte(c.body)})
+		switch v := settled.Verdicts; {
 		case err != nil:
 			found = "fault " + asFault(err).Kind.String()
 		case len(v) != 1:
@@ -303,7 +305,7 @@ func TestLanes(t *testing.T) {
 	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 		{Key: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(3)}, {Key: "ProductID", Value: int64(5)}})}}
-	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil)
+	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
 	if err != nil || len(out.Ready) != 3 {
 		t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
 	}

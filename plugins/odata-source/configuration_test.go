@@ -287,7 +287,7 @@ func TestMetadataInMotion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		portion, err := p.Decode(page, "", []byte(c.body), true)
+		portion, err := p.Decode(page, "", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Fault)
 		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows || len(portion.Faults) != c.faults {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows), len(portion.Faults))

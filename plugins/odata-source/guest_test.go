@@ -92,7 +92,7 @@ func guestLoad(t *testing.T, i *host.Instance, s *service.Service, batch *record
 		}
 		for len(body) > 0 {
 			n := min(len(body), 64<<10)
-			portion, err := i.Decode(ctx, page, "", body[:n], n == len(body), batch)
+			portion, err := i.Decode(ctx, page, "", 200, body[:n], n == len(body), batch)
 			if err != nil {
 				return err
 			}

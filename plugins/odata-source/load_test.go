@@ -116,17 +116,17 @@ func (l *load) page(feed uint32, fetch *wit.Fetch) ([]wit.Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := l.decode(page, fetch.Request.Tag, body)
+	next, err := l.decode(page, fetch.Request.Tag, answer.Status, body)
 	if err == nil && next == nil {
 		l.t.Fatal("a page ended without saying where to go on")
 	}
 	return next, err
 }
 
-func (l *load) decode(page uint32, tag string, body []byte) (next []wit.Field, err error) {
+func (l *load) decode(page uint32, tag string, status uint16, body []byte) (next []wit.Field, err error) {
 	for first := true; first || len(body) > 0; first = false {
 		n := min(l.piece, len(body))
-		portion, err := l.p.Decode(page, tag, slices.Clone(body[:n]), n == len(body))
+		portion, err := l.p.Decode(page, tag, status, slices.Clone(body[:n]), n == len(body))
 		if err != nil {
 			return nil, err
 		}
@@ -135,8 +135,9 @@ func (l *load) decode(page uint32, tag string, body []byte) (next []wit.Field, e
 		if portion.Next != nil {
 			next = *portion.Next
 		}
-		for _, q := range slices.Clone(portion.Follow) {
-			more, err := l.decode(page, q.Tag, l.exchange(&q).Body)
+		for _, f := range slices.Clone(portion.Follow) {
+			answer := l.exchange(&f.Request)
+			more, err := l.decode(page, f.Request.Tag, answer.Status, answer.Body)
 			if err != nil {
 				return nil, err
 			}

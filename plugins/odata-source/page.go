@@ -113,7 +113,7 @@ func (ps *pages) drop(number uint32, sound bool) {
 func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
 
 // Decode reads a piece. Rows point into memory that the next call uses again.
-func (p *plugin) Decode(number uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+func (p *plugin) Decode(number uint32, tag string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
 	pg := p.pages.open[number]
 	if pg == nil {
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
@@ -242,7 +242,7 @@ func (pg *page) portion() (wit.Portion, error) {
 		if err != nil {
 			return portion, err
 		}
-		portion.Follow = append(portion.Follow, pg.feed.request(follow.Tag, target))
+		portion.Follow = append(portion.Follow, wit.Follow{Request: pg.feed.request(follow.Tag, target)})
 	}
 	return portion, nil
 }

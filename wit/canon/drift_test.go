@@ -243,7 +243,7 @@ func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
 			}
 		}
 	}
-	if len(c.enums) != 7 {
+	if len(c.enums) != 8 {
 		t.Errorf("read %d enums from culvert.wit", len(c.enums))
 	}
 }

@@ -201,7 +201,7 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.Field, resp
 }
 
 // Decode gathers the body, and makes rows of it at its end.
-func (p *pages) Decode(number uint32, _ string, piece []byte, last bool) (wit.Portion, error) {
+func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
 	page := p.open[number]
 	if page == nil {
 		return wit.Portion{}, sdk.Fail(wit.FaultInternal, "no page "+strconv.Itoa(int(number)))

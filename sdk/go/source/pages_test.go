@@ -124,7 +124,7 @@ func TestPageTooLong(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 100; n++ {
-		_, err = p.Decode(1, "", piece, false)
+		_, err = p.Decode(1, "", 200, piece, false)
 	}
 	if err == nil || n != MaxPage>>20+1 || len(p.open) != 0 {
 		t.Errorf("refused after %d MiB: %v", n, err)

@@ -15,7 +15,7 @@ var (
 	testFunc    = canon.FuncOf(wit.InterfaceTransform, "Test", wit.Transform.Test)
 )
 
-//go:wasmexport culvert:connect/transform@0.1.0#prepare
+//go:wasmexport culvert:connect/transform@0.2.0#prepare
 func prepare(chain, chainLen uint32) uint32 {
 	return guest.Call(prepareFunc, func(a []reflect.Value) (any, error) {
 		return registered.Prepare(guest.Arg[[]wit.Stage](a[0]))
@@ -35,7 +35,7 @@ type batch struct {
 var lastTopics []string
 
 func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch, err error) {
-	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen), rows: guest.Rows(rows, rowsLen), data: guest.View(data, dataLen)}
+	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen), rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
 	if schemasLen > 0 {
 		var args []reflect.Value
 		args, err = applyFunc.Lift(guest.Memory, guest.U(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))
@@ -67,7 +67,7 @@ func liftTopics(ptr, n uint32) []string {
 // applyArea is where the result of apply lies when it is rows and data only.
 var applyArea = make([]byte, guest.AppliedSize)
 
-//go:wasmexport culvert:connect/transform@0.1.0#apply
+//go:wasmexport culvert:connect/transform@0.2.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	var out wit.Applied
 	fault := guest.Guard(func() error {
@@ -86,7 +86,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	return guest.Lower(applyFunc, out, fault, guest.AppliedRows, outRows, guest.AppliedData, outData)
 }
 
-//go:wasmexport culvert:connect/transform@0.1.0#test
+//go:wasmexport culvert:connect/transform@0.2.0#test
 func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	return guest.Call(testFunc, func([]reflect.Value) (any, error) {
 		b, err := lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen)

@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `culvert:connect/host@0.1.0`
+// Imported Functions from `culvert:connect/host@0.2.0`
 
-__attribute__((__import_module__("culvert:connect/host@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("culvert:connect/host@0.2.0"), __import_name__("log")))
 extern void __wasm_import_culvert_connect_host_log(int32_t, uint8_t *, size_t);
 
-// Exported Functions from `culvert:connect/plugin@0.1.0`
+// Exported Functions from `culvert:connect/plugin@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.1.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.2.0#describe")))
 void __wasm_export_exports_culvert_connect_plugin_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -174,7 +174,7 @@ void __wasm_export_exports_culvert_connect_plugin_describe_post_return(uint8_t *
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.1.0#validate")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/plugin@0.2.0#validate")))
 void __wasm_export_exports_culvert_connect_plugin_validate_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -439,9 +439,9 @@ void __wasm_export_exports_culvert_connect_plugin_validate_post_return(uint8_t *
   }
 }
 
-// Exported Functions from `culvert:connect/transform@0.1.0`
+// Exported Functions from `culvert:connect/transform@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.1.0#prepare")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#prepare")))
 void __wasm_export_exports_culvert_connect_transform_prepare_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -498,7 +498,7 @@ void __wasm_export_exports_culvert_connect_transform_prepare_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.1.0#apply")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#apply")))
 void __wasm_export_exports_culvert_connect_transform_apply_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -708,7 +708,7 @@ void __wasm_export_exports_culvert_connect_transform_apply_post_return(uint8_t *
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.1.0#test")))
+__attribute__((__weak__, __export_name__("cabi_post_culvert:connect/transform@0.2.0#test")))
 void __wasm_export_exports_culvert_connect_transform_test_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -1377,7 +1377,7 @@ void culvert_connect_host_log(culvert_connect_host_level_t level, transform_plug
   __wasm_import_culvert_connect_host_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
 }
 
-__attribute__((__export_name__("culvert:connect/plugin@0.1.0#describe")))
+__attribute__((__export_name__("culvert:connect/plugin@0.2.0#describe")))
 uint8_t * __wasm_export_exports_culvert_connect_plugin_describe(void) {
   exports_culvert_connect_plugin_description_t ret;
   exports_culvert_connect_plugin_describe(&ret);
@@ -1393,7 +1393,7 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/plugin@0.1.0#validate")))
+__attribute__((__export_name__("culvert:connect/plugin@0.2.0#validate")))
 uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, int32_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7) {
   transform_plugin_string_t arg8 = (transform_plugin_string_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_plugin_list_setting_t arg9 = (exports_culvert_connect_plugin_list_setting_t) { (exports_culvert_connect_plugin_setting_t*)(arg1), (arg2) };
@@ -1463,7 +1463,7 @@ uint8_t * __wasm_export_exports_culvert_connect_plugin_validate(uint8_t * arg, s
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.1.0#prepare")))
+__attribute__((__export_name__("culvert:connect/transform@0.2.0#prepare")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_prepare(uint8_t * arg, size_t arg0) {
   exports_culvert_connect_transform_list_stage_t arg1 = (exports_culvert_connect_transform_list_stage_t) { (exports_culvert_connect_transform_stage_t*)(arg), (arg0) };
   exports_culvert_connect_transform_result_list_u8_fault_t ret;
@@ -1514,7 +1514,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_prepare(uint8_t * arg,
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.1.0#apply")))
+__attribute__((__export_name__("culvert:connect/transform@0.2.0#apply")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, uint8_t * arg7, size_t arg8) {
   transform_plugin_list_u8_t arg12 = (transform_plugin_list_u8_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_transform_list_schema_t arg13 = (exports_culvert_connect_transform_list_schema_t) { (exports_culvert_connect_transform_schema_t*)(arg1), (arg2) };
@@ -1578,7 +1578,7 @@ uint8_t * __wasm_export_exports_culvert_connect_transform_apply(uint8_t * arg, s
   return ptr;
 }
 
-__attribute__((__export_name__("culvert:connect/transform@0.1.0#test")))
+__attribute__((__export_name__("culvert:connect/transform@0.2.0#test")))
 uint8_t * __wasm_export_exports_culvert_connect_transform_test(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, uint8_t * arg7, size_t arg8) {
   transform_plugin_list_u8_t arg12 = (transform_plugin_list_u8_t) { (uint8_t*)(arg), (arg0) };
   exports_culvert_connect_transform_list_schema_t arg13 = (exports_culvert_connect_transform_list_schema_t) { (exports_culvert_connect_transform_schema_t*)(arg1), (arg2) };

@@ -131,7 +131,7 @@ typedef struct {
 
 // One declaration drives parsing, defaults, validation, REST, forms and reference pages.
 typedef struct culvert_connect_types_setting_spec_t {
-  // may hold {n}, {m}: `sap.odata#{n}.service`
+  // may hold {n}, {m}: `sap.odata#{n}.service`; or end with {name}: `sap.odata.header.{name}`
   transform_plugin_string_t   name;
   culvert_connect_types_setting_kind_t   kind;
   transform_plugin_option_string_t   default_value;
@@ -201,7 +201,7 @@ typedef struct {
 } culvert_connect_types_list_request_t;
 
 // Asked for by a function that needs to see documents first: the answers, whatever their status and in the order asked,
-// come with the next call, with this state. At most 20 rounds and 64 MiB.
+// come with the next call, with this state. At most 20 rounds, 10,000 requests and 64 MiB.
 typedef struct culvert_connect_types_need_t {
   culvert_connect_types_list_request_t   requests;
   transform_plugin_list_u8_t   state;
@@ -390,7 +390,8 @@ typedef struct exports_culvert_connect_plugin_component_t {
   transform_plugin_list_string_t   aliases;
   transform_plugin_string_t   documentation;
   exports_culvert_connect_plugin_list_setting_spec_t   settings;
-  // keys that begin so and match no declaration are errors; {n} in names stands for 1 to 3 digits, kept as written
+  // keys that begin so and match no declaration are errors; {n} in names stands for 1 to 3 digits, kept as written,
+  // {name} for any text, which it puts into the role too
   transform_plugin_list_string_t   prefixes;
 } exports_culvert_connect_plugin_component_t;
 
@@ -536,14 +537,14 @@ typedef struct {
   } val;
 } exports_culvert_connect_transform_result_tested_fault_t;
 
-// Imported Functions from `culvert:connect/host@0.1.0`
+// Imported Functions from `culvert:connect/host@0.2.0`
 extern void culvert_connect_host_log(culvert_connect_host_level_t level, transform_plugin_string_t *message);
 
-// Exported Functions from `culvert:connect/plugin@0.1.0`
+// Exported Functions from `culvert:connect/plugin@0.2.0`
 void exports_culvert_connect_plugin_describe(exports_culvert_connect_plugin_description_t *ret);
 bool exports_culvert_connect_plugin_validate(transform_plugin_string_t *component, exports_culvert_connect_plugin_list_setting_t *settings, bool online, transform_plugin_list_u8_t *state, exports_culvert_connect_plugin_list_response_t *answers, exports_culvert_connect_plugin_inquiry_t *ret, exports_culvert_connect_plugin_fault_t *err);
 
-// Exported Functions from `culvert:connect/transform@0.1.0`
+// Exported Functions from `culvert:connect/transform@0.2.0`
 bool exports_culvert_connect_transform_prepare(exports_culvert_connect_transform_list_stage_t *chain, transform_plugin_list_u8_t *ret, exports_culvert_connect_transform_fault_t *err);
 bool exports_culvert_connect_transform_apply(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_applied_t *ret, exports_culvert_connect_transform_fault_t *err);
 bool exports_culvert_connect_transform_test(transform_plugin_list_u8_t *context, exports_culvert_connect_transform_list_schema_t *schemas, transform_plugin_list_string_t *topics, exports_culvert_connect_transform_list_row_t *rows, transform_plugin_list_u8_t *data, exports_culvert_connect_transform_tested_t *ret, exports_culvert_connect_transform_fault_t *err);

@@ -1,7 +1,7 @@
 // A transform in JavaScript: `js.Echo` hands its input back, `js.Upper` is a predicate that matches topics in upper case. A row
 // costs some 60 microseconds here, so it is no example to follow for data: what matters is its size, 12 MB with the whole of a
 // JavaScript engine in it.
-import { log } from 'culvert:connect/host@0.1.0';
+import { log } from 'culvert:connect/host@0.2.0';
 
 const fault = (kind, message) => ({ kind, message });
 const component = (name, kind) => ({ name, kind, aliases: [], documentation: 'A component in JavaScript.', settings: [], prefixes: [] });

@@ -67,7 +67,9 @@ func (spy) Next([]byte, uint32, []wit.Field, wit.Cause, int64) (wit.Step, error)
 
 func (spy) Begin([]byte, uint32, *[]wit.Field, wit.Response) (uint32, error) { return 0, nil }
 
-func (spy) Decode(uint32, string, []byte, bool) (wit.Portion, error) { return wit.Portion{}, nil }
+func (spy) Decode(uint32, string, uint16, []byte, bool) (wit.Portion, error) {
+	return wit.Portion{}, nil
+}
 
 func (spy) Abandon(uint32) {}
 

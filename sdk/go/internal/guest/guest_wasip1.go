@@ -32,12 +32,12 @@ func View(ptr, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(ptr))), size)
 }
 
-// Rows is a list of rows at an address that the host gave.
-func Rows(ptr, n uint32) []wit.Row {
+// List is a list at an address that the host gave, of a type whose layout in memory is that of the canonical ABI.
+func List[T wit.Row | wit.RecordID](ptr, n uint32) []T {
 	if n == 0 {
 		return nil
 	}
-	return unsafe.Slice((*wit.Row)(unsafe.Pointer(uintptr(ptr))), n)
+	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
 // realloc is the allocator of the canonical ABI. Size 0 gives 0: small pointers to nothing crash Go's stack copier.
@@ -66,7 +66,7 @@ func address(b []byte) uint32 {
 	return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }
 
-//go:wasmimport culvert:connect/host@0.1.0 log
+//go:wasmimport culvert:connect/host@0.2.0 log
 func hostLog(level uint32, ptr unsafe.Pointer, size uint32)
 
 // Log writes a line to the host's log.
@@ -170,12 +170,12 @@ var (
 	validateFunc = canon.FuncOf(wit.InterfacePlugin, "Validate", wit.Plugin.Validate)
 )
 
-//go:wasmexport culvert:connect/plugin@0.1.0#describe
+//go:wasmexport culvert:connect/plugin@0.2.0#describe
 func describe() uint32 {
 	return Call(describeFunc, func([]reflect.Value) (any, error) { return Plugin.Describe(), nil })
 }
 
-//go:wasmexport culvert:connect/plugin@0.1.0#validate
+//go:wasmexport culvert:connect/plugin@0.2.0#validate
 func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
 	return Call(validateFunc, func(a []reflect.Value) (any, error) {
 		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(), Arg[[]wit.Response](a[4]))

@@ -70,7 +70,7 @@ var modes = map[string]madness{
 	"follow": {page: func() wit.Portion {
 		p := wit.Portion{Next: &[]wit.Field{}}
 		for n := range 11_000 {
-			p.Follow = append(p.Follow, wit.Request{Method: "GET", Target: fmt.Sprint(target, "?n=", n), Repeatable: true})
+			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Method: "GET", Target: fmt.Sprint(target, "?n=", n), Repeatable: true}})
 		}
 		return p
 	}},
@@ -228,7 +228,7 @@ func (mad) Begin(context []byte, _ uint32, _ *[]wit.Field, _ wit.Response) (uint
 	return 1, nil
 }
 
-func (mad) Decode(_ uint32, _ string, _ []byte, last bool) (wit.Portion, error) {
+func (mad) Decode(_ uint32, _ string, _ uint16, _ []byte, last bool) (wit.Portion, error) {
 	if !last {
 		return wit.Portion{}, nil
 	}

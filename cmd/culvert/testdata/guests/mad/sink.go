@@ -83,18 +83,18 @@ func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Re
 	return wit.SinkOpening{Ready: opened}, nil
 }
 
-func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.Hint) (wit.Deliveries, error) {
+func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, _ []wit.Hint) (wit.Deliveries, error) {
 	if deliver := sinkModes[string(context)].deliver; deliver != nil {
 		return deliver(rows), nil
 	}
 	return pages(rows), nil
 }
 
-func (madSink) Settle(context, _ []byte, rows []uint32, _ wit.Response) ([]wit.Verdict, error) {
+func (madSink) Settle(context, _ []byte, rows []uint32, _ wit.Response) (wit.Settled, error) {
 	if settle := sinkModes[string(context)].settle; settle != nil {
-		return settle(rows), nil
+		return wit.Settled{Verdicts: settle(rows)}, nil
 	}
-	return written(len(rows)), nil
+	return wit.Settled{Verdicts: written(len(rows))}, nil
 }
 
 // written are n verdicts.

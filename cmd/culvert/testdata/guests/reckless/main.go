@@ -52,7 +52,7 @@ func (reckless) Begin(context []byte, _ uint32, _ *[]wit.Field, _ wit.Response) 
 
 var kept [][]byte
 
-func (reckless) Decode(page uint32, _ string, piece []byte, _ bool) (wit.Portion, error) {
+func (reckless) Decode(page uint32, _ string, _ uint16, piece []byte, _ bool) (wit.Portion, error) {
 	switch mode {
 	case "panic":
 		panic("boom on page " + strconv.Itoa(int(page)))

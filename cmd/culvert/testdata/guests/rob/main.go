@@ -124,7 +124,7 @@ func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response
 
 const schema = wit.GuestSchemas
 
-func (reader) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+func (reader) Decode(page uint32, tag string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
 	tell("decode", string(piece))
 	if !last {
 		return wit.Portion{}, nil
@@ -145,7 +145,8 @@ func (writer) Open(component string, settings []wit.Setting, state []byte, answe
 	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(seen.String()), Topics: []string{"Loot"}}}, nil
 }
 
-func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, hints []wit.Hint) (wit.Deliveries, error) {
+func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID,
+	originTopics []string, hints []wit.Hint) (wit.Deliveries, error) {
 	tell("encode", string(context))
 	var d wit.Deliveries
 	for i := range rows {
@@ -154,13 +155,13 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 	return d, nil
 }
 
-func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
 	tell("settle", response)
 	verdicts := make([]wit.Verdict, len(rows))
 	for i := range verdicts {
 		verdicts[i] = wit.Verdict{Written: wit.Chosen}
 	}
-	return verdicts, nil
+	return wit.Settled{Verdicts: verdicts}, nil
 }
 
 type changer struct{ plugin }

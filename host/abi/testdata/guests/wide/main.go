@@ -33,7 +33,7 @@ var (
 // wide(bytes list<u8>, text string, small u8, number u32, long s64, flag bool, some option<string>, none option<s64>,
 // texts list<string>, real f64, pairs list<pair>) -> result<string, fault>
 //
-//go:wasmexport culvert:connect/test@0.1.0#wide
+//go:wasmexport culvert:connect/test@0.2.0#wide
 func wide(p uint32) uint32 {
 	list := at[uint32](p + 56)
 	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g|%d %s=%s", text(p), text(p+8), at[uint8](p+16), at[uint32](p+20), at[int64](p+24),
@@ -44,7 +44,7 @@ func wide(p uint32) uint32 {
 	return uint32(uintptr(unsafe.Pointer(&answer)))
 }
 
-//go:wasmexport cabi_post_culvert:connect/test@0.1.0#wide
+//go:wasmexport cabi_post_culvert:connect/test@0.2.0#wide
 func post(p uint32) {
 	if p != uint32(uintptr(unsafe.Pointer(&answer))) {
 		panic("post-return of something else")
@@ -52,5 +52,5 @@ func post(p uint32) {
 	posted++
 }
 
-//go:wasmexport culvert:connect/test@0.1.0#posted
+//go:wasmexport culvert:connect/test@0.2.0#posted
 func count() uint32 { return uint32(posted) }

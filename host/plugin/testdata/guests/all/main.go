@@ -112,7 +112,7 @@ func (reader) Begin(context []byte, feed uint32, position *[]wit.Field, response
 
 var declared bool
 
-func (reader) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
 	var p wit.Portion
 	if !declared {
 		declared = true
@@ -138,7 +138,7 @@ func (reader) Decode(page uint32, tag string, piece []byte, last bool) (wit.Port
 	}
 	pages[page] = append([]byte(nil), rest...)
 	if tag != "" {
-		p.Follow = []wit.Request{{Tag: tag, Method: "GET", Target: "/more"}}
+		p.Follow = []wit.Follow{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"}, Tolerate: []uint16{404, status}}}
 	}
 	if last {
 		p.Next, p.More, p.WaitMs = &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)}, true, 9
@@ -165,7 +165,8 @@ func (writer) Open(component string, settings []wit.Setting, state []byte, answe
 	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: append(state, answers[0].Body...), Topics: []string{"a", "b"}}}, nil
 }
 
-func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, hints []wit.Hint) (wit.Deliveries, error) {
+func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID,
+	originTopics []string, hints []wit.Hint) (wit.Deliveries, error) {
 	var d wit.Deliveries
 	for i, r := range rows {
 		hint := ""
@@ -180,6 +181,10 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 		case hint == "refuse":
 			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}})
 		case hint == "lose":
+		case hint == "origin":
+			o := origins[i]
+			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, Memo: []byte(originTopics[o.Topic] + "-" + strconv.Itoa(int(o.Partition)) + "@" +
+				strconv.FormatInt(o.Offset, 10) + "/" + strconv.Itoa(int(o.Part))), Request: wit.Request{Method: "GET", Target: "/x"}})
 		default:
 			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)}, Memo: []byte(topics[r.Topic]), Lane: uint32(i) % 4,
 				Request: wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: data[r.Value.Start : r.Value.Start+r.Value.Size]}})
@@ -188,21 +193,25 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 	return d, nil
 }
 
-func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+func (writer) Settle(context, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
 	v := []wit.Verdict{}
 	for range rows {
 		switch {
 		case response.Status == 0:
-			v = append(v, wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}}})
+			v = append(v, wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}, WaitMs: 5}})
 		case response.Status >= 400:
 			v = append(v, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: string(response.Body), Code: wit.Ptr("E1")}})
 		case response.Status == 299:
-			return v, nil
+			return wit.Settled{Verdicts: v}, nil
 		default:
 			v = append(v, wit.Verdict{Written: wit.Chosen})
 		}
 	}
-	return v, nil
+	s := wit.Settled{Verdicts: v}
+	if len(context) > 0 {
+		s.Context = wit.Ptr(append(context, memo...))
+	}
+	return s, nil
 }
 
 // changer has a transform for each behaviour.

@@ -65,21 +65,21 @@ func lower(iface, method string, v any) uint32 {
 	return at[0]
 }
 
-//go:wasmimport culvert:connect/host@0.1.0 log
+//go:wasmimport culvert:connect/host@0.2.0 log
 func log(level, ptr, size uint32)
 
-//go:wasmexport culvert:connect/plugin@0.1.0#describe
+//go:wasmexport culvert:connect/plugin@0.2.0#describe
 func describe() uint32 {
 	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
 		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{{Name: "mode"}}}}})
 }
 
-//go:wasmexport culvert:connect/plugin@0.1.0#validate
+//go:wasmexport culvert:connect/plugin@0.2.0#validate
 func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
 	return lower(wit.InterfacePlugin, "Validate", wit.Inquiry{Done: &[]wit.Examined{}})
 }
 
-//go:wasmexport culvert:connect/transform@0.1.0#prepare
+//go:wasmexport culvert:connect/transform@0.2.0#prepare
 func prepare(chain, chainLen uint32) uint32 {
 	args, err := canon.Function(wit.InterfaceTransform, "Prepare").Lift(memory{}, []uint64{uint64(chain), uint64(chainLen)})
 	if err != nil {
@@ -112,7 +112,7 @@ var (
 	text   = []byte("x\xffy")
 )
 
-//go:wasmexport culvert:connect/transform@0.1.0#apply
+//go:wasmexport culvert:connect/transform@0.2.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	if contextLen > 0 { // another instance may have prepared
 		mode = string(view(context, contextLen))
@@ -273,7 +273,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 
 // post must come once after a result that the host took, and never after one that it refused.
 //
-//go:wasmexport cabi_post_culvert:connect/transform@0.1.0#apply
+//go:wasmexport cabi_post_culvert:connect/transform@0.2.0#apply
 func post(ptr uint32) {
 	switch mode {
 	case "nothing", "swell", "row-by-row", "topics-most", "chatter", "output", "log-binary", "fault":
@@ -290,7 +290,7 @@ func recurse(n int) int {
 	return recurse(n+1) + int(frame[n%7])
 }
 
-//go:wasmexport culvert:connect/transform@0.1.0#test
+//go:wasmexport culvert:connect/transform@0.2.0#test
 func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
 	return lower(wit.InterfaceTransform, "Test", wit.Tested{Matches: make([]bool, rowsLen+1)})
 }

@@ -69,7 +69,7 @@ func (spy) Begin(context []byte, feed uint32, position *[]wit.Field, response wi
 	return 0, nil
 }
 
-func (spy) Decode(page uint32, tag string, piece []byte, last bool) (wit.Portion, error) {
+func (spy) Decode(page uint32, tag string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
 	note("decode", string(piece))
 	if !last {
 		return wit.Portion{}, nil
