@@ -188,6 +188,46 @@ func TestTransforms(t *testing.T) {
 	}
 }
 
+// Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets them.
+func TestTransformsAcrossColumns(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 20})
+	file := p.file("orders.properties", append(source("orders", address, "Products", "Categories"),
+		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey", "transforms.key.fields=ProductName,ProductID",
+		"transforms.key.predicate=products", "transforms.head.predicate=products",
+		"transforms.head.type=org.apache.kafka.connect.transforms.HeaderFrom$Value", "transforms.head.fields=UnitPrice,ProductName",
+		"transforms.head.headers=price,name", "transforms.head.operation=move",
+		"transforms.rest.type=org.apache.kafka.connect.transforms.Filter", "transforms.rest.predicate=priced", "transforms.rest.negate=true",
+		"predicates=products,priced", "predicates.products.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+		"predicates.products.pattern=Prod.*",
+		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey", "predicates.priced.name=price")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, file); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if r := p.run("consume", "Categories", "--data", p.data); r.code == 0 || !strings.Contains(r.stderr, "unknown topic") {
+		t.Errorf("expected no topic of records without the header, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	records := p.records("Products")
+	if len(records) != s.Count("Products") {
+		t.Fatalf("expected %d records, found %d", s.Count("Products"), len(records))
+	}
+	for _, r := range records {
+		key, _ := r["key"].(map[string]any)["payload"].(map[string]any)
+		value, _ := r["value"].(map[string]any)["payload"].(map[string]any)
+		headers, _ := r["headers"].([]any)
+		text, _ := json.Marshal(r)
+		if len(headers) != 2 || key["ProductName"] == nil || key["ProductID"] != value["ProductID"] || value["UnitPrice"] != nil || value["ProductName"] != nil {
+			t.Fatalf("expected two headers, a key of two fields and a value without them, found %s", text)
+		}
+		for i, name := range []string{"price", "name"} {
+			h, _ := headers[i].(map[string]any)
+			if h["key"] != name || h["value"] == "" {
+				t.Fatalf("expected the header %s in place %d, found %s", name, i, text)
+			}
+		}
+	}
+}
+
 // sinkOf is the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
 func sinkOf(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")

@@ -132,7 +132,7 @@ func NewTask(o Options) *Task {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Headers == nil {
-		o.Headers = plainHeaders{o.Registry}
+		o.Headers = convert.SimpleHeaders{Registry: o.Registry}
 	}
 	return &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
 }

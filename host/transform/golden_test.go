@@ -236,10 +236,25 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 		if h.Form == wit.Dynamic && h.Value[0] == datum.TagNull {
 			d = wit.Datum{}
 		}
-		name, _ := json.Marshal(h.Name)
-		out += "header " + string(name) + " " + written(t, b, d) + "\n"
+		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out += "header " + quoted(h.Name, false) + " " + written(t, b, d) + " " + quoted(string(text), null) + "\n"
 	}
 	return out
+}
+
+// quoted is a text in JSON, as Jackson writes it.
+func quoted(text string, null bool) string {
+	if null {
+		return "null"
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(text)
+	return strings.TrimSpace(b.String())
 }
 
 func written(t *testing.T, b *record.Batch, d wit.Datum) string {

@@ -24,6 +24,7 @@ import org.apache.kafka.connect.header.Headers;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.sink.SinkRecord;
 import org.apache.kafka.connect.source.SourceRecord;
+import org.apache.kafka.connect.storage.SimpleHeaderConverter;
 import org.apache.kafka.connect.transforms.Transformation;
 import org.apache.kafka.connect.transforms.predicates.Predicate;
 
@@ -38,6 +39,7 @@ public class Replay {
 
     public static void main(String[] args) throws IOException {
         Locale.setDefault(Locale.US);
+        TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
         int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1), good = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
             for (Path file : files) {
@@ -123,7 +125,8 @@ public class Replay {
         String out = "topic " + record.topic() + "\nkey " + json(record, true) + "\nvalue " + json(record, false) + "\n";
         for (Object o : record.headers()) {
             Header h = (Header) o;
-            out += "header " + JSON.writeValueAsString(h.key()) + " " + json(new SchemaAndValue(h.schema(), h.value()), false) + "\n";
+            out += "header " + JSON.writeValueAsString(h.key()) + " " + json(new SchemaAndValue(h.schema(), h.value()), false)
+                    + " " + written(h) + "\n";
         }
         return out;
     }
@@ -160,6 +163,12 @@ public class Replay {
         JsonConverter converter = new JsonConverter();
         converter.configure(Map.of("replace.null.with.default", "false"), false);
         return converter.toConnectData("t", envelope == null ? null : envelope.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** What SimpleHeaderConverter writes of a header, as a JSON text. */
+    static String written(Header h) throws IOException {
+        byte[] bytes = new SimpleHeaderConverter().fromConnectHeader("t", h.key(), h.schema(), h.value());
+        return JSON.writeValueAsString(bytes == null ? null : new String(bytes, StandardCharsets.UTF_8));
     }
 
     static String json(ConnectRecord r, boolean key) {
