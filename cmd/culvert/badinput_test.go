@@ -611,7 +611,7 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		{"group", instead(good, "sap.odata#0.format=atom"), 0, `sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
 		{"password", instead(good, "sap.odata.user.pasword="+password), 0, "sap.odata.user.pasword: unknown setting"},
 		{"word", instead(good, "sap.odata#00.format=yaml"), 0, "sap.odata#00.format: "},
-		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: expected a whole number"},
+		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for configuration sap.odata#00.page.size: Not a number of type INT"},
 		{"range", instead(good, "sap.odata#00.page.size=0"), 0, "sap.odata#00.page.size: "},
 		{"port", instead(good, "sap.odata.host.port=70000"), 0, "sap.odata.host.port: "},
 		{"delta", instead(good, "sap.odata#00.track-changes=1"), 0, "sap.odata#00.track-changes: "},

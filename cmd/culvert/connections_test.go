@@ -152,7 +152,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 			":9: sap.odata.keystore.location: JCEKS file "},
 		"no password":     {[]string{"sap.odata.truststore.location=" + at("trust.jks")}, ": sap.odata.truststore.password: is not set"},
 		"wrong password":  {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
-		"type":            {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"}, ":12: sap.odata.truststore.type: expected one of jceks, jks"},
+		"type":            {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"}, ":12: sap.odata.truststore.type: Invalid value JKS for configuration sap.odata.truststore.type: String must be one of: jceks, jks"},
 		"SSLv3":           {[]string{"sap.odata.sslcontext.protocol=SSLv3"}, ":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
 		"TLSv1":           {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
 		"oauth2":          {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},

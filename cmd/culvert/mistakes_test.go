@@ -36,7 +36,7 @@ func TestMistakesAreSaid(t *testing.T) {
 			"there is no worker's file", "", "1 problem, 0 warnings"},
 		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: expected http://HOST:PORT, found "ftp://x"`, "", "1 problem, 0 warnings"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
-		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: expected text that matches", "", "1 problem, 0 warnings"},
+		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
 		{"topics", nil, sinkOf("sink", address, "a b", "OrderCopies"), `topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
 		{"sink", nil, append([]string{"connector.class=OtherSink"}, sinkOf("sink", address, "a", "OrderCopies")[2:]...), "sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "", "1 problem, 0 warnings"},
 		{"keystore", nil, append(good[:9:9], "sap.odata.keystore.location=/x"), "keystore.properties:10: sap.odata.keystore.location: cannot be read", "the host does nothing about", "1 problem, 0 warnings"},

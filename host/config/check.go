@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,15 +30,14 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
 	// What is compared for the nearest names of unknown keys is made once, where there are any.
-	both := sync.OnceValue(func() *Declarations {
+	guess := sync.OnceValue(func() *setting.Guess {
 		both := Declare(joined(own.Specs(), frame.Specs())...)
-		both.prefixes, both.patterns, both.number = own.prefixes, own.patterns, own.numberIn(c.Entries)
-		both.guesses = wit.Ptr(mostGuesses)
-		return both
+		both.Prefixes = own.Prefixes
+		return &setting.Guess{Table: both, Number: own.NumberIn(keys(c.Entries)), Left: mostGuesses}
 	})
 	var problems Problems
 	for _, e := range c.Entries {
-		problems = append(problems, ch.entry(c, e, own, frame, both)...)
+		problems = append(problems, ch.entry(c, e, own, frame, guess)...)
 	}
 	problems = append(problems, missing(c, frame)...)
 	problems = append(problems, missing(c, own)...)
@@ -47,7 +47,7 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	return problems
 }
 
-func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, both func() *Declarations) Problems {
+func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Guess) Problems {
 	if text := connectorNotBuilt(e, ch.Worker, ch.Embedded); text != "" {
 		return Problems{e.problem("%s", text)}
 	}
@@ -62,10 +62,18 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, both fu
 			problems = Problems{e.warning("has no effect: not built yet")}
 		}
 		return problems
-	case own.OwnPrefix(e.Key) == "" && belongs(c, e.Key):
+	case own.Prefix(e.Key) == "" && belongs(c, e.Key):
 		return client(e, ch.providers())
 	}
-	return Problems{ch.unknown(c, e, own, both())}
+	return Problems{ch.unknown(c, e, own, guess())}
+}
+
+func keys(entries []Entry) []string {
+	keys := make([]string, len(entries))
+	for i, e := range entries {
+		keys[i] = e.Key
+	}
+	return keys
 }
 
 // relaxed tells whether unknown settings are warnings only.
@@ -86,9 +94,9 @@ func (ch Checker) providers() *Providers {
 
 // unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error: under its prefix,
 // or nearly so, or without the prefix.
-func (ch Checker) unknown(c *Connector, e Entry, own, both *Declarations) Problem {
-	near := both.Nearest(e.Key)
-	if own.OwnPrefix(e.Key) != "" || own.OwnPrefix(near) != "" && !elsewhere(e.Key) {
+func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
+	near := guess.Nearest(e.Key)
+	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
 		p := e.problem("%s", unknown(near))
 		p.Warning = ch.relaxed(c)
 		return p
@@ -141,14 +149,16 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is not used", name)}
 		}
 	}
-	if text := CheckValue(spec, e.Value, !e.Secret && !secret); text != "" {
+	named := *spec
+	named.Name = e.Key // rather than that which it is an alias of
+	if text := CheckValue(&named, e.Value, !e.Secret && !secret); text != "" {
 		return Problems{e.problem("%s", text)}
 	}
 	return literal(e, spec, ch.providers())
 }
 
 // Mask stands for the value of a password wherever settings are shown.
-const Mask = "[hidden]"
+const Mask = setting.Hidden
 
 // variable is what a shell or a template would replace.
 var variable = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
@@ -194,7 +204,7 @@ func belongs(c *Connector, key string) bool {
 func missing(c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Specs() {
-		if required(&spec) && !defaulted(&spec) && !strings.Contains(spec.Name, "{") && !c.gives(&spec) {
+		if setting.IsRequired(&spec) && !defaulted(&spec) && !strings.Contains(spec.Name, "{") && !c.gives(&spec) {
 			problems = append(problems, c.missing(spec.Name))
 		}
 	}
@@ -211,7 +221,7 @@ func place(c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, name := range []string{role.Address, role.Port} {
 		v, declared := roles.byRole[name]
-		if !declared || v.has || required(&v.spec) {
+		if !declared || v.has || setting.IsRequired(&v.spec) {
 			continue
 		}
 		switch r, _ := role.Find(name); {
@@ -240,7 +250,7 @@ func uncounted(c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Specs() {
 		if spec.DefaultValue == nil || defaulted(&spec) || strings.Contains(spec.Name, "{") || c.gives(&spec) ||
-			required(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
+			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
 		}
 		p := Entry{Key: spec.Name, File: c.File, Line: 1}.warning("not set, and the plugin's default (not shown) does not count: %s comes from the user alone", spec.Role())
@@ -254,7 +264,7 @@ func uncounted(c *Connector, d *Declarations) Problems {
 
 // gives tells whether the connector has the setting, under its name or an alias.
 func (c *Connector) gives(spec *wit.SettingSpec) bool {
-	return slices.ContainsFunc(append([]string{spec.Name}, aliases(spec)...), func(name string) bool {
+	return slices.ContainsFunc(spec.Names(), func(name string) bool {
 		_, ok := c.Get(name)
 		return ok
 	})
@@ -285,7 +295,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		problems = append(problems, entry.problem("expected either topics or topics.regex, found both"))
 	case regex != "":
 		if _, err := regexp.Compile(regex); err != nil {
-			problems = append(problems, entry.problem("expected a regular expression: %v", err))
+			problems = append(problems, entry.problem("%s", setting.Invalid(entry.Key, regex, "Invalid regex: "+err.Error())))
 		}
 	}
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
@@ -301,9 +311,9 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 	part, own := c.Part(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
 	for name := range framework {
-		known.Add(wit.SettingSpec{Name: name})
+		known.Declare(wit.SettingSpec{Name: name})
 	}
-	known.guesses = wit.Ptr(mostGuesses)
+	guess := setting.Guess{Table: known, Left: mostGuesses}
 	var problems Problems
 	for _, e := range part.Entries {
 		spec, ok := own.Find(e.Key)
@@ -316,8 +326,8 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 			continue
 		}
 		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
-		p := e.problem("%s", unknown(known.Nearest(e.Key)))
-		p.Warning = own.OwnPrefix(e.Key) == "" || ch.relaxed(c)
+		p := e.problem("%s", unknown(guess.Nearest(e.Key)))
+		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}
 	problems = append(problems, missing(part, own)...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -76,7 +77,7 @@ func ofWorker(e Entry) bool {
 		return true
 	}
 	near := workerDeclarations().Nearest(e.Key)
-	return near != "" && distance(near, e.Key) <= 2
+	return near != "" && setting.Distance(near, e.Key) <= 2
 }
 
 // connectorPrefixes are those of settings that connectors have, too, and of stages.
@@ -85,7 +86,7 @@ var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.c
 
 // misspeltClass is the entry whose key was to be connector.class, as it seems.
 func misspeltClass(entries []Entry) (Entry, bool) {
-	d := Declare(setting(classKey, wit.KindText, "", ""))
+	d := Declare(declared(classKey, wit.KindText, "", ""))
 	i := slices.IndexFunc(entries, func(e Entry) bool { return d.Nearest(e.Key) != "" })
 	if i < 0 {
 		return Entry{}, false
@@ -224,7 +225,7 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		if b, ok := Boolean(negate.Value); ok {
 			s.Negate = b
 		} else if given {
-			problems = append(problems, negate.problem("expected true or false, found %q", negate.Value))
+			problems = append(problems, negate.problem("%s", setting.Invalid(negate.Key, strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := strings.TrimSpace(named.Value)

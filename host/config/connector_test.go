@@ -18,18 +18,18 @@ func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 // component is what a source plugin might declare.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.", "shop#"}, Settings: []wit.SettingSpec{
-		setting("shop.address", wit.KindText, "", "", acting("http.address"), wit.Rule{Required: wit.Chosen}),
-		setting("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
-		setting("shop.protocol", wit.KindText, "https", "", acting("http.scheme"), allowed("http", "https")),
-		setting("shop.user", wit.KindText, "", "", acting("http.user")),
-		setting("shop.password", wit.KindPassword, "", "", acting("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
-		setting("shop.codes", wit.KindListOfText, "408,429", "", acting("retry.codes")),
-		setting("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
-		setting("shop.store.type", wit.KindText, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
-		setting("shop.client", wit.KindText, "", "", acting("http.header.sap-client")),
-		setting("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
-		setting("shop#{n}.table", wit.KindText, "", ""),
-		setting("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
+		declared("shop.address", wit.KindText, "", "", acting("http.address"), wit.Rule{Required: wit.Chosen}),
+		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
+		declared("shop.protocol", wit.KindText, "https", "", acting("http.scheme"), allowed("http", "https")),
+		declared("shop.user", wit.KindText, "", "", acting("http.user")),
+		declared("shop.password", wit.KindPassword, "", "", acting("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
+		declared("shop.codes", wit.KindListOfText, "408,429", "", acting("retry.codes")),
+		declared("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
+		declared("shop.store.type", wit.KindText, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
+		declared("shop.client", wit.KindText, "", "", acting("http.header.sap-client")),
+		declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
+		declared("shop#{n}.table", wit.KindText, "", ""),
+		declared("shop#{n}.filter#{m}.low", wit.KindText, "", ""),
 	}}
 }
 
@@ -59,18 +59,18 @@ func TestComponentProblems(t *testing.T) {
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good + "shop#00.table=t\nshop#7.table=t\nshop#123.filter#01.low=a", ""},
 		{"missing", "connector.class=x", "c.properties:1: shop.address: required setting is missing"},
-		{"empty", good[:strings.Index(good, "shop")] + "shop.address=", "c.properties:3: shop.address: expected a value that is not empty, found \"\""},
+		{"empty", good[:strings.Index(good, "shop")] + "shop.address=", "c.properties:3: shop.address: Invalid value  for configuration shop.address: String must be non-empty"},
 		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x", "c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low"},
 		{"four digits", good + "shop#0000.table=x", "c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table"},
 		{"relaxed", good + "unknown.settings=warn\nshop.adress=x", "c.properties:5: shop.adress: warning: unknown setting; the nearest known one is shop.address"},
 		{"misspelt elsewhere", good + "task.max=2", "c.properties:4: task.max: warning: unknown setting; the nearest known one is tasks.max"},
 		{"like nothing", good + "zzzzzzzzzzzz=2", "c.properties:4: zzzzzzzzzzzz: warning: unknown setting"},
-		{"number", good + "shop.port=https", "c.properties:4: shop.port: expected a whole number of 32 bits, at least 1, at most 65535, found \"https\""},
-		{"bounds", good + "shop.port=0", "c.properties:4: shop.port: expected a number, at least 1, at most 65535, found \"0\""},
+		{"number", good + "shop.port=https", "c.properties:4: shop.port: Invalid value https for configuration shop.port: Not a number of type INT"},
+		{"bounds", good + "shop.port=0", "c.properties:4: shop.port: Invalid value 0 for configuration shop.port: Value must be at least 1"},
 		{"enumeration in any case", good + "shop.protocol=HTTPS", ""},
-		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: expected one of http, https, found \"ftp\""},
-		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: expected one of jks, pem, found \"JKS\""},
-		{"tasks.max", good + "tasks.max=0", "c.properties:4: tasks.max: expected a number, at least 1, found \"0\""},
+		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: Invalid value ftp for configuration shop.protocol: String must be one of: http, https"},
+		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: Invalid value JKS for configuration shop.store.type: String must be one of: jks, pem"},
+		{"tasks.max", good + "tasks.max=0", "c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
 			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
 			"there is no worker's file, and the embedded broker, which is used then, cannot do it. With a Kafka it is not built yet either: leave the setting out"},
@@ -195,8 +195,8 @@ func TestGuestSettings(t *testing.T) {
 	c := connector(t, "name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 		"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
-	greedy.Settings = append(greedy.Settings, setting("value.converter.basic.auth.user.info", wit.KindText, "", ""),
-		setting("producer.override.sasl.jaas.config", wit.KindText, "", ""))
+	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindText, "", ""),
+		declared("producer.override.sasl.jaas.config", wit.KindText, "", ""))
 	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address", Value: "h"},
 		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table", Value: "t"}, {Name: "topics", Value: "a"}}
 	if diff := cmp.Diff(want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c)); diff != "" {
@@ -228,7 +228,7 @@ predicates.p.pattern=y`)
 	wantLines := `c.properties:1: transforms: expected each alias once, found "a" twice
 c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
 c.properties:1: transforms: transforms.b.type is missing: expected the class of transform "b"
-c.properties:4: transforms.b.negate: expected true or false, found "maybe"
+c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false
 c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"`
 	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -237,9 +237,9 @@ c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
 
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
-	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{setting("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), setting("count", wit.KindInt, "", "")}}
+	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
-c.properties:4: transforms.a.count: expected a whole number of 32 bits, found "z"
+c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:1: transforms.a.field: required setting is missing`
 	if diff := cmp.Diff(want, lines(Checker{}.Part(c, "transforms.a.", smt))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -362,10 +362,10 @@ func TestWorkerProblems(t *testing.T) {
 	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
 w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
 w.properties:2: exactly.once.source.support: exactly-once for sources is not built yet: expected disabled, found "enabled"
-w.properties:3: offset.flush.interval.ms: expected a whole number of 64 bits, at least 1, found "x"
+w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
 w.properties:8: listeners.https.ssl.protocol: warning: has no effect: REST with TLS is not built yet
-w.properties:9: kafka.proxy.outage.ms: expected a whole number of 64 bits, at least 0, found "soon"`
+w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG`
 	if diff := cmp.Diff(want, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

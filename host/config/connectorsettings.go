@@ -94,7 +94,7 @@ var connectorUnused = map[string]string{
 }
 
 func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string, rules ...wit.Rule) wit.SettingSpec {
-	s := setting(name, kind, value, doc, rules...)
+	s := declared(name, kind, value, doc, rules...)
 	s.Importance = importance
 	return s
 }

@@ -86,7 +86,7 @@ func (g *Guest) withholds(e Entry) bool {
 	if ok {
 		names = append(names, g.Prefix+spec.Name)
 	}
-	for _, declared := range g.Own.matching(e.Key) {
+	for _, declared := range g.Own.Matching(e.Key) {
 		names = append(names, g.Prefix+declared.Name)
 	}
 	return !slices.ContainsFunc(g.Reveal, func(name string) bool { return slices.Contains(names, name) })
@@ -109,8 +109,8 @@ func (g *Guest) Withheld(c *Connector) []string {
 func IsSecret(key string, declared ...*Declarations) bool {
 	found := false
 	for _, d := range declared {
-		for _, spec := range d.matching(key) {
-			found = found || !strings.Contains(spec.Name, anyName) // which stands for what nobody has thought of
+		for _, spec := range d.Matching(key) {
+			found = found || !strings.HasSuffix(spec.Name, "{name}") // which stands for what nobody has thought of
 			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
 				return true
 			}
@@ -121,21 +121,6 @@ func IsSecret(key string, declared ...*Declarations) bool {
 
 // secretNames are what names of secrets end with.
 var secretNames = []string{"password", "pwd", "secret"}
-
-// matching are all declarations of a key, as they were declared: several templates may stand for it.
-func (d *Declarations) matching(key string) (specs []wit.SettingSpec) {
-	for i := range d.specs {
-		if spec := &d.specs[i]; spec.Name == key || slices.Contains(aliases(spec), key) {
-			specs = append(specs, *spec)
-		}
-	}
-	for _, t := range d.templates {
-		if t.pattern.match(key) != nil {
-			specs = append(specs, d.specs[t.spec])
-		}
-	}
-	return specs
-}
 
 var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true, "topics.regex": true}
 

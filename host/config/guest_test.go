@@ -12,14 +12,14 @@ import (
 
 // Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name does.
 func TestSecretsByAnybodysWord(t *testing.T) {
-	others := Declare(setting("shop.key", wit.KindPassword, "", ""), setting("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")))
+	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")))
 	own := Declare(
-		setting("shop.key", wit.KindText, "", ""),                            // another plugin says password
-		setting("shop.token", wit.KindText, "", "", acting("http.password")), // its own role does
-		setting("shop.store", wit.KindText, "", "", acting("tls.keystore.key-password")),
-		setting("shop.set.password", wit.KindText, "", ""), // declared, and by nobody as a secret
-		setting("shop.header.a{name}", wit.KindText, "", ""), setting("shop.free.{name}", wit.KindText, "", ""),
-		setting("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
+		declared("shop.key", wit.KindText, "", ""),                            // another plugin says password
+		declared("shop.token", wit.KindText, "", "", acting("http.password")), // its own role does
+		declared("shop.store", wit.KindText, "", "", acting("tls.keystore.key-password")),
+		declared("shop.set.password", wit.KindText, "", ""), // declared, and by nobody as a secret
+		declared("shop.header.a{name}", wit.KindText, "", ""), declared("shop.free.{name}", wit.KindText, "", ""),
+		declared("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
 	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true, "shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false, "shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
 		if got := IsSecret(key, own, others); got != want {
@@ -68,14 +68,14 @@ func TestValuesFromFiles(t *testing.T) {
 // Where requests go, and what secures them, comes from the user alone.
 func TestDefaultsThatDoNotCount(t *testing.T) {
 	d := Declare(
-		setting("x.address", wit.KindText, "evil.example", "", acting("http.address")), setting("x.port", wit.KindInt, "8443", "", acting("http.port")),
-		setting("x.scheme", wit.KindText, "http", "", acting("http.scheme")), setting("x.proxy", wit.KindText, "http", "", acting("http.proxy.type")),
-		setting("x.proxy.address", wit.KindText, "evil.example:1", "", acting("http.proxy.address")),
-		setting("x.tokens", wit.KindText, "https://evil.example", "", acting("http.oauth.token-endpoint")),
-		setting("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), setting("x.old", wit.KindText, "1", "", acting("tls.allow-legacy")),
-		setting("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), setting("x.host", wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
-		setting("x.user", wit.KindText, "evil", "", acting("http.user")), setting("x.windows", wit.KindText, "* * * * * ?/24h", "", acting("http.maintenance-windows")),
-		setting("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), setting("x.unknown", wit.KindText, "evil", "", acting("http.whatever")))
+		declared("x.address", wit.KindText, "evil.example", "", acting("http.address")), declared("x.port", wit.KindInt, "8443", "", acting("http.port")),
+		declared("x.scheme", wit.KindText, "http", "", acting("http.scheme")), declared("x.proxy", wit.KindText, "http", "", acting("http.proxy.type")),
+		declared("x.proxy.address", wit.KindText, "evil.example:1", "", acting("http.proxy.address")),
+		declared("x.tokens", wit.KindText, "https://evil.example", "", acting("http.oauth.token-endpoint")),
+		declared("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old", wit.KindText, "1", "", acting("tls.allow-legacy")),
+		declared("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), declared("x.host", wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
+		declared("x.user", wit.KindText, "evil", "", acting("http.user")), declared("x.windows", wit.KindText, "* * * * * ?/24h", "", acting("http.maintenance-windows")),
+		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindText, "evil", "", acting("http.whatever")))
 	r := NewRoles(d, connector(t, "x.address=good.example"))
 	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address", "http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows", "http.whatever"} {
@@ -102,12 +102,12 @@ c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does 
 
 // A value that somebody calls a secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{setting("shop.pwd", wit.KindText, "", "", acting("http.address")),
-		setting("shop.code", wit.KindInt, "", "")}}
-	others := []*Declarations{Declare(setting("shop.pwd", wit.KindPassword, "", ""), setting("shop.code", wit.KindPassword, "", ""))}
+	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{declared("shop.pwd", wit.KindText, "", "", acting("http.address")),
+		declared("shop.code", wit.KindInt, "", "")}}
+	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code", wit.KindPassword, "", ""))}
 	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose values are shown: it is not used\n"+
-		"c.properties:4: shop.code: expected a whole number of 32 bits, found something else (not shown)", found.Error()); diff != "" {
+		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT", found.Error()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -36,14 +37,14 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 		if known, ok := role.Find(name); ok && known.Default && spec.DefaultValue != nil {
 			v.value, v.has = *spec.DefaultValue, true
 		}
-		for _, key := range append([]string{spec.Name}, aliases(&spec)...) {
+		for _, key := range spec.Names() {
 			if given, ok := c.Get(key); ok {
 				v.value, v.given, v.has = strings.TrimSpace(given), true, true
 				break
 			}
 		}
 		if v.has && spec.Kind != wit.KindPassword {
-			if s := Spelling(&spec, v.value); s != "" {
+			if s, ok := setting.Spelling(&spec, v.value); ok {
 				v.value = s
 			}
 		}
@@ -52,7 +53,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 		}
 	}
 	for _, e := range c.Entries {
-		if _, exact := d.exact[e.Key]; exact {
+		if d.Declares(e.Key) {
 			continue
 		}
 		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].given {

@@ -112,7 +112,7 @@ func TestWatch(t *testing.T) {
 
 // Settings whose name ends with a word of the user's own.
 func TestNamesOfOnesOwn(t *testing.T) {
-	d := Declare(setting("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}), setting("x.header.fixed", wit.KindText, "", ""))
+	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}), declared("x.header.fixed", wit.KindText, "", ""))
 	c, _ := NewConnector("c.properties", []Entry{{Key: "x.header.API-Key", Value: "k"}, {Key: "x.header.fixed", Value: "f"}, {Key: "x.header.", Value: "e"}}, &Providers{})
 	r := NewRoles(d, c)
 	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" || r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.Given("http.header.API-Key") {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/knadh/koanf/v2"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Worker is the worker's own configuration: defaults, below a file, below the environment (CULVERT_…), below flags.
@@ -148,10 +150,10 @@ func (w *Worker) check() Problems {
 					problems = append(problems, e.problem("%s", text))
 				}
 			}
-		case strings.HasPrefix(e.Key, "offset.storage.") && distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
+		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
 		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
-		case strings.HasPrefix(e.File, fromEnvironment) && distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
+		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:

@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 		{"misspelt class", "name=x\nconector.class=test.SpySource", "c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
 		{"unknown class", "name=x\nconnector.class=Nope", "c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
 		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none", "c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},
-		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9", "c.properties:5: tasks.max: expected a whole number"},
+		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9", "c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
 		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},
 		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope", "c.properties:6: transforms.a.type: no plugin has it, and there are none"},
 		{"unknown converter", good + "\nvalue.converter=Nope", "c.properties:5: value.converter: "},

@@ -4,7 +4,7 @@
 //
 // A declaration is a [wit.SettingSpec]; [Spec] and the functions beside it make one. A [Table] holds those of a component and
 // finds the one that a name goes by: names may be templates, in which {n} and {m} stand for one to three digits, kept as written,
-// and which may end with {name}, any text. [Check] says what is wrong with a value in the words of Kafka Connect:
+// and {name} for any text. [Check] says what is wrong with a value in the words of Kafka Connect:
 //
 //	Invalid value 0 for configuration tasks.max: Value must be at least 1
 //

@@ -231,13 +231,66 @@ func TestTemplateProperties(t *testing.T) {
 	}
 }
 
-// expression is what a template stands for, as a regular expression.
-func expression(template string) *regexp.Regexp {
-	pattern := regexp.QuoteMeta(template)
-	if before, ok := strings.CutSuffix(pattern, `\{name\}`); ok {
-		pattern = before + ".+"
+var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+// expression is the regular expression that says what a name with placeholders stands for.
+func expression(name string) *regexp.Regexp {
+	text := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(.+)")
+	return regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(text, "([0-9]{1,3})"))
+}
+
+// standFor is what the placeholders of a template stand for in a name, nil if it is none that the template stands for.
+func standFor(template, name string) (texts []string) {
+	var stand []string
+	if !compareNames(template, name, false, &stand) {
+		return nil
 	}
-	return regexp.MustCompile("(?s)^" + regexp.MustCompile(`\\\{[nm]\\\}`).ReplaceAllString(pattern, "[0-9]{1,3}") + "$")
+	texts = []string{}
+	for i := 1; i < len(stand); i += 2 {
+		texts = append(texts, stand[i])
+	}
+	return texts
+}
+
+// TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names and keys made of
+// the same few pieces.
+func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
+	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}", ""}
+	random := rand.New(rand.NewPCG(1, 2))
+	made := func(most int) string {
+		var text strings.Builder
+		for range random.IntN(most + 1) {
+			text.WriteString(pieces[random.IntN(len(pieces))])
+		}
+		return text.String()
+	}
+	matched := 0
+	for range 200_000 {
+		name := made(5)
+		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 && placeholders[0] == placeholders[1] ||
+			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
+			continue // no plugin with such a name is loaded
+		}
+		key := made(6)
+		if random.IntN(2) == 0 {
+			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return made(2) })
+		}
+		start, whole := expression(name), regexp.MustCompile(expression(name).String()+"$")
+		var want []string
+		if groups := whole.FindStringSubmatch(key); groups != nil {
+			want = groups[1:]
+			matched++
+		}
+		if got := standFor(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Fatalf("%q stands for %q with %q, expected %q", name, key, got, want)
+		}
+		if got, want := begins(name, key), start.MatchString(key); got != want {
+			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
+		}
+	}
+	if matched < 1000 {
+		t.Fatalf("only %d keys were stood for", matched)
+	}
 }
 
 // FuzzTemplate holds the matcher to regular expressions.
@@ -248,12 +301,11 @@ func FuzzTemplate(f *testing.F) {
 	templates := []string{"shop#{n}.name", "shop#{n}.part#{m}.low", "shop.header.{name}", "{n}.x", "x{n}", "plain", "{N}.{}", "{n", "a{name}b"}
 	var expressions []*regexp.Regexp
 	for _, template := range templates {
-		expressions = append(expressions, expression(template))
+		expressions = append(expressions, regexp.MustCompile(expression(template).String()+"$"))
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		for i, template := range templates {
-			want := expressions[i].MatchString(name) && !(strings.HasSuffix(template, anyName) && strings.ContainsAny(name, "\r\n"))
-			if got := matches(template, name, nil); got != want {
+			if got, want := matches(template, name), expressions[i].MatchString(name); got != want {
 				t.Errorf("%s for %q: %v", template, name, got)
 			}
 		}

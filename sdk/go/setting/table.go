@@ -105,7 +105,7 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 		return i, "", true
 	}
 	for _, of := range in.templates {
-		if matches(of.name, name, nil) {
+		if matches(of.name, name) {
 			return of.spec, of.name, true
 		}
 	}
@@ -134,12 +134,13 @@ func (t *Table) Declares(name string) bool {
 // Matching are all declarations of a name, as they were declared: several templates may stand for it.
 func (t *Table) Matching(name string) (specs []wit.SettingSpec) {
 	for i := range t.specs {
-		if slices.Contains(t.specs[i].Names(), name) {
-			specs = append(specs, t.specs[i])
+		if spec := &t.specs[i]; spec.Name == name ||
+			slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Alias != nil && *r.Alias == name }) {
+			specs = append(specs, *spec)
 		}
 	}
 	for _, of := range t.indexed().templates {
-		if matches(of.name, name, nil) {
+		if matches(of.name, name) {
 			specs = append(specs, t.specs[of.spec])
 		}
 	}
@@ -149,7 +150,7 @@ func (t *Table) Matching(name string) (specs []wit.SettingSpec) {
 // Prefix is the prefix of the table's own that the name begins with, "" if none.
 func (t *Table) Prefix(name string) string {
 	for _, p := range t.Prefixes {
-		if _, ok := matchesPrefix(p, name, nil); ok {
+		if begins(p, name) {
 			return p
 		}
 	}

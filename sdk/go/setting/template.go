@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// anyName is the placeholder that stands for any text, and ends a name.
+// anyName is the placeholder that is no number: it stands for any text within a line.
 const anyName = "{name}"
 
 // IsTemplate tells whether a name stands for many.
@@ -28,10 +28,7 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 		if end == len(template) || template[end] != '}' || end == i+1 {
 			continue
 		}
-		if placeholder = template[i : end+1]; placeholder == anyName && end+1 < len(template) {
-			continue // it is one at the end alone
-		}
-		return template[:i], placeholder, true
+		return template[:i], template[i : end+1], true
 	}
 	return template, "", false
 }
@@ -39,39 +36,45 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 // maxDigits bounds the numbers that placeholders stand for.
 const maxDigits = 3
 
-// matches tells whether a template stands for a name. hear gets what each placeholder stands for, in their order, also where what
-// follows does not match; nil: nobody wants to know. A number is all the digits that stand there.
-func matches(template, name string, hear func(placeholder, text string)) bool {
-	rest, ok := matchesPrefix(template, name, hear)
-	return ok && rest == ""
+// matches tells whether a template stands for a name. Templates have two placeholders at most, which the host checks when it loads a
+// plugin. Of several ways the first placeholder takes as much as it can.
+func matches(template, name string) bool { return compareNames(template, name, false, nil) }
+
+// begins tells whether a name begins as a template says.
+func begins(template, name string) bool { return compareNames(template, name, true, nil) }
+
+// compareNames compares what is left of a template and of a name; open: more may follow. stand gets the placeholders, each with what it
+// stands for, in their order.
+func compareNames(template, name string, open bool, stand *[]string) bool {
+	before, placeholder, found := cutPlaceholder(template)
+	rest, ok := strings.CutPrefix(name, before)
+	if !ok {
+		return false
+	}
+	if !found {
+		return open || rest == ""
+	}
+	template = template[len(before)+len(placeholder):]
+	for n := longest(placeholder, rest); n > 0; n-- {
+		if compareNames(template, rest[n:], open, stand) {
+			if stand != nil {
+				*stand = append([]string{placeholder, rest[:n]}, *stand...)
+			}
+			return true
+		}
+	}
+	return false
 }
 
-// matchesPrefix is matches for the beginning of a name; rest is what stands behind it.
-func matchesPrefix(template, name string, hear func(placeholder, text string)) (rest string, ok bool) {
-	for {
-		before, placeholder, found := cutPlaceholder(template)
-		name, ok = strings.CutPrefix(name, before)
-		if !ok || !found {
-			return name, ok
-		}
-		template = template[len(before)+len(placeholder):]
-		n := leadingDigits(name)
-		if placeholder == anyName {
-			n = len(name)
-			if strings.ContainsAny(name, "\r\n") {
-				return "", false
-			}
-		} else if n > maxDigits {
-			return "", false
-		}
-		if n == 0 {
-			return "", false
-		}
-		if hear != nil {
-			hear(placeholder, name[:n])
-		}
-		name = name[n:]
+// longest is how many bytes at the start of a text a placeholder may stand for.
+func longest(placeholder, text string) int {
+	if placeholder != anyName {
+		return min(leadingDigits(text), maxDigits)
 	}
+	if end := strings.IndexByte(text, '\n'); end >= 0 {
+		return end
+	}
+	return len(text)
 }
 
 func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
@@ -79,8 +82,8 @@ func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123
 // instantiate is the declaration that a template has for a name: placeholders in its name, role, heading and displayed name become what
 // they stand for. template is the spec's name or an alias of it, and matches the name.
 func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
-	var stand []string // placeholders, each with what it stands for
-	matches(template, name, func(placeholder, text string) { stand = append(stand, placeholder, text) })
+	var stand []string
+	compareNames(template, name, false, &stand)
 	replace := func(s string) string { return replaced(s, stand) }
 	spec.Name = replace(spec.Name)
 	rules := make([]wit.Rule, len(spec.Rules))

@@ -96,7 +96,7 @@ func (v Values) Groups(group, shared string) []Group {
 			continue
 		}
 		number := rest[:leadingDigits(rest)]
-		if _, ok := matchesPrefix(group, v.given[i].Name, nil); !ok ||
+		if !begins(group, v.given[i].Name) ||
 			slices.ContainsFunc(groups, func(g Group) bool { return g.Digits == number }) {
 			continue
 		}
