@@ -5,12 +5,10 @@ package transport
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,7 +149,7 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.do(ctx, e)
+	return (&repetition{client: c, e: e, service: d}).run(ctx)
 }
 
 // exchange is a request with what the host adds.
@@ -234,251 +232,10 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	return e, nil
 }
 
-const (
-	mostRedirects = 10
-	// mostFresh is how many tokens that were just fetched may be refused.
-	mostFresh = 2
-)
-
-// do repeats an exchange until there is a final answer.
-func (c *Client) do(ctx context.Context, e *exchange) (*Answer, error) { return c.doIn(ctx, nil, e) }
-
-// doIn makes an exchange in a place that another one has already; nil: in one of its own for each try.
-func (c *Client) doIn(ctx context.Context, given *place, e *exchange) (*Answer, error) {
-	repeated, redirected, renewed, fresh, secrets, doubts, proxies := 0, 0, 0, 0, 0, 0, 0
-	var outage time.Time
-	var ended []*session // begun anew since; the next try may get another one that is as old
-	for {
-		p, err := c.enter(ctx, given, e)
-		if err != nil {
-			return nil, err
-		}
-		d := p.destination
-		a, h, used, err := c.try(ctx, p, e, given != nil)
-		refused := err == nil && a.wantsToken(h)
-		if errors.Is(err, errOldToken) || errors.Is(err, errRefusedToken) {
-			continue
-		}
-		if unauthorized(a, err) && given == nil && e.shows(d) && secrets < mostSecrets && c.otherSecret(ctx, p.service) {
-			secrets++
-			if a != nil {
-				a.discard()
-			}
-			continue
-		}
-		if unauthorized(a, err) && given == nil && d.doubted(e, a != nil, &doubts) {
-			session := p.session.jar.current()
-			if a != nil {
-				session = a.session
-				a.discard()
-			}
-			p.session.drop(session, false, http.Header{}, e.line)
-			continue
-		}
-		if err != nil {
-			if err := c.again(ctx, d, e, err, &repeated); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		retry := d.config.Retry
-		switch status := int(a.Status); {
-		case refused && e.tokenFrom != "":
-			// A token that could be used since it was fetched was lost with its session; one that is refused at once will be refused
-			// again, unless the server was started anew in this moment.
-			if !used.accepted.Load() {
-				fresh++
-			}
-			if fresh > mostFresh || renewed > retry.Times() {
-				return a, nil
-			}
-			renewed++
-			a.discard()
-		case a.over && !slices.Contains(ended, p.session):
-			ended = append(ended, p.session)
-			a.discard()
-		case status >= 300 && status < 400 && status != http.StatusNotModified && h.Get("Location") != "":
-			a.discard()
-			if redirected++; redirected > mostRedirects {
-				return nil, faultf(wit.FaultData, "%s: redirected more than %d times", e.name(), mostRedirects)
-			}
-			next, err := p.redirect(e, status, h.Get("Location"), given == nil)
-			if err != nil {
-				return nil, e.unusable(status, err)
-			}
-			e = next
-		case status == http.StatusProxyAuthRequired && proxies == 0 && d.config.Way.Outage > 0:
-			proxies++ // with a fresh token
-			a.discard()
-		case status == http.StatusProxyAuthRequired:
-			return nil, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), a.excerpt())
-		case status == http.StatusServiceUnavailable && (e.repeatable || a.withoutConnector()) && d.away(&outage):
-			d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", d.named(e),
-				"for", time.Since(outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", a.excerpt())
-			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
-				return nil, err
-			}
-			c.counter.repeated.Add(1)
-		case e.asksAgain(retry, status) && repeated < retry.Times() && outage.IsZero():
-			d.config.Logger.Warn("answer to be retried", "request", d.named(e), "status", status, "retry", repeated+1, "answer", a.excerpt())
-			if err := retry.Wait(ctx, retryAfter(h, time.Now())); err != nil {
-				return nil, err
-			}
-			repeated++
-			c.counter.repeated.Add(1)
-		default:
-			return a, nil
-		}
-	}
-}
-
-// try makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session that ended by the
-// answer begins anew before others get it: the cookies of an answer to them would be those of a session that is gone already.
-func (c *Client) try(ctx context.Context, p *place, e *exchange, fetching bool) (*Answer, http.Header, *csrf, error) {
-	defer p.rest()
-	used, answered, err := p.session.token(ctx, c, p, e)
-	if err != nil {
-		p.leave()
-		return nil, nil, nil, err
-	}
-	a, h, err := c.send(ctx, p, e, used)
-	if err == nil && !a.wantsToken(h) {
-		used.accepted.Store(true)
-	}
-	answered()
-	switch {
-	case err != nil:
-		p.leave()
-	case a.wantsToken(h):
-		if e.tokenFrom != "" {
-			p.session.drop(used.session, fetching, h, e.line)
-		}
-	case a.ended():
-		a.over = true
-		p.session.drop(a.session, fetching, h, e.line)
-	}
-	return a, h, used, err
-}
-
-// wantsToken tells whether an answer refuses a request for its CSRF token.
-func (a *Answer) wantsToken(h http.Header) bool {
-	return a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
-}
-
-// mostSecrets bounds how many secrets one exchange may try that were changed while it was under way.
-const mostSecrets = 3
-
-// mostDoubts bounds how often one exchange is refused and sent again while the secret is accepted in between, as by servers of which
-// one refuses what the others take. One more than the once that a doubt takes, since it may be refused beside the one that begins it.
-const mostDoubts = 2
-
-// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in doubt and accepted
-// since: answered tells that it was, and not refused by who gives out tokens.
-func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
-	g := d.logonOf(e.client)
-	if g == nil {
-		return false
-	}
-	if v := g.look(); !v.doubted() && !v.onTrial() && (v.state == refused || !answered) {
-		return false
-	}
-	if *doubts++; *doubts > mostDoubts {
-		g.condemn()
-		return false
-	}
-	return true
-}
-
-// unauthorized tells whether the service has refused the secret, now or before.
-func unauthorized(a *Answer, err error) bool {
-	if err == nil {
-		return a.Status == http.StatusUnauthorized
-	}
-	var lost *NoAnswer // it wraps faults
-	var f *wit.Fault
-	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
-}
-
-// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the way;
-// one of the service that is the same is not sent again.
-func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
-	d, err := c.current(ctx, true)
-	return err == nil && d != refused
-}
-
-// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
-// Connectivity proxy, and is waited for as well, where the request is repeatable.
-func (d *destination) away(since *time.Time) bool {
-	if !d.config.Way.Whole || d.config.Way.Outage <= 0 {
-		return false
-	}
-	if since.IsZero() {
-		*since = time.Now()
-	}
-	return time.Since(*since) < d.config.Way.Outage
-}
-
-// again decides about an exchange that had no answer: nil, after a pause, where it is to be sent once more.
-func (c *Client) again(ctx context.Context, d *destination, e *exchange, err error, repeated *int) error {
-	var lost *lostError
-	if !errors.As(err, &lost) {
-		return err
-	}
-	if lost.sent && !e.repeatable {
-		return &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
-	}
-	var outage *outageError
-	if *repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause, d.see(lost.cause))
-		if *repeated > 0 {
-			f.Message += fmt.Sprintf(" (sent %d times)", *repeated+1)
-		}
-		return f
-	}
-	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", *repeated+1)
-	if err := d.config.Retry.Wait(ctx, 0); err != nil {
-		return err
-	}
-	*repeated++
-	c.counter.repeated.Add(1)
-	return nil
-}
-
-// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the user names, unless
-// the place is one that another request has: bound to one origin. Nobody else leads to the service, where credentials are shown.
-func (p *place) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
-	d := p.destination
-	next := *e
-	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {
-		d, next.elsewhere, next.tokenFrom = other, other.origin.String(), ""
-	}
-	line, err := d.origin.resolve(location, e.line)
-	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		return nil, faultf(wit.FaultUnauthorized, "%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
-			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
-			e.name(), status, withoutQuery(shown(location)), d.origin)
-	}
-	line = d.withoutSecrets(line)
-	if err := d.asksFor("redirect", line); err != nil {
-		return nil, err
-	}
-	next.line, next.client = line, namedClient(line)
-	return &next, nil
-}
-
 // withoutQuery keeps tickets that stand in the query out of messages.
 func withoutQuery(location string) string {
 	before, _, _ := strings.Cut(location, "?")
 	return before
-}
-
-// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not repeatable
-// only those are sent again that the service says it has not taken up.
-func (e *exchange) asksAgain(retry Retry, status int) bool {
-	if !e.repeatable {
-		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
-	}
-	return retry.Names(strconv.Itoa(status))
 }
 
 // unusable is the error of an answer that cannot be handed on, although its status was read.

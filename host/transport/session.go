@@ -123,14 +123,16 @@ type withinKey struct{}
 // otherwise answers that wait for others could take all the room that there is.
 func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
 
-// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it.
-func (c *Client) enter(ctx context.Context, given *place, e *exchange) (*place, error) {
+// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil: it is asked for.
+func (c *Client) enter(ctx context.Context, given *place, service *destination, e *exchange) (*place, error) {
 	if given != nil {
 		return &place{given.service, given.destination, given.session, func() {}, func() {}}, nil
 	}
-	service, err := c.current(ctx, false)
-	if err != nil {
-		return nil, err
+	if service == nil {
+		var err error
+		if service, err = c.current(ctx, false); err != nil {
+			return nil, err
+		}
 	}
 	d, err := service.of(e)
 	if err != nil {

@@ -75,7 +75,7 @@ func (c *Client) fetchToken(ctx context.Context, p *place, serves *exchange) (st
 		}
 		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves, elsewhere: serves.elsewhere,
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
-		a, err := c.doIn(ctx, p, e)
+		a, err := (&repetition{client: c, e: e, given: p}).run(ctx)
 		if err != nil {
 			return "", err
 		}

@@ -1,0 +1,376 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// repetition is an exchange that is made until its answer is final. What a try came to is shown to one rule after another; the first
+// that has to say something decides. Each rule counts for itself how often it has the exchange made once more.
+type repetition struct {
+	client *Client
+	// e is the exchange as redirects have led it.
+	e *exchange
+	// given is the place that another exchange has already, nil: each try gets one of its own.
+	given *place
+	// service is the destination that was asked for just now, nil: it is asked for with the next try.
+	service *destination
+
+	repeated   int        // after no answer, or one that asks for it
+	redirected int        // followed
+	renewed    int        // CSRF tokens that were refused
+	fresh      int        // those of them that had never been taken
+	secrets    int        // changed while the exchange was under way
+	doubts     int        // of the secret
+	proxied    bool       // the proxy refused what was shown to it
+	outage     time.Time  // since when the Cloud Connector is away
+	ended      []*session // begun anew since; the next try may get another one that is as old
+}
+
+// outcome is what one try came to: an answer, or an error.
+type outcome struct {
+	place  *place
+	answer *Answer
+	header http.Header // of the answer, with what the guest does not see
+	token  *csrf       // that was used
+	err    error
+}
+
+func (t *outcome) status() int { return int(t.answer.Status) }
+
+// decision is what a rule says of a try.
+type decision uint8
+
+const (
+	passed decision = iota // it is no case of this rule
+	again
+	final
+)
+
+// rules in the order in which they are asked. Those from refusedToken on are asked about answers alone.
+var rules = []func(*repetition, context.Context, *outcome) (decision, error){
+	(*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret, (*repetition).noAnswer,
+	(*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect, (*repetition).refusedByProxy,
+	(*repetition).awayConnector, (*repetition).askedAgain,
+}
+
+const (
+	mostRedirects = 10
+	// mostFresh is how many tokens that were just fetched may be refused.
+	mostFresh = 2
+	// mostSecrets is how many secrets one exchange may try that were changed while it was under way.
+	mostSecrets = 3
+	// mostDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by servers of which one
+	// refuses what the others take. One more than the once that a doubt takes, since it may be refused beside the one that begins it.
+	mostDoubts = 2
+)
+
+// run repeats the exchange until there is a final answer.
+func (r *repetition) run(ctx context.Context) (*Answer, error) {
+	for {
+		t, err := r.try(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch d, err := r.decide(ctx, t); {
+		case err != nil:
+			return nil, err
+		case d == final:
+			return t.answer, nil
+		}
+	}
+}
+
+func (r *repetition) try(ctx context.Context) (*outcome, error) {
+	p, err := r.client.enter(ctx, r.given, r.service, r.e)
+	if err != nil {
+		return nil, err
+	}
+	r.service = nil
+	t := &outcome{place: p}
+	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.given != nil)
+	return t, nil
+}
+
+func (r *repetition) decide(ctx context.Context, t *outcome) (decision, error) {
+	for _, rule := range rules {
+		if d, err := rule(r, ctx, t); d != passed || err != nil {
+			return d, err
+		}
+	}
+	return final, nil
+}
+
+// staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused one.
+func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error) {
+	if errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
+		return again, nil
+	}
+	return passed, nil
+}
+
+// otherSecret: the refused secret was changed meanwhile.
+func (r *repetition) otherSecret(ctx context.Context, t *outcome) (decision, error) {
+	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.place.destination) || r.secrets >= mostSecrets ||
+		!r.client.otherSecret(ctx, t.place.service) {
+		return passed, nil
+	}
+	r.secrets++
+	if t.answer != nil {
+		t.answer.discard()
+	}
+	return again, nil
+}
+
+// doubtedSecret: the refused secret was accepted lately, and is tried once more in a session of its own.
+func (r *repetition) doubtedSecret(_ context.Context, t *outcome) (decision, error) {
+	p := t.place
+	if !unauthorized(t.answer, t.err) || r.given != nil || !p.destination.doubted(r.e, t.answer != nil, &r.doubts) {
+		return passed, nil
+	}
+	session := p.session.jar.current()
+	if t.answer != nil {
+		session = t.answer.session
+		t.answer.discard()
+	}
+	p.session.drop(session, false, http.Header{}, r.e.line)
+	return again, nil
+}
+
+// noAnswer decides about a try that had none: it is sent once more, after a pause, where that does no harm.
+func (r *repetition) noAnswer(ctx context.Context, t *outcome) (decision, error) {
+	if t.err == nil {
+		return passed, nil
+	}
+	var lost *lostError
+	if !errors.As(t.err, &lost) {
+		return final, t.err
+	}
+	d, e := t.place.destination, r.e
+	if lost.sent && !e.repeatable {
+		return final, &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
+	}
+	var outage *outageError
+	if r.repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
+		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause, d.see(lost.cause))
+		if r.repeated > 0 {
+			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
+		}
+		return final, f
+	}
+	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)),
+		"retry", r.repeated+1)
+	return r.repeat(ctx, d, 0)
+}
+
+// repeat has the exchange made once more after a pause.
+func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Duration) (decision, error) {
+	if err := d.config.Retry.Wait(ctx, atLeast); err != nil {
+		return final, err
+	}
+	r.repeated++
+	r.client.counter.repeated.Add(1)
+	return again, nil
+}
+
+// refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at once will be
+// refused again, unless the server was started anew in this moment.
+func (r *repetition) refusedToken(_ context.Context, t *outcome) (decision, error) {
+	if !t.answer.wantsToken(t.header) || r.e.tokenFrom == "" {
+		return passed, nil
+	}
+	if !t.token.accepted.Load() {
+		r.fresh++
+	}
+	if r.fresh > mostFresh || r.renewed > t.place.destination.config.Retry.Times() {
+		return final, nil
+	}
+	r.renewed++
+	t.answer.discard()
+	return again, nil
+}
+
+// endedSession: the service had ended the session before it did anything.
+func (r *repetition) endedSession(_ context.Context, t *outcome) (decision, error) {
+	if !t.answer.over || slices.Contains(r.ended, t.place.session) {
+		return passed, nil
+	}
+	r.ended = append(r.ended, t.place.session)
+	t.answer.discard()
+	return again, nil
+}
+
+// redirect follows a redirect.
+func (r *repetition) redirect(_ context.Context, t *outcome) (decision, error) {
+	status, location := t.status(), t.header.Get("Location")
+	if status < 300 || status >= 400 || status == http.StatusNotModified || location == "" {
+		return passed, nil
+	}
+	t.answer.discard()
+	if r.redirected++; r.redirected > mostRedirects {
+		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), mostRedirects)
+	}
+	next, err := t.place.redirect(r.e, status, location, r.given == nil)
+	if err != nil {
+		return final, r.e.unusable(status, err)
+	}
+	r.e = next
+	return again, nil
+}
+
+// refusedByProxy: a proxy that takes tokens is shown a fresh one once.
+func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, error) {
+	d := t.place.destination
+	switch {
+	case t.status() != http.StatusProxyAuthRequired:
+		return passed, nil
+	case r.proxied || d.config.Way.Outage <= 0:
+		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), t.answer.excerpt())
+	}
+	r.proxied = true
+	t.answer.discard()
+	return again, nil
+}
+
+// awayConnector waits for a Cloud Connector, or for the service behind it.
+func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, error) {
+	d := t.place.destination
+	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() || !d.away(&r.outage) {
+		return passed, nil
+	}
+	d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", d.named(r.e),
+		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", t.answer.excerpt())
+	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
+		return final, err
+	}
+	r.client.counter.repeated.Add(1)
+	return again, nil
+}
+
+// askedAgain: the answer asks for the request to be sent once more.
+func (r *repetition) askedAgain(ctx context.Context, t *outcome) (decision, error) {
+	d := t.place.destination
+	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
+		return passed, nil
+	}
+	d.config.Logger.Warn("answer to be retried", "request", d.named(r.e), "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
+	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
+}
+
+// tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session that ended by the
+// answer begins anew before others get it: the cookies of an answer to them would be those of a session that is gone already.
+func (c *Client) tryOnce(ctx context.Context, p *place, e *exchange, fetching bool) (*Answer, http.Header, *csrf, error) {
+	defer p.rest()
+	used, answered, err := p.session.token(ctx, c, p, e)
+	if err != nil {
+		p.leave()
+		return nil, nil, nil, err
+	}
+	a, h, err := c.send(ctx, p, e, used)
+	if err == nil && !a.wantsToken(h) {
+		used.accepted.Store(true)
+	}
+	answered()
+	switch {
+	case err != nil:
+		p.leave()
+	case a.wantsToken(h):
+		if e.tokenFrom != "" {
+			p.session.drop(used.session, fetching, h, e.line)
+		}
+	case a.ended():
+		a.over = true
+		p.session.drop(a.session, fetching, h, e.line)
+	}
+	return a, h, used, err
+}
+
+// wantsToken tells whether an answer refuses a request for its CSRF token.
+func (a *Answer) wantsToken(h http.Header) bool {
+	return a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
+}
+
+// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in doubt and accepted
+// since: answered tells that it was, and not refused by who gives out tokens.
+func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
+	g := d.logonOf(e.client)
+	if g == nil {
+		return false
+	}
+	if v := g.look(); !v.doubted() && !v.onTrial() && (v.state == refused || !answered) {
+		return false
+	}
+	if *doubts++; *doubts > mostDoubts {
+		g.condemn()
+		return false
+	}
+	return true
+}
+
+// unauthorized tells whether the service has refused the secret, now or before.
+func unauthorized(a *Answer, err error) bool {
+	if err == nil {
+		return a.Status == http.StatusUnauthorized
+	}
+	var lost *NoAnswer // it wraps faults
+	var f *wit.Fault
+	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
+}
+
+// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the way;
+// one of the service that is the same is not sent again.
+func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
+	d, err := c.current(ctx, true)
+	return err == nil && d != refused
+}
+
+// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
+// Connectivity proxy, and is waited for as well, where the request is repeatable.
+func (d *destination) away(since *time.Time) bool {
+	if !d.config.Way.Whole || d.config.Way.Outage <= 0 {
+		return false
+	}
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return time.Since(*since) < d.config.Way.Outage
+}
+
+// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the user names, unless
+// the place is one that another request has: bound to one origin. Nobody else leads to the service, where credentials are shown.
+func (p *place) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
+	d := p.destination
+	next := *e
+	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {
+		d, next.elsewhere, next.tokenFrom = other, other.origin.String(), ""
+	}
+	line, err := d.origin.resolve(location, e.line)
+	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
+		return nil, faultf(wit.FaultUnauthorized, "%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
+			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
+			e.name(), status, withoutQuery(shown(location)), d.origin)
+	}
+	line = d.withoutSecrets(line)
+	if err := d.asksFor("redirect", line); err != nil {
+		return nil, err
+	}
+	next.line, next.client = line, namedClient(line)
+	return &next, nil
+}
+
+// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not repeatable
+// only those are sent again that the service says it has not taken up.
+func (e *exchange) asksAgain(retry Retry, status int) bool {
+	if !e.repeatable {
+		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
+	}
+	return retry.Names(strconv.Itoa(status))
+}
