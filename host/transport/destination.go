@@ -29,8 +29,9 @@ type destination struct {
 	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
 
 	// what it shares with other clients
-	load     *load
+	limiter  *originLimiter
 	sessions *sessions
+	outage   *outage
 
 	mu     guard.Mutex
 	others map[string]*logon // by the client that a request named where none is configured

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,6 +43,7 @@ type outcome struct {
 	header http.Header // of the answer, with what the guest does not see
 	token  *csrf       // that was used
 	err    error
+	sent   time.Time // before that
 }
 
 func (t *outcome) status() int { return int(t.answer.Status) }
@@ -95,7 +97,7 @@ func (r *repetition) try(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	r.service = nil
-	t := &outcome{place: p}
+	t := &outcome{place: p, sent: time.Now()}
 	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.given != nil)
 	return t, nil
 }
@@ -240,13 +242,22 @@ func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, er
 	return again, nil
 }
 
-// awayConnector waits for a Cloud Connector, or for the service behind it.
+// awayConnector waits for a Cloud Connector, or for the service behind it. An outage is told once, for all requests of all clients.
 func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, error) {
 	d := t.place.destination
+	if t.status() != http.StatusServiceUnavailable {
+		if lasted := d.outage.ends(); lasted > 0 {
+			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(), "after", lasted.Round(time.Second))
+		}
+	}
 	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() || !d.away(&r.outage) {
 		return passed, nil
 	}
-	d.config.Logger.Warn("no Cloud Connector, or the service is away: waiting", "request", d.named(r.e),
+	level := slog.LevelDebug
+	if d.outage.begins(t.sent) {
+		level = slog.LevelWarn
+	}
+	d.config.Logger.Log(ctx, level, "no Cloud Connector, or the service is away: waiting", "request", d.named(r.e),
 		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
 		return final, err

@@ -34,13 +34,13 @@ var errRefusedToken = errors.New("the token was refused")
 // send makes one exchange, once. The error is a *lostError where there was no answer.
 func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
 	d, s := p.destination, p.session
-	if err := d.load.begins(ctx, d); err != nil {
+	if err := d.limiter.begins(ctx, d); err != nil {
 		return nil, nil, err
 	}
-	turn := &waiter{who: d, why: "logons to " + d.load.origin + " go one after another", since: time.Now()}
-	d.load.waits(turn, true)
-	leave, err := d.logonOf(e.client).enter(ctx, d.config.Logons.asks(e), func() bool { return d.load.opening(d.sessions, s) })
-	d.load.waits(turn, false)
+	turn := &waiter{who: d, why: "logons to " + d.limiter.origin + " go one after another", since: time.Now()}
+	d.limiter.waits(turn, true)
+	leave, err := d.logonOf(e.client).enter(ctx, d.config.Logons.asks(e), func() bool { return d.sessions.opening(s) })
+	d.limiter.waits(turn, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	}
 	status = answer.StatusCode
 	s.jar.follow(answer.Header, e.line, time.Now(), session)
-	d.load.learn(d.sessions, s, status)
+	d.sessions.learn(s, status)
 	if err := d.checkClient(answer.Header); err != nil {
 		d.exchanged(e, r.Header, status, 0, began, err)
 		answer.Body.Close()

@@ -14,10 +14,21 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
+// sessionStore holds the sessions at one origin.
+type sessionStore struct {
+	mu         guard.Mutex
+	byIdentity map[[sha256.Size]byte]*sessions
+}
+
+func newSessionStore() *sessionStore {
+	return &sessionStore{byIdentity: map[[sha256.Size]byte]*sessions{}}
+}
+
 // sessions are those of one identity at one origin, shared by all clients that log on alike (P11). A request has a session to itself
 // until its answer begins, as long as there may be that many; so a session has one logon, and there are no more sessions than
-// requests at a time. They are under the lock of their load.
+// requests at a time. They are under the lock of their store.
 type sessions struct {
+	store   *sessionStore
 	key     [sha256.Size]byte
 	clients int
 	all     []*session
@@ -34,46 +45,48 @@ type session struct {
 	users  int
 }
 
-// sessionsOf returns the sessions of a destination's identity, for one more client; l.mu is held.
-func (l *load) sessionsOf(d *destination) *sessions {
+// of returns the sessions of a destination's identity, for one more client.
+func (st *sessionStore) of(d *destination) *sessions {
 	headers := make([]string, 0, len(d.config.Headers))
 	for name, value := range d.config.Headers {
 		headers = append(headers, name+": "+value)
 	}
 	slices.Sort(headers)
 	key := sha256.Sum256(fmt.Appendf(nil, "%q %q", d.auth.identity, headers))
-	s := l.sessions[key]
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.byIdentity[key]
 	if s == nil {
-		s = &sessions{key: key}
-		l.sessions[key] = s
+		s = &sessions{store: st, key: key}
+		st.byIdentity[key] = s
 	}
 	s.clients++
 	return s
 }
 
 // part says that a client needs them no more. It returns those that nobody needs, to be logged off.
-func (l *load) part(s *sessions) []*session {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (s *sessions) part() []*session {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	if s.clients--; s.clients > 0 {
 		return nil
 	}
-	if l.sessions[s.key] == s {
-		delete(l.sessions, s.key)
+	if s.store.byIdentity[s.key] == s {
+		delete(s.store.byIdentity, s.key)
 	}
 	return s.all
 }
 
 // take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that which the
-// fewest use.
-func (l *load) take(s *sessions) *session {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// fewest use. most 0: there may be any number.
+func (s *sessions) take(most int) *session {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	var one *session
 	switch n := len(s.idle); {
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
-	case l.limits.Connections == 0 || len(s.all) < l.limits.Connections:
+	case most == 0 || len(s.all) < most:
 		one = &session{tokens: newTokens()}
 		s.all = append(s.all, one)
 	default:
@@ -83,28 +96,28 @@ func (l *load) take(s *sessions) *session {
 	return one
 }
 
-func (l *load) giveBack(s *sessions, one *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (s *sessions) giveBack(one *session) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	if one.users--; one.users == 0 {
 		s.idle = append(s.idle, one)
 	}
 }
 
 // learn notes whether the service opens sessions at all.
-func (l *load) learn(s *sessions, one *session, status int) {
+func (s *sessions) learn(one *session, status int) {
 	if status >= 400 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	s.stateless = one.jar.empty()
 }
 
 // opening tells whether a request in this session is a logon of its own.
-func (l *load) opening(s *sessions, one *session) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (s *sessions) opening(one *session) bool {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
 	return !s.stateless && one.jar.empty()
 }
 
@@ -140,18 +153,18 @@ func (c *Client) enter(ctx context.Context, given *place, service *destination, 
 	}
 	leave := func() {}
 	if ctx.Value(withinKey{}) == nil {
-		if err := d.load.enter(ctx, d); err != nil {
+		if err := d.limiter.enter(ctx, d); err != nil {
 			return nil, err
 		}
-		leave = sync.OnceFunc(d.load.leaveRequest)
+		leave = sync.OnceFunc(d.limiter.leaveRequest)
 	}
-	s := d.load.take(d.sessions)
-	return &place{service, d, s, sync.OnceFunc(func() { d.load.giveBack(d.sessions, s) }), leave}, nil
+	s := d.sessions.take(d.limiter.mostConnections())
+	return &place{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
 }
 
 // leave says that the client goes there no more. Sessions that no other client needs are logged off.
 func (d *destination) leave() {
-	d.logoff(d.load.part(d.sessions))
+	d.logoff(d.sessions.part())
 	d.config.Destinations.leave(d)
 	d.leaveFurther()
 }
@@ -161,7 +174,7 @@ const logoffWithin = 2 * time.Second
 
 // logoff ends sessions at the service, where it has opened any.
 func (d *destination) logoff(all []*session) {
-	if d.config.LogoffPath == "" || !d.load.window().IsZero() {
+	if d.config.LogoffPath == "" || !d.limiter.window().IsZero() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)

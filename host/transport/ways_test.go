@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -417,9 +418,9 @@ func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, 
 }
 
 func TestConnectivityHTTP(t *testing.T) {
-	requests := 0
+	var requests atomic.Int64
 	a, _ := account(t, func(w http.ResponseWriter, r *http.Request) {
-		requests++
+		requests.Add(1)
 		for name := range r.Header {
 			if strings.HasPrefix(name, "Proxy-") {
 				t.Errorf("the service sees %s", name)
@@ -449,19 +450,28 @@ func TestConnectivityHTTP(t *testing.T) {
 
 	// A Cloud Connector that is away is waited for.
 	a.Detach("DE-Berlin")
-	done := make(chan error, 1)
-	go func() { _, _, err := text(t, c, get("/away")); done <- err }()
-	if err := a.Wait(t.Context(), 3, func(e connectivitytest.Entry) bool {
+	done := make(chan error, 2)
+	for range 2 {
+		go func() { _, _, err := text(t, c, get("/away")); done <- err }()
+	}
+	if err := a.Wait(t.Context(), 6, func(e connectivitytest.Entry) bool {
 		return e.Port == "http" && e.Code == http.StatusServiceUnavailable
 	}); err != nil {
 		t.Fatal(err)
 	}
 	a.Attach("DE-Berlin")
-	if err := <-done; err != nil {
-		t.Error(err)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
-	if requests != 5 {
-		t.Errorf("%d requests arrived, expected 5", requests)
+	if requests.Load() != 6 {
+		t.Errorf("%d requests arrived, expected 6", requests.Load())
+	}
+	for _, once := range []string{"level=WARN msg=\"no Cloud Connector, or the service is away: waiting", "answers again"} {
+		if n := strings.Count(log.buf.String(), once); n != 1 {
+			t.Errorf("expected %q once for the outage, found it %d times", once, n)
+		}
 	}
 	log.without(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }

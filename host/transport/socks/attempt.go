@@ -36,7 +36,7 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			conn, err := d.logon(ctx, location)
 			attempts++
 			if err == nil {
-				if attempts > 1 {
+				if _, was := d.down.LoadAndDelete(d.address); was || attempts > 1 {
 					d.log(ctx, slog.LevelInfo, "tunnel made", "location", location, "attempts", attempts, "after", time.Since(began))
 				}
 				return conn, nil
@@ -56,7 +56,11 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 		if left <= 0 {
 			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts, time.Since(began).Round(time.Millisecond), last)
 		}
-		d.log(ctx, slog.LevelWarn, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
+		level := slog.LevelWarn
+		if _, known := d.down.LoadOrStore(d.address, true); known {
+			level = slog.LevelDebug
+		}
+		d.log(ctx, level, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
 		if !sleep(ctx, min(left, jitter(pause))) {
 			return nil, d.ended(ctx, last, done(ctx))
 		}

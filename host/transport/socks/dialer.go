@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/net/proxy"
@@ -41,6 +42,9 @@ type Dialer struct {
 	Logger *slog.Logger
 	// Trace, where it is set, is told every step of every attempt, in the goroutine of DialContext. A diagnosis uses it.
 	Trace func(Event)
+
+	// down are the targets to which there was no tunnel when one was asked for last: an outage is told once.
+	down sync.Map
 }
 
 // Event is one step of an attempt.

@@ -55,20 +55,9 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 	return nil
 }
 
-// Destinations is what clients of the same origin share: limits and sessions. Safe for use by several goroutines.
-type Destinations struct {
-	mu    guard.Mutex
-	loads map[string]*load
-}
-
-// processDestinations is what clients use that were given none.
-var processDestinations = NewDestinations()
-
-// NewDestinations returns a place for clients to meet.
-func NewDestinations() *Destinations { return &Destinations{loads: map[string]*load{}} }
-
-// load is the traffic of an origin.
-type load struct {
+// originLimiter bounds the use of an origin by all its clients: requests at a time and in a second, connections, and times without
+// requests.
+type originLimiter struct {
 	origin string
 
 	mu       guard.Mutex
@@ -82,11 +71,13 @@ type load struct {
 
 	connections int
 	dialling    []*waiter
-
-	sessions map[[32]byte]*sessions
 }
 
-// member is a client's part of a load.
+func newLimiter(origin string) *originLimiter {
+	return &originLimiter{origin: origin, members: map[*destination]*member{}}
+}
+
+// member is a client's part of an origin's use.
 type member struct {
 	limits Limits
 	// served tells when a request of the client was last let through: the one that has waited longest in this sense is next.
@@ -104,15 +95,8 @@ type waiter struct {
 	since time.Time // zero: to be told at once
 }
 
-// join adds a destination of a client; the load is there until the last one has left.
-func (all *Destinations) join(d *destination) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	l := all.loads[d.place()]
-	if l == nil {
-		l = &load{origin: d.place(), members: map[*destination]*member{}, sessions: map[[32]byte]*sessions{}}
-		all.loads[l.origin] = l
-	}
+// join adds a client, by its destination. Its connections count from now on.
+func (l *originLimiter) join(d *destination) {
 	limits := d.config.Limits
 	if limits.Concurrent <= 0 {
 		limits.Concurrent = defaultConcurrent
@@ -121,30 +105,32 @@ func (all *Destinations) join(d *destination) {
 	defer l.mu.Unlock()
 	l.members[d] = &member{limits: limits, waits: map[*waiter]struct{}{}}
 	l.restrict()
-	d.load, d.sessions = l, l.sessionsOf(d)
 	dial := d.wire.DialContext
 	d.wire.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return l.dial(ctx, d, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
 	}
 }
 
-func (all *Destinations) leave(d *destination) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	l := d.load
+// leave takes a client away; it tells whether it was the last.
+func (l *originLimiter) leave(d *destination) (last bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.members, d)
-	if len(l.members) == 0 && all.loads[l.origin] == l {
-		delete(all.loads, l.origin)
-	}
 	l.restrict()
 	l.grant()
 	l.connect()
+	return len(l.members) == 0
+}
+
+// mostConnections is how many connections, and sessions, there may be; 0: no limit.
+func (l *originLimiter) mostConnections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits.Connections
 }
 
 // restrict works out the limits of all members; l.mu is held.
-func (l *load) restrict() {
+func (l *originLimiter) restrict() {
 	var strictest Limits
 	for _, m := range l.members {
 		strictest.Concurrent = least(strictest.Concurrent, m.limits.Concurrent)
@@ -166,7 +152,7 @@ func least[N int | float64](a, b N) N {
 }
 
 // enter waits until one more request may be under way.
-func (l *load) enter(ctx context.Context, d *destination) error {
+func (l *originLimiter) enter(ctx context.Context, d *destination) error {
 	if err := l.maintained(ctx, d); err != nil {
 		return err
 	}
@@ -180,7 +166,7 @@ func (l *load) enter(ctx context.Context, d *destination) error {
 }
 
 // wait waits for what a waiter stands in the line for. done gives it back where it came too late.
-func (l *load) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()) error {
+func (l *originLimiter) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()) error {
 	select {
 	case <-w.ready:
 		return nil
@@ -210,7 +196,7 @@ func (l *load) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()
 const logEvery = 5 * time.Minute
 
 // log tells of a request that has waited for long.
-func (l *load) log(w *waiter) {
+func (l *originLimiter) log(w *waiter) {
 	now := time.Now()
 	if now.Sub(w.since) <= waitsTold {
 		return
@@ -228,7 +214,7 @@ func (l *load) log(w *waiter) {
 }
 
 // grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is held.
-func (l *load) grant() {
+func (l *originLimiter) grant() {
 	limit := l.limits.Concurrent
 	for len(l.requests) > 0 && (l.busy < limit || limit == 0) {
 		next := 0
@@ -248,7 +234,7 @@ func (l *load) grant() {
 	}
 }
 
-func (l *load) served(w *waiter) int64 {
+func (l *originLimiter) served(w *waiter) int64 {
 	if m := l.members[w.who]; m != nil {
 		return m.served
 	}
@@ -256,7 +242,7 @@ func (l *load) served(w *waiter) int64 {
 }
 
 // leaveRequest says that a request is no longer under way.
-func (l *load) leaveRequest() {
+func (l *originLimiter) leaveRequest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busy--
@@ -264,7 +250,7 @@ func (l *load) leaveRequest() {
 }
 
 // begins waits until a request may begin: by the rate, and outside of windows.
-func (l *load) begins(ctx context.Context, d *destination) error {
+func (l *originLimiter) begins(ctx context.Context, d *destination) error {
 	for {
 		if err := l.maintained(ctx, d); err != nil {
 			return err
@@ -294,7 +280,7 @@ func (l *load) begins(ctx context.Context, d *destination) error {
 }
 
 // window is when the window ends that is open now; zero if none is.
-func (l *load) window() time.Time {
+func (l *originLimiter) window() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -309,7 +295,7 @@ func (l *load) window() time.Time {
 }
 
 // maintained waits while a maintenance window is open, and says so once for each client.
-func (l *load) maintained(ctx context.Context, d *destination) error {
+func (l *originLimiter) maintained(ctx context.Context, d *destination) error {
 	for {
 		until := l.window()
 		if until.IsZero() {
@@ -333,7 +319,7 @@ func (l *load) maintained(ctx context.Context, d *destination) error {
 }
 
 // until waits for a time.
-func (l *load) until(ctx context.Context, at time.Time, d *destination, why string) error {
+func (l *originLimiter) until(ctx context.Context, at time.Time, d *destination, why string) error {
 	w := &waiter{who: d, why: why}
 	l.waits(w, true)
 	defer l.waits(w, false)
@@ -341,7 +327,7 @@ func (l *load) until(ctx context.Context, at time.Time, d *destination, why stri
 }
 
 // waits notes that a request of a client waits, or no longer.
-func (l *load) waits(w *waiter, begin bool) {
+func (l *originLimiter) waits(w *waiter, begin bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.members[w.who]
@@ -360,7 +346,7 @@ const waitsTold = 5 * time.Second
 // Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has waited for long.
 func (c *Client) Waiting() string {
 	d := c.at.Load()
-	l := d.load
+	l := d.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var reasons []string
@@ -376,7 +362,7 @@ func (c *Client) Waiting() string {
 }
 
 // dial makes a connection when there may be one more. Idle ones of other clients are ended for it.
-func (l *load) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func (l *originLimiter) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	if err := l.mayDial(ctx, d); err != nil {
 		return nil, err
 	}
@@ -389,7 +375,7 @@ func (l *load) dial(ctx context.Context, d *destination, dial func(context.Conte
 }
 
 // mayDial waits until there may be one more connection; it counts then.
-func (l *load) mayDial(ctx context.Context, d *destination) error {
+func (l *originLimiter) mayDial(ctx context.Context, d *destination) error {
 	l.mu.Lock()
 	if ctx.Value(withinKey{}) != nil {
 		// The answer that it is for has a connection until this one has done its work.
@@ -414,7 +400,7 @@ func (l *load) mayDial(ctx context.Context, d *destination) error {
 }
 
 // connect lets as many connections be made as there may be, in the order in which they were asked for; l.mu is held.
-func (l *load) connect() {
+func (l *originLimiter) connect() {
 	limit := l.limits.Connections
 	for len(l.dialling) > 0 && (l.connections < limit || limit == 0) {
 		close(l.dialling[0].ready)
@@ -423,7 +409,7 @@ func (l *load) connect() {
 	}
 }
 
-func (l *load) disconnect() {
+func (l *originLimiter) disconnect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.connections--
