@@ -51,7 +51,7 @@ fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
 
 soak: bin/culvert
-	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
+	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 
 oracle:

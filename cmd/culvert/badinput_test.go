@@ -213,6 +213,7 @@ func forged(old, new string) func(http.Handler) http.Handler {
 // A page that breaks off once costs nothing; one that always does fails the task at that request and row; never is a short page
 // taken for a whole one.
 func TestPagesThatBreakOff(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	readings := []*reading{{name: "whole"}}
 	for _, format := range []string{"json", "atom"} {
@@ -258,6 +259,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 // A value that does not fit its type is its row's fault: that is named and what came before is kept; where faults are tolerated the
 // other rows go on.
 func TestValuesThatDoNotFit(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	readings := []*reading{{name: "whole"}}
 	for name, c := range map[string]struct{ old, new, property string }{
@@ -299,6 +301,7 @@ func TestValuesThatDoNotFit(t *testing.T) {
 
 // What a service answers instead of rows.
 func TestAnswersThatAreNoRows(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	readings := []*reading{{name: "whole"}}
 	const feed = "/Orders"
@@ -394,6 +397,7 @@ func answered(status int, kind, body string) func(http.Handler) http.Handler {
 
 // A wrong password is sent once, whatever the connectors, their tasks and their feeds (P10).
 func TestWrongPasswordIsSentOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
 	args := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data}
@@ -417,6 +421,7 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 
 // A next link to another host is followed only by leave of sap.odata.link.hosts, and then on the configured origin.
 func TestLinksToAnotherHost(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	foreign := map[string]string{"next-host": "http://gateway.example:8000"}
 	refused := []string{"leads to http://gateway.example:8000", "sap.odata.link.hosts"}
@@ -466,6 +471,7 @@ func put(t *testing.T, dir, name string, data []byte) string {
 
 // Files that are no plugins are refused with what is wrong with them, and cost nobody else anything.
 func TestFilesThatAreNoPlugins(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
 	good, err := os.ReadFile(filepath.Join(dir, "odata-source.wasm"))
@@ -524,6 +530,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 
 // A plugin that goes wrong fails the tasks that use it, by its name and version; the other connectors of the worker finish.
 func TestPluginsThatGoWrong(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
 	put(t, dir, "rogue.wasm", guesttest.Bytes(t, "../../host/plugin/testdata/guests/rogue"))
@@ -559,6 +566,7 @@ func TestPluginsThatGoWrong(t *testing.T) {
 
 // The same of a source: nothing of its page is stored.
 func TestSourcesThatGoWrong(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
 	put(t, dir, "reckless.wasm", guesttest.Bytes(t, "./testdata/guests/reckless"))
@@ -588,6 +596,7 @@ func TestSourcesThatGoWrong(t *testing.T) {
 
 // Settings that are missing, unknown, misspelt or wrong: nothing is sent, and each stands with its file and line (T16, P6).
 func TestWrongSettingsSendNothing(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	dir := plugins(t, "smt", "odata-sink")

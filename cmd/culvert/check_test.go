@@ -21,6 +21,7 @@ var (
 
 // TestPluginsCheck compares what is printed with files; CULVERT_GOLDEN=1 writes them.
 func TestPluginsCheck(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	component := wit.Component{Name: "org.example.Trap", Kind: wit.ComponentTransformation, Documentation: "Traps."}
 	files := map[string]struct {

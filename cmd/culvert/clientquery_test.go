@@ -15,6 +15,7 @@ import (
 // Behind a gateway that takes headers off, every request of a source, a sink and the tools names client and language in its query,
 // those of the host included, and has them as headers all the same.
 func TestClientInQuery(t *testing.T) {
+	t.Parallel()
 	folder := plugins(t, "odata-sink")
 	for in, query := range map[string]string{"header": "", "query": "sap-client=100&sap-language=DE"} {
 		t.Run(in, func(t *testing.T) {

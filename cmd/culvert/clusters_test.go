@@ -40,6 +40,7 @@ func endsOn(t *testing.T, address, topic string) kafka.Positions {
 // Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they have come to
 // the ends there.
 func TestClientsOfAnotherCluster(t *testing.T) {
+	t.Parallel()
 	clientsOfAnotherCluster(t, embedded(t).Addr(), embedded(t).Addr())
 }
 
@@ -97,6 +98,7 @@ func onceFromTheEnd(t *testing.T, broker string) {
 
 // With topic.creation.enable=false it is the broker that makes topics, or does not.
 func TestTopicsOfTheBrokersMaking(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	file := p.file("there.properties", source("there", address, "Orders")...)
@@ -110,6 +112,7 @@ func TestTopicsOfTheBrokersMaking(t *testing.T) {
 
 // What a connector may change about its clients is the worker's to say, as in Kafka Connect.
 func TestOverridePolicy(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
 	lines := append(source("orders", address, "Orders"), "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")

@@ -9,6 +9,7 @@ import (
 )
 
 func TestWrongUse(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	cases := []struct {
 		name string
@@ -40,6 +41,7 @@ func TestWrongUse(t *testing.T) {
 }
 
 func TestHelpIsEverywhere(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for _, words := range []string{"", "run", "consume", "validate", "plugins", "plugins list", "plugins show", "plugins check", "broker", "version", "ping"} {
 		r := p.run(append(strings.Fields(words), "--help")...)
@@ -50,6 +52,7 @@ func TestHelpIsEverywhere(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	good := p.file("good.properties", source("good", address, "Orders")...)
@@ -89,6 +92,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10, User: "u", Password: "right"})
 	lines := append(source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
@@ -124,6 +128,7 @@ func TestPing(t *testing.T) {
 }
 
 func TestPlugins(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	r := p.run("plugins", "list", "--plugins", plugins(t))
 	if r.code != 0 || !strings.Contains(r.stdout, "odata-source") || !strings.Contains(r.stdout, "0.1.0") {

@@ -88,6 +88,7 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 
 // Every client store is taken by a service that asks for a certificate, and every trust store knows the service.
 func TestStoresEndToEnd(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, port, shown := mutual(t, service.Options{Rows: 20})
 	of := func(side, name, kind string) []string {
@@ -138,9 +139,10 @@ func TestStoresEndToEnd(t *testing.T) {
 
 // What is wrong with connections is said by validate, at its place.
 func TestConnectionsAreChecked(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	at := func(name string) string { return filepath.Join(stores(t), name) }
-	t.Setenv("VCAP_SERVICES", "")
+	p.environ = []string{"VCAP_SERVICES="}
 	good := source("x", "sap.example:443", "Orders")
 	for name, c := range map[string]struct {
 		lines []string
@@ -236,6 +238,7 @@ func (g *guarded) refusals(password string) int {
 // A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent once, and the
 // tasks that it stopped go on with the next one (P25, P10).
 func TestSecretsRotate(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true}, refused: map[string]int{}}
 	server := httptest.NewServer(g)
@@ -298,11 +301,11 @@ func TestSecretsRotate(t *testing.T) {
 // The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through SOCKS5. Nobody
 // on the way sees the password where there is TLS, and no log holds a secret or a token.
 func TestThroughCloudConnector(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	account := connectivitytest.NewServer()
 	t.Cleanup(account.Close)
-	t.Setenv("VCAP_SERVICES", account.VCAP(0))
-	t.Setenv("NO_PROXY", "")
+	p.environ = []string{"VCAP_SERVICES=" + account.VCAP(0), "NO_PROXY="}
 	const password = "s3cret-of-the-service"
 	s, address := demo(t, service.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
 	secure := httptest.NewUnstartedServer(s)
@@ -418,6 +421,7 @@ func localhost(t *testing.T) tls.Certificate {
 
 // OAuth 2.0 and headers, by the names that a file has for them.
 func TestTokensAndHeadersEndToEnd(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	var mu sync.Mutex
 	forms := []string{}

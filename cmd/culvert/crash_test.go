@@ -121,7 +121,7 @@ func (c *crash) run(h *holdup, seed uint64) {
 		w := c.p.start("run", "--plugins", plugins(c.t), "--data", c.p.data, worker, file)
 		select {
 		case <-h.held:
-		case <-time.After(limit / 3):
+		case <-time.After(comesAbout):
 			c.t.Fatalf("nothing was read; stderr:\n%s", w.stderr.String())
 		}
 		// Sometimes before anything of the page is stored, sometimes after.
@@ -176,6 +176,7 @@ func (c *crash) stored() int {
 
 // 0 rows missing, and repeated only what came after the last stored offset.
 func TestSoakKilledInMidPage(t *testing.T) {
+	t.Parallel()
 	c, h := newCrash(t, service.Options{Rows: 1500 * rounds(), PageSize: 1500})
 	c.run(h, 1)
 	numbers := c.numbers()
@@ -206,6 +207,7 @@ func TestSoakKilledInMidPage(t *testing.T) {
 
 // A page that answers otherwise the second time hides no row that was there throughout (P2).
 func TestSoakKilledWhilePagesDiffer(t *testing.T) {
+	t.Parallel()
 	c, h := newCrash(t, service.Options{Rows: 1500 * rounds(), PageSize: 1500, Switches: service.Switches{Differ: "all"}})
 	c.run(h, 2)
 	seen := map[int]bool{}
@@ -235,6 +237,7 @@ func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 
 // A stop that cannot end, since the broker is silent and offsets are still to be stored, is ended by a second signal.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	c, h := newCrash(t, service.Options{Rows: 2000, PageSize: 5000})
 	h.arm(500_000)
 	file := c.p.file("orders.properties", source("orders", c.address, "Order_Details")...)

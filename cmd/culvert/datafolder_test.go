@@ -11,6 +11,7 @@ import (
 
 // A data folder is one worker's. What only reads goes on beside it, and a worker that is killed leaves nothing in the next one's way.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	broker := embedded(t).Addr()

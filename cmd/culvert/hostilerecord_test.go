@@ -42,6 +42,7 @@ func hostileRecords() []string {
 // Records that somebody else put into a sink's topic are the fault of these records: with errors.tolerance=all everything else arrives,
 // otherwise the task fails and names the first.
 func TestHostileRecordsInASinksTopic(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: written})
 	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")

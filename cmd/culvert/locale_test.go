@@ -18,6 +18,7 @@ import (
 
 // T11: what is stored, and what is written back, does not depend on the process's zone or locale.
 func TestResultsAreTheSameEverywhere(t *testing.T) {
+	t.Parallel()
 	cases := []struct{ name, zone, offset, language string }{
 		{"utc", "UTC", "Z", "C"},
 		{"kolkata", "Asia/Kolkata", "+05:30", "C"},
@@ -27,11 +28,7 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	var first string
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			t.Setenv("TZ", zone(t, c.zone))
-			for _, name := range []string{"LANG", "LC_ALL", "LANGUAGE"} {
-				t.Setenv(name, c.language)
-			}
-			results, log := moved(t)
+			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language, "LANGUAGE="+c.language)
 			// The program did run in that zone: its log tells.
 			if !regexp.MustCompile(`time=\S+` + strings.ReplaceAll(c.offset, "+", `\+`) + ` level=`).MatchString(log) {
 				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
@@ -46,10 +43,11 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// moved moves AllTypes through topics, with schemas and without, through transforms, and back into the service. It returns all
+// moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into the service. It returns all
 // records but their timestamps and what the service has then, and the log.
-func moved(t *testing.T) (results, log string) {
+func moved(t *testing.T, environ ...string) (results, log string) {
 	p := newPlace(t)
+	p.environ = environ
 	s, address := demo(t, service.Options{Rows: 20})
 	var args []string
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language

@@ -69,6 +69,7 @@ func TestRefusalsAreAUsers(t *testing.T) {
 
 // Commands that begin at once send a wrong password once.
 func TestCommandsAtOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
 	file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)

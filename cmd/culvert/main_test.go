@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,7 +25,10 @@ import (
 )
 
 // bench is where the program under test is: the binary, built once, and a compile cache that all tests share.
-var bench struct{ dir, binary, cache, plugins string }
+var bench struct {
+	dir, binary, cache, plugins string
+	mu                          sync.Mutex // held while a folder of plugins is made
+}
 
 func TestMain(m *testing.M) {
 	code, err := prepare(m)
@@ -33,7 +39,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// besides is how many tests run side by side, whatever the number of cores: they wait for their workers most of the time.
+const besides = 4
+
 func prepare(m *testing.M) (code int, err error) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(besides)); err != nil {
+			return 1, err
+		}
+	}
 	if bench.dir, err = os.MkdirTemp("", "culvert-e2e-"); err != nil {
 		return 1, err
 	}
@@ -76,19 +93,33 @@ func withoutPlugins() (file string, err error) {
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-// plugins is a folder with our guests: the source, and those that are named. Each is built once.
+// plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and each folder is
+// whole before anybody sees it, since workers of other tests look for what is new in theirs.
 func plugins(t *testing.T, more ...string) string {
 	t.Helper()
-	for _, name := range append([]string{"odata-source"}, more...) {
-		path := filepath.Join(bench.plugins, name+".wasm")
-		if _, err := os.Stat(path); err == nil {
-			continue
-		}
-		if err := os.WriteFile(path, guesttest.Bytes(t, "../../plugins/"+name), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	bench.mu.Lock()
+	defer bench.mu.Unlock()
+	names := slices.Sorted(slices.Values(append(more, "odata-source")))
+	dir := filepath.Join(bench.plugins, strings.Join(names, "+"))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
 	}
-	return bench.plugins
+	making, err := os.MkdirTemp(bench.dir, "making-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		put(t, making, name+".wasm", guesttest.Bytes(t, "../../plugins/"+name))
+	}
+	list := exec.Command(bench.binary, "plugins", "list", "--plugins", making)
+	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(bench.dir, "cache"))
+	if out, err := list.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", list, err, out)
+	}
+	if err := os.Rename(making, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // place is a folder that a test works in, with a data folder for the embedded broker.
@@ -149,8 +180,11 @@ func (r result) lastLine() string {
 	return lines[len(lines)-1]
 }
 
-// limit bounds every command of the tests.
-const limit = 90 * time.Second
+// limit bounds every command of the tests, comesAbout what is waited for in it: machines that do other things are slow.
+const (
+	limit      = 10 * time.Minute
+	comesAbout = 5 * time.Minute
+)
 
 // run runs the program to its end.
 func (p *place) run(args ...string) result {
@@ -176,6 +210,9 @@ func (p *place) start(args ...string) *command {
 func (p *place) startFor(limit time.Duration, args ...string) *command {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if args[0] == "run" {
+		args = append([]string{"run"}, append(patient(), args[1:]...)...)
+	}
 	c := &command{t: p.t, cancel: cancel, process: exec.CommandContext(ctx, bench.binary, args...)}
 	c.process.Dir = p.dir
 	c.process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache"))
@@ -189,6 +226,15 @@ func (p *place) startFor(limit time.Duration, args ...string) *command {
 		cancel()
 	})
 	return c
+}
+
+// patient are options that give each call of our plugins more time than it has by default, which counts where nothing is ready to use the
+// processor for a second; a test's own options come behind.
+func patient() (options []string) {
+	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
+		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")
+	}
+	return options
 }
 
 func (c *command) wait() result {
@@ -207,7 +253,7 @@ func (c *command) signal(s syscall.Signal) {
 // eventually polls until done answers true, or fails with what the command has said.
 func (c *command) eventually(what string, done func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(limit / 3)
+	deadline := time.NewTimer(comesAbout)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -228,6 +274,15 @@ func (c *command) says(text string) string {
 	line, _, _ := strings.Cut(after, "\n")
 	return line
 }
+
+// arrives waits until a topic holds as many records: the service has handed out rows before they are there.
+func (c *command) arrives(p *place, topic string, rows int) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool { return len(p.records(topic)) >= rows })
+}
+
+// silent is a setting that has a service be silent for as long as a test holds its answers back.
+const silent = "sap.odata.connection.read.timeout.ms=3600000"
 
 // demo starts the demo service.
 func demo(t *testing.T, o service.Options) (*service.Service, string) {

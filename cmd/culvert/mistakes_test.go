@@ -14,6 +14,7 @@ import (
 
 // What run refuses, validate says, and run says it before anything else happens.
 func TestMistakesAreSaid(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	dir := plugins(t, "odata-sink")
@@ -74,6 +75,7 @@ func TestMistakesAreSaid(t *testing.T) {
 }
 
 func TestFoldersWithoutConnectors(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	empty := filepath.Join(p.dir, "empty")
 	if err := os.Mkdir(empty, 0o700); err != nil {
@@ -92,6 +94,7 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 }
 
 func TestVersionFlag(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	if flag, command := p.run("--version"), p.run("version"); flag.code != 0 || flag.stdout == "" || flag != command {
 		t.Errorf("expected the same, found %+v and %+v", flag, command)
@@ -100,6 +103,7 @@ func TestVersionFlag(t *testing.T) {
 
 // A run that is stopped has failed all the same if one of its tasks had.
 func TestOnceStoppedBehindAFailure(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	never := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(never.Close)
@@ -116,6 +120,7 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 
 // A stop is no failure, wherever it meets a task: while the plugin is opened, in a page, or while a row is written.
 func TestOnceStoppedInMidRequest(t *testing.T) {
+	t.Parallel()
 	for name, what := range map[string]struct {
 		set  string
 		sink bool

@@ -83,6 +83,7 @@ func load(t *testing.T, all []*moving) (*place, result) {
 
 // T15: rows are deleted and inserted between pages.
 func TestRowsMoveBetweenPages(t *testing.T) {
+	t.Parallel()
 	var all []*moving
 	for _, format := range []string{"json", "atom"} {
 		for _, token := range []string{"key", "offset"} {
@@ -111,6 +112,7 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 // T17: a page whose answer broke off answers otherwise when it is asked for again. (A worker that was killed meanwhile: see
 // TestSoakKilledWhilePagesDiffer.)
 func TestPagesThatDifferTheSecondTime(t *testing.T) {
+	t.Parallel()
 	var all []*moving
 	for _, format := range []string{"json", "atom"} {
 		for _, differ := range []string{"reorder", "delete", "insert", "all"} {
@@ -139,6 +141,7 @@ func TestPagesThatDifferTheSecondTime(t *testing.T) {
 // P4: a feed that ends early without a next link, while the count tells the truth, is read on; options that a service does not
 // know are left out, and then too nothing is missing.
 func TestFeedsThatEndEarly(t *testing.T) {
+	t.Parallel()
 	pages := service.Options{Rows: 60} // the service pages by itself where page-size says so
 	var all []*moving
 	for _, format := range []string{"json", "atom"} {

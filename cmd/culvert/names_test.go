@@ -23,6 +23,7 @@ var settingName = regexp.MustCompile(`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|er
 
 // Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
 func TestAdvisedSettingsExist(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	var specs []wit.SettingSpec
 	for _, name := range []string{"odata-source", "odata-sink"} {

@@ -163,6 +163,7 @@ func TestOnceIsComplete(t *testing.T) {
 
 // A service whose links lead in a circle ends the load with a fault that names the link.
 func TestLinksInACircle(t *testing.T) {
+	t.Parallel()
 	s := &oddService{rows: numbers(1, 200), page: 20, circle: 200}
 	slices.Reverse(s.rows)
 	r, came := loadOdd(t, s)

@@ -44,7 +44,7 @@ func newCopying(p *place, rows int, settings ...string) *copying {
 		c.service.ServeHTTP(w, r)
 	}))
 	p.t.Cleanup(server.Close)
-	c.lines = copiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1"}, settings...)...)
+	c.lines = copiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1", silent}, settings...)...)
 	return c
 }
 
@@ -125,6 +125,7 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 
 // A version that hangs in settle is swapped in: what it had sent was answered, and is neither sent again nor forgotten.
 func TestSinkThatHangsInSettle(t *testing.T) {
+	t.Parallel()
 	const rows = 60
 	p, _, worker := filled(t, rows)
 	c := newCopying(p, rows)

@@ -13,6 +13,7 @@ import (
 
 // Nobody waits through ten retries to be told that a port is closed: a command asks once.
 func TestPingToAClosedPort(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	file := p.file("orders.properties", instead(source("orders", freeAddress(t), "Orders"), "sap.odata.max.retries=10")...)
 	r := p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t)) // compiles what ping needs
@@ -28,6 +29,7 @@ func TestPingToAClosedPort(t *testing.T) {
 
 // Seconds in which plugins are compiled are explained, and only then.
 func TestCompilingIsSaid(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
 	file := p.file("orders.properties", source("orders", address, "Orders")...)

@@ -12,6 +12,7 @@ const kafkaTransforms = "org.apache.kafka.connect.transforms."
 // A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform gives records
 // another topic.
 func TestTopicsThatNoRecordReaches(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{})
 	dir := plugins(t, "odata-sink", "smt")
@@ -55,6 +56,7 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 
 // Where a transform may give records another topic, the first record tells.
 func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
+	t.Parallel()
 	dir := plugins(t, "odata-sink", "smt")
 	for name, c := range map[string]struct {
 		to    string // what the transform makes of the topic Orders

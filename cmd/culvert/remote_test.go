@@ -29,6 +29,7 @@ func (n calledName) String() string { return string(n) }
 
 // A worker whose cluster is behind a Cloud Connector, with TLS and a logon inside the tunnel: a source, and the same rows back.
 func TestRunThroughCloudConnector(t *testing.T) {
+	t.Parallel()
 	p, folder := newPlace(t), plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)

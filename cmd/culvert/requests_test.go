@@ -11,6 +11,7 @@ import (
 
 // --log-level debug shows each request with what came of it, and never a secret.
 func TestRequestsAtDebug(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
 	lines := append(source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",

@@ -12,6 +12,7 @@ import (
 // A forged offset would have another connector skip rows: what the worker keeps in topics is no target of rows, whoever chose the
 // topic, on whatever cluster and with whatever errors.tolerance.
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
+	t.Parallel()
 	rowsNeverGoToTopicsOfTheWorker(t, embedded(t).Addr(), "__consumer_offsets", "__transaction_state")
 }
 
@@ -64,6 +65,7 @@ func rowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string
 
 // Where no transform can change it, the topic is known before anything runs.
 func TestValidateRefusesTopicsOfTheWorker(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
 	lines := source("orders", address, "Orders", "Products")

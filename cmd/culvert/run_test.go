@@ -16,6 +16,7 @@ import (
 )
 
 func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 300, PageSize: 100})
 	file := p.file("orders.properties", source("orders", address, "Orders", "Order_Details")...)
@@ -41,6 +42,7 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 }
 
 func TestRunUntilStopped(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 200, PageSize: 50})
 	listen := freeAddress(t)
@@ -76,6 +78,7 @@ func TestRunUntilStopped(t *testing.T) {
 }
 
 func TestFailedTaskLeavesOthersRunning(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 100})
 	good := p.file("good.properties", source("good", address, "Orders")...)
@@ -112,6 +115,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 
 // T16: a misspelt filter key sends 0 requests.
 func TestMisspeltSettingSendsNothing(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	file := p.file("orders.properties", append(source("orders", address, "Orders"), "sap.odata#00.exec-perod=60")...)
@@ -126,6 +130,7 @@ func TestMisspeltSettingSendsNothing(t *testing.T) {
 }
 
 func TestListenersTaken(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	file := p.file("orders.properties", source("orders", address, "Orders")...)
@@ -138,6 +143,7 @@ func TestListenersTaken(t *testing.T) {
 
 // A worker that is killed loses nothing that the broker on its own has acknowledged.
 func TestBrokerOutlivesTheWorker(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 400, PageSize: 20})
 	file := p.file("orders.properties", source("orders", address, "Orders")...)
@@ -165,6 +171,7 @@ func TestBrokerOutlivesTheWorker(t *testing.T) {
 }
 
 func TestTransforms(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 50})
 	file := p.file("orders.properties", append(source("orders", address, "Orders", "Products"),
@@ -244,6 +251,7 @@ func sinkOf(name, address string, pairs ...string) []string {
 
 // The main job: service → topics → transforms → service.
 func TestBothWays(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
 	there := p.file("there.properties", source("there", address, "Orders", "Order_Details")...)
@@ -273,6 +281,7 @@ func entities(s *service.Service, set string) map[string]map[string]string {
 }
 
 func TestFailedSinkIsTheLastLine(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 20})
 	there := p.file("there.properties", source("there", address, "Orders")...)

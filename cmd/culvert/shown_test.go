@@ -63,6 +63,7 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 }
 
 func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	folder, connector := talker(t, p)
 	file := filepath.Join(folder, "talker.wasm")
@@ -124,6 +125,7 @@ func TestReservedOptionsAreOurs(t *testing.T) {
 
 // A command whose option is one of ours is refused when the plugin is loaded.
 func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	folder := p.subfolder("clash")
 	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash", Kind: wit.ComponentSource}}}

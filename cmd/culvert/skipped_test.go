@@ -9,6 +9,7 @@ import (
 
 // What is skipped is always said; errors.log.enable and errors.log.include.messages say how.
 func TestSkippedRecordsAreLogged(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 3})
 	broker := embedded(t).Addr()

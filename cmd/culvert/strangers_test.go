@@ -16,6 +16,7 @@ import (
 
 // Where nothing answers, or somebody else does, the settings are named that say where the service is.
 func TestFaultsNameWhereTheServiceIs(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
 	closed := freeAddress(t)
@@ -54,6 +55,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 
 // What net/http logs on its own stands among our lines at level debug, without what a service sent into an idle connection.
 func TestLibrariesLogAsWeDo(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s := service.New(service.Options{Rows: 5})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,6 +103,7 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 
 // A record's text steers no terminal that it is printed on, and is the same JSON.
 func TestConsumeSteersNoTerminal(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	b := embedded(t)
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
@@ -134,6 +137,7 @@ func TestConsumeSteersNoTerminal(t *testing.T) {
 // A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the same run had nothing
 // to make it for.
 func TestOnceWithoutItsTopic(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	first := p.file("first.properties", source("first", address, "Products")...)
@@ -151,6 +155,7 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 
 // Settings of a converter that the file does not name count as little as they do in Kafka Connect, which is said.
 func TestSettingsOfAConverterThatIsNotNamed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	lines := append(source("orders", freeAddress(t), "Orders"), "value.converter.schemas.enable=false")
 	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file names no value.converter"

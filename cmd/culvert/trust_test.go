@@ -206,6 +206,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 
 // A new plugin of another name has the defaults of a thief: none counts for where requests go.
 func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
+	t.Parallel()
 	thief := newThief(t)
 	host, port, _ := net.SplitHostPort(thief.host)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))

@@ -14,6 +14,7 @@ import (
 )
 
 func TestTunnel(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	double, lines := behind(t, p)
 	c := p.start("tunnel", "-p", p.file("worker.properties", lines...), "--listen", "127.0.0.1:0")
@@ -61,6 +62,7 @@ func TestTunnel(t *testing.T) {
 
 // A tunnel to itself would connect to itself again and again.
 func TestTunnelToItself(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, port, _ := strings.Cut(freeAddress(t), ":")
 	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"}, {"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
@@ -73,6 +75,7 @@ func TestTunnelToItself(t *testing.T) {
 }
 
 func TestTunnelSaysWhyABrokerCannotBeReached(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	double, lines := behind(t, p)
 	double.Unmap("kafka.virtual:9092")

@@ -11,6 +11,7 @@ import (
 
 // Clients that try again and again fill no log with one and the same reason.
 func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	double, lines := behind(t, p)
 	double.Unmap("kafka.virtual:9092")

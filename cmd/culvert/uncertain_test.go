@@ -188,6 +188,7 @@ func produce(t *testing.T, broker string, records ...*kgo.Record) {
 
 // A tombstone deletes, in the order of its key's records; what is gone already counts as deleted.
 func TestTombstonesDelete(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: written, Switches: service.Switches{CSRF: true}})
 	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
@@ -227,6 +228,7 @@ func TestTombstonesDelete(t *testing.T) {
 // A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record that failed
 // is not written twice.
 func TestFailedSinkGoesOn(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: written})
 	there := p.file("there.properties", source("there", address, "Orders")...)
@@ -255,6 +257,7 @@ func TestFailedSinkGoesOn(t *testing.T) {
 
 // A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the record (P19).
 func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
+	t.Parallel()
 	for _, decision := range []string{"errors.uncertain.send", "errors.uncertain.skip"} {
 		t.Run(decision, func(t *testing.T) {
 			p := newPlace(t)
