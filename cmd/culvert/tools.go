@@ -157,7 +157,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 		m.Close()
 		return nil, nil, wrong(err)
 	}
-	tool, err := connect.OpenTool(m, w, connector, logons, log)
+	tool, err := connect.OpenTool(c.Context(), m, w, connector, logons, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

@@ -30,8 +30,8 @@ func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, ar
 		return nil, err
 	}
 	fault, err = fn.Result(g, g.left(), uint64(core), dst)
-	if err != nil {
-		return nil, &Violation{err.Error()}
+	if err := g.lifted(err); err != nil {
+		return nil, err
 	}
 	return fault, g.Done(ctx, f, core)
 }

@@ -65,6 +65,11 @@ type Guest struct {
 	// bytesIn and bytesOut count what crossed, for metrics.
 	bytesIn, bytesOut uint64
 
+	// Ended tells whether what came of a call is to be read no further, and why; nil: it is read. It is asked within large results.
+	Ended func() error
+	// ended is what it said.
+	ended error
+
 	// running is what was called last, stackBefore the size of its stack then.
 	running     api.Function
 	stackBefore int
@@ -140,7 +145,7 @@ func (g *Guest) Crossed() (in, out uint64) { return g.bytesIn, g.bytesOut }
 
 // Start begins the arguments of a call.
 func (g *Guest) Start() {
-	g.blocks, g.flat, g.spent = g.blocks[:0], g.flat[:0], 0
+	g.blocks, g.flat, g.spent, g.ended = g.blocks[:0], g.flat[:0], 0, nil
 }
 
 // Add asks for a block of memory for the arguments; empty ones are asked for too, because some guests make a vector of whatever

@@ -13,6 +13,22 @@ func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 	return g.memory.Read(ptr, size)
 }
 
+// Watch ends the lifting of a large value when Ended says so.
+func (g *Guest) Watch() error {
+	if g.Ended != nil {
+		g.ended = g.Ended()
+	}
+	return g.ended
+}
+
+// lifted is the error of lifting a value that failed with err.
+func (g *Guest) lifted(err error) error {
+	if err == nil || g.ended != nil {
+		return g.ended
+	}
+	return &Violation{err.Error()}
+}
+
 // Area returns size bytes of the guest's memory at ptr, checked. It holds until the next call into the guest.
 func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	if ptr%align != 0 {
@@ -73,10 +89,7 @@ func (g *Guest) Lift(ptr uint32, dst any) error {
 	before := l.Budget
 	err := l.Lift(ptr, dst)
 	g.spent += uint64(before - l.Budget)
-	if err != nil {
-		return &Violation{err.Error()}
-	}
-	return nil
+	return g.lifted(err)
 }
 
 // LiftAt reads the list or text whose pointer and length stand at offset in view.
@@ -85,10 +98,7 @@ func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
 	before := l.Budget
 	err := l.LiftList(Word(view, offset), Word(view, offset+4), dst)
 	g.spent += uint64(before - l.Budget)
-	if err != nil {
-		return &Violation{err.Error()}
-	}
-	return nil
+	return g.lifted(err)
 }
 
 func (g *Guest) left() int { return int(g.limit - min(g.spent, g.limit)) }

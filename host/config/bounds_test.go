@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,44 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 )
+
+// counting is a context that is canceled when it was looked at as often as that.
+type counting struct {
+	context.Context
+	looks, most int
+}
+
+func (c *counting) Err() error {
+	if c.looks++; c.looks > c.most {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A check looks at its context for each setting, and ends with it, with a problem that says so.
+func TestChecksEnd(t *testing.T) {
+	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
+	c := &Connector{}
+	for i := range 1000 {
+		c.Entries = append(c.Entries, Entry{Key: fmt.Sprintf("mad.p%d", i), Value: "1", Raw: "1"})
+	}
+	for name, check := range map[string]func(ctx context.Context) Problems{
+		"connector": func(ctx context.Context) Problems { return Checker{}.Component(ctx, c, component) },
+		"part":      func(ctx context.Context) Problems { return Checker{}.Part(ctx, c, "mad.", component) },
+	} {
+		whole := &counting{Context: context.Background(), most: 1 << 30}
+		check(whole)
+		if whole.looks < len(c.Entries) {
+			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(c.Entries), whole.looks)
+		}
+		for _, most := range []int{0, 100, whole.looks - 1} {
+			problems := check(&counting{Context: context.Background(), most: most})
+			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil || !strings.Contains(problems[n-1].Text, "context canceled") {
+				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
+			}
+		}
+	}
+}
 
 // A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with their product.
 func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
@@ -24,7 +63,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		c.Entries = append(c.Entries, Entry{Key: key, Value: "1", Raw: "1"})
 	}
 	done := make(chan Problems, 1)
-	go func() { done <- Checker{}.Component(c, component) }()
+	go func() { done <- Checker{}.Component(t.Context(), c, component) }()
 	select {
 	case problems := <-done:
 		unknown := 0

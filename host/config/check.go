@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -25,8 +26,8 @@ type Checker struct {
 
 // Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and unknown keys.
 // Unknown keys under the component's own prefixes are errors (a misspelt filter would export the whole table), unless
-// unknown.settings says warn; other unknown keys are warnings.
-func (ch Checker) Component(c *Connector, component wit.Component) Problems {
+// unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a problem of its own.
+func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
 	// What is compared for the nearest names of unknown keys is made once, where there are any.
@@ -37,14 +38,29 @@ func (ch Checker) Component(c *Connector, component wit.Component) Problems {
 	})
 	var problems Problems
 	for _, e := range c.Entries {
+		if ctx.Err() != nil {
+			return append(problems, c.unchecked(ctx))
+		}
 		problems = append(problems, ch.entry(c, e, own, frame, guess)...)
 	}
-	problems = append(problems, missing(c, frame)...)
-	problems = append(problems, missing(c, own)...)
-	problems = append(problems, place(c, own)...)
-	problems = append(problems, uncounted(c, own)...)
-	problems = append(problems, frameRules(c, component.Kind)...)
+	for _, rule := range []func() Problems{
+		func() Problems { return missing(ctx, c, frame) },
+		func() Problems { return missing(ctx, c, own) },
+		func() Problems { return place(c, own) },
+		func() Problems { return uncounted(ctx, c, own) },
+		func() Problems { return frameRules(c, component.Kind) },
+	} {
+		if ctx.Err() != nil {
+			return append(problems, c.unchecked(ctx))
+		}
+		problems = append(problems, rule()...)
+	}
 	return problems
+}
+
+// unchecked is the problem of a connector whose check was ended.
+func (c *Connector) unchecked(ctx context.Context) Problem {
+	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was ended: %v", context.Cause(ctx))}
 }
 
 func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Guess) Problems {
@@ -201,9 +217,12 @@ func belongs(c *Connector, key string) bool {
 }
 
 // missing are the required settings that nobody gave. Templates can only be missing where validate says so.
-func missing(c *Connector, d *Declarations) Problems {
+func missing(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Specs() {
+		if ctx.Err() != nil {
+			break
+		}
 		if setting.IsRequired(&spec) && !defaulted(&spec) && !strings.Contains(spec.Name, "{") && !c.gives(&spec) {
 			problems = append(problems, c.missing(spec.Name))
 		}
@@ -246,9 +265,12 @@ func defaulted(spec *wit.SettingSpec) bool {
 }
 
 // uncounted warns of defaults that the plugin has and the host does not go by.
-func uncounted(c *Connector, d *Declarations) Problems {
+func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
 	var problems Problems
 	for _, spec := range d.Specs() {
+		if ctx.Err() != nil {
+			break
+		}
 		if spec.DefaultValue == nil || defaulted(&spec) || strings.Contains(spec.Name, "{") || c.gives(&spec) ||
 			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
@@ -307,7 +329,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 
 // Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless they look like
 // known ones.
-func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Problems {
+func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
 	part, own := c.Part(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
 	for name := range framework {
@@ -316,6 +338,9 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 	guess := setting.Guess{Table: known, Left: mostGuesses}
 	var problems Problems
 	for _, e := range part.Entries {
+		if ctx.Err() != nil {
+			break
+		}
 		spec, ok := own.Find(e.Key)
 		if ok {
 			found := ch.checkEntry(e, &spec, own)
@@ -330,9 +355,12 @@ func (ch Checker) Part(c *Connector, prefix string, component wit.Component) Pro
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}
-	problems = append(problems, missing(part, own)...)
+	problems = append(problems, missing(ctx, part, own)...)
 	for i := range problems {
 		problems[i].Setting = prefix + problems[i].Setting
+	}
+	if ctx.Err() != nil {
+		problems = append(problems, c.unchecked(ctx))
 	}
 	return problems
 }

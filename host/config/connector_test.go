@@ -110,7 +110,7 @@ func TestComponentProblems(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(connector(t, c.text), component()))
+			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(t.Context(), connector(t, c.text), component()))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -158,7 +158,7 @@ func TestSinkRules(t *testing.T) {
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":              "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE":             "",
 	} {
-		if got := lines(ch.Component(connector(t, text), sink)); got != want {
+		if got := lines(ch.Component(t.Context(), connector(t, text), sink)); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
@@ -168,7 +168,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	d := DeclareComponent(component())
 	c.Entries[3].Secret = true // as if a provider had given the port
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(c, component()), c, c.Entries, NewRoles(d, c))
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(t.Context(), c, component()), c, c.Entries, NewRoles(d, c))
 	if strings.Contains(shown, "hunter2") {
 		t.Errorf("found a secret in %s", shown)
 	}
@@ -241,7 +241,7 @@ func TestPartProblems(t *testing.T) {
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:1: transforms.a.field: required setting is missing`
-	if diff := cmp.Diff(want, lines(Checker{}.Part(c, "transforms.a.", smt))); diff != "" {
+	if diff := cmp.Diff(want, lines(Checker{}.Part(t.Context(), c, "transforms.a.", smt))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

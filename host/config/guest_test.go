@@ -87,7 +87,7 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
 	}
 	text := ""
-	for _, p := range append(place(connector(t, ""), d), uncounted(connector(t, "x.address=a\nx.port=1"), d)...) {
+	for _, p := range append(place(connector(t, ""), d), uncounted(t.Context(), connector(t, "x.address=a\nx.port=1"), d)...) {
 		text += p.String() + "\n"
 	}
 	want := `c.properties:1: x.address: required setting is missing: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
@@ -105,7 +105,7 @@ func TestSecretInAPublicRole(t *testing.T) {
 	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{declared("shop.pwd", wit.KindText, "", "", acting("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
 	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code", wit.KindPassword, "", ""))}
-	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
+	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(t.Context(), connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT", found.Error()); diff != "" {
 		t.Error(diff)

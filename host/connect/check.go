@@ -48,7 +48,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 		return config.Problems{problem(class, err)}
 	}
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, Others: declarations(k.Plugins, info)}
-	problems = append(problems, rules.Component(c, component)...)
+	problems = append(problems, rules.Component(ctx, c, component)...)
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
 	problems = append(problems, k.unreached(c, component)...)
@@ -116,7 +116,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 			problems = append(problems, problem(entry(c, prefix+"type"), err))
 			return
 		}
-		found := rules.Part(c, prefix, component)
+		found := rules.Part(ctx, c, prefix, component)
 		problems = append(problems, found...)
 		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)
 	}

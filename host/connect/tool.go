@@ -28,7 +28,7 @@ type Tool struct {
 
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
 // is a config.Problems. logons remembers refused ones, nil: for this process alone. Close lets go of the plugin.
-func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *transport.Logons, logger *slog.Logger) (*Tool, error) {
+func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector, logons *transport.Logons, logger *slog.Logger) (*Tool, error) {
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
@@ -36,7 +36,7 @@ func OpenTool(m *plugin.Manager, w *config.Worker, c *config.Connector, logons *
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, Others: declarations(m, info)}.Component(c, component)
+	problems := config.Checker{Worker: w, Others: declarations(m, info)}.Component(ctx, c, component)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err

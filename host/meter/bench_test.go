@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func BenchmarkRewrite(b *testing.B) {
 	var report meter.Report
 	for b.Loop() {
 		var err error
-		if _, report, err = meter.Rewrite(module, meter.Options{}); err != nil {
+		if _, report, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

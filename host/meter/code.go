@@ -71,6 +71,7 @@ const (
 func (m *rewriter) code(n int) {
 	m.bodies = make([]body, 0, n)
 	for i := range n {
+		m.look(m.at)
 		size := m.count()
 		if limit := m.options.Limits.FunctionBytes; size > limit {
 			panic(failure{&Exceeded{fmt.Sprintf("the body of function %d in bytes", m.imports+i), size, limit}})

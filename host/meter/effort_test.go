@@ -123,7 +123,7 @@ func TestEffort(t *testing.T) {
 			}
 			for ; n < 10_000; n = n*5/4 + 1 {
 				var err error
-				if out, report, err = meter.Rewrite(s.module(n), meter.Options{}); err != nil {
+				if out, report, err = meter.Rewrite(context.Background(), s.module(n), meter.Options{}); err != nil {
 					t.Fatal(err)
 				}
 				if report.Hardest > 100_000 {
@@ -137,7 +137,7 @@ func TestEffort(t *testing.T) {
 			}
 			// What grows without end is refused before it takes long.
 			for n *= 2; ; n *= 2 {
-				_, report, err := meter.Rewrite(s.module(n), meter.Options{})
+				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.Exceeded); errors.As(err, &exceeded) {
 					if text := err.Error(); !strings.HasPrefix(text, "effort of compiling function 0 in microseconds") &&
 						!strings.HasPrefix(text, "blocks in each other in function 0") {
@@ -156,7 +156,7 @@ func TestEffort(t *testing.T) {
 // What lies on the stack over branches counts as locals do; what does not, does not.
 func TestEffortOfStacks(t *testing.T) {
 	effort := func(code ...[]byte) int {
-		_, report, err := meter.Rewrite(one(bytes.Join(code, nil)...), meter.Options{})
+		_, report, err := meter.Rewrite(context.Background(), one(bytes.Join(code, nil)...), meter.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,9 @@ func (m *rewriter) codeSection(out []byte, s *section) []byte {
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
 	out = uleb(out, uint32(s.count+2*btoi(m.bulk)))
+	m.looked = len(out)
 	for i := range m.bodies {
+		m.look(len(out))
 		out = m.body(out, i)
 	}
 	if m.bulk {

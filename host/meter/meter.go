@@ -2,6 +2,7 @@ package meter
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 )
 
@@ -139,15 +140,15 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.What, e.Found, e.Limit)
 }
 
-// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], or says what is malformed and at
-// which byte. module is not changed. A module without code comes back as it is.
-func Rewrite(module []byte, o Options) (out []byte, report Report, err error) {
+// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], the cause of the context's end, or says
+// what is malformed and at which byte. module is not changed. A module without code comes back as it is.
+func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
 	o = o.filled()
 	report.BytesIn = len(module)
 	if len(module) > o.Limits.ModuleBytes {
 		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
 	}
-	m := &rewriter{options: o, reader: reader{data: module, end: len(module)}, report: &report}
+	m := &rewriter{ctx: ctx, options: o, reader: reader{data: module, end: len(module)}, report: &report}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:

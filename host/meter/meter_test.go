@@ -87,7 +87,7 @@ func TestRefusals(t *testing.T) {
 		"bodies missing":         {with(unit, []byte{3, 1, 0}), "", "1 functions, 0 bodies"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := meter.Rewrite(c.module, meter.Options{})
+			_, _, err := meter.Rewrite(context.Background(), c.module, meter.Options{})
 			var refusal *meter.Refusal
 			switch {
 			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 || refusal.Offset > len(c.module)):
@@ -113,7 +113,7 @@ func TestLimits(t *testing.T) {
 		"values passed by calls, blocks and jumps of function 0: found 3, at most 2 are allowed":  {Values: 2},
 		"imports, globals or exports: found 2":                                                    {Items: 1},
 	} {
-		_, _, err := meter.Rewrite(module, meter.Options{Limits: l})
+		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: l})
 		var exceeded *meter.Exceeded
 		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) || !strings.Contains(err.Error(), want) {
 			t.Errorf("expected %q, found %v", want, err)
@@ -158,7 +158,7 @@ func TestModulesThatSwell(t *testing.T) {
 		if strings.HasPrefix(want, "values") {
 			limits.Effort, limits.TotalEffort = 1<<40, 1<<40
 		}
-		_, _, err := meter.Rewrite(m, meter.Options{Limits: limits})
+		_, _, err := meter.Rewrite(context.Background(), m, meter.Options{Limits: limits})
 		var exceeded *meter.Exceeded
 		if !errors.As(err, &exceeded) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
@@ -166,11 +166,11 @@ func TestModulesThatSwell(t *testing.T) {
 	}
 	types := module(nil)
 	types = append(append(types[:8:8], section(1, append(leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)...)...)...), section(3, 1, 0)...)
-	if _, _, err := meter.Rewrite(types, meter.Options{}); err == nil || err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
+	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil || err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
 		t.Error(err)
 	}
 	// Tables share what they may grow to.
-	out, _, err := meter.Rewrite(module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)), meter.Options{})
+	out, _, err := meter.Rewrite(context.Background(), module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)), meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
 		t.Errorf("expected two tables of at most %d elements, found %v %x", 1<<19, err, out)
 	}
@@ -182,11 +182,11 @@ func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {
 	t.Helper()
 	ctx := context.Background()
-	rewritten, _, err := meter.Rewrite(module, o)
+	rewritten, _, err := meter.Rewrite(context.Background(), module, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _, _ := meter.Rewrite(module, o)
+	again, _, _ := meter.Rewrite(context.Background(), module, o)
 	if !bytes.Equal(rewritten, again) {
 		t.Error("expected the same bytes for the same module")
 	}
@@ -328,7 +328,7 @@ func TestCharges(t *testing.T) {
 func TestPaddedNumbersAndNames(t *testing.T) {
 	names := []byte("\x04name\x00\x02\x01m\x01\x06\x01\x00\x03abc\x02\x06\x01\x00\x01\x00\x01x\x07\x03\x01\x00\x00")
 	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00, 0x0b}, append([]byte{0}, names...))
-	out, report, err := meter.Rewrite(module, meter.Options{})
+	out, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 func TestCustomSections(t *testing.T) {
 	m := guesttest.Module{MemoryPages: -1, Exports: []guesttest.Function{{Name: "f"}},
 		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3", "metadata.code.branch_hint": "4", "producers": "kept"}}
-	out, report, err := meter.Rewrite(m.Bytes(), meter.Options{})
+	out, report, err := meter.Rewrite(context.Background(), m.Bytes(), meter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func FuzzRewrite(f *testing.F) {
 	ctx := context.Background()
 	config := wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(16)
 	f.Fuzz(func(t *testing.T, module []byte) {
-		out, _, err := meter.Rewrite(module, meter.Options{Limits: meter.Limits{ModuleBytes: 1 << 16, Locals: 1000}})
+		out, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: meter.Limits{ModuleBytes: 1 << 16, Locals: 1000}})
 		if err != nil {
 			return
 		}
@@ -394,9 +394,9 @@ func FuzzRewrite(f *testing.F) {
 
 func ExampleRewrite() {
 	module := one(0x03, 0x40, 0x0c, 0, 0x0b)
-	_, report, err := meter.Rewrite(module, meter.Options{})
+	_, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	fmt.Println(report.Functions, report.Loops, err)
-	_, _, err = meter.Rewrite(one(0xfd, 0x0c), meter.Options{})
+	_, _, err = meter.Rewrite(context.Background(), one(0xfd, 0x0c), meter.Options{})
 	fmt.Println(err)
 	// Output:
 	// 1 1 <nil>

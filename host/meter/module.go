@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"context"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,6 +31,9 @@ var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, secti
 // rewriter holds what is known of a module while it is rewritten.
 type rewriter struct {
 	reader
+	ctx context.Context
+	// looked is the place, of what is read or of what is written, at the last look at ctx.
+	looked  int
 	options Options
 	report  *Report
 
@@ -63,6 +67,20 @@ type section struct {
 	items    []byte
 	// rewritten tells that items is the whole new content.
 	rewritten bool
+}
+
+// lookEvery is how many bytes are read or written between looks at the context.
+const lookEvery = 64 << 10
+
+// look ends the rewriting where its context has ended; at is the place in what is read, or in what is written.
+func (m *rewriter) look(at int) {
+	if at-m.looked < lookEvery {
+		return
+	}
+	m.looked = at
+	if m.ctx.Err() != nil {
+		panic(failure{context.Cause(m.ctx)})
+	}
 }
 
 func (m *rewriter) parse() {
@@ -129,10 +147,12 @@ func (m *rewriter) section(s *section) bool {
 			panic(failure{&Exceeded{"types of functions", s.count, m.options.Limits.Types}})
 		}
 		for range s.count {
+			m.look(m.at)
 			m.functionType()
 		}
 	case sectionImport:
 		for range s.count {
+			m.look(m.at)
 			m.importItem()
 		}
 	case sectionFunction:
@@ -166,6 +186,7 @@ func (m *rewriter) section(s *section) bool {
 		m.code(s.count)
 	case sectionData:
 		for range s.count {
+			m.look(m.at)
 			m.segment()
 		}
 	}
@@ -334,6 +355,7 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 // constant copies a constant expression with the functions that it names renumbered.
 func (m *rewriter) constant(out []byte) []byte {
 	for {
+		m.look(m.at)
 		start := m.at
 		op := m.byte()
 		switch op {
@@ -370,6 +392,7 @@ func (m *rewriter) constant(out []byte) []byte {
 func (m *rewriter) exportItems(n int) []byte {
 	out := uleb(nil, uint32(n))
 	for range n {
+		m.look(m.at)
 		out = sized(out, m.bytes(m.count()))
 		kind := m.byte()
 		out = append(out, kind)
@@ -417,6 +440,7 @@ func (m *rewriter) elementItems(n int) []byte {
 		m.atMost(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
 		out = uleb(out, uint32(elements))
 		for range elements {
+			m.look(m.at)
 			if flags&4 != 0 {
 				out = m.constant(out)
 			} else {
@@ -477,6 +501,7 @@ func (m *rewriter) names() []byte {
 			n := m.count()
 			content := uleb(nil, uint32(n))
 			for range n {
+				m.look(m.at)
 				// Names decide nothing: an index too many does no harm.
 				f := m.u32()
 				if int64(f) < int64(m.functions) {
@@ -488,6 +513,7 @@ func (m *rewriter) names() []byte {
 					m.name()
 				} else {
 					for range m.count() {
+						m.look(m.at)
 						m.u32()
 						m.name()
 					}

@@ -141,7 +141,7 @@ func (w *pair) compare(n int, code []byte) error {
 	ctx := context.Background()
 	w.budget = []int64{1, 500}[n%2]
 	one, before := w.runtime.CompileModule(ctx, code)
-	rewritten, report, err := meter.Rewrite(code, meter.Options{Budget: w.budget})
+	rewritten, report, err := meter.Rewrite(context.Background(), code, meter.Options{Budget: w.budget})
 	w.note(func(d *differential) {
 		d.modules++
 		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut, &d.report.Functions: report.Functions,

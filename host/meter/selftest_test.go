@@ -38,7 +38,7 @@ func TestGoGuest(t *testing.T) {
 		}
 		return c
 	}
-	metered, _, err := meter.Rewrite(module, meter.Options{})
+	metered, _, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	plain, rewritten := compile(module, nil), compile(metered, err)
 	results := func(c wazero.CompiledModule) (all []uint64, failed []string) {
 		var m api.Module

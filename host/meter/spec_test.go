@@ -180,7 +180,7 @@ func runScript(t *testing.T, dir, script string, spectest []byte, budget int64) 
 func both(t *testing.T, where string, s *score, plain, metered *world, c command, module []byte, budget int64) {
 	t.Helper()
 	ctx := t.Context()
-	rewritten, _, err := meter.Rewrite(module, meter.Options{Budget: budget})
+	rewritten, _, err := meter.Rewrite(context.Background(), module, meter.Options{Budget: budget})
 	var refusal *meter.Refusal
 	_, before := plain.runtime.CompileModule(ctx, module)
 	if errors.As(err, &refusal) {

@@ -308,6 +308,11 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 		return nil, err
 	}
 	for n := range list {
+		if n%watchEvery == watchEvery-1 {
+			if err := i.clock.ended(); err != nil {
+				return nil, err
+			}
+		}
 		f := &list[n]
 		if f.Origin >= limit {
 			return nil, abi.Violated("fault %d: expected an origin below %d, found %d", n, limit, f.Origin)

@@ -95,7 +95,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}
-	if _, report, err := meter.Rewrite(shaped(data), metering); err == nil {
+	if _, report, err := meter.Rewrite(c.ctx, shaped(data), metering); err == nil {
 		checked.Metered = report
 	}
 	m, err := l.load(c.ctx, fileArrival(path, checked.Info.Hash, len(data)))

@@ -80,6 +80,17 @@ func (c *clock) look(now time.Time) {
 	}
 }
 
+// ended is the error of a call whose result is to be read no further, because its caller has given up.
+func (c *clock) ended() error {
+	if c.ctx == nil || c.ctx.Err() == nil {
+		return nil
+	}
+	return &canceled{c.ctx.Err()}
+}
+
+// watchEvery is how many rows, faults or values are looked at between looks at the context.
+const watchEvery = 1024
+
 // tick is called by a guest whose fuel is used up. Being here is enough for the garbage collector; other goroutines get their turn
 // every now and then.
 func (c *clock) tick() {

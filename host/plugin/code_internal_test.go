@@ -37,7 +37,7 @@ func hard(functions, locals, branches int) []byte {
 
 // Compiling a small module that is hard is stopped when its time is up.
 func TestHardModulesAreStopped(t *testing.T) {
-	p, err := prepareModule(hard(400, 100, 300))
+	p, err := prepareModule(t.Context(), hard(400, 100, 300))
 	if err != nil || p.effort <= largeEffort || len(p.wasm) > largeBytes/10 {
 		t.Fatalf("expected a small module of a large effort, found %+v and %v", p, err)
 	}
@@ -68,13 +68,13 @@ func TestEffortIsKept(t *testing.T) {
 	s := &shelf{dir: t.TempDir()}
 	var efforts []int
 	for range 2 {
-		p, err := s.prepared("x", func() ([]byte, error) { return hard(1+len(efforts), 100, 30), nil })
+		p, err := s.prepared(t.Context(), "x", func() ([]byte, error) { return hard(1+len(efforts), 100, 30), nil })
 		if err != nil {
 			t.Fatal(err)
 		}
 		efforts = append(efforts, p.effort)
 	}
-	if want, err := prepareModule(hard(1, 100, 30)); err != nil || want.effort == 0 || efforts[0] != want.effort || efforts[1] != want.effort {
+	if want, err := prepareModule(t.Context(), hard(1, 100, 30)); err != nil || want.effort == 0 || efforts[0] != want.effort || efforts[1] != want.effort {
 		t.Errorf("expected %d twice, found %v and %v", want.effort, efforts, err)
 	}
 }

@@ -44,7 +44,7 @@ const Preparation = preparation
 
 // Prepared is what is compiled of a module.
 func Prepared(data []byte) ([]byte, error) {
-	p, err := prepareModule(data)
+	p, err := prepareModule(context.Background(), data)
 	if err != nil {
 		return nil, err
 	}

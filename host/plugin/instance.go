@@ -83,7 +83,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	watch := func() { i.clock.look(time.Now()) }
 	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas{registry: m.loader.registry.For(connector)}
+	i.schemas = schemas{registry: m.loader.registry.For(connector), ended: i.clock.ended}
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
@@ -95,6 +95,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 			_ = module.Close(i.calling)
 			return nil, &unfit{err}
 		}
+		i.guest.Ended = i.clock.ended
 		// Not by the engine, which would leave no way to watch the stack.
 		err = i.guest.Begin(i.calling, startExport, i.function)
 	}

@@ -100,7 +100,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 
 // start rewrites and compiles a module and asks it what it is.
 func (l *loader) start(ctx context.Context, m *module, data []byte) (p *prepared, d *wit.Description, err error) {
-	if p, err = l.shelf.prepared(m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
+	if p, err = l.shelf.prepared(ctx, m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
 		return nil, nil, err
 	}
 	if err := l.turn(ctx); err != nil {

@@ -19,7 +19,7 @@ type mention struct {
 // bytes that are neither.
 func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]mention, error) {
 	s.mentions = s.mentions[:0]
-	w := walker{b: b, mentions: s.mentions}
+	w := walker{b: b, mentions: s.mentions, ended: s.ended}
 	switch form {
 	case wit.Dynamic:
 		// So few bytes cannot nest too deep; what else may be wrong with them is found by who reads them.
@@ -29,6 +29,9 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 		w.dynamic(0)
 	case wit.Raw:
 		w.headers()
+	}
+	if w.err != nil {
+		return nil, w.err
 	}
 	if w.bad != "" || w.i != len(b) {
 		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value", wit.Raw: "a block of headers"}[form],
@@ -114,6 +117,10 @@ type walker struct {
 	i        int
 	bad      string
 	mentions []mention
+	// ended is asked every now and then, and err is what it said; steps counts values.
+	ended func() error
+	err   error
+	steps int
 }
 
 func (w *walker) number() int64 {
@@ -153,6 +160,11 @@ func (w *walker) mention() {
 func (w *walker) dynamic(depth int) {
 	if depth > datum.MaxDepth {
 		w.fail("nests too deep")
+	}
+	if w.steps++; w.steps%watchEvery == 0 && w.ended != nil {
+		if w.err = w.ended(); w.err != nil {
+			w.fail("not read to its end")
+		}
 	}
 	if w.bad != "" {
 		return
@@ -233,9 +245,9 @@ func (w *walker) nested(from, to int) {
 	if to-from <= datum.MaxDepth && bytes.IndexByte(w.b[from:to], datum.TagStruct) < 0 {
 		return
 	}
-	inner := walker{b: w.b[:to], i: from, mentions: w.mentions}
+	inner := walker{b: w.b[:to], i: from, mentions: w.mentions, ended: w.ended, steps: w.steps}
 	inner.dynamic(1)
-	w.mentions = inner.mentions
+	w.mentions, w.err, w.steps = inner.mentions, inner.err, inner.steps
 	if inner.bad != "" {
 		w.fail(inner.bad)
 	}

@@ -54,7 +54,7 @@ func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 	t.Helper()
 	if f == metered {
 		var err error
-		if module, _, err = meter.Rewrite(module, meter.Options{}); err != nil {
+		if module, _, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,7 +224,7 @@ func BenchmarkFenceOfLoading(b *testing.B) {
 				code := module
 				if f == metered {
 					var err error
-					if code, report, err = meter.Rewrite(module, meter.Options{}); err != nil {
+					if code, report, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -62,7 +62,7 @@ func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
 		if metered {
 			var report meter.Report
 			var err error
-			if code, report, err = meter.Rewrite(module, meter.Options{}); err != nil {
+			if code, report, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
 				t.Fatal(err)
 			}
 			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > growth || report.Functions < functions {

@@ -232,7 +232,7 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
-	prepared, err := m.loader.shelf.prepared(m.info.Hash, m.original)
+	prepared, err := m.loader.shelf.prepared(context.Background(), m.info.Hash, m.original)
 	if err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Origin, err)
 	} else {

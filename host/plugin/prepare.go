@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/meter"
@@ -18,8 +19,11 @@ type prepared struct {
 
 // prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
 // keyed by what comes out of here, a module's identity (hash) by what went in.
-func prepareModule(data []byte) (*prepared, error) {
-	metered, report, err := meter.Rewrite(shaped(data), metering)
+func prepareModule(ctx context.Context, data []byte) (*prepared, error) {
+	metered, report, err := meter.Rewrite(ctx, shaped(data), metering)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // which says nothing of the module
+	}
 	if err != nil {
 		return nil, &unfit{fmt.Errorf("the module is refused: %w", err)}
 	}

@@ -22,6 +22,11 @@ type rowCheck struct {
 
 // row checks one; in is the row that it came from, nil in sources.
 func (c *rowCheck) row(n int, r, in *wit.Row) error {
+	if n%watchEvery == watchEvery-1 {
+		if err := c.i.clock.ended(); err != nil {
+			return err
+		}
+	}
 	if int(r.Topic) >= len(c.i.hot.topics) {
 		return abi.Violated("row %d: expected a topic below %d, found %d", n, len(c.i.hot.topics), r.Topic)
 	}
@@ -36,15 +41,23 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 		return err
 	}
 	if err := c.datum(0, &r.Key, &in.Key); err != nil {
-		return abi.Violated("row %d, key: %v", n, err)
+		return inRow(n, "key", err)
 	}
 	if err := c.datum(1, &r.Value, &in.Value); err != nil {
-		return abi.Violated("row %d, value: %v", n, err)
+		return inRow(n, "value", err)
 	}
 	if err := c.datum(2, &r.Headers, &in.Headers); err != nil {
-		return abi.Violated("row %d, headers: %v", n, err)
+		return inRow(n, "headers", err)
 	}
 	return nil
+}
+
+// inRow says where a violation was found.
+func inRow(n int, column string, err error) error {
+	if canceledBy(err) != nil {
+		return err
+	}
+	return abi.Violated("row %d, %s: %v", n, column, err)
 }
 
 // spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they are there.

@@ -24,6 +24,8 @@ type schemas struct {
 	into *record.Batch
 	// mentions is a buffer.
 	mentions []mention
+	// ended tells whether values are to be read no further; nil: they are.
+	ended func() error
 }
 
 const (
@@ -82,6 +84,11 @@ func (s *schemas) list() []wit.Schema {
 // declare registers schemas that the guest made.
 func (s *schemas) declare(list []wit.Schema) error {
 	for i := range list {
+		if s.ended != nil {
+			if err := s.ended(); err != nil {
+				return err
+			}
+		}
 		if _, err := s.declareOne(&list[i]); err != nil {
 			return err
 		}

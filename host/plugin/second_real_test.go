@@ -182,7 +182,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 		r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
 	})
 	if budget != unmetered {
-		if module, _, err = meter.Rewrite(module, meter.Options{Budget: max(budget, 1)}); err != nil {
+		if module, _, err = meter.Rewrite(context.Background(), module, meter.Options{Budget: max(budget, 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -105,7 +106,7 @@ func (s *shelf) keep(hash, kind string, content []byte) {
 const effortBytes = 8
 
 // prepared is a module's rewritten form: kept, or made and kept.
-func (s *shelf) prepared(hash string, original func() ([]byte, error)) (*prepared, error) {
+func (s *shelf) prepared(ctx context.Context, hash string, original func() ([]byte, error)) (*prepared, error) {
 	if kept := s.read(hash, "wasm"); len(kept) > effortBytes {
 		return &prepared{kept[effortBytes:], int(binary.BigEndian.Uint64(kept))}, nil
 	}
@@ -113,7 +114,7 @@ func (s *shelf) prepared(hash string, original func() ([]byte, error)) (*prepare
 	if err != nil {
 		return nil, err
 	}
-	p, err := prepareModule(data)
+	p, err := prepareModule(ctx, data)
 	if err == nil {
 		s.keep(hash, "wasm", append(binary.BigEndian.AppendUint64(make([]byte, 0, effortBytes+len(p.wasm)), uint64(p.effort)), p.wasm...))
 	}

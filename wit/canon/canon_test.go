@@ -1,6 +1,8 @@
 package canon
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -191,7 +193,7 @@ func TestParametersThatDoNotFitAreSpilled(t *testing.T) {
 }
 
 func TestLiftRefuses(t *testing.T) {
-	lift := func(mem []byte, dst any) error { return (&Lifter{&ram{b: mem}, budget}).Lift(0, dst) }
+	lift := func(mem []byte, dst any) error { return (&Lifter{Memory: &ram{b: mem}, Budget: budget}).Lift(0, dst) }
 	long := make([]byte, 16)
 	for _, c := range []struct {
 		name string
@@ -221,8 +223,40 @@ func TestLiftIsBounded(t *testing.T) {
 		copy(mem.b[8+i*8:], []byte{8, 0, 8, 0, 0, 0, 1, 0})
 	}
 	var out []string
-	if err := (&Lifter{mem, budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
+	if err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
 		t.Fatalf("found %v, %d texts", err, len(out))
+	}
+}
+
+// watchedRam is a memory whose owner ends the reading at its third look.
+type watchedRam struct {
+	ram
+	looks int
+}
+
+var errEnough = errors.New("enough")
+
+func (w *watchedRam) Watch() error {
+	if w.looks++; w.looks == 3 {
+		return errEnough
+	}
+	return nil
+}
+
+// The owner of a memory can end the reading of a large value, flat or nested.
+func TestLiftIsWatched(t *testing.T) {
+	const n = 1 << 16
+	flat := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, make([]byte, 4*n)...)
+	nested := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, bytes.Repeat([]byte{8, 0, 0, 0, 1, 0, 0, 0}, n)...)
+	for name, c := range map[string]struct {
+		bytes []byte
+		dst   any
+	}{"flat": {flat, new([]uint32)}, "nested": {nested, new([][]uint32)}, "texts": {nested, new([]string)}} {
+		mem := &watchedRam{ram: ram{b: c.bytes}}
+		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
+		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.looks != 3 {
+			t.Errorf("%s: expected an end at the third look, found %v after %d", name, err, mem.looks)
+		}
 	}
 }
 

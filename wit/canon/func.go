@@ -204,7 +204,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.
 	if f.result == nil {
 		return nil, nil
 	}
-	l := Lifter{mem, budget}
+	l := Lifter{Memory: mem, Budget: budget}
 	if !f.ByPointer() {
 		return nil, f.wrap(l.flat(f.result, []uint64{core}, reflect.ValueOf(dst).Elem()))
 	}
@@ -239,7 +239,7 @@ func (f *Func) wrap(err error) error {
 
 // Lift reads a call's arguments on the guest's side, into values of the Go method's types.
 func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
-	l := Lifter{mem, 1<<32 - 1}
+	l := Lifter{Memory: mem, Budget: 1<<32 - 1}
 	args := make([]reflect.Value, len(f.params))
 	for i, p := range f.params {
 		args[i] = reflect.New(p.rtype).Elem()

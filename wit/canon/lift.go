@@ -14,7 +14,15 @@ type Lifter struct {
 	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because lists may point
 	// to the same memory many times over, so a small memory can describe a value of any size.
 	Budget int
+	// read counts elements of lists.
+	read int
 }
+
+// Watched is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of lists, and its error ends
+// it.
+type Watched interface{ Watch() error }
+
+const watchEvery = 4096
 
 // Lift reads the value of dst's type, which is not nil, at ptr, and takes what it comes to off the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
@@ -174,6 +182,13 @@ func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
 		return nil
 	}
 	for i := range int(n) {
+		if l.read++; l.read%watchEvery == 0 {
+			if w, ok := l.Memory.(Watched); ok {
+				if err := w.Watch(); err != nil {
+					return err
+				}
+			}
+		}
 		at := uint32(i) * elem.size
 		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
 			return fail("element ", i, ": ", err)

@@ -24,7 +24,7 @@ func fenced(t testing.TB, metered bool) (*guest, *int) {
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	if metered {
-		if binary, _, err = meter.Rewrite(binary, meter.Options{}); err != nil {
+		if binary, _, err = meter.Rewrite(ctx, binary, meter.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		tick := func(_ context.Context, _ api.Module, stack []uint64) {

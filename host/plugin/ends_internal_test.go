@@ -1,0 +1,97 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// looked is a context that is canceled when it is looked at for the last of so many times.
+type looked struct {
+	context.Context
+	left, count int
+}
+
+func (l *looked) Err() error {
+	if l.count++; l.count > l.left {
+		return context.Canceled
+	}
+	return nil
+}
+
+// What a call returned is looked at no further when its caller has given up: many rows, one large value, one large header, many schemas.
+func TestResultsAreReadNoFurther(t *testing.T) {
+	const many = 50_000
+	list, err := datum.AppendDynamic(nil, make(datum.List, many))
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Dynamic, Value: list}})
+	declared := make([]wit.Schema, many)
+	for n := range declared {
+		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Int32}}}
+	}
+	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
+		return func(i *Instance) error {
+			b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}, Data: bytes.Clone(data)}
+			check := rowCheck{i: i, b: b, size: uint32(len(data)), limit: 1 << 30}
+			for n := range n {
+				row := row
+				if err := check.row(n, &row, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for name, read := range map[string]func(i *Instance) error{
+		"rows":    rows(nil, many, wit.Row{}),
+		"value":   rows(list, 1, wit.Row{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(list))}}),
+		"header":  rows(headers, 1, wit.Row{Headers: wit.Datum{Form: wit.Raw, Size: uint32(len(headers))}}),
+		"schemas": func(i *Instance) error { return i.schemas.declare(declared) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(left int) (*looked, error) {
+				ctx := &looked{Context: context.Background(), left: left}
+				i := &Instance{schemas: schemas{registry: record.NewRegistry()}}
+				i.clock.ctx, i.schemas.ended = ctx, i.clock.ended
+				i.hot.topics = []uint32{0}
+				return ctx, read(i)
+			}
+			whole, err := run(1 << 30)
+			if least := many / 2 / watchEvery; err != nil || whole.count < least {
+				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
+			}
+			ctx, err := run(whole.count / 2)
+			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) || canceledBy(err) == nil {
+				t.Errorf("expected an end that is no fault of the guest's, found %v", err)
+			}
+			if ctx.count > whole.count/2+2 {
+				t.Errorf("expected an end at look %d, found it at %d", whole.count/2+1, ctx.count)
+			}
+		})
+	}
+}
+
+// A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is rewritten later.
+func TestStoppedRewritingIsNoRefusal(t *testing.T) {
+	module := hard(400, 100, 300)
+	s, r := &shelf{dir: t.TempDir()}, &refusals{}
+	p, err := s.prepared(&looked{Context: context.Background()}, "x", func() ([]byte, error) { return module, nil })
+	if !errors.Is(err, context.Canceled) || p != nil {
+		t.Fatalf("expected that it ends, found %v", err)
+	}
+	r.keep(s, "x", Limits{}.filled(), err)
+	if err := r.known(s, "x", Limits{}.filled()); err != nil {
+		t.Errorf("expected no refusal, found %v", err)
+	}
+	if p, err = s.prepared(t.Context(), "x", func() ([]byte, error) { return module, nil }); err != nil || p == nil {
+		t.Errorf("expected the module, found %v", err)
+	}
+}
