@@ -42,6 +42,11 @@ func (c *content) add(rows []wit.Row, data []byte) {
 	c.last, c.keys = append(c.last[:0], last...), keys
 }
 
+// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came to.
+func (c *content) seen(rows int, last []byte, keys hash) {
+	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
+}
+
 // hash is the page's; some: it holds rows with keys.
 func (c *content) hash() (h hash, some bool) {
 	h = c.keys

@@ -33,6 +33,8 @@ type feed struct {
 
 	key, value wit.Schema
 	layout     *decode.Layout
+	// whole: keys are one whole number.
+	whole bool
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
 	// spare are decoders that wait for the next page of their format.
@@ -130,6 +132,7 @@ func (f *feed) compile() error {
 		f.key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.layout.KeySchema = f.key.ID
 	}
+	f.whole = f.wholeKey()
 	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
 	return nil
 }

@@ -36,45 +36,23 @@ func (o *order) next(f *feed, rows []wit.Row, data []byte) {
 		return
 	}
 	last := o.last
-	if f.wholeKey() {
-		last = o.wholes(rows, data)
-	} else {
-		for i := range rows {
-			d := rows[i].Key
-			key := data[d.Start : d.Start+d.Size]
-			if o.rows > 0 {
-				o.follows(f.compareKeys(last, key))
-			}
-			o.rows++
-			if last = key; !o.watching {
-				break
-			}
+	for i := range rows {
+		d := rows[i].Key
+		key := data[d.Start : d.Start+d.Size]
+		if o.rows > 0 {
+			o.follows(f.compareKeys(last, key))
+		}
+		o.rows++
+		if last = key; !o.watching {
+			break
 		}
 	}
 	o.last = append(o.last[:0], last...)
 }
 
-// wholes is next for keys that are one whole number, the most usual ones, and each row of a load comes by here. It returns the last key
-// that it looked at.
-func (o *order) wholes(rows []wit.Row, data []byte) (key []byte) {
-	var before int64
-	if o.rows > 0 {
-		before, _ = binary.Varint(o.last)
-	}
-	for i := range rows {
-		d := rows[i].Key
-		key = data[d.Start : d.Start+d.Size]
-		v, size := binary.Varint(key)
-		if o.rows > 0 {
-			c := cmp.Compare(before, v)
-			o.follows(c, c, size > 0)
-		}
-		o.rows++
-		if before = v; !o.watching {
-			break
-		}
-	}
-	return key
+// seen notes rows that are in order.
+func (o *order) seen(rows int, last []byte) {
+	o.rows, o.last = o.rows+rows, append(o.last[:0], last...)
 }
 
 // wholeKey tells whether keys are one whole number that is always there.

@@ -215,10 +215,9 @@ func (pg *page) portion() (wit.Portion, error) {
 	portion := wit.Portion{Rows: pg.out.Rows, Data: pg.out.Data, Faults: pg.out.Faults}
 	n := len(pg.out.Rows)
 	if n > 0 {
-		pg.watch()
 		first := pg.content.rows == 0
 		lap := pg.at.laps && first
-		pg.content.add(pg.out.Rows, pg.out.Data)
+		pg.look(pg.out.Rows)
 		if lap {
 			portion.Rows = pg.lap()
 		} else if first && pg.at.beyond && !pg.at.keyed() && pg.leads() {

@@ -62,18 +62,21 @@ func (t *trail) parse(s string) bool {
 // hash is FNV-1a, for what isn't there to deceive anybody.
 type hash uint64
 
-const noHash hash = 14695981039346656037
+const (
+	noHash     hash = 14695981039346656037
+	hashFactor      = 1099511628211
+)
 
 func (h *hash) add(b []byte) {
 	x := uint64(*h)
 	for n := len(b); ; n >>= 8 {
-		x = (x ^ uint64(n&0xff)) * 1099511628211
+		x = (x ^ uint64(n&0xff)) * hashFactor
 		if n < 256 {
 			break
 		}
 	}
 	for _, c := range b {
-		x = (x ^ uint64(c)) * 1099511628211
+		x = (x ^ uint64(c)) * hashFactor
 	}
 	*h = hash(x)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
@@ -16,22 +17,74 @@ func (pg *page) begin() {
 		(at.seen == 0 || at.ascending() && at.key != "") && f.key.Nodes != nil
 }
 
-// watch looks at the keys of the rows that just came: whether they are in order among themselves and behind those that came before.
+// look takes note of rows that just came: of their keys, what they say of the page, and of their order. Each row of a load comes by here.
+func (pg *page) look(rows []wit.Row) {
+	if pg.content.rows == 0 {
+		pg.watch(rows[:1])
+		pg.content.add(rows[:1], pg.out.Data)
+		rows = rows[1:]
+	}
+	rows = rows[pg.ascending(rows):]
+	if len(rows) > 0 {
+		pg.watch(rows)
+		pg.content.add(rows, pg.out.Data)
+	}
+}
+
+// ascending is watch and content.add in one for rows that are as most are: behind others that came in order, with a key that is one whole
+// number and greater than the one before. It returns how many rows at the start are like that.
+func (pg *page) ascending(rows []wit.Row) int {
+	if !pg.order.watching || pg.order.rows == 0 || !pg.feed.whole || pg.content.tailed || len(rows) == 0 {
+		return 0
+	}
+	before, size := binary.Varint(pg.order.last)
+	if size <= 0 {
+		return 0
+	}
+	data, keys, n := pg.out.Data, uint64(pg.content.keys), 0
+	var last []byte
+	for n < len(rows) {
+		d := &rows[n].Key
+		key := data[d.Start : d.Start+d.Size]
+		if len(key) == 0 || len(key) > binary.MaxVarintLen64 {
+			break
+		}
+		hashed, bits, shift := (keys^uint64(len(key)))*hashFactor, uint64(0), 0
+		for _, b := range key {
+			hashed = (hashed ^ uint64(b)) * hashFactor
+			bits |= uint64(b&0x7f) << (shift & 63)
+			shift += 7
+		}
+		v := int64(bits>>1) ^ -int64(bits&1)
+		if v <= before {
+			break
+		}
+		before, keys, last = v, hashed, key
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	pg.order.seen(n, last)
+	pg.content.seen(n, last, hash(keys))
+	return n
+}
+
+// watch looks at the keys of rows that just came: whether they are in order among themselves and behind those that came before.
 // Rows of a page that was asked for by key must be.
-func (pg *page) watch() {
+func (pg *page) watch(rows []wit.Row) {
 	f, at := pg.feed, &pg.at
 	if at.check == checkOrder && pg.probed == nil {
-		d := pg.out.Rows[0].Key
+		d := rows[0].Key
 		pg.probed = f.keyTexts(pg.out.Data[d.Start : d.Start+d.Size])
 	}
 	if !pg.order.watching {
 		return
 	}
 	if pg.order.rows == 0 {
-		d := pg.out.Rows[0].Key
+		d := rows[0].Key
 		pg.enter(pg.out.Data[d.Start : d.Start+d.Size])
 	}
-	rows := pg.out.Rows
 	if !pg.order.watching {
 		rows = rows[:1]
 	}
