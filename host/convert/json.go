@@ -115,8 +115,8 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 			}
 		}
 		in := b.Bytes(d)
-		if err := c.budget.room(dst, len(p.envelope)); err != nil {
-			return dst, false, err
+		if len(p.envelope) > c.budget.most-len(dst) {
+			return dst, false, c.budget.tooLarge()
 		}
 		end, i, err := p.writer.write(&c.budget, append(dst, p.envelope...), in, 0)
 		if err == nil && i != len(in) {
@@ -132,8 +132,8 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 	if c.schemas {
 		out = append(out, '}')
 	}
-	if err := c.budget.room(out, 0); err != nil {
-		return dst, false, err
+	if len(out) > c.budget.most {
+		return dst, false, c.budget.tooLarge()
 	}
 	return out, false, nil
 }

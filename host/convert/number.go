@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/binary"
 	"math"
 	"math/big"
 	"math/bits"
@@ -159,4 +160,21 @@ func padded(dst []byte, n uint64) []byte {
 		dst = append(dst, '0')
 	}
 	return strconv.AppendUint(dst, n, 10)
+}
+
+// wholeNumber is [datum.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes are there: those of rows are
+// mostly moments, of six.
+func wholeNumber(in []byte, i int) (v int64, size int) {
+	if len(in)-i >= 8 {
+		x := binary.LittleEndian.Uint64(in[i:])
+		if ends := ^x & 0x8080808080808080; ends != 0 {
+			last := bits.TrailingZeros64(ends) // the highest bit of the last byte
+			x &= 2<<last - 1
+			x = x&0x007f007f007f007f | x&0x7f007f007f007f00>>1
+			x = x&0x00003fff00003fff | x&0x3fff00003fff0000>>2
+			x = x&0x000000000fffffff | x&0x0fffffff00000000>>4
+			return int64(x>>1) ^ -int64(x&1), last/8 + 1
+		}
+	}
+	return datum.Number(in[i:])
 }

@@ -254,7 +254,7 @@ func (w *writer) writeInteger(dst, in []byte, i int) ([]byte, int, *Error) {
 	if i >= len(in) {
 		return dst, i, broken(i, "ends before a number")
 	}
-	v, size := datum.Number(in[i:])
+	v, size := wholeNumber(in, i)
 	if size <= 0 {
 		return dst, i, broken(i, "expected a number")
 	}
@@ -302,8 +302,8 @@ func (w *writer) writeBytes(k *budget, dst, in []byte, i int) ([]byte, int, *Err
 	if w.shape != bytesShape && n > datum.MaxDecimalBytes {
 		return dst, i, longDecimal(i, n)
 	}
-	if err := k.room(dst, n); err != nil {
-		return dst, i, err
+	if n > k.most-len(dst) {
+		return dst, i, k.tooLarge()
 	}
 	if w.shape == decimalNumber {
 		return appendDecimal(dst, b, w.scale), i + n, nil

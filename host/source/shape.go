@@ -117,8 +117,10 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 				return err
 			}
 		}
-		if err := s.ensure(ctx, c.batch.Topics[c.batch.Rows[i].Topic]); err != nil {
-			return fmt.Errorf("%s: %w", c.page, err)
+		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
+			if err := s.ensure(ctx, c.batch.Topics[topic]); err != nil {
+				return fmt.Errorf("%s: %w", c.page, err)
+			}
 		}
 		before, headers := len(c.out), len(s.headers)
 		sp, stage, err := s.row(ctx, c, i)

@@ -1,0 +1,28 @@
+package convert
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and without bytes behind.
+func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 500_000 {
+		in := bytes.Repeat([]byte{0x80}, random.IntN(12))
+		for i := range in {
+			in[i] |= byte(random.Uint32())
+		}
+		for range random.IntN(10) {
+			in = append(in, byte(random.Uint32()))
+		}
+		start := random.IntN(len(in) + 1)
+		want, wantSize := datum.Number(in[start:])
+		if got, size := wholeNumber(in, start); got != want || size != wantSize {
+			t.Fatalf("% x from %d: expected %d of %d bytes, found %d of %d", in, start, want, wantSize, got, size)
+		}
+	}
+}
