@@ -70,10 +70,13 @@ type Host struct {
 	logons   *transport.Logons
 	locked   *lock.Lock // of the data folder; nil where it has none
 
-	mu     sync.Mutex
-	herder *connect.Herder // nil before Run has opened everything
-	rest   *rest.Server
-	root   rest.Root
+	checker connect.Checker
+
+	mu      sync.Mutex
+	reloads *reloader       // nil where no folder is followed
+	herder  *connect.Herder // nil before Run has opened everything
+	rest    *rest.Server
+	root    rest.Root
 }
 
 // New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors need and checks the
@@ -209,12 +212,12 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.mu.Lock()
 	h.plugins = plugins
 	h.mu.Unlock()
-	checker := connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
+	h.checker = connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
 		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
 		// What will not run anyway is not looked at with plugins that were not loaded for it.
 		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
-			connector.Problems = unique(append(connector.Problems, checker.Check(ctx, connector)...))
+			connector.Problems = unique(append(connector.Problems, h.checker.Check(ctx, connector)...))
 		}
 	}
 	return h, unique(problems), nil
@@ -337,8 +340,28 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	if h.config.Files.Folder != "" {
+		r := newReloader(h)
+		h.mu.Lock()
+		h.reloads = r
+		h.mu.Unlock()
+		var watching sync.WaitGroup
+		watching.Go(func() { r.watch(ctx) })
+		defer watching.Wait()
+	}
 	h.herder.Run(ctx)
 	return nil
+}
+
+// Reload has the folder of connectors read again, whether or not it seems to have changed; without a folder, or before Run has opened
+// everything, it does nothing.
+func (h *Host) Reload() {
+	h.mu.Lock()
+	r := h.reloads
+	h.mu.Unlock()
+	if r != nil {
+		r.store.Look()
+	}
 }
 
 // closers are closed in the opposite order.

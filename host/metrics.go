@@ -136,5 +136,11 @@ func add(sum, m *plugin.Metrics) {
 func (w worker) Metrics() prometheus.Gatherer {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(pluginFigures{w.host.modules})
+	w.host.mu.Lock()
+	reloads := w.host.reloads
+	w.host.mu.Unlock()
+	if reloads != nil {
+		r.MustRegister(reloadFigures{reloads})
+	}
 	return r
 }

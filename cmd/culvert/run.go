@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -94,7 +96,8 @@ are stored, within task.shutdown.graceful.timeout.ms.
 
 In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or .yml file a
 connector's, named by its setting ` + "`name`" + `, else by the file. A bad file there stops its own connector alone: the log and REST say which file
-it is, and what is wrong. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
+it is, and what is wrong. The folder is followed: connectors come, change and go with their files, all others run on; a change that is bad
+leaves running what ran. SIGHUP has everything read again; culvert diff shows what a change would do. Files named as arguments are as with Kafka's connect-standalone: the worker's first, and all connectors run or
 none; the worker's may be left out, and then the embedded broker is used.
 
 With --once, for batch jobs: every source is caught up and acknowledged, then every sink settles what its topics hold at that moment.
@@ -141,6 +144,11 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 			return err
 		}
 	}
+	var hangUps chan os.Signal
+	if in.folder != "" && !how.once {
+		hangUps = make(chan os.Signal, 1)
+		signal.Notify(hangUps, syscall.SIGHUP) // while it starts, too, since a SIGHUP ends the process otherwise
+	}
 	h, err := host.New(ctx, hostConfig)
 	if err != nil && ctx.Err() != nil {
 		return nil // stopped before anything ran
@@ -155,10 +163,29 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 	if len(files.Connectors) == 0 {
 		hostConfig.Logger.Warn("there are no connectors to run: no connector file found", "config", in.folder)
 	}
+	if hangUps != nil {
+		defer onHangUp(hangUps, h.Reload)()
+	}
 	err = h.Run(ctx)
 	var setup *host.SetupError
 	if errors.As(err, &setup) {
 		return wrong(err)
 	}
 	return failed(err)
+}
+
+// onHangUp calls reload for each signal.
+func onHangUp(signals chan os.Signal, reload func()) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				reload()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
 }

@@ -90,25 +90,40 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 		return nil, nil, err
 	}
 	in := &Installation{Worker: worker}
-	named := map[string][]*Connector{}
+	var connectors []*Connector
 	for _, file := range files.Connectors {
-		c, _, err := LoadConnector(file, worker.Providers)
-		if err != nil {
-			c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
-		}
-		if _, given := c.Get("name"); !given && c.Problems.Err() != nil {
-			// What its author calls it is not known: it must not be taken for another file's.
-			c.Name = filepath.Base(file)
-		}
+		connectors = append(connectors, loadAny(file, worker.Providers))
+	}
+	in.Connectors = namedApart(connectors)
+	return in, problems, nil
+}
+
+// loadAny is LoadConnector where a file that cannot be read is a connector with that problem.
+func loadAny(file string, providers *Providers) *Connector {
+	c, _, err := LoadConnector(file, providers)
+	if err != nil {
+		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
+	}
+	if _, given := c.Get("name"); !given && c.Problems.Err() != nil {
+		// What its author calls it is not known: it must not be taken for another file's.
+		c.Name = filepath.Base(file)
+	}
+	return c
+}
+
+// namedApart leaves one connector of each name, the first.
+func namedApart(connectors []*Connector) (apart []*Connector) {
+	named := map[string][]*Connector{}
+	for _, c := range connectors {
 		named[c.Name] = append(named[c.Name], c)
 		if len(named[c.Name]) == 1 {
-			in.Connectors = append(in.Connectors, c)
+			apart = append(apart, c)
 		}
 	}
-	for _, c := range in.Connectors {
+	for _, c := range apart {
 		clash(named[c.Name])
 	}
-	return in, problems, nil
+	return apart
 }
 
 // clash makes one connector that must not run, the first, of several that have one name: offsets belong to the name, and nobody

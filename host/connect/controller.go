@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +119,13 @@ func (k *controller) adopt(c *config.Connector) {
 			life.service.adopt(life.client, c)
 		}
 	}})
+}
+
+// keep takes a configuration that says the same, from another place maybe.
+func (k *controller) keep(c *config.Connector) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.given, k.refused = c, nil
 }
 
 // refuse notes why a newer configuration is not taken; none: there is none.
@@ -328,6 +336,17 @@ func (k *controller) status() Status {
 		s.Tasks = append(s.Tasks, t)
 	}
 	return s
+}
+
+// now is what a reload compares with.
+func (k *controller) now() config.Now {
+	k.mu.Lock()
+	given := k.given
+	k.mu.Unlock()
+	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Refused: given.Problems.Err() != nil}
+	s := k.status()
+	n.Unsettled = s.Connector.State != Running || slices.ContainsFunc(s.Tasks, func(t TaskStatus) bool { return t.State != Running })
+	return n
 }
 
 func (k *controller) taskInfos() []TaskInfo {

@@ -118,6 +118,20 @@ func (h *Herder) Adopt(c *config.Connector) error {
 	return h.with(c.Name, func(k *controller) { k.adopt(c) })
 }
 
+// Keep has a connector go on with a configuration that says the same as the one before, in another file maybe.
+func (h *Herder) Keep(c *config.Connector) error {
+	return h.with(c.Name, func(k *controller) { k.keep(c) })
+}
+
+// Now is what connectors are there, for a [config.Plan].
+func (h *Herder) Now() []config.Now {
+	var now []config.Now
+	for _, k := range h.all() {
+		now = append(now, k.now())
+	}
+	return now
+}
+
 // Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any more.
 func (h *Herder) Refuse(name string, problems config.Problems) error {
 	return h.with(name, func(k *controller) { k.refuse(problems) })

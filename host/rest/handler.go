@@ -112,6 +112,7 @@ var routes = []route{
 	{path: "connectors/*/stop", allow: "OPTIONS,PUT", writes: []string{"PUT"}},
 	{path: "connectors/*/restart", allow: "POST,OPTIONS", writes: []string{"POST"}},
 	{path: "connectors/*/tasks/*/restart", allow: "POST,OPTIONS", writes: []string{"POST"}},
+	{path: "culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
 	{path: "connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
 }
 

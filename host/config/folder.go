@@ -1,0 +1,488 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+const (
+	// lookEvery is how often a folder is looked at in any case: network drives and some mounts tell nobody what happens to them, and an
+	// event may be lost.
+	lookEvery = 5 * time.Second
+	// movingLooks is after how many looks, settle apart, a file that never rests is warned of.
+	movingLooks = 100
+	// returnLooks is for how many looks a file must be missing from a folder that is another one than before, until it counts as
+	// deleted: files that are copied into it come one after the other.
+	returnLooks = 20
+)
+
+// FolderStore is a folder of files as a [Store], one file for each connector, as [Folder] finds them. Target states are kept in memory:
+// they hold as long as the worker runs, as in Kafka Connect's standalone mode.
+//
+// A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors write beside it
+// and rename, copy in pieces, delete and write anew. Files that still change are taken as they were; they hold up no other.
+type FolderStore struct {
+	dir    string
+	worker *Worker
+	log    *slog.Logger
+	every  time.Duration // lookEvery
+	settle time.Duration // between two looks
+	kicks  chan struct{}
+
+	mu      sync.Mutex
+	now     Snapshot
+	targets map[string]string
+	asked   bool
+
+	// Of the goroutine that watches.
+	files    map[string]*watchedFile
+	identity fs.FileInfo // of the folder
+	returned int         // looks until a file that is missing is believed to be
+	workers  string      // stamp of the worker's file, and what was found of it
+	workerAt Problems
+}
+
+// watchedFile is what is known of a file of a connector.
+type watchedFile struct {
+	stamp   string // at the last look; "" where it was not there
+	same    int    // looks since then that found it alike
+	moving  int    // looks in a row that did not
+	missing int    // looks in a row that did not find it
+	loaded  *Connector
+	of      string // the stamp that loaded was read at
+}
+
+// NewFolderStore makes a store of a folder whose references are resolved by the worker's providers. Nothing is read before Watch.
+func NewFolderStore(dir string, w *Worker, log *slog.Logger) *FolderStore {
+	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: settle, kicks: make(chan struct{}, 1), targets: map[string]string{},
+		files: map[string]*watchedFile{}}
+}
+
+// Look has the folder looked at now, and everything in it read again.
+func (s *FolderStore) Look() {
+	s.mu.Lock()
+	s.asked = true
+	s.mu.Unlock()
+	s.kick()
+}
+
+func (s *FolderStore) kick() {
+	select {
+	case s.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// Get is what the last look found.
+func (s *FolderStore) Get(name string) (Stored, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.now.Connectors, func(c *Connector) bool { return c.Name == name })
+	if i < 0 {
+		return Stored{}, false
+	}
+	return Stored{Connector: s.now.Connectors[i], Target: s.targets[name]}, true
+}
+
+// Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties; without one
+// NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half.
+func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
+	if stored.Target != "" {
+		s.mu.Lock()
+		s.targets[name] = stored.Target
+		s.now.Targets = maps.Clone(s.targets)
+		s.mu.Unlock()
+	}
+	if stored.Connector != nil {
+		settings := stored.Connector.Raw()
+		settings["name"] = name
+		path := filepath.Join(s.dir, fileName(name)+".json")
+		if before, ok := s.Get(name); ok && before.Connector.File != "" {
+			path = before.Connector.File
+		}
+		if err := writeConnector(path, settings); err != nil {
+			return fmt.Errorf("connector %s: %w", name, err)
+		}
+	}
+	s.kick()
+	return nil
+}
+
+// fileName is a name for the file of a connector that stays in its folder and is no hidden one.
+func fileName(connector string) string {
+	name := url.PathEscape(connector)
+	if strings.HasPrefix(name, ".") {
+		name = "%2E" + name[1:]
+	}
+	return name
+}
+
+// writeConnector replaces a file. The name of what is written first begins with a dot, which the folder passes over.
+func writeConnector(path string, settings map[string]string) error {
+	var data []byte
+	switch filepath.Ext(path) {
+	case ".properties":
+		for _, key := range slices.Sorted(maps.Keys(settings)) {
+			data = append(data, escaped(key, true)+"="+escaped(settings[key], false)+"\n"...)
+		}
+	default: // JSON is YAML, too
+		var err error
+		if data, err = json.MarshalIndent(settings, "", "  "); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".culvert-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// escaped is a key or a value as properties have it, so that it is read as it was.
+func escaped(text string, key bool) string {
+	var b []rune
+	for i, r := range []rune(text) {
+		switch {
+		case r == '\n':
+			b = append(b, '\\', 'n')
+		case r == '\r':
+			b = append(b, '\\', 'r')
+		case r == '\t':
+			b = append(b, '\\', 't')
+		case r == '\f':
+			b = append(b, '\\', 'f')
+		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '):
+			b = append(b, '\\', r)
+		default:
+			b = append(b, r)
+		}
+	}
+	return string(b)
+}
+
+// Delete removes a connector's file.
+func (s *FolderStore) Delete(_ context.Context, name string) error {
+	before, ok := s.Get(name)
+	if !ok {
+		return fmt.Errorf("connector %s: there is none of that name in %s", name, s.dir)
+	}
+	if err := os.Remove(before.Connector.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("connector %s: %w", name, err)
+	}
+	s.mu.Lock()
+	delete(s.targets, name)
+	s.mu.Unlock()
+	s.kick()
+	return nil
+}
+
+// Watch is as [Store] says.
+func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
+	listening := &listener{log: s.log, dir: s.dir}
+	defer listening.close()
+	quiet, again := time.NewTimer(0), time.NewTicker(s.every)
+	defer quiet.Stop()
+	defer again.Stop()
+	looking := true // a look is due by quiet
+	for first := true; ; {
+		listening.follow(s.linked())
+		periodic := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-listening.events():
+		case <-s.kicks:
+		case <-again.C:
+			periodic = true
+		case <-quiet.C:
+			looking = false
+			different, restless := s.look()
+			if asked := s.wasAsked(); different || asked || first && !restless {
+				first = false
+				changed(s.snapshot(asked))
+			}
+			if restless {
+				looking = true
+				quiet.Reset(s.settle)
+			}
+			continue
+		}
+		if periodic && !looking {
+			s.retry()
+			changed(s.snapshot(false))
+		}
+		if !looking { // one that is due is not put off: a folder in which something always happens is looked at, too
+			looking = true
+			quiet.Reset(s.settle)
+		}
+	}
+}
+
+func (s *FolderStore) wasAsked() (asked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked, s.asked = s.asked, false
+	if asked {
+		for _, f := range s.files {
+			if f.stamp != "" && f.loaded != nil {
+				f.loaded = loadAny(f.loaded.File, s.worker.Providers)
+			}
+		}
+	}
+	return asked
+}
+
+// retry reads again what had problems: what stands behind a reference may be there now.
+func (s *FolderStore) retry() {
+	for _, f := range s.files {
+		if f.loaded != nil && f.loaded.Problems.Err() != nil {
+			f.loaded = loadAny(f.loaded.File, s.worker.Providers)
+		}
+	}
+}
+
+// snapshot is what is known now; connectors are copies, since names that clash are noted in them.
+func (s *FolderStore) snapshot(asked bool) Snapshot {
+	var connectors []*Connector
+	for _, path := range slices.Sorted(maps.Keys(s.files)) {
+		if c := s.files[path].loaded; c != nil {
+			own := *c
+			own.Problems = slices.Clone(c.Problems)
+			connectors = append(connectors, &own)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Problems.Err() == nil {
+		s.now.Connectors = namedApart(connectors)
+	}
+	s.now.Targets = maps.Clone(s.targets)
+	now := s.now
+	now.Asked = asked
+	return now
+}
+
+// look looks once. different: there is something new to tell; restless: another look has to follow soon.
+func (s *FolderStore) look() (different, restless bool) {
+	files, err := Folder(s.dir)
+	var identity fs.FileInfo
+	if err == nil {
+		identity, err = os.Stat(s.dir)
+	}
+	if err != nil {
+		s.identity = nil
+		return s.found(Problems{{File: s.dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run on as they are: %v", withoutPath(err))}}), false
+	}
+	if s.identity == nil || !os.SameFile(s.identity, identity) {
+		if len(s.files) > 0 { // it was another one, or away
+			s.returned = returnLooks
+		}
+		if s.returned > 0 && len(files.Connectors) == 0 {
+			return s.found(Problems{{File: s.dir, Text: "the folder of connectors is another one than before, and empty, as where a drive is not mounted: " +
+				"all run on as they are"}}), false
+		}
+		s.identity = identity
+	}
+	different = s.found(s.workersFile(files.Worker))
+	for _, path := range files.Connectors {
+		f := s.files[path]
+		if f == nil {
+			f = &watchedFile{}
+			s.files[path] = f
+		}
+		news, more := s.lookAt(path, f)
+		different, restless = different || news, restless || more
+	}
+	for path, f := range s.files {
+		if slices.Contains(files.Connectors, path) {
+			continue
+		}
+		f.stamp, f.same = "", 0
+		if f.missing++; f.missing <= max(1, s.returned) {
+			restless = true
+			continue
+		}
+		different = different || f.loaded != nil
+		delete(s.files, path)
+	}
+	if !restless {
+		s.returned = 0
+	}
+	return different, restless
+}
+
+// found notes problems of no connector, and tells whether they are others than before.
+func (s *FolderStore) found(problems Problems) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Equal(problems, s.now.Problems) {
+		return false
+	}
+	s.now.Problems = problems
+	return true
+}
+
+// lookAt looks at a file, and reads it when it has come to rest.
+func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless bool) {
+	stamp := identityStamp(path)
+	f.missing = 0
+	if stamp != f.stamp {
+		f.stamp, f.same = stamp, 0
+		if f.moving++; f.moving == movingLooks {
+			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was", "file", path)
+		}
+		return false, true
+	}
+	f.moving = 0
+	if f.same++; f.loaded != nil && f.of == stamp {
+		return false, false
+	}
+	c := loadAny(path, s.worker.Providers)
+	if now := identityStamp(path); now != stamp { // while it was read
+		f.stamp, f.same = now, 0
+		return false, true
+	}
+	f.loaded, f.of = c, stamp
+	return true, false
+}
+
+// identityStamp is Stamp, and which file it is: one that is put in the place of another may be as long and as old.
+func identityStamp(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "not there: " + withoutPath(err).Error()
+	}
+	return fmt.Sprintf("%d %d %v %s", info.Size(), info.ModTime().UnixNano(), info.Mode(), inode(info))
+}
+
+// workersFile finds settings of the worker that differ from those that it runs with. A file that is half written says nothing.
+func (s *FolderStore) workersFile(path string) Problems {
+	if path == "" || path != s.worker.File {
+		return nil
+	}
+	stamp := identityStamp(path)
+	if stamp == s.workers {
+		return s.workerAt
+	}
+	s.workers, s.workerAt = stamp, nil
+	entries, problems, err := ReadFile(path)
+	if err != nil || problems.Err() != nil {
+		p := Problem{File: path, Warning: true, Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
+		s.workerAt = Problems{p}
+		return s.workerAt
+	}
+	for _, e := range entries {
+		if before, ok := s.worker.origin[e.Key]; !ok || before.File == path && before.Raw != e.Raw {
+			s.workerAt = append(s.workerAt, e.warning("has changed, which holds when the worker is started again"))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.worker.origin)) {
+		e := s.worker.origin[key]
+		if e.File == path && !slices.ContainsFunc(entries, func(now Entry) bool { return now.Key == key }) {
+			e.Line = 1
+			s.workerAt = append(s.workerAt, e.warning("was taken out of the file, which holds when the worker is started again"))
+		}
+	}
+	return s.workerAt
+}
+
+// linked are the folders of what files of the folder are links to.
+func (s *FolderStore) linked() []string {
+	var dirs []string
+	for path := range s.files {
+		if to := target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
+			dirs = append(dirs, filepath.Dir(to))
+		}
+	}
+	return dirs
+}
+
+// listener hears of events in a folder, in the one around it, and in those that its files are links to. Where it can't, the looks
+// that are taken from time to time have to do.
+type listener struct {
+	log    *slog.Logger
+	dir    string
+	files  *fsnotify.Watcher
+	merged chan struct{}
+	done   chan struct{}
+	failed bool
+}
+
+// follow listens to the folder, which may be another one than it was under its name, and to more.
+func (l *listener) follow(more []string) {
+	if l.files == nil && !l.failed {
+		var err error
+		if l.files, err = fsnotify.NewWatcher(); err != nil {
+			l.failed = true
+			l.log.Warn("the folder of connectors is looked at from time to time only", "every", lookEvery, "error", err)
+			return
+		}
+		l.merged, l.done = make(chan struct{}, 1), make(chan struct{})
+		go l.merge()
+	}
+	if l.files == nil {
+		return
+	}
+	dirs := append([]string{l.dir, filepath.Dir(filepath.Clean(l.dir))}, more...)
+	if real := target(l.dir); real != "" {
+		dirs = append(dirs, real)
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		_ = l.files.Add(dir) // one that is away is found by a look
+	}
+}
+
+// merge makes one of many events.
+func (l *listener) merge() {
+	defer close(l.done)
+	defer guard.Recover(l.log, "watching the folder of connectors", nil)
+	for {
+		select {
+		case _, ok := <-l.files.Events:
+			if !ok {
+				return
+			}
+		case _, ok := <-l.files.Errors: // events were lost
+			if !ok {
+				return
+			}
+		}
+		select {
+		case l.merged <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *listener) events() <-chan struct{} { return l.merged }
+
+func (l *listener) close() {
+	if l.files != nil {
+		l.files.Close()
+		<-l.done
+	}
+}

@@ -1,0 +1,253 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// reloader brings the connectors that run to what a folder of files says, each time that it says something else. A connector is checked
+// whole before anything of it is touched; one that is bad, or whose file is, runs on as it was, and all others are none of its business.
+type reloader struct {
+	host    *Host
+	store   *config.FolderStore
+	checker connect.Checker
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	problems config.Problems // of no connector
+	refused  map[string]string
+	counts   map[string]int64 // reloads, by what they came to
+	last     time.Time        // when something was changed last
+}
+
+// What a reload came to.
+const (
+	reloadUnchanged = "unchanged"
+	reloadApplied   = "applied"
+	reloadRefused   = "refused" // at least one connector's change was
+)
+
+func newReloader(h *Host) *reloader {
+	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker, log: h.log,
+		refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	for _, c := range h.in.Connectors {
+		if err := c.Problems.Err(); err != nil {
+			r.refused[c.Name] = err.Error() // which was logged
+		}
+	}
+	return r
+}
+
+// check finds the problems of a connector that are not known yet.
+func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
+	return slices.DeleteFunc(unique(r.checker.Check(ctx, c)), func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+}
+
+// watch follows the folder until ctx ends.
+func (r *reloader) watch(ctx context.Context) {
+	defer guard.Recover(r.log, "following the folder of connectors", nil)
+	if r.host.plugins.Loaded(ctx) != nil {
+		return
+	}
+	r.store.Watch(ctx, func(s config.Snapshot) {
+		_ = guard.Do(r.log, "a reload", func() error { // the next one may do
+			r.reload(ctx, s)
+			return nil
+		})
+	})
+}
+
+// reload does what a snapshot takes.
+func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
+	r.general(s.Problems)
+	if s.Problems.Err() != nil {
+		return
+	}
+	herder := r.host.herder
+	r.checker.Connectors = s.Connectors
+	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems { return r.check(ctx, c) }, r.checker.Declared)
+	if ctx.Err() != nil {
+		return // what a check has found was cut off
+	}
+	outcome := reloadUnchanged
+	for _, step := range plan {
+		news := r.say(step)
+		switch {
+		case step.Effect == config.Refuse && news:
+			outcome = reloadRefused
+		case step.Effect != config.Refuse && step.Effect != config.Nothing && outcome == reloadUnchanged:
+			outcome = reloadApplied
+		}
+		r.do(herder, step, s.Connectors, news)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if outcome != reloadUnchanged || s.Asked {
+		r.counts[outcome]++
+	}
+	if outcome != reloadUnchanged {
+		r.last = time.Now()
+	}
+	if s.Asked {
+		r.log.Info("the folder of connectors was read again, as was asked for", "config", r.host.config.Files.Folder, "outcome", outcome)
+	}
+}
+
+func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Connector, news bool) {
+	var err error
+	switch step.Effect {
+	case config.Nothing:
+		err = herder.Keep(step.Connector)
+	case config.InPlace:
+		err = herder.Adopt(step.Connector)
+	case config.Create, config.Restart:
+		herder.Put(step.Connector, all)
+	case config.Remove:
+		err = herder.Remove(step.Name)
+	case config.Refuse:
+		if step.Goes {
+			err = herder.Refuse(step.Name, step.Problems)
+		} else if news {
+			herder.Put(step.Connector, all) // it is FAILED, and says why
+		}
+	}
+	if err != nil {
+		r.log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
+	}
+}
+
+// say logs a step; news: it is not the refusal that was logged before.
+func (r *reloader) say(step config.Step) (news bool) {
+	r.mu.Lock()
+	before := r.refused[step.Name]
+	if delete(r.refused, step.Name); step.Effect == config.Refuse {
+		r.refused[step.Name] = step.Problems.Error()
+	}
+	news = r.refused[step.Name] != before
+	r.mu.Unlock()
+	log := r.log.With("connector", step.Name)
+	switch step.Effect {
+	case config.Create:
+		log.Info("reload: a new connector", "file", step.Connector.File)
+	case config.InPlace:
+		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File, "settings", step.Settings)
+	case config.Restart:
+		log.Info("reload: settings have changed, and its tasks are made anew", "file", step.Connector.File, "settings", step.Settings)
+	case config.Remove:
+		log.Info("reload: its file is gone, and it stops; its offsets stay")
+	case config.Nothing:
+		if before != "" {
+			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
+		}
+	case config.Refuse:
+		if !news {
+			return false
+		}
+		what := "reload: a change is refused, and what ran goes on: "
+		if !step.Goes {
+			what = "reload: a connector's file is refused, the others run: "
+		}
+		for _, p := range step.Problems {
+			if !p.Warning {
+				log.Error(what + p.String())
+			}
+		}
+	}
+	if step.Effect != config.Refuse {
+		for _, p := range step.Problems {
+			log.Warn(p.String())
+		}
+	}
+	return news
+}
+
+// general notes problems of no connector, and logs those that are new.
+func (r *reloader) general(problems config.Problems) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range problems {
+		switch {
+		case slices.Contains(r.problems, p):
+		case p.Warning:
+			r.log.Warn("reload: " + p.String())
+		default:
+			r.log.Error("reload: " + p.String())
+		}
+	}
+	if r.problems.Err() != nil && problems.Err() == nil {
+		r.log.Info("reload: the folder of connectors can be read again", "config", r.host.config.Files.Folder)
+	}
+	r.problems = problems
+}
+
+// Reload is what REST says of reloads.
+func (w worker) Reload() (rest.Reload, bool) {
+	w.host.mu.Lock()
+	r, herder := w.host.reloads, w.host.herder
+	w.host.mu.Unlock()
+	if r == nil || herder == nil {
+		return rest.Reload{}, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: map[string]int64{}, Connectors: []rest.Reloaded{}, Problems: []string{}}
+	for outcome, n := range r.counts {
+		answer.Reloads[outcome] = n
+	}
+	if !r.last.IsZero() {
+		answer.Last = r.last.UTC().Format(time.RFC3339)
+	}
+	for _, p := range r.problems {
+		answer.Problems = append(answer.Problems, p.String())
+	}
+	for _, n := range herder.Now() {
+		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File, Error: r.refused[n.Name]})
+	}
+	return answer, true
+}
+
+var (
+	reloadsFigure = prometheus.NewDesc("culvert_reloads_total",
+		"Reloads of the folder of connectors, by what they came to: applied, refused (at least one connector's change was), unchanged (asked for, and nothing was new).",
+		[]string{"outcome"}, nil)
+	refusedFigure = prometheus.NewDesc("culvert_connector_config_refused",
+		"1 for each connector whose configuration in the folder is refused: what ran before it goes on, or it is FAILED.", []string{"connector"}, nil)
+	folderFigure = prometheus.NewDesc("culvert_config_folder_readable", "1 while the folder of connectors can be read, else 0.", nil, nil)
+)
+
+// reloadFigures makes reloads visible.
+type reloadFigures struct{ *reloader }
+
+// Describe lists all figures.
+func (reloadFigures) Describe(to chan<- *prometheus.Desc) {
+	to <- reloadsFigure
+	to <- refusedFigure
+	to <- folderFigure
+}
+
+// Collect sends them.
+func (f reloadFigures) Collect(to chan<- prometheus.Metric) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for outcome, n := range f.counts {
+		to <- prometheus.MustNewConstMetric(reloadsFigure, prometheus.CounterValue, float64(n), outcome)
+	}
+	for name := range f.refused {
+		to <- prometheus.MustNewConstMetric(refusedFigure, prometheus.GaugeValue, 1, label(name))
+	}
+	readable := 1.0
+	if f.problems.Err() != nil {
+		readable = 0
+	}
+	to <- prometheus.MustNewConstMetric(folderFigure, prometheus.GaugeValue, readable)
+}
