@@ -61,14 +61,14 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 		"plugin", info.Name, "version", info.Version, "file", info.Origin, "settings", withheld, "reveal", "plugin."+info.Name+".reveal")
 }
 
-// sourceReader and sinkWriter are instances that open with what their version may see.
+// sourceReader and sinkWriter call instances that open with what their version may see.
 type sourceReader struct {
-	*plugin.Instance
+	*plugin.Reader
 	code sourceCode
 }
 
 func (r sourceReader) OpenSource(ctx context.Context, component string, _ []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
-	return r.Instance.OpenSource(ctx, component, r.code.task.planned(r.code.pool.Module()), state, answers)
+	return r.Reader.OpenSource(ctx, component, r.code.task.planned(r.code.pool.Module()), state, answers)
 }
 
 type sinkWriter struct {

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,11 +42,11 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Versions: sourceVersions{binding, t}, Client: c.client, Registry: c.registry(),
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
-			k := c.kafka
+			k, key := c.producing()
 			if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
 				k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
 			}
-			p, err := kafka.NewProducer(k, fmt.Sprintf("connector-producer-%s-%d", name, t.number))
+			p, err := k.SharedProducer(key, "connector-producer")
 			return sourceProducer{p}, err
 		},
 		NewChain:       transforms.source(),
@@ -65,6 +66,30 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.notes = transforms.notes(binding)
 	})
 	return task.Run(ctx)
+}
+
+// producing is the configuration of the connector's producers, with what tells it apart from others: feeds of all connectors that
+// change nothing in the worker's producers share one client, and so do those that change the same. A secret is read again for each
+// logon, from where the connector has it: with one, the client is the connector's own.
+func (c *connector) producing() (k kafka.Config, key string) {
+	const prefix = "producer.override."
+	own := map[string]string{}
+	for _, e := range c.config.Entries {
+		if !strings.HasPrefix(e.Key, prefix) {
+			continue
+		}
+		own[e.Key] = e.Value
+		if e.Secret {
+			own["name"] = c.config.Name
+		}
+	}
+	if len(own) == 0 {
+		return c.o.Kafka, ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		key += fmt.Sprintf("%q=%q ", name, own[name])
+	}
+	return c.kafka, key
 }
 
 // registry numbers the schemas of what the connector reads and writes; they count for it.
@@ -122,14 +147,14 @@ type sourceCode struct {
 }
 
 func (c sourceCode) Acquire(ctx context.Context) (source.Reader, error) {
-	i, err := c.pool.Acquire(ctx)
+	r, err := c.pool.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return sourceReader{i, c}, nil
+	return sourceReader{r, c}, nil
 }
 
-func (c sourceCode) Release(r source.Reader) { c.pool.Release(r.(sourceReader).Instance) }
+func (c sourceCode) Release(r source.Reader) { r.(sourceReader).Close() }
 func (c sourceCode) Version() string         { return c.pool.Module().Version }
 
 type sourceProducer struct{ *kafka.Producer }

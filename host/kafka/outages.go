@@ -33,9 +33,7 @@ const anyBroker = -1
 // outagesOf are those of the cluster that a client starts from; they are shared by all clients of a configuration and of what was made
 // of it.
 func (s *shared) outagesOf(bootstrap []string) *outages {
-	for s.of != nil {
-		s = s.of
-	}
+	s = s.root()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := strings.Join(bootstrap, ",")

@@ -3,25 +3,22 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Producer writes the records of one feed: one client, idempotent, acknowledged by all in-sync replicas unless
-// configured otherwise. It owns the goroutines of its client until Close.
+// Producer writes the records of one feed: idempotent, acknowledged by all in-sync replicas unless configured otherwise.
+// Its client is its own, or that of all feeds with equal settings: see [Config.SharedProducer]. What fails for one feed is
+// no other's failure, unless brokers do not let the client in.
 //
 // Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the done
 // function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later ones
 // are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
 type Producer struct {
-	client *kgo.Client
+	client *producing
 	limit  int // bytes of batches that are not reported yet
-	// life is the context of all records: the client would take back records on their way with the caller's.
-	life context.Context
-	end  context.CancelFunc
 
 	mu         sync.Mutex
 	bytes      int           // of the queue
@@ -36,18 +33,11 @@ type Producer struct {
 // NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
 // connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
-	if c.Producer.ClientID == "" {
-		c.Producer.ClientID = clientID
-	}
-	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
-	// also governs what is on its way.
-	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	client, err := newProducing(c, clientID)
 	if err != nil {
 		return nil, err
 	}
-	p := &Producer{client: client, limit: c.Producer.BufferBytes}
-	p.life, p.end = context.WithCancel(context.Background())
-	guard.watched(p.deny)
+	p, _ := client.join(c.Producer.BufferBytes)
 	return p, nil
 }
 
@@ -62,8 +52,6 @@ func (p *Producer) deny(err error) {
 		p.room = nil
 	}
 	p.mu.Unlock()
-	p.end()
-	go p.client.Close() // ends by itself: the client calls us from what it would wait for
 }
 
 // slab is how many records are allocated at once.
@@ -110,7 +98,7 @@ func (b *Batch) Add() *kgo.Record {
 	}
 	r := b.at(b.n)
 	b.n++
-	*r = kgo.Record{Partition: -1, Context: b.producer.life}
+	*r = kgo.Record{Partition: -1, Context: b.producer.client.life}
 	return r
 }
 
@@ -144,7 +132,7 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 			b.release(int64(b.n - i)) // those that are not sent
 			break
 		}
-		p.client.Produce(p.life, b.at(i), b.promise)
+		p.client.Produce(p.client.life, b.at(i), b.promise)
 	}
 	b.release(1)
 }
@@ -267,9 +255,10 @@ func (p *Producer) recycle(b *Batch) {
 // Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
 // producer was opened, or the context's error.
 func (p *Producer) Flush(ctx context.Context) error {
-	if err := p.client.Flush(ctx); err != nil {
-		return fmt.Errorf("flush: %w", err)
-	}
+	// The client's flush would wait for the records of other feeds too; until it is ended it keeps what is there from lingering.
+	sending, sent := context.WithCancel(ctx)
+	defer sent()
+	go func() { _ = p.client.Flush(sending) }()
 	p.mu.Lock()
 	if len(p.queue) == 0 && !p.delivering {
 		defer p.mu.Unlock()
@@ -304,10 +293,10 @@ func (p *Producer) Commit(context.Context) error { return nil }
 // that were sent stay, and come again from the last stored offset.
 func (p *Producer) Abort(context.Context) error { return nil }
 
-// Close flushes for as long as ctx lasts, then ends the client; batches that are not settled by then fail.
+// Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by then fail.
+// Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
-	p.end()
-	p.client.Close()
+	p.client.leave(p)
 	return err
 }

@@ -15,6 +15,16 @@ type shared struct {
 	current func(name string) (string, bool)
 	log     *slog.Logger
 	outages map[string]*outages // of the root, by bootstrap.servers
+	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is opened.
+	opening   panics.Mutex
+	producing map[string]*producing
+}
+
+func (s *shared) root() *shared {
+	for s.of != nil {
+		s = s.of
+	}
+	return s
 }
 
 func (s *shared) follow(current func(name string) (string, bool)) {

@@ -24,7 +24,9 @@ type clock struct {
 	canceled bool
 	// yielded is when others were let in.
 	yielded time.Time
-	ticks   int64
+	// began is when the call got its processor.
+	began time.Time
+	ticks int64
 }
 
 const (
@@ -32,6 +34,8 @@ const (
 	graceAfterCancel = 250 * time.Millisecond
 	// yieldEvery is how often a guest that works makes room for others.
 	yieldEvery = time.Millisecond
+	// turnTime is how long a call keeps its processor while others wait for one.
+	turnTime = 10 * time.Millisecond
 )
 
 // Overdue is the reason of a [*Trap] when a call took longer than its limit.
@@ -61,7 +65,7 @@ func (c *canceled) Unwrap() error { return c.err }
 
 // start begins a call.
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, deadline: now.Add(limit), yielded: now}
+	*c = clock{ctx: ctx, limit: limit, deadline: now.Add(limit), yielded: now, began: now}
 }
 
 // look ends the call that is running if its time is up, by a panic that the engine turns into the call's error with the guest's
@@ -93,13 +97,17 @@ const watchEvery = 1024
 
 // tick is called by a guest whose fuel is used up. Being here is enough for the garbage collector; other goroutines get their turn
 // every now and then.
-func (c *clock) tick() {
+func (c *clock) tick(p *processors) {
 	c.ticks++
 	now := time.Now()
 	c.look(now)
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()
 		c.yielded = time.Now()
+	}
+	if now.Sub(c.began) >= turnTime && p.pass() {
+		c.began = time.Now()
+		c.deadline = c.deadline.Add(c.began.Sub(now)) // it did not run
 	}
 }
 
@@ -121,7 +129,7 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 					panic(&Deep{n})
 				}
 			}
-			i.clock.tick()
+			i.clock.tick(i.module.loader.processors)
 		}
 		stack[0] = uint64(metering.Budget)
 	}

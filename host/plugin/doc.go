@@ -11,6 +11,9 @@
 // interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page or batch, takes
 // it or not.
 //
+// Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls of all connectors
+// share the processors (processors.go).
+//
 // An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the instance's
 // own; outside there are only those of the registry. What a guest returns is checked before it is used, as far as the boundary
 // goes: rows lie inside the batch, name schemas and topics that there are, and say which row they came from. Whether bytes fit
@@ -33,7 +36,7 @@
 // 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code
 // (shelf.go), with checksums.
 //
-// Where to look: origin.go for folders and swapping, loader.go, code.go and shelf.go for compiling, instance.go for what happens around
+// Where to look: pool.go and reader.go for instances and pages, origin.go for folders and swapping, loader.go, code.go and shelf.go for compiling, instance.go for what happens around
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
 // rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
 //

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is one guest at work for one connector. It belongs to one goroutine at a time, from [Pool.Acquire] to
-// [Pool.Release]. A page stays on the instance that began it.
+// Instance is one guest at work for one connector. It belongs to one goroutine at a time: see [Pool]. A page stays on the instance that
+// began it, which may have several open.
 //
 // An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the instance
 // answers nothing more then), and anything else where the call was not made.
@@ -34,6 +34,7 @@ type Instance struct {
 	out     output
 	schemas schemas
 	hot     hot
+	use     usage
 	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether a
 	// file had to be asked for its description.
 	pool     *Pool
@@ -87,6 +88,10 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	i.calling = context.WithValue(context.Background(), instanceKey{}, i)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
+	if err := m.loader.processors.take(ctx); err != nil {
+		return nil, err
+	}
+	defer m.loader.processors.give()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
 	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
 	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
@@ -141,8 +146,12 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		}
 		i.funcs[fn] = f
 	}
+	if err := i.module.loader.processors.take(ctx); err != nil {
+		return nil, err
+	}
 	i.function, i.started = fn.Name, time.Now()
 	if err := i.stopped(i.function, i.started); err != nil {
+		i.module.loader.processors.give()
 		return nil, err
 	}
 	i.clock.start(ctx, i.started, i.module.limits.call(fn.Name))
@@ -153,6 +162,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
+	i.module.loader.processors.give()
 	i.schemas.into = nil
 	c := i.counters
 	c.calls.Add(1)

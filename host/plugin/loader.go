@@ -33,6 +33,9 @@ type loader struct {
 	registry    *record.Registry
 	logger      *slog.Logger
 	notice      *notice
+	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody uses.
+	processors *processors
+	idle       time.Duration
 }
 
 // openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it

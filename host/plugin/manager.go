@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ type Options struct {
 	NeededOnly bool
 	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
 	Rest time.Duration
+	// Idle is how long an instance is kept that nobody uses. Default 5 s.
+	Idle time.Duration
 }
 
 func (o *Options) compiling() func(time.Duration) {
@@ -140,7 +143,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
-		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()}}}
+		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
+			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime)}}
 	defer m.loader.notice.end()
 	if o.Watch {
 		// Before the first look, so that nothing falls between.

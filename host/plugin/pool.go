@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
 )
@@ -11,35 +13,80 @@ import (
 // ErrClosed is the error of a pool or binding that was closed.
 var ErrClosed = errors.New("closed")
 
-// Pool is the instances of one version of a plugin that work for one connector: at most as many as its limit says, made when
-// they are needed, replaced when they are worn or have trapped. No instance ever sees two connectors. It is safe for use by
-// several goroutines.
+const (
+	// idleTime is how long an instance is kept that nobody uses.
+	idleTime = 5 * time.Second
+	// crowded is how long calls must have waited for an instance within a second, while a processor was free, before there is another one.
+	crowded = 20 * time.Millisecond
+	// suspicion is for how long pages do not share instances after one of them has trapped, as far as the pool's limit allows.
+	suspicion = time.Minute
+)
+
+// Pool is the instances of one version of a plugin that work for one connector: one, and more, up to its limit, only while calls wait
+// for it. They are made when they are needed, replaced when they are worn or have trapped, and closed when they were idle for a while.
+// No instance ever sees two connectors. It is safe for use by several goroutines.
+//
+// An instance is held by one goroutine at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader]. Several readers
+// may share one.
 type Pool struct {
 	module    *module
 	connector string
-	// places holds a token for each instance that is out.
-	places  chan struct{}
-	lines   *bucket
-	breaker *breaker
+	lines     *bucket
+	breaker   *breaker
 
-	mu     guard.Mutex
-	idle   []*Instance
-	out    int
-	closed bool
+	mu guard.Mutex
+	// instances are those that can be chosen; making is how many more are being made.
+	instances []*Instance
+	making    int
+	// parted are those that are not chosen any more and are closed by who uses them last.
+	parted  int
+	waiters []*waiter
+	closed  bool
+	// timer closes idle instances; nil: none is idle.
+	timer *time.Timer
+	// contention is how long calls have waited for instances, while a processor was free, since the moment `since`.
+	contention time.Duration
+	since      time.Time
+	// suspicious is until when pages are kept apart.
+	suspicious time.Time
+	// let: the module was let go of.
+	let bool
 	// trial is set while a version that took over can be left, else nil.
 	trial *trial
 }
 
+// usage is what a pool knows of an instance, under its lock.
+type usage struct {
+	// held by a goroutine, for calls; readers are those who share it.
+	held    bool
+	readers int
+	// queue are the calls of readers that wait for it.
+	queue []chan struct{}
+	// parted: it is not among the pool's instances any more. gone: it was closed.
+	parted, gone bool
+	// idle is since when nobody uses it.
+	idle time.Time
+}
+
+// waiter is who waits for any instance of a pool.
+type waiter struct {
+	// reader: it wants to share one.
+	reader bool
+	ready  chan struct{}
+	// instance was given; nil: the waiter has to make one, or hears why it cannot.
+	instance *Instance
+	err      error
+}
+
 func newPool(m *module, connector string) *Pool {
 	m.hold()
-	return &Pool{module: m, connector: connector, places: make(chan struct{}, m.limits.Instances),
-		lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector)}
+	return &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector)}
 }
 
 // Module tells which module the pool is of.
 func (p *Pool) Module() Info { return p.module.snapshot() }
 
-// Acquire returns an instance, waiting while all are out. Give it back by [Pool.Release].
+// Acquire returns an instance, waiting while all are held. Give it back by [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
 // AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be why a call
@@ -47,73 +94,43 @@ func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquir
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
-	select {
-	case p.places <- struct{}{}:
-	default:
-		select {
-		case p.places <- struct{}{}:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name, cap(p.places), ctx.Err())
-		}
-	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		<-p.places
-		return nil, fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector, ErrClosed)
+		return nil, p.errClosed()
 	}
-	p.out++
-	if n := len(p.idle); n > 0 {
-		i := p.idle[n-1]
-		p.idle = p.idle[:n-1]
+	i := p.free()
+	switch {
+	case i != nil && !fresh:
+		p.hold(i)
 		p.mu.Unlock()
-		if !fresh {
-			return i, nil
-		}
-		i.close() // a fresh one takes its place, or there would be more than the limit
-	} else {
+		return i, nil
+	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
+		p.part(i)
+		p.shut(i)
+		return p.make(ctx, false)
+	case p.count() == 0 || fresh && p.count() < p.limit():
+		return p.make(ctx, false)
+	}
+	i, err := p.wait(ctx, false)
+	if err != nil || !fresh || i.calls == 0 {
+		return i, err
+	}
+	p.mu.Lock()
+	if i.use.readers > 0 { // its pages stay
 		p.mu.Unlock()
+		p.Release(i)
+		p.mu.Lock()
+		return p.make(ctx, false)
 	}
-	i, err := p.module.instanceFor(ctx, p.connector, p.lines, p)
-	if err != nil {
-		p.returned(nil)
-		return nil, err
-	}
-	return i, nil
+	p.part(i)
+	i.use.held = false
+	p.shut(i)
+	return p.make(ctx, false)
 }
 
 // Release gives an instance back. One that has trapped or is worn is closed.
-func (p *Pool) Release(i *Instance) {
-	switch {
-	case i.broken != nil:
-		i.close()
-		i = nil
-	case i.worn() != "":
-		p.module.counters.recycled.Add(1)
-		i.close()
-		i = nil
-	}
-	p.returned(i)
-}
-
-// returned takes an instance that is out back, nil for one that is no more.
-func (p *Pool) returned(i *Instance) {
-	p.mu.Lock()
-	p.out--
-	if i != nil && !p.closed {
-		p.idle = append(p.idle, i)
-		i = nil
-	}
-	last := p.closed && p.out == 0
-	p.mu.Unlock()
-	if i != nil {
-		i.close()
-	}
-	<-p.places
-	if last {
-		p.module.release()
-	}
-}
+func (p *Pool) Release(i *Instance) { p.give(i) }
 
 // Do calls f with an instance.
 func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
@@ -125,7 +142,249 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 	return f(i)
 }
 
-// close closes the instances: idle ones now, those that are out when they come back.
+func (p *Pool) limit() int { return int(p.module.limits.Instances) }
+func (p *Pool) count() int { return len(p.instances) + p.making }
+
+func (p *Pool) errClosed() error {
+	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector, ErrClosed)
+}
+
+// free is the instance with the fewest readers of those that nobody holds, nil if there is none; p.mu is held.
+func (p *Pool) free() (best *Instance) {
+	for _, i := range p.instances {
+		if !i.use.held && (best == nil || i.use.readers < best.use.readers) {
+			best = i
+		}
+	}
+	return best
+}
+
+func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
+
+// part takes an instance from those that can be chosen; p.mu is held.
+func (p *Pool) part(i *Instance) {
+	if at := slices.Index(p.instances, i); at >= 0 {
+		p.instances = slices.Delete(p.instances, at, at+1)
+		p.parted++
+		i.use.parted = true
+	}
+}
+
+// shut closes an instance that is parted; p.mu is held, but not while it does so.
+func (p *Pool) shut(i *Instance) {
+	if i.use.gone {
+		return
+	}
+	i.use.gone = true
+	p.parted--
+	p.mu.Unlock()
+	i.close()
+	p.mu.Lock()
+}
+
+// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return.
+func (p *Pool) make(ctx context.Context, reader bool) (*Instance, error) {
+	p.making++
+	p.mu.Unlock()
+	i, err := p.module.instanceFor(ctx, p.connector, p.lines, p)
+	p.mu.Lock()
+	p.making--
+	if err != nil {
+		p.next()
+		p.ended()
+		return nil, err
+	}
+	p.instances = append(p.instances, i)
+	if p.closed {
+		p.part(i)
+	}
+	if reader {
+		i.use.readers++
+	} else {
+		p.hold(i)
+	}
+	for _, w := range slices.Clone(p.waiters) {
+		if w.reader {
+			i.use.readers++
+			p.serve(w, i)
+		}
+	}
+	p.mu.Unlock()
+	return i, nil
+}
+
+// serve answers a waiter: with an instance, or, nil, with the right to make one; p.mu is held.
+func (p *Pool) serve(w *waiter, i *Instance) {
+	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
+	w.instance = i
+	close(w.ready)
+}
+
+// next lets the waiter that came first make an instance, where there is room for one; p.mu is held.
+func (p *Pool) next() {
+	if len(p.waiters) > 0 && p.count() < p.limit() {
+		p.making++
+		p.serve(p.waiters[0], nil)
+	}
+}
+
+// wait waits for an instance, by the order of coming; p.mu is held, and free on return.
+func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
+	w := &waiter{reader: reader, ready: make(chan struct{})}
+	p.waiters = append(p.waiters, w)
+	start := time.Now()
+	p.mu.Unlock()
+	patience := time.NewTimer(crowded)
+	defer patience.Stop()
+	for {
+		select {
+		case <-w.ready:
+			return p.served(ctx, w, start)
+		case <-patience.C:
+			// Who holds an instance without calling it takes no processor.
+			p.mu.Lock()
+			if !reader && (p.module.loader.processors.free() || time.Since(start) > time.Second) {
+				p.next()
+			}
+			p.mu.Unlock()
+			patience.Reset(crowded)
+		case <-ctx.Done():
+			p.mu.Lock()
+			select {
+			case <-w.ready: // at the same moment
+				p.mu.Unlock()
+				i, err := p.served(ctx, w, start)
+				if err == nil && reader {
+					p.leave(i)
+				} else if err == nil {
+					p.Release(i)
+				}
+			default:
+				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
+				p.mu.Unlock()
+			}
+			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name, p.limit(), ctx.Err())
+		}
+	}
+}
+
+// served is what a waiter comes to.
+func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
+	if w.err != nil || w.instance != nil {
+		p.mu.Lock()
+		p.waited(start)
+		p.mu.Unlock()
+		return w.instance, w.err
+	}
+	p.mu.Lock()
+	p.making-- // make counts it
+	if p.closed {
+		p.ended()
+		return nil, p.errClosed()
+	}
+	return p.make(ctx, w.reader)
+}
+
+// waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor for it.
+func (p *Pool) waited(start time.Time) {
+	now := time.Now()
+	if now.Sub(p.since) > time.Second {
+		p.contention, p.since = 0, now
+	}
+	if p.module.loader.processors.free() {
+		p.contention += min(now.Sub(start), crowded/4) // what one call may count for
+	}
+	if p.contention >= crowded && len(p.waiters) > 0 {
+		p.contention = 0
+		p.next()
+	}
+}
+
+// give ends the holding of an instance.
+func (p *Pool) give(i *Instance) {
+	worn := i.broken == nil && i.worn() != ""
+	p.mu.Lock()
+	i.use.held = false
+	switch {
+	case i.broken != nil:
+		p.suspicious = time.Now().Add(suspicion)
+		p.part(i)
+		for _, q := range i.use.queue {
+			close(q) // they learn that it broke
+		}
+		i.use.queue = nil
+		p.shut(i)
+		p.next()
+	case worn && !i.use.parted:
+		p.module.counters.recycled.Add(1)
+		p.part(i)
+		p.next()
+	}
+	p.rest(i)
+}
+
+// rest finds something to do for an instance that nobody holds; p.mu is held, and free on return.
+func (p *Pool) rest(i *Instance) {
+	switch {
+	case i.use.gone || i.use.held:
+	case len(i.use.queue) > 0:
+		q := i.use.queue[0]
+		i.use.queue = i.use.queue[1:]
+		p.hold(i)
+		close(q)
+	case i.use.parted:
+		if i.use.readers == 0 {
+			p.shut(i)
+		}
+	case len(p.waiters) > 0:
+		w := p.waiters[0]
+		if w.reader {
+			i.use.readers++
+		} else {
+			p.hold(i)
+		}
+		p.serve(w, i)
+	case i.use.readers == 0:
+		i.use.idle = time.Now()
+		if p.timer == nil {
+			p.timer = time.AfterFunc(p.module.loader.idle, p.trim)
+		}
+	}
+	p.ended()
+}
+
+// ended lets go of p.mu, which is held, and of the module when nothing is left of a pool that was closed.
+func (p *Pool) ended() {
+	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.parted == 0 && !p.let
+	p.let = p.let || last
+	p.mu.Unlock()
+	if last {
+		p.module.release()
+	}
+}
+
+// trim closes the instances that were idle for long enough.
+func (p *Pool) trim() {
+	p.mu.Lock()
+	p.timer = nil
+	now := time.Now()
+	for _, i := range slices.Clone(p.instances) {
+		if i.use.idle.IsZero() {
+			continue
+		}
+		left := p.module.loader.idle - now.Sub(i.use.idle)
+		switch {
+		case left <= 0:
+			p.part(i)
+			p.shut(i)
+		case p.timer == nil && !p.closed:
+			p.timer = time.AfterFunc(left, p.trim)
+		}
+	}
+	p.ended()
+}
+
+// close closes the instances: idle ones now, those that are in use when they come back.
 func (p *Pool) close() {
 	p.mu.Lock()
 	if p.closed {
@@ -133,14 +392,18 @@ func (p *Pool) close() {
 		return
 	}
 	p.closed = true
-	idle := p.idle
-	p.idle = nil
-	last := p.out == 0
-	p.mu.Unlock()
-	for _, i := range idle {
-		i.close()
+	if p.timer != nil {
+		p.timer.Stop()
 	}
-	if last {
-		p.module.release()
+	for _, w := range slices.Clone(p.waiters) {
+		w.err = p.errClosed()
+		p.serve(w, nil)
 	}
+	for _, i := range slices.Clone(p.instances) {
+		p.part(i)
+		if !i.use.held && i.use.readers == 0 {
+			p.shut(i)
+		}
+	}
+	p.ended()
 }

@@ -29,14 +29,14 @@ func (b binding) Reject(c Code, reason string) { b.Binding.Reject(c.(code).Pool,
 type code struct{ *plugin.Pool }
 
 func (c code) Acquire(ctx context.Context) (Reader, error) {
-	i, err := c.Pool.Acquire(ctx)
+	r, err := c.Pool.Reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return r, nil
 }
 
-func (c code) Release(r Reader) { c.Pool.Release(r.(*plugin.Instance)) }
+func (c code) Release(r Reader) { r.(*plugin.Reader).Close() }
 func (c code) Version() string  { return c.Module().Version }
 
 // ProducerOf makes a Kafka client what a feed writes with.

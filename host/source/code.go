@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader is an instance of a source plugin: *plugin.Instance. It belongs to one goroutine at a time.
+// Reader makes calls of a source plugin, on one of its instances: *plugin.Reader. It belongs to one goroutine at a time.
 type Reader interface {
 	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error)
 	Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error)
@@ -24,7 +24,8 @@ type Reader interface {
 	CheckOffset(ctx context.Context, partition, offset []wit.Field) error
 }
 
-// Code is one version of a plugin at work for one connector: *plugin.Pool.
+// Code is one version of a plugin at work for one connector: *plugin.Pool. Readers share its instances: a page may fail with a
+// *plugin.Abandoned because of another one.
 type Code interface {
 	Acquire(ctx context.Context) (Reader, error)
 	Release(Reader)

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -125,6 +126,7 @@ type reader struct {
 	refuses     string // offsets that check-offset refuses
 	opens       int
 	staleOnce   bool
+	givenUp     int  // how often another page breaks its instance
 	wakes       bool // pages without a position of their own
 
 	page *readerPage
@@ -231,6 +233,10 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		case text[0] == '?':
 			r.page.origin++
 			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin), ErrorClass: "x", Fault: wit.Fault{Kind: wit.FaultData, Message: text[1:]}})
+		case text == "!given up" && r.givenUp > 0:
+			r.givenUp--
+			return p, &plugin.Abandoned{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
+		case text == "!given up":
 		case text == "!stale" && r.staleOnce:
 			r.staleOnce = false
 			return p, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}

@@ -174,6 +174,11 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.at.inside = false
 		return nil
 	}
+	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
+		f.askedAgain()
+		f.log.Info("page to be asked for again", "reason", shared)
+		return nil
+	}
 	f.task.count.faults.Add(1)
 	if f.task.o.Versions.Again(err) {
 		f.askedAgain()

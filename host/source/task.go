@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/offset"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -235,7 +236,18 @@ func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
 	return o, err
 }
 
-func do(ctx context.Context, code Code, call func(Reader) error) error {
+// do makes a call that belongs to no page; again where a page broke the instance before it could be made.
+func do(ctx context.Context, code Code, call func(Reader) error) (err error) {
+	for range soonAgain {
+		var shared *plugin.Abandoned
+		if err = doOnce(ctx, code, call); !errors.As(err, &shared) {
+			return err
+		}
+	}
+	return err
+}
+
+func doOnce(ctx context.Context, code Code, call func(Reader) error) error {
 	r, err := code.Acquire(ctx)
 	if err != nil {
 		return err

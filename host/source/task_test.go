@@ -337,6 +337,21 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// A page whose instance another page broke is asked for again, as often as that happens, and goes on behind the rows that were delivered:
+// it is no fault of its own.
+func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"}, rows("b", 3_000)))
+		task := w.ok(t)
+		if diff := cmp.Diff(topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+		if p := task.Progress(); p.Faults != 0 || p.Repeated != 0 || p.Resumed == 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 // P1: what acknowledges earlier data is not sent before those rows and their offset are stored.
 func TestRequestsThatAcknowledge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

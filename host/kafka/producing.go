@@ -1,0 +1,124 @@
+package kafka
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// producing is a client that writes, with the producers that share it. It owns the client's goroutines until the last of them has left.
+type producing struct {
+	*kgo.Client
+	// life is the context of all records. It is not a feed's: the client takes back whole batches by the context of their first record,
+	// and they may hold those of several feeds.
+	life context.Context
+	end  context.CancelFunc
+	// ended takes it from where others find it; nil: nobody does.
+	ended func()
+
+	mu    sync.Mutex
+	users map[*Producer]struct{}
+	// closed: it takes no more users.
+	closed bool
+}
+
+// newProducing opens a client.
+func newProducing(c Config, clientID string) (*producing, error) {
+	if c.Producer.ClientID == "" {
+		c.Producer.ClientID = clientID
+	}
+	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
+	// also governs what is on its way.
+	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	if err != nil {
+		return nil, err
+	}
+	s := &producing{Client: client, users: map[*Producer]struct{}{}}
+	s.life, s.end = context.WithCancel(context.Background())
+	guard.watched(s.deny)
+	return s, nil
+}
+
+// SharedProducer is [NewProducer] with the client of all producers that were opened with the same key and whose configuration was made
+// of the same one: the key is to tell apart what differs in their settings. The last one to be closed ends the client.
+func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
+	if c.shared == nil {
+		return NewProducer(c, clientID)
+	}
+	root := c.shared.root()
+	root.opening.Lock()
+	defer root.opening.Unlock()
+	if client := root.producing[key]; client != nil {
+		if p, ok := client.join(c.Producer.BufferBytes); ok {
+			return p, nil
+		}
+	}
+	client, err := newProducing(c, clientID)
+	if err != nil {
+		return nil, err
+	}
+	if root.producing == nil {
+		root.producing = map[string]*producing{}
+	}
+	root.producing[key] = client
+	client.ended = func() {
+		root.opening.Lock()
+		defer root.opening.Unlock()
+		if root.producing[key] == client {
+			delete(root.producing, key)
+		}
+	}
+	p, _ := client.join(c.Producer.BufferBytes)
+	return p, nil
+}
+
+// join makes a producer of the client; !ok: the client has ended.
+func (s *producing) join(limit int) (p *Producer, ok bool) {
+	p = &Producer{client: s, limit: limit}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false
+	}
+	s.users[p] = struct{}{}
+	return p, true
+}
+
+// leave ends the client with its last user.
+func (s *producing) leave(p *Producer) {
+	s.mu.Lock()
+	delete(s.users, p)
+	last := len(s.users) == 0
+	s.closed = s.closed || last
+	s.mu.Unlock()
+	if last {
+		s.gone()
+		s.end()
+		s.Close()
+	}
+}
+
+func (s *producing) gone() {
+	if s.ended != nil {
+		s.ended()
+	}
+}
+
+// deny fails all users: brokers do not let the client in. Who comes later opens another one.
+func (s *producing) deny(err error) {
+	s.mu.Lock()
+	s.closed = true
+	users := make([]*Producer, 0, len(s.users))
+	for p := range s.users {
+		users = append(users, p)
+	}
+	s.mu.Unlock()
+	s.gone()
+	for _, p := range users {
+		p.deny(err)
+	}
+	s.end()
+	go s.Close() // ends by itself: the client calls us from what it would wait for
+}

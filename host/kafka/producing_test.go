@@ -1,0 +1,180 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// counted is a broker that counts the connections to it.
+func counted(t *testing.T) (address string, connections *atomic.Int64) {
+	t.Helper()
+	connections = new(atomic.Int64)
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
+		l, err := net.Listen(network, address)
+		return &countingListener{l, connections}, err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()[0], connections
+}
+
+type countingListener struct {
+	net.Listener
+	n *atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.n.Add(1)
+	}
+	return c, err
+}
+
+func shareable(t *testing.T, address string) Config {
+	t.Helper()
+	c, _, err := Parse(map[string]string{"bootstrap.servers": address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// deliverOne sends a record and waits until it is reported.
+func deliverOne(t *testing.T, p *Producer, topic string) error {
+	t.Helper()
+	b := p.NewBatch()
+	r := b.Add()
+	r.Topic, r.Value = topic, []byte("one")
+	done := make(chan error, 1)
+	p.Produce(testContext(t), b, func(_ int, err error) { done <- err })
+	return <-done
+}
+
+// Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then gets another.
+func TestProducersShareAClient(t *testing.T) {
+	address, connections := counted(t)
+	ctx := testContext(t)
+	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	before := connections.Load()
+	c := shareable(t, address)
+	of := func(key string, n int) (all []*Producer) {
+		for range n {
+			own, _, err := c.Override(nil) // as each connector has it
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := own.SharedProducer(key, "connector-producer")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, p)
+		}
+		return all
+	}
+	all := of("", 50)
+	for _, p := range all {
+		if err := deliverOne(t, p, "orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := connections.Load() - before
+	if one > 5 {
+		t.Errorf("50 producers of equal settings: %d connections", one)
+	}
+	other := of("other", 1)[0]
+	if err := deliverOne(t, other, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	if other.client == all[0].client {
+		t.Error("other settings, and the same client")
+	}
+	for i, p := range all {
+		if err := p.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if i+1 < len(all) && p.client.life.Err() != nil {
+			t.Fatalf("the client ended with user %d of 50", i+1)
+		}
+	}
+	if all[0].client.life.Err() == nil {
+		t.Error("the client outlives its users")
+	}
+	again := of("", 1)[0]
+	if err := deliverOne(t, again, "orders"); err != nil {
+		t.Error(err)
+	}
+	for _, p := range []*Producer{again, other} {
+		_ = p.Close(ctx)
+	}
+	if n := len(c.shared.producing); n != 0 {
+		t.Errorf("%d clients are left", n)
+	}
+}
+
+// What fails for one feed fails for no other of the client, though their records go to the same partition; and a feed that is closed
+// before its records are acknowledged takes back those of nobody else.
+func TestSharedProducersFailAlone(t *testing.T) {
+	address, _ := counted(t)
+	ctx := testContext(t)
+	if _, err := openTestAdmin(t, address).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	c := shareable(t, address)
+	c.Producer.MaxRequestBytes = 10_000
+	open := func() *Producer {
+		p, err := c.SharedProducer("", "connector-producer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	bad, good := open(), open()
+	var failed atomic.Pointer[error]
+	b := bad.NewBatch()
+	r := b.Add()
+	r.Topic, r.Value = "orders", make([]byte, 50_000)
+	bad.Produce(ctx, b, func(_ int, err error) { failed.Store(&err) })
+	if err := deliverOne(t, good, "orders"); err != nil {
+		t.Error("the other feed's failure:", err)
+	}
+	if err := bad.Flush(ctx); !errors.Is(err, kerr.MessageTooLarge) || failed.Load() == nil {
+		t.Error("the feed's own:", err)
+	}
+	_ = bad.Close(ctx)
+
+	hasty := open()
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	var batches []*Batch
+	results := make(chan error, 200)
+	for n := range 100 {
+		for _, p := range []*Producer{hasty, good} {
+			b := p.NewBatch()
+			r := b.Add()
+			r.Topic, r.Value = "orders", fmt.Append(nil, n)
+			p.Produce(ctx, b, func(_ int, err error) { results <- err })
+			batches = append(batches, b)
+		}
+	}
+	_ = hasty.Close(ended)
+	for range batches {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := good.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,50 @@
+package plugin
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+)
+
+// processors has as many calls of guests run as there are processors, those that came first first. Nobody holds one while it waits for
+// anything else.
+type processors struct {
+	slots   chan struct{}
+	waiting atomic.Int64
+}
+
+func newProcessors() *processors {
+	return &processors{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// take waits for a processor.
+func (p *processors) take(ctx context.Context) error {
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *processors) give() { <-p.slots }
+
+// free tells whether a call would not have to wait.
+func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
+
+// pass lets those go first who wait. It tells whether anybody did.
+func (p *processors) pass() bool {
+	if p.waiting.Load() == 0 {
+		return false
+	}
+	p.give()
+	p.slots <- struct{}{}
+	return true
+}

@@ -1,0 +1,203 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader makes the calls that belong to one page of a source, all on one instance, which others' pages may share: it is held for each
+// call, not for the time in between. It is for one goroutine. Close it at the end of the page.
+type Reader struct {
+	pool     *Pool
+	instance *Instance
+	// broke: it was a call of this reader that broke the instance.
+	broke bool
+}
+
+// Abandoned is the error of a page whose instance broke by a call that belonged to another page. It says nothing of this page, which is
+// to be asked for again.
+type Abandoned struct {
+	Plugin, Version string
+	// Cause is what broke the instance.
+	Cause error
+}
+
+func (a *Abandoned) Error() string {
+	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin, a.Version, a.Cause)
+}
+
+// Reader finds an instance for a page: the one with the fewest, or another one where calls wait for those that there are.
+func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
+	i, err := p.join(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{pool: p, instance: i}, nil
+}
+
+func (p *Pool) join(ctx context.Context) (*Instance, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, p.errClosed()
+	}
+	var best *Instance
+	for _, i := range p.instances {
+		if best == nil || i.use.readers < best.use.readers {
+			best = i
+		}
+	}
+	switch {
+	case best == nil && p.making == 0:
+		return p.make(ctx, true)
+	case best == nil:
+		return p.wait(ctx, true)
+	case best.use.readers > 0 && p.count() < p.limit() && p.apart():
+		return p.make(ctx, true)
+	}
+	best.use.readers++
+	best.use.idle = time.Time{}
+	p.mu.Unlock()
+	return best, nil
+}
+
+// apart tells whether a page had better not share an instance; p.mu is held.
+func (p *Pool) apart() bool {
+	now := time.Now()
+	if now.Before(p.suspicious) {
+		return true
+	}
+	if p.contention < crowded || now.Sub(p.since) > 2*time.Second {
+		return false
+	}
+	p.contention = 0
+	return true
+}
+
+// leave ends a reader's share of an instance.
+func (p *Pool) leave(i *Instance) {
+	p.mu.Lock()
+	i.use.readers--
+	p.rest(i)
+}
+
+// Close ends the reader. Pages that it began and that did not end are to be abandoned before.
+func (r *Reader) Close() { r.pool.leave(r.instance) }
+
+// take holds the instance for a call, in turn.
+func (p *Pool) take(ctx context.Context, i *Instance) error {
+	p.mu.Lock()
+	if !i.use.held {
+		p.hold(i)
+		p.mu.Unlock()
+		return nil
+	}
+	q := make(chan struct{})
+	i.use.queue = append(i.use.queue, q)
+	p.mu.Unlock()
+	start := time.Now()
+	select {
+	case <-q:
+		p.mu.Lock()
+		p.waited(start)
+		p.mu.Unlock()
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	if at := slices.Index(i.use.queue, q); at >= 0 {
+		i.use.queue = slices.Delete(i.use.queue, at, at+1)
+		p.mu.Unlock()
+	} else { // at the same moment
+		gone := i.use.gone
+		p.mu.Unlock()
+		if !gone {
+			p.give(i)
+		}
+	}
+	return ctx.Err()
+}
+
+// call makes a call on the instance.
+func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
+	i := r.instance
+	if r.gone() {
+		return r.abandoned()
+	}
+	if err := r.pool.take(ctx, i); err != nil {
+		return err
+	}
+	if r.gone() {
+		return r.abandoned()
+	}
+	defer r.pool.give(i)
+	err := f(i)
+	r.broke = i.broken != nil
+	return err
+}
+
+// gone tells whether the instance was closed because it broke.
+func (r *Reader) gone() bool {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	return r.instance.use.gone
+}
+
+func (r *Reader) abandoned() error {
+	i := r.instance
+	if r.broke {
+		return fmt.Errorf("the instance was discarded: %w", i.broken)
+	}
+	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
+}
+
+// OpenSource is [Instance.OpenSource].
+func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (o wit.SourceOpening, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		o, err = i.OpenSource(ctx, component, settings, state, answers)
+		return err
+	})
+	return o, err
+}
+
+// Next is [Instance.Next].
+func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (s wit.Step, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		s, err = i.Next(ctx, context, feed, offset, cause, now)
+		return err
+	})
+	return s, err
+}
+
+// Begin is [Instance.Begin].
+func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (page uint32, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		page, err = i.Begin(ctx, context, feed, position, response)
+		return err
+	})
+	return page, err
+}
+
+// Decode is [Instance.Decode].
+func (r *Reader) Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		p, err = i.Decode(ctx, page, tag, piece, last, into)
+		return err
+	})
+	return p, err
+}
+
+// Abandon is [Instance.Abandon].
+func (r *Reader) Abandon(ctx context.Context, page uint32) error {
+	return r.call(ctx, func(i *Instance) error { return i.Abandon(ctx, page) })
+}
+
+// CheckOffset is [Instance.CheckOffset].
+func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Field) error {
+	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
+}

@@ -1,0 +1,185 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// An instance that nobody uses is closed after 5 s; one with an open page is in use.
+func TestIdleInstancesAreClosed(t *testing.T) {
+	m, b := guest(t, plugin.Options{}, all, "all")
+	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
+	other, err := m.BindPlugin("other", "all", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	b.Close()
+	p := other.Current()
+	synctest.Test(t, func(t *testing.T) {
+		count := func(what string, want int64) {
+			t.Helper()
+			synctest.Wait()
+			if n := p.Module().Metrics.Instances; n != want {
+				t.Fatalf("%s: %d instances, expected %d", what, n, want)
+			}
+		}
+		r, err := p.Reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		count("a page is open", 1)
+		r.Close()
+		time.Sleep(4 * time.Second)
+		count("idle for 4 s", 1)
+		works(t, p, "1.0.0")
+		time.Sleep(4 * time.Second)
+		count("idle for 4 s again", 1)
+		time.Sleep(2 * time.Second)
+		count("idle for 6 s", 0)
+		works(t, p, "1.0.0")
+		count("used again", 1)
+		time.Sleep(6 * time.Second)
+		count("idle", 0)
+	})
+}
+
+// Pages share an instance and are kept apart, whatever order their pieces come in.
+func TestPagesShareAnInstance(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all, "all")
+	p := b.Current()
+	const pages = 40
+	var readers [pages]*plugin.Reader
+	var numbers [pages]uint32
+	for n := range readers {
+		var err error
+		if readers[n], err = p.Reader(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer readers[n].Close()
+		if numbers[n], err = readers[n].Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.Module().Metrics.Instances; n != 1 {
+		t.Errorf("%d instances for %d pages that wait for their service", n, pages)
+	}
+	into := [pages]*record.Batch{}
+	for half := range 2 {
+		for n, r := range readers {
+			if half == 0 {
+				into[n] = &record.Batch{Registry: reg, Topics: []string{"t"}}
+			}
+			piece := fmt.Sprintf("first of %d\nsec", n)
+			if half == 1 {
+				piece = fmt.Sprintf("ond of %d\n", n)
+			}
+			if _, err := r.Decode(t.Context(), numbers[n], "", []byte(piece), half == 1, into[n]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for n, b := range into {
+		if text, want := string(b.Data), fmt.Sprintf("first of %d|second of %d", n, n); len(b.Rows) != 2 || strings.Count(text, fmt.Sprintf("of %d", n)) != 2 {
+			t.Errorf("page %d: %d rows of %q, expected %s", n, len(b.Rows), text, want)
+		}
+	}
+}
+
+// A trap costs all pages of its instance: the one whose call it was gets the trap, the others are told that they were given up, and all
+// of them can be read again.
+func TestTrapAbandonsPages(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all, "all")
+	p := b.Current()
+	var readers []*plugin.Reader
+	var page uint32
+	for range 3 {
+		r, err := p.Reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if page, err = r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
+			t.Fatal(err)
+		}
+		readers = append(readers, r)
+	}
+	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
+	_, err := readers[0].Decode(t.Context(), page, "", []byte(strings.Repeat("x\n", 50_000)), true, into)
+	var trap *plugin.Trap
+	if !errors.As(err, &trap) {
+		t.Fatalf("expected a trap, found %v", err)
+	}
+	for n, r := range readers {
+		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
+		var abandoned *plugin.Abandoned
+		if errors.As(err, &abandoned) == (n == 0) || err == nil {
+			t.Errorf("reader %d: %v", n, err)
+		}
+		if n > 0 && errors.As(err, &trap) {
+			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
+		}
+	}
+	again, err := p.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if _, err := again.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
+		t.Error(err)
+	}
+	if n := p.Module().Metrics.Instances; n != 1 {
+		t.Errorf("%d instances", n)
+	}
+}
+
+// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of everything.
+func TestReadersInTurn(t *testing.T) {
+	_, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
+	p := b.Current()
+	i, err := p.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	var calls sync.WaitGroup
+	for n := range 20 {
+		r, err := p.Reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls.Go(func() {
+			defer r.Close()
+			ctx := t.Context()
+			if n%2 == 1 {
+				ctx = ended
+			}
+			if _, err := r.Begin(ctx, nil, 0, nil, wit.Response{Status: 200}); (err != nil) != (n%2 == 1) {
+				t.Errorf("call %d: %v", n, err)
+			}
+		})
+	}
+	p.Release(i)
+	calls.Wait()
+	b.Close()
+	if n := p.Module().Metrics.Instances; n != 0 {
+		t.Errorf("%d instances after closing", n)
+	}
+	if _, err := p.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
+		t.Error(err)
+	}
+}
