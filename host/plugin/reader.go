@@ -184,9 +184,9 @@ func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, positio
 }
 
 // Decode is [Instance.Decode].
-func (r *Reader) Decode(ctx context.Context, page uint32, tag string, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
-		p, err = i.Decode(ctx, page, tag, piece, last, into)
+		p, err = i.Decode(ctx, page, tag, status, piece, last, into)
 		return err
 	})
 	return p, err

@@ -86,7 +86,7 @@ func TestPagesShareAnInstance(t *testing.T) {
 			if half == 1 {
 				piece = fmt.Sprintf("ond of %d\n", n)
 			}
-			if _, err := r.Decode(t.Context(), numbers[n], "", []byte(piece), half == 1, into[n]); err != nil {
+			if _, err := r.Decode(t.Context(), numbers[n], "", 200, []byte(piece), half == 1, into[n]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,7 +118,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 		readers = append(readers, r)
 	}
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
-	_, err := readers[0].Decode(t.Context(), page, "", []byte(strings.Repeat("x\n", 50_000)), true, into)
+	_, err := readers[0].Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
 	var trap *plugin.Trap
 	if !errors.As(err, &trap) {
 		t.Fatalf("expected a trap, found %v", err)
