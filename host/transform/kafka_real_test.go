@@ -118,7 +118,25 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(12) {
+	switch g.IntN(16) {
+	case 12, 13:
+		s["type"], s["field"] = kafka+"ExtractField$"+g.of("Value", "Value", "Key"), g.of("id", "nested", "name")
+		if strings.HasSuffix(s["type"].(string), "Key") {
+			s["field"] = "id"
+		}
+		if g.in(3) {
+			s["field.syntax.version"], s["field"] = "V2", g.of("nested.id", "nested.`a.b`", "`id`", "nested.nested.id")
+		}
+	case 14:
+		s["type"], s["field"] = kafka+"HoistField$"+g.of("Value", "Key"), g.of("id", "nested", "line")
+		if g.in(2) {
+			s = map[string]any{"type": kafka + "DropHeaders", "headers": g.header() + "," + g.header()}
+		}
+	case 15:
+		s["type"], s["schema.name"] = kafka+"SetSchemaMetadata$"+g.of("Value", "Key"), g.of("A", "b.C")
+		if g.in(2) {
+			s["schema.version"] = g.of("1", "-7")
+		}
 	case 8:
 		s["type"] = kafka + "TimestampRouter"
 		if g.in(2) {
@@ -171,7 +189,7 @@ func (g chance) stage() string {
 			s[what] = g.name() + "," + g.name()
 		}
 	}
-	if g.in(4) && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
+	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
 		s["replace.null.with.default"] = "false"
 	}
 	if s["predicate"] == nil && g.in(3) {
@@ -229,7 +247,8 @@ func (g chance) record() string {
 	case 3:
 		return r + `,"value":` + strings.Replace(g.structure(1), `"optional":false},"payload"`, `"optional":true},"payload"`, 1) + "}"
 	case 4:
-		return r + `,"value":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":true},"payload":null}}`
+		// with an id that may be null: of a required one ExtractField would make a null that no converter writes, and ours fails at once
+		return r + `,"value":{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"field":"id"}],"optional":true},"payload":null}}`
 	case 0:
 		return r + "}"
 	case 1:

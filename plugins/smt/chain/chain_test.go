@@ -153,7 +153,22 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(14) {
+	switch m.IntN(18) {
+	case 14:
+		s.Component = ClassDropHeaders
+		set("headers", m.some())
+	case 15:
+		s.Component = []string{ClassExtractValue, ClassExtractKey}[m.IntN(2)]
+		set("field", m.name())
+	case 16:
+		s.Component = []string{ClassHoistValue, ClassHoistKey}[m.IntN(2)]
+		set("field", m.name())
+	case 17:
+		s.Component = []string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)]
+		set("schema.name", "M")
+		if m.IntN(2) == 0 {
+			set("schema.version", strconv.Itoa(m.IntN(5)-1))
+		}
 	case 10:
 		s.Component = ClassTimestampRouter
 	case 11:

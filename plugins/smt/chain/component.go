@@ -18,6 +18,13 @@ const (
 	ClassReplaceKey      = pkg + "ReplaceField$Key"
 	ClassReplaceValue    = pkg + "ReplaceField$Value"
 	ClassRegexRouter     = pkg + "RegexRouter"
+	ClassDropHeaders     = pkg + "DropHeaders"
+	ClassExtractKey      = pkg + "ExtractField$Key"
+	ClassExtractValue    = pkg + "ExtractField$Value"
+	ClassHoistKey        = pkg + "HoistField$Key"
+	ClassHoistValue      = pkg + "HoistField$Value"
+	ClassMetadataKey     = pkg + "SetSchemaMetadata$Key"
+	ClassMetadataValue   = pkg + "SetSchemaMetadata$Value"
 	ClassFilter          = pkg + "Filter"
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
 	ClassHeaderFromValue = pkg + "HeaderFrom$Value"
@@ -51,12 +58,21 @@ type component struct {
 
 // components in the order in which describe lists them.
 var components = []component{
+	{ClassDropHeaders, "Removes one or more headers from each record.", wit.ComponentTransformation, dropHeadersSpecs, newDropHeaders, nil},
+	{ClassExtractKey, "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless data, as the record's key. Any null values are passed through unmodified.",
+		wit.ComponentTransformation, extractSpecs, newExtract(keySide), nil},
+	{ClassExtractValue, "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless data, as the record's value. Any null values are passed through unmodified.",
+		wit.ComponentTransformation, extractSpecs, newExtract(valueSide), nil},
 	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended to be used conditionally to filter out records matching (or not matching) a particular predicate.",
 		wit.ComponentTransformation, nil, newFilter, nil},
 	{ClassHeaderFromKey, "Moves or copies fields in the key of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
 		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(keySide), nil},
 	{ClassHeaderFromValue, "Moves or copies fields in the value of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
 		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(valueSide), nil},
+	{ClassHoistKey, "Wrap the record's key using the specified field name in a Struct when schema present, or a Map in the case of schemaless data.",
+		wit.ComponentTransformation, hoistSpecs, newHoist(keySide), nil},
+	{ClassHoistValue, "Wrap the record's value using the specified field name in a Struct when schema present, or a Map in the case of schemaless data.",
+		wit.ComponentTransformation, hoistSpecs, newHoist(valueSide), nil},
 	{ClassInsertKey, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's key.",
 		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
 	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
@@ -65,6 +81,10 @@ var components = []component{
 		wit.ComponentTransformation, routerSpecs, newRouter, nil},
 	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs, newReplace(keySide), nil},
 	{ClassReplaceValue, "Filter or rename fields of the record's value.", wit.ComponentTransformation, replaceSpecs, newReplace(valueSide), nil},
+	{ClassMetadataKey, "Set the schema name, version or both on the schema of the record's key.",
+		wit.ComponentTransformation, metadataSpecs, newMetadata(keySide), nil},
+	{ClassMetadataValue, "Set the schema name, version or both on the schema of the record's value.",
+		wit.ComponentTransformation, metadataSpecs, newMetadata(valueSide), nil},
 	{ClassTimestampRouter, "Update the record's topic field as a function of the original topic value and the record timestamp.",
 		wit.ComponentTransformation, stampSpecs, newStampRouter, nil},
 	{ClassValueToKey, "Replace the record key with a new key formed from a subset of fields in the record value.",

@@ -48,7 +48,8 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		ours := []definition{}
 		for _, s := range c.Settings {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation, Required: setting.IsRequired(&s),
-				Type:       map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST"}[s.Kind],
+				Type: map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST",
+					wit.KindInt: "INT"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
@@ -96,6 +97,17 @@ func TestExamine(t *testing.T) {
 			"operation": "Invalid value Move for configuration operation: String must be one of: move, copy"}},
 		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"), map[string]string{
 			"headers": "'fields' config must have the same number of elements as 'headers' config."}},
+		{ClassDropHeaders, pairs("headers", ""), map[string]string{"headers": "Configuration 'headers' must not be empty. Valid values include: any non-empty value"}},
+		{ClassExtractValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
+		{ClassExtractKey, pairs("field", "a", "field.syntax.version", "v3"), map[string]string{
+			"field.syntax.version": "Invalid value v3 for configuration field.syntax.version: String must be one of (case insensitive): V1, V2"}},
+		{ClassExtractKey, pairs("field", "a.`b`c.d", "field.syntax.version", "v2"), map[string]string{
+			"field": "Incomplete backtick pair in path: [a.`b`c.d], consider adding a backslash before backtick at position 2 to escape it"}},
+		{ClassExtractKey, pairs("field", "a.`b\\`", "field.syntax.version", "V2"), map[string]string{
+			"field": "Incomplete backtick pair in path: [a.`b\\`], consider adding a backslash before backtick at position 2 to escape it"}},
+		{ClassHoistValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
+		{ClassMetadataValue, pairs("schema.version", "x"), map[string]string{
+			"schema.version": "Invalid value x for configuration schema.version: Not a number of type INT"}},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
 			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},
@@ -122,6 +134,7 @@ func TestExamine(t *testing.T) {
 func TestPrepareRefuses(t *testing.T) {
 	for want, s := range map[string]wit.Stage{
 		`stage 0, X: expected a transform of this plugin`:                                              {Component: "X"},
+		`Neither schema name nor version configured`:                                                   {Component: ClassMetadataKey},
 		`No field insertion configured`:                                                                {Component: ClassInsertValue},
 		`No value specified for static field: a`:                                                       {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
 		`expected a predicate of this plugin as the condition, found "Filter"`:                         {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},

@@ -87,6 +87,7 @@ type pick struct {
 func (o *headerFrom) compile(e *Engine, nodes []wit.Node, stage int) *headerProgram {
 	base, l := beginProgram(nodes)
 	p := &headerProgram{program: base}
+	e.room(base)
 	if l == nil {
 		p.failure = onlyStruct(stage, o.purpose(), javaClass(&nodes[0]))
 		return p
@@ -128,10 +129,7 @@ func (o *headerFrom) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Dynamic:
 		return o.schemaless(e, v, stage), nil
 	}
-	p, err := o.programs.of(e, c.schema, func(nodes []wit.Node) (*headerProgram, *program) {
-		made := o.compile(e, nodes, stage)
-		return made, made.program
-	})
+	p, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *headerProgram { return o.compile(e, nodes, stage) })
 	if err != nil {
 		return nil, err
 	}
@@ -282,4 +280,49 @@ func newTombstone(settings) (condition, *wit.Fault) { return tombstone{}, nil }
 
 func (tombstone) matches(v *view, e *Engine) (bool, error) {
 	return v.columns[valueSide].null(e.schemas)
+}
+
+var dropHeadersSpecs = []wit.SettingSpec{needsList("headers", "The name of the headers to be removed.")}
+
+// dropHeaders is DropHeaders: all headers of some names go.
+type dropHeaders struct{ names []string }
+
+func newDropHeaders(s settings) (operation, *wit.Fault) {
+	names, err := s.distinct("headers")
+	return &dropHeaders{names}, err
+}
+
+func (o *dropHeaders) route(*route, int) {}
+
+func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[headerSide]
+	if c.form != wit.Raw {
+		return nil, nil
+	}
+	list := headersOf(c.bytes)
+	stay, count := []byte(nil), int64(0)
+	for at, all := list.rest, list.left; list.left > 0; at = list.rest {
+		name, ok := list.next()
+		if !ok {
+			return &failure{stage, dataException, "bytes that are no block of headers"}, nil
+		}
+		if !slices.Contains(o.names, string(name)) {
+			if stay == nil {
+				stay = make([]byte, 0, len(c.bytes))
+			}
+			stay = append(stay, at[:len(at)-len(list.rest)]...)
+			count++
+		}
+		if list.left == 0 && count == all {
+			return nil, nil
+		}
+	}
+	if count == 0 {
+		c.set(wit.Absent, 0, nil, -1)
+		return nil, nil
+	}
+	from := len(e.scratch)
+	e.scratch = append(datum.AppendNumber(e.scratch, count), stay...)
+	c.set(wit.Raw, 0, e.scratch[from:], -1)
+	return nil, nil
 }

@@ -22,31 +22,39 @@ type valueToKey struct {
 const valueToKeyPurpose = "copying fields from value to key"
 
 func newValueToKey(s settings) (operation, *wit.Fault) {
-	if _, err := s.needed("fields"); err != nil {
+	fields, err := s.distinct("fields")
+	if err != nil {
 		return nil, err
 	}
-	o := &valueToKey{}
-	// as in Kafka, a name that is there twice counts once
-	for _, name := range s.list("fields") {
-		if name == "" {
-			return nil, fail("fields", "Configuration 'fields' values must not be empty.")
-		}
-		if !slices.Contains(o.fields, name) {
-			o.fields = append(o.fields, name)
-		}
-	}
-	if len(o.fields) == 0 {
-		return nil, fail("fields", "Configuration 'fields' must not be empty. Valid values include: any non-empty value")
-	}
-	var err *wit.Fault
+	o := &valueToKey{fields: fields}
 	o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 	return o, err
+}
+
+// distinct reads a list that has to have items, none of them empty. As in Kafka, one that is there twice counts once.
+func (s settings) distinct(name string) (list []string, _ *wit.Fault) {
+	if _, err := s.needed(name); err != nil {
+		return nil, err
+	}
+	for _, item := range s.list(name) {
+		if item == "" {
+			return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
+		}
+		if !slices.Contains(list, item) {
+			list = append(list, item)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fail(name, "Configuration '"+name+"' must not be empty. Valid values include: any non-empty value")
+	}
+	return list, nil
 }
 
 func (o *valueToKey) route(*route, int) {}
 
 func (o *valueToKey) compile(e *Engine, nodes []wit.Node, stage int) *program {
 	p, l := beginProgram(nodes)
+	e.room(p)
 	if l == nil {
 		p.failure = onlyStruct(stage, valueToKeyPurpose, javaClass(&nodes[0]))
 		return p
@@ -89,10 +97,7 @@ func (o *valueToKey) apply(e *Engine, v *view, stage int) (*failure, error) {
 		key.set(wit.Dynamic, 0, e.scratch[from:], -1)
 		return nil, nil
 	}
-	p, err := o.programs.of(e, value.schema, func(nodes []wit.Node) (*program, *program) {
-		made := o.compile(e, nodes, stage)
-		return made, made
-	})
+	p, err := o.programs.of(e, value.schema, func(nodes []wit.Node) *program { return o.compile(e, nodes, stage) })
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package chain
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +72,19 @@ func refRun(stages []wit.Stage, r *refRecord) {
 			if class = dataException; r.timestamp >= 0 {
 				class, r.topic = "", r.topic+"-"+time.UnixMilli(r.timestamp).UTC().Format("20060102")
 			}
+		case strings.Contains(s.Component, "DropHeaders"):
+			names := settings{s.Settings}.list("headers")
+			r.headers = slices.DeleteFunc(slices.Clone(r.headers), func(h refHeader) bool { return slices.Contains(names, h.Name) })
+			if len(r.headers) == 0 {
+				r.headers = nil
+			}
+		case strings.Contains(s.Component, "ExtractField"):
+			class = refExtract(get, at)
+		case strings.Contains(s.Component, "HoistField"):
+			name, _ := get("field")
+			class = refHoist(name, at)
+		case strings.Contains(s.Component, "SetSchemaMetadata"):
+			class = refMetadata(get, at)
 		case strings.Contains(s.Component, "ValueToKey"):
 			class = refValueToKey(get, settings{s.Settings}, r)
 		case strings.Contains(s.Component, "HeaderFrom"):
@@ -136,6 +150,85 @@ func refPick(d *refDatum, names []string, defaults bool) (picked, rest []refFiel
 		}
 	}
 	return picked, rest, ""
+}
+
+func refExtract(get func(string) (string, bool), d *refDatum) string {
+	name, _ := get("field")
+	on, _ := get("replace.null.with.default")
+	if d.absent {
+		return ""
+	}
+	if d.nodes == nil {
+		m, ok := d.tree.(datum.Map)
+		if !ok {
+			return dataException
+		}
+		*d = refDatum{absent: true}
+		for _, e := range m {
+			if e.Key == name && e.Value != nil {
+				*d = refDatum{tree: e.Value}
+			}
+		}
+		return ""
+	}
+	if d.nodes[0].Kind != wit.Structure {
+		return dataException
+	}
+	for i, m := range d.nodes[0].Members {
+		if m.Name != name {
+			continue
+		}
+		f := refField{nodes: refSubtree(d.nodes, m.Node)}
+		if d.tree == nil && !f.nodes[0].Optional {
+			return dataException
+		}
+		if d.tree != nil {
+			f.value = d.tree.(datum.Record)[i]
+			one := []refField{f}
+			refDefaults(one, on != "false")
+			f = one[0]
+		}
+		*d = refDatum{nodes: f.nodes, tree: f.value}
+		return ""
+	}
+	return illegalArgument
+}
+
+func refHoist(name string, d *refDatum) string {
+	if d.nodes == nil {
+		*d = refDatum{tree: datum.Map{{Key: name, Value: d.tree}}}
+		return ""
+	}
+	f := refField{name, d.nodes, d.tree}
+	*d = refDatum{nodes: []wit.Node{{Kind: wit.Structure}}}
+	return refStruct(d, []refField{f})
+}
+
+func refMetadata(get func(string) (string, bool), d *refDatum) string {
+	if d.absent {
+		return ""
+	}
+	if d.nodes == nil || d.nodes[0].Kind != wit.Structure {
+		return dataException
+	}
+	if on, _ := get("replace.null.with.default"); on != "false" && d.tree != nil {
+		fields := refFields(d)
+		refDefaults(fields, true)
+		tree := datum.Record{}
+		for _, f := range fields {
+			tree = append(tree, f.value)
+		}
+		d.tree = tree
+	}
+	d.nodes = slices.Clone(d.nodes)
+	if name, ok := get("schema.name"); ok {
+		d.nodes[0].Name = &name
+	}
+	if version, ok := get("schema.version"); ok {
+		n, _ := strconv.ParseInt(version, 10, 32)
+		d.nodes[0].Version = wit.Ptr(int32(n))
+	}
+	return ""
 }
 
 func refValueToKey(get func(string) (string, bool), s settings, r *refRecord) string {

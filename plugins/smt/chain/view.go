@@ -107,8 +107,8 @@ type programs[P any] struct {
 	any    bool
 }
 
-// of returns what was compiled for a schema; compile makes it, and names the program in it that reads values.
-func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) (P, *program)) (P, error) {
+// of returns what was compiled for a schema; compile makes it.
+func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) P) (P, error) {
 	if p.any && p.lastID == schema {
 		return p.last, nil
 	}
@@ -121,9 +121,7 @@ func (p *programs[P]) of(e *Engine, schema uint32, compile func([]wit.Node) (P, 
 		if p.known == nil || len(p.known) >= maxCached {
 			p.known = map[uint32]P{}
 		}
-		var reads *program
-		made, reads = compile(nodes)
-		e.room(reads)
+		made = compile(nodes)
 		p.known[schema] = made
 	}
 	p.last, p.lastID, p.any = made, schema, true

@@ -1,0 +1,390 @@
+package chain
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// This file is the transforms of a key or value as a whole: ExtractField, HoistField, SetSchemaMetadata.
+
+var extractSpecs = []wit.SettingSpec{
+	needs("field", wit.Medium, "Field name to extract."),
+	replaceNullSpec,
+	{Name: "field.syntax.version", Kind: wit.KindText, DefaultValue: wit.Ptr("V1"), Importance: wit.High, Documentation: "Defines the version of the syntax to access fields. If set to <code>V1</code>, then the field paths are limited to access the elements at the root level of the struct or map. If set to <code>V2</code>, the syntax will support accessing nested elements. To access nested elements, dotted notation is used. If dots are already included in the field name, then backtick pairs can be used to wrap field names containing dots. E.g. to access the subfield <code>baz</code> from a field named \"foo.bar\" in a struct/map the following format can be used to access its elements: \"<code>foo.bar</code>.baz\"."},
+}
+
+// extract is ExtractField: the key or value becomes one of its fields.
+type extract struct {
+	at          side
+	name        string
+	path        []string
+	replaceNull bool
+	programs    programs[*extraction]
+}
+
+const extractPurpose = "field extraction"
+
+func newExtract(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		text, err := s.needed("field")
+		if err != nil {
+			return nil, err
+		}
+		o := &extract{at: at, name: strings.TrimSpace(text)}
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
+		syntax, given := s.find("field.syntax.version")
+		syntax = strings.TrimSpace(syntax)
+		switch {
+		case !given, strings.EqualFold(syntax, "V1"):
+			o.path = []string{o.name}
+		case strings.EqualFold(syntax, "V2"):
+			o.path, err = parsePath("field", o.name)
+		default:
+			err = invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
+		}
+		return o, err
+	}
+}
+
+// parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the end. There
+// a backslash makes the backtick part of the name.
+func parsePath(setting, text string) (path []string, _ *wit.Fault) {
+	rest := text
+	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
+		if !strings.HasPrefix(rest, "`") {
+			name, behind, _ := strings.Cut(rest, ".")
+			path, rest = append(path, name), behind
+			continue
+		}
+		name, size := quotedName(rest)
+		if size < 0 {
+			return nil, fail(setting, "Incomplete backtick pair in path: ["+text+"], consider adding a backslash before backtick at position "+
+				strconv.Itoa(len(text)-len(rest))+" to escape it")
+		}
+		path = append(path, name)
+		if size == len(rest) {
+			return path, nil
+		}
+		rest = rest[size+1:]
+	}
+	return append(path, rest), nil
+}
+
+// quotedName reads a name in backticks at the start of a text, and tells its size there, -1 when it does not end.
+func quotedName(text string) (name string, size int) {
+	start := 1
+	for at := 1; at < len(text); at++ {
+		last := at+1 == len(text)
+		if text[at] != '`' || !last && text[at+1] != '.' {
+			continue
+		}
+		switch {
+		case text[at-1] != '\\':
+			return name + text[start:at], at + 1
+		case last:
+			return "", -1
+		}
+		name, start = name+text[start:at-1]+"`", at+1
+	}
+	return "", -1
+}
+
+// extraction is what the transform comes to for one schema: the way down, and the schema at its end.
+type extraction struct {
+	failure *failure
+	steps   []extractStep
+	out     uint32
+	// root is that of the result.
+	root *wit.Node
+}
+
+// extractStep is a structure on the way down, and the member to go on with.
+type extractStep struct {
+	*program
+	member  int
+	null    byte
+	instead []byte
+}
+
+func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
+	x := &extraction{}
+	for i, name := range o.path {
+		p, l := beginProgram(nodes)
+		if l == nil {
+			x.failure = &failure{stage, dataException, "Cannot look up fields on non-struct type"}
+			if i == 0 {
+				x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
+				x.steps = append(x.steps, extractStep{program: p})
+			}
+			return x
+		}
+		e.room(p)
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			x.failure = &failure{stage, illegalArgument, "Unknown field: " + o.name}
+			return x
+		}
+		if o.replaceNull || i+1 < len(o.path) {
+			l.replaceNulls()
+		}
+		step := extractStep{program: p, member: at}
+		if l.fields[at].orDefault {
+			step.null, step.instead = l.fields[at].nullAndDefault()
+		}
+		x.steps = append(x.steps, step)
+		nodes = subtree(l.fields[at])
+	}
+	x.out, x.root = e.declare(nodes), &nodes[0]
+	return x
+}
+
+func (o *extract) route(*route, int) {}
+
+func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.schemaless(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *extraction { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return nil, err
+	}
+	in := c.bytes
+	for i := range x.steps {
+		s := &x.steps[i]
+		null, start, ok := s.program.null(in)
+		if !ok {
+			return broken(stage, 0), nil
+		}
+		if null {
+			return x.null(c, stage), nil
+		}
+		if x.failure != nil {
+			break
+		}
+		if bad := offsets(s.skips, in, start, e.ends); bad >= 0 {
+			return broken(stage, bad), nil
+		}
+		in = in[e.ends[s.member]:e.ends[s.member+1]]
+		if s.instead != nil && in[0] == s.null {
+			in = s.instead
+		}
+	}
+	if x.failure != nil {
+		return x.failure, nil
+	}
+	c.set(wit.Structured, x.out, in, -1)
+	return nil, nil
+}
+
+// null is the outcome where a structure on the way is null.
+func (x *extraction) null(c *column, stage int) *failure {
+	switch {
+	case x.failure != nil && x.failure.class == dataException && len(x.steps) == 1 && x.steps[0].skips == nil:
+		// a null that is no structure passes the first look
+		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
+	case x.failure != nil:
+		return x.failure
+	case !x.root.Optional:
+		// Kafka makes a null of a type that has none, which no converter writes
+		return &failure{stage, dataException, "Conversion error: null value for field that is required and has no default value"}
+	}
+	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
+	return nil
+}
+
+func (o *extract) schemaless(e *Engine, c *column, stage int) *failure {
+	in, purpose := c.bytes, extractPurpose
+	for _, name := range o.path {
+		if f := e.entries.take(in, stage, purpose); f != nil {
+			return f
+		}
+		x := e.entries.find(name)
+		if x == nil || x.value[0] == datum.TagNull {
+			c.set(wit.Absent, 0, nil, -1)
+			return nil
+		}
+		in, purpose = x.value, "nested field access"
+	}
+	c.set(wit.Dynamic, 0, in, -1)
+	return nil
+}
+
+var hoistSpecs = []wit.SettingSpec{needs("field", wit.Medium, "Field name for the single field that will be created in the resulting Struct or Map.")}
+
+// hoist is HoistField: the key or value becomes the one field of a structure, or of a map.
+type hoist struct {
+	at       side
+	field    string
+	programs programs[*hoisted]
+}
+
+// hoisted is the schema that comes out, or why there is none.
+type hoisted struct {
+	failure *failure
+	out     uint32
+}
+
+func newHoist(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		text, err := s.needed("field")
+		return &hoist{at: at, field: strings.TrimSpace(text)}, err
+	}
+}
+
+func (o *hoist) route(*route, int) {}
+
+func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	if c.form == wit.Structured {
+		x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *hoisted { return o.compile(e, nodes, stage) })
+		if err != nil || x.failure != nil {
+			return x.failure, err
+		}
+		c.schema = x.out // the bytes of a structure are those of its members
+		return nil, nil
+	}
+	from := len(e.scratch)
+	e.scratch = datum.AppendText(append(datum.AppendNumber(append(e.scratch, datum.TagMap), 1), datum.TagText), o.field)
+	if c.form == wit.Absent {
+		e.scratch = append(e.scratch, datum.TagNull)
+	} else {
+		e.scratch = append(e.scratch, c.bytes...)
+	}
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil, nil
+}
+
+func (o *hoist) compile(e *Engine, nodes []wit.Node, stage int) *hoisted {
+	l, p := &layout{}, &program{}
+	if f := l.add(field{name: o.field, nodes: nodes}, stage); f != nil {
+		return &hoisted{failure: f}
+	}
+	p.finish(l, wit.Node{Kind: wit.Structure}, stage, e.declare)
+	return &hoisted{p.failure, p.out}
+}
+
+var metadataSpecs = []wit.SettingSpec{
+	{Name: "schema.name", Kind: wit.KindText, Importance: wit.High, Documentation: "Schema name to set."},
+	{Name: "schema.version", Kind: wit.KindInt, Importance: wit.High, Documentation: "Schema version to set."},
+	replaceNullSpec,
+}
+
+// metadata is SetSchemaMetadata: another name or version of the schema.
+type metadata struct {
+	at          side
+	name        *string
+	version     *int32
+	replaceNull bool
+	programs    programs[*renamed]
+}
+
+// renamed is what the transform comes to for one schema.
+type renamed struct {
+	failure *failure
+	root    *wit.Node
+	out     uint32
+	// rewrites, where not nil, puts defaults in the place of nulls.
+	rewrites *program
+}
+
+const metadataPurpose = "updating schema metadata"
+
+func newMetadata(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &metadata{at: at}
+		if text, given := s.find("schema.name"); given {
+			o.name = wit.Ptr(strings.TrimSpace(text))
+		}
+		if text, given := s.find("schema.version"); given {
+			n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+			if err != nil {
+				return nil, invalid("schema.version", text, "Not a number of type INT")
+			}
+			o.version = wit.Ptr(int32(n))
+		}
+		if o.name == nil && o.version == nil {
+			return nil, fail("", "Neither schema name nor version configured")
+		}
+		var err *wit.Fault
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
+	}
+}
+
+func (o *metadata) route(*route, int) {}
+
+func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
+	root := nodes[0]
+	if o.name != nil {
+		root.Name = o.name
+	}
+	if o.version != nil {
+		root.Version = o.version
+	}
+	x := &renamed{root: &root}
+	p, l := beginProgram(nodes)
+	if l == nil {
+		x.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
+		return x
+	}
+	e.room(p)
+	if o.replaceNull {
+		if l.replaceNulls(); slices.ContainsFunc(l.fields, func(f field) bool { return f.orDefault }) {
+			p.finish(l, wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters,
+				Optional: root.Optional, DefaultValue: root.DefaultValue}, stage, e.declare)
+			x.rewrites, x.out, x.failure = p, p.out, p.failure
+			return x
+		}
+	}
+	made := append([]wit.Node{root}, nodes[1:]...)
+	if _, err := datum.CheckSchema(made); err != nil {
+		x.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+		return x
+	}
+	x.out = e.declare(made)
+	return x
+}
+
+func (o *metadata) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return &failure{stage, dataException, "Schema required for [" + metadataPurpose + "]"}, nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *renamed { return o.compile(e, nodes, stage) })
+	if err != nil || x.failure != nil {
+		return x.failure, err
+	}
+	p := x.rewrites
+	if p == nil {
+		c.schema = x.out
+		return nil, nil
+	}
+	null, start, ok := p.null(c.bytes)
+	if !ok {
+		return broken(stage, 0), nil
+	}
+	if null {
+		c.schema = x.out
+		return nil, nil
+	}
+	if bad := offsets(p.skips, c.bytes, start, e.ends); bad >= 0 {
+		return broken(stage, bad), nil
+	}
+	from := len(e.scratch)
+	e.scratch = p.write(datum.AppendBranch(e.scratch, x.root, false), e.ends, c.bytes, v.row)
+	c.set(wit.Structured, x.out, e.scratch[from:], -1)
+	return nil, nil
+}
