@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -163,30 +162,31 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		return nil, nil, err
 	}
 	h.in = in
-	var warnings []string
-	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
-		if p := about(in.Worker, err.Error()); p.Setting == "" || !named(problems, p.Setting) {
+	add := func(err error) {
+		if p := in.Worker.Place(err); p.Warning || p.Setting == "" || !named(problems, p.Setting) {
 			problems = append(problems, p)
 		}
 	}
+	var warnings config.Problems
+	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
+		add(err)
+	}
 	h.kafka.Follow(in.Worker.Current)
 	for _, w := range warnings {
-		p := about(in.Worker, w)
-		p.Warning = true
-		problems = append(problems, p)
+		add(w)
 	}
 	if _, err := offset.Parse(in.Worker.All()); err != nil {
-		problems = append(problems, about(in.Worker, err.Error()))
+		add(err)
 	}
 	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting), in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
-		problems = append(problems, about(in.Worker, err.Error()))
+		add(err)
 	}
 	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
 	if err != nil {
-		problems = append(problems, about(in.Worker, err.Error()))
+		add(err)
 	}
 	if err := restOptions(in.Worker).Check(); err != nil {
-		problems = append(problems, about(in.Worker, err.Error()))
+		add(err)
 	}
 	h.kafka.Logger = h.log
 	_, missing := in.Worker.PluginFolders()
@@ -245,15 +245,6 @@ func neededBy(connectors []*config.Connector) []plugin.Needed {
 		}
 	}
 	return needed
-}
-
-// about is a problem of a text that begins with the name of a setting, at its place.
-func about(w *config.Worker, text string) config.Problem {
-	name, rest, ok := strings.Cut(text, ": ")
-	if ok && w.Given(name) {
-		return w.Problem(name, rest)
-	}
-	return w.Problem("", text)
 }
 
 // named tells whether a setting is known to be wrong.

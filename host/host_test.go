@@ -119,7 +119,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{worker + ":2: producer.linger.ms: expected a number", worker + ":3: offset.storage.partitions: expected"} {
+	for _, want := range []string{worker + ":2: producer.linger.ms: Invalid value ", worker + ":3: offset.storage.partitions: Invalid value "} {
 		if !strings.Contains(problems.Error(), want) {
 			t.Errorf("expected %q in\n%s", want, problems.Error())
 		}

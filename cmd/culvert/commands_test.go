@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,11 @@ func TestValidate(t *testing.T) {
 	r = p.run("validate", "--json", "--plugins", plugins(t), bad)
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
 		t.Errorf("expected a list, found %v in %s", err, r.stdout)
+	}
+	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown", "sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
+		if !slices.ContainsFunc(list, func(p map[string]any) bool { return p["setting"] == setting && p["code"] == code }) {
+			t.Errorf("expected %s as %s in %s", setting, code, r.stdout)
+		}
 	}
 	if got := s.Ledger().Total; got != 0 {
 		t.Errorf("expected validate to send nothing, the service saw %d requests", got)

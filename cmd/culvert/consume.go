@@ -73,7 +73,7 @@ func consume(ctx context.Context, topic, data, servers, file string, follow bool
 	settings["bootstrap.servers"] = servers
 	brokers, warnings, err := kafka.Parse(settings)
 	for _, w := range warnings {
-		log.Warn(w)
+		log.Warn(w.Setting + ": " + w.Text)
 	}
 	if err != nil {
 		return wrong(err)

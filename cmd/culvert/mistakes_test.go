@@ -35,8 +35,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"), "anything.properties:10: sap.odata.colour: unknown setting\n", "header", "1 problem, 0 warnings"},
 		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
 			"there is no worker's file", "", "1 problem, 0 warnings"},
-		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: expected http://HOST:PORT, found "ftp://x"`, "", "1 problem, 0 warnings"},
-		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
+		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
+		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
 		{"topics", nil, sinkOf("sink", address, "a b", "OrderCopies"), `topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},
 		{"sink", nil, append([]string{"connector.class=OtherSink"}, sinkOf("sink", address, "a", "OrderCopies")[2:]...), "sink.properties:1: connector.class: no plugin has the source or sink OtherSink; there are ", "", "1 problem, 0 warnings"},

@@ -23,8 +23,8 @@ func remoteKafka(file string, settings map[string]string, log *slog.Logger) (*co
 	if err != nil {
 		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
 	}
-	for _, text := range warnings {
-		log.Warn(text, "file", file)
+	for _, w := range warnings {
+		log.Warn(w.Setting+": "+w.Text, "file", file)
 	}
 	_, embedded, err := kafka.EmbeddedListen(k.Bootstrap)
 	if err == nil && embedded {

@@ -91,12 +91,13 @@ func printProblems(c *cobra.Command, problems config.Problems, asJSON bool) erro
 			File    string `json:"file"`
 			Line    int    `json:"line"`
 			Setting string `json:"setting,omitempty"`
+			Code    string `json:"code,omitempty"`
 			Text    string `json:"text"`
 			Warning bool   `json:"warning"`
 		}
 		list := []problem{}
 		for _, p := range problems {
-			list = append(list, problem{p.File, p.Line, p.Setting, p.Text, p.Warning})
+			list = append(list, problem{p.File, p.Line, p.Setting, string(p.Code), p.Text, p.Warning})
 		}
 		return printJSON(c.OutOrStdout(), list)
 	}

@@ -65,7 +65,7 @@ func (c *Connector) unchecked(ctx context.Context) Problem {
 
 func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Guess) Problems {
 	if text := connectorNotBuilt(e, ch.Worker, ch.Embedded); text != "" {
-		return Problems{e.problem("%s", text)}
+		return Problems{e.coded(setting.CodeNotBuilt, text)}
 	}
 	spec, ok := own.Find(e.Key)
 	if !ok {
@@ -113,7 +113,7 @@ func (ch Checker) providers() *Providers {
 func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
 	near := guess.Nearest(e.Key)
 	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
-		p := e.problem("%s", unknown(near))
+		p := e.coded(setting.CodeUnknown, unknown(near))
 		p.Warning = ch.relaxed(c)
 		return p
 	}
@@ -131,7 +131,9 @@ func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setti
 	if hasSpec(workerSettings, e.Key) {
 		return e.warning("has no effect: a setting of the worker, which stands in the worker's file")
 	}
-	return e.warning("%s", unknown(near))
+	p := e.coded(setting.CodeUnknown, unknown(near))
+	p.Warning = true
+	return p
 }
 
 // elsewhere tells whether the key is a setting of something else than this connector.
@@ -168,7 +170,7 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 	named := *spec
 	named.Name = e.Key // rather than that which it is an alias of
 	if text := CheckValue(&named, e.Value, !e.Secret && !secret); text != "" {
-		return Problems{e.problem("%s", text)}
+		return Problems{e.coded(setting.CodeInvalid, text)}
 	}
 	return literal(e, spec, ch.providers())
 }
@@ -293,7 +295,7 @@ func (c *Connector) gives(spec *wit.SettingSpec) bool {
 }
 
 func (c *Connector) missing(name string) Problem {
-	return Problem{File: c.File, Line: 1, Setting: name, Text: "required setting is missing"}
+	return Problem{File: c.File, Line: 1, Setting: name, Code: setting.CodeMissing, Text: "required setting is missing"}
 }
 
 // frameRules are Kafka Connect's own rules across settings.
@@ -317,7 +319,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		problems = append(problems, entry.problem("expected either topics or topics.regex, found both"))
 	case regex != "":
 		if _, err := regexp.Compile(regex); err != nil {
-			problems = append(problems, entry.problem("%s", setting.Invalid(entry.Key, regex, "Invalid regex: "+err.Error())))
+			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex, "Invalid regex: "+err.Error())))
 		}
 	}
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
@@ -351,7 +353,7 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 			continue
 		}
 		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
-		p := e.problem("%s", unknown(guess.Nearest(e.Key)))
+		p := e.coded(setting.CodeUnknown, unknown(guess.Nearest(e.Key)))
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}

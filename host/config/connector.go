@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -100,6 +101,19 @@ func (c *Connector) WithoutClass() Problem {
 		return e.problem("unknown setting; the nearest known one is %s, which is required", classKey)
 	}
 	return c.missing(classKey)
+}
+
+// Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
+func (c *Connector) Place(err error) Problem {
+	var p Problem
+	if !errors.As(err, &p) {
+		p = Problem{Text: err.Error()}
+	}
+	p.File, p.Line = c.File, 1
+	if e, ok := c.Entry(p.Setting); ok {
+		p.File, p.Line = e.File, e.Line
+	}
+	return p
 }
 
 // Get is the resolved value of a key.
@@ -225,7 +239,7 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		if b, ok := Boolean(negate.Value); ok {
 			s.Negate = b
 		} else if given {
-			problems = append(problems, negate.problem("%s", setting.Invalid(negate.Key, strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
+			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key, strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := strings.TrimSpace(named.Value)

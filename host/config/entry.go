@@ -13,9 +13,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Entry is a setting as it stands in a file, in the environment or on the command line.
@@ -39,76 +40,20 @@ type Entry struct {
 func (e Entry) String() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Key) }
 
 // Problem is something wrong with a configuration, in the form that is shown to its author.
-type Problem struct {
-	File string
-	Line int
-	// Setting is the key, "" where the problem is not with one setting.
-	Setting string
-	Text    string
-	// Warning: worth knowing, and no reason to refuse the configuration.
-	Warning bool
-	// Alone: it keeps its connector from running, and neither the worker nor other connectors.
-	Alone bool
-}
-
-// String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that they pass for no
-// problem of their own.
-func (p Problem) String() string {
-	var b strings.Builder
-	if p.File != "" {
-		b.WriteString(p.File)
-		if p.Line > 0 {
-			fmt.Fprintf(&b, ":%d", p.Line)
-		}
-		b.WriteString(": ")
-	}
-	if p.Setting != "" {
-		b.WriteString(p.Setting)
-		b.WriteString(": ")
-	}
-	if p.Warning {
-		b.WriteString("warning: ")
-	}
-	b.WriteString(strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t"))
-	return b.String()
-}
+type Problem = setting.Problem
 
 // Problems are problems in the order of file and line. As an error it is the text of those that are no warnings.
-type Problems []Problem
-
-// Error is one line for each problem that is no warning.
-func (ps Problems) Error() string {
-	var lines []string
-	for _, p := range ps {
-		if !p.Warning {
-			lines = append(lines, p.String())
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Err is ps as an error, nil if there are only warnings.
-func (ps Problems) Err() error {
-	for _, p := range ps {
-		if !p.Warning {
-			return ps
-		}
-	}
-	return nil
-}
-
-// Sort orders by file and line, keeping the order found within a line.
-func (ps Problems) Sort() {
-	sort.SliceStable(ps, func(i, j int) bool {
-		if ps[i].File != ps[j].File {
-			return ps[i].File < ps[j].File
-		}
-		return ps[i].Line < ps[j].Line
-	})
-}
+type Problems = setting.Problems
 
 func (e Entry) problem(format string, args ...any) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: fmt.Sprintf(format, args...)}
+}
+
+// coded is a problem of a kind.
+func (e Entry) coded(code setting.Code, text string) Problem {
+	p := e.problem("%s", text)
+	p.Code = code
+	return p
 }
 
 func (e Entry) warning(format string, args ...any) Problem {

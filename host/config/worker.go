@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -140,14 +141,14 @@ func (w *Worker) check() Problems {
 		switch {
 		case ok:
 			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
-				problems = append(problems, e.problem("%s", text))
+				problems = append(problems, e.coded(setting.CodeInvalid, text))
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
 			} else if reason, ok := unused[e.Key]; ok {
 				problems = append(problems, e.warning("has no effect: %s", reason))
 			} else if refuse, ok := refused[e.Key]; ok {
 				if text := refuse(e.Value); text != "" {
-					problems = append(problems, e.problem("%s", text))
+					problems = append(problems, e.coded(setting.CodeNotBuilt, text))
 				}
 			}
 		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
@@ -249,6 +250,17 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 		return "", false
 	}
 	return strings.TrimSpace(now[0].Value), true
+}
+
+// Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
+func (w *Worker) Place(err error) Problem {
+	var p Problem
+	if !errors.As(err, &p) {
+		return w.Problem("", err.Error())
+	}
+	at := w.Problem(p.Setting, p.Text)
+	p.File, p.Line = at.File, at.Line
+	return p
 }
 
 // Problem is a problem with a setting, at the place where it was given.

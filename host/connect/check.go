@@ -219,13 +219,11 @@ func (k *Checker) clients(c *config.Connector) config.Problems {
 		settings[e.Key] = e.Value
 	}
 	_, warnings, err := k.Kafka.Override(settings)
-	for _, text := range warnings {
-		p := aboutClient(c, text)
-		p.Warning = true
-		problems = append(problems, p)
+	for _, w := range warnings {
+		problems = append(problems, c.Place(w))
 	}
 	if err != nil {
-		problems = append(problems, aboutClient(c, err.Error()))
+		problems = append(problems, c.Place(err))
 	}
 	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting), k.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {
@@ -237,16 +235,6 @@ func (k *Checker) clients(c *config.Connector) config.Problems {
 		}
 	}
 	return append(problems, k.elsewhere(c)...)
-}
-
-// aboutClient is a problem of a text that begins with the name of a setting, at its place.
-func aboutClient(c *config.Connector, text string) config.Problem {
-	if name, rest, ok := strings.Cut(text, ": "); ok {
-		if e, given := c.Entry(name); given {
-			return problem(e, errors.New(rest))
-		}
-	}
-	return config.Problem{File: c.File, Line: 1, Text: text}
 }
 
 // elsewhere finds clients of one connector that work past each other, and groups that are another connector's.

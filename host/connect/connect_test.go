@@ -163,7 +163,7 @@ func TestCheck(t *testing.T) {
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: expected org.apache"},
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
-		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: expected a number"},
+		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a number of type INT"},
 		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1", "c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
 		{"another connector's group", good + "\nconsumer.override.group.id=connect-other", "c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of connector other"},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected requested, found required: exactly-once needs a worker's file"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -105,19 +106,25 @@ func New(class string, settings map[string]string, isKey bool, reg *record.Regis
 	return nil, configError("%s converter: unknown class %q; there are %s", what, class, strings.Join(Classes(), ", "))
 }
 
+// check checks a setting by what it is declared as.
+func check(spec wit.SettingSpec, text string) error {
+	if why := (setting.Check{}).Value(&spec, text); why != "" {
+		return configError("%s", why)
+	}
+	return nil
+}
+
 // boolean reads a setting as Kafka's ConfigDef does: true and false in any case.
 func boolean(settings map[string]string, name string, otherwise bool) (bool, error) {
 	text, given := settings[name]
 	if !given {
 		return otherwise, nil
 	}
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
+	if err := check(wit.SettingSpec{Name: name, Kind: wit.KindBoolean}, text); err != nil {
+		return false, err
 	}
-	return false, configError("Invalid value %s for configuration %s: Expected value to be either true or false", text, name)
+	on, _ := setting.Flag(text)
+	return on, nil
 }
 
 // typeName is a kind's name in Kafka Connect, upper case as its messages have it.

@@ -12,15 +12,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
 func integer(name, text string) (int, error) {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-	if err != nil {
-		return 0, configError("Invalid value %s for configuration %s: Not a number of type INT", text, name)
+	if err := check(wit.SettingSpec{Name: name, Kind: wit.KindInt}, text); err != nil {
+		return 0, err
 	}
+	n, _ := setting.Integer(wit.KindInt, text)
 	return int(n), nil
 }
 

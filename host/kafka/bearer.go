@@ -235,8 +235,8 @@ func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
 			return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module is not built", option)
 		}
 		if rule.check != nil {
-			if err := rule.check(value); err != nil {
-				return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module: %v", option, err)
+			if why := rule.check(option, value); why != "" {
+				return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
 			}
 		}
 		own.given[option] = Given{Name: own.prefix + option, Value: value}

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Config says how clients reach Kafka and how they behave. The zero value is not usable: take [Defaults] or [Parse].
@@ -176,7 +179,8 @@ func Defaults() Config {
 
 // Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
 // settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
-func Parse(properties map[string]string) (Config, []string, error) {
+// The error is, or wraps, a [setting.Problem]; nobody here knows of files.
+func Parse(properties map[string]string) (Config, setting.Problems, error) {
 	c := Defaults()
 	c.shared = &shared{}
 	warnings, err := c.apply(properties, map[string]side{
@@ -186,7 +190,7 @@ func Parse(properties map[string]string) (Config, []string, error) {
 		return Config{}, warnings, err
 	}
 	if len(c.Bootstrap) == 0 {
-		return Config{}, warnings, fmt.Errorf("bootstrap.servers: expected HOST:PORT,… or embedded, found nothing")
+		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing, Text: "expected HOST:PORT,… or embedded, found nothing"}
 	}
 	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
 		return Config{}, warnings, err
@@ -197,7 +201,7 @@ func Parse(properties map[string]string) (Config, []string, error) {
 
 // Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
 // and admin.override.* properties.
-func (c Config) Override(properties map[string]string) (Config, []string, error) {
+func (c Config) Override(properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]side{
 		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
 	})
@@ -227,39 +231,45 @@ func overridesAccess(properties map[string]string) bool {
 
 // apply sets every property whose name begins with one of the prefixes. Names are taken in order, so that the first
 // error and the warnings do not depend on the map.
-func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings []string, err error) {
+func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings setting.Problems, err error) {
 	for _, name := range sortedKeys(properties) {
 		prefix, s := longestPrefix(name, prefixes)
 		if s == sideNone {
 			continue
 		}
-		short := name[len(prefix):]
-		set, known := settings[s][short]
+		short, value := name[len(prefix):], strings.TrimSpace(properties[name])
+		p, known := settings[s][short]
 		switch {
 		case isSecurity(short):
-			note, err := c.giveSecurity(s, short, Given{Name: name, Value: strings.TrimSpace(properties[name])})
+			warning, err := c.giveSecurity(s, short, Given{Name: name, Value: value})
 			if err != nil {
-				return warnings, fmt.Errorf("%s: %w", name, err)
+				return warnings, err
+			}
+			if warning.Text != "" {
+				warnings = append(warnings, warning)
+			}
+		case known && p.set != nil:
+			note, err := p.give(c, name, value)
+			if err != nil {
+				return warnings, err
 			}
 			if note != "" {
-				warnings = append(warnings, name+": "+note)
-			}
-		case known && set != nil:
-			note, err := set(c, strings.TrimSpace(properties[name]))
-			if err != nil {
-				return warnings, fmt.Errorf("%s: %w", name, err)
-			}
-			if note != "" {
-				warnings = append(warnings, name+": "+note)
+				warnings = append(warnings, warning(name, "", note))
 			}
 		case known:
-			warnings = append(warnings, name+": has no effect here")
+			warnings = append(warnings, warning(name, setting.CodeNoEffect, noEffect))
 		case prefix != "":
-			warnings = append(warnings, name+": "+unknown+nearest(short, s))
+			warnings = append(warnings, warning(name, setting.CodeUnknown, unknown+meant(short, sortedKeys(settings[s]))))
 		}
 	}
 	return warnings, nil
 }
+
+func warning(name string, code setting.Code, text string) setting.Problem {
+	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
+}
+
+const noEffect = "has no effect here"
 
 // Owns tells whether a worker's property is read by [Parse], so that others can warn of names that nobody reads.
 func Owns(name string) bool {
@@ -281,20 +291,22 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 		return "", false, nil
 	}
 	if len(bootstrap) > 1 {
-		return "", true, fmt.Errorf("bootstrap.servers: expected embedded alone, found %q", strings.Join(bootstrap, ","))
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", strings.Join(bootstrap, ","), "expected embedded alone")}
 	}
 	_, port, given := strings.Cut(bootstrap[0], ":")
 	if !given {
 		return "", true, nil
 	}
-	n, err := number(1, math.MaxUint16)(port)
-	if err != nil {
-		return "", true, fmt.Errorf("bootstrap.servers: embedded:PORT: %w", err)
+	n, ok := setting.Integer(wit.KindInt, port)
+	if !ok || n < 1 || n > math.MaxUint16 {
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", bootstrap[0], "expected embedded:PORT with a port from 1 to 65535")}
 	}
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[T any](m map[string]T) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

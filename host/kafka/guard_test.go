@@ -29,7 +29,7 @@ func TestGuardsPatience(t *testing.T) {
 		{"mechanism refused", kerr.UnsupportedSaslMechanism, true, []time.Duration{6 * time.Second, 0}},
 		{"no SASL on this port", kerr.IllegalSaslState, false, nil},
 		{"hung up, never let in", io.EOF, false, []time.Duration{time.Second, time.Second}},
-		{"credentials that cannot be used", &LogonError{"sasl.jaas.config: expected a semicolon"}, false, nil},
+		{"credentials that cannot be used", &LogonError{errors.New("sasl.jaas.config: expected a semicolon")}, false, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Settings of a worker that say what connectors may change about their Kafka clients, as in Kafka Connect.
@@ -32,7 +34,8 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	case "Allowlist":
 		o.names = items(allowlist)
 	default:
-		return Overrides{}, fmt.Errorf("%s: expected All, None, Principal or Allowlist, found %q: there are no Java classes", OverridePolicySetting, name)
+		return Overrides{}, setting.Problem{Setting: OverridePolicySetting, Code: setting.CodeInvalid,
+			Text: setting.Invalid(OverridePolicySetting, name, "expected All, None, Principal or Allowlist: there are no Java classes")}
 	}
 	return o, nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Proxy is the way to brokers behind one. Its connections are plain TCP: TLS with the broker runs inside.
@@ -127,14 +129,15 @@ func RouteSettings(properties map[string]string) (s route.Settings, outage time.
 		}
 	}
 	if s.AddressMap, err = route.ParseAddressMap(text(route.NameAddressMap)); err != nil {
-		return s, 0, fmt.Errorf("%s: %w", s.Name(route.NameAddressMap), err)
+		return s, 0, setting.Problem{Setting: s.Name(route.NameAddressMap), Code: setting.CodeInvalid, Text: err.Error()}
 	}
 	outage = route.DefaultOutage
 	if v := text(route.NameOutage); v != "" {
-		n, err := number(0, math.MaxInt64/int64(time.Millisecond))(v)
-		if err != nil {
-			return s, 0, fmt.Errorf("%s: %w (milliseconds)", s.Name(route.NameOutage), err)
+		spec := setting.Spec(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
+		if why := (setting.Check{}).Value(&spec, v); why != "" {
+			return s, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
 		}
+		n, _ := setting.Integer(spec.Kind, v)
 		// 0 is no patience at all, not none to be counted.
 		outage = max(time.Duration(n)*time.Millisecond, 1)
 	}
@@ -148,6 +151,9 @@ func newProxy(properties map[string]string, bootstrap []string, common *shared) 
 	}
 	s.Logger = common.logger()
 	r, err := route.New(s)
+	if m := (*route.Misconfigured)(nil); errors.As(err, &m) {
+		return nil, setting.Problem{Setting: m.Setting, Code: setting.CodeInvalid, Text: m.Unwrap().Error()}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +163,8 @@ func newProxy(properties map[string]string, bootstrap []string, common *shared) 
 	case r.Type() == route.Unset || r.Type() == route.None:
 		outage = 0 // of brokers themselves, which are waited for without end
 	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
-		return nil, errors.New(proxyPrefix + "type: expected none with the embedded broker of bootstrap.servers, found " + r.Type())
+		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
+			Text: setting.Invalid(proxyPrefix+"type", r.Type(), "expected none with the embedded broker of bootstrap.servers")}
 	}
 	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties), secrets: shown(properties), route: r}, nil
 }

@@ -52,15 +52,16 @@ func (s security) mechanism() (sasl.Mechanism, error) {
 }
 
 // LogonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no use.
-type LogonError struct{ text string }
+type LogonError struct{ problem error }
 
-func (e *LogonError) Error() string { return e.text }
+func (e *LogonError) Error() string { return e.problem.Error() }
+func (e *LogonError) Unwrap() error { return e.problem }
 
 // Permanent is true.
 func (e *LogonError) Permanent() bool { return true }
 
 func (s security) wrongLogon(name, format string, args ...any) error {
-	return &LogonError{s.fault(name, format, args...).Error()}
+	return &LogonError{s.fault(name, format, args...)}
 }
 
 // jaas is the login module as it stands now.
@@ -106,7 +107,7 @@ func (s security) checkOptions(m jaasModule, known, prefixes []string) error {
 		if slices.Contains(known, option) || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(option, p) }) {
 			continue
 		}
-		return s.wrongLogon("sasl.jaas.config", "unknown option %s of the login module%s", option, nearestOf(option, known))
+		return s.wrongLogon("sasl.jaas.config", "unknown option %s of the login module%s", option, meant(option, known))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Given is a property of security.protocol, ssl.* or sasl.* as the user gave it.
@@ -30,8 +33,8 @@ func (g Given) GoString() string { return g.Name }
 
 // securitySetting says what is done about a property.
 type securitySetting struct {
-	// check says what is wrong with a value; nil: anything may be given.
-	check func(value string) error
+	// check says what is wrong with the value of the setting of that name, in Kafka Connect's words; nil: anything may be given.
+	check func(name, value string) string
 	// refuse is why it cannot be had.
 	refuse string
 	// idle: known, without effect here.
@@ -39,7 +42,9 @@ type securitySetting struct {
 }
 
 // built are those that Kafka's Java clients and this one understand.
-func built(check func(string) error) securitySetting { return securitySetting{check: check} }
+func built(check func(name, value string) string) securitySetting {
+	return securitySetting{check: check}
+}
 
 func notBuilt(reason string) securitySetting { return securitySetting{refuse: reason} }
 
@@ -52,8 +57,8 @@ var securitySettings = map[string]securitySetting{
 
 	"ssl.protocol":                          built(nil),
 	"ssl.provider":                          notBuilt("there are no Java security providers"),
-	"ssl.enabled.protocols":                 built(func(v string) error { _, _, err := enabledProtocols(v); return err }),
-	"ssl.cipher.suites":                     built(func(v string) error { _, err := cipherSuites(v); return err }),
+	"ssl.enabled.protocols":                 built(worded(func(v string) error { _, _, err := enabledProtocols(v); return err })),
+	"ssl.cipher.suites":                     built(worded(func(v string) error { _, err := cipherSuites(v); return err })),
 	"ssl.keystore.type":                     built(nil),
 	"ssl.keystore.location":                 built(nil),
 	"ssl.keystore.password":                 built(nil),
@@ -64,7 +69,7 @@ var securitySettings = map[string]securitySetting{
 	"ssl.truststore.location":               built(nil),
 	"ssl.truststore.password":               built(nil),
 	"ssl.truststore.certificates":           built(pemText("CERTIFICATE")),
-	"ssl.endpoint.identification.algorithm": built(oneWord(true, "https", "")),
+	"ssl.endpoint.identification.algorithm": built(worded(hostNames)),
 	"ssl.engine.factory.class":              notBuilt("Java classes cannot be run; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and PEM"),
 	"ssl.keymanager.algorithm":              idle,
 	"ssl.trustmanager.algorithm":            idle,
@@ -125,24 +130,25 @@ func isSecurity(name string) bool {
 	return strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "security.")
 }
 
-// giveSecurity notes a property for one kind of client.
-func (c *Config) giveSecurity(s side, name string, given Given) (note string, err error) {
+// giveSecurity notes a property for one kind of client. A warning without a text is none.
+func (c *Config) giveSecurity(s side, name string, given Given) (warns setting.Problem, err error) {
 	rule, known := securitySettings[name]
 	if name == "sasl.mechanism" && strings.EqualFold(given.Value, "GSSAPI") {
-		return "", fmt.Errorf("GSSAPI (Kerberos) is not built: expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt,
+			Text: "GSSAPI (Kerberos) is not built: expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"}
 	}
 	switch {
 	case !known:
-		return unknown + nearestOf(name, slices.Sorted(maps.Keys(securitySettings))), nil
+		return warning(given.Name, setting.CodeUnknown, unknown+meant(name, sortedKeys(securitySettings))), nil
 	case rule.refuse != "" && given.Value == "":
-		return "", nil
+		return warns, nil
 	case rule.refuse != "":
-		return "", fmt.Errorf("not built: %s", rule.refuse)
+		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt, Text: "not built: " + rule.refuse}
 	case rule.idle:
-		return "has no effect here", nil
+		return warning(given.Name, setting.CodeNoEffect, noEffect), nil
 	case rule.check != nil:
-		if err := rule.check(given.Value); err != nil {
-			return "", err
+		if why := rule.check(given.Name, given.Value); why != "" {
+			return warns, setting.Problem{Setting: given.Name, Code: setting.CodeInvalid, Text: why}
 		}
 	}
 	client := c.client(s)
@@ -151,7 +157,7 @@ func (c *Config) giveSecurity(s side, name string, given Given) (note string, er
 		client.Security = map[string]Given{}
 	}
 	client.Security[name] = given
-	return "", nil
+	return warns, nil
 }
 
 // client is where the settings of one kind of client are.
@@ -199,11 +205,11 @@ func (s security) now(name string) string {
 }
 
 func (s security) fault(name, format string, args ...any) error {
-	return fmt.Errorf("%s: %s", s.named(name), fmt.Sprintf(format, args...))
+	return setting.Problem{Setting: s.named(name), Text: fmt.Sprintf(format, args...)}
 }
 
 func (s security) milliseconds(name string) time.Duration {
-	n, _ := number(0, maxMillis)(s.text(name))
+	n, _ := setting.Integer(wit.KindInt, s.text(name))
 	return time.Duration(n) * time.Millisecond
 }
 
@@ -221,7 +227,7 @@ type access struct {
 }
 
 // secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing is sent.
-func (c *Config) secure() (warnings []string, err error) {
+func (c *Config) secure() (warnings setting.Problems, err error) {
 	if c.shared == nil {
 		c.shared = &shared{}
 	}
@@ -257,7 +263,7 @@ func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
 	return nil
 }
 
-func (c *Config) newAccess(s security, client ClientConfig) (a *access, warnings []string, err error) {
+func (c *Config) newAccess(s security, client ClientConfig) (a *access, warnings setting.Problems, err error) {
 	a = &access{way: direct, connect: 10 * time.Second, named: s.named, shared: s.shared}
 	if c.Proxy != nil {
 		a.way, a.proxied, a.outage, a.connect = c.Proxy.dial, true, c.Proxy.outage, 30*time.Second
@@ -286,9 +292,9 @@ func (c *Config) newAccess(s security, client ClientConfig) (a *access, warnings
 }
 
 // warnings are about what is given and not used, and about what is used and not safe.
-func (s security) warnings(protocol string, bootstrap []string) (warnings []string) {
+func (s security) warnings(protocol string, bootstrap []string) (warnings setting.Problems) {
 	warn := func(name, format string, args ...any) {
-		warnings = append(warnings, s.named(name)+": "+fmt.Sprintf(format, args...))
+		warnings = append(warnings, warning(s.named(name), "", fmt.Sprintf(format, args...)))
 	}
 	withTLS, withSASL := strings.HasSuffix(protocol, "SSL"), strings.HasPrefix(protocol, "SASL")
 	for _, name := range slices.Sorted(maps.Keys(s.given)) {
@@ -327,20 +333,39 @@ func farHost(bootstrap []string) string {
 }
 
 // oneWord wants one of a few words; fold: in any case.
-func oneWord(fold bool, words ...string) func(string) error {
-	return func(v string) error {
-		for _, w := range words {
-			if v == w || fold && strings.EqualFold(v, w) {
-				return nil
-			}
+func oneWord(fold bool, words ...string) func(name, value string) string {
+	spec := wit.SettingSpec{Rules: []wit.Rule{setting.Allowed(words...)}}
+	return func(name, v string) string {
+		spec.Name = name
+		if !fold && !slices.Contains(words, v) {
+			return setting.Invalid(name, v, "String must be one of: "+strings.Join(words, ", "))
 		}
-		return fmt.Errorf("expected one of %s, found %q", strings.Join(words, ", "), v)
+		return setting.Check{}.Value(&spec, v)
 	}
 }
 
-func milliseconds(v string) error {
-	if _, err := number(0, maxMillis)(v); err != nil && v != "" {
-		return fmt.Errorf("%w (milliseconds)", err)
+// hostNames is how the names in certificates are checked.
+func hostNames(v string) error {
+	if v != "" && !strings.EqualFold(v, "https") {
+		return errors.New("expected https, or nothing")
 	}
 	return nil
+}
+
+// worded words what a parser says of a value.
+func worded(parse func(string) error) func(name, value string) string {
+	return func(name, v string) string {
+		if err := parse(v); err != nil {
+			return setting.Invalid(name, v, err.Error())
+		}
+		return ""
+	}
+}
+
+// milliseconds are what a time takes that may be left open.
+func milliseconds(name, v string) string {
+	if v == "" {
+		return ""
+	}
+	return setting.Check{}.Value(&wit.SettingSpec{Name: name, Kind: wit.KindInt, Rules: []wit.Rule{setting.AtLeast(0)}}, v)
 }

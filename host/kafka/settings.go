@@ -2,13 +2,13 @@ package kafka
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // side is the client that a setting belongs to.
@@ -22,63 +22,71 @@ const (
 	sideAdmin
 )
 
-// setter puts a value into c and may return a note for the user.
-type setter func(c *Config, value string) (note string, err error)
+// property is a setting of Kafka's clients.
+type property struct {
+	kind  wit.SettingKind
+	rules []wit.Rule
+	// set puts a value, which was checked by kind and rules, into c. It may return a note for the user, and says why the value is wrong
+	// where kind and rules cannot; nil: known, without effect here, because the client does it by itself or has no such thing.
+	set func(c *Config, value string) (note, why string)
+}
+
+// idleProperty is one without effect.
+var idleProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
 // maxMillis is the most that Kafka's settings in milliseconds take.
 const maxMillis = math.MaxInt32
 
-// settings are the names of Kafka's Java clients that are understood; nil: known, without effect here, because the
-// client does it by itself or has no such thing.
-var settings = map[side]map[string]setter{
+// settings are the declarations of what is understood of Kafka's Java clients.
+var settings = map[side]map[string]property{
 	sideCommon: {
 		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Bootstrap }, bootstrapServer),
 		"client.id":                              text(func(c *Config) *string { return &c.ClientID }),
-		"compression.type":                       compressionType,
+		"compression.type":                       compressionType(),
 		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.MetadataMaxAge }, 1),
 		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.RequestTimeout }, 1),
-		"retry.backoff.ms":                       nil,
-		"reconnect.backoff.ms":                   nil,
-		"reconnect.backoff.max.ms":               nil,
-		"send.buffer.bytes":                      nil,
-		"receive.buffer.bytes":                   nil,
-		"client.dns.lookup":                      nil,
+		"retry.backoff.ms":                       idleProperty,
+		"reconnect.backoff.ms":                   idleProperty,
+		"reconnect.backoff.max.ms":               idleProperty,
+		"send.buffer.bytes":                      idleProperty,
+		"receive.buffer.bytes":                   idleProperty,
+		"client.dns.lookup":                      idleProperty,
 		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.ConnectTimeout }, 1),
 		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": nil,
+		"socket.connection.setup.timeout.max.ms": idleProperty,
 	},
 	sideProducer: {
 		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Producer.Bootstrap }, bootstrapServer),
 		"client.id":                              text(func(c *Config) *string { return &c.Producer.ClientID }),
-		"compression.type":                       compressionType,
-		"acks":                                   acks,
+		"compression.type":                       compressionType(),
+		"acks":                                   acks(),
 		"enable.idempotence":                     boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
 		"linger.ms":                              millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
-		"delivery.timeout.ms":                    deliveryTimeout,
-		"retries":                                retries,
+		"delivery.timeout.ms":                    deliveryTimeout(),
+		"retries":                                retries(),
 		"max.in.flight.requests.per.connection":  integer(func(c *Config) *int { return &c.Producer.InFlight }, 1, math.MaxInt32),
 		"buffer.memory":                          integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
 		"max.request.size":                       integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes }, 1<<10, math.MaxInt32),
 		"transaction.timeout.ms":                 millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout }, 1),
 		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Producer.RequestTimeout }, 1),
 		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Producer.MetadataMaxAge }, 1),
-		"batch.size":                             nil,
-		"max.block.ms":                           nil,
-		"partitioner.class":                      nil,
-		"key.serializer":                         nil,
-		"value.serializer":                       nil,
-		"interceptor.classes":                    nil,
-		"metric.reporters":                       nil,
-		"retry.backoff.ms":                       nil,
-		"reconnect.backoff.ms":                   nil,
-		"reconnect.backoff.max.ms":               nil,
-		"send.buffer.bytes":                      nil,
-		"receive.buffer.bytes":                   nil,
+		"batch.size":                             idleProperty,
+		"max.block.ms":                           idleProperty,
+		"partitioner.class":                      idleProperty,
+		"key.serializer":                         idleProperty,
+		"value.serializer":                       idleProperty,
+		"interceptor.classes":                    idleProperty,
+		"metric.reporters":                       idleProperty,
+		"retry.backoff.ms":                       idleProperty,
+		"reconnect.backoff.ms":                   idleProperty,
+		"reconnect.backoff.max.ms":               idleProperty,
+		"send.buffer.bytes":                      idleProperty,
+		"receive.buffer.bytes":                   idleProperty,
 		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Producer.ConnectTimeout }, 1),
 		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Producer.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": nil,
+		"socket.connection.setup.timeout.max.ms": idleProperty,
 	},
 	sideConsumer: {
 		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Consumer.Bootstrap }, bootstrapServer),
@@ -87,7 +95,7 @@ var settings = map[side]map[string]setter{
 		"group.id":                               text(func(c *Config) *string { return &c.Consumer.Group }),
 		"group.instance.id":                      text(func(c *Config) *string { return &c.Consumer.Instance }),
 		"auto.offset.reset":                      oneOf(func(c *Config) *string { return &c.Consumer.Reset }, "earliest", "latest", "none"),
-		"isolation.level":                        isolationLevel,
+		"isolation.level":                        isolationLevel(),
 		"fetch.max.bytes":                        integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10, math.MaxInt32),
 		"max.partition.fetch.bytes":              integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10, math.MaxInt32),
 		"fetch.min.bytes":                        integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
@@ -99,260 +107,222 @@ var settings = map[side]map[string]setter{
 		"partition.assignment.strategy":          list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
 		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout }, 1),
 		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge }, 1),
-		"enable.auto.commit":                     nil,
-		"auto.commit.interval.ms":                nil,
-		"allow.auto.create.topics":               nil,
-		"check.crcs":                             nil,
-		"exclude.internal.topics":                nil,
-		"key.deserializer":                       nil,
-		"value.deserializer":                     nil,
-		"interceptor.classes":                    nil,
-		"metric.reporters":                       nil,
-		"retry.backoff.ms":                       nil,
-		"reconnect.backoff.ms":                   nil,
-		"reconnect.backoff.max.ms":               nil,
-		"send.buffer.bytes":                      nil,
-		"receive.buffer.bytes":                   nil,
-		"default.api.timeout.ms":                 nil,
+		"enable.auto.commit":                     idleProperty,
+		"auto.commit.interval.ms":                idleProperty,
+		"allow.auto.create.topics":               idleProperty,
+		"check.crcs":                             idleProperty,
+		"exclude.internal.topics":                idleProperty,
+		"key.deserializer":                       idleProperty,
+		"value.deserializer":                     idleProperty,
+		"interceptor.classes":                    idleProperty,
+		"metric.reporters":                       idleProperty,
+		"retry.backoff.ms":                       idleProperty,
+		"reconnect.backoff.ms":                   idleProperty,
+		"reconnect.backoff.max.ms":               idleProperty,
+		"send.buffer.bytes":                      idleProperty,
+		"receive.buffer.bytes":                   idleProperty,
+		"default.api.timeout.ms":                 idleProperty,
 		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Consumer.ConnectTimeout }, 1),
 		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Consumer.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": nil,
+		"socket.connection.setup.timeout.max.ms": idleProperty,
 	},
 	sideAdmin: {
 		"bootstrap.servers":                      list(func(c *Config) *[]string { return &c.Admin.Bootstrap }, bootstrapServer),
 		"client.id":                              text(func(c *Config) *string { return &c.Admin.ClientID }),
 		"request.timeout.ms":                     millis(func(c *Config) *time.Duration { return &c.Admin.RequestTimeout }, 1),
 		"metadata.max.age.ms":                    millis(func(c *Config) *time.Duration { return &c.Admin.MetadataMaxAge }, 1),
-		"retries":                                nil,
-		"retry.backoff.ms":                       nil,
-		"default.api.timeout.ms":                 nil,
+		"retries":                                idleProperty,
+		"retry.backoff.ms":                       idleProperty,
+		"default.api.timeout.ms":                 idleProperty,
 		connectTimeout:                           millis(func(c *Config) *time.Duration { return &c.Admin.ConnectTimeout }, 1),
 		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Admin.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": nil,
+		"socket.connection.setup.timeout.max.ms": idleProperty,
 	},
 }
 
-func text(at func(*Config) *string) setter {
-	return func(c *Config, v string) (string, error) {
+func text(at func(*Config) *string) property {
+	return property{set: func(c *Config, v string) (note, why string) {
 		*at(c) = v
-		return "", nil
-	}
+		return "", ""
+	}}
 }
 
-func oneOf(at func(*Config) *string, allowed ...string) setter {
-	return func(c *Config, v string) (string, error) {
-		for _, a := range allowed {
-			if strings.EqualFold(a, v) {
-				*at(c) = a
-				return "", nil
-			}
-		}
-		return "", fmt.Errorf("expected one of %s, found %q", strings.Join(allowed, ", "), v)
+func oneOf(at func(*Config) *string, allowed ...string) property {
+	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
+	p.set = func(c *Config, v string) (note, why string) {
+		*at(c), _ = setting.Spelling(&wit.SettingSpec{Rules: p.rules}, v)
+		return "", ""
 	}
+	return p
 }
 
-func boolean(at func(*Config) *bool) setter {
-	return func(c *Config, v string) (string, error) {
-		switch strings.ToLower(v) {
-		case "true":
-			*at(c) = true
-		case "false":
-			*at(c) = false
-		default:
-			return "", fmt.Errorf("expected true or false, found %q", v)
-		}
-		return "", nil
-	}
+func boolean(at func(*Config) *bool) property {
+	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, why string) {
+		*at(c), _ = setting.Flag(v)
+		return "", ""
+	}}
 }
 
-// number parses a whole number in a range.
-func number(least, most int64) func(string) (int64, error) {
-	return func(v string) (int64, error) {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("expected a number from %d to %d, found %q", least, most, v)
-		}
-		return n, nil
+// number is a whole one in a range.
+func number(least, most int64, set func(c *Config, n int64) (note string)) property {
+	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
+	switch most {
+	case math.MaxInt32:
+		p.kind = wit.KindInt
+	case math.MaxInt64:
+	default:
+		p.rules = append(p.rules, setting.AtMost(most))
 	}
+	p.set = func(c *Config, v string) (note, why string) {
+		n, _ := setting.Integer(p.kind, v)
+		return set(c, n), ""
+	}
+	return p
 }
 
-func integer[T int | int32](at func(*Config) *T, least, most int64) setter {
-	return func(c *Config, v string) (string, error) {
-		n, err := number(least, most)(v)
-		if err != nil {
-			return "", err
-		}
+func integer[T int | int32](at func(*Config) *T, least, most int64) property {
+	return number(least, most, func(c *Config, n int64) string {
 		*at(c) = T(n)
-		return "", nil
-	}
+		return ""
+	})
 }
 
-func millis(at func(*Config) *time.Duration, least int64) setter {
-	return func(c *Config, v string) (string, error) {
-		n, err := number(least, math.MaxInt32)(v)
-		if err != nil {
-			return "", fmt.Errorf("%w (milliseconds)", err)
-		}
+func millis(at func(*Config) *time.Duration, least int64) property {
+	return number(least, maxMillis, func(c *Config, n int64) string {
 		*at(c) = time.Duration(n) * time.Millisecond
-		return "", nil
-	}
+		return ""
+	})
 }
 
 // idleTimeout: -1 is never in Kafka; the client has a limit of its own.
-func idleTimeout(at func(*Config) *time.Duration) setter {
+func idleTimeout(at func(*Config) *time.Duration) property {
 	const least, most = 100 * time.Millisecond, 15 * time.Minute
-	return func(c *Config, v string) (string, error) {
-		n, err := number(-1, math.MaxInt64/int64(time.Millisecond))(v)
-		if err != nil {
-			return "", fmt.Errorf("%w (milliseconds)", err)
-		}
+	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
 		asked := time.Duration(n) * time.Millisecond
 		*at(c) = min(max(asked, least), most)
 		if n < 0 || asked > most {
 			*at(c) = most
-			return "taken as 15 minutes, which is the most", nil
+			return "taken as 15 minutes, which is the most"
 		}
-		return "", nil
-	}
+		return ""
+	})
 }
 
 // list parses items between commas; item checks one and may rewrite it.
-func list(at func(*Config) *[]string, item func(string) (string, error)) setter {
-	return func(c *Config, v string) (string, error) {
+func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
+	return property{kind: wit.KindListOfText, set: func(c *Config, v string) (note, why string) {
 		var list []string
 		for _, s := range items(v) {
-			s, err := item(s)
-			if err != nil {
-				return "", err
+			taken, why := item(s)
+			if why != "" {
+				return "", why
 			}
-			list = append(list, s)
+			list = append(list, taken)
 		}
 		*at(c) = list
-		return "", nil
-	}
+		return "", ""
+	}}
 }
 
-func bootstrapServer(s string) (string, error) {
+func bootstrapServer(s string) (taken, why string) {
 	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
-		return s, nil
+		return s, ""
 	}
 	// Kafka's files may name the listener's protocol in front.
 	if _, rest, found := strings.Cut(s, "://"); found {
 		s = rest
 	}
 	host, port, err := net.SplitHostPort(s)
-	if err == nil && host != "" {
-		if _, err = number(1, math.MaxUint16)(port); err == nil {
-			return s, nil
-		}
+	if n, ok := setting.Integer(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
+		return s, ""
 	}
-	return "", fmt.Errorf("expected HOST:PORT or embedded, found %q", s)
+	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", s)
 }
 
-func compressionType(c *Config, v string) (string, error) {
-	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")(c, v)
+func compressionType() property {
+	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
 // acks=0 cannot be had: offsets are written behind acknowledged records only.
-func acks(c *Config, v string) (string, error) {
-	switch strings.ToLower(v) {
-	case "all", "-1":
-		c.Producer.Acks = -1
-		return "", nil
-	case "1":
+func acks() property {
+	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note, why string) {
 		c.Producer.Acks = 1
-		return "", nil
-	case "0":
-		c.Producer.Acks = 1
-		return "taken as 1, since offsets are stored behind acknowledged records only", nil
-	}
-	return "", fmt.Errorf("expected all, -1, 1 or 0, found %q", v)
+		switch v {
+		case "0":
+			return "taken as 1, since offsets are stored behind acknowledged records only", ""
+		case "1":
+		default:
+			c.Producer.Acks = -1
+		}
+		return "", ""
+	}}
 }
 
 // Kafka Connect sets delivery.timeout.ms to the largest int: no bound.
-func deliveryTimeout(c *Config, v string) (string, error) {
-	n, err := number(1, math.MaxInt32)(v)
-	if err != nil {
-		return "", fmt.Errorf("%w (milliseconds)", err)
-	}
-	c.Producer.DeliveryTimeout = 0
-	if n < math.MaxInt32 {
-		c.Producer.DeliveryTimeout = time.Duration(n) * time.Millisecond
-	}
-	return "", nil
+func deliveryTimeout() property {
+	return number(1, maxMillis, func(c *Config, n int64) string {
+		c.Producer.DeliveryTimeout = 0
+		if n < maxMillis {
+			c.Producer.DeliveryTimeout = time.Duration(n) * time.Millisecond
+		}
+		return ""
+	})
 }
 
-func retries(c *Config, v string) (string, error) {
-	n, err := number(0, math.MaxInt32)(v)
-	if err != nil {
-		return "", err
-	}
-	c.Producer.Retries = -1
-	if n < math.MaxInt32 {
-		c.Producer.Retries = int(n)
-	}
-	return "", nil
+func retries() property {
+	return number(0, math.MaxInt32, func(c *Config, n int64) string {
+		c.Producer.Retries = -1
+		if n < math.MaxInt32 {
+			c.Producer.Retries = int(n)
+		}
+		return ""
+	})
 }
 
-func isolationLevel(c *Config, v string) (string, error) {
-	var level string
-	if _, err := oneOf(func(*Config) *string { return &level }, "read_committed", "read_uncommitted")(c, v); err != nil {
-		return "", err
-	}
-	c.Consumer.ReadUncommitted = level == "read_uncommitted"
-	return "", nil
+func isolationLevel() property {
+	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config, v string) (note, why string) {
+		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
+		return "", ""
+	}}
 }
 
 // assignor takes Java's class name or Kafka's short name.
-func assignor(v string) (string, error) {
+func assignor(v string) (taken, why string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	switch class {
 	case "CooperativeStickyAssignor", "cooperative-sticky":
-		return "cooperative-sticky", nil
+		return "cooperative-sticky", ""
 	case "RangeAssignor", "range":
-		return "range", nil
+		return "range", ""
 	case "RoundRobinAssignor", "roundrobin":
-		return "roundrobin", nil
+		return "roundrobin", ""
 	case "StickyAssignor", "sticky":
-		return "sticky", nil
+		return "sticky", ""
 	}
-	return "", fmt.Errorf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or RoundRobinAssignor, found %q", v)
+	return "", fmt.Sprintf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or RoundRobinAssignor, found %q", v)
 }
 
-// nearest is a hint at the known name that differs least from a wrong one.
-func nearest(name string, s side) string {
-	return nearestOf(name, slices.Sorted(maps.Keys(settings[s])))
+// give checks the value of a property by its declaration and puts it into c. name is how the user calls it.
+func (p property) give(c *Config, name, value string) (note string, err error) {
+	spec := wit.SettingSpec{Name: name, Kind: p.kind, Rules: p.rules}
+	if why := (setting.Check{}).Value(&spec, value); why != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
+	}
+	note, why := p.set(c, value)
+	if why != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
+	}
+	return note, nil
 }
 
-func nearestOf(name string, names []string) string {
-	best, least := "", 4
-	for _, known := range names {
-		if d := distance(name, known); d < least {
-			best, least = known, d
-		}
+// meant is a hint at the known name that a wrong one looks most like.
+func meant(name string, known []string) string {
+	var t setting.Table
+	for _, k := range known {
+		t.Declare(wit.SettingSpec{Name: k})
 	}
-	if best == "" {
-		return ""
+	if near := t.Nearest(name); near != "" {
+		return ", did you mean " + near + "?"
 	}
-	return ", did you mean " + best + "?"
-}
-
-// distance is the number of letters to insert, delete or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // storeFields are Kafka's names of what package keystore calls otherwise.
@@ -196,12 +197,12 @@ func items(list string) (items []string) {
 }
 
 // pemText wants PEM of a kind, and does not show what it found: it may be a key.
-func pemText(kind string) func(string) error {
-	return func(v string) error {
+func pemText(kind string) func(name, value string) string {
+	return func(name, v string) string {
 		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
-			return nil
+			return ""
 		}
-		return fmt.Errorf("expected PEM text with -----BEGIN %s-----, found something else (not shown)", kind)
+		return setting.Invalid(name, setting.Hidden, "expected PEM text with -----BEGIN "+kind+"-----")
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -43,7 +43,7 @@ func Defaults() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// Parse takes from a worker's properties those that are about offsets; the rest is not looked at.
+// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Errors are a [setting.Problem].
 func Parse(properties map[string]string) (Config, error) {
 	c := Defaults()
 	for name, value := range properties {
@@ -71,7 +71,7 @@ func Parse(properties map[string]string) (Config, error) {
 			}
 		}
 		if err != nil {
-			return Config{}, fmt.Errorf("%s: %w", name, err)
+			return Config{}, setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, err.Error())}
 		}
 	}
 	return c, nil
@@ -84,17 +84,17 @@ func Owns(name string) bool {
 
 // count parses a number of 1 or more; -1 leaves it to the broker.
 func count[T int16 | int32](value string, most int64) (T, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n > most || (n < 1 && n != -1) {
-		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default, found %q", most, value)
+	n, ok := setting.Integer(wit.KindLong, value)
+	if !ok || n > most || (n < 1 && n != -1) {
+		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
 	}
 	return T(n), nil
 }
 
 func millis(value string) (time.Duration, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < 1 || n > math.MaxInt32 {
-		return 0, fmt.Errorf("expected milliseconds from 1 to %d, found %q", math.MaxInt32, value)
+	n, ok := setting.Integer(wit.KindLong, value)
+	if !ok || n < 1 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("expected milliseconds from 1 to %d", math.MaxInt32)
 	}
 	return time.Duration(n) * time.Millisecond, nil
 }

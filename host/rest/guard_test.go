@@ -113,7 +113,7 @@ func TestHostIsChecked(t *testing.T) {
 
 // Names that could be nobody's are errors.
 func TestAllowedHostsAreChecked(t *testing.T) {
-	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts", "": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
+	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts", "": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
 		err := Options{AllowedHosts: []string{"fine", host}}.Check()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: expected %q, found %v", host, want, err)

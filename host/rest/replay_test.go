@@ -331,8 +331,8 @@ func TestListeners(t *testing.T) {
 	for listener, want := range map[string]string{
 		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
 		"https://:8443":                  "listeners: https is not built yet",
-		"localhost:8083":                 "listeners: expected http://HOST:PORT",
-		"http://localhost":               "listeners: expected http://HOST:PORT",
+		"localhost:8083":                 "listeners: Invalid value localhost:8083 for configuration listeners: expected http://HOST:PORT",
+		"http://localhost":               "listeners: Invalid value http://localhost for configuration listeners: expected http://HOST:PORT",
 	} {
 		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: expected %q, found %v", listener, want, err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Worker is whose state is shown.
@@ -88,7 +89,7 @@ func (o Options) Check() error {
 	}
 	for _, name := range o.AllowedHosts {
 		if strings.ContainsAny(name, "/@*?# \t") {
-			return fmt.Errorf("rest.allowed.hosts: expected names or addresses as they stand in a URL, such as connect.example.com, found %q", name)
+			return invalid("rest.allowed.hosts", name, "expected names or addresses as they stand in a URL, such as connect.example.com")
 		}
 	}
 	return nil
@@ -105,15 +106,20 @@ func (s *Server) Open() []string {
 	return open
 }
 
+func invalid(name, value, why string) error {
+	return setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
+}
+
 func listenAddress(l string) (string, error) {
 	u, err := url.Parse(l)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("listeners: expected http://HOST:PORT, found %q: %w", l, err)
+		return "", invalid("listeners", l, "expected http://HOST:PORT")
 	case u.Scheme == "https":
-		return "", fmt.Errorf("listeners: https is not built yet: expected http://HOST:PORT, found %q", l)
+		return "", setting.Problem{Setting: "listeners", Code: setting.CodeNotBuilt,
+			Text: fmt.Sprintf("https is not built yet: expected http://HOST:PORT, found %q", l)}
 	case u.Scheme != "http" || u.Port() == "" || (u.Path != "" && u.Path != "/"):
-		return "", fmt.Errorf("listeners: expected http://HOST:PORT, found %q", l)
+		return "", invalid("listeners", l, "expected http://HOST:PORT")
 	}
 	return u.Host, nil
 }

@@ -106,6 +106,7 @@ type Misconfigured struct {
 
 func (m *Misconfigured) Error() string { return m.text }
 
+// Unwrap is what is wrong, without the setting's name.
 func (m *Misconfigured) Unwrap() error { return m.err }
 
 // Permanent is true: it is the same the next time.
@@ -121,6 +122,6 @@ func (s *Settings) name(short string) string {
 // wrong names a setting, what was expected and what was found.
 func (s *Settings) wrong(short, format string, args ...any) error {
 	name := s.name(short)
-	err := fmt.Errorf(name+": "+strings.ReplaceAll(format, "\n", " "), args...)
-	return &Misconfigured{Setting: name, text: err.Error(), err: err}
+	err := fmt.Errorf(strings.ReplaceAll(format, "\n", " "), args...)
+	return &Misconfigured{Setting: name, text: name + ": " + err.Error(), err: err}
 }
