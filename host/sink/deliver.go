@@ -36,6 +36,8 @@ type tries struct {
 	again, attempts int
 	// hint is that by which the row was encoded last.
 	hint string
+	// doubt: a request with the row may have arrived, nil where it is known whether one did.
+	doubt *inDoubt
 }
 
 // job is a delivery that is to be made: its rows as positions in the batch.
@@ -44,6 +46,8 @@ type job struct {
 	rows []uint32
 	// opened is what encoded it: settle must be of the same.
 	opened *opened
+	// refused: it is none, but a row in doubt of which there is no check.
+	refused *inDoubt
 }
 
 // deliver writes a batch: it returns when every row is settled, or with the task's fault, when nothing is on its way any more.
@@ -57,7 +61,7 @@ func (t *Task) deliver(stopping, working context.Context, b *batch) error {
 	for i := range all {
 		all[i] = uint32(i)
 	}
-	jobs, err := w.encode(all, nil)
+	jobs, err := w.encode(all, w.doubted(all))
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,13 @@ func (w *writing) next(alone bool) *lane {
 			w.queue.setAside(l)
 			continue
 		}
-		if err := w.undecided(items); err != nil {
+		if j.refused != nil && j.refused.late {
+			w.task.doubtful(j.refused.failure)
+			w.queue.begin(l)
+			w.queue.ended(l, nil)
+			continue
+		}
+		if err := w.undecided(j); err != nil {
 			w.fail(err)
 			w.queue.setAside(l)
 			continue
@@ -202,10 +212,14 @@ func (w *writing) leaveNoneHalf() {
 	}
 }
 
-// undecided is the fault of a record that is not sent before somebody has decided about it.
-func (w *writing) undecided(items []*item) error {
-	for _, i := range items {
-		if why := w.task.o.Uncertain.why(i.record); why != nil {
+// undecided is the fault of a record in doubt that would be sent without being checked.
+func (w *writing) undecided(j *job) error {
+	if j.refused != nil {
+		return j.refused.failure
+	}
+	for _, row := range j.rows {
+		i := w.batch.items[row]
+		if why := w.task.o.Uncertain.why(i.record); why != nil && w.tries[row].doubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that failed, and is not sent again", err: why, uncertain: true}
 		}
 	}
@@ -247,11 +261,14 @@ func (w *writing) job(j *job) ([]job, error) {
 	case err != nil && w.working.Err() != nil:
 		return nil, context.Cause(w.working)
 	case err != nil:
+		if d := w.tries[j.rows[0]].doubt; d != nil {
+			return nil, d.because(err.Error()).failure
+		}
 		return nil, w.fault(j.rows, j.Request.Method+" "+j.Request.Target, err)
 	}
 	verdicts, err := w.settle(j, response)
 	if err != nil {
-		return nil, w.unjudged(j, response, lost, err)
+		return w.unjudged(j, response, lost, err)
 	}
 	return w.judge(j, verdicts, response, lost)
 }
@@ -280,21 +297,18 @@ func (w *writing) announce(items []*item) (mine bool, err error) {
 
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice and the status
 // does not say by itself that it was refused, nobody knows what became of its rows.
-func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) error {
+func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
 	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
-		return w.fault(j.rows, "settle", err)
+		return nil, w.fault(j.rows, "settle", err)
 	}
 	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, j.Request.Target, response.Status, err)
 	if lost != nil {
 		why = lost
 	}
-	var failure error
 	for _, row := range j.rows {
-		if err := w.task.unsure(w.batch.items[row], why); earlier(err, failure) {
-			failure = err
-		}
+		w.doubt(row, why, false)
 	}
-	return failure
+	return w.checks(j.rows)
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -375,9 +389,10 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 // what is uncertain is noted, whatever became of the rows beside it.
 func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, lost *transport.NoAnswer) ([]job, error) {
 	t := w.task
-	var rows []uint32
+	var rows, doubts []uint32
 	var hints []wit.Hint
 	var pause bool
+	var atLeast time.Duration
 	idle := 0
 	var failure error
 	failed := func(err error) bool {
@@ -391,14 +406,35 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		switch {
 		case v.Written != nil:
 			t.count.written.Add(1)
-			t.ledger.settle(w.batch.items[row], !j.Request.Repeatable)
+			once := !j.Request.Repeatable || w.tries[row].doubt != nil
+			w.resolved(row)
+			t.ledger.settle(w.batch.items[row], once)
+		case v.Refused != nil && w.tries[row].doubt != nil:
+			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) && again {
+				doubts = append(doubts, row)
+			}
 		case v.Refused != nil:
 			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
+			if w.tries[row].doubt != nil {
+				doubts = append(doubts, row)
+			}
 		case v.Again != nil:
-			ok, err := w.again(row, v.Again, lost)
-			if !failed(err) && ok {
+			decide := w.again
+			if w.tries[row].doubt != nil {
+				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) { return w.checkAgain(row, r) }
+			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
+				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it", j.Request.Method, j.Request.Target, response.Status), false)
+			}
+			ok, err := decide(row, v.Again, lost)
+			if failed(err) || !ok {
+				break
+			}
+			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
+			if w.tries[row].doubt != nil {
+				doubts = append(doubts, row)
+			} else {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
 				idle = max(idle, w.idle(row, v.Again))
 				w.tries[row].hint = v.Again.Hint
@@ -407,35 +443,47 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		}
 	}
 	if failure != nil {
+		failed(w.leftInDoubt(doubts))
 		return nil, failure
 	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
 	t.count.again.Add(int64(len(rows)))
-	if pause {
-		if err := t.o.Client.Retry().Wait(w.stopping, transport.RetryAfter(response)); err != nil {
-			return nil, err
-		}
-	} else if idle > 0 {
-		if err := transport.Idle(w.stopping, idle); err != nil {
-			return nil, err
-		}
+	atLeast = min(atLeast, longestAgain)
+	switch {
+	case pause:
+		atLeast = max(atLeast, transport.RetryAfter(response))
+		failed(t.o.Client.Retry().Wait(w.stopping, atLeast))
+	case idle > 0 || atLeast > 0:
+		failed(transport.Idle(w.stopping, idle, atLeast))
 	}
-	return w.encode(rows, hints)
+	if failure != nil {
+		failed(w.leftInDoubt(doubts))
+		return nil, failure
+	}
+	jobs, err := w.checks(doubts)
+	if err != nil || len(rows) == 0 {
+		return jobs, err
+	}
+	others, err := w.encode(rows, hints)
+	return append(jobs, others...), err
 }
 
-// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it is settled.
+// longestAgain is how long a verdict can keep a row from being encoded anew.
+const longestAgain = time.Minute
+
+// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it is settled, or
+// in doubt from now on.
 func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost *transport.NoAnswer) (again bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case lost != nil && lost.Status != 0:
 		t.count.faults.Add(1)
-		return false, t.unsure(item, lost)
+		w.doubt(row, lost, false)
+		return false, nil
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
 		t.count.faults.Add(1)
-		return false, t.unsure(item, fmt.Errorf("%w (%w)", lost, f))
+		w.doubt(row, fmt.Errorf("%w (%w)", lost, f), false)
+		return false, nil
 	case j.retryable(f, status, t.o.Client.Retry()):
 		t.count.faults.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
@@ -445,14 +493,15 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
 		t.count.faults.Add(1)
-		return false, t.unsure(item, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, j.Request.Target, status, f))
+		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, j.Request.Target, status, f), false)
+		return false, nil
 	case ofAllRows(f):
 		t.count.faults.Add(1)
 		return false, &recordError{item: item, stage: "write", err: f}
 	case f.Kind == wit.FaultConflict && !j.Request.Repeatable && !t.o.TolerateAll && t.ledger.suspected(item):
 		// The run that was killed may have written it. All of them are found before the task fails.
 		t.count.faults.Add(1)
-		t.doubtful(t.unsure(item, fmt.Errorf("a run before this one, which was killed, may have written it: %w", f)))
+		w.doubt(row, fmt.Errorf("a run before this one, which was killed, may have written it: %w", f), true)
 		return false, nil
 	}
 	return false, t.refuse(item, "write", f)
@@ -475,7 +524,7 @@ func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool
 }
 
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
-func (t *Task) unsure(i *item, why error) error {
+func (t *Task) unsure(i *item, why error) *recordError {
 	t.o.Uncertain.put(spotOf(i.record), why)
 	t.ledger.unsure(i)
 	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why, uncertain: true}
@@ -586,6 +635,9 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 // halve finds the row on which the plugin traps (P32).
 func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
 	if len(rows) == 1 {
+		if w.tries[rows[0]].doubt != nil {
+			return []job{w.refusal(rows[0], err.Error())}, nil
+		}
 		return nil, w.task.refuse(w.batch.items[rows[0]], "encode", err)
 	}
 	var jobs []job
@@ -609,12 +661,21 @@ func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) (
 // encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
 func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, error) {
 	t := w.task
+	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
+		if w.tries[rows[row]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[row], "the plugin ignores it"))
+			continue
+		}
 		t.count.ignored.Add(1)
 		t.ledger.settle(w.batch.items[rows[row]], false)
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
+		if w.tries[rows[f.Origin]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[f.Origin], f.Fault.Error()))
+			continue
+		}
 		item := w.batch.items[rows[f.Origin]]
 		if ofAllRows(&f.Fault) {
 			t.count.faults.Add(1)
@@ -624,7 +685,6 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 			return nil, err
 		}
 	}
-	jobs := make([]job, 0, len(d.Ready))
 	for n, ready := range d.Ready {
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
@@ -633,7 +693,7 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}
-		jobs = append(jobs, j)
+		jobs = append(jobs, w.checked(j))
 	}
 	return jobs, nil
 }

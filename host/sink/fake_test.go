@@ -237,6 +237,7 @@ type writer struct {
 	version   string
 	topics    []string
 	each      int
+	waitMs    uint32 // of verdicts `again`
 	staleOnce bool
 	opens     int
 	trap      error
@@ -355,7 +356,7 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 		case s == 0:
 			out[i] = fault(wit.FaultTransient)
 		case s == 409:
-			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone"}}
+			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
 		case s == 412:
 			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict, Message: "changed"}}}
 		case s == 410:

@@ -21,6 +21,10 @@ func newQueue(jobs []job, partitionOf func(*job) *partition) *queue {
 	q := &queue{ready: map[*partition]*lanes{}, crowded: map[*partition]bool{}, partitionOf: partitionOf}
 	all := map[uint32]*lane{}
 	for _, j := range jobs {
+		if j.refused != nil { // it has no lane
+			q.put(&lane{jobs: []job{j}})
+			continue
+		}
 		l := all[j.Lane]
 		if l == nil {
 			l = &lane{}

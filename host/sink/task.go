@@ -513,7 +513,7 @@ func (t *Task) paceReopening(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	return transport.Idle(ctx, n)
+	return transport.Idle(ctx, n, 0)
 }
 
 func (t *Task) take(o *opened) {

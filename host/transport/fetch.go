@@ -78,9 +78,13 @@ const mostRounds = 20
 // MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer may be empty.
 const MaxRequests = 10_000
 
-// Idle pauses before a plugin is asked once more that got nowhere in n tries, from 1: 100 ms, growing to 2 s.
-func Idle(ctx context.Context, n int) error {
-	return sleep(ctx, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
+// Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all for 0; at least
+// for `atLeast`.
+func Idle(ctx context.Context, n int, atLeast time.Duration) error {
+	if n > 0 {
+		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
+	}
+	return sleep(ctx, atLeast)
 }
 
 // Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000 requests and
@@ -101,7 +105,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 		}
 		if idle++; news(asked, need.Requests) {
 			idle = 0
-		} else if err := Idle(ctx, idle); err != nil {
+		} else if err := Idle(ctx, idle, 0); err != nil {
 			return err
 		}
 		if answers, err = f.Fetch(ctx, *need); err != nil {

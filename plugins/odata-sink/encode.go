@@ -105,6 +105,9 @@ func (p *plugin) delivery(o *opened, t *target, topic string, row *wit.Row, data
 			lane = laneOf(t, strconv.FormatInt(row.Offset, 10))
 		}
 	}
+	if hint == wit.HintUncertain {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was inserted is not looked up yet"}
+	}
 	request := wit.Request{Method: "POST", Target: t.post, Body: body, TokenFrom: &t.root, Headers: []wit.Header{
 		{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"},
 		{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}

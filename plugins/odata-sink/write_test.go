@@ -318,3 +318,16 @@ func TestLanes(t *testing.T) {
 		}
 	}
 }
+
+// A row whose insert may have arrived is refused and not inserted once more: there is no check of it yet.
+func TestInsertsInDoubtAreRefused(t *testing.T) {
+	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
+	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)}, {Key: "ProductID", Value: int64(1)},
+		{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})}
+	for hint, refused := range map[string]int{"": 0, wit.HintUncertain: 1} {
+		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil, []wit.Hint{{Row: 0, Text: hint}})
+		if err != nil || len(out.Refused) != refused || len(out.Ready) != 1-refused {
+			t.Errorf("hint %q: expected %d refused, found %+v, %v", hint, refused, out, err)
+		}
+	}
+}
