@@ -33,6 +33,8 @@ type chunk struct {
 	// mark is where the feed stands when this chunk and all before it are acknowledged.
 	mark  place
 	moves bool // mark counts
+	// fingerprint is what the mark belongs to.
+	fingerprint string
 	// barrier is closed when the mark is durable, nil where nobody waits.
 	barrier chan struct{}
 

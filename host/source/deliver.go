@@ -53,7 +53,7 @@ func (f *feed) settleOne(c *chunk) error {
 	}
 	f.task.count.written.Add(int64(c.records))
 	if c.moves {
-		f.task.o.Offsets.Acknowledged(f.partition, c.mark.stored(f.fingerprint))
+		f.task.o.Offsets.Acknowledged(f.partition, c.mark.stored(c.fingerprint))
 	}
 	if c.barrier != nil {
 		if err := f.task.o.Offsets.Flush(f.failed); err != nil {

@@ -128,6 +128,10 @@ type reader struct {
 	staleOnce   bool
 	givenUp     int  // how often another page breaks its instance
 	wakes       bool // pages without a position of their own
+	changed     wit.Changed
+	tolerates   []uint16          // of what is followed
+	statuses    map[string]uint16 // of answers by their tags
+	causes      []string
 
 	page *readerPage
 }
@@ -148,7 +152,7 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 	r.opens++
 	o := wit.SourceOpened{Context: []byte(r.version)}
 	for i := range r.feeds {
-		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.Field{wit.IntegerField("feed", int64(i))}, Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint}
+		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.Field{wit.IntegerField("feed", int64(i))}, Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, Changed: r.changed}
 		if r.pollMs > 0 || r.polls {
 			f.PollEveryMs = &r.pollMs
 		}
@@ -169,6 +173,17 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	if total.Integer != nil && n >= int(*total.Integer) && cause.Poll == nil {
 		return wit.Step{Idle: wit.Chosen}, nil
 	}
+	switch {
+	case cause.Snapshot != nil:
+		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}}, nil
+	case cause.More != nil:
+		r.causes = append(r.causes, "more")
+	case cause.Poll != nil:
+		r.causes = append(r.causes, "poll")
+	default:
+		r.causes = append(r.causes, "start")
+	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: true}, Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
 	if r.wakes {
@@ -184,7 +199,10 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Fi
 	case response.Status >= 500:
 		return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
 	}
-	n, _ := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))
+	n, err := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))
+	if err != nil {
+		n = -1
+	}
 	r.page = &readerPage{number: n, rest: map[string][]byte{}, origin: -1}
 	return 7, nil
 }
@@ -203,7 +221,11 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		return p, errors.New("no such page")
 	}
 	b := append(r.page.rest[tag], piece...)
-	ended := tag != ""
+	if r.statuses == nil {
+		r.statuses = map[string]uint16{}
+	}
+	r.statuses[tag] = status
+	ended := tag != "" || r.page.number < 0
 	for {
 		line, rest, ok := bytes.Cut(b, []byte("\n"))
 		if !ok {
@@ -229,7 +251,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				p.Next, p.More = nil, false
 			}
 		case text[0] == '>':
-			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:], Repeatable: true}})
+			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:], Repeatable: true}, Tolerate: r.tolerates})
 		case text[0] == '?':
 			r.page.origin++
 			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin), ErrorClass: "x", Fault: wit.Fault{Kind: wit.FaultData, Message: text[1:]}})

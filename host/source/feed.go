@@ -21,9 +21,8 @@ type feed struct {
 	task      *Task
 	name      string
 	log       *slog.Logger
-	// partition and fingerprint are the same in every version that the feed runs.
-	partition   []wit.Field
-	fingerprint string
+	// partition is the same in every version that the feed runs.
+	partition []wit.Field
 	// opened and index are the feed in the plugin; reading changes them between pages.
 	opened *opened
 	index  uint32
@@ -46,6 +45,10 @@ type feed struct {
 	mu sync.Mutex
 	// between is where the feed stood at its last page boundary, for judging other versions.
 	between []wit.Field
+	// fingerprint is what its offsets belong to, see [wit.Feed].
+	fingerprint string
+	// snapshots are those that were asked for.
+	snapshots []string
 }
 
 // chunks is how many chunks a feed has: what bounds its memory, with largestChunk.
@@ -78,8 +81,14 @@ func (t *Task) resume(ctx context.Context, o *opened, w *wit.Feed, stored []wit.
 	}
 	if fingerprint == nil {
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
-	} else if *fingerprint != w.Fingerprint {
-		return p, &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + difference(*fingerprint, w.Fingerprint) +
+	} else if changed := difference(*fingerprint, w.Fingerprint); *fingerprint == w.Fingerprint {
+	} else if w.Changed == wit.ChangedReload {
+		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed", changed)
+		return place{fields: []wit.Field{}}, nil
+	} else if w.Changed == wit.ChangedKeep {
+		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed", changed)
+	} else {
+		return p, &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
 			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
 	}
 	err = do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })

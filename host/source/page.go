@@ -151,10 +151,8 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
 				"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
 		}
-		for i := range portion.Follow {
-			if err := p.follow(ctx, &portion.Follow[i]); err != nil {
-				return err
-			}
+		if err := p.followAll(ctx, portion.Follow); err != nil {
+			return err
 		}
 		if last {
 			return nil
@@ -172,8 +170,8 @@ const deepest = 16
 // freelyFollowed is how many requests are followed without a pause while no row comes.
 const freelyFollowed = 256
 
-// follow fetches what a page nests and feeds it to its end.
-func (p *page) follow(ctx context.Context, follow *wit.Follow) error {
+// follow takes what a page nests, fetched already or not, and feeds it to its end.
+func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) error {
 	r := &follow.Request
 	if p.depth > deepest {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
@@ -186,7 +184,10 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow) error {
 			return err
 		}
 	}
-	answer, err := p.feed.task.o.Client.Do(ctx, r)
+	answer, err := early.take(ctx)
+	if answer == nil && err == nil {
+		answer, err = p.feed.task.o.Client.Do(ctx, r)
+	}
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", r.Target, &finalError{err})
 	}
@@ -352,6 +353,7 @@ func (p *page) room(ctx context.Context) error {
 	select {
 	case p.chunk = <-p.feed.free:
 		p.chunk.reset(p.feed.wit().Topic, p.what)
+		p.chunk.fingerprint = p.feed.wit().Fingerprint
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -18,9 +18,14 @@ func (f *feed) read(ctx context.Context) error {
 	cause := wit.Cause{Start: wit.Chosen}
 	tried := attempts{retry: f.task.o.Client.Retry()}
 	var pace pace
+	var displaced *wit.Cause // by a snapshot
 	for {
 		if err := f.adopt(ctx); err != nil {
 			return err
+		}
+		if ident, some := f.snapshot(); some && displaced == nil {
+			before := cause
+			displaced, cause = &before, wit.Cause{Snapshot: &ident}
 		}
 		began := time.Now()
 		end, err := f.turn(ctx, cause, &tried)
@@ -34,6 +39,14 @@ func (f *feed) read(ctx context.Context) error {
 			continue
 		}
 		tried.reset()
+		if displaced != nil {
+			f.taken()
+			before := *displaced
+			if displaced = nil; !end.more { // what was about to be read comes now
+				cause = before
+				continue
+			}
+		}
 		if end.more {
 			cause = wit.Cause{More: wit.Chosen}
 			goesOn := end.rows && end.moved
@@ -47,6 +60,10 @@ func (f *feed) read(ctx context.Context) error {
 			continue
 		}
 		f.caughtUp.Store(true)
+		if _, some := f.snapshot(); some {
+			cause = wit.Cause{Poll: wit.Chosen}
+			continue
+		}
 		if f.task.o.Once {
 			return nil
 		}
@@ -135,7 +152,50 @@ func (f *feed) rest(ctx context.Context, began time.Time, every *uint32, least t
 		if err := f.adopt(ctx); err != nil {
 			return err
 		}
+		if _, some := f.snapshot(); some {
+			return nil
+		}
 	}
+}
+
+// mostSnapshots is how many may wait for a feed.
+const mostSnapshots = 16
+
+// Snapshot has a feed read as it is now, beside going on from its offset, at its next page boundary. Those that were not read when the
+// task ends are forgotten.
+func (t *Task) Snapshot(feed, ident string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.feeds {
+		if f.name != feed {
+			continue
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.snapshots) >= mostSnapshots {
+			return fmt.Errorf("feed %s: %d snapshots wait already", feed, len(f.snapshots))
+		}
+		f.snapshots = append(f.snapshots, ident)
+		return nil
+	}
+	return fmt.Errorf("expected one of the task's feeds, found %q", feed)
+}
+
+// snapshot is the one that is next.
+func (f *feed) snapshot() (ident string, some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.snapshots) == 0 {
+		return "", false
+	}
+	return f.snapshots[0], true
+}
+
+// taken says that the plugin has answered the one that was next.
+func (f *feed) taken() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.snapshots = f.snapshots[1:]
 }
 
 // attempts counts what was tried for one page.

@@ -103,8 +103,13 @@ func (f *feed) fits(ctx context.Context, o *opened, at []wit.Field) (index uint3
 		if !sameFields(w.Partition, f.partition) {
 			continue
 		}
-		if w.Fingerprint != f.fingerprint {
-			return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(f.fingerprint, w.Fingerprint))
+		if was := f.belongs(); w.Fingerprint != was {
+			switch w.Changed {
+			case wit.ChangedReload:
+				return uint32(i), nil // it is not gone on from there
+			case wit.ChangedFail:
+				return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
+			}
 		}
 		if len(at) > 0 {
 			if err := do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }); err != nil {
@@ -144,7 +149,30 @@ func (f *feed) move(ctx context.Context, o *opened) error {
 		return fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
 	}
 	f.opened, f.index = o, index
+	if w := f.wit(); w.Fingerprint != f.belongs() {
+		f.changed(w)
+	}
 	return nil
+}
+
+// changed takes another fingerprint, whose offsets those from now on are.
+func (f *feed) changed(w *wit.Feed) {
+	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint), "read anew", w.Changed == wit.ChangedReload)
+	f.mu.Lock()
+	f.fingerprint = w.Fingerprint
+	f.mu.Unlock()
+	if w.Changed == wit.ChangedReload {
+		f.at = place{fields: []wit.Field{}}
+		f.standing = f.at.fields
+		f.stand(f.standing)
+	}
+}
+
+// belongs is what the feed's offsets belong to.
+func (f *feed) belongs() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fingerprint
 }
 
 // reopen opens the plugin anew because what it worked out no longer fits.

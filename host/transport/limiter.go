@@ -165,6 +165,23 @@ func (l *originLimiter) enter(ctx context.Context, d *destination) error {
 	return l.wait(ctx, w, &l.requests, l.leaveRequest)
 }
 
+// enterAtOnce has one more request under way where nobody waits and nothing is in its way.
+func (l *originLimiter) enterAtOnce(ctx context.Context, _ *destination) error {
+	if !l.window().IsZero() {
+		return ErrNoRoom
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if limit := l.limits.Concurrent; len(l.requests) > 0 || limit > 0 && l.busy >= limit {
+		return ErrNoRoom
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	l.busy++
+	return nil
+}
+
 // wait waits for what a waiter stands in the line for. done gives it back where it came too late.
 func (l *originLimiter) wait(ctx context.Context, w *waiter, line *[]*waiter, done func()) error {
 	select {
@@ -377,7 +394,7 @@ func (l *originLimiter) dial(ctx context.Context, d *destination, dial func(cont
 // mayDial waits until there may be one more connection; it counts then.
 func (l *originLimiter) mayDial(ctx context.Context, d *destination) error {
 	l.mu.Lock()
-	if ctx.Value(withinKey{}) != nil {
+	if isWithin(ctx) {
 		// The answer that it is for has a connection until this one has done its work.
 		l.connections++
 		l.mu.Unlock()

@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // traffic counts the requests that a service is working on.
@@ -196,5 +199,43 @@ func TestMaintenanceWindow(t *testing.T) {
 		if why := c.Waiting(); why != "" {
 			t.Errorf("found %q", why)
 		}
+	})
+}
+
+// A request beside others goes out where there is room for it at once, and counts; one within an answer needs no room.
+func TestRequestsBesideOthers(t *testing.T) {
+	release := make(chan struct{})
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "begun")
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/open" {
+			<-release
+		}
+	}
+	service(t, handler, func(config *Config) { config.Limits = Limits{Concurrent: 2} }, func(t *testing.T, c *Client, _ *wires) {
+		open := func(ctx context.Context) *Answer {
+			t.Helper()
+			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		main := open(t.Context())
+		besides := Beside(Within(t.Context()))
+		second := open(besides)
+		if _, err := c.Do(besides, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err, ErrNoRoom) {
+			t.Errorf("expected no room for a third request, found %v", err)
+		}
+		within := open(Within(t.Context()))
+		close(release)
+		for _, a := range []*Answer{main, second, within} {
+			if _, err := io.ReadAll(a.Body); err != nil {
+				t.Error(err)
+			}
+			a.Body.Close()
+		}
+		a := open(besides)
+		a.Body.Close()
 	})
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -136,6 +137,22 @@ type withinKey struct{}
 // otherwise answers that wait for others could take all the room that there is.
 func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
 
+// Beside returns a context for requests that go out only where the limits of the origin leave room for one more at once: else they come
+// to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
+func Beside(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, false) }
+
+// ErrNoRoom is the error of a request that would have to wait for others, and was not to.
+var ErrNoRoom = errors.New("the limits of the origin leave no room for one more request at present")
+
+// isWithin tells whether a request counts as one with the answer that it is made for.
+func isWithin(ctx context.Context) bool { within, _ := ctx.Value(withinKey{}).(bool); return within }
+
+// isBeside tells whether a request is not to wait for others.
+func isBeside(ctx context.Context) bool {
+	within, some := ctx.Value(withinKey{}).(bool)
+	return some && !within
+}
+
 // enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil: it is asked for.
 func (c *Client) enter(ctx context.Context, given *place, service *destination, e *exchange) (*place, error) {
 	if given != nil {
@@ -152,8 +169,12 @@ func (c *Client) enter(ctx context.Context, given *place, service *destination, 
 		return nil, err
 	}
 	leave := func() {}
-	if ctx.Value(withinKey{}) == nil {
-		if err := d.limiter.enter(ctx, d); err != nil {
+	if !isWithin(ctx) {
+		enter := d.limiter.enter
+		if isBeside(ctx) {
+			enter = d.limiter.enterAtOnce
+		}
+		if err := enter(ctx, d); err != nil {
 			return nil, err
 		}
 		leave = sync.OnceFunc(d.limiter.leaveRequest)
