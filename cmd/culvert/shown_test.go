@@ -50,7 +50,9 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 			{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
 			{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
-	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile, Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}}})
+	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile, Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
+		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile, Rules: []wit.Rule{{Required: wit.Chosen}}},
+			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +79,8 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 		{"run", "--once", "--plugins", folder, "--data", p.data, connector},
 		{"talk", "-p", connector, "--plugins", folder, "--data", p.data},
 		{"talk", "-p", connector, "--plugins", folder, "--data", p.data, "--help"},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.data},
+		{"ask", "-p", connector, "--plugins", folder, "--data", p.data, "--must", "x", "--one", "x"},
 		{"quiet", "-p", connector, "--plugins", folder, "--data", p.data},
 	} {
 		r := p.run(args...)
@@ -120,6 +124,23 @@ func TestReservedOptionsAreOurs(t *testing.T) {
 	slices.Sort(names)
 	if !slices.Equal(names, plugin.ReservedOptions) {
 		t.Errorf("expected %q, found %q", plugin.ReservedOptions, names)
+	}
+}
+
+// The commands that plugins must not have are those of the command line.
+func TestReservedCommandsAreOurs(t *testing.T) {
+	root := newRoot(t.Context(), nil)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	var names []string
+	for _, c := range root.Commands() {
+		if name := c.Name(); name != "ping" && name != "doctor" { // which plugins have, and culvert runs
+			names = append(names, c.Name())
+		}
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, plugin.ReservedCommands) {
+		t.Errorf("expected %q, found %q", plugin.ReservedCommands, names)
 	}
 }
 

@@ -189,13 +189,13 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 			switch {
 			case f.Changed:
 				if text := config.CheckValue(&o, f.Value.String(), true); text != "" {
-					return wrong(fmt.Errorf("--%s: %s", long, text))
+					return wrong(fmt.Errorf("--%s: %s", long, inLine(text)))
 				}
 				options = append(options, wit.Setting{Name: o.Name, Value: f.Value.String()})
 			case o.DefaultValue != nil:
 				options = append(options, wit.Setting{Name: o.Name, Value: *o.DefaultValue})
 			case slices.ContainsFunc(o.Rules, func(r wit.Rule) bool { return r.Required != nil }):
-				return wrong(fmt.Errorf("--%s is required: %s", long, o.Documentation))
+				return wrong(fmt.Errorf("--%s is required: %s", long, inLine(o.Documentation)))
 			}
 		}
 		return answerTool(c.Context(), tool, command.Name, options, asJSON, c.OutOrStdout())

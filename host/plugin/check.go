@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -196,6 +197,31 @@ func (c *checker) legible(where, what, text string) {
 	}
 }
 
+// texts looks at the texts of a setting, or of an option, beside its name.
+func (c *checker) texts(where string, s *wit.SettingSpec) {
+	of := inQuotes(s.Name)
+	c.legible(where, "documentation of "+of, s.Documentation)
+	if s.DefaultValue != nil {
+		c.legible(where, "default of "+of, *s.DefaultValue)
+		// A secret's default may stand for something else: it is never shown.
+		if text := (setting.Check{Empty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" && s.Kind != wit.KindPassword {
+			c.find(true, where, "the default of %s is none of its values: %s", of, text)
+		}
+	}
+	for _, r := range s.Rules {
+		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName, "role": r.Role} {
+			if text != nil {
+				c.legible(where, what+" of "+of, *text)
+			}
+		}
+		if r.Allowed != nil {
+			for _, value := range *r.Allowed {
+				c.legible(where, "allowed value of "+of, value)
+			}
+		}
+	}
+}
+
 func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
 // component checks the declarations, and validate with nothing set.
@@ -206,14 +232,17 @@ func (c *checker) component(x *wit.Component) {
 	}
 	c.legible(where, "name", x.Name)
 	c.legible(where, "documentation", x.Documentation)
+	for _, alias := range x.Aliases {
+		c.legible(where, "alias "+inQuotes(alias), alias)
+	}
+	for _, prefix := range x.Prefixes {
+		c.legible(where, "prefix "+inQuotes(prefix), prefix)
+	}
 	seen := map[string]bool{}
 	for n := range x.Settings {
 		s := &x.Settings[n]
 		c.legible(where, "name of a setting", s.Name)
-		c.legible(where, "documentation of "+inQuotes(s.Name), s.Documentation)
-		if s.DefaultValue != nil {
-			c.legible(where, "default of "+inQuotes(s.Name), *s.DefaultValue)
-		}
+		c.texts(where, s)
 		if s.Name == "" || seen[s.Name] {
 			c.find(true, where, "expected setting names that are not empty and stand once, found %q", s.Name)
 		}
@@ -306,7 +335,13 @@ func (c *checker) tools() {
 		}
 		return err
 	})
-	for _, command := range commands {
+	for n := range commands {
+		command := &commands[n]
+		where := "command " + command.Name
+		c.legible(where, "usage", command.Usage)
+		for o := range command.Options {
+			c.texts(where, &command.Options[o])
+		}
 		c.try("tools.run", command.Name, func(i *Instance) error {
 			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
 			return err

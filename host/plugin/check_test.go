@@ -183,6 +183,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 		`command "\x1b[2J": expected a name`:                                                   {{Name: "\x1b[2J"}},
 		`command "--look": expected a name`:                                                    {{Name: "--look"}},
 		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"}, {Name: "look"}},
+		"command run: expected another name, since culvert has a command run of its own":       {{Name: "look"}, {Name: "run"}},
 		"commands: expected at most 100, found 101":                                            many,
 	} {
 		c, findings := checkFile(t, commandsOf(t, commands...))
@@ -207,6 +208,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	twice := settings(wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"})
 	escapes := settings(wit.SettingSpec{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
+	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}}, {DisplayName: wit.Ptr("\x1b[2J")}}
+	escapes.Components[0].Aliases, escapes.Components[0].Prefixes = []string{"L\x1b[2J"}, []string{"k\x1b."}
 	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
 	var components []wit.Component
 	for n := range plugin.MaxComponents + 1 {
@@ -226,20 +229,27 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a role of a transform":    {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a", Rules: in("http.address")}), "has the role http.address: the host uses settings of sources and sinks alone"},
 		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")}, wit.SettingSpec{Name: "b", Rules: in("http.address")}),
 			"has the role http.address, which a has"},
-		"no name":                  {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
-		"a long name":              {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
-		"many components":          {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
-		"a long setting":           {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
-		"placeholders":             {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
-		"a long pattern":           {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}), "load: describe: component K, setting a: expected a pattern of at most"},
-		"a wrong pattern":          {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
-		"a name thrice":            {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
-		"a world missing":          {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
-		"a component twice":        {wit.Description{Name: "k", Version: "1", Components: []wit.Component{components[0], components[0]}}, `load: describe: component "K0": expected names that are not empty and stand once`},
-		"escapes in documentation": {escapes, "plugin.describe: the documentation holds control characters"},
-		"escapes in a setting":     {escapes, "transformation K\u200b: the name of a setting holds control characters"},
-		"escapes in a default":     {escapes, `transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
-		"escapes in a class":       {escapes, "transformation K\u200b: the name holds control characters"},
+		"no name":                   {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
+		"a long name":               {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
+		"many components":           {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
+		"a long setting":            {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
+		"placeholders":              {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
+		"a long pattern":            {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}), "load: describe: component K, setting a: expected a pattern of at most"},
+		"a wrong pattern":           {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
+		"a name thrice":             {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
+		"a world missing":           {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
+		"a component twice":         {wit.Description{Name: "k", Version: "1", Components: []wit.Component{components[0], components[0]}}, `load: describe: component "K0": expected names that are not empty and stand once`},
+		"a default of another kind": {settings(wit.SettingSpec{Name: "a", Kind: wit.KindInt, DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
+		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"), Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
+			`transformation K: the default of "a" is none of its values: `},
+		"escapes in an alias":         {escapes, `transformation K` + "\u200b" + `: the alias "L\x1b[2J" holds control characters`},
+		"escapes in a prefix":         {escapes, `transformation K` + "\u200b" + `: the prefix "k\x1b." holds control characters`},
+		"escapes in an allowed value": {escapes, `transformation K` + "\u200b" + `: the allowed value of "a\x1b[2J" holds control characters`},
+		"escapes in a display name":   {escapes, `transformation K` + "\u200b" + `: the display name of "a\x1b[2J" holds control characters`},
+		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
+		"escapes in a setting":        {escapes, "transformation K\u200b: the name of a setting holds control characters"},
+		"escapes in a default":        {escapes, `transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
+		"escapes in a class":          {escapes, "transformation K\u200b: the name holds control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
@@ -250,6 +260,17 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 				t.Errorf("expected %q once, found\n%s", k.want, findings)
 			}
 		})
+	}
+}
+
+// So does what commands say of themselves.
+func TestCheckReadsWhatCommandsSay(t *testing.T) {
+	option := wit.SettingSpec{Name: "deep", Documentation: "\x1b]0;title\x07", Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
+	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J", Options: []wit.SettingSpec{option}}))
+	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`, `command look: the allowed value of "deep" holds`} {
+		if strings.Count(findings, want) != 1 {
+			t.Errorf("expected %q once, found\n%s", want, findings)
+		}
 	}
 }
 

@@ -14,11 +14,15 @@ const MaxCommands = 100
 // ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
 var ReservedOptions = []string{"data", "h", "help", "json", "log-level", "p", "plugins", "properties", "set"}
 
+// ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be reached. doctor
+// is none of them: culvert doctor runs the plugin's, too.
+var ReservedCommands = []string{"broker", "completion", "consume", "help", "plugins", "run", "tunnel", "validate", "version"}
+
 // typed is what a name must be so that it can be typed behind `culvert` or `--`.
 var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed or stand twice, options that
-// every command has from the command line.
+// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed, stand twice or are those of the
+// command line, options that every command has from there.
 func CheckCommands(commands []wit.Command) error {
 	if len(commands) > MaxCommands {
 		return fmt.Errorf("commands: expected at most %d, found %d", MaxCommands, len(commands))
@@ -30,6 +34,9 @@ func CheckCommands(commands []wit.Command) error {
 			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once", c.Name)
 		}
 		names[c.Name] = true
+		if slices.Contains(ReservedCommands, c.Name) {
+			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", c.Name, c.Name)
+		}
 		if len(c.Options) > MaxCommands {
 			return fmt.Errorf("command %s: expected at most %d options, found %d", c.Name, MaxCommands, len(c.Options))
 		}
