@@ -5,7 +5,7 @@
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
-# make soak       the long forms of the crash tests, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 1h)
+# make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 1h)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo)
 GO       ?= go
 FUZZTIME ?= 30s

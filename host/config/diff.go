@@ -33,7 +33,7 @@ var placeRoles = []string{"http.user", "http.password", "http.connect-timeout-ms
 // be configured as c. settings are those that differ.
 func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect, settings []string) {
 	now := c.Raw()
-	for key := range maps.Keys(now) {
+	for key := range now {
 		if before, ok := written[key]; !ok || before != now[key] {
 			settings = append(settings, key)
 		}

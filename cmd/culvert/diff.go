@@ -1,0 +1,243 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+func newDiff() *cobra.Command {
+	var in installation
+	var at string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "diff --config DIR",
+		Short: "Show what a running worker would do if a folder were its own",
+		Long: `Compare the connectors of a folder with those that a worker runs, which is asked by REST: what a reload would do to each of them, if these
+were the files of the worker's --config folder. Nothing is changed. A worker takes changes of its own folder by itself, so this is for
+another one: a checkout, or a copy that was edited.
+
+Values of passwords are not shown. Those that the worker hides itself (rest.config.masked=true) count as equal. Exit code: 0, or 1 where a
+file would be refused.`,
+		Example: `  culvert diff --config ./checkout
+  culvert diff --config ./checkout --url http://127.0.0.1:8083 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if in.folder == "" {
+				return wrong(errors.New("expected --config DIR; see culvert diff --help"))
+			}
+			files, err := in.files(nil)
+			if err != nil {
+				return err
+			}
+			hostConfig, err := in.config(files, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			hostConfig.Compiling = compiling(c.ErrOrStderr())
+			var before []config.Now
+			plan, passwords, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now, err error) {
+				if at = cmp.Or(at, from); at == "" {
+					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
+				}
+				before, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
+				return before, err
+			})
+			if err != nil {
+				return wrong(err)
+			}
+			return printPlan(c.OutOrStdout(), changesOf(plan, before, passwords), asJSON)
+		},
+	}
+	in.flags(c, "error")
+	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the connectors' files")
+	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's worker file, else http://127.0.0.1:8083)")
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return c
+}
+
+// asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that can't be read are
+// told apart.
+func asked(ctx context.Context, at, folder string) ([]config.Now, error) {
+	var connectors map[string]struct {
+		Info   connect.Info
+		Status connect.Status
+	}
+	if err := ask(ctx, at+"/connectors?"+url.Values{"expand": {"info", "status"}}.Encode(), &connectors); err != nil {
+		return nil, err
+	}
+	var reload rest.Reload
+	if err := ask(ctx, at+"/culvert/reload", &reload); err != nil && !errors.Is(err, errNotFound) {
+		return nil, err
+	}
+	var now []config.Now
+	for name, c := range connectors {
+		n := config.Now{Name: name, Written: c.Info.Config, Unsettled: c.Status.Connector.State != connect.Running ||
+			slices.ContainsFunc(c.Status.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })}
+		if file := c.Status.Connector.File; file != "" {
+			n.File = filepath.Join(folder, filepath.Base(file))
+		}
+		for _, r := range reload.Connectors {
+			n.Refused = n.Refused || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
+		}
+		now = append(now, n)
+	}
+	return now, nil
+}
+
+var errNotFound = errors.New("there is no such resource")
+
+// mostAnswer is how much REST may answer.
+const mostAnswer = 64 << 20
+
+func ask(ctx context.Context, from string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return fmt.Errorf("--url: expected a URL such as http://127.0.0.1:8083: %w", err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("expected a running worker: %w", err)
+	}
+	defer answer.Body.Close()
+	switch {
+	case answer.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("GET %s: %w", from, errNotFound)
+	case answer.StatusCode != http.StatusOK:
+		return fmt.Errorf("GET %s: expected 200, found %s", from, answer.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil {
+		return fmt.Errorf("GET %s: expected a worker's answer in JSON: %w", from, err)
+	}
+	return nil
+}
+
+// change is what a reload would do to a connector.
+type change struct {
+	Connector string        `json:"connector"`
+	Effect    config.Effect `json:"effect"`
+	File      string        `json:"file,omitempty"`
+	Settings  []setting     `json:"settings,omitempty"`
+	Problems  []string      `json:"problems,omitempty"`
+	goesOn    bool
+}
+
+// setting is one that differs; nil: it is not there.
+type setting struct {
+	Name string  `json:"name"`
+	Runs *string `json:"runs"`
+	File *string `json:"file"`
+}
+
+// changesOf makes a plan readable. What the worker hides counts as equal.
+func changesOf(plan []config.Step, before []config.Now, passwords func(*config.Connector, string) bool) []change {
+	all := []change{}
+	for _, step := range plan {
+		c := change{Connector: step.Name, Effect: step.Effect, goesOn: step.Goes}
+		if step.Connector != nil {
+			c.File = step.Connector.File
+		}
+		for _, p := range step.Problems {
+			if !p.Warning {
+				c.Problems = append(c.Problems, p.String())
+			}
+		}
+		i := slices.IndexFunc(before, func(n config.Now) bool { return n.Name == step.Name })
+		for _, name := range step.Settings {
+			value := func(m map[string]string) *string {
+				v, ok := m[name]
+				switch {
+				case !ok:
+					return nil
+				case passwords(step.Connector, name):
+					v = config.Mask
+				}
+				return &v
+			}
+			s := setting{name, value(before[i].Written), value(step.Connector.Raw())}
+			c.Settings = append(c.Settings, s)
+		}
+		if c.Effect != config.Nothing {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func printPlan(w io.Writer, changes []change, asJSON bool) error {
+	refused := 0
+	for _, c := range changes {
+		if c.Effect == config.Refuse {
+			refused++
+		}
+	}
+	var err error
+	if asJSON {
+		err = printJSON(w, changes)
+	} else {
+		_, err = io.WriteString(w, planText(changes))
+	}
+	switch {
+	case err != nil:
+		return failed(err)
+	case refused > 0:
+		return failed(fmt.Errorf("%s would be refused", number(refused, "connector")))
+	}
+	return nil
+}
+
+func planText(changes []change) string {
+	if len(changes) == 0 {
+		return "nothing would change\n"
+	}
+	var b strings.Builder
+	for _, c := range changes {
+		what := map[config.Effect]string{config.Create: "a new connector", config.Remove: "stops and is removed; its offsets stay",
+			config.InPlace: "goes on with other settings", config.Restart: "its tasks are made anew", config.Refuse: "would be refused, and FAILED"}[c.Effect]
+		if c.goesOn {
+			what = "would be refused; what runs goes on"
+		}
+		fmt.Fprintf(&b, "%s: %s", shown.Line(c.Connector), what)
+		if c.File != "" {
+			fmt.Fprintf(&b, " (%s)", shown.Line(c.File))
+		}
+		b.WriteByte('\n')
+		for _, s := range c.Settings {
+			fmt.Fprintf(&b, "  %s: %s -> %s\n", shown.Line(s.Name), side(s.Runs), side(s.File))
+		}
+		for _, p := range c.Problems {
+			fmt.Fprintf(&b, "  %s\n", shown.Line(p))
+		}
+	}
+	return b.String()
+}
+
+func side(value *string) string {
+	if value == nil {
+		return "(not set)"
+	}
+	return inLine(*value)
+}

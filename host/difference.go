@@ -1,0 +1,71 @@
+package host
+
+import (
+	"context"
+	"net"
+	"net/url"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of the worker whose
+// REST listens where the files say, unless it knows better. It sends nothing itself. passwords tells for a connector which of its
+// settings are not to be shown. The error is for files that cannot be read, or have's.
+func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) (plan []config.Step, passwords func(*config.Connector, string) bool, err error) {
+	h, problems, err := open(ctx, c, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer h.Close()
+	for _, p := range problems {
+		h.log.Warn("the worker's own settings are no part of a reload", "problem", p.String())
+	}
+	now, err := have(restURL(h.in.Worker))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range now {
+		unhide(n, h.in.Connectors)
+	}
+	checked := func(*config.Connector) config.Problems { return nil }
+	declared := map[string]*config.Declarations{}
+	plan = config.Plan(now, h.in.Connectors, checked, func(c *config.Connector) *config.Declarations {
+		declared[c.Name] = h.checker.Declared(c)
+		return declared[c.Name]
+	})
+	return plan, func(c *config.Connector, key string) bool {
+		if d := declared[c.Name]; d != nil {
+			return config.IsPassword(key, d)
+		}
+		return config.IsPassword(key)
+	}, nil
+}
+
+// unhide takes what a worker hides for equal to what the files say: nobody can tell.
+func unhide(n config.Now, connectors []*config.Connector) {
+	for _, c := range connectors {
+		if c.Name != n.Name {
+			continue
+		}
+		for key, value := range c.Raw() {
+			if n.Written[key] == config.Mask {
+				n.Written[key] = value
+			}
+		}
+	}
+}
+
+// restURL is where REST of a worker with such settings listens, seen from the same machine; "" where it does not.
+func restURL(w *config.Worker) string {
+	for _, l := range w.List("listeners") {
+		u, err := url.Parse(l)
+		if err != nil || u.Port() == "" {
+			continue
+		}
+		if u.Hostname() == "" {
+			u.Host = net.JoinHostPort("localhost", u.Port())
+		}
+		return "http://" + local(u.Host)
+	}
+	return ""
+}
