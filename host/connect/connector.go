@@ -116,17 +116,6 @@ func passing(err error) bool {
 	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func (c *connector) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
@@ -53,7 +54,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 	case c.refused != nil || c.unknown != nil:
 		return false
 	case passing(err):
-		if !pause(ctx, startAgain) {
+		if pause.For(ctx, startAgain) != nil {
 			return false
 		}
 		c.reread()

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -223,29 +222,11 @@ func (g *guard) noTLS(ctx context.Context, network, address string, err error) e
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
-	if lastingTLS(err) || explained(err, g.stores) != "" {
+	if keystore.ClassOf(err) != keystore.NoFailure || explained(err, g.stores) != "" {
 		return g.doubtTLS(network, address, err)
 	}
 	g.lookForPlain(address)
 	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
-}
-
-// lastingTLS tells whether a handshake failed for what is said in certificates and settings, here or there.
-func lastingTLS(err error) bool {
-	var verification *tls.CertificateVerificationError
-	var header tls.RecordHeaderError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
-	return errors.As(err, &verification) || errors.As(err, &header) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) ||
-		errors.As(err, &alert) || remoteAlert(err)
-}
-
-// remoteAlert tells whether the other side said by TLS what it does not like.
-func remoteAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // explained is a failure of TLS with the setting that mends it in front, "" if none does.
@@ -322,7 +303,7 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn
 		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, or use its port for SASL", "security.protocol")
 	case lasts(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
-	case g.tls != nil && lastingTLS(err):
+	case g.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
 		g.doubtTLS("tcp", address, err)
 	case broken(err):
 		g.cutShort(address, err)

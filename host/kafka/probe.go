@@ -12,6 +12,7 @@ import (
 
 	panics "github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
+	"github.com/culvert-project/culvert/host/keystore"
 )
 
 // A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The difference shows when it is spoken to
@@ -49,7 +50,7 @@ func (g *guard) speaksTLS(ctx context.Context, address string) bool {
 	defer conn.Close()
 	// Whose certificate it is does not matter: nothing is said on this connection.
 	err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
-	return err == nil || remoteAlert(err)
+	return err == nil || keystore.ClassOf(err) == keystore.Alert
 }
 
 // plainKafka tells whether a port answers Kafka without TLS.

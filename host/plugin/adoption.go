@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/host/wholefile"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -266,21 +266,7 @@ func (a *adoptions) keep() error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(a.path), filepath.Base(a.path)+".*.new")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(text); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), a.path)
+	return wholefile.ReplaceSynced(a.path, text)
 }
 
 // adopt decides whether a module that was loaded is taken; else it gets an error.

@@ -4,9 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/loopback"
 )
 
 // A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a part of that page and
@@ -51,11 +52,7 @@ func hostOf(host string) string {
 // loopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one. Other addresses than
 // those of the loopback interface don't count, 0.0.0.0 among them.
 func loopbackName(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Zone() == "" && address.Unmap().IsLoopback()
+	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
 // loopbackListener is the key of what a request's context says of its listener.

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -461,16 +462,12 @@ func (t *Task) commit(ctx context.Context) error {
 // commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of a note that is
 // not stored: nothing that comes by itself mends that.
 func (t *Task) commitLast(ctx context.Context) error {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := t.commit(ctx)
 		if err == nil {
 			return nil
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
 			if errors.Is(err, kafka.ErrNote) {
 				return err

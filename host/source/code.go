@@ -4,7 +4,6 @@ package source
 
 import (
 	"context"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -83,19 +82,4 @@ type Offsets interface {
 	Acknowledged(partition, offset []wit.Field)
 	// Flush returns when what was acknowledged is stored.
 	Flush(ctx context.Context) error
-}
-
-// wait pauses; it ends early with the context's cause.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

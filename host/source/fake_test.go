@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
@@ -408,7 +409,7 @@ func (b *broker) flush() error {
 }
 
 func (b *broker) Flush(ctx context.Context) error {
-	if b.storing > 0 && wait(ctx, b.storing) != nil {
+	if b.storing > 0 && pause.For(ctx, b.storing) != nil {
 		return context.Cause(ctx)
 	}
 	b.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -180,7 +181,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 		p.followedRow, p.followed, p.pace = p.last, 0, pace{}
 	}
 	if p.followed++; p.followed > freelyFollowed {
-		if err := wait(ctx, p.pace.after(false)); err != nil {
+		if err := pause.For(ctx, p.pace.after(false)); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -54,7 +55,7 @@ func (f *feed) read(ctx context.Context) error {
 			if goesOn {
 				least = 0
 			}
-			if err := wait(ctx, max(end.wait, least)); err != nil {
+			if err := pause.For(ctx, max(end.wait, least)); err != nil {
 				return err
 			}
 			continue
@@ -138,15 +139,15 @@ func (f *feed) rest(ctx context.Context, began time.Time, every *uint32, least t
 		}
 	}
 	for {
-		pause := watchEvery
+		next := watchEvery
 		if every != nil {
 			left := time.Until(due)
 			if left <= 0 {
 				return context.Cause(ctx)
 			}
-			pause = min(pause, left)
+			next = min(next, left)
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := pause.For(ctx, next); err != nil {
 			return err
 		}
 		if err := f.adopt(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/loopback"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -270,15 +271,7 @@ func (o origin) same(u *url.URL) bool {
 	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
 		return false
 	}
-	return strings.EqualFold(u.Hostname(), o.host) || loopback(u.Hostname()) && loopback(o.host)
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
 }
 
 func faultf(kind wit.FaultKind, format string, args ...any) *wit.Fault {

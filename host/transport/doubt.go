@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/wholefile"
 )
 
 // A secret that its origin has accepted lately may be refused by one application server of several, which is starting or stopping. So
@@ -119,7 +121,7 @@ func (v verdict) pause(ctx context.Context, a asked) error {
 	if left <= 0 {
 		return nil
 	}
-	return sleep(ctx, left)
+	return pause.For(ctx, left)
 }
 
 // bytes are what stands in a file.
@@ -211,7 +213,7 @@ func (g *logon) note() {
 		return
 	}
 	g.noted = g.accepted
-	replace(g.accepts, binary.BigEndian.AppendUint64(nil, uint64(g.accepted.UnixMilli())))
+	wholefile.Replace(g.accepts, binary.BigEndian.AppendUint64(nil, uint64(g.accepted.UnixMilli())))
 }
 
 // doubt notes the first refusal of a secret that works; g.mu is held.
@@ -269,7 +271,7 @@ func (g *logon) write(v verdict) {
 	if g.path == "" {
 		return
 	}
-	if err := writeNew(g.path, v.bytes()); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := wholefile.New(g.path, v.bytes()); err != nil && !errors.Is(err, os.ErrExist) {
 		g.unwritten(err)
 	}
 }
@@ -280,7 +282,7 @@ func (g *logon) replace(v verdict) {
 	if g.path == "" {
 		return
 	}
-	if err := replace(g.path, v.bytes()); err != nil {
+	if err := wholefile.Replace(g.path, v.bytes()); err != nil {
 		g.unwritten(err)
 	}
 }
@@ -291,18 +293,4 @@ func (g *logon) unwritten(err error) {
 		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other processes and the next start "+
 			"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
 	}
-}
-
-// replace writes a file that has all of its content at any moment.
-func replace(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

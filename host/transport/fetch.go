@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -84,7 +85,7 @@ func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
 	}
-	return sleep(ctx, atLeast)
+	return pause.For(ctx, atLeast)
 }
 
 // Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000 requests and

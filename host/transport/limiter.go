@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the windows of all.
@@ -340,7 +341,7 @@ func (l *originLimiter) until(ctx context.Context, at time.Time, d *destination,
 	w := &waiter{who: d, why: why}
 	l.waits(w, true)
 	defer l.waits(w, false)
-	return sleep(ctx, time.Until(at))
+	return pause.For(ctx, time.Until(at))
 }
 
 // waits notes that a request of a client waits, or no longer.

@@ -21,6 +21,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/lock"
+	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/wholefile"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -73,7 +75,7 @@ func openFolder(folder string) (*Logons, error) {
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	// Of several processes that begin at once, the first one's salt holds.
-	if err := writeNew(filepath.Join(folder, saltFile), salt); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := wholefile.New(filepath.Join(folder, saltFile), salt); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
 	salt, err := os.ReadFile(filepath.Join(folder, saltFile))
@@ -115,32 +117,6 @@ func (l *Logons) tidy() {
 		}
 	}
 }
-
-// writeNew makes a file that holds all of its content from the moment it is there; os.ErrExist where it is there already.
-func writeNew(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	err = link(f.Name(), path)
-	if err == nil || errors.Is(err, os.ErrExist) {
-		return err
-	}
-	// Shares of Windows and of some clouds have no links: there it is all there a moment after it is there.
-	alone, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = alone.Write(content)
-	return errors.Join(err, alone.Close())
-}
-
-var link = os.Link // which tests make fail
 
 // Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It returns how many
 // there were.
@@ -401,12 +377,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case !errors.Is(err, lock.ErrTaken):
 			return nil, fmt.Errorf("first logons: %w", err)
 		}
-		timer := time.NewTimer(lockTries)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
+		if err := pause.For(ctx, lockTries); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -1,13 +1,12 @@
 package transport
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -70,6 +69,5 @@ func (d *destination) see(err error) string {
 
 // strayed tells whether a handshake met somebody who does not speak TLS.
 func strayed(err error) bool {
-	var record tls.RecordHeaderError
-	return errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
+	return keystore.ClassOf(err) == keystore.NotTLS
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/loopback"
 	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
@@ -77,7 +78,7 @@ func readOrigin(text string) (o Origin, err error) {
 // mayHave checks an origin against the settings of the service.
 func (c *Config) mayHave(o Origin) error {
 	switch {
-	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback(o.Address):
+	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
 		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is asked by https, found http", o.Address)
 	case c.Way.wholeOnly() && o.Scheme != "http":
 		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made behind the Cloud Connector", o.Address)

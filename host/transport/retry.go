@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -61,23 +62,11 @@ func (r Retry) NamesMessage(code string) bool {
 // Wait pauses before the next try, at least for `atLeast`. It ends early with the context's cause.
 func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	r = r.withDefaults()
-	pause := r.MinBackoff
+	drawn := r.MinBackoff
 	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
-		pause += rand.N(spread + 1)
+		drawn += rand.N(spread + 1)
 	}
-	return sleep(ctx, max(pause, min(atLeast, longestWait)))
-}
-
-// sleep waits for d, or until ctx ends, with its cause.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return pause.For(ctx, max(drawn, min(atLeast, longestWait)))
 }
 
 // RetryAfter is how long an answer asks to wait before the request is sent again, 0 where it does not say.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
@@ -131,8 +132,7 @@ var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, t
 // ours. nil: that was not the reason.
 func (d *destination) untrusted(err error) error {
 	var certificate *tls.CertificateVerificationError
-	var plain tls.RecordHeaderError
-	if errors.As(err, &plain) {
+	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // what stands there in place of the service may pass
 	}
 	if explain := d.config.explain; explain != nil {

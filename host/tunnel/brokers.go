@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/kafka/wire"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // node is a broker as an answer names it.
@@ -162,7 +163,7 @@ func (t *Tunnel) discover() {
 		if _, tell := t.quiet.refused("discover", err.Error(), time.Now()); tell {
 			t.log.Warn("tunnel: the cluster's brokers are not known yet", "error", err, "next", wait)
 		}
-		if !pause(t.ctx, wait) {
+		if pause.For(t.ctx, wait) != nil {
 			return
 		}
 	}

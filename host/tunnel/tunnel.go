@@ -25,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // Options of a tunnel.
@@ -142,7 +143,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 			if err != nil {
 				// Out of file descriptors, most likely: connections that end give some back.
 				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error", err)
-				if !pause(t.ctx, 100*time.Millisecond) {
+				if pause.For(t.ctx, 100*time.Millisecond) != nil {
 					return
 				}
 				continue
@@ -262,16 +263,4 @@ func portOf(a net.Addr) int {
 	_, port, _ := net.SplitHostPort(a.String())
 	n, _ := strconv.Atoi(port)
 	return n
-}
-
-// pause waits; false: the context ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/loopback"
 )
 
 // Login is an exchange of a user and a password for a token, as services have it that know no OAuth.
@@ -33,7 +35,7 @@ func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()
 	r := &loginRequester{login: l, options: o, client: o.httpClient(nil)}
 	r.client.Transport = whole{r.client.Transport}
-	if l.URL.Scheme == "http" && !loopback(l.URL.Hostname()) {
+	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
 		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.place())
 	}
 	return keepTokens(r, o)

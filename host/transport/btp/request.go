@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,10 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/loopback"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // requester asks a token service for tokens: one set of credentials, no memory.
@@ -60,15 +63,10 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader && encoded != c.ClientID+c.Secret {
 		r.client.Transport = saysEncoded{r.client.Transport}
 	}
-	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
 		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.place())
 	}
 	return r, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // saysEncoded tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it: without, it takes
@@ -147,23 +145,19 @@ const (
 // insist tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the context has ended.
 func insist(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
 	began := time.Now()
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for next := firstPause; ; next = min(2*next, lastPause) {
 		atLeast, err := try()
 		var failure *Failure
 		if err == nil || !errors.As(err, &failure) || !failure.Temporary() || ctx.Err() != nil {
 			return err
 		}
-		wait := max(pause+rand.N(pause/2), atLeast)
+		wait := max(next+rand.N(next/2), atLeast)
 		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > patience || ok && time.Until(deadline) < wait {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if cause := pause.For(ctx, wait); cause != nil {
 			return &Failure{Kind: Unavailable, Setting: failure.Setting, Status: failure.Status, text: failure.text,
-				err: errors.Join(context.Cause(ctx), failure.err)}
+				err: errors.Join(cause, failure.err)}
 		}
 	}
 }
@@ -242,7 +236,7 @@ func (r *requester) unreachable(ctx context.Context, err error) *Failure {
 	text := r.quote(err.Error())
 	if trouble := tlsTrouble(err); trouble != "" {
 		field := "token-url"
-		if r.credentials.byCertificate() && isAlert(err) {
+		if r.credentials.byCertificate() && keystore.ClassOf(err) == keystore.Alert {
 			field = "certificate"
 		}
 		return r.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
@@ -252,29 +246,19 @@ func (r *requester) unreachable(ctx context.Context, err error) *Failure {
 
 // tlsTrouble says what is to be done about an error of TLS that lasts, "" for other errors.
 func tlsTrouble(err error) string {
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &authority):
+	switch keystore.ClassOf(err) {
+	case keystore.UnknownAuthority:
 		return "its certificate is not signed by a known authority; add it to the trusted roots"
-	case errors.As(err, &host):
+	case keystore.OtherHost:
 		return "its certificate is for another host"
-	case errors.As(err, &invalid):
+	case keystore.InvalidCertificate:
 		return "its certificate is not valid"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case keystore.NotTLS:
 		return "expected TLS; is the scheme or the port another one?"
-	case isAlert(err):
+	case keystore.Alert:
 		return "the server refused the handshake; it may want another client certificate"
 	}
 	return ""
-}
-
-func isAlert(err error) bool {
-	var alert tls.AlertError
-	var op *net.OpError
-	return errors.As(err, &alert) || errors.As(err, &op) && op.Op == "remote error"
 }
 
 func (r *requester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {

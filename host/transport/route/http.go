@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/culvert-project/culvert/host/loopback"
 )
 
 // HTTPProxy is how HTTP requests go through a proxy that reads them: an ordinary one, or SAP Connectivity's.
@@ -41,7 +43,7 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 		}
 		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(), NoProxy: environment.NoProxy}).ProxyFunc()
 		return &HTTPProxy{route: r, find: func(u *url.URL) (*url.URL, error) {
-			if !loopback(u.Hostname()) {
+			if !loopback.Is(u.Hostname()) {
 				return others(u)
 			}
 			if excluded(u, environment.NoProxy) {

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // dialling is one call of DialContext: attempts until one of them says enough.
@@ -29,7 +31,7 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 		locations = []string{""}
 	}
 	began := time.Now()
-	pause := firstPause
+	wait := firstPause
 	var last error
 	for attempts := 0; ; {
 		for _, location := range locations {
@@ -61,10 +63,10 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			level = slog.LevelDebug
 		}
 		d.log(ctx, level, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
-		if !sleep(ctx, min(left, jitter(pause))) {
+		if pause.For(ctx, min(left, jitter(wait))) != nil {
 			return nil, d.ended(ctx, last, done(ctx))
 		}
-		pause = min(2*pause, longPause)
+		wait = min(2*wait, longPause)
 	}
 }
 
@@ -125,14 +127,3 @@ func (d *dialling) log(ctx context.Context, level slog.Level, message string, ar
 
 // jitter spreads the tunnels of a worker that all broke at once.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -6,13 +6,6 @@ import (
 	"strings"
 )
 
-// loopback tells whether a host is this machine. Package httpproxy goes there without a proxy whatever anybody says, which is right for
-// a proxy of the environment; one that the settings name is used, since the name may mean the proxy's own machine: that of a tunnel.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || err == nil && ip.Unmap().IsLoopback()
-}
-
 // excluded tells whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as a network,
 // or as one of all (*).
 func excluded(u *url.URL, noProxy string) bool {

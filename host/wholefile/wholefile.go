@@ -1,0 +1,62 @@
+// Package wholefile writes files that have all of their content at any moment: whoever reads one, beside the writer or after a crash,
+// finds what was there before or what is there now.
+package wholefile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Replace writes a file in the place of the one of that name, for this user alone (0600).
+func Replace(path string, content []byte) error { return replace(path, content, false) }
+
+// ReplaceSynced is Replace for what must outlive a crash of the machine.
+func ReplaceSynced(path string, content []byte) error { return replace(path, content, true) }
+
+func replace(path string, content []byte, synced bool) error {
+	name, err := beside(path, content, synced)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(name)
+	return os.Rename(name, path)
+}
+
+// beside writes the content to a file of another name in the same folder.
+func beside(path string, content []byte, synced bool) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(content)
+	if synced && err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// New writes a file that must not be there yet: os.ErrExist where it is. Of several that write it at once one succeeds.
+func New(path string, content []byte) error {
+	name, err := beside(path, content, true)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(name)
+	err = link(name, path)
+	if err == nil || errors.Is(err, os.ErrExist) {
+		return err
+	}
+	// Shares of Windows and of some clouds have no links: there it is all there a moment after it is there.
+	alone, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = alone.Write(content)
+	return errors.Join(err, alone.Close())
+}
+
+var link = os.Link // which tests make fail

@@ -1,0 +1,65 @@
+package wholefile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestReplace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	for _, want := range []string{"one", "another"} {
+		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced} {
+			if err := write(path, []byte(want)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != want {
+				t.Errorf("expected %q, found %q, %v", want, got, err)
+			}
+		}
+	}
+	alone(t, path)
+	if err := Replace(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("expected that there is no such folder, found %v", err)
+	}
+}
+
+// Of many that write a new file at once one succeeds, on file systems without links, too.
+func TestNew(t *testing.T) {
+	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from, to string) error {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported}
+	}} {
+		t.Run(name, func(t *testing.T) {
+			link = with
+			defer func() { link = os.Link }()
+			path := filepath.Join(t.TempDir(), "a")
+			var made atomic.Int64
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if err := New(path, []byte("content")); err == nil {
+						made.Add(1)
+					} else if !errors.Is(err, os.ErrExist) {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if got, err := os.ReadFile(path); made.Load() != 1 || err != nil || string(got) != "content" {
+				t.Errorf("expected one file, found %d, %q, %v", made.Load(), got, err)
+			}
+			alone(t, path)
+		})
+	}
+}
+
+// alone: nothing is left beside the file.
+func alone(t *testing.T, path string) {
+	t.Helper()
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
+		t.Errorf("expected one file, found %v, %v", files, err)
+	}
+}
