@@ -33,7 +33,8 @@ type feed struct {
 
 	key, value wit.Schema
 	layout     *decode.Layout
-	// whole: keys are one whole number.
+	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one whole number.
+	parts []keyPart
 	whole bool
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
@@ -132,7 +133,8 @@ func (f *feed) compile() error {
 		f.key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.layout.KeySchema = f.key.ID
 	}
-	f.whole = f.wholeKey()
+	f.parts = f.keyParts()
+	f.whole = len(f.parts) == 1 && f.parts[0] == wholePart
 	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
 	return nil
 }

@@ -55,85 +55,111 @@ func (o *order) seen(rows int, last []byte) {
 	o.rows, o.last = o.rows+rows, append(o.last[:0], last...)
 }
 
-// wholeKey tells whether keys are one whole number that is always there.
-func (f *feed) wholeKey() bool {
-	nodes := f.key.Nodes
-	if len(nodes) == 0 || len(nodes[0].Members) != 1 || len(f.layout.Keys) != 1 {
-		return false
-	}
-	n := &nodes[nodes[0].Members[0].Node]
-	switch n.Kind {
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		return !n.Optional
-	}
-	return false
-}
-
 // follows notes how the key before compares with the one behind it, by bytes and without regard to case.
 func (o *order) follows(plain, folded int, known bool) {
 	o.bytes, o.folds = o.bytes && plain < 0, o.folds && folded < 0
 	o.watching = o.watching && known && (o.bytes || o.folds)
 }
 
-// compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be read, and a
-// service compares such keys as they are written.
-func (f *feed) compareKeys(a, b []byte) (plain, folded int, known bool) {
+// keyPart is how a part of a key is compared.
+type keyPart uint8
+
+const (
+	truthPart keyPart = iota
+	wholePart
+	textPart
+	guidPart
+	decimalPart
+)
+
+// keyParts are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
+func (f *feed) keyParts() []keyPart {
 	nodes := f.key.Nodes
 	if len(nodes) == 0 || len(f.layout.Keys) != len(nodes[0].Members) {
-		return 0, 0, false
+		return nil
 	}
+	var parts []keyPart
 	for i, m := range nodes[0].Members {
-		var p, c int
-		var ok bool
-		guid := f.layout.Columns[f.layout.Keys[i]].Type == decode.EdmGuid
-		if p, c, a, b, ok = comparePart(&nodes[m.Node], a, b, guid); !ok {
-			return 0, 0, false
+		n := &nodes[m.Node]
+		switch {
+		case n.Optional:
+			return nil
+		case n.Kind == wit.Boolean:
+			parts = append(parts, truthPart)
+		case n.Kind == wit.Int8, n.Kind == wit.Int16, n.Kind == wit.Int32, n.Kind == wit.Int64:
+			parts = append(parts, wholePart)
+		case n.Kind == wit.Bytes:
+			parts = append(parts, decimalPart)
+		case n.Kind == wit.Text && f.layout.Columns[f.layout.Keys[i]].Type == decode.EdmGuid:
+			parts = append(parts, guidPart)
+		case n.Kind == wit.Text:
+			parts = append(parts, textPart)
+		default:
+			return nil
 		}
-		plain, folded = cmp.Or(plain, p), cmp.Or(folded, c)
 	}
-	return plain, folded, true
+	return parts
 }
 
-// comparePart orders the values at the start of two keys and gives what is behind them; fold leaves case out of texts altogether.
-func comparePart(n *wit.Node, a, b []byte, fold bool) (plain, folded int, restA, restB []byte, ok bool) {
-	if n.Optional {
-		return 0, 0, nil, nil, false
+// compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be read, up to where
+// they differ, and a service compares such keys as they are written. Guids have no case.
+func (f *feed) compareKeys(a, b []byte) (plain, folded int, known bool) {
+	for _, part := range f.parts {
+		var p, c int
+		switch part {
+		case truthPart:
+			if len(a) == 0 || len(b) == 0 {
+				return 0, 0, false
+			}
+			p = cmp.Compare(a[0], b[0])
+			c, a, b = p, a[1:], b[1:]
+		case wholePart:
+			x, sizeA := binary.Varint(a)
+			y, sizeB := binary.Varint(b)
+			if sizeA <= 0 || sizeB <= 0 {
+				return 0, 0, false
+			}
+			p = cmp.Compare(x, y)
+			c, a, b = p, a[sizeA:], b[sizeB:]
+		default:
+			x, restA, okA := sized(a)
+			y, restB, okB := sized(b)
+			if !okA || !okB {
+				return 0, 0, false
+			}
+			a, b = restA, restB
+			if part == decimalPart {
+				p = compareWhole(x, y)
+				c = p
+			} else if p, c = compareText(x, y); part == guidPart {
+				p = c
+			}
+		}
+		if plain, folded = cmp.Or(plain, p), cmp.Or(folded, c); plain != 0 && folded != 0 {
+			break // as most do in their first part that isn't the same
+		}
 	}
-	switch n.Kind {
-	case wit.Boolean:
-		if len(a) == 0 || len(b) == 0 {
-			return 0, 0, nil, nil, false
-		}
-		c := cmp.Compare(a[0], b[0])
-		return c, c, a[1:], b[1:], true
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		x, sizeA := binary.Varint(a)
-		y, sizeB := binary.Varint(b)
-		if sizeA <= 0 || sizeB <= 0 {
-			return 0, 0, nil, nil, false
-		}
-		c := cmp.Compare(x, y)
-		return c, c, a[sizeA:], b[sizeB:], true
-	case wit.Text, wit.Bytes:
-		x, restA, okA := sized(a)
-		y, restB, okB := sized(b)
-		if !okA || !okB {
-			return 0, 0, nil, nil, false
-		}
-		if n.Kind == wit.Bytes {
-			c := compareWhole(x, y)
-			return c, c, restA, restB, true
-		}
-		if string(x) == string(y) {
-			return 0, 0, restA, restB, true
-		}
-		plain, folded = bytes.Compare(x, y), compareFolded(x, y)
-		if fold {
-			plain = folded
-		}
-		return plain, folded, restA, restB, true
+	return plain, folded, f.parts != nil
+}
+
+// compareText orders texts by bytes and without regard to case.
+func compareText(a, b []byte) (plain, folded int) {
+	i, n := 0, min(len(a), len(b))
+	for i < n && a[i] == b[i] {
+		i++
 	}
-	return 0, 0, nil, nil, false
+	if i == n {
+		plain = cmp.Compare(len(a), len(b))
+		return plain, plain
+	}
+	x, y := a[i], b[i]
+	plain = cmp.Compare(x, y)
+	if x < utf8.RuneSelf && y < utf8.RuneSelf {
+		if folded = cmp.Compare(lower(x), lower(y)); folded != 0 {
+			return plain, folded
+		}
+	}
+	return plain, compareFolded(a, b)
 }
 
 // sized reads a length and so many bytes.

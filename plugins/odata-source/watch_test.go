@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/rand/v2"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // TestAscendingFindsWhatWatchFinds looks at the same rows in the two ways: those with keys that are one whole number go by ascending.
@@ -17,10 +19,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 	for i := range feeds {
 		f := &feed{layout: &decode.Layout{Columns: []decode.Column{{Name: "ID", Type: decode.EdmInt64}}, Keys: []int{0}}}
 		f.key = wit.Schema{Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}}}, {Kind: wit.Int64}}}
+		f.parts, f.whole = f.keyParts(), i == 0
 		feeds[i] = f
-	}
-	if feeds[0].whole = feeds[0].wholeKey(); !feeds[0].whole {
-		t.Fatal("the key is one whole number")
 	}
 	inOrder, broken := 0, 0
 	for range 3000 {
@@ -68,5 +68,47 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 	}
 	if inOrder < 100 || broken < 100 {
 		t.Errorf("%d pages in order, %d not: expected more of both", inOrder, broken)
+	}
+}
+
+// TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
+func TestCompareKeysPartByPart(t *testing.T) {
+	f := &feed{layout: &decode.Layout{Keys: []int{0, 1, 2},
+		Columns: []decode.Column{{Name: "ID", Type: decode.EdmInt64}, {Name: "Name", Type: decode.EdmString}, {Name: "GUID", Type: decode.EdmGuid}}}}
+	f.key = wit.Schema{Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2}, {Name: "GUID", Node: 2}}},
+		{Kind: wit.Int64}, {Kind: wit.Text}}}
+	f.parts = f.keyParts()
+	random := rand.New(rand.NewPCG(7, 8))
+	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
+	text := func() (s string) {
+		for range random.IntN(4) {
+			s += letters[random.IntN(len(letters))]
+		}
+		return s
+	}
+	type key struct {
+		id         int64
+		name, guid string
+	}
+	encoded := func(k key) []byte {
+		return datum.AppendText(datum.AppendText(datum.AppendNumber(nil, k.id), k.name), k.guid)
+	}
+	sign := func(n int) int { return cmp.Compare(n, 0) }
+	for range 100_000 {
+		a, b := key{random.Int64N(3) - 1, text(), text()}, key{random.Int64N(3) - 1, text(), text()}
+		guid := compareFolded([]byte(a.guid), []byte(b.guid))
+		folded := cmp.Or(cmp.Compare(a.id, b.id), compareFolded([]byte(a.name), []byte(b.name)), guid)
+		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)
+		gotPlain, gotFolded, known := f.compareKeys(encoded(a), encoded(b))
+		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !known {
+			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain, gotFolded, known)
+		}
+	}
+	f.key.Nodes[2].Optional = true
+	if f.parts = f.keyParts(); f.parts != nil {
+		t.Error("keys that may be null are not compared")
+	}
+	if _, _, known := f.compareKeys(encoded(key{}), encoded(key{id: 1})); known {
+		t.Error("keys without known parts are compared")
 	}
 }
