@@ -135,7 +135,7 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range []string{"key.converter", "value.converter"} {
 		class, settings := c.Converter(which, k.Worker)
-		if _, err := convert.New(class, settings, which == "key.converter", k.Registry.For("")); err != nil {
+		if _, err := convert.New(class, settings, convert.Use{Key: which == "key.converter", Schemas: k.Registry.For("")}); err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 		}
 	}

@@ -49,6 +49,8 @@ type connector struct {
 
 	mu    guard.Mutex
 	tasks []*task
+	// registries are those that its converters ask.
+	registries registries
 	// consumers of the tasks of a sink, by their numbers
 	consumers map[int]*kafka.Consumer
 	told      map[string]bool // see tell
@@ -77,6 +79,7 @@ func (t *task) now() (p Progress) {
 
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(), log: o.Logger.With("connector", c.Name)}
+	k.registries.log = k.log
 	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
 }

@@ -75,7 +75,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
 		p.file = fileOf(binding.Current().Module())
-		p.notes = transforms.notes(binding)
+		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of
 			p.Lag = lag.Load()
 		}

@@ -63,7 +63,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.version = now.CaughtUp, now.Version
 		p.file = fileOf(binding.Current().Module())
-		p.notes = transforms.notes(binding)
+		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 	})
 	return task.Run(ctx)
 }
@@ -98,14 +98,19 @@ func (c *connector) registry() *record.Registry { return c.o.Registry.For(c.give
 // converters makes a pair of converters; they are not to be shared.
 func (c *connector) converters() (key, value convert.Converter, err error) {
 	class, settings := c.config.Converter("key.converter", c.o.Worker)
-	if key, err = convert.New(class, settings, true, c.registry()); err != nil {
+	if key, err = convert.New(class, settings, c.converting(true)); err != nil {
 		return nil, nil, fmt.Errorf("key.converter: %w", err)
 	}
 	class, settings = c.config.Converter("value.converter", c.o.Worker)
-	if value, err = convert.New(class, settings, false, c.registry()); err != nil {
+	if value, err = convert.New(class, settings, c.converting(false)); err != nil {
 		return nil, nil, fmt.Errorf("value.converter: %w", err)
 	}
 	return key, value, nil
+}
+
+// converting is what converters are made for.
+func (c *connector) converting(key bool) convert.Use {
+	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.registries.client}
 }
 
 // boolean is a setting of the connector, else the worker's.

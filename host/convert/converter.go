@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -33,6 +34,20 @@ const (
 	// TooLargeException is of what a producer would not send.
 	TooLargeException = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
+
+// Stop is an error that is no record's fault and that no tolerance passes over: a schema registry that refuses a schema or its
+// user, for example. What was not converted stays where it is until that is mended.
+type Stop struct{ Err error }
+
+func (e *Stop) Error() string { return e.Err.Error() }
+
+func (e *Stop) Unwrap() error { return e.Err }
+
+// Stops tells whether an error of a converter is a [Stop].
+func Stops(err error) bool {
+	var stop *Stop
+	return errors.As(err, &stop)
+}
 
 // Error is a value that cannot be converted, or a setting that makes no sense.
 type Error struct {
@@ -62,19 +77,32 @@ func ErrorClass(err error) string {
 
 // Classes that New knows, by their full names. Every one is also known by the part behind its last dot.
 const (
+	ClassAvro      = "io.confluent.connect.avro.AvroConverter"
 	ClassJSON      = "org.apache.kafka.connect.json.JsonConverter"
 	ClassString    = "org.apache.kafka.connect.storage.StringConverter"
 	ClassByteArray = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
-var classes = map[string]func(settings map[string]string, reg *record.Registry) (Converter, error){
-	ClassJSON:      newJSON,
-	ClassString:    newString,
-	ClassByteArray: newByteArray,
+var classes = map[string]func(settings map[string]string, u Use) (Converter, error){
+	ClassAvro:      newAvro,
+	ClassJSON:      func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
+	ClassString:    func(settings map[string]string, u Use) (Converter, error) { return newString(settings, u.Schemas) },
+	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) { return newByteArray(settings, u.Schemas) },
+}
+
+// Use is what a converter is made for.
+type Use struct {
+	// Key: it converts keys, else values.
+	Key bool
+	// Schemas numbers the schemas of what is read, and knows those of what is written.
+	Schemas *record.Registry
+	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right, and
+	// converts nothing.
+	Registry func(registry.Settings) (*registry.Client, error)
 }
 
 // later are formats that are known and not built yet, by the last part of their class.
-var later = map[string]string{"AvroConverter": "Avro", "ProtobufConverter": "Protobuf", "JsonSchemaConverter": "JSON with a schema registry"}
+var later = map[string]string{"ProtobufConverter": "Protobuf", "JsonSchemaConverter": "JSON with a schema registry"}
 
 // Classes are the full names of all converters, sorted.
 func Classes() []string {
@@ -87,17 +115,16 @@ func Classes() []string {
 }
 
 // New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`); names that
-// the converter does not know are ignored, as in Kafka Connect. isKey says what it is for; no converter here treats keys
-// otherwise than values.
-func New(class string, settings map[string]string, isKey bool, reg *record.Registry) (Converter, error) {
+// the converter does not know are ignored, as in Kafka Connect.
+func New(class string, settings map[string]string, u Use) (Converter, error) {
 	class = strings.TrimSpace(class)
 	for name, make := range classes {
 		if class == name || class == name[strings.LastIndexByte(name, '.')+1:] {
-			return make(settings, reg)
+			return make(settings, u)
 		}
 	}
 	what := "value"
-	if isKey {
+	if u.Key {
 		what = "key"
 	}
 	if format := later[class[strings.LastIndexByte(class, '.')+1:]]; format != "" {

@@ -65,7 +65,12 @@ func newConverter(t testing.TB, class string, reg *record.Registry, settings ...
 	for i := 0; i < len(settings); i += 2 {
 		m[settings[i]] = settings[i+1]
 	}
-	c, err := New(class, m, false, reg)
+	use := Use{Schemas: reg}
+	if class == ClassAvro {
+		m["schema.registry.url"] = "http://registry.test"
+		use.Registry = rememberingRegistry
+	}
+	c, err := New(class, m, use)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +91,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 					t.Fatalf("what was read is no value of its schema: %v", err)
 				}
 			}
-			c, err := New(ClassJSON, g.settings, false, b.Registry)
+			c, err := New(ClassJSON, g.settings, Use{Schemas: b.Registry})
 			if err != nil {
 				t.Fatal(err)
 			}

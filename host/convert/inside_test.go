@@ -49,6 +49,7 @@ func FuzzInsideTypes(f *testing.F) {
 			}
 		}
 		reread(t, seed, reg, b, d)
+		rereadAvro(t, seed, reg, b, d)
 	})
 }
 
@@ -69,6 +70,26 @@ func reread(t *testing.T, seed uint64, reg *record.Registry, b *record.Batch, d 
 	case got.Form == wit.Structured:
 		if bad := datum.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
 			t.Fatalf("seed %d: %s was read as % x: %v", seed, text, into.Bytes(got), bad)
+		}
+	}
+}
+
+// rereadAvro writes a datum as Avro and reads it again.
+func rereadAvro(t *testing.T, seed uint64, reg *record.Registry, b *record.Batch, d wit.Datum) {
+	c := newConverter(t, ClassAvro, reg)
+	out, null, err := c.Encode(t.Context(), nil, 1<<24, "t", b, d)
+	if err != nil || null {
+		return
+	}
+	into := &record.Batch{Registry: reg}
+	got, err := c.Decode(t.Context(), "t", out, into)
+	var e *Error
+	switch {
+	case err != nil && !errors.As(err, &e):
+		t.Fatalf("seed %d: %v", seed, err)
+	case err == nil && got.Form == wit.Structured:
+		if bad := datum.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
+			t.Fatalf("seed %d: %x was read as % x: %v", seed, out, into.Bytes(got), bad)
 		}
 	}
 }

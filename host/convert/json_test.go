@@ -219,15 +219,15 @@ func TestRefusesToRead(t *testing.T) {
 func TestNew(t *testing.T) {
 	reg := record.NewRegistry()
 	for class, want := range map[string]string{
-		"io.confluent.connect.avro.AvroConverter": "key converter: Avro is not built yet",
-		"org.example.Converter":                   `key converter: unknown class "org.example.Converter"`,
+		"io.confluent.connect.protobuf.ProtobufConverter": "key converter: Protobuf is not built yet",
+		"org.example.Converter":                           `key converter: unknown class "org.example.Converter"`,
 	} {
-		if _, err := New(class, nil, true, reg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ClassJSON) {
+		if _, err := New(class, nil, Use{Key: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ClassJSON) {
 			t.Error(err)
 		}
 	}
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"}, {"schema.content": "{"}, {"schemas.cache.size": "x"}} {
-		if _, err := New("JsonConverter", settings, false, reg); err == nil || ErrorClass(err) != ConfigException {
+		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil || ErrorClass(err) != ConfigException {
 			t.Errorf("%v: %v", settings, err)
 		}
 	}

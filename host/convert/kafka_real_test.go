@@ -26,9 +26,15 @@ import (
 // runJava runs a program of testdata/convert with Kafka's classes and returns the lines that it prints.
 func runJava(t *testing.T, program string, args ...string) []string {
 	t.Helper()
+	return runTool(t, "kafka", program, args...)
+}
+
+// runTool is runJava with the classes that a peer fetches.
+func runTool(t *testing.T, peer, program string, args ...string) []string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh", append([]string{"../../testdata/convert/" + program}, args...)...)
+	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" + program}, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	var stderr bytes.Buffer
 	c.Stderr = &stderr

@@ -63,7 +63,7 @@ func TestStringConverterEncodings(t *testing.T) {
 			t.Errorf("%s: read %q", name, back)
 		}
 	}
-	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"}, false, record.NewRegistry()); ErrorClass(err) != ConfigException {
+	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"}, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException {
 		t.Error(err)
 	}
 }

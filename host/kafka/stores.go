@@ -3,6 +3,7 @@ package kafka
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -119,6 +120,36 @@ func (s security) tls(o keystore.Options) (*tls.Config, error) {
 		}
 	}
 	return config, nil
+}
+
+// ClientTLS is the configuration of TLS that `ssl.*` properties ask for, for a service other than a broker that takes them by
+// Kafka's names, such as a schema registry: for connections to one host at a time, a name or an IP address without a port. given
+// has their names from `ssl.` on; prefix is what stands in front of them where the user gave them, for errors.
+func ClientTLS(given map[string]string, prefix string, log *slog.Logger) (func(host string) *tls.Config, error) {
+	own := security{given: map[string]Given{}, shared: &shared{log: log}, prefix: prefix}
+	for name, value := range given {
+		rule, known := securitySettings[name]
+		switch {
+		case !known:
+			return nil, fmt.Errorf("%s%s is not a setting of TLS", prefix, name)
+		case rule.refuse != "":
+			return nil, fmt.Errorf("%s%s: %s", prefix, name, rule.refuse)
+		case rule.check != nil:
+			if err := rule.check(value); err != nil {
+				return nil, fmt.Errorf("%s%s: %w", prefix, name, err)
+			}
+		}
+		own.given[name] = Given{Name: prefix + name, Value: value}
+	}
+	o, err := own.stores()
+	if err != nil {
+		return nil, err
+	}
+	config, err := own.tls(o)
+	if err != nil {
+		return nil, err
+	}
+	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
 }
 
 // enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.

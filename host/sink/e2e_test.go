@@ -91,8 +91,8 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	}
 	x.options = Options{Connector: "c", Settings: list, Client: client, Registry: registry, Once: true, Every: 50 * time.Millisecond, InFlight: 8, Logger: quiet,
 		NewConverters: func() (key, value convert.Converter, err error) {
-			if key, err = convert.New(convert.ClassJSON, nil, true, registry); err == nil {
-				value, err = convert.New(convert.ClassJSON, nil, false, registry)
+			if key, err = convert.New(convert.ClassJSON, nil, convert.Use{Key: true, Schemas: registry}); err == nil {
+				value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry})
 			}
 			return key, value, err
 		},

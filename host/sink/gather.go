@@ -198,6 +198,9 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
+			if convert.Stops(err) {
+				return nil, fmt.Errorf("%s: %w", stage, err)
+			}
 			b.rows.Data = b.rows.Data[:before] // what came before of the record
 			if err := g.task.refuse(i, stage, err); err != nil {
 				return nil, err

@@ -52,10 +52,10 @@ func TestNoAllocationForARow(t *testing.T) {
 	f.opened = &opened{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &shaper{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
-	if s.key, err = convert.New(convert.ClassJSON, json, true, registry); err != nil {
+	if s.key, err = convert.New(convert.ClassJSON, json, convert.Use{Key: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, json, false, registry); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, json, convert.Use{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	c := newChunk(registry)

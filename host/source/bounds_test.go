@@ -31,10 +31,10 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	}
 	s = &shaper{feed: f, topics: map[string]bool{}}
 	var err error
-	if s.key, err = convert.New(convert.ClassString, nil, true, registry); err != nil {
+	if s.key, err = convert.New(convert.ClassString, nil, convert.Use{Key: true, Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
-	if s.value, err = convert.New(convert.ClassJSON, nil, false, registry); err != nil {
+	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})

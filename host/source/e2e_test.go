@@ -124,8 +124,8 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings, Versions: VersionsOf(binding), Client: client,
 		Registry: registry, Once: true, Logger: quiet, Offsets: OffsetsOf(offsets, "c", writer),
 		NewConverters: func() (key, value convert.Converter, err error) {
-			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, true, registry); err == nil {
-				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, false, registry)
+			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, convert.Use{Key: true, Schemas: registry}); err == nil {
+				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, convert.Use{Schemas: registry})
 			}
 			return key, value, err
 		},

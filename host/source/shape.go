@@ -131,6 +131,9 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if convert.Stops(err) {
+			return fmt.Errorf("%s: %s: %w", c.page, stage, err)
+		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
 		at := uint32(i)
 		if s.chain != nil {

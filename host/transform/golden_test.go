@@ -115,7 +115,7 @@ func readStage(t *testing.T, text string, n int) Stage {
 }
 
 func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
-	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"}, false, reg)
+	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"}, convert.Use{Schemas: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

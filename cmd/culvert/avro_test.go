@@ -1,0 +1,79 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it holds what was
+// read. The registry is away for its first requests, and a reader that is not ours understands the records.
+func TestAvro(t *testing.T) {
+	t.Parallel()
+	const rows = 60
+	registry := srfake.New()
+	t.Cleanup(registry.Close)
+	var asked atomic.Int64
+	registry.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if asked.Add(1) > 2 {
+			return false
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	broker := embedded(t)
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: rows, PageSize: 25, Switches: service.Switches{CSRF: true}})
+	worker := p.file("worker.properties", "bootstrap.servers="+broker.Addr(), "listeners=",
+		"key.converter=io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url="+registry.URL(),
+		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+registry.URL())
+	from := p.file("from.properties", source("from", address, "Orders")...)
+	back := p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...)
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, from, back)
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	for _, said := range []string{"the schema registry does not answer", "the schema registry answers again"} {
+		if !strings.Contains(r.stderr, said) {
+			t.Errorf("expected %q in the log\n%s", said, r.stderr)
+		}
+	}
+	if diff := cmp.Diff(entities(s, "Orders"), entities(s, "OrderCopies")); diff != "" {
+		t.Errorf("what was read and what was written differ\n%s", diff)
+	}
+	registered, ok := registry.GetSchema("Orders-value", 1)
+	if !ok {
+		t.Fatal("expected a schema under Orders-value")
+	}
+	schema, err := avro.Parse(registered.Schema.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	seen := map[any]bool{}
+	for len(seen) < rows {
+		fetches := client.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(record *kgo.Record) {
+			var row map[string]any
+			if rest, err := schema.Decode(record.Value[5:], &row); err != nil || len(rest) > 0 || record.Value[0] != 0 {
+				t.Fatalf("%x: %v, %d bytes left", record.Value, err, len(rest))
+			}
+			seen[row["OrderID"]] = true
+		})
+	}
+}

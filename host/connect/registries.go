@@ -1,0 +1,59 @@
+package connect
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// registries are the clients of schema registries that the converters of a connector share, one for each of their settings.
+type registries struct {
+	log *slog.Logger
+
+	mu      guard.Mutex
+	clients map[string]*registry.Client
+}
+
+// client returns the client for settings, making it when it is the first.
+func (r *registries) client(s registry.Settings) (*registry.Client, error) {
+	key, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.clients[string(key)]; c != nil {
+		return c, nil
+	}
+	var secure func(host string) *tls.Config
+	if len(s.Security) > 0 {
+		if secure, err = kafka.ClientTLS(s.Security, "schema.registry.", r.log); err != nil {
+			return nil, err
+		}
+	}
+	c, err := registry.Open(s, secure, r.log)
+	if err != nil {
+		return nil, err
+	}
+	if r.clients == nil {
+		r.clients = map[string]*registry.Client{}
+	}
+	r.clients[string(key)] = c
+	return c, nil
+}
+
+// notes says which registries do not answer.
+func (r *registries) notes() (notes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.clients {
+		if away := c.Away(); away != "" {
+			notes = append(notes, away)
+		}
+	}
+	return notes
+}

@@ -1,0 +1,642 @@
+package convert
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/avro"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maxUnionBranches is how many types a union may have: each of them writes all others as nulls.
+const maxUnionBranches = 1000
+
+// avroReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to the other's.
+type avroReader struct {
+	o     avroOptions
+	nodes []wit.Node
+	// named are the types that were defined so far, by full name; open those around the present one.
+	named map[string]*avro.SchemaNode
+	open  map[string]bool
+}
+
+// avroField is what the place of a schema adds to it.
+type avroField struct {
+	optional   bool
+	value      any // the field's default
+	hasDefault bool
+	version    *int32
+}
+
+// schemaOfAvro returns the nodes for an Avro schema and the step that reads its values.
+func schemaOfAvro(root *avro.SchemaNode, version *int32, o avroOptions) ([]wit.Node, *step, error) {
+	r := avroReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
+	_, s, err := r.node(root, avroField{version: version}, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.nodes, &s, nil
+}
+
+func fullName(n *avro.SchemaNode) string {
+	if n.Namespace == "" || strings.Contains(n.Name, ".") {
+		return n.Name
+	}
+	return n.Namespace + "." + n.Name
+}
+
+// property is one of a schema's own.
+func property(n *avro.SchemaNode, name string) any { return n.Props[name] }
+
+func textProperty(n *avro.SchemaNode, name string) string {
+	text, _ := n.Props[name].(string)
+	return text
+}
+
+// logicalPrefix stands in front of the names of logical types and their attributes while a schema is parsed: the specification has
+// readers pass over a logical type that makes no sense, a decimal with a negative scale for example, and AvroData reads it.
+const logicalPrefix = "culvert."
+
+// relaxed is the text of a schema with logicalPrefix.
+func relaxed(text string) (string, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return "", err
+	}
+	relax(v)
+	out, err := json.Marshal(v)
+	return string(out), err
+}
+
+func relax(v any) {
+	switch x := v.(type) {
+	case []any: // a union, or fields
+		for _, item := range x {
+			relax(item)
+		}
+	case map[string]any:
+		for _, name := range []string{"logicalType", "scale", "precision"} {
+			if value, given := x[name]; given {
+				x[logicalPrefix+name] = value
+				delete(x, name)
+			}
+		}
+		for _, name := range []string{"type", "items", "values", "fields"} {
+			relax(x[name])
+		}
+	}
+}
+
+func logicalType(n *avro.SchemaNode) string {
+	return textProperty(n, logicalPrefix+"logicalType")
+}
+
+// resolved is the definition behind a name.
+func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
+	if d := r.named[n.Type]; d != nil {
+		return d
+	}
+	return n
+}
+
+// node makes the node of a schema. The step includes the branch numbers of its union.
+func (r *avroReader) node(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
+	n = r.resolved(n)
+	if depth > datum.MaxSchemaDepth {
+		return 0, step{}, dataError("schema: expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	}
+	if len(r.nodes) >= datum.MaxSchemaNodes {
+		return 0, step{}, dataError("schema: expected at most %d nodes", datum.MaxSchemaNodes)
+	}
+	if n.Type != "union" {
+		return r.value(n, f, depth)
+	}
+	null := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type == "null" })
+	if len(n.Branches) == 1 && r.o.flatten {
+		id, s, err := r.node(&n.Branches[0], avroField{optional: f.optional}, depth)
+		if err != nil {
+			return id, s, err
+		}
+		return id, step{op: unionStep, branches: []branch{{step: &s}}}, nil
+	}
+	if len(n.Branches) == 2 && null >= 0 {
+		// The field's default is not the value's: a union's default belongs to its first branch, and AvroData drops it.
+		id, s, err := r.node(&n.Branches[1-null], avroField{optional: true}, depth)
+		if err != nil {
+			return id, s, err
+		}
+		return id, r.union(id, s, null), nil
+	}
+	return r.several(n, f, depth)
+}
+
+// value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
+func (r *avroReader) value(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
+	id := uint32(len(r.nodes))
+	r.nodes = append(r.nodes, wit.Node{})
+	var w wit.Node
+	s, err := r.kind(&w, n, depth)
+	if err == nil {
+		err = r.attributes(&w, n, f)
+	}
+	if err != nil {
+		return id, s, err
+	}
+	w.Optional = f.optional
+	r.nodes[id] = w
+	r.defaultOf(id, n, f)
+	return id, s, nil
+}
+
+// union is the step of an optional value; null says which branch null is.
+func (r *avroReader) union(id uint32, s step, null int) step {
+	n := &r.nodes[id]
+	branches := make([]branch, 2)
+	branches[null] = branch{lead: datum.AppendBranch(nil, n, true)}
+	branches[1-null] = branch{lead: datum.AppendBranch(nil, n, false), step: &s}
+	return step{op: unionStep, branches: branches, same: s.same && (null == 0) == (n.DefaultValue == nil)}
+}
+
+// several makes a structure of a union of several types, one optional member for each.
+func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32, step, error) {
+	if len(n.Branches) > maxUnionBranches {
+		return 0, step{}, dataError("a union of %d types, expected at most %d", len(n.Branches), maxUnionBranches)
+	}
+	id := uint32(len(r.nodes))
+	r.nodes = append(r.nodes, wit.Node{})
+	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(avroUnion), Optional: f.optional}
+	s := step{op: unionStep, branches: make([]branch, len(n.Branches))}
+	steps := make([]step, len(n.Branches))
+	seen := map[string]bool{}
+	for i := range n.Branches {
+		member := r.resolved(&n.Branches[i])
+		if member.Type == "null" {
+			w.Optional = true
+			continue
+		}
+		name := r.memberName(member)
+		if seen[name] {
+			return id, s, dataError("Multiple union schemas map to the Connect union field name")
+		}
+		seen[name] = true
+		node, inner, err := r.node(member, avroField{optional: true}, depth+1)
+		if err != nil {
+			return id, s, err
+		}
+		steps[i] = inner
+		w.Members = append(w.Members, wit.Member{Name: name, Node: node})
+	}
+	r.nodes[id] = w
+	var nulls [][]byte
+	for _, m := range w.Members {
+		nulls = append(nulls, datum.AppendBranch(nil, &r.nodes[m.Node], true))
+	}
+	at := 0
+	for i := range n.Branches {
+		b := &s.branches[i]
+		if r.resolved(&n.Branches[i]).Type == "null" {
+			b.lead = datum.AppendBranch(nil, &w, true)
+			continue
+		}
+		b.lead = slices.Concat(datum.AppendBranch(nil, &w, false), slices.Concat(nulls[:at]...),
+			datum.AppendBranch(nil, &r.nodes[w.Members[at].Node], false))
+		b.tail = slices.Concat(nulls[at+1:]...)
+		b.step = &steps[i]
+		at++
+	}
+	return id, s, nil
+}
+
+// memberName is how a union's structure names the member for a type.
+func (r *avroReader) memberName(n *avro.SchemaNode) string {
+	switch n.Type {
+	case "record", "error", "enum", "fixed":
+		if r.o.enhanced {
+			return fullName(n)
+		}
+		return lastPart(n.Name)
+	}
+	return n.Type
+}
+
+// kind fills in what the type says.
+func (r *avroReader) kind(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+	switch n.Type {
+	case "boolean":
+		w.Kind = wit.Boolean
+		return step{op: booleanStep, same: true}, nil
+	case "int":
+		return r.integer(w, n)
+	case "long":
+		w.Kind = wit.Int64
+		if strings.EqualFold(logicalType(n), "timestamp-millis") {
+			setLogical(w, wit.NameTimestamp)
+		}
+		return step{op: numberStep, size: 64, same: true}, nil
+	case "float":
+		w.Kind = wit.Float32
+		return step{op: floatStep, size: 4, same: true}, nil
+	case "double":
+		w.Kind = wit.Float64
+		return step{op: floatStep, size: 8, same: true}, nil
+	case "string":
+		w.Kind = wit.Text
+		return step{op: textStep, same: true}, nil
+	case "bytes":
+		w.Kind = wit.Bytes
+		if r.decimal(w, n) {
+			return step{op: decimalStep}, nil
+		}
+		return step{op: bytesStep, same: true}, nil
+	case "fixed":
+		w.Kind = wit.Bytes
+		r.named[fullName(n)] = n
+		s := step{op: fixedStep, size: n.Size}
+		if r.decimal(w, n) {
+			s.op = fixedDecimalStep
+		}
+		w.Parameters = append(w.Parameters, wit.Setting{Name: fixedSize, Value: strconv.Itoa(n.Size)})
+		return s, nil
+	case "enum":
+		return r.enum(w, n)
+	case "array":
+		return r.array(w, n, depth)
+	case "map":
+		w.Kind = wit.Mapping
+		w.Key = uint32(len(r.nodes))
+		r.nodes = append(r.nodes, wit.Node{Kind: wit.Text})
+		id, s, err := r.node(n.Values, avroField{}, depth+1)
+		w.Element = id
+		return step{op: mapStep, key: &step{op: textStep, same: true}, element: &s, same: s.same}, err
+	case "record", "error":
+		return r.record(w, n, depth)
+	case "null":
+		return step{}, dataError("Standalone null schemas are not supported by this converter")
+	}
+	return step{}, dataError("Couldn't translate unsupported schema type %s.", cut(n.Type))
+}
+
+// setLogical makes a node one of Kafka Connect's logical types.
+func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
+
+func (r *avroReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
+	w.Kind = wit.Int32
+	switch kind, logicalName := property(n, "connect.type"), logicalType(n); {
+	case strings.EqualFold(logicalName, "date"):
+		setLogical(w, wit.NameDate)
+	case strings.EqualFold(logicalName, "time-millis"):
+		setLogical(w, wit.NameTime)
+	case logicalName != "" || kind == nil:
+	case kind == "int8":
+		w.Kind = wit.Int8
+	case kind == "int16":
+		w.Kind = wit.Int16
+	default:
+		return step{}, dataError("Connect type annotation for Avro int field is null")
+	}
+	return step{op: numberStep, size: 8 << w.Kind, same: true}, nil
+}
+
+// decimal tells whether a schema of bytes is one of decimals, and notes its scale.
+func (r *avroReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
+	if !strings.EqualFold(logicalType(n), "decimal") {
+		return false
+	}
+	setLogical(w, wit.NameDecimal)
+	scale, _ := wholeNumber(property(n, logicalPrefix+"scale"))
+	precision, _ := wholeNumber(property(n, logicalPrefix+"precision"))
+	w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterScale, Value: strconv.FormatInt(scale, 10)})
+	if precision != defaultPrecision && precision != 0 {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.FormatInt(precision, 10)})
+	}
+	return true
+}
+
+func (r *avroReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
+	w.Kind = wit.Text
+	r.named[fullName(n)] = n
+	s := step{op: enumStep}
+	if r.o.meta && n.Doc != "" {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnumDoc + lastPart(n.Name), Value: n.Doc})
+	}
+	if r.o.meta && n.HasEnumDefault {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnumDefault + lastPart(n.Name), Value: n.EnumDefault})
+	}
+	w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnum, Value: fullName(n)})
+	for _, symbol := range n.Symbols {
+		s.symbols = append(s.symbols, datum.AppendText(nil, symbol))
+		w.Parameters = append(w.Parameters, wit.Setting{Name: avroEnum + "." + symbol, Value: symbol})
+	}
+	return s, nil
+}
+
+// array makes an array, or a map of an array of the entries that AvroData writes.
+func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+	item := r.resolved(n.Items)
+	entry := item.Type == "record" && (fullName(item) == avroNamespace+"."+avroMapEntry || property(item, "connect.internal.type") == avroMapEntry)
+	if !entry {
+		w.Kind = wit.Array
+		id, s, err := r.node(item, avroField{}, depth+1)
+		w.Element = id
+		return step{op: arrayStep, element: &s, same: s.same}, err
+	}
+	fields := map[string]*avro.SchemaField{}
+	for i := range item.Fields {
+		fields[item.Fields[i].Name] = &item.Fields[i]
+	}
+	key, value := fields["key"], fields["value"]
+	if len(item.Fields) != 2 || key == nil || value == nil {
+		return step{}, dataError("Found map encoded as array of key-value pairs, but array elements do not match the expected format.")
+	}
+	name := fullName(item)
+	if r.open[name] {
+		return step{}, recursive(name)
+	}
+	r.named[name], r.open[name] = item, true
+	defer delete(r.open, name)
+	w.Kind = wit.Mapping
+	var keyStep, valueStep step
+	var err error
+	if w.Key, keyStep, err = r.node(&key.Type, avroField{}, depth+1); err != nil {
+		return step{}, err
+	}
+	if w.Element, valueStep, err = r.node(&value.Type, avroField{}, depth+1); err != nil {
+		return step{}, err
+	}
+	s := step{op: mapStep, key: &keyStep, element: &valueStep, same: keyStep.same && valueStep.same}
+	if item.Fields[0].Name == "value" {
+		s.op, s.same = swappedStep, false
+	}
+	return s, nil
+}
+
+func recursive(name string) error {
+	return dataError("the Avro type %s contains itself, and schemas here are trees", quoted(name))
+}
+
+func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
+	name := fullName(n)
+	if r.open[name] {
+		return step{}, recursive(name)
+	}
+	r.named[name], r.open[name] = n, true
+	defer delete(r.open, name)
+	w.Kind = wit.Structure
+	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
+	if r.o.meta && n.Doc != "" {
+		w.Parameters = append(w.Parameters, wit.Setting{Name: avroRecordDoc, Value: n.Doc})
+	}
+	for i := range n.Fields {
+		f := &n.Fields[i]
+		if r.o.meta && f.Doc != "" {
+			w.Parameters = append(w.Parameters, wit.Setting{Name: avroFieldDoc + f.Name, Value: f.Doc})
+		}
+		id, member, err := r.node(&f.Type, avroField{value: f.Default, hasDefault: f.HasDefault}, depth+1)
+		if err != nil {
+			return s, fmt.Errorf("field %s: %w", quoted(f.Name), err)
+		}
+		w.Members = append(w.Members, wit.Member{Name: f.Name, Node: id})
+		s.members[i], s.names[i] = member, f.Name
+		s.same = s.same && member.same
+	}
+	return s, nil
+}
+
+// attributes fills in what Confluent's properties say.
+func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) error {
+	if doc := textProperty(n, "connect.doc"); r.o.meta && doc != "" {
+		w.Doc = wit.Ptr(doc)
+	}
+	version := f.version
+	if given := property(n, "connect.version"); given != nil {
+		v, ok := wholeNumber(given)
+		if !ok || v != int64(int32(v)) {
+			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
+		}
+		version = wit.Ptr(int32(v))
+	}
+	if version != nil && *version >= 0 {
+		if w.Version != nil && *w.Version != *version {
+			return dataError("Mismatched versions: version already added to SchemaBuilder (%d) differs from version in source schema (%d)", *w.Version, *version)
+		}
+		w.Version = version
+	}
+	if given := property(n, "connect.parameters"); r.o.meta && given != nil {
+		parameters, ok := given.(map[string]any)
+		if !ok {
+			return dataError("Expected JSON object for schema parameters but found: %s", cut(fmt.Sprint(given)))
+		}
+		for _, name := range slices.Sorted(maps.Keys(parameters)) {
+			value, ok := parameters[name].(string)
+			if !ok {
+				return dataError("Expected schema parameter values to be strings but found: %s", cut(fmt.Sprint(parameters[name])))
+			}
+			setParameter(w, name, value)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Props)) {
+		if strings.HasPrefix(name, "avro") {
+			setParameter(w, name, fmt.Sprint(n.Props[name]))
+		}
+	}
+	return r.name(w, n)
+}
+
+func setParameter(w *wit.Node, name, value string) {
+	for i := range w.Parameters {
+		if w.Parameters[i].Name == name {
+			w.Parameters[i].Value = value
+			return
+		}
+	}
+	w.Parameters = append(w.Parameters, wit.Setting{Name: name, Value: value})
+}
+
+func (r *avroReader) name(w *wit.Node, n *avro.SchemaNode) error {
+	name := ""
+	switch given := property(n, "connect.name"); {
+	case given != nil:
+		text, ok := given.(string)
+		if !ok {
+			return dataError("Invalid schema name: %s", cut(fmt.Sprint(given)))
+		}
+		name = text
+	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" && nameOf(w) != wit.NameDecimal:
+		name = fullName(n)
+	}
+	if name == "" || strings.HasPrefix(name, avroNamespace+"."+avroDefaultName) {
+		return nil
+	}
+	if w.Name != nil && *w.Name != name {
+		return dataError("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source schema (%s)", *w.Name, cut(name))
+	}
+	w.Name = wit.Ptr(name)
+	return nil
+}
+
+// defaultOf notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
+func (r *avroReader) defaultOf(id uint32, n *avro.SchemaNode, f avroField) {
+	value := f.value
+	given, annotated := n.Props["connect.default"]
+	switch {
+	case !f.hasDefault:
+		value = given
+	case r.o.meta && !annotated:
+		setParameter(&r.nodes[id], avroFieldDefault, "true")
+	}
+	if value == nil {
+		return
+	}
+	v, ok := r.fitting(id, value)
+	if !ok {
+		return
+	}
+	b, err := datum.AppendDefault(nil, r.nodes, id, v)
+	if err == nil {
+		r.nodes[id].DefaultValue = &b
+	}
+}
+
+// wholeNumber is a number of a JSON document without a fraction.
+func wholeNumber(v any) (int64, bool) {
+	switch x := v.(type) {
+	case int:
+		return int64(x), true
+	case int32:
+		return int64(x), true
+	case int64:
+		return x, true
+	case float32:
+		return int64(x), float32(int64(x)) == x
+	case float64:
+		return int64(x), float64(int64(x)) == x
+	case json.Number:
+		n, err := x.Int64()
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// fitting makes the value of a JSON document, or of an Avro default, one of a node.
+func (r *avroReader) fitting(id uint32, v any) (any, bool) {
+	n := &r.nodes[id]
+	if v == nil {
+		return nil, n.Optional
+	}
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		x, ok := wholeNumber(v)
+		if shift := 8<<n.Kind - 1; !ok || x>>shift != 0 && x>>shift != -1 {
+			return nil, false
+		}
+		return [...]any{int8(x), int16(x), int32(x), x}[n.Kind], true
+	case wit.Float32, wit.Float64:
+		x, ok := realNumber(v)
+		if n.Kind == wit.Float32 {
+			return float32(x), ok
+		}
+		return x, ok
+	case wit.Boolean:
+		x, ok := v.(bool)
+		return x, ok
+	case wit.Text:
+		x, ok := v.(string)
+		return x, ok
+	case wit.Bytes:
+		return fittingBytes(n, v)
+	case wit.Array:
+		items, ok := v.([]any)
+		if !ok {
+			return nil, false
+		}
+		list := make(datum.List, len(items))
+		for i := range items {
+			if list[i], ok = r.fitting(n.Element, items[i]); !ok {
+				return nil, false
+			}
+		}
+		return list, true
+	case wit.Mapping:
+		return r.fittingMap(n, v)
+	}
+	members, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	record := make(datum.Record, len(n.Members))
+	for i, m := range n.Members {
+		if record[i], ok = r.fitting(m.Node, members[m.Name]); !ok {
+			return nil, false
+		}
+	}
+	return record, true
+}
+
+func realNumber(v any) (float64, bool) {
+	switch x := v.(type) {
+	case float64:
+		return x, true
+	case float32:
+		return float64(x), true
+	case string:
+		switch x {
+		case "NaN":
+			return math.NaN(), true
+		case "Infinity":
+			return math.Inf(1), true
+		case "-Infinity":
+			return math.Inf(-1), true
+		}
+		return 0, false
+	case json.Number:
+		f, err := x.Float64()
+		return f, err == nil
+	}
+	n, ok := wholeNumber(v)
+	return float64(n), ok
+}
+
+// fittingBytes takes bytes, or the text that stands for them in JSON, a character for each.
+func fittingBytes(n *wit.Node, v any) (any, bool) {
+	b, ok := v.([]byte)
+	if text, isText := v.(string); isText {
+		ok = true
+		for _, c := range text {
+			if c > 0xff {
+				return nil, false
+			}
+			b = append(b, byte(c))
+		}
+	}
+	if !ok || nameOf(n) != wit.NameDecimal {
+		return append([]byte{}, b...), ok
+	}
+	return datum.Unscaled(b), len(b) > 0 && len(b) <= datum.MaxDecimalBytes
+}
+
+func (r *avroReader) fittingMap(n *wit.Node, v any) (any, bool) {
+	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
+	members, ok := v.(map[string]any)
+	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
+		return nil, false
+	}
+	var entries datum.Map
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		key, fits := r.fitting(n.Key, name)
+		value, ok := r.fitting(n.Element, members[name])
+		if !ok || !fits {
+			return nil, false
+		}
+		entries = append(entries, datum.Entry{Key: key, Value: value})
+	}
+	return entries, true
+}

@@ -1,0 +1,779 @@
+package convert
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
+// (github.com/confluentinc/schema-registry, avro-data).
+const (
+	avroNamespace    = "io.confluent.connect.avro"
+	avroUnion        = avroNamespace + ".Union"
+	avroEnum         = avroNamespace + ".Enum"
+	avroRecordDoc    = avroNamespace + ".record.doc"
+	avroFieldDoc     = avroNamespace + ".field.doc."
+	avroEnumDoc      = avroNamespace + ".enum.doc."
+	avroEnumDefault  = avroNamespace + ".enum.default."
+	avroFieldDefault = avroNamespace + ".field.default"
+	avroDefaultName  = "ConnectDefault"
+	avroMapEntry     = "MapEntry"
+
+	fixedSize = "connect.fixed.size"
+	// defaultPrecision is AvroData's for decimals that name none.
+	defaultPrecision = 64
+)
+
+// SchemaParseException is thrown for names that Avro does not allow.
+const SchemaParseException = "org.apache.avro.SchemaParseException"
+
+// avroOptions are AvroDataConfig's.
+type avroOptions struct {
+	enhanced, scrub, meta, optionalKeys, flatten bool
+	// keepNulls: a null in a field with a default stays null (`ignore.default.for.nullables`).
+	keepNulls bool
+}
+
+// avroWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The order of
+// the JSON members is that of Avro's Schema.toString.
+type avroWriter struct {
+	nodes []wit.Node
+	o     avroOptions
+	k     *budget
+	// digests are of the nodes with all below, without their own optionality; dyads of them decide whether a name stands for the same.
+	digests [][sha256.Size]byte
+	// defined are the named types so far, by full name.
+	defined map[string][sha256.Size]byte
+	// unnamed are the names that structures without one got; anonymous counts them.
+	unnamed   map[[sha256.Size]byte]string
+	anonymous int
+}
+
+// avroSchemaOf returns the text of the Avro schema for nodes.
+func avroSchemaOf(k *budget, nodes []wit.Node, o avroOptions) (text []byte, s *step, err error) {
+	w := avroWriter{nodes: nodes, o: o, k: k, digests: digestsOf(nodes), defined: map[string][sha256.Size]byte{},
+		unnamed: map[[sha256.Size]byte]string{}}
+	text, top, err := w.node(nil, 0, "", false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return text, &top, nil
+}
+
+// digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
+func digestsOf(nodes []wit.Node) [][sha256.Size]byte {
+	digests := make([][sha256.Size]byte, len(nodes))
+	var b []byte
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	child := func(id uint32) {
+		b = append(b, flagOf(nodes[id].Optional))
+		b = append(b, digests[id][:]...)
+	}
+	for id := len(nodes) - 1; id >= 0; id-- {
+		n := &nodes[id]
+		b = append(b[:0], byte(n.Kind), flagOf(n.Name != nil), flagOf(n.Doc != nil), flagOf(n.Version != nil), flagOf(n.DefaultValue != nil))
+		for _, s := range []*string{n.Name, n.Doc} {
+			if s != nil {
+				text(*s)
+			}
+		}
+		if n.Version != nil {
+			b = binary.AppendVarint(b, int64(*n.Version))
+		}
+		if n.DefaultValue != nil {
+			text(string(*n.DefaultValue))
+		}
+		b = binary.AppendUvarint(b, uint64(len(n.Parameters)))
+		for _, p := range n.Parameters {
+			text(p.Name)
+			text(p.Value)
+		}
+		for _, m := range n.Members {
+			text(m.Name)
+			child(m.Node)
+		}
+		switch n.Kind {
+		case wit.Mapping:
+			child(n.Key)
+			child(n.Element)
+		case wit.Array:
+			child(n.Element)
+		}
+		digests[id] = sha256.Sum256(b)
+	}
+	return digests
+}
+
+func flagOf(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// parameter is a parameter of a node.
+func parameter(n *wit.Node, name string) (string, bool) {
+	for i := range n.Parameters {
+		if n.Parameters[i].Name == name {
+			return n.Parameters[i].Value, true
+		}
+	}
+	return "", false
+}
+
+func nameOf(n *wit.Node) string {
+	if n.Name == nil {
+		return ""
+	}
+	return *n.Name
+}
+
+// node appends the schema of a node inside a namespace. bare: its optionality is seen to by the caller.
+func (w *avroWriter) node(dst []byte, id uint32, space string, bare bool) ([]byte, step, error) {
+	n := &w.nodes[id]
+	if len(dst) > w.k.most {
+		return dst, step{}, w.k.room(dst, 0)
+	}
+	if n.Kind == wit.Structure && nameOf(n) == avroUnion {
+		return w.union(dst, id, space)
+	}
+	optional := n.Optional && !bare
+	// Confluent's AvroData puts null in front in unions of structures whatever their default.
+	valueFirst := n.DefaultValue != nil && n.Kind != wit.Structure
+	if optional {
+		dst = append(dst, '[')
+		if !valueFirst {
+			dst = append(dst, `"null",`...)
+		}
+	}
+	dst, s, err := w.value(dst, id, space)
+	if err != nil {
+		return dst, s, err
+	}
+	if !optional {
+		return dst, s, nil
+	}
+	value, null := int64(1), int64(0)
+	if valueFirst {
+		dst = append(dst, `,"null"`...)
+		value, null = 0, 1
+	}
+	inner := s
+	branches := []branch{{lead: datum.AppendNumber(nil, null)}, {lead: datum.AppendNumber(nil, value), step: &inner}}
+	if n.DefaultValue != nil {
+		branches[0], branches[1] = branches[1], branches[0]
+	}
+	return append(dst, ']'), step{op: unionStep, branches: branches, same: s.same && valueFirst == (n.DefaultValue != nil)}, nil
+}
+
+// union appends a structure that stands for a union of several types.
+func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, error) {
+	n := &w.nodes[id]
+	pick := step{op: pickStep}
+	dst = append(dst, '[')
+	first := int64(0)
+	if n.Optional {
+		dst = append(dst, `"null"`...)
+		first = 1
+	}
+	for i, m := range n.Members {
+		if i > 0 || n.Optional {
+			dst = append(dst, ',')
+		}
+		member := &w.nodes[m.Node]
+		if !member.Optional {
+			return dst, step{}, dataError("the member %s of a union must be optional", quoted(m.Name))
+		}
+		var s step
+		var err error
+		if dst, s, err = w.node(dst, m.Node, space, true); err != nil {
+			return dst, s, err
+		}
+		branches := []branch{{}, {lead: datum.AppendNumber(nil, first+int64(i)), step: &s}}
+		if member.DefaultValue != nil {
+			branches[0], branches[1] = branches[1], branches[0]
+		}
+		pick.members = append(pick.members, step{op: unionStep, branches: branches})
+		pick.names = append(pick.names, m.Name)
+	}
+	dst = append(dst, ']')
+	if !n.Optional {
+		return dst, pick, nil
+	}
+	branches := []branch{{lead: datum.AppendNumber(nil, 0)}, {step: &pick}}
+	if n.DefaultValue != nil {
+		branches[0], branches[1] = branches[1], branches[0]
+	}
+	return dst, step{op: unionStep, branches: branches}, nil
+}
+
+// avroTypes are the names of Avro's types for kinds that have one.
+var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array", "map", "record"}
+
+func (w *avroWriter) value(dst []byte, id uint32, space string) ([]byte, step, error) {
+	n := &w.nodes[id]
+	var s step
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		s = step{op: numberStep, size: 8 << n.Kind, same: true}
+	case wit.Float32:
+		s = step{op: floatStep, size: 4, same: true}
+	case wit.Float64:
+		s = step{op: floatStep, size: 8, same: true}
+	case wit.Boolean:
+		s = step{op: booleanStep, same: true}
+	case wit.Text:
+		if _, enum := parameter(n, avroEnum); enum && w.o.enhanced {
+			return w.enum(dst, n, id, space)
+		}
+		s = step{op: textStep, same: true}
+	case wit.Bytes:
+		if size, fixed := parameter(n, fixedSize); fixed {
+			return w.fixed(dst, n, id, space, size)
+		}
+		s = step{op: bytesStep, same: true}
+	case wit.Structure:
+		return w.structure(dst, id, space)
+	}
+	var err error
+	lead := len(dst)
+	dst = append(append(append(dst, `{"type":"`...), avroTypes[n.Kind]...), '"')
+	switch n.Kind {
+	case wit.Array:
+		var element step
+		dst, element, err = w.node(append(dst, `,"items":`...), n.Element, space, false)
+		s = step{op: arrayStep, element: &element, same: element.same}
+	case wit.Mapping:
+		if key := &w.nodes[n.Key]; key.Kind == wit.Text && (!key.Optional || w.o.optionalKeys) {
+			dst, s, err = w.textMap(dst, n, space)
+			break
+		}
+		dst, s, err = w.entries(append(dst[:lead], `{"type":"array","items":`...), n, id, space)
+	}
+	if err != nil {
+		return dst, s, err
+	}
+	plain := len(dst)
+	if dst, err = w.properties(dst, id); err != nil {
+		return dst, s, err
+	}
+	if len(dst) == plain && n.Kind < wit.Array {
+		// without properties the short form
+		return append(append(append(dst[:lead], '"'), avroTypes[n.Kind]...), '"'), s, nil
+	}
+	return append(dst, '}'), s, nil
+}
+
+// textMap appends the values of a map with keys of text.
+func (w *avroWriter) textMap(dst []byte, n *wit.Node, space string) ([]byte, step, error) {
+	dst, element, err := w.node(append(dst, `,"values":`...), n.Element, space, false)
+	key := step{op: textStep, same: true}
+	if k := &w.nodes[n.Key]; k.Optional {
+		text := key
+		branches := []branch{{refused: "a null key, which maps of Avro do not have"}, {step: &text}}
+		if k.DefaultValue != nil {
+			branches[0], branches[1] = branches[1], branches[0]
+		}
+		key = step{op: unionStep, branches: branches}
+	}
+	return dst, step{op: mapStep, key: &key, element: &element, same: key.same && element.same}, err
+}
+
+// entries appends the record that stands for an entry of a map with other keys.
+func (w *avroWriter) entries(dst []byte, n *wit.Node, id uint32, space string) ([]byte, step, error) {
+	name := avroNamespace + "." + avroMapEntry
+	if n.Name != nil {
+		name = *n.Name
+	}
+	digest := w.digests[id]
+	full, seen, err := w.define(name, digest)
+	if err != nil {
+		return dst, step{}, err
+	}
+	if seen {
+		// What was written before is the same; only its steps are needed.
+		before := len(dst)
+		dst, s, err := w.entryFields(dst, n, namespaceOf(full))
+		return appendReference(dst[:before], full, space), s, err
+	}
+	dst = appendHead(append(dst, `{"type":"record"`...), full, space)
+	dst, s, err := w.entryFields(dst, n, namespaceOf(full))
+	if err != nil {
+		return dst, s, err
+	}
+	if full != avroNamespace+"."+avroMapEntry {
+		dst = append(dst, `,"connect.internal.type":"MapEntry"`...)
+	}
+	return append(dst, '}'), s, nil
+}
+
+func (w *avroWriter) entryFields(dst []byte, n *wit.Node, space string) ([]byte, step, error) {
+	var key, element step
+	dst = append(dst, `,"fields":[`...)
+	dst, key, err := w.field(dst, "key", n.Key, "", space, true)
+	if err == nil {
+		dst, element, err = w.field(append(dst, ','), "value", n.Element, "", space, true)
+	}
+	return append(dst, ']'), step{op: mapStep, key: &key, element: &element, same: key.same && element.same}, err
+}
+
+// enum appends a text that came from an enum.
+func (w *avroWriter) enum(dst []byte, n *wit.Node, id uint32, space string) ([]byte, step, error) {
+	name, _ := parameter(n, avroEnum)
+	if n.Name == nil {
+		w.anonymous++ // as AvroData, which asks for a name that it does not use
+	}
+	s := step{op: symbolStep, numbers: map[string]int{}}
+	var symbols []string
+	for _, p := range n.Parameters {
+		if symbol, ok := strings.CutPrefix(p.Name, avroEnum+"."); ok {
+			if err := checkName(symbol); err != nil {
+				return dst, s, err
+			}
+			s.numbers[symbol] = len(symbols)
+			symbols = append(symbols, symbol)
+		}
+	}
+	full, seen, err := w.define(name, w.digests[id])
+	if err != nil || seen {
+		return appendReference(dst, full, space), s, err
+	}
+	dst = appendHead(append(dst, `{"type":"enum"`...), full, space)
+	local := lastPart(nameOf(n))
+	if doc, ok := parameter(n, avroEnumDoc+local); ok {
+		dst = appendJSON(append(dst, `,"doc":`...), doc)
+	}
+	dst = append(dst, `,"symbols":[`...)
+	for i, symbol := range symbols {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSON(dst, symbol)
+	}
+	dst = append(dst, ']')
+	if symbol, ok := parameter(n, avroEnumDefault+local); ok {
+		dst = appendJSON(append(dst, `,"default":`...), symbol)
+	}
+	if dst, err = w.properties(dst, id); err != nil {
+		return dst, s, err
+	}
+	return append(dst, '}'), s, nil
+}
+
+// fixed appends bytes that came from a fixed.
+func (w *avroWriter) fixed(dst []byte, n *wit.Node, id uint32, space, text string) ([]byte, step, error) {
+	size, bad := strconv.ParseInt(text, 10, 32)
+	if bad != nil || size < 0 {
+		return dst, step{}, dataError("expected a number of bytes in the parameter %s, found %s", fixedSize, quoted(text))
+	}
+	s := step{op: padStep, size: int(size)}
+	if nameOf(n) == wit.NameDecimal {
+		s.op = padDecimalStep
+	}
+	full, seen, err := w.define(w.given(n, id), w.digests[id])
+	if err != nil || seen {
+		return appendReference(dst, full, space), s, err
+	}
+	dst = appendHead(append(dst, `{"type":"fixed"`...), full, space)
+	dst = strconv.AppendInt(append(dst, `,"size":`...), size, 10)
+	if dst, err = w.properties(dst, id); err != nil {
+		return dst, s, err
+	}
+	return append(dst, '}'), s, nil
+}
+
+// given is a node's name, or one made up.
+func (w *avroWriter) given(n *wit.Node, id uint32) string {
+	if n.Name != nil {
+		return *n.Name
+	}
+	if name := w.unnamed[w.digests[id]]; name != "" {
+		return name
+	}
+	w.anonymous++
+	name := avroNamespace + "." + avroDefaultName
+	if w.anonymous > 1 {
+		name += strconv.Itoa(w.anonymous)
+	}
+	w.unnamed[w.digests[id]] = name
+	return name
+}
+
+func (w *avroWriter) structure(dst []byte, id uint32, space string) ([]byte, step, error) {
+	n := &w.nodes[id]
+	full, seen, err := w.define(w.given(n, id), w.digests[id])
+	if err != nil {
+		return dst, step{}, err
+	}
+	start := len(dst)
+	dst = appendHead(append(dst, `{"type":"record"`...), full, space)
+	if doc, ok := parameter(n, avroRecordDoc); ok {
+		dst = appendJSON(append(dst, `,"doc":`...), doc)
+	}
+	s := step{op: recordStep, same: true, members: make([]step, len(n.Members)), names: make([]string, len(n.Members))}
+	dst = append(dst, `,"fields":[`...)
+	taken := map[string]bool{}
+	for i, m := range n.Members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name := w.scrubbed(m.Name)
+		if taken[name] {
+			return dst, s, &Error{SchemaParseException, "Duplicate field " + quoted(name) + " in record " + full}
+		}
+		taken[name] = true
+		doc, _ := parameter(n, avroFieldDoc+m.Name)
+		var member step
+		if dst, member, err = w.field(dst, name, m.Node, doc, namespaceOf(full), w.o.keepNulls); err != nil {
+			return dst, s, err
+		}
+		s.members[i], s.names[i] = member, m.Name
+		s.same = s.same && member.same
+	}
+	if seen {
+		return appendReference(dst[:start], full, space), s, nil
+	}
+	if dst, err = w.properties(append(dst, ']'), id); err != nil {
+		return dst, s, err
+	}
+	return append(dst, '}'), s, nil
+}
+
+// field appends a field of a record. keepNulls: a null is written as such though there is a default.
+func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string, keepNulls bool) ([]byte, step, error) {
+	if err := checkName(name); err != nil {
+		return dst, step{}, err
+	}
+	n := &w.nodes[id]
+	dst = append(appendJSON(append(dst, `{"name":`...), name), `,"type":`...)
+	dst, s, err := w.node(dst, id, space, false)
+	if err != nil {
+		return dst, s, err
+	}
+	if n.Optional && n.DefaultValue != nil && !keepNulls && s.op == unionStep {
+		if s, err = replaceNull(s, *n.DefaultValue); err != nil {
+			return dst, s, err
+		}
+	}
+	if doc != "" {
+		dst = appendJSON(append(dst, `,"doc":`...), doc)
+	}
+	entries := n.Kind == wit.Mapping && !(w.nodes[n.Key].Kind == wit.Text && (!w.nodes[n.Key].Optional || w.o.optionalKeys))
+	switch {
+	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
+		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is fine.
+	case n.DefaultValue != nil:
+		dst, err = w.defaultValue(append(dst, `,"default":`...), id)
+	case n.Optional:
+		dst = append(dst, `,"default":null`...)
+	}
+	return append(dst, '}'), s, err
+}
+
+// replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs do.
+func replaceNull(s step, value []byte) (step, error) {
+	full := &s.branches[0] // a node with a default has its value in front
+	w := walk{ctx: context.Background(), in: value, most: MaxEnvelopeBytes}
+	lead, err := full.run(&w, nil)
+	if err != nil {
+		return s, err
+	}
+	s.branches = slices.Clone(s.branches)
+	s.branches[1] = branch{lead: lead}
+	s.same = false
+	return s, nil
+}
+
+// define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro cannot have
+// and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
+func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool, err error) {
+	parts := strings.Split(strings.TrimRight(name, "."), ".")
+	for i := range parts {
+		parts[i] = w.scrubbed(parts[i])
+		if err := checkName(parts[i]); err != nil {
+			return name, false, err
+		}
+	}
+	name = strings.Join(parts, ".")
+	full = name
+	for number := 2; ; number++ {
+		was, defined := w.defined[full]
+		if !defined {
+			w.defined[full] = digest
+			return full, false, nil
+		}
+		if was == digest {
+			return full, true, nil
+		}
+		full = name + "_" + strconv.Itoa(number)
+	}
+}
+
+func namespaceOf(full string) string {
+	if dot := strings.LastIndexByte(full, '.'); dot >= 0 {
+		return full[:dot]
+	}
+	return ""
+}
+
+func lastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }
+
+// appendHead appends name and namespace of a definition.
+func appendHead(dst []byte, full, space string) []byte {
+	own := namespaceOf(full)
+	dst = appendJSON(append(dst, `,"name":`...), lastPart(full))
+	if own != space {
+		dst = appendJSON(append(dst, `,"namespace":`...), own)
+	}
+	return dst
+}
+
+// appendReference appends the name of a type that was defined before.
+func appendReference(dst []byte, full, space string) []byte {
+	if namespaceOf(full) == space {
+		full = lastPart(full)
+	}
+	return appendJSON(dst, full)
+}
+
+// appendJSON appends a JSON string. Texts of schemas are UTF-8.
+func appendJSON(dst []byte, s string) []byte {
+	out, ok := appendText(dst, []byte(s))
+	if !ok {
+		out, _ = appendText(dst, []byte(strings.ToValidUTF8(s, "\uFFFD")))
+	}
+	return out
+}
+
+// checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a digit.
+func checkName(name string) error {
+	if name == "" {
+		return &Error{SchemaParseException, "Empty name: names of Avro have at least one character"}
+	}
+	for i, r := range name {
+		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
+			continue
+		}
+		what := "Illegal character in: "
+		if i == 0 {
+			what = "Illegal initial character: "
+		}
+		return &Error{SchemaParseException, what + cut(name) + "; scrub.invalid.names=true of the converter writes such names in another way"}
+	}
+	return nil
+}
+
+// scrubbed is a part of a name as `scrub.invalid.names` writes it.
+func (w *avroWriter) scrubbed(name string) string {
+	if !w.o.scrub || name == "" {
+		return name
+	}
+	allowed := func(c byte) bool {
+		return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_'
+	}
+	fine := name[0] < '0' || name[0] > '9'
+	for i := 0; fine && i < len(name); i++ {
+		fine = allowed(name[i])
+	}
+	if fine {
+		return name
+	}
+	encoded := []byte(url.QueryEscape(name))
+	if encoded[0] >= '0' && encoded[0] <= '9' {
+		encoded = append([]byte("x"), encoded...)
+	}
+	for i, c := range encoded {
+		if !allowed(c) {
+			encoded[i] = '_'
+		}
+	}
+	return string(encoded)
+}
+
+// properties appends what Avro has no place for, as properties behind a comma each.
+func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
+	n := &w.nodes[id]
+	name := nameOf(n)
+	decimal := strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes
+	scale, precision := int64(0), int64(defaultPrecision)
+	if decimal {
+		text, _ := parameter(n, wit.ParameterScale)
+		var err error
+		if scale, err = strconv.ParseInt(text, 10, 32); err != nil {
+			return dst, dataError("Invalid scale parameter found in Decimal schema: %s", quoted(text))
+		}
+		if text, given := parameter(n, wit.ParameterPrecision); given {
+			if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
+				return dst, dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision, quoted(text))
+			}
+		}
+		dst = strconv.AppendInt(append(dst, `,"scale":`...), scale, 10)
+		dst = strconv.AppendInt(append(dst, `,"precision":`...), precision, 10)
+	}
+	if w.o.meta {
+		var err error
+		if dst, err = w.metaData(dst, id); err != nil {
+			return dst, err
+		}
+	}
+	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis", wit.NameDate: "date"}[name]
+	if decimal {
+		logical = "decimal"
+	}
+	if logical != "" {
+		dst = appendJSON(append(dst, `,"logicalType":`...), logical)
+	}
+	for _, p := range n.Parameters {
+		if strings.HasPrefix(p.Name, "avro") {
+			dst = appendJSON(append(appendJSON(append(dst, ','), p.Name), ':'), p.Value)
+		}
+	}
+	return dst, nil
+}
+
+func (w *avroWriter) metaData(dst []byte, id uint32) ([]byte, error) {
+	n := &w.nodes[id]
+	if n.Doc != nil {
+		dst = appendJSON(append(dst, `,"connect.doc":`...), *n.Doc)
+	}
+	if n.Version != nil {
+		dst = strconv.AppendInt(append(dst, `,"connect.version":`...), int64(*n.Version), 10)
+	}
+	fromField := false
+	lead := `,"connect.parameters":{`
+	for _, p := range n.Parameters {
+		if p.Name == avroFieldDefault {
+			fromField = true
+			continue
+		}
+		dst = append(appendJSON(append(dst, lead...), p.Name), ':')
+		dst = appendJSON(dst, p.Value)
+		lead = ","
+	}
+	if lead == "," {
+		dst = append(dst, '}')
+	}
+	if n.DefaultValue != nil && !fromField {
+		var err error
+		if dst, err = w.defaultValue(append(dst, `,"connect.default":`...), id); err != nil {
+			return dst, err
+		}
+	}
+	if n.Name != nil {
+		dst = appendJSON(append(dst, `,"connect.name":`...), *n.Name)
+	}
+	switch n.Kind {
+	case wit.Int8:
+		dst = append(dst, `,"connect.type":"int8"`...)
+	case wit.Int16:
+		dst = append(dst, `,"connect.type":"int16"`...)
+	}
+	return dst, nil
+}
+
+// defaultValue appends the default of a node as AvroData does.
+func (w *avroWriter) defaultValue(dst []byte, id uint32) ([]byte, error) {
+	n := &w.nodes[id]
+	b := append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
+	if !n.Optional {
+		b = *n.DefaultValue
+	}
+	v, _, err := datum.Read(w.nodes, id, b)
+	if err != nil {
+		return dst, dataError("the default of a schema: %v", err)
+	}
+	dst = w.json(dst, id, v)
+	if len(dst) > w.k.most {
+		return dst, w.k.room(dst, 0)
+	}
+	return dst, nil
+}
+
+func (w *avroWriter) json(dst []byte, id uint32, v any) []byte {
+	n := &w.nodes[id]
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...)
+	case bool:
+		return strconv.AppendBool(dst, x)
+	case int8:
+		return strconv.AppendInt(dst, int64(x), 10)
+	case int16:
+		return strconv.AppendInt(dst, int64(x), 10)
+	case int32:
+		return strconv.AppendInt(dst, int64(x), 10)
+	case int64:
+		return strconv.AppendInt(dst, x, 10)
+	case float32:
+		return appendAvroReal(dst, float64(x), 32)
+	case float64:
+		return appendAvroReal(dst, x, 64)
+	case string:
+		return appendJSON(dst, x)
+	case []byte:
+		runes := make([]rune, len(x)) // a character for each byte, as Avro has it
+		for i, c := range x {
+			runes[i] = rune(c)
+		}
+		return appendJSON(dst, string(runes))
+	case datum.List:
+		dst = append(dst, '[')
+		for i, item := range x {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = w.json(dst, n.Element, item)
+		}
+		return append(dst, ']')
+	case datum.Map:
+		key := &w.nodes[n.Key]
+		object := key.Kind == wit.Text && !key.Optional
+		opening, closing := byte('['), byte(']')
+		if object {
+			opening, closing = '{', '}'
+		}
+		dst = append(dst, opening)
+		for i, e := range x {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			if object {
+				dst = append(w.json(dst, n.Key, e.Key), ':')
+				dst = w.json(dst, n.Element, e.Value)
+				continue
+			}
+			dst = append(w.json(append(dst, '['), n.Key, e.Key), ',')
+			dst = append(w.json(dst, n.Element, e.Value), ']')
+		}
+		return append(dst, closing)
+	case datum.Record:
+		dst = append(dst, '{')
+		for i, m := range n.Members {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendJSON(dst, w.scrubbed(m.Name)), ':')
+			dst = w.json(dst, m.Node, x[i])
+		}
+		return append(dst, '}')
+	}
+	return dst
+}
+
+// appendAvroReal writes a number as Jackson does; JSON has no NaN and infinities, Avro's readers take their names.
+func appendAvroReal(dst []byte, v float64, size int) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return appendReal(dst, v, size)
+	}
+	return appendFloat(dst, v, size)
+}

@@ -1,0 +1,389 @@
+package convert
+
+import (
+	"bytes"
+	"context"
+	encodinghex "encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func openRegistry(s registry.Settings) (*registry.Client, error) {
+	return registry.Open(s, nil, slog.New(slog.DiscardHandler))
+}
+
+// fakeRegistry is the address of a schema registry of the test's own, with schemas of the numbers from 1 on.
+func fakeRegistry(t testing.TB, schemas ...string) string {
+	t.Helper()
+	r := srfake.New()
+	t.Cleanup(r.Close)
+	for i, text := range schemas {
+		r.SeedSchema("seeded", i+1, i+1, sr.Schema{Schema: text})
+	}
+	return r.URL()
+}
+
+func appendLength(n int) []byte { return datum.AppendNumber(nil, int64(n)) }
+
+// rememberingRegistry is a client of a registry without a socket, which gives the last schema number 1 and finds no versions.
+func rememberingRegistry(s registry.Settings) (*registry.Client, error) {
+	var body []byte
+	return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/versions"):
+			var err error
+			body, err = io.ReadAll(r.Body)
+			return answer(r, 200, `{"id":1}`), err
+		case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
+			return answer(r, 200, string(body)), nil
+		}
+		return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+	}), slog.New(slog.DiscardHandler))
+}
+
+// avroPair is a converter with a registry, and one that reads and writes JSON in the same batch.
+func avroPair(t testing.TB, url string, settings ...string) (*avroConverter, Converter, *record.Batch) {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	m := map[string]string{"schema.registry.url": url}
+	for i := 0; i < len(settings); i += 2 {
+		m[settings[i]] = settings[i+1]
+	}
+	c, err := New(ClassAvro, m, Use{Schemas: b.Registry, Registry: openRegistry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*avroConverter), newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
+}
+
+func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.Datum {
+	t.Helper()
+	d, err := json.Decode(t.Context(), "t", []byte(document), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The golden file holds what AvroData makes of documents: its schema, its bytes, and the document that they become again;
+// TestRealAvroGolden compares it with AvroData itself.
+func TestWritesWhatAvroDataWrites(t *testing.T) {
+	cases := goldenAvro(t)
+	if len(cases) < 100 {
+		t.Fatalf("expected 100 cases and more, found %d", len(cases))
+	}
+	for _, g := range cases {
+		got := avroOf(t, g[0])
+		if !sameJSON(g[1], got[0]) || g[2] != got[1] || !sameJSON(g[3], got[2]) {
+			t.Errorf("document %s\nAvroData %s\nours     %s", g[0], strings.Join(g[1:], "\n         "), strings.Join(got, "\n         "))
+		}
+	}
+}
+
+func goldenAvro(t *testing.T) (cases [][]string) {
+	t.Helper()
+	content, err := os.ReadFile("../../testdata/convert/avro.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		cases = append(cases, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+	}
+	return cases
+}
+
+const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
+
+// A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is, behind zero and id.
+func TestAvroIsACopy(t *testing.T) {
+	for strategy, subject := range map[string]string{"": "orders-value", "io.confluent.kafka.serializers.subject.TopicNameStrategy": "orders-value",
+		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
+		"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy": "orders-a.Person"} {
+		fake := srfake.New()
+		t.Cleanup(fake.Close)
+		var asked []string
+		fake.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			asked = append(asked, r.Method+" "+r.URL.Path)
+			return false
+		})
+		c, json, b := avroPair(t, fake.URL(), "value.subject.name.strategy", strategy)
+		d := datumOf(t, json, b, person)
+		for range 3 {
+			out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
+			if want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...); err != nil || null || !bytes.Equal(out, want) {
+				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
+			}
+		}
+		if !c.last.step.same {
+			t.Error("expected the value to be copied")
+		}
+		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(asked, want) {
+			t.Errorf("%s: expected %q, found %q", strategy, want, asked)
+		}
+	}
+}
+
+// A registry that is away is asked again until it is back, and the status says so meanwhile: no record's fault.
+func TestRegistryThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := 0
+		c, json, b := avroPair(t, "http://registry.test")
+		client, err := registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}}, roundTrip(func(r *http.Request) (*http.Response, error) {
+			if answers++; answers < 5 {
+				if !strings.Contains(c.client.Away(), "does not answer") && answers > 1 {
+					t.Errorf("expected the outage in the status, found %q", c.client.Away())
+				}
+				return [...]func() (*http.Response, error){
+					func() (*http.Response, error) { return nil, errors.New("connection refused") },
+					func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
+					func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
+					func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
+				}[answers-1]()
+			}
+			return answer(r, 200, `{"id":9}`), nil
+		}), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.client = client
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
+			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
+		}
+		if away := c.client.Away(); away != "" {
+			t.Errorf("expected no outage any more, found %s", away)
+		}
+		// A task that ends does not wait for a registry.
+		ctx, cancel := context.WithCancelCause(t.Context())
+		answers = 0
+		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
+		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil || err.Error() != "the task ends" {
+			t.Errorf("expected the end of the task, found %v", err)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Request: r, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+}
+
+// What a registry refuses is no record's fault when it is about the schema or the user, and the record's when it names an id that
+// nobody knows.
+func TestRefusalsOfARegistry(t *testing.T) {
+	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
+	t.Cleanup(fake.Close)
+	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
+	known := func(settings ...string) error {
+		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p"}, settings...)...)
+		_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+		return err
+	}
+	for what, err := range map[string]error{
+		"schema unknown":   known("auto.register.schemas", "false"),
+		"newest differs":   known("auto.register.schemas", "false", "use.latest.version", "true"),
+		"number differs":   known("auto.register.schemas", "false", "use.schema.id", "1"),
+		"wrong password":   known("basic.auth.user.info", "u:q"),
+		"incompatible (x)": incompatible(t),
+	} {
+		if !Stops(err) {
+			t.Errorf("%s: expected an error that stops, found %v", what, err)
+		}
+	}
+	if err := known(); err != nil {
+		t.Error(err)
+	}
+	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
+	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
+		if _, err := c.Decode(t.Context(), "t", []byte(data), b); ErrorClass(err) != DataException || Stops(err) {
+			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+		}
+	}
+	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Form != wit.Absent {
+		t.Errorf("expected nothing of a tombstone, found %v, %v", d, err)
+	}
+}
+
+func incompatible(t *testing.T) error {
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema"}`)
+		return true
+	})
+	c, json, b := avroPair(t, fake.URL())
+	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") || !strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
+		t.Errorf("expected what the registry said and the schema, found %v", err)
+	}
+	return err
+}
+
+// Settings are refused by name.
+func TestSettingsOfAvro(t *testing.T) {
+	for settings, want := range map[string]string{
+		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
+		"schema.registry.url=registry:8081": "schema.registry.url",
+		"schema.registry.url=http://r enhanced.avro.schema.support=maybe":                               "enhanced.avro.schema.support",
+		"schema.registry.url=http://r value.subject.name.strategy=x.Mine":                               "value.subject.name.strategy",
+		"schema.registry.url=http://r basic.auth.credentials.source=SASL_INHERIT":                       "basic.auth.credentials.source",
+		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO basic.auth.user.info=abc": "basic.auth.user.info",
+		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":                       "bearer.auth.credentials.source",
+		"schema.registry.url=http://r generalized.sum.type.support=true":                                "generalized.sum.type.support",
+	} {
+		m := map[string]string{}
+		for _, pair := range strings.Fields(settings) {
+			name, value, _ := strings.Cut(pair, "=")
+			m[name] = value
+		}
+		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
+			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
+		}
+	}
+}
+
+// Names that Avro does not allow are refused with advice, or written in another way.
+func TestNamesOfAvro(t *testing.T) {
+	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
+	c, json, b := avroPair(t, fakeRegistry(t))
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); ErrorClass(err) != SchemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
+		t.Errorf("expected a refusal with advice, found %v", err)
+	}
+	c, json, b = avroPair(t, fakeRegistry(t), "scrub.invalid.names", "true")
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); err != nil || !strings.Contains(c.last.text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
+		t.Errorf("expected other names, found %s, %v", c.last.text, err)
+	}
+	// Two types of one name.
+	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
+	if got := avroOf(t, twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) && !strings.Contains(got[0], `"name":"N_2"`) {
+		t.Errorf("expected both types, found %q", got)
+	}
+}
+
+// Whatever stands in a topic is read or refused in time, and never becomes more than it may.
+func FuzzAvro(f *testing.F) {
+	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`, `{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
+		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingSchema}
+	c, _, b := avroPair(f, fakeRegistry(f, schemas...))
+	for id := range schemas {
+		f.Add(byte(id), []byte{2, 2, 0, 4})
+		f.Add(byte(id), []byte{1, 8, 0xfe, 0xff, 0xff, 0xff, 0x0f})
+	}
+	f.Fuzz(func(t *testing.T, id byte, payload []byte) {
+		b.Data, b.Rows = b.Data[:0], b.Rows[:0]
+		d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, id%byte(len(schemas)) + 1}, payload...), b)
+		if err != nil {
+			if ErrorClass(err) == "" {
+				t.Fatal(err)
+			}
+			return
+		}
+		if d.Form == wit.Structured {
+			if err := datum.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+				t.Fatalf("read as %x: %v", b.Bytes(d), err)
+			}
+		} else if d.Form == wit.Dynamic {
+			if err := datum.CheckDynamic(b.Bytes(d)); err != nil {
+				t.Fatalf("read as %x: %v", b.Bytes(d), err)
+			}
+		}
+	})
+}
+
+func sameJSON(a, b string) bool {
+	if a == b {
+		return true
+	}
+	var x, y any
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	return reflect.DeepEqual(withoutItems(x), withoutItems(y))
+}
+
+// withoutItems leaves out the defaults of arrays and maps: AvroData reads nulls for their items where these may be null, and loses
+// them where items have a default of their own; ours are what was written.
+func withoutItems(v any) any {
+	switch x := v.(type) {
+	case []any:
+		for i := range x {
+			x[i] = withoutItems(x[i])
+		}
+	case map[string]any:
+		if x["type"] == "array" || x["type"] == "map" {
+			delete(x, "default")
+		}
+		for name := range x {
+			x[name] = withoutItems(x[name])
+		}
+	}
+	return v
+}
+
+// avroOf is the Avro schema, the bytes and the document that comes back, or what was refused.
+func avroOf(t *testing.T, document string) []string {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	reader := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	d, err := reader.Decode(t.Context(), "t", []byte(document), b)
+	if err != nil {
+		return []string{"!" + err.Error(), "", ""}
+	}
+	a, err := New(ClassAvro, map[string]string{"schema.registry.url": fakeRegistry(t)}, Use{Schemas: b.Registry, Registry: openRegistry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := a.(*avroConverter)
+	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	switch {
+	case err != nil:
+		return []string{"!" + err.Error(), "", ""}
+	case null:
+		if c.last == nil {
+			return []string{anythingSchema, "null", "null"}
+		}
+		return []string{c.last.text, "null", "null"}
+	}
+	text := anythingSchema
+	if c.last != nil {
+		text = c.last.text
+	}
+	payload := out[5:]
+	if c.last != nil && c.last.raw {
+		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
+	}
+	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so that no version comes in
+	if err != nil {
+		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
+	}
+	writer := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	again, _, err := writer.Encode(t.Context(), nil, math.MaxInt32, "t", b, back)
+	if err != nil {
+		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
+	}
+	return []string{text, encodinghex.EncodeToString(payload), string(again)}
+}

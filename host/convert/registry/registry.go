@@ -1,0 +1,362 @@
+// Package registry asks a schema registry with Confluent's API (docs.confluent.io/platform/current/schema-registry/develop/api.html):
+// Confluent's own, Karapace, Apicurio's ccompat, Redpanda's. A registry that is away is asked again until it is back, however
+// long that takes; what it refuses is an [Refused] that says whose fault it is.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+// Bounds on what a registry may do.
+const (
+	// MaxAnswerBytes is how long an answer may be.
+	MaxAnswerBytes = 16 << 20
+	// MaxReferences is how many further schemas one may refer to, directly or not.
+	MaxReferences = 1000
+	// answerWithin is how long one request may take.
+	answerWithin = 30 * time.Second
+	// firstPause and longestPause are the time between two tries, which doubles.
+	firstPause, longestPause = 500 * time.Millisecond, 30 * time.Second
+)
+
+// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without the
+// converter's prefix.
+type Settings struct {
+	// URLs are of `schema.registry.url`: the first that answers is taken.
+	URLs []string
+	// User and Password of `basic.auth.user.info`, or of the URL; Token of `bearer.auth.token`.
+	User, Password, Token string
+	// Security are the settings below `schema.registry.ssl.`, by their names without `schema.registry.`.
+	Security map[string]string
+}
+
+// Parse reads the settings of a converter. Errors name the setting as it stands in them.
+func Parse(given map[string]string) (s Settings, err error) {
+	text := given["schema.registry.url"]
+	if strings.TrimSpace(text) == "" {
+		return s, errors.New(`Missing required configuration "schema.registry.url" which has no default value.`)
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(item))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// and a host, and commas between several")
+		}
+		if u.User != nil {
+			s.User = u.User.Username()
+			s.Password, _ = u.User.Password()
+			u.User = nil
+		}
+		s.URLs = append(s.URLs, strings.TrimSuffix(u.String(), "/"))
+	}
+	if err := s.basic(given); err != nil {
+		return s, err
+	}
+	switch source := given["bearer.auth.credentials.source"]; source {
+	case "", "STATIC_TOKEN":
+		s.Token = given["bearer.auth.token"]
+	default:
+		return s, fmt.Errorf("Invalid value %s for configuration bearer.auth.credentials.source: expected STATIC_TOKEN with bearer.auth.token, others are not built", source)
+	}
+	for name, value := range given {
+		if ssl, ok := strings.CutPrefix(name, "schema.registry."); ok && strings.HasPrefix(ssl, "ssl.") {
+			if s.Security == nil {
+				s.Security = map[string]string{}
+			}
+			s.Security[ssl] = value
+		}
+	}
+	return s, nil
+}
+
+func (s *Settings) basic(given map[string]string) error {
+	info := given["basic.auth.user.info"]
+	if info == "" {
+		info = given["schema.registry.basic.auth.user.info"]
+	}
+	switch source := given["basic.auth.credentials.source"]; source {
+	case "", "URL":
+		return nil
+	case "USER_INFO":
+		user, password, ok := strings.Cut(info, ":")
+		if !ok {
+			return errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a password with a colon between, since basic.auth.credentials.source=USER_INFO")
+		}
+		s.User, s.Password = user, password
+		return nil
+	default:
+		return fmt.Errorf("Invalid value %s for configuration basic.auth.credentials.source: expected URL or USER_INFO, others are not built", source)
+	}
+}
+
+// Refused is what a registry does not do.
+type Refused struct {
+	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409 incompatible, 42201
+	// invalid schema.
+	Status, Code int
+	Text         string
+}
+
+func (e *Refused) Error() string { return e.Text }
+
+// NotFound: there is no such subject, version or schema.
+func (e *Refused) NotFound() bool { return e.Status == http.StatusNotFound }
+
+// Client asks one registry. It is safe for use by several goroutines.
+type Client struct {
+	api *sr.Client
+	log *slog.Logger
+	at  string
+
+	mu   sync.Mutex
+	away string
+}
+
+// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the system's roots.
+func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
+	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
+	if secure != nil {
+		for _, at := range s.URLs {
+			if u, err := url.Parse(at); err == nil {
+				t.hosts[u.Host] = newTransport(secure(u.Hostname()))
+			}
+		}
+	}
+	return OpenWith(s, t, log)
+}
+
+// OpenWith is [Open] with another way of sending requests.
+func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
+	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send, Timeout: answerWithin})}
+	switch {
+	case s.Token != "":
+		options = append(options, sr.BearerToken(s.Token))
+	case s.User != "":
+		options = append(options, sr.BasicAuth(s.User, s.Password))
+	}
+	api, err := sr.NewClient(options...)
+	return &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}, err
+}
+
+// transport bounds answers, and keeps the certificates that are for the registry from hosts that it leads to.
+type transport struct {
+	plain *http.Transport
+	hosts map[string]*http.Transport
+}
+
+func newTransport(secure *tls.Config) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = secure
+	t.MaxIdleConnsPerHost, t.IdleConnTimeout = 2, 30*time.Second
+	return t
+}
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	to := t.hosts[r.URL.Host]
+	if to == nil {
+		to = t.plain
+	}
+	answer, err := to.RoundTrip(r)
+	if err == nil {
+		answer.Body = &limited{answer.Body, MaxAnswerBytes}
+	}
+	return answer, err
+}
+
+type limited struct {
+	io.ReadCloser
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", MaxAnswerBytes)
+	}
+	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+// Away says since when and why the registry does not answer, "" when it does; for the connector's status.
+func (c *Client) Away() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away
+}
+
+// Register returns the id of a schema under a subject, registering it where it is new.
+func (c *Client) Register(ctx context.Context, subject, text string, normalize bool) (id int, err error) {
+	err = c.ask(ctx, "register the schema of "+subject, func(ctx context.Context) error {
+		id, err = c.api.RegisterSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text}, -1, -1)
+		return numbered(id, err)
+	})
+	return id, err
+}
+
+// Lookup returns the id and the version of a schema that is registered under a subject.
+func (c *Client) Lookup(ctx context.Context, subject, text string, normalize bool) (id, version int, err error) {
+	err = c.ask(ctx, "look up the schema of "+subject, func(ctx context.Context) error {
+		found, err := c.api.LookupSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text})
+		id, version = found.ID, found.Version
+		return numbered(id, err)
+	})
+	return id, version, err
+}
+
+// numbered refuses an answer that calls itself a success and has no id, such as a gateway's.
+func numbered(id int, err error) error {
+	if err == nil && (id <= 0 || id > math.MaxInt32) {
+		return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32, id)
+	}
+	return err
+}
+
+func parameters(ctx context.Context, normalize bool) context.Context {
+	if normalize {
+		return sr.WithParams(ctx, sr.Normalize)
+	}
+	return ctx
+}
+
+// Latest returns the newest schema of a subject.
+func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
+	err = c.ask(ctx, "get the newest schema of "+subject, func(ctx context.Context) error {
+		found, err := c.api.SchemaByVersion(ctx, subject, -1)
+		id, text = found.ID, found.Schema.Schema
+		return numbered(id, err)
+	})
+	return id, text, err
+}
+
+// Schema returns the schema of an id, behind those that it refers to, each behind its own.
+func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind string, err error) {
+	var found sr.Schema
+	err = c.ask(ctx, fmt.Sprintf("get schema %d", id), func(ctx context.Context) error {
+		found, err = c.api.SchemaByID(ctx, id)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	seen := map[string]bool{}
+	var follow func(references []sr.SchemaReference) error
+	follow = func(references []sr.SchemaReference) error {
+		for _, r := range references {
+			key := fmt.Sprint(r.Subject, "\x00", r.Version)
+			if seen[key] {
+				continue
+			}
+			if seen[key] = true; len(seen) > MaxReferences {
+				return &Refused{Text: fmt.Sprintf("schema %d refers to more than %d others", id, MaxReferences)}
+			}
+			var schema sr.Schema
+			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject), func(ctx context.Context) error {
+				found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
+				schema = found.Schema
+				return err
+			})
+			if err == nil {
+				err = follow(schema.References)
+			}
+			if err != nil {
+				return err
+			}
+			texts = append(texts, schema.Schema)
+		}
+		return nil
+	}
+	if err := follow(found.References); err != nil {
+		return nil, "", err
+	}
+	return append(texts, found.Schema), found.Type.String(), nil
+}
+
+// ask does one thing until the registry has said yes or no.
+func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		err := do(ctx)
+		refused := &Refused{}
+		var answer *sr.ResponseError
+		switch {
+		case err == nil:
+			c.back()
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &answer) && !again(answer.StatusCode):
+			c.back()
+			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
+			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode, said(answer))
+			return refused
+		}
+		c.gone(what, err)
+		if !wait(ctx, pause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// again: a status by which the registry, or what stands before it, says that it cannot answer now.
+func again(status int) bool {
+	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
+// maxSaid is how much of an answer an error says.
+const maxSaid = 1000
+
+func said(answer *sr.ResponseError) string {
+	text := answer.Message
+	if text == "" {
+		text = string(answer.Raw)
+	}
+	if len(text) > maxSaid {
+		text = text[:maxSaid] + "..."
+	}
+	return text
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// gone notes an outage, which is one line in the log however many ask.
+func (c *Client) gone(what string, err error) {
+	c.mu.Lock()
+	first := c.away == ""
+	if first {
+		c.away = fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at, time.Now().UTC().Format(time.RFC3339), err)
+	}
+	c.mu.Unlock()
+	if first {
+		c.log.Warn("the schema registry does not answer and is asked again until it does", "registry", c.at, "for", what, "error", err)
+	}
+}
+
+func (c *Client) back() {
+	c.mu.Lock()
+	away := c.away
+	c.away = ""
+	c.mu.Unlock()
+	if away != "" {
+		c.log.Info("the schema registry answers again", "registry", c.at)
+	}
+}

@@ -1,0 +1,115 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	settings := map[string]string{"schema.registry.url": server.URL}
+	for name, value := range given {
+		settings[name] = value
+	}
+	s, err := Parse(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(s, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A schema that refers to others comes behind them, each once; one that leads to ever more of them is refused.
+func TestReferencesAreBounded(t *testing.T) {
+	more := 3
+	c := open(t, func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		fmt.Sscanf(r.URL.Path, "/subjects/s%d/", &n)
+		s := sr.Schema{Schema: fmt.Sprintf(`"text %d"`, n)}
+		if n < more {
+			s.References = []sr.SchemaReference{{Name: "a", Subject: fmt.Sprint("s", n+1), Version: 1}, {Name: "b", Subject: fmt.Sprint("s", n+1), Version: 1}}
+		}
+		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
+	}, nil)
+	texts, kind, err := c.Schema(t.Context(), 1)
+	if err != nil || kind != "AVRO" || strings.Join(texts, " ") != `"text 3" "text 2" "text 1" "text 0"` {
+		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
+	}
+	more = MaxReferences + 10
+	if _, _, err := c.Schema(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "more than 1000 others") {
+		t.Errorf("expected a refusal, found %v", err)
+	}
+}
+
+// An answer without an end is cut off, and the registry counts as away.
+func TestAnswersAreBounded(t *testing.T) {
+	c := open(t, func(w http.ResponseWriter, r *http.Request) {
+		piece := []byte(strings.Repeat(" ", 1<<20))
+		for r.Context().Err() == nil {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	}, nil)
+	body := &limited{io.NopCloser(neverEnding{}), MaxAnswerBytes}
+	if n, err := io.Copy(io.Discard, body); n != MaxAnswerBytes || err == nil {
+		t.Errorf("expected %d bytes and an error, found %d, %v", MaxAnswerBytes, n, err)
+	}
+	err := c.api.Do(t.Context(), http.MethodGet, "/subjects", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {
+		t.Errorf("expected the bound, found %v", err)
+	}
+}
+
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+
+// User and password of the address or the setting go to the registry, not to a host that it leads to.
+func TestCredentialsStayWithTheRegistry(t *testing.T) {
+	var strayed []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		strayed = append(strayed, r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(other.Close)
+	elsewhere := strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	for _, given := range []map[string]string{
+		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
+	} {
+		var came []string
+		c := open(t, func(w http.ResponseWriter, r *http.Request) {
+			came = append(came, r.Header.Get("Authorization"))
+			http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+		}, given)
+		_, _, err := c.Schema(t.Context(), 1)
+		var refused *Refused
+		if !errors.As(err, &refused) || !refused.NotFound() {
+			t.Errorf("expected the other host's answer, found %v", err)
+		}
+		want := "Basic dTpwOnE="
+		if given["bearer.auth.token"] != "" {
+			want = "Bearer t"
+		}
+		if len(came) != 1 || came[0] != want {
+			t.Errorf("expected %q, found %q", want, came)
+		}
+	}
+	if strings.Join(strayed, "") != "" {
+		t.Errorf("expected no credentials elsewhere, found %q", strayed)
+	}
+}
