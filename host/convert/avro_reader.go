@@ -312,8 +312,8 @@ func (r *avroReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
 		return false
 	}
 	setLogical(w, wit.NameDecimal)
-	scale, _ := wholeNumber(property(n, logicalPrefix+"scale"))
-	precision, _ := wholeNumber(property(n, logicalPrefix+"precision"))
+	scale, _ := jsonInteger(property(n, logicalPrefix+"scale"))
+	precision, _ := jsonInteger(property(n, logicalPrefix+"precision"))
 	w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterScale, Value: strconv.FormatInt(scale, 10)})
 	if precision != defaultPrecision && precision != 0 {
 		w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.FormatInt(precision, 10)})
@@ -418,7 +418,7 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 	}
 	version := f.version
 	if given := property(n, "connect.version"); given != nil {
-		v, ok := wholeNumber(given)
+		v, ok := jsonInteger(given)
 		if !ok || v != int64(int32(v)) {
 			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
 		}
@@ -506,8 +506,8 @@ func (r *avroReader) defaultOf(id uint32, n *avro.SchemaNode, f avroField) {
 	}
 }
 
-// wholeNumber is a number of a JSON document without a fraction.
-func wholeNumber(v any) (int64, bool) {
+// jsonInteger is a number of a JSON document without a fraction.
+func jsonInteger(v any) (int64, bool) {
 	switch x := v.(type) {
 	case int:
 		return int64(x), true
@@ -534,7 +534,7 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		x, ok := wholeNumber(v)
+		x, ok := jsonInteger(v)
 		if shift := 8<<n.Kind - 1; !ok || x>>shift != 0 && x>>shift != -1 {
 			return nil, false
 		}
@@ -601,7 +601,7 @@ func realNumber(v any) (float64, bool) {
 		f, err := x.Float64()
 		return f, err == nil
 	}
-	n, ok := wholeNumber(v)
+	n, ok := jsonInteger(v)
 	return float64(n), ok
 }
 

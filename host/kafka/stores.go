@@ -135,8 +135,8 @@ func ClientTLS(given map[string]string, prefix string, log *slog.Logger) (func(h
 		case rule.refuse != "":
 			return nil, fmt.Errorf("%s%s: %s", prefix, name, rule.refuse)
 		case rule.check != nil:
-			if err := rule.check(value); err != nil {
-				return nil, fmt.Errorf("%s%s: %w", prefix, name, err)
+			if why := rule.check(prefix+name, value); why != "" {
+				return nil, fmt.Errorf("%s%s: %s", prefix, name, why)
 			}
 		}
 		own.given[name] = Given{Name: prefix + name, Value: value}
