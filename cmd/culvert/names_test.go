@@ -14,7 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 

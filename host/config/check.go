@@ -10,7 +10,7 @@ import (
 	"sync"
 	"unicode"
 
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )

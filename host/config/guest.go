@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )

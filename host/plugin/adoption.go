@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 

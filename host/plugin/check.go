@@ -12,8 +12,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )

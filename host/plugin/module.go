@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 

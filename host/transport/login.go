@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/loopback"
-	"github.com/culvert-project/culvert/host/role"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // Origin is a further origin that requests may go to, because the user names it: of files that the service refers to, or of pages that

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/role"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // sapParameters are parameters by which SAP systems log on: client and language have settings of their own, and a refusal is noted for

@@ -5,6 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -45,7 +46,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
 			setting.Required(), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
-			setting.Required(), setting.Topic(), setting.Role("sink.topic"), group, setting.Display("Topic")),
+			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
 	)
 }
 
@@ -59,14 +60,14 @@ func declareWriting(t *setting.Table) {
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
 		setting.Spec(insertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail refuses the record, which is not sent again.",
-			setting.Allowed("fail", "check", "repeatable", "retry"), setting.Role("sink.uncertain"), group, setting.Display("Lost answers")),
+			setting.Allowed("fail", "check", "repeatable", "retry"), setting.Role(role.SinkUncertain), group, setting.Display("Lost answers")),
 		setting.Spec("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Is("500"), "Number of records that are written without waiting for more.",
-			setting.AtLeast(1), setting.Role("sink.flush.rows"), group, setting.Display("Flush size")),
+			setting.AtLeast(1), setting.Role(role.SinkFlushRows), group, setting.Display("Flush size")),
 		setting.Spec("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Is("1000"), "How long records wait for more before they are written, in milliseconds.",
-			setting.AtLeast(0), setting.Role("sink.flush.interval-ms"), group, setting.Display("Flush interval")),
+			setting.AtLeast(0), setting.Role(role.SinkFlushIntervalMS), group, setting.Display("Flush interval")),
 		setting.Spec("sap.odata.max.in.flight", wit.KindInt, wit.Low, setting.Is("8"),
 			"Number of requests at a time; records of one key are always written one after another.",
-			setting.AtLeast(1), setting.AtMost(64), setting.Role("sink.in-flight"), group, setting.Display("Requests at a time")),
+			setting.AtLeast(1), setting.AtMost(64), setting.Role(role.SinkInFlight), group, setting.Display("Requests at a time")),
 	)
 	t.Restrict(operationMode, "insert")
 	t.Restrict(insertUncertain, "fail")

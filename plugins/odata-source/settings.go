@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -65,7 +66,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set. With the service it identifies the entry.",
 			setting.Required(), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
-			setting.Required(), setting.Topic(), setting.Role("source.topic"), group, setting.Display("Topic")),
+			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
 		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
 			"Joins the identity of the entry, so that one entity set can be read in several ways.", group, setting.Display("Identity")),
 		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
@@ -155,7 +156,7 @@ func declareLater(t *setting.Table) {
 		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
 	}
 	connector("subscription.dest", wit.KindText, "Name of SAP's RFC destination that leads to the listener.")
-	connector("subscription.ports", wit.KindListOfText, "Ports of the listener, the first free one is taken.", setting.Role("listener.ports"))
+	connector("subscription.ports", wit.KindListOfText, "Ports of the listener, the first free one is taken.", setting.Role(role.ListenerPorts))
 	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
 	connector("metadata.refresh.ms", wit.KindLong, "How often $metadata is read anew.")
 	connector("delta.takeover", wit.KindText, "Whether a delta queue of another reader is taken over.")

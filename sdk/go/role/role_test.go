@@ -15,7 +15,7 @@ import (
 // page is what wit/roles.md says, row by row.
 func page(t *testing.T) (rows [][]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../wit/roles.md")
+	text, err := os.ReadFile("../../../wit/roles.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestRolesOfTheHost(t *testing.T) {
 	literal := regexp.MustCompile(`"((?:http|tls|retry|sink|source|listener)\.[a-z.-]+)"`)
 	found := 0
 	for _, dir := range []string{"config", "connect", "transport", "doctor", "source", "sink"} {
-		files, err := filepath.Glob("../" + dir + "/*.go")
+		files, err := filepath.Glob("../../../host/" + dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatal(dir, err)
 		}

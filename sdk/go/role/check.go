@@ -1,8 +1,8 @@
 package role
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
@@ -48,17 +48,17 @@ func Check(c *wit.Component) (findings []Finding) {
 		case len(given) == 0:
 			continue
 		case !connects:
-			findings = append(findings, Finding{Wrong: true, Setting: s.Name, Text: fmt.Sprintf("has the role %s: the host uses settings of sources and sinks alone", given[0])})
+			findings = append(findings, Finding{Wrong: true, Setting: s.Name, Text: "has the role " + given[0] + ": the host uses settings of sources and sinks alone"})
 		}
 		if before, ok := settings[given[0]]; ok && !many(given[0]) {
-			findings = append(findings, Finding{true, true, s.Name, fmt.Sprintf("has the role %s, which %s has: expected one setting for it", given[0], before)})
+			findings = append(findings, Finding{true, true, s.Name, "has the role " + given[0] + ", which " + before + " has: expected one setting for it"})
 		}
 		settings[given[0]] = s.Name
 		findings = append(findings, one(s, given[0])...)
 	}
 	findings = append(findings, loginLacks(c, settings)...)
 	if connects && settings[Address] == "" {
-		findings = append(findings, Finding{Text: fmt.Sprintf("no setting has the role %s: the host does not know where to send the requests of this %s", Address, c.Kind)})
+		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know where to send the requests of this " + c.Kind.String()})
 	}
 	return findings
 }
@@ -73,7 +73,7 @@ func loginLacks(c *wit.Component, settings map[string]string) (findings []Findin
 		}
 		for _, other := range loginNeeds {
 			if settings[other] == "" {
-				findings = append(findings, Finding{Setting: s.Name, Text: fmt.Sprintf("has the role %s, and no setting has %s: the host makes no login exchange without", given[0], other)})
+				findings = append(findings, Finding{Setting: s.Name, Text: "has the role " + given[0] + ", and no setting has " + other + ": the host makes no login exchange without"})
 			}
 		}
 		return findings
@@ -102,25 +102,23 @@ func names(s *wit.SettingSpec) (roles []string) {
 // one checks the role of one setting.
 func one(s *wit.SettingSpec, name string) []Finding {
 	r, known := Find(name)
-	wrong := func(refused bool, format string, args ...any) []Finding {
-		return []Finding{{refused, true, s.Name, fmt.Sprintf(format, args...)}}
-	}
+	wrong := func(refused bool, text string) []Finding { return []Finding{{refused, true, s.Name, text}} }
 	anyName := name == anyHeader || name == anyQuery
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
-		return wrong(true, "has the role %s: expected no placeholder, but for %s and %s behind a name that ends with {name}", name, anyHeader, anyQuery)
+		return wrong(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+" behind a name that ends with {name}")
 	case strings.Contains(s.Name, "{") && !anyName && !r.Many:
-		return wrong(true, "stands for many settings and has the role %s, which is for one", name)
+		return wrong(true, "stands for many settings and has the role "+name+", which is for one")
 	case !known:
-		return wrong(false, "has the role %s, which the host does not know%s", name, nearest(name))
+		return wrong(false, "has the role "+name+", which the host does not know"+nearest(name))
 	case !r.fits(s.Kind) && s.Kind == wit.KindPassword:
-		return wrong(true, "is a password with the role %s, whose values are shown: expected the kind %s", name, r.Kind)
+		return wrong(true, "is a password with the role "+name+", whose values are shown: expected the kind "+r.Kind.String())
 	case !r.fits(s.Kind) && r.Kind == Secret:
-		return wrong(false, "has the role %s: expected the kind %s; no plugin sees its value", name, r.Kind)
+		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String()+"; no plugin sees its value")
 	case !r.fits(s.Kind):
-		return wrong(false, "has the role %s: expected the kind %s", name, r.Kind)
+		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String())
 	case s.DefaultValue != nil && !r.Counts(*s.DefaultValue):
-		return []Finding{{Setting: s.Name, Text: fmt.Sprintf("its default %q does not count: %s comes from the user alone%s", *s.DefaultValue, name, r.otherwise())}}
+		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " does not count: " + name + " comes from the user alone" + r.otherwise()}}
 	}
 	return nil
 }
