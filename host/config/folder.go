@@ -53,6 +53,7 @@ type FolderStore struct {
 	// Of the goroutine that watches.
 	files    map[string]*watchedFile
 	identity fs.FileInfo // of the folder
+	looked   bool        // there was a first look
 	returned int         // looks until a file that is missing is believed to be
 	workers  string      // stamp of the worker's file, and what was found of it
 	workerAt Problems
@@ -316,6 +317,7 @@ func (s *FolderStore) look() (different, restless bool) {
 		news, more := s.lookAt(path, f)
 		different, restless = different || news, restless || more
 	}
+	s.looked = true
 	for path, f := range s.files {
 		if slices.Contains(files.Connectors, path) {
 			continue
@@ -351,6 +353,9 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 	f.missing = 0
 	if stamp != f.stamp {
 		f.stamp, f.same = stamp, 0
+		if !s.looked { // the worker has begun with what was there: without it, its connector would pass for deleted
+			f.loaded, f.of = loadAny(path, s.worker.Providers), stamp
+		}
 		if f.moving++; f.moving == movingLooks {
 			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was", "file", path)
 		}

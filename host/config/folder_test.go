@@ -177,6 +177,27 @@ func TestFileThatGrows(t *testing.T) {
 	}
 }
 
+// A file that changes while the worker starts is not taken for one that is gone: the first snapshot has it.
+func TestFileThatChangesAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".properties"), []byte("x=1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, _ := NewWorker("", nil, nil, nil)
+	s := NewFolderStore(dir, w, slog.New(slog.DiscardHandler))
+	for range 3 {
+		if _, restless := s.look(); !restless {
+			t.Error("expected another look at a file that has just changed")
+		}
+		if found := s.snapshot(false); len(found.Connectors) != 2 {
+			t.Errorf("expected both files, found %v", found.Connectors)
+		}
+		s.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
+	}
+}
+
 // Kubernetes puts files of a ConfigMap in place by a link to a folder that is swapped.
 func TestLinksThatAreSwapped(t *testing.T) {
 	dir := t.TempDir()
