@@ -13,13 +13,14 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// SimpleHeaders is Kafka Connect's SimpleHeaderConverter for headers on their way to Kafka: a text as it is, and something like JSON
-// of all else. It holds nothing between calls. Dates are in UTC, whatever the zone of the process; as in Kafka a time before
-// 1970-01-02 is written without its date.
+// SimpleHeaders is Kafka Connect's SimpleHeaderConverter for headers on their way to Kafka: a text as it is, and
+// something like JSON of all else. It holds nothing between calls. Dates are in UTC, whatever the zone of the process;
+// as in Kafka a time before 1970-01-02 is written without its date.
 type SimpleHeaders struct{ Registry *record.Registry }
 
 // Encode appends the bytes of a header to dst, at most `most` of them; null tells that it has none.
-func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch, h *datum.Header) ([]byte, bool, error) {
+func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ string, _ *record.Batch, h *datum.Header) (
+	[]byte, bool, error) {
 	w := headerText{}
 	w.start(ctx, dst, most)
 	if err := w.room(dst, 0); err != nil {

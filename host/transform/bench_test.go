@@ -25,6 +25,23 @@ var benchStages = []Stage{
 var routedStages = append(benchStages[:2:2], Stage{Alias: "route", Class: classes + "RegexRouter",
 	Settings: []wit.Setting{{Name: "regex", Value: "(.*)"}, {Name: "replacement", Value: "sap.$1"}}})
 
+// columnStages move fields between columns; liveStages are those of benchStages, each for records that are no tombstones.
+var (
+	columnStages = []Stage{
+		{Alias: "key", Class: classes + "ValueToKey", Settings: []wit.Setting{{Name: "fields", Value: "f0,f3"}}},
+		{Alias: "head", Class: classes + "HeaderFrom$Value", Settings: []wit.Setting{{Name: "fields", Value: "f1"},
+			{Name: "headers", Value: "at"}, {Name: "operation", Value: "move"}}},
+		{Alias: "day", Class: classes + "TimestampRouter"},
+	}
+	liveStages = func() (list []Stage) {
+		for _, s := range benchStages {
+			s.Predicate, s.Negate = &Predicate{Alias: "tombstone", Class: classes + "predicates.RecordIsTombstone"}, true
+			list = append(list, s)
+		}
+		return list
+	}()
+)
+
 // maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in one.
 var (
 	maskStages   = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: []wit.Setting{{Name: "fields", Value: "f3"}, {Name: "keep", Value: "4"}}}}
@@ -88,6 +105,8 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"100x1024", benchStages, 100, 1024}, {"2000x1024", benchStages, 2000, 1024}, {"500x4096", benchStages, 500, 4096},
 		{"500x200", benchStages, 500, 200}, {"route/500x1024", routedStages, 500, 1024}, {"rows/500x1024", routedStages[2:], 500, 1024},
 		{"schemaless/500x1024", benchStages, 500, 1024},
+		{"columns/500x1024", columnStages, 500, 1024}, {"live/500x1024", liveStages, 500, 1024},
+		{"schemaless-columns/500x1024", columnStages, 500, 1024},
 		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200", maskStages, 500, 200},
 		{"schemaless-easy/500x1024", maskStages, 500, 1024},
 	} {

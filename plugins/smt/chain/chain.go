@@ -16,7 +16,8 @@ type chain struct {
 	test condition
 }
 
-// phase is a part of a chain that a row goes through as one: stages that are fused into plans, or one operation on the row.
+// phase is a part of a chain that a row goes through as one: stages that are fused into plans, or one operation on the
+// row.
 type phase struct {
 	// condition is asked for each row, nil: every row goes through.
 	condition condition
@@ -47,7 +48,8 @@ type condition interface {
 	matches(v *view, e *Engine) (bool, error)
 }
 
-// topicCondition is a predicate that asks the topic alone: in a fused phase it is asked once for each topic, not for each row.
+// topicCondition is a predicate that asks the topic alone: in a fused phase it is asked once for each topic, not for
+// each row.
 type topicCondition interface {
 	condition
 	matchesTopic(topic string) bool
@@ -55,7 +57,8 @@ type topicCondition interface {
 
 // operation is what a transform does.
 type operation interface {
-	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] it is not asked.
+	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] it is
+	// not asked.
 	route(r *route, stage int)
 }
 
@@ -193,7 +196,8 @@ func (c *chain) add(number int, made operation, when condition, given *wit.Condi
 		s.condition, s.negate = byTopic, negate
 		when, given, negate = nil, nil, false
 	}
-	// Fused stages change neither the headers of a row nor whether a value is null, so a condition that was met once still is.
+	// Fused stages change neither the headers of a row nor whether a value is null, so a condition that was met once
+	// still is.
 	n := len(c.phases)
 	if n == 0 || c.phases[n-1].operation != nil || !reflect.DeepEqual(c.phases[n-1].given, given) {
 		c.phases = append(c.phases, phase{condition: when, negate: negate, given: given, routes: map[string]*route{}})

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// dateFormat is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the image that Kafka
-// is published as, and of most workers.
+// dateFormat is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the
+// image that Kafka is published as, and of most workers.
 type dateFormat struct {
 	items []dateItem
 	// unit is the finest that the pattern shows, in milliseconds.
@@ -89,8 +89,9 @@ func dateUnit(letter byte) int64 {
 }
 
 var (
-	dateMonths = [...]string{"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"}
-	dateDays   = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
+	dateMonths = [...]string{"January", "February", "March", "April", "May", "June", "July", "August", "September",
+		"October", "November", "December"}
+	dateDays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 )
 
 // append formats a time, in milliseconds since 1970.

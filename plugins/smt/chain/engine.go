@@ -8,11 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a cache.
-// Results are valid until the next call. It belongs to one goroutine.
+// Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a
+// cache. Results are valid until the next call. It belongs to one goroutine.
 type Engine struct {
 	schemas map[uint32][]wit.Node
-	// made are the plugin's own schemas, by number less wit.GuestSchemas; pending those that the host does not know yet.
+	// made are the plugin's own schemas, by number less wit.GuestSchemas; pending those that the host does not know
+	// yet.
 	made    [][]wit.Node
 	pending []wit.Schema
 	chains  map[string]*chain
@@ -114,8 +115,8 @@ func (e *Engine) begin(topics, rows int) {
 	e.routes = append(e.routes[:0], make([]*route, topics)...)
 }
 
-// alike handles rows that need nothing but what was compiled before, by the loops of fast.go. It returns the first row that is
-// left; Engine.row does that one, and compiles what the next will need.
+// alike handles rows that need nothing but what was compiled before, by the loops of fast.go. It returns the first row
+// that is left; Engine.row does that one, and compiles what the next will need.
 func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []byte) int {
 	in := &rows[n]
 	if !c.fused() || int(in.Topic) >= len(topics) || e.routes[in.Topic] == nil {

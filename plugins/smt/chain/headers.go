@@ -98,8 +98,9 @@ func (o *headerFrom) compile(e *Engine, nodes []wit.Node, stage int) *headerProg
 	for i, name := range o.fields {
 		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
 		if at < 0 {
-			p.failure = &failure{stage, nullPointer, `Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
-				`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
+			p.failure = &failure{stage, nullPointer,
+				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of ` +
+					`"org.apache.kafka.connect.data.Schema.field(String)" is null`}
 			return p
 		}
 		f := &l.fields[at]
@@ -114,7 +115,8 @@ func (o *headerFrom) compile(e *Engine, nodes []wit.Node, stage int) *headerProg
 
 // pick makes a header of a field.
 func (f *field) pick(name string, schema uint32) pick {
-	x := pick{member: f.index, head: datum.AppendNumber(append(datum.AppendText(nil, name), byte(wit.Structured)), int64(schema))}
+	head := append(datum.AppendText(nil, name), byte(wit.Structured))
+	x := pick{member: f.index, head: datum.AppendNumber(head, int64(schema))}
 	if f.orDefault {
 		x.null, x.instead = f.nullAndDefault()
 	}
@@ -181,7 +183,9 @@ func (o *headerFrom) schemaless(e *Engine, v *view, stage int) *failure {
 	e.scratch = b
 	v.columns[headerSide].set(wit.Raw, 0, b[from:], -1)
 	if o.move {
-		m.list = slices.DeleteFunc(m.list, func(x entry) bool { return x.name != nil && slices.Contains(o.fields, string(x.name)) })
+		m.list = slices.DeleteFunc(m.list, func(x entry) bool {
+			return x.name != nil && slices.Contains(o.fields, string(x.name))
+		})
 		from = len(e.scratch)
 		e.scratch = m.write(e.scratch)
 		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
@@ -200,7 +204,8 @@ func beginHeaders(dst []byte, c *column, n, stage int) ([]byte, *failure) {
 	}
 	n += int(list.left)
 	if n > datum.MaxHeaders {
-		return dst, &failure{stage, dataException, "expected at most " + strconv.Itoa(datum.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
+		return dst, &failure{stage, dataException,
+			"expected at most " + strconv.Itoa(datum.MaxHeaders) + " headers, found " + strconv.Itoa(n)}
 	}
 	return append(datum.AppendNumber(dst, int64(n)), list.rest...), nil
 }

@@ -18,7 +18,8 @@ var stampSpecs = []wit.SettingSpec{
 type stampRouter struct {
 	topic string
 	date  *dateFormat
-	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the same.
+	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the
+	// same.
 	made, from string
 	time       int64
 	any        bool

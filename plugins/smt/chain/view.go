@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// view is a row as stages see it: three columns, the topic, and what the row says besides. It is the general case; rows that are
-// alike under a chain of fused stages go by the loops of fast.go and need none.
+// view is a row as stages see it: three columns, the topic, and what the row says besides. It is the general case; rows
+// that are alike under a chain of fused stages go by the loops of fast.go and need none.
 type view struct {
 	// row is the row as it came: its partition, offset and timestamp hold to the end of the chain.
 	row     *wit.Row
@@ -77,7 +77,8 @@ func (c *column) null(schemas map[uint32][]wit.Node) (bool, error) {
 func schemaOf(schemas map[uint32][]wit.Node, id uint32) ([]wit.Node, error) {
 	nodes := schemas[id]
 	if nodes == nil {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
+		return nil, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was never given to this instance"}
 	}
 	return nodes, nil
 }
@@ -96,7 +97,8 @@ func onlyStruct(stage int, purpose, class string) *failure {
 
 // onlyMap is the failure of a value without schema that is no map.
 func onlyMap(stage int, purpose, class string) *failure {
-	return &failure{stage, dataException, "Only Map objects supported in absence of schema for [" + purpose + "], found: " + class}
+	return &failure{stage, dataException,
+		"Only Map objects supported in absence of schema for [" + purpose + "], found: " + class}
 }
 
 // programs are what an operation compiled, by schema.

@@ -52,8 +52,8 @@ func newExtract(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-// parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the end. There
-// a backslash makes the backtick part of the name.
+// parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
+// end. There a backslash makes the backtick part of the name.
 func parsePath(setting, text string) (path []string, _ *wit.Fault) {
 	rest := text
 	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
@@ -64,8 +64,8 @@ func parsePath(setting, text string) (path []string, _ *wit.Fault) {
 		}
 		name, size := quotedName(rest)
 		if size < 0 {
-			return nil, fail(setting, "Incomplete backtick pair in path: ["+text+"], consider adding a backslash before backtick at position "+
-				strconv.Itoa(len(text)-len(rest))+" to escape it")
+			return nil, fail(setting, "Incomplete backtick pair in path: ["+text+
+				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(rest))+" to escape it")
 		}
 		path = append(path, name)
 		if size == len(rest) {
@@ -196,7 +196,8 @@ func (x *extraction) null(c *column, stage int) *failure {
 		return x.failure
 	case !x.root.Optional:
 		// Kafka makes a null of a type that has none, which no converter writes
-		return &failure{stage, dataException, "Conversion error: null value for field that is required and has no default value"}
+		return &failure{stage, dataException,
+			"Conversion error: null value for field that is required and has no default value"}
 	}
 	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
 	return nil
@@ -340,8 +341,9 @@ func (o *metadata) compile(e *Engine, nodes []wit.Node, stage int) *renamed {
 	e.room(p)
 	if o.replaceNull {
 		if l.replaceNulls(); slices.ContainsFunc(l.fields, func(f field) bool { return f.orDefault }) {
-			p.finish(l, wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters,
-				Optional: root.Optional, DefaultValue: root.DefaultValue}, stage, e.declare)
+			made := basics(&root)
+			made.Optional, made.DefaultValue = root.Optional, root.DefaultValue
+			p.finish(l, made, stage, e.declare)
 			x.rewrites, x.out, x.failure = p, p.out, p.failure
 			return x
 		}
