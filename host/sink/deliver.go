@@ -264,7 +264,7 @@ func (w *writing) job(j *job) ([]job, error) {
 		if d := w.tries[j.rows[0]].doubt; d != nil {
 			return nil, d.because(err.Error()).failure
 		}
-		return nil, w.fault(j.rows, j.Request.Method+" "+j.Request.Target, err)
+		return nil, w.fault(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
 	}
 	verdicts, err := w.settle(j, response)
 	if err != nil {
@@ -301,7 +301,7 @@ func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnsw
 	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
-	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, j.Request.Target, response.Status, err)
+	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status, err)
 	if lost != nil {
 		why = lost
 	}
@@ -344,7 +344,7 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 		case fresh:
 			return nil, err
 		default:
-			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request", j.Request.Method+" "+j.Request.Target,
+			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
 				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}
@@ -425,7 +425,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			if w.tries[row].doubt != nil {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) { return w.checkAgain(row, r) }
 			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
-				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it", j.Request.Method, j.Request.Target, response.Status), false)
+				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status), false)
 			}
 			ok, err := decide(row, v.Again, lost)
 			if failed(err) || !ok {
@@ -493,7 +493,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
 		t.count.faults.Add(1)
-		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, j.Request.Target, status, f), false)
+		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), status, f), false)
 		return false, nil
 	case ofAllRows(f):
 		t.count.faults.Add(1)

@@ -57,7 +57,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 			return end, err
 		}
 	}
-	p := &page{feed: f, fetch: fetch, reader: r, what: fetch.Request.Method + " " + fetch.Request.Target,
+	p := &page{feed: f, fetch: fetch, reader: r, what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
 		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
 	if f.at.inside {
 		p.resume()
@@ -190,19 +190,19 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 		answer, err = p.feed.task.o.Client.Do(ctx, r)
 	}
 	if err != nil {
-		return fmt.Errorf("follow %s: %w", r.Target, &finalError{err})
+		return fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &finalError{err})
 	}
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q", r.Target, answer.Status, head)})
+		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q", transport.ShownTarget(r.Target), answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &finalError{err}
 		}
 		return err
 	}
 	if err := p.body(ctx, r.Tag, answer.Status, answer.Body); err != nil {
-		return fmt.Errorf("follow %s: %w", r.Target, err)
+		return fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
 	}
 	return nil
 }

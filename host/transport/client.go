@@ -1,5 +1,3 @@
-// Package transport makes the HTTP exchanges that plugins ask for: one origin, one user, sessions, tokens, retries, time limits.
-// It does not know what the bodies mean.
 package transport
 
 import (

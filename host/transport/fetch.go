@@ -46,7 +46,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
 		a.Body.Close()
 		if err == nil && len(body) > limit {
-			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, r.Target, LargestBodies>>20)
+			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, ShownTarget(r.Target), LargestBodies>>20)
 		}
 		if err == nil {
 			a.Response.Body = body

@@ -51,6 +51,15 @@ func shown(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
+// ShownTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without the values of its
+// query. Links to other origins are often good for whoever has them.
+func ShownTarget(target string) string {
+	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
+		return hideUser(shown(target))
+	}
+	return target
+}
+
 // hideUser hides user:password in front of the @ of a URL, or of what was meant as one.
 func hideUser(text string) string {
 	at := strings.LastIndexByte(text, '@')

@@ -47,3 +47,17 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 		t.Errorf("found\n%s", said)
 	}
 }
+
+func TestShownTarget(t *testing.T) {
+	for target, want := range map[string]string{
+		"/a?$filter=x&k=v":                  "/a?$filter=x&k=v",
+		"/a?next=https://u:p@b/":            "/a?next=https://u:p@b/",
+		"https://u:p@h/a?sig=s&$top=1":      "https://[hidden]@h/a?sig=[hidden]&$top=1",
+		"//u:p@h/a":                         "//[hidden]@h/a",
+		"https://files.example/a?X-Sig=abc": "https://files.example/a?X-Sig=[hidden]",
+	} {
+		if got := ShownTarget(target); got != want {
+			t.Errorf("%s: expected %s, found %s", target, want, got)
+		}
+	}
+}
