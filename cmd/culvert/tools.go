@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
@@ -169,6 +170,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var asJSON bool
+	var format string
 	c := &cobra.Command{
 		Use:           "culvert " + command.Name,
 		Short:         inLine(command.Usage),
@@ -177,11 +179,14 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	ownFlags(c, &in, &asJSON)
+	ownFlags(c, &in, &asJSON, &format)
 	for _, o := range command.Options {
 		declareOption(c, &o)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if !slices.Contains(convert.SchemaFormats, format) {
+			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "), format))
+		}
 		var options []wit.Setting
 		for _, o := range command.Options {
 			long, _ := optionNames(&o)
@@ -198,16 +203,17 @@ func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
 				return wrong(fmt.Errorf("--%s is required: %s", long, inLine(o.Documentation)))
 			}
 		}
-		return answerTool(c.Context(), tool, command.Name, options, asJSON, c.OutOrStdout())
+		return answerTool(c.Context(), tool, command.Name, options, asJSON, format, c.OutOrStdout())
 	}
 	return c
 }
 
 // ownFlags are those of every command of a plugin, which its options must not be named like: see [plugin.ReservedOptions].
-func ownFlags(c *cobra.Command, in *installation, asJSON *bool) {
+func ownFlags(c *cobra.Command, in *installation, asJSON *bool, format *string) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	c.Flags().BoolVar(asJSON, "json", false, "as JSON")
+	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+strings.Join(convert.SchemaFormats, ", "))
 }
 
 // optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each form.
@@ -240,11 +246,20 @@ func declareOption(c *cobra.Command, o *wit.SettingSpec) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *connect.Tool, command string, options []wit.Setting, asJSON bool, out io.Writer) error {
-	document, err := tool.Run(ctx, command, options)
+func answerTool(ctx context.Context, tool *connect.Tool, command string, options []wit.Setting, asJSON bool, format string, out io.Writer) error {
+	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
 		return failed(err)
 	}
+	if reply.Schemas != nil {
+		text, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
+		if err != nil {
+			return failed(fmt.Errorf("%s: %w", command, err))
+		}
+		fmt.Fprintln(out, string(shown.JSON(text)))
+		return nil
+	}
+	document := *reply.Document
 	if asJSON {
 		fmt.Fprintln(out, string(shown.JSON([]byte(document))))
 		return nil

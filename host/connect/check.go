@@ -26,6 +26,8 @@ type Checker struct {
 	Registry *record.Registry
 	// Connectors are all of the installation, the one that is checked or not.
 	Connectors []*config.Connector
+
+	planned map[*config.Connector][]string // see claims
 }
 
 // Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms, its
@@ -59,6 +61,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, k.clients(c)...)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
+		problems = append(problems, k.rivals(ctx, c)...)
 		problems = append(problems, destination(c, component, k.Worker.Providers)...)
 	}
 	problems.Sort()

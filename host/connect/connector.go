@@ -156,6 +156,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		err = c.openAdmin()
 	}
 	if err != nil {
+		c.o.claims.release(c.config.Name)
 		c.client.Close()
 		return nil, err
 	}
@@ -172,6 +173,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	admin := c.admin
 	return func() {
 		unwatch()
+		c.o.claims.release(c.config.Name)
 		c.client.Close()
 		if admin != nil {
 			admin.Close()
@@ -232,7 +234,7 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	if len(layout.Tasks) > most {
 		return nil, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
 	}
-	return layout.Tasks, nil
+	return layout.Tasks, c.o.claims.take(c.config.Name, claimed(c.config, c.component, layout.Claims))
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {

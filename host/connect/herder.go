@@ -33,6 +33,7 @@ type Options struct {
 	Logger            *slog.Logger
 
 	reserved kafka.Reserved // what no records go to
+	claims   *claims        // of those that run
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come, change and go while
@@ -52,6 +53,7 @@ type Herder struct {
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
+	o.claims = &claims{}
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {

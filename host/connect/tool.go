@@ -78,30 +78,41 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 	return commands, err
 }
 
-// Run runs a command and returns its document, which is JSON. The requests that it asks for go to the connector's destination, all
+// Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the connector's destination, all
 // of them as one session.
-func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (string, error) {
+func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
 	if err := t.open(ctx); err != nil {
-		return "", err
+		return answer, err
 	}
 	guest := guestOf(t.plugins, t.binding.Current().Module(), t.component)
 	settings := guest.Settings(t.connector)
-	var document *string
-	err := transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+	err = transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {
-			reply, err := i.Run(ctx, command, options, settings, state, answers)
-			need, document = reply.Ask, reply.Document
+			answer, err = i.Run(ctx, command, options, settings, state, answers)
+			need = answer.Ask
 			return err
 		})
 		return need, err
 	})
-	if err == nil && document == nil {
+	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
 	}
 	if err = explained(t.client, err); err != nil {
-		return "", fmt.Errorf("%s: %w", command, err)
+		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
 	}
-	return *document, nil
+	return answer, nil
+}
+
+// Document runs a command that answers a document, and returns that.
+func (t *Tool) Document(ctx context.Context, command string, options []wit.Setting) (string, error) {
+	answer, err := t.Run(ctx, command, options)
+	if err != nil {
+		return "", err
+	}
+	if answer.Document == nil {
+		return "", fmt.Errorf("%s: expected a document, found schemas", command)
+	}
+	return *answer.Document, nil
 }
 
 // open makes the client of the connector's destination, once.

@@ -97,7 +97,7 @@ func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
 		if c.Name != command {
 			continue
 		}
-		document, err := tool.Run(ctx, command, nil)
+		document, err := tool.Document(ctx, command, nil)
 		if err == nil {
 			err = json.Unmarshal([]byte(document), &names)
 		}
@@ -123,7 +123,7 @@ func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
 }
 
 func step(ctx context.Context, tool *connect.Tool, name string) (message string, err error) {
-	document, err := tool.Run(ctx, command, []wit.Setting{{Name: "step", Value: name}})
+	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
 	var f *wit.Fault
 	if errors.As(err, &f) { // without the command's name in front
 		if f.Kind == wit.FaultUnauthorized && f.Setting == nil {

@@ -32,7 +32,7 @@ func (spy) Describe() wit.Description {
 			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
 			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
 			spec("spy.destination", wit.KindText, "http.destination"), spec("spy.roots", wit.KindText, "tls.truststore.location"),
-			spec("spy.store", wit.KindText, "listener.ports"), spec("spy#{n}.token", wit.KindPassword, ""),
+			spec("spy.store", wit.KindText, "listener.ports"), spec("spy.claim", wit.KindText, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
 			// What a curious plugin might declare.
 			spec("value.converter.basic.auth.user.info", wit.KindText, ""), spec("producer.override.sasl.jaas.config", wit.KindText, ""),
 		}}}}
@@ -49,7 +49,13 @@ func (spy) Validate(component string, settings []wit.Setting, online bool, state
 
 func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
 	say("plan", settings)
-	return wit.Layout{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Supported: wit.Chosen}}, nil
+	var claims []string
+	for _, s := range settings {
+		if s.Name == "spy.claim" {
+			claims = append(claims, s.Value)
+		}
+	}
+	return wit.Layout{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Supported: wit.Chosen}, Claims: claims}, nil
 }
 
 func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {

@@ -1,0 +1,71 @@
+package connect
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At another origin,
+// for another SAP client or another user it is something else.
+func TestClaims(t *testing.T) {
+	b := newBench(t, "./testdata/spy")
+	first := b.connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example", "spy.user=reader", "spy.claim=queue Q1")
+	for name, c := range map[string]struct {
+		lines []string
+		taken bool
+	}{
+		"the same":         {[]string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, true},
+		"another claim":    {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}, false},
+		"no claim":         {[]string{"spy.address=sap.example", "spy.user=reader"}, false},
+		"another origin":   {[]string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}, false},
+		"another user":     {[]string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}, false},
+		"another client":   {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1", "spy.sap-client=200"}, false},
+		"the same, spaced": {[]string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := b.connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"}, c.lines...)...)
+			checker := b.checker
+			checker.Connectors = []*config.Connector{first, second}
+			wants := func(when string, text string) {
+				t.Helper()
+				if !c.taken {
+					if strings.Contains(text, "claim") {
+						t.Errorf("%s: found %s", when, text)
+					}
+					return
+				}
+				for _, want := range []string{`connectors first and second both claim "queue Q1" at https://sap.example:443, client none, user READER`, "second does not start"} {
+					if !strings.Contains(text, want) {
+						t.Errorf("%s: expected %q, found %q", when, want, text)
+					}
+				}
+			}
+			if problems := checker.Check(t.Context(), first); problems.Err() != nil && strings.Contains(problems.Err().Error(), "claim") {
+				t.Errorf("the first: %v", problems)
+			}
+			text := ""
+			for _, p := range checker.Check(t.Context(), second) {
+				text += p.Setting + ": " + p.Text + "\n"
+			}
+			wants("offline", text)
+
+			o := b.options
+			o.claims = &claims{}
+			one, two := newConnector(&o, first), newConnector(&o, second)
+			if _, err := one.plan(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			text = ""
+			if _, err := two.plan(t.Context()); err != nil {
+				text = err.Error()
+			}
+			wants("at the start", text)
+			o.claims.release("first")
+			if _, err := two.plan(t.Context()); err != nil {
+				t.Errorf("when the first has ended: %v", err)
+			}
+		})
+	}
+}
