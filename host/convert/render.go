@@ -126,8 +126,8 @@ func (r *renderer) avroName(name string) string {
 
 var avroNames = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array", "map", "record"}
 
-// logical are the types that have names, in Avro's words.
-var logical = map[string]string{wit.NameDecimal: "decimal", wit.NameDate: "date", wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis"}
+// logicalTypes are the types that have names, in Avro's words.
+var logicalTypes = map[string]string{wit.NameDecimal: "decimal", wit.NameDate: "date", wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis"}
 
 // avro is a node's schema; a union where it is optional.
 func (r *renderer) avro(node uint32, w *writer, unnamed string) any {
@@ -167,8 +167,8 @@ func (r *renderer) avro(node uint32, w *writer, unnamed string) any {
 		}
 		s["fields"] = fields
 	}
-	if n.Name != nil && logical[*n.Name] != "" {
-		s["logicalType"] = logical[*n.Name]
+	if n.Name != nil && logicalTypes[*n.Name] != "" {
+		s["logicalType"] = logicalTypes[*n.Name]
 		for _, p := range n.Parameters {
 			if number, err := strconv.Atoi(p.Value); err == nil {
 				switch p.Name {

@@ -1,0 +1,54 @@
+package convert
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema can have them.
+func TestRenderSchemas(t *testing.T) {
+	nodes := []wit.Node{
+		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "Größe", Node: 1}, {Name: "labels", Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8}}},
+		{Kind: wit.Int32, Optional: true, DefaultValue: wit.Ptr(datum.AppendNumber(nil, 7)), Doc: wit.Ptr("how big")},
+		{Kind: wit.Mapping, Key: 3, Element: 4}, {Kind: wit.Text}, {Kind: wit.Boolean},
+		{Kind: wit.Mapping, Key: 6, Element: 7}, {Kind: wit.Int32}, {Kind: wit.Text},
+		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "at", Node: 9}}},
+		{Kind: wit.Int64, Optional: true, Name: wit.Ptr(wit.NameTimestamp)},
+	}
+	for format, want := range map[string][]string{
+		"avro": {`"name":"a.B_1"`, `"name":"a.B_1_2"`, `{"default":7,"name":"Gr__e","type":[{"connect.doc":"how big","type":"int"},"null"]}`,
+			`{"type":"map","values":"boolean"}`, `{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"a.B_1_by_entry","type":"record"}`,
+			`{"default":null,"name":"at","type":["null",{"connect.name":"org.apache.kafka.connect.data.Timestamp","logicalType":"timestamp-millis","type":"long"}]}`},
+		"json-schema": {`"Größe":{"default":7,"description":"how big","maximum":2147483647,"minimum":-2147483648,"type":["integer","null"]}`,
+			`"labels":{"additionalProperties":{"type":"boolean"},"type":"object"}`, `"required":["labels","by","in"]`, `"prefixItems":[{"maximum"`},
+		"connect": {`"field":"Größe"`, `"default":7`},
+	} {
+		text, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes}}, format)
+		var v any
+		if err == nil {
+			err = json.Unmarshal(text, &v)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", format, err)
+		}
+		compact, _ := json.Marshal(v)
+		for _, part := range want {
+			if !strings.Contains(string(compact), part) {
+				t.Errorf("%s: expected %s in %s", format, part, compact)
+			}
+		}
+	}
+	for _, bad := range [][]wit.Node{nil, {{Kind: wit.Array, Element: 0}}} {
+		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: bad}}, "avro"); err == nil {
+			t.Errorf("%+v was written", bad)
+		}
+	}
+	list, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes[3:4]}, {Nodes: nodes[4:5]}}, "avro")
+	if err != nil || strings.Join(strings.Fields(string(list)), "") != `["string","boolean"]` {
+		t.Errorf("%s, %v", list, err)
+	}
+}
