@@ -137,8 +137,5 @@ func (g Group) Text(name string) string { return g.values.Text(g.Source(name)) }
 // Word is the value in lower case.
 func (g Group) Word(name string) string { return g.values.Word(g.Source(name)) }
 
-// On reads 1 and true, in any case.
-func (g Group) On(name string) bool { return g.values.On(g.Source(name)) }
-
 // Number is the value as a whole number.
 func (g Group) Number(name string) int { return g.values.Number(g.Source(name)) }
