@@ -62,10 +62,9 @@ func (t *trail) parse(s string) bool {
 // hash is FNV-1a, for what isn't there to deceive anybody.
 type hash uint64
 
-const (
-	noHash     hash = 14695981039346656037
-	hashFactor      = 1099511628211
-)
+const noHash hash = 14695981039346656037
+
+const hashFactor = 1099511628211
 
 func (h *hash) add(b []byte) {
 	x := uint64(*h)
