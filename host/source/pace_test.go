@@ -78,6 +78,19 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			fails(t, w, map[string][]string{"/inner": {}})
 		})
 	})
+	t.Run("in each other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, []string{">/0"})
+			w.service.follows = map[string][]string{}
+			for depth := range 2 * deepest {
+				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1)}
+			}
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") || len(w.service.requests) > deepest+2 {
+				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", deepest, err, len(w.service.requests))
+			}
+		})
+	})
 	t.Run("in answers that are followed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			follows := map[string][]string{}
