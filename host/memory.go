@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -17,12 +18,17 @@ type collector struct {
 	fixed   bool // GOGC is given
 	working bool
 	rest    int // looks without anything moving
+	percent int // that is set
 }
 
 const (
 	workingPercent = 400
 	restingPercent = 100
-	// lookEvery is how often the collector looks; restAfter is after how many looks without a change the worker is at rest.
+	// garbage is what there may be of it while rows move where more is alive than a quarter of it, down to a percentage of leastPercent.
+	garbage      = 48 << 20
+	leastPercent = 50
+	// paceEvery is how often the target follows what is alive; lookEvery is how often the collector looks; restAfter is after how many looks without a change the worker is at rest.
+	paceEvery = 100 * time.Millisecond
 	lookEvery = time.Second
 	restAfter = 3
 )
@@ -47,14 +53,21 @@ func atWork() (done func()) {
 // tune follows what moved reports, a sum of counters, until ctx ends, and then leaves things as they were.
 func tune(ctx context.Context, moved func() int64) {
 	defer atWork()()
-	c := collector{fixed: os.Getenv("GOGC") != ""}
+	c := collector{fixed: os.Getenv("GOGC") != "", percent: workingPercent}
 	c.working = true
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	pacer := time.NewTicker(paceEvery)
+	defer pacer.Stop()
 	for last := int64(-1); ; {
 		select {
 		case <-ctx.Done():
 			return
+		case <-pacer.C:
+			if c.working {
+				c.set(percentFor(alive()))
+			}
+			continue
 		case <-ticker.C:
 		}
 		now := moved()
@@ -80,10 +93,32 @@ func (c *collector) look(moved bool) {
 	}
 }
 
+// set sets the target, unless it is that already, or nearly: each change stops the world for a moment.
 func (c *collector) set(percent int) {
-	if !c.fixed {
-		debug.SetGCPercent(percent)
+	if c.fixed || percent*10 >= c.percent*9 && percent*9 <= c.percent*10 {
+		return
 	}
+	c.percent = percent
+	debug.SetGCPercent(percent)
+}
+
+// percentFor is the target while rows move and so much is alive: four times a small heap costs little memory and saves much time, four
+// times that of many feeds would be most of what the worker holds.
+func percentFor(alive uint64) int {
+	if alive*workingPercent/100 <= garbage {
+		return workingPercent
+	}
+	return int(max(garbage*100/alive, leastPercent))
+}
+
+// alive is what the last collection found to be in use, in bytes.
+func alive() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return sample[0].Value.Uint64()
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/source"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -32,8 +33,9 @@ type Options struct {
 	WorkerID, Version string
 	Logger            *slog.Logger
 
-	reserved kafka.Reserved // what no records go to
-	claims   *claims        // of those that run
+	reserved kafka.Reserved  // what no records go to
+	claims   *claims         // of those that run
+	buffers  *source.Buffers // of the feeds of all connectors
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come, change and go while
@@ -66,6 +68,9 @@ func New(o Options, connectors []*config.Connector) *Herder {
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.o
 	o.reserved = Reserved(o.Worker, connectors)
+	if o.buffers == nil {
+		o.buffers = source.NewBuffers()
+	}
 	return &o
 }
 

@@ -52,6 +52,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		NewChain:       transforms.source(),
 		NewConverters:  c.converters,
 		EnsureTopic:    c.ensureTopic,
+		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
 		TolerateAll:    c.tolerateAll(),
 		Once:           once,

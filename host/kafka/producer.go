@@ -27,7 +27,6 @@ type Producer struct {
 	delivering bool          // somebody calls done functions
 	waiting    []chan struct{}
 	failure    error
-	free       []*Batch
 }
 
 // NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
@@ -78,15 +77,12 @@ type Batch struct {
 
 // NewBatch is an empty batch, of memory that an earlier one used where possible.
 func (p *Producer) NewBatch() *Batch {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if last := len(p.free) - 1; last >= 0 {
-		b := p.free[last]
-		p.free = p.free[:last]
-		return b
+	b := p.client.spare()
+	if b == nil {
+		b = &Batch{}
+		b.promise = b.settle
 	}
-	b := &Batch{producer: p}
-	b.promise = b.settle
+	b.producer = p
 	return b
 }
 
@@ -232,12 +228,9 @@ func (p *Producer) report(settled *Batch) {
 	}
 }
 
-// recycle keeps the memory of a few batches of ordinary size.
+// recycle keeps the memory of batches of ordinary size.
 func (p *Producer) recycle(b *Batch) {
-	const batches, slabs = 8, 32
-	if len(p.free) >= batches {
-		return
-	}
+	const slabs = 32
 	for i := range b.n {
 		*b.at(i) = kgo.Record{} // lets go of the caller's bytes
 	}
@@ -249,7 +242,7 @@ func (p *Producer) recycle(b *Batch) {
 	b.n, b.done, b.settled = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
-	p.free = append(p.free, b)
+	p.client.keep(b)
 }
 
 // Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the

@@ -22,6 +22,28 @@ type producing struct {
 	users map[*Producer]struct{}
 	// closed: it takes no more users.
 	closed bool
+	free   []*Batch
+}
+
+// spare is a batch that was used before, nil if there is none.
+func (s *producing) spare() (b *Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.free) - 1; last >= 0 {
+		b, s.free[last] = s.free[last], nil
+		s.free = s.free[:last]
+	}
+	return b
+}
+
+// keep keeps a batch for whoever needs one next: a few.
+func (s *producing) keep(b *Batch) {
+	const batches = 16
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) < batches {
+		s.free = append(s.free, b)
+	}
 }
 
 // newProducing opens a client.

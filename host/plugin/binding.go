@@ -93,7 +93,7 @@ func (m *Manager) bind(connector string, s selection) (*Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{manager: m, connector: connector, selection: s, current: newPool(found, connector), rejected: map[string]string{}}
+	b := &Binding{manager: m, connector: connector, selection: s, current: m.share(found, connector), rejected: map[string]string{}}
 	m.bindings[b] = struct{}{}
 	return b, nil
 }
@@ -130,11 +130,11 @@ func (b *Binding) Candidate() *Pool {
 		return nil
 	}
 	if b.candidate != nil && b.candidate.module != best {
-		b.candidate.close()
+		b.manager.drop(b.candidate)
 		b.candidate = nil
 	}
 	if b.candidate == nil {
-		b.candidate = newPool(best, b.connector)
+		b.candidate = b.manager.share(best, b.connector)
 	}
 	return b.candidate
 }
@@ -180,7 +180,7 @@ func (b *Binding) Promote(p *Pool) {
 	}
 	b.settled.Store(0)
 	b.mu.Unlock()
-	old.close()
+	b.manager.drop(old)
 	b.manager.trimLater()
 	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from", old.module.info.Version,
 		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Origin)
@@ -197,7 +197,7 @@ func (b *Binding) Reject(p *Pool, reason string) {
 	b.rejected[p.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
-	p.close()
+	b.manager.drop(p)
 	b.manager.trimLater()
 	b.manager.logger.Warn("plugin version not taken, the one before goes on", "connector", b.connector, "plugin", p.module.info.Name,
 		"version", p.module.info.Version, "reason", reason)
@@ -250,9 +250,9 @@ func (b *Binding) Close() {
 	b.closed = true
 	current, candidate := b.current, b.candidate
 	b.mu.Unlock()
-	current.close()
+	b.manager.drop(current)
 	if candidate != nil {
-		candidate.close()
+		b.manager.drop(candidate)
 	}
 	b.manager.trimLater()
 }

@@ -40,5 +40,5 @@
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
 // rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
 //
-// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Pool.mu, module.mu.
+// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu.
 package plugin

@@ -103,6 +103,10 @@ type Manager struct {
 	// scanning is held while the folders are read; it comes before mu.
 	scanning sync.Mutex
 
+	// pools are those that bindings share; pooling guards them, within mu and the bindings' locks.
+	pooling guard.Mutex
+	pools   map[poolKey]*Pool
+
 	mu       guard.Mutex
 	origins  map[string]*origin
 	bindings map[*Binding]struct{}
@@ -142,7 +146,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		kept = &shelf{dir, logger}
 	}
 	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
-		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
+		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{}, pools: map[poolKey]*Pool{},
 		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime)}}
 	defer m.loader.notice.end()

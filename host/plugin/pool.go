@@ -22,7 +22,7 @@ const (
 	suspicion = time.Minute
 )
 
-// Pool is the instances of one version of a plugin that work for one connector: one, and more, up to its limit, only while calls wait
+// Pool is the instances of one version of a plugin that work for one connector, all of its tasks: one, and more, up to its limit, only while calls wait
 // for it. They are made when they are needed, replaced when they are worn or have trapped, and closed when they were idle for a while.
 // No instance ever sees two connectors. It is safe for use by several goroutines.
 //
@@ -33,6 +33,8 @@ type Pool struct {
 	connector string
 	lines     *bucket
 	breaker   *breaker
+	// users are the bindings that share it, under the manager's lock for that.
+	users int
 
 	mu guard.Mutex
 	// instances are those that can be chosen; making is how many more are being made.
@@ -81,6 +83,40 @@ type waiter struct {
 func newPool(m *module, connector string) *Pool {
 	m.hold()
 	return &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector)}
+}
+
+// poolKey is what a pool is of.
+type poolKey struct {
+	module    *module
+	connector string
+}
+
+// share is the pool of a module for a connector: its tasks share one. Let go of it by drop.
+func (m *Manager) share(x *module, connector string) *Pool {
+	m.pooling.Lock()
+	defer m.pooling.Unlock()
+	key := poolKey{x, connector}
+	p := m.pools[key]
+	if p == nil {
+		p = newPool(x, connector)
+		m.pools[key] = p
+	}
+	p.users++
+	return p
+}
+
+// drop lets go of a pool; the last one closes it.
+func (m *Manager) drop(p *Pool) {
+	m.pooling.Lock()
+	p.users--
+	last := p.users == 0
+	if last {
+		delete(m.pools, poolKey{p.module, p.connector})
+	}
+	m.pooling.Unlock()
+	if last {
+		p.close()
+	}
 }
 
 // Module tells which module the pool is of.

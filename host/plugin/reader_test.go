@@ -183,3 +183,28 @@ func TestReadersInTurn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The tasks of a connector share its instances; other connectors do not.
+func TestTasksShareInstances(t *testing.T) {
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
+	bind := func(connector string) *plugin.Binding {
+		other, err := m.BindPlugin(connector, "all", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(other.Close)
+		return other
+	}
+	task, stranger := bind("orders"), bind("other")
+	for _, one := range []*plugin.Binding{b, task, stranger} {
+		works(t, one.Current(), "1.0.0")
+	}
+	if n := b.Current().Module().Metrics.Instances; n != 2 {
+		t.Errorf("%d instances for two connectors", n)
+	}
+	b.Close()
+	works(t, task.Current(), "1.0.0")
+	if _, err := stranger.Current().Reader(t.Context()); err != nil || stranger.Current() == task.Current() {
+		t.Error(err)
+	}
+}

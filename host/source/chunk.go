@@ -28,6 +28,8 @@ type chunk struct {
 	batch record.Batch
 	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
 	origins []uint32
+	// shared: it is one of those that all feeds share.
+	shared bool
 	// page is what the rows came from, for messages.
 	page string
 	// mark is where the feed stands when this chunk and all before it are acknowledged.
@@ -60,8 +62,13 @@ func (c *chunk) reset(topic, page string) {
 	c.page, c.origins = page, c.origins[:0]
 	c.mark, c.moves, c.barrier = place{}, false, nil
 	c.err, c.out, c.produced, c.records = nil, c.out[:0], nil, 0
+	c.slim()
+}
+
+// slim lets go of memory of giant rows.
+func (c *chunk) slim() {
 	if cap(c.out) > 8*enoughBytes {
-		c.out = nil // of a giant row
+		c.out = nil
 	}
 	c.spare()
 }

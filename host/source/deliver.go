@@ -32,7 +32,7 @@ func (f *feed) settle() {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling", func() error { return f.settleOne(c) }); err != nil {
 			f.fail(err)
 		}
-		f.free <- c
+		f.give(c)
 	}
 }
 

@@ -51,7 +51,7 @@ type feed struct {
 	snapshots []string
 }
 
-// chunks is how many chunks a feed has: what bounds its memory, with largestChunk.
+// chunks is how many chunks wait for their acknowledgement in a feed, at most.
 const chunks = 16
 
 var errStopped = errors.New("the stop took too long")
@@ -109,9 +109,9 @@ func (f *feed) run(ctx context.Context) (err error) {
 		f.closeProducer()
 		return err
 	}
-	f.free, f.decoded = make(chan *chunk, chunks), make(chan *chunk, 1)
+	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
 	f.shaped, f.sent = make(chan *chunk, 1), make(chan *chunk, chunks)
-	for range chunks {
+	for range ownChunks {
 		f.free <- newChunk(o.Registry)
 	}
 	// What was read is brought to its end after ctx has ended, but not for ever.

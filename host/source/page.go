@@ -351,14 +351,13 @@ func (p *page) room(ctx context.Context) error {
 	if p.chunk != nil {
 		return nil
 	}
-	select {
-	case p.chunk = <-p.feed.free:
-		p.chunk.reset(p.feed.wit().Topic, p.what)
-		p.chunk.fingerprint = p.feed.wit().Fingerprint
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	c, err := p.feed.take(ctx, p.what)
+	if err != nil {
+		return err
 	}
+	p.chunk = c
+	p.chunk.fingerprint = p.feed.wit().Fingerprint
+	return nil
 }
 
 // pass hands the chunk to the next stage. While a page that repeats exactly is being read, the place behind its last complete
@@ -377,7 +376,7 @@ func (f *feed) hand(ctx context.Context, c *chunk) error {
 	case f.decoded <- c:
 		return nil
 	case <-ctx.Done():
-		f.free <- c
+		f.give(c)
 		return context.Cause(ctx)
 	}
 }
@@ -448,20 +447,17 @@ func (p *page) delivered() bool {
 // giveBack returns a chunk that was not passed on.
 func (p *page) giveBack() {
 	if p.chunk != nil {
-		p.feed.free <- p.chunk
+		p.feed.give(p.chunk)
 		p.chunk = nil
 	}
 }
 
 // durable waits until everything that was read is in Kafka and the offset behind it is stored (P1).
 func (f *feed) durable(ctx context.Context) error {
-	var c *chunk
-	select {
-	case c = <-f.free:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	c, err := f.take(ctx, "")
+	if err != nil {
+		return err
 	}
-	c.reset(f.wit().Topic, "")
 	barrier := make(chan struct{})
 	c.barrier = barrier
 	if err := f.hand(ctx, c); err != nil {

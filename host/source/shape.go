@@ -149,13 +149,10 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 // ahead sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of output, such as rows of one
 // byte under a schema that stands in each of them. There are always chunks to come back: reading holds two at most.
 func (s *shaper) ahead(ctx context.Context, c *chunk) error {
-	var part *chunk
-	select {
-	case part = <-s.feed.free:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	part, err := s.feed.take(ctx, c.page)
+	if err != nil {
+		return err
 	}
-	part.reset(s.feed.wit().Topic, c.page)
 	part.out, c.out = c.out, part.out
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]

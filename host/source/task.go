@@ -54,6 +54,8 @@ type Options struct {
 	// MaxRecordBytes is the most that a record may have for a producer (`max.request.size`), with what it costs around key, value and
 	// headers: a row that becomes more is that row's fault. Default 1 MiB.
 	MaxRecordBytes int
+	// Buffers is the memory for rows under way, of all tasks of a worker. Default: the task's own.
+	Buffers *Buffers
 	// Pages is how many feeds read a page at the same time. Default 4.
 	Pages int
 	// Logger. Default: discards.
@@ -131,6 +133,9 @@ func NewTask(o Options) *Task {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Buffers == nil {
+		o.Buffers = NewBuffers()
 	}
 	if o.Headers == nil {
 		o.Headers = convert.SimpleHeaders{Registry: o.Registry}
