@@ -28,8 +28,6 @@ type destination struct {
 	wire   *http.Transport
 	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
 
-	trips trips
-
 	// what it shares with other clients
 	limiter  *originLimiter
 	sessions *sessions

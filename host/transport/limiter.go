@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -385,10 +384,6 @@ func (l *originLimiter) dial(ctx context.Context, d *destination, dial func(cont
 	if err := l.mayDial(ctx, d); err != nil {
 		return nil, err
 	}
-	if one, ok := ctx.Value(tripKey{}).(*trip); ok && one.connected.Load() {
-		l.disconnect()
-		return nil, errNotNeeded
-	}
 	conn, err := dial(ctx)
 	if err != nil {
 		l.disconnect()
@@ -417,16 +412,9 @@ func (l *originLimiter) mayDial(ctx context.Context, d *destination) error {
 	}
 	l.mu.Unlock()
 	for _, other := range others {
-		other.closeIdle()
+		other.wire.CloseIdleConnections()
 	}
 	return l.wait(ctx, w, &l.dialling, l.disconnect)
-}
-
-// wanted tells whether another client waits for a connection.
-func (l *originLimiter) wanted(d *destination) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.dialling, func(w *waiter) bool { return w.who != d })
 }
 
 // connect lets as many connections be made as there may be, in the order in which they were asked for; l.mu is held.
@@ -450,11 +438,9 @@ func (l *originLimiter) disconnect() {
 type counted struct {
 	net.Conn
 	closed func()
-	gone   atomic.Bool
 }
 
 func (c *counted) Close() error {
 	defer c.closed()
-	c.gone.Store(true)
 	return c.Conn.Close()
 }
