@@ -61,6 +61,7 @@ var outsideTheTable = map[string]string{
 	"connectivitytest.longestLine":   "of the double, for tests",
 	"connectivitytest.longestToken":  "of the double, for tests",
 	"tunnel.mostHeld":                "answers of the user's own brokers",
+	"registry.maxSaid":               "what is told",
 	"wire.largestAnswer":             "answers of the user's own brokers",
 	"btp.longestAnswer":              "answers of SAP BTP, which the user names",
 	"route.longestHead":              "answers of the user's own proxy",
