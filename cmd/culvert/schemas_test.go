@@ -26,7 +26,7 @@ func TestSchemasOfACommand(t *testing.T) {
 	for format, want := range map[string]string{
 		"": `{"type":"struct","fields":[{"type":"int32","optional":false,"field":"Id"},{"type":"bytes","optional":true,` +
 			`"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"field":"Price"}],"optional":false,"name":"shop.Order"}`,
-		"avro": `{"type":"record","name":"shop.Order","connect.name":"shop.Order","fields":[{"name":"Id","type":"int"},{"name":"Price","default":null,` +
+		"avro": `{"type":"record","name":"Order","namespace":"shop","connect.name":"shop.Order","fields":[{"name":"Id","type":"int"},{"name":"Price","default":null,` +
 			`"type":["null",{"type":"bytes","logicalType":"decimal","scale":2,"precision":64,"connect.name":"org.apache.kafka.connect.data.Decimal",` +
 			`"connect.version":1,"connect.parameters":{"scale":"2"}}]}]}`,
 		"json-schema": `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","title":"shop.Order","connect.name":"shop.Order","required":["Id"],` +

@@ -55,7 +55,7 @@ type Herder struct {
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.claims = &claims{}
+	o.claims, o.buffers = &claims{}, source.NewBuffers()
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
@@ -68,9 +68,6 @@ func New(o Options, connectors []*config.Connector) *Herder {
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.o
 	o.reserved = Reserved(o.Worker, connectors)
-	if o.buffers == nil {
-		o.buffers = source.NewBuffers()
-	}
 	return &o
 }
 

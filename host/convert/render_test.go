@@ -20,8 +20,8 @@ func TestRenderSchemas(t *testing.T) {
 		{Kind: wit.Int64, Optional: true, Name: wit.Ptr(wit.NameTimestamp)},
 	}
 	for format, want := range map[string][]string{
-		"avro": {`"name":"a.B_1"`, `"name":"a.B_1_2"`, `{"default":7,"name":"Gr__e","type":[{"connect.doc":"how big","type":"int"},"null"]}`,
-			`{"type":"map","values":"boolean"}`, `{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"a.B_1_by_entry","type":"record"}`,
+		"avro": {`"name":"B_1"`, `"name":"B_1_2"`, `{"default":7,"name":"Gr_C3_B6_C3_9Fe","type":[{"connect.default":7,"connect.doc":"how big","type":"int"},"null"]}`,
+			`{"type":"map","values":"boolean"}`, `{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"MapEntry","namespace":"io.confluent.connect.avro","type":"record"}`,
 			`{"default":null,"name":"at","type":["null",{"connect.name":"org.apache.kafka.connect.data.Timestamp","logicalType":"timestamp-millis","type":"long"}]}`},
 		"json-schema": {`"Größe":{"default":7,"description":"how big","maximum":2147483647,"minimum":-2147483648,"type":["integer","null"]}`,
 			`"labels":{"additionalProperties":{"type":"boolean"},"type":"object"}`, `"required":["labels","by","in"]`, `"prefixItems":[{"maximum"`},
