@@ -63,7 +63,6 @@ var outsideTheTable = map[string]string{
 	"tunnel.mostHeld":                "answers of the user's own brokers",
 	"registry.maxSaid":               "what is told",
 	"convert.maxTopicIDs":            "what is kept to be used again",
-	"convert.maxUnionBranches":       "of a schema in Avro; it has no test of its own yet",
 	"registry.longestPause":          "a pause",
 	"wire.largestAnswer":             "answers of the user's own brokers",
 	"btp.longestAnswer":              "answers of SAP BTP, which the user names",

@@ -284,6 +284,24 @@ func TestNamesOfAvro(t *testing.T) {
 	}
 }
 
+// A union of very many types, each of which writes all others as nulls, is refused for the record.
+func TestBranchesOfAUnionAreBounded(t *testing.T) {
+	union := func(n int) string {
+		branches := make([]string, n)
+		for i := range branches {
+			branches[i] = fmt.Sprintf(`{"type":"fixed","name":"F%d","size":0}`, i)
+		}
+		return "[" + strings.Join(branches, ",") + "]"
+	}
+	c, _, b := avroPair(t, fakeRegistry(t, union(maxUnionBranches), union(maxUnionBranches+1)))
+	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
+		t.Errorf("expected a value of the third type, found %v, %v", d, err)
+	}
+	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != DataException || !strings.Contains(err.Error(), "expected at most 1000") {
+		t.Errorf("expected a refusal, found %v", err)
+	}
+}
+
 // Whatever stands in a topic is read or refused in time, and never becomes more than it may.
 func FuzzAvro(f *testing.F) {
 	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`, `{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
