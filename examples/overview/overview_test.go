@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host"
@@ -67,8 +68,8 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 	}
 }
 
-// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org and with the embedded
-// broker: apart from address, port and protocol nothing in the files is changed.
+// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org, a schema registry of the
+// test's own and the embedded broker: apart from address, port and protocol nothing in the files is changed.
 func TestSourcesRun(t *testing.T) {
 	demo := service.New(service.Options{Rows: 40, PageSize: 25})
 	server, err := demo.Start("127.0.0.1:0")
@@ -77,7 +78,10 @@ func TestSourcesRun(t *testing.T) {
 	}
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http", storeFolder, samples)
+	registry := srfake.New()
+	defer registry.Close()
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http", storeFolder, samples,
+		"http://registry.example:8081", registry.URL())
 	folder, sources := t.TempDir(), 0
 	for _, file := range all(t) {
 		text := read(t, file)
