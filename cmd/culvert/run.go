@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // installation is what the commands that read configuration have in common.
@@ -164,7 +165,7 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 		hostConfig.Logger.Warn("there are no connectors to run: no connector file found", "config", in.folder)
 	}
 	if hangUps != nil {
-		defer onHangUp(hangUps, h.Reload)()
+		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}
 	err = h.Run(ctx)
 	var setup *host.SetupError
@@ -175,9 +176,10 @@ func run(ctx context.Context, in *installation, files config.Files, how how, std
 }
 
 // onHangUp calls reload for each signal.
-func onHangUp(signals chan os.Signal, reload func()) (stop func()) {
+func onHangUp(signals chan os.Signal, reload func(), log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	go func() {
+		defer guard.Recover(log, "reloading on SIGHUP", nil)
 		for {
 			select {
 			case <-signals:
