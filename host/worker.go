@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
@@ -70,4 +71,22 @@ func (w worker) Plugins(connectorsOnly bool) []connect.Plugin {
 		return h.Plugins(connectorsOnly)
 	}
 	return nil
+}
+
+func (w worker) Pause(name string) error   { return w.steer(name, (*connect.Herder).Pause) }
+func (w worker) Resume(name string) error  { return w.steer(name, (*connect.Herder).Resume) }
+func (w worker) Stop(name string) error    { return w.steer(name, (*connect.Herder).Stop) }
+func (w worker) Restart(name string) error { return w.steer(name, (*connect.Herder).Restart) }
+
+// steer does something about a connector, where connectors run until they are stopped. In a run that ends by itself it would end with
+// success, and what it was to move would lie there.
+func (w worker) steer(name string, do func(*connect.Herder, string) error) error {
+	h := w.herder()
+	switch {
+	case w.host.config.Once:
+		return &rest.Refusal{Status: http.StatusMethodNotAllowed, Message: "REST is read only in a run with --once"}
+	case h == nil: // clients try again after a conflict
+		return &rest.Refusal{Status: http.StatusConflict, Message: "Cannot complete request momentarily: the worker is still starting up"}
+	}
+	return do(h, name)
 }

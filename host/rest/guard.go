@@ -21,9 +21,17 @@ func guarded(next http.Handler, allowed []string) http.Handler {
 	for i, name := range allowed {
 		names[i] = hostOf(name)
 	}
+	// Any page may have a browser send what needs no leave, such as POST without a body, with a right Host: it may not read the answer,
+	// but it would have been done. Browsers say so in Sec-Fetch-Site or Origin.
+	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		alone, _ := r.Context().Value(loopbackListener{}).(bool)
 		if path, ok := segments(r.URL.EscapedPath()); ok && slices.Equal(path, []string{"health"}) || !alone && len(names) == 0 || ours(r.Host, names) {
+			if err := origins.Check(r); err != nil {
+				x := exchange{w: w, r: r}
+				x.refuse(http.StatusForbidden, "The request comes from a page of another origin: pages in a browser may not change this worker")
+				return
+			}
 			next.ServeHTTP(w, r)
 			return
 		}

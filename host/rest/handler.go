@@ -74,6 +74,8 @@ type route struct {
 	path  string
 	allow string // what OPTIONS says
 	get   func(x *exchange, args []string)
+	put   func(x *exchange, args []string)
+	post  func(x *exchange, args []string)
 	// writes are methods that Kafka Connect has there and that are not built yet.
 	writes []string
 }
@@ -107,11 +109,11 @@ var routes = []route{
 	{path: "connectors/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
 	{path: "connectors/*/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
 	{path: "connectors/*/tasks/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
-	{path: "connectors/*/pause", allow: "OPTIONS,PUT", writes: []string{"PUT"}},
-	{path: "connectors/*/resume", allow: "OPTIONS,PUT", writes: []string{"PUT"}},
-	{path: "connectors/*/stop", allow: "OPTIONS,PUT", writes: []string{"PUT"}},
-	{path: "connectors/*/restart", allow: "POST,OPTIONS", writes: []string{"POST"}},
-	{path: "connectors/*/tasks/*/restart", allow: "POST,OPTIONS", writes: []string{"POST"}},
+	{path: "connectors/*/pause", allow: "OPTIONS,PUT", put: (*exchange).pause},
+	{path: "connectors/*/resume", allow: "OPTIONS,PUT", put: (*exchange).resume},
+	{path: "connectors/*/stop", allow: "OPTIONS,PUT", put: (*exchange).stop},
+	{path: "connectors/*/restart", allow: "POST,OPTIONS", post: (*exchange).restart},
+	{path: "connectors/*/tasks/*/restart", allow: "POST,OPTIONS", post: (*exchange).restartTask},
 	{path: "culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
 	{path: "connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
 }
@@ -131,13 +133,45 @@ func (x *exchange) dispatch(rt route, args []string) {
 		x.w.Header().Set("Allow", rt.allow)
 		x.w.Header().Set("Content-Type", "text/plain")
 		x.w.Write([]byte(strings.ReplaceAll(rt.allow, ",", ", ")))
-	case rt.get == nil || (method != http.MethodGet && method != http.MethodHead):
+	case rt.serves(method) == nil:
 		x.framework(http.StatusMethodNotAllowed)
+	case !x.media():
 	case x.contentType() == "":
 		x.framework(http.StatusNotAcceptable)
 	default:
-		rt.get(x, args)
+		rt.serves(method)(x, args)
 	}
+}
+
+// serves is what answers a method, nil for none.
+func (rt route) serves(method string) func(x *exchange, args []string) {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return rt.get
+	case http.MethodPut:
+		return rt.put
+	case http.MethodPost:
+		return rt.post
+	}
+	return nil
+}
+
+// media tells whether what is sent is JSON, or nothing; else it has answered. What names another type is refused although there is no
+// body, as by Kafka Connect.
+func (x *exchange) media() bool {
+	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
+		return true
+	}
+	given := x.r.Header.Get("Content-Type")
+	if given == "" && x.r.ContentLength != 0 {
+		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
+		return false
+	}
+	if kind, _, err := mime.ParseMediaType(given); given != "" && (err != nil || kind != "application/json") {
+		x.framework(http.StatusUnsupportedMediaType)
+		return false
+	}
+	return true
 }
 
 // contentType is that of the answer: JSON as the client wants it, "" where it wants no JSON.

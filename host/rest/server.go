@@ -1,4 +1,4 @@
-// Package rest answers Kafka Connect's REST API; read only for now. Statuses, bodies and error texts are those that a real worker
+// Package rest answers Kafka Connect's REST API. Statuses, bodies and error texts are those that a real worker
 // was recorded to give, because tools depend on them.
 package rest
 
@@ -30,6 +30,12 @@ type Worker interface {
 	Tasks(name string) ([]connect.TaskInfo, bool)
 	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
 	Plugins(connectorsOnly bool) []connect.Plugin
+	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a [Refusal] or
+	// [connect.ErrUnknownConnector].
+	Pause(name string) error
+	Resume(name string) error
+	Stop(name string) error
+	Restart(name string) error
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.

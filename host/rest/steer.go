@@ -1,0 +1,117 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// Refusal is an error of a [Worker] that is answered with a status and a text of its own.
+type Refusal struct {
+	Status  int
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// failed answers an error of a change. unknown is the text where the connector is not there.
+func (x *exchange) failed(err error, unknown string) {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		x.fail(refusal.Status, refusal.Message)
+	case errors.Is(err, connect.ErrUnknownConnector):
+		x.fail(http.StatusNotFound, unknown)
+	default:
+		x.fail(http.StatusInternalServerError, err.Error())
+	}
+}
+
+// done answers what was done and has nothing to show.
+func (x *exchange) done(status int) { x.w.WriteHeader(status) }
+
+func (x *exchange) pause(args []string)  { x.steer(x.worker.Pause, args[0], http.StatusAccepted) }
+func (x *exchange) resume(args []string) { x.steer(x.worker.Resume, args[0], http.StatusAccepted) }
+func (x *exchange) stop(args []string)   { x.steer(x.worker.Stop, args[0], http.StatusNoContent) }
+
+func (x *exchange) steer(do func(string) error, name string, status int) {
+	if err := do(name); err != nil {
+		x.failed(err, "Unknown connector "+name)
+		return
+	}
+	x.done(status)
+}
+
+// restart restarts a connector. Its tasks are made anew with it, whatever includeTasks says: a task belongs to the life of its connector.
+// With a parameter that is true the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with
+// onlyFailed nothing happens where none of that has failed.
+func (x *exchange) restart(args []string) {
+	name := args[0]
+	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
+	status, ok := x.worker.Status(name)
+	affected := false
+	if ok && (includeTasks || onlyFailed) {
+		status, affected = restarting(status, includeTasks, onlyFailed)
+		if !affected {
+			x.answer(http.StatusAccepted, status)
+			return
+		}
+	}
+	if err := x.worker.Restart(name); err != nil {
+		x.failed(err, "Unknown connector: "+name)
+		return
+	}
+	if affected {
+		x.answer(http.StatusAccepted, status)
+		return
+	}
+	x.done(http.StatusNoContent)
+}
+
+// restarting is a status with what is to be restarted as RESTARTING, and whether there is such.
+func restarting(s connect.Status, includeTasks, onlyFailed bool) (connect.Status, bool) {
+	affected := false
+	if !onlyFailed || s.Connector.State == connect.Failed {
+		s.Connector.State, affected = connect.Restarting, true
+	}
+	s.Tasks = append([]connect.TaskStatus{}, s.Tasks...)
+	for i := range s.Tasks {
+		if t := &s.Tasks[i]; includeTasks && (!onlyFailed || t.State == connect.Failed) {
+			t.State, affected = connect.Restarting, true
+		}
+	}
+	return s, affected
+}
+
+// restartTask restarts the connector of a task, and so the others too.
+func (x *exchange) restartTask(args []string) {
+	name := args[0]
+	n, err := strconv.ParseInt(args[1], 10, 32)
+	if err != nil {
+		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+		return
+	}
+	status, ok := x.worker.Status(name)
+	switch {
+	case ok && status.Connector.State == connect.Stopped:
+		x.fail(http.StatusConflict, "Connector "+name+" is STOPPED and has no tasks until it is resumed")
+		return
+	case ok && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == int(n) }):
+		x.fail(http.StatusNotFound, "Unknown task: "+name+"-"+strconv.FormatInt(n, 10))
+		return
+	}
+	if err := x.worker.Restart(name); err != nil {
+		x.failed(err, "Unknown connector: "+name)
+		return
+	}
+	x.done(http.StatusNoContent)
+}
+
+// flag is a parameter that is true or not: whatever else it says counts as false, as in Java.
+func (x *exchange) flag(name string) bool {
+	return strings.EqualFold(x.r.URL.Query().Get(name), "true")
+}

@@ -1,0 +1,112 @@
+package rest
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// counting counts what is done to its connector.
+type counting struct {
+	standIn
+	done []string
+}
+
+func (c *counting) Restart(string) error { c.done = append(c.done, "restart"); return nil }
+func (c *counting) Pause(string) error {
+	return &Refusal{http.StatusConflict, "not now"}
+}
+
+func counted(state, task connect.State) *counting {
+	return &counting{standIn: standIn{connectors: map[string]*standInConnector{"a": {state: state,
+		tasks: []connect.TaskStatus{{ID: 0, State: connect.Running}, {ID: 1, State: task}}}}}}
+}
+
+// With onlyFailed nothing is restarted where nothing of what is asked for has failed.
+func TestRestartMatrix(t *testing.T) {
+	for _, c := range []struct {
+		query           string
+		connector, task connect.State
+		status          int
+		shown           string
+		done            int
+	}{
+		{"", connect.Running, connect.Failed, 204, "", 1},
+		{"?includeTasks=maybe", connect.Running, connect.Running, 204, "", 1},
+		{"?includeTasks=true", connect.Running, connect.Running, 202, "RESTARTING RESTARTING RESTARTING", 1},
+		{"?includeTasks=TRUE&onlyFailed=true", connect.Running, connect.Failed, 202, "RUNNING RUNNING RESTARTING", 1},
+		{"?includeTasks=true&onlyFailed=true", connect.Running, connect.Running, 202, "RUNNING RUNNING RUNNING", 0},
+		{"?onlyFailed=true", connect.Running, connect.Failed, 202, "RUNNING RUNNING FAILED", 0},
+		{"?onlyFailed=true", connect.Failed, connect.Running, 202, "RESTARTING RUNNING RUNNING", 1},
+	} {
+		worker := counted(c.connector, c.task)
+		w := sent(worker, "POST", "/connectors/a/restart"+c.query, "")
+		var shown []string
+		for _, part := range strings.Split(w.Body.String(), `"state":"`)[1:] {
+			state, _, _ := strings.Cut(part, `"`)
+			shown = append(shown, state)
+		}
+		if w.Code != c.status || strings.Join(shown, " ") != c.shown || len(worker.done) != c.done {
+			t.Errorf("%+v: found %d %v, restarted %v", c, w.Code, shown, worker.done)
+		}
+	}
+}
+
+func sent(worker Worker, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	Handler(worker).ServeHTTP(w, r)
+	return w
+}
+
+// Media types and refusals of changes.
+func TestChangesAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		method, path, body, media string
+		status                    int
+		says                      string
+	}{
+		{"PUT", "/connectors/a/resume", "", "", 202, ""},
+		{"PUT", "/connectors/a/resume", "", "application/json; charset=utf-8", 202, ""},
+		{"PUT", "/connectors/a/resume", "", "text/plain", 415, "HTTP 415 Unsupported Media Type"},
+		{"PUT", "/connectors/a/resume", "x", "", 415, "HTTP 415 Unsupported Media Type"},
+		{"PUT", "/connectors/a/pause", "", "", 409, "not now"},
+		{"POST", "/connectors/a/pause", "", "", 405, "HTTP 405 Method Not Allowed"},
+		{"POST", "/connectors/a/tasks/2/restart", "", "", 404, "Unknown task: a-2"},
+		{"POST", "/connectors/a/tasks/99999999999/restart", "", "", 404, "HTTP 404 Not Found"},
+	} {
+		w := sent(counted(connect.Running, connect.Running), c.method, c.path, c.body, "Content-Type", c.media)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
+		}
+	}
+}
+
+// What a page of another origin has a browser send without asking changes nothing, although its Host is right.
+func TestPagesChangeNothing(t *testing.T) {
+	s := served(t, "http://127.0.0.1:0")
+	for _, c := range []struct {
+		line, header string
+		status       int
+	}{
+		{"POST /connectors/a/restart", "Origin: http://page.example", 403},
+		{"POST /connectors/a/restart", "Sec-Fetch-Site: cross-site", 403},
+		{"POST /connectors/a/restart", "Origin: http://localhost", 404},
+		{"POST /connectors/a/restart", "Sec-Fetch-Site: same-origin", 404},
+		{"POST /connectors/a/restart", "Accept: */*", 404},
+		{"GET /connectors", "Origin: http://page.example", 200},
+	} {
+		if status, body := asked(t, s, c.line, "localhost", c.header); status != c.status {
+			t.Errorf("%+v: found %d %s", c, status, body)
+		}
+	}
+	if status, _ := asked(t, s, "POST /connectors/a/restart", "page.example"); status != 403 {
+		t.Errorf("expected Host to be checked for changes, found %d", status)
+	}
+}
