@@ -118,7 +118,12 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(16) {
+	switch g.IntN(17) {
+	case 16:
+		s["type"], s["fields"] = kafka+"MaskField$"+g.of("Value", "Value", "Key"), g.names()
+		if g.in(3) {
+			s["replacement"] = g.of("17", "-2.75", "x")
+		}
 	case 12, 13:
 		s["type"], s["field"] = kafka+"ExtractField$"+g.of("Value", "Value", "Key"), g.of("id", "nested", "name")
 		if strings.HasSuffix(s["type"].(string), "Key") {

@@ -153,7 +153,13 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(18) {
+	switch m.IntN(20) {
+	case 18, 19:
+		s.Component = []string{ClassMaskValue, ClassMaskKey}[min(m.IntN(2), m.IntN(2))]
+		set("fields", m.some())
+		if m.IntN(2) == 0 {
+			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
+		}
 	case 14:
 		s.Component = ClassDropHeaders
 		set("headers", m.some())

@@ -26,6 +26,8 @@ const (
 	ClassMetadataKey     = pkg + "SetSchemaMetadata$Key"
 	ClassMetadataValue   = pkg + "SetSchemaMetadata$Value"
 	ClassFilter          = pkg + "Filter"
+	ClassMaskKey         = pkg + "MaskField$Key"
+	ClassMaskValue       = pkg + "MaskField$Value"
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
 	ClassHeaderFromValue = pkg + "HeaderFrom$Value"
 	ClassValueToKey      = pkg + "ValueToKey"
@@ -77,6 +79,10 @@ var components = []component{
 		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
 	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
 		wit.ComponentTransformation, insertSpecs, newInsert(valueSide), nil},
+	{ClassMaskKey, "Mask specified fields of the record's key with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",
+		wit.ComponentTransformation, maskSpecs, newMask(keySide), nil},
+	{ClassMaskValue, "Mask specified fields of the record's value with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",
+		wit.ComponentTransformation, maskSpecs, newMask(valueSide), nil},
 	{ClassRegexRouter, "Update the record topic using the configured regular expression and replacement string. The expression must match the whole topic; its syntax, and that of the replacement, are Java's.",
 		wit.ComponentTransformation, routerSpecs, newRouter, nil},
 	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs, newReplace(keySide), nil},

@@ -108,6 +108,10 @@ func TestExamine(t *testing.T) {
 		{ClassHoistValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
 		{ClassMetadataValue, pairs("schema.version", "x"), map[string]string{
 			"schema.version": "Invalid value x for configuration schema.version: Not a number of type INT"}},
+		{ClassMaskValue, nil, map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
+		{ClassMaskKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
+		{ClassMaskKey, pairs("fields", "a,a", "replacement", " "), map[string]string{
+			"replacement": "Invalid value  for configuration replacement: String must be non-empty"}},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
 			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},

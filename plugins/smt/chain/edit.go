@@ -1,0 +1,82 @@
+package chain
+
+import (
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// This file is what MaskField and Cast share: fields of a structure change, each by itself.
+
+// edits is what such a transform comes to for one schema.
+type edits struct {
+	// program reads values; its failure is that of every value that is not null.
+	*program
+	members []memberEdit
+	root    *wit.Node
+	out     uint32
+}
+
+// memberEdit is what becomes of a member.
+type memberEdit struct {
+	// instead replaces a null, whose branch is then null.
+	instead []byte
+	null    byte
+	// edit appends what becomes of a value, given without its branch; nil: the member stays as it is. A null stays one.
+	edit edit
+	// from and to are the member's schema before and after.
+	from, to *wit.Node
+}
+
+// edit makes another value of one that is not null. in holds its bytes without a branch.
+type edit func(dst, in []byte) ([]byte, *failure)
+
+// beginEdits makes edits that change nothing; the layout is nil when the root is no structure.
+func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *layout) {
+	p, l := beginProgram(nodes)
+	x := &edits{program: p, root: &nodes[0]}
+	e.room(p)
+	if l == nil {
+		return x, nil
+	}
+	if replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		m := memberEdit{from: &nodes[f.node], to: &nodes[f.node]}
+		if f.orDefault {
+			m.null, m.instead = f.nullAndDefault()
+		}
+		x.members = append(x.members, m)
+	}
+	return x, l
+}
+
+// apply edits a column whose members are noted in e.ends.
+func (x *edits) apply(e *Engine, c *column) *failure {
+	from := len(e.scratch)
+	dst := datum.AppendBranch(e.scratch, x.root, false)
+	var f *failure
+	for i := range x.members {
+		m := &x.members[i]
+		b := c.bytes[e.ends[i]:e.ends[i+1]]
+		if m.instead != nil && b[0] == m.null {
+			b = m.instead
+		}
+		if m.edit == nil {
+			dst = append(dst, b...)
+			continue
+		}
+		null, size, _ := datum.IsNull(m.from, b)
+		dst = datum.AppendBranch(dst, m.to, null)
+		if null {
+			continue
+		}
+		if dst, f = m.edit(dst, b[size:]); f != nil {
+			return f
+		}
+	}
+	e.scratch = dst
+	c.set(wit.Structured, x.out, dst[from:], -1)
+	return nil
+}

@@ -1,0 +1,209 @@
+package chain
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var maskSpecs = []wit.SettingSpec{
+	needsList("fields", "Names of fields to mask."),
+	setting.Spec("replacement", wit.KindText, wit.Low, nil,
+		"Custom value replacement, that will be applied to all 'fields' values (numeric or non-empty string values only)."),
+	replaceNullSpec,
+}
+
+// mask is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
+type mask struct {
+	at          side
+	fields      []string
+	replacement *string
+	// number is the replacement where that is one.
+	number      *decimal
+	replaceNull bool
+	programs    programs[*edits]
+}
+
+const maskPurpose = "mask fields"
+
+func newMask(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		fields, err := s.distinct("fields")
+		if err != nil {
+			return nil, err
+		}
+		o := &mask{at: at, fields: fields}
+		if text, given := s.find("replacement"); given {
+			if text = strings.TrimSpace(text); text == "" {
+				return nil, invalid("replacement", "", "String must be non-empty")
+			}
+			o.replacement = &text
+			if d, ok := parseDecimal(text); ok {
+				o.number = &d
+			}
+		}
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
+	}
+}
+
+func (o *mask) route(*route, int) {}
+
+func (o *mask) compile(e *Engine, nodes []wit.Node, schema uint32, stage int) *edits {
+	x, l := beginEdits(e, nodes, o.replaceNull)
+	x.out = schema
+	if l == nil {
+		x.failure = onlyStruct(stage, maskPurpose, javaClass(&nodes[0]))
+		return x
+	}
+	for i := range l.fields {
+		if !slices.Contains(o.fields, l.fields[i].name) {
+			continue
+		}
+		m := &x.members[i]
+		masked, f := o.structured(m.from, stage)
+		m.edit = func(dst, _ []byte) ([]byte, *failure) { return append(dst, masked...), f }
+	}
+	return x
+}
+
+func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return onlyMap(stage, maskPurpose, "null"), nil
+	case wit.Dynamic:
+		return o.schemaless(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, c.schema, stage) })
+	if err != nil {
+		return nil, err
+	}
+	if f := e.members(x.program, c.bytes, stage, maskPurpose); f != nil {
+		return f, nil
+	}
+	return x.apply(e, c), nil
+}
+
+func (o *mask) schemaless(e *Engine, c *column, stage int) *failure {
+	m := &e.entries
+	if f := m.take(c.bytes, stage, maskPurpose); f != nil {
+		return f
+	}
+	for _, name := range o.fields {
+		value := []byte{datum.TagNull}
+		if x := m.find(name); x != nil && x.value[0] != datum.TagNull {
+			var f *failure
+			if value, f = o.dynamic(x.value[0], stage); f != nil {
+				return f
+			}
+		}
+		m.put(name, entry{value: value, valueAt: -1})
+	}
+	from := len(e.scratch)
+	e.scratch = m.write(e.scratch)
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil
+}
+
+// structured is the masked value of a field with a schema.
+func (o *mask) structured(n *wit.Node, stage int) ([]byte, *failure) {
+	class := javaClass(n)
+	if class != "java.math.BigDecimal" {
+		return o.masked(class, stage)
+	}
+	d, f := o.decimal(stage)
+	if f != nil {
+		return nil, f
+	}
+	scale, _ := scaleOf(n)
+	if scale != d.scale {
+		return nil, &failure{stage, dataException, fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
+			"Schema has scale %d, value has scale %d.", scale, d.scale)}
+	}
+	return datum.AppendDecimal(nil, d.unscaled), nil
+}
+
+// dynamic is the masked value of an entry without schema, in the place of one with this tag.
+func (o *mask) dynamic(tag byte, stage int) ([]byte, *failure) {
+	class := dynamicClasses[tag]
+	if class == "java.math.BigDecimal" {
+		d, f := o.decimal(stage)
+		if f != nil {
+			return nil, f
+		}
+		return datum.AppendDecimal(datum.AppendNumber([]byte{tag}, d.scale), d.unscaled), nil
+	}
+	if tag == datum.TagTrue {
+		tag = datum.TagFalse
+	}
+	b, f := o.masked(class, stage)
+	if tag == datum.TagFalse {
+		b = nil // the tag says it
+	}
+	return append([]byte{tag}, b...), f
+}
+
+// masked is the bytes of the masked value of a class.
+func (o *mask) masked(class string, stage int) ([]byte, *failure) {
+	var n int64
+	var f float64
+	var text string
+	if o.number != nil {
+		n, f = o.number.long(), o.number.float()
+	}
+	if o.replacement != nil {
+		text = *o.replacement
+	}
+	custom := true
+	var b []byte
+	switch class {
+	case "java.lang.Byte":
+		b = datum.AppendNumber(nil, int64(int8(n)))
+	case "java.lang.Short":
+		b = datum.AppendNumber(nil, int64(int16(n)))
+	case "java.lang.Integer":
+		b = datum.AppendNumber(nil, int64(int32(n)))
+	case "java.lang.Long":
+		b = datum.AppendNumber(nil, n)
+	case "java.lang.Float":
+		b = datum.AppendFloat32(nil, float32(f))
+	case "java.lang.Double":
+		b = datum.AppendFloat64(nil, f)
+	case "java.lang.String":
+		return datum.AppendText(nil, text), nil
+	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":
+		b, custom = []byte{0}, false
+	default:
+		if o.replacement == nil {
+			return nil, &failure{stage, dataException, "Cannot mask value of type: class " + class}
+		}
+		custom = false
+	}
+	switch {
+	case o.replacement != nil && !custom:
+		return nil, &failure{stage, dataException, "Cannot mask value of type class " + class + " with custom replacement."}
+	case o.replacement != nil && o.number == nil:
+		return nil, &failure{stage, dataException, "Unable to convert " + text + " (class java.lang.String) to a number"}
+	}
+	return b, nil
+}
+
+// decimal is the masked value of a BigDecimal.
+func (o *mask) decimal(stage int) (decimal, *failure) {
+	switch {
+	case o.replacement == nil:
+		return decimal{unscaled: new(big.Int)}, nil
+	case o.number == nil:
+		return decimal{}, &failure{stage, dataException,
+			"Unable to convert " + *o.replacement + " (class java.lang.String) to number"}
+	case !o.number.fits():
+		return decimal{}, &failure{stage, dataException, "a decimal that is too long, or whose scale is too large: " + *o.replacement}
+	}
+	return *o.number, nil
+}
