@@ -55,6 +55,8 @@ func (b *Buffers) strip(c *chunk, safe bool) {
 	c.slim()
 	f := buffer{c.batch.Rows[:0], c.batch.Data[:0], c.origins[:0], c.out[:0]}
 	c.batch.Rows, c.batch.Data, c.origins, c.out = nil, nil, nil, nil
+	c.batch.Reset() // schemas, too, are held for as long as rows name them
+	c.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.out--

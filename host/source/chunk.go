@@ -44,15 +44,22 @@ type chunk struct {
 	err      error
 	out      []byte
 	produced Batch
-	records  int
-	settled  chan error // one error for each use: what became of the records
-	done     func(n int, err error)
+	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do so after the
+	// chunk was given back.
+	settled chan settlement
+	done    func(n int, err error)
+}
+
+// settlement is what became of a chunk's records.
+type settlement struct {
+	records int // that were acknowledged
+	err     error
 }
 
 func newChunk(registry *record.Registry) *chunk {
-	c := &chunk{settled: make(chan error, 1)}
+	c := &chunk{settled: make(chan settlement, 1)}
 	c.batch.Registry = registry
-	c.done = func(n int, err error) { c.records = n; c.settled <- err }
+	c.done = func(n int, err error) { c.settled <- settlement{n, err} }
 	return c
 }
 
@@ -61,7 +68,7 @@ func (c *chunk) reset(topic, page string) {
 	c.batch.Topics = append(c.batch.Topics, topic)
 	c.page, c.origins = page, c.origins[:0]
 	c.mark, c.moves, c.barrier = place{}, false, nil
-	c.err, c.out, c.produced, c.records = nil, c.out[:0], nil, 0
+	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.slim()
 }
 

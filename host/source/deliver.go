@@ -44,14 +44,14 @@ func (f *feed) settleOne(c *chunk) error {
 		return c.err
 	}
 	select {
-	case err := <-c.settled:
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.page, err)
+	case s := <-c.settled:
+		if s.err != nil {
+			return fmt.Errorf("%s: %w", c.page, s.err)
 		}
+		f.task.count.written.Add(int64(s.records))
 	case <-f.failed.Done():
 		return nil
 	}
-	f.task.count.written.Add(int64(c.records))
 	if c.moves {
 		f.task.o.Offsets.Acknowledged(f.partition, c.mark.stored(c.fingerprint))
 	}

@@ -153,9 +153,16 @@ func (s *shaper) ahead(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return err
 	}
+	sent := false
+	defer func() {
+		if !sent { // a mistake in what comes: other feeds would have a chunk less for ever
+			s.feed.give(part)
+		}
+	}()
 	part.out, c.out = c.out, part.out
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	sent = true
 	s.feed.shaped <- part
 	return nil
 }

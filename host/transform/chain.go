@@ -216,7 +216,10 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 	}
 	rows := b.Rows
 	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
-	defer func() { c.piece.Held, c.chosen.Held = nil, nil }()
+	defer func() { // the memory is the batch's: the next one has another
+		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
+		c.chosen.Topics, c.chosen.Data, c.chosen.Held = nil, nil, nil
+	}()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
 		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
