@@ -26,8 +26,9 @@ type reloader struct {
 	mu       sync.Mutex
 	problems config.Problems // of no connector
 	refused  map[string]string
-	counts   map[string]int64 // reloads, by what they came to
-	last     time.Time        // when something was changed last
+	counts   map[string]int64    // reloads, by what they came to
+	last     time.Time           // when something was changed last
+	files    []*config.Connector // all, as they were found last
 }
 
 // What a reload came to.
@@ -39,7 +40,7 @@ const (
 
 func newReloader(h *Host) *reloader {
 	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker, log: h.log,
-		refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
 		if err := c.Problems.Err(); err != nil {
 			r.refused[c.Name] = err.Error() // which was logged
@@ -74,6 +75,9 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 		return
 	}
 	herder := r.host.herder
+	r.mu.Lock()
+	r.files = s.Connectors
+	r.mu.Unlock()
 	r.checker.Connectors = s.Connectors
 	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems { return r.check(ctx, c) }, r.checker.Declared)
 	if ctx.Err() != nil {
@@ -169,6 +173,13 @@ func (r *reloader) say(step config.Step) (news bool) {
 		}
 	}
 	return news
+}
+
+// all are the connectors of the folder.
+func (r *reloader) all() []*config.Connector {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files
 }
 
 // general notes problems of no connector, and logs those that are new.

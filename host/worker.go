@@ -84,9 +84,9 @@ func (w worker) steer(name string, do func(*connect.Herder, string) error) error
 	h := w.herder()
 	switch {
 	case w.host.config.Once:
-		return &rest.Refusal{Status: http.StatusMethodNotAllowed, Message: "REST is read only in a run with --once"}
-	case h == nil: // clients try again after a conflict
-		return &rest.Refusal{Status: http.StatusConflict, Message: "Cannot complete request momentarily: the worker is still starting up"}
+		return &rest.Refusal{Status: http.StatusMethodNotAllowed, Message: "Nothing is paused, stopped or restarted by REST in a run with --once"}
+	case h == nil:
+		return starting
 	}
 	return do(h, name)
 }

@@ -84,6 +84,19 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.eventually("its fifth life", func() bool { return strings.Count(f.stderr.String(), `msg="connector started" connector=calm `) == 5 })
 	f.await("calm", "runs", runs)
 	f.must(404, "PUT", "/connectors/ghost/pause", "")
+
+	// A check says what is wrong, hides passwords, and changes nothing.
+	var v connect.Validation
+	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
+		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`)
+	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer, "Value must be at least 1") ||
+		!strings.Contains(answer, "the nearest known one is sap.odata.host.address") || strings.Contains(answer, "geheim") {
+		t.Errorf("found %v %s", err, answer)
+	}
+	f.must(500, "PUT", "/connector-plugins/ODataSink/config/validate", `{"connector.class": "ODataSource"}`)
+	f.must(400, "PUT", "/connector-plugins/ODataSource/config/validate", `{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
+	f.must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
+	f.must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
 	f.signal(syscall.SIGTERM)
 	if r := f.wait(); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)

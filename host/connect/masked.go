@@ -14,14 +14,14 @@ func (c *connector) shown(settings map[string]string) map[string]string {
 	if masked, _ := config.Boolean(c.o.Worker.Text("rest.config.masked")); !masked {
 		return settings
 	}
-	return config.Masked(settings, c.passwords())
+	return config.Masked(settings, passwords(c.o.Plugins))
 }
 
 // passwords tells which settings are passwords, by whatever is loaded: the connector's class may be unknown.
-func (c *connector) passwords() func(key string) bool {
+func passwords(m *plugin.Manager) func(key string) bool {
 	var declared []*config.Declarations
-	if c.o.Plugins != nil {
-		declared = declarations(c.o.Plugins, plugin.Info{})
+	if m != nil {
+		declared = declarations(m, plugin.Info{})
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {

@@ -116,6 +116,7 @@ var routes = []route{
 	{path: "connectors/*/tasks/*/restart", allow: "POST,OPTIONS", post: (*exchange).restartTask},
 	{path: "culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
 	{path: "connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
+	{path: "connector-plugins/*/config/validate", allow: "OPTIONS,PUT", put: (*exchange).validate},
 }
 
 type exchange struct {

@@ -251,6 +251,10 @@ func (s *standIn) until(c call) {
 func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
 func (s *standIn) Ready(context.Context) error { return nil }
 
+func (s *standIn) Validate(_ context.Context, class string, settings map[string]string) (*connect.Validation, error) {
+	return &connect.Validation{Name: class, Errors: len(settings)}, nil
+}
+
 func (s *standIn) Pause(name string) error  { return s.Restart(name) }
 func (s *standIn) Resume(name string) error { return s.Restart(name) }
 func (s *standIn) Stop(name string) error   { return s.Restart(name) }

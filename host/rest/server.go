@@ -30,6 +30,8 @@ type Worker interface {
 	Tasks(name string) ([]connect.TaskInfo, bool)
 	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
 	Plugins(connectorsOnly bool) []connect.Plugin
+	// Validate checks a configuration for a plugin, see [connect.Checker.Validate].
+	Validate(ctx context.Context, class string, settings map[string]string) (*connect.Validation, error)
 	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a [Refusal] or
 	// [connect.ErrUnknownConnector].
 	Pause(name string) error

@@ -1,0 +1,293 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Validation is a configuration that was checked, as REST shows it.
+type Validation struct {
+	// Name is the connector's class.
+	Name    string      `json:"name"`
+	Errors  int         `json:"error_count"`
+	Groups  []string    `json:"groups"`
+	Configs []Validated `json:"configs"`
+}
+
+// Validated is a setting with what is declared about it.
+type Validated struct {
+	Definition Definition `json:"definition"`
+	Value      Value      `json:"value"`
+}
+
+// Definition is the declaration of a setting.
+type Definition struct {
+	Name          string  `json:"name"`
+	Type          string  `json:"type"`
+	Required      bool    `json:"required"`
+	Default       *string `json:"default_value"`
+	Importance    string  `json:"importance"`
+	Documentation string  `json:"documentation"`
+	Group         *string `json:"group"`
+	// Order has two names: Kafka Connect changed it in 4.2, and there are tools that know one of them alone.
+	Order      int32    `json:"order"`
+	InGroup    int32    `json:"order_in_group"`
+	Width      string   `json:"width"`
+	Display    string   `json:"display_name"`
+	Dependents []string `json:"dependents"`
+}
+
+// Value is what a setting comes to.
+type Value struct {
+	Name        string   `json:"name"`
+	Value       *string  `json:"value"`
+	Recommended []string `json:"recommended_values"`
+	Errors      []string `json:"errors"`
+	Visible     bool     `json:"visible"`
+}
+
+// kindNames and importances are Kafka's.
+var (
+	kindNames = map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindPassword: "PASSWORD", wit.KindShort: "SHORT", wit.KindInt: "INT",
+		wit.KindLong: "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST", wit.KindClassName: "CLASS"}
+	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
+	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
+)
+
+// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its transforms and
+// predicates, those of its plugin. The error is for one whose class is not known. Passwords are hidden; references stay as they were
+// written.
+func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
+	info, component, err := find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		return nil, err
+	}
+	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c, password: passwords(k.Plugins), at: map[string]int{}}
+	common := config.CommonSettings(component.Kind)
+	for _, spec := range common {
+		switch spec.Name {
+		case "connector.plugin.version":
+			spec.DefaultValue = &info.Version
+		case "key.converter", "value.converter", "header.converter":
+			class := k.Worker.Text(spec.Name)
+			spec.DefaultValue = &class
+		}
+		if spec.Kind == wit.KindListOfText && spec.DefaultValue == nil {
+			spec.DefaultValue = new(string)
+		}
+		v.add("", v.examined(spec))
+	}
+	stages, _ := c.Stages()
+	seen := map[string]bool{}
+	for _, s := range stages {
+		v.part(k, s.Prefix, "Transforms: "+s.Alias, s.Class, wit.ComponentTransformation)
+		if p := s.Predicate; p != nil && !seen[p.Alias] {
+			seen[p.Alias] = true
+			v.part(k, p.Prefix, "Predicates: "+p.Alias, p.Class, wit.ComponentPredicate)
+		}
+	}
+	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
+		v.add("", e)
+	}
+	problems := k.Check(ctx, c)
+	if strings.TrimSpace(c.Text("name")) == "" {
+		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
+	}
+	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
+	return &v.Validation, nil
+}
+
+// Class is the full name of a connector's class, which an alias may stand for.
+func (k *Checker) Class(class string) (string, error) {
+	_, component, err := find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	return component.Name, err
+}
+
+// validating is a Validation in the making.
+type validating struct {
+	Validation
+	given    *config.Connector
+	password func(string) bool
+	at       map[string]int // in Configs, by name
+}
+
+// written are settings as they were written: what a config provider gives is not for everybody who may check.
+func written(c *config.Connector) []wit.Setting {
+	var settings []wit.Setting
+	for _, e := range c.Entries {
+		settings = append(settings, wit.Setting{Name: e.Key, Value: e.Raw})
+	}
+	return settings
+}
+
+// examined is a setting with the value that is given, or its default.
+func (v *validating) examined(spec wit.SettingSpec) wit.Examined {
+	e := wit.Examined{Spec: spec, Value: spec.DefaultValue, Visible: true}
+	if given, ok := v.given.Entry(spec.Name); ok {
+		e.Value = &given.Raw
+	}
+	return e
+}
+
+// part adds the settings of a transform or predicate, those that Kafka Connect itself reads first.
+func (v *validating) part(k *Checker, prefix, group, class string, kind wit.ComponentKind) {
+	first := len(v.Configs)
+	of := func(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) wit.Examined {
+		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules})
+	}
+	v.add("", of("type", wit.KindClassName, "Class.", wit.Rule{Required: wit.Chosen}))
+	v.add("", of("plugin.version", wit.KindText, "Version of the plugin; the newest unless given."))
+	if kind == wit.ComponentTransformation {
+		v.add("", of("predicate", wit.KindText, "Alias of the predicate that tells for which records the transform is."))
+		v.add("", of("negate", wit.KindBoolean, "Whether it is for the others instead."))
+	}
+	if _, component, err := find(k.Plugins, class, "", kind); err == nil {
+		for _, e := range config.DeclareComponent(component).Examine(written(v.given.Part(prefix))) {
+			v.add(prefix, e)
+		}
+	}
+	for i := range v.Configs[first:] {
+		v.Configs[first+i].Definition.Group = &group
+	}
+	v.group(group)
+}
+
+func (v *validating) group(name string) {
+	if !slices.Contains(v.Groups, name) {
+		v.Groups = append(v.Groups, name)
+	}
+}
+
+// add adds a setting, once.
+func (v *validating) add(prefix string, e wit.Examined) {
+	spec := e.Spec
+	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue, Importance: importances[spec.Importance],
+		Documentation: spec.Documentation, Required: setting.IsRequired(&spec) || spec.Name == "name" && prefix == "", Order: -1, Width: widths[0],
+		Display: spec.Name, Dependents: []string{}}
+	if v.find(d.Name) != nil {
+		return
+	}
+	if in, ok := commonGroups[d.Name]; ok && prefix == "" {
+		d.Group, d.Order, d.Width, d.Display = &in.group, in.order, in.width, in.display
+	}
+	for _, r := range spec.Rules {
+		switch {
+		case r.Group != nil:
+			d.Group = r.Group
+		case r.Order != nil:
+			d.Order = *r.Order
+		case r.Width != nil && int(*r.Width) < len(widths):
+			d.Width = widths[*r.Width]
+		case r.DisplayName != nil:
+			d.Display = *r.DisplayName
+		case r.Dependents != nil:
+			d.Dependents = append(d.Dependents, *r.Dependents...)
+		}
+	}
+	d.InGroup = d.Order
+	if d.Group != nil {
+		v.group(*d.Group)
+	}
+	shown := e.Value
+	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
+		hidden := setting.Hidden
+		shown = &hidden
+	}
+	if d.Default != nil && spec.Kind == wit.KindPassword {
+		hidden := setting.Hidden
+		d.Default = &hidden
+	}
+	v.at[d.Name] = len(v.Configs)
+	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{}, e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+}
+
+func (v *validating) find(name string) *Validated {
+	i, ok := v.at[name]
+	if !ok {
+		return nil
+	}
+	return &v.Configs[i]
+}
+
+// complain puts problems at their settings. Those of keys that nobody declares get a definition, since there are tools that fail where
+// none is.
+func (v *validating) complain(problems config.Problems, declared *config.Declarations) {
+	for _, p := range problems {
+		if p.Warning {
+			continue
+		}
+		name := p.Setting
+		if name == "" {
+			name = "connector.class"
+		}
+		if spec, ok := declared.Find(name); ok && v.find(name) == nil && v.find(spec.Name) != nil {
+			name = spec.Name
+		}
+		at := v.find(name)
+		if at == nil {
+			v.add("", v.examined(wit.SettingSpec{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}))
+			at = v.find(name)
+		}
+		if text := Told(p); !slices.Contains(at.Value.Errors, text) {
+			at.Value.Errors = append(at.Value.Errors, text)
+			v.Errors++
+		}
+	}
+}
+
+// Told is the text of a problem, with the name of its setting where the text does not say it.
+func Told(p config.Problem) string {
+	if p.Setting == "" || strings.Contains(p.Text, p.Setting) {
+		return p.Text
+	}
+	return fmt.Sprintf("%s: %s", p.Setting, p.Text)
+}
+
+// grouping is where Kafka Connect shows a setting of every connector.
+type grouping struct {
+	group   string
+	order   int32
+	width   string
+	display string
+}
+
+var commonGroups = map[string]grouping{
+	"name":                              {"Common", 1, "MEDIUM", "Connector name"},
+	"connector.class":                   {"Common", 2, "LONG", "Connector class"},
+	"connector.plugin.version":          {"Common", 3, "MEDIUM", "Connector version"},
+	"tasks.max":                         {"Common", 4, "SHORT", "Tasks max"},
+	"tasks.max.enforce":                 {"Common", 5, "SHORT", "Enforce tasks max"},
+	"key.converter":                     {"Common", 6, "SHORT", "Key converter class"},
+	"key.converter.plugin.version":      {"Common", 7, "SHORT", "Key converter version"},
+	"value.converter":                   {"Common", 8, "SHORT", "Value converter class"},
+	"value.converter.plugin.version":    {"Common", 9, "SHORT", "Value converter version"},
+	"header.converter":                  {"Common", 10, "SHORT", "Header converter class"},
+	"header.converter.plugin.version":   {"Common", 11, "SHORT", "Header converter version"},
+	"transforms":                        {"Transforms", 12, "LONG", "Transforms"},
+	"predicates":                        {"Predicates", 13, "LONG", "Predicates"},
+	"config.action.reload":              {"Common", 14, "MEDIUM", "Reload Action"},
+	"unknown.settings":                  {"Common", 15, "SHORT", "Unknown settings"},
+	"errors.retry.timeout":              {"Error Handling", 1, "MEDIUM", "Retry Timeout for Errors"},
+	"errors.retry.delay.max.ms":         {"Error Handling", 2, "MEDIUM", "Maximum Delay Between Retries for Errors"},
+	"errors.tolerance":                  {"Error Handling", 3, "SHORT", "Error Tolerance"},
+	"errors.log.enable":                 {"Error Handling", 4, "SHORT", "Log Errors"},
+	"errors.log.include.messages":       {"Error Handling", 5, "SHORT", "Log Error Details"},
+	"errors.uncertain.send":             {"Error Handling", 9, "LONG", "Uncertain records to send again"},
+	"errors.uncertain.skip":             {"Error Handling", 10, "LONG", "Uncertain records to leave out"},
+	"topic.creation.groups":             {"Topic Creation", 1, "LONG", "Topic Creation Groups"},
+	"exactly.once.support":              {"Exactly Once Support", 2, "SHORT", "Exactly once support"},
+	"transaction.boundary":              {"Exactly Once Support", 3, "SHORT", "Transaction Boundary"},
+	"transaction.boundary.interval.ms":  {"Exactly Once Support", 4, "SHORT", "Transaction boundary interval"},
+	"offsets.storage.topic":             {"offsets.topic", 1, "LONG", "Offsets topic"},
+	"topics":                            {"Common", 4, "LONG", "Topics"},
+	"topics.regex":                      {"Common", 4, "LONG", "Topics regex"},
+	"errors.deadletterqueue.topic.name": {"Error Handling", 6, "MEDIUM", "Dead Letter Queue Topic Name"},
+	"errors.deadletterqueue.topic.replication.factor": {"Error Handling", 7, "MEDIUM", "Dead Letter Queue Topic Replication Factor"},
+	"errors.deadletterqueue.context.headers.enable":   {"Error Handling", 8, "MEDIUM", "Enable Error Context Headers"},
+}

@@ -1,0 +1,50 @@
+package connect
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no password.
+func TestValidate(t *testing.T) {
+	b := newBench(t, "./testdata/spy")
+	c := b.connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0", "spy.password=geheim", "spy.adress=x",
+		"transforms=a", "transforms.a.type=no.such.Thing")
+	v, err := b.checker.Validate(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errors := map[string][]string{}
+	n := 0
+	for _, s := range v.Configs {
+		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.InGroup || s.Definition.Type == "" {
+			t.Errorf("found %+v", s)
+		}
+		n += len(s.Value.Errors)
+		if len(s.Value.Errors) > 0 {
+			errors[s.Value.Name] = s.Value.Errors
+		}
+	}
+	if n != v.Errors || strings.Join(errors["tasks.max"], "") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
+		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
+		t.Errorf("found %d errors, %v", v.Errors, errors)
+	}
+	if groups := strings.Join(v.Groups, ","); !strings.HasPrefix(groups, "Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
+		t.Errorf("found groups %s", groups)
+	}
+	if strings.Contains(string(data), "geheim") {
+		t.Errorf("found a password in %s", data)
+	}
+	if v, err = b.checker.Validate(t.Context(), b.connector(t, "connector.class=test.SpySource")); err != nil || v.Configs[0].Value.Name != "name" ||
+		!v.Configs[0].Definition.Required {
+		t.Errorf("found %v %+v", err, v)
+	}
+	if _, err := b.checker.Validate(t.Context(), b.connector(t, "connector.class=NotThere")); err == nil {
+		t.Error("expected no class to be an error")
+	}
+}

@@ -1,0 +1,97 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// What is sent may have as many bytes as a file of a connector, and may take that long to arrive.
+const (
+	bodyBytes   = 1 << 20
+	bodyTimeout = 30 * time.Second
+)
+
+// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka Connect: tools
+// know it so.
+func (x *exchange) body(into any) bool {
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer of a test has none
+	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", bodyBytes))
+		return false
+	case err != nil:
+		x.fail(http.StatusInternalServerError, "the body could not be read: "+err.Error())
+		return false
+	case len(data) == 0:
+		x.fail(http.StatusInternalServerError, "expected a JSON object, found nothing")
+		return false
+	}
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
+	if err := json.Unmarshal(data, into); err != nil {
+		x.fail(http.StatusInternalServerError, "expected a JSON object: "+err.Error())
+		return false
+	}
+	return true
+}
+
+// written is a configuration as JSON has it: numbers and booleans count as their text, null is kept apart.
+type written struct {
+	settings map[string]string
+	null     []string
+	given    bool
+}
+
+func (s *written) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	if members == nil {
+		return nil
+	}
+	s.settings, s.null, s.given = make(map[string]string, len(members)), nil, true
+	for key, value := range members {
+		switch value[0] {
+		case '{', '[':
+			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
+		case 'n':
+			s.null = append(s.null, key)
+		case '"':
+			var text string
+			if err := json.Unmarshal(value, &text); err != nil {
+				return err
+			}
+			s.settings[key] = text
+		default:
+			s.settings[key] = string(value)
+		}
+	}
+	return nil
+}
+
+// settings reads a configuration without nulls.
+func (x *exchange) settings() (map[string]string, bool) {
+	var s written
+	if !x.body(&s) {
+		return nil, false
+	}
+	return x.whole(s)
+}
+
+func (x *exchange) whole(s written) (map[string]string, bool) {
+	switch {
+	case !s.given:
+		x.fail(http.StatusInternalServerError, "expected a configuration as a JSON object, found null or nothing")
+		return nil, false
+	case len(s.null) > 0:
+		x.fail(http.StatusBadRequest, Invalid("Null value can not be supplied as the configuration value."))
+		return nil, false
+	}
+	return s.settings, true
+}

@@ -1,0 +1,34 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// changeTimeout is how long a check or a change may take, as in Kafka Connect.
+const changeTimeout = 90 * time.Second
+
+// Invalid is the text that clients know for a configuration that is refused.
+func Invalid(errors ...string) string {
+	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s\nYou can also find the above list of errors at "+
+		"the endpoint `/connector-plugins/{connectorType}/config/validate`", len(errors), strings.Join(errors, "\n"))
+}
+
+// validate answers 200 with all errors inside, as soon as the class is known.
+func (x *exchange) validate(args []string) {
+	settings, ok := x.settings()
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
+	defer cancel()
+	v, err := x.worker.Validate(ctx, args[0], settings)
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	x.answer(http.StatusOK, v)
+}

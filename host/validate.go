@@ -1,0 +1,116 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// starting answers what cannot be done yet: clients try again after a conflict.
+var starting = &rest.Refusal{Status: http.StatusConflict, Message: "Cannot complete request momentarily: the worker is still starting up"}
+
+// Validate is what a check of a configuration finds, for a plugin of a class.
+func (w worker) Validate(ctx context.Context, class string, settings map[string]string) (*connect.Validation, error) {
+	if w.herder() == nil {
+		return nil, starting
+	}
+	if err := w.host.plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	settings, err := w.unmasked(settings["name"], settings)
+	if err != nil {
+		return nil, err
+	}
+	checker := w.host.checking()
+	c := w.host.connector("the request", settings)
+	own, err := classOf(checker, c)
+	if err != nil {
+		return nil, asServerFault(err)
+	}
+	asked, err := checker.Class(class)
+	if err != nil {
+		return nil, asServerFault(noClass(class, err))
+	}
+	if asked != own {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Included connector type " + settings["connector.class"] + " does not match request type " + class}
+	}
+	v, err := checker.Validate(ctx, c)
+	if err == nil {
+		err = ctx.Err() // what a check has found was cut off
+	}
+	return v, err
+}
+
+// classOf is the class of a configuration; the error is a Refusal.
+func classOf(checker *connect.Checker, c *config.Connector) (string, error) {
+	if _, given := c.Entry("connector.class"); !given {
+		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Connector config contains no connector type: expected connector.class"}
+	}
+	class, err := checker.Class(c.Text("connector.class"))
+	if err != nil {
+		return "", noClass(c.Text("connector.class"), err)
+	}
+	return class, nil
+}
+
+func noClass(class string, err error) error {
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements Connector and which name matches " + class + ": " + err.Error()}
+}
+
+// asServerFault is a refusal with the status that Kafka Connect's validate has for it: tools know it so.
+func asServerFault(err error) error {
+	var r *rest.Refusal
+	if errors.As(err, &r) {
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: r.Message}
+	}
+	return err
+}
+
+// unmasked puts what is stored of a connector in the place of values that are masked.
+func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
+	var stored map[string]string
+	for _, n := range w.herder().Now() {
+		if n.Name == strings.TrimSpace(name) {
+			stored = n.Written
+		}
+	}
+	settings, err := config.Unmasked(settings, stored)
+	if err != nil {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	return settings, nil
+}
+
+// connector makes a configuration of settings, in the order of their names; file says where they come from.
+func (h *Host) connector(file string, settings map[string]string) *config.Connector {
+	var entries []config.Entry
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		entries = append(entries, config.Entry{Key: key, Value: settings[key], Raw: settings[key], File: file})
+	}
+	c, problems := config.NewConnector(file, entries, h.in.Worker.Providers)
+	c.Problems = problems
+	if _, given := c.Entry("name"); !given {
+		c.Name = ""
+	}
+	return c
+}
+
+// checking is a checker for one check: it sees the connectors of now.
+func (h *Host) checking() *connect.Checker {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.in.Connectors
+	if h.reloads != nil {
+		all = h.reloads.all()
+	}
+	return &connect.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka, Embedded: h.checker.Embedded, Registry: h.registry,
+		Connectors: all}
+}
