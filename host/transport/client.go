@@ -70,7 +70,7 @@ func (c *Client) Change(to Config) error {
 	defer c.changing.Unlock()
 	old := c.at.Swap(d)
 	old.leave()
-	old.wire.CloseIdleConnections()
+	old.endIdle()
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (c *Client) Close() {
 	c.closed.Do(func() {
 		d := c.at.Load()
 		d.leave()
-		d.wire.CloseIdleConnections()
+		d.endIdle()
 	})
 }
 

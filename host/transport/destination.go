@@ -28,6 +28,8 @@ type destination struct {
 	wire   *http.Transport
 	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
 
+	handovers handovers
+
 	// what it shares with other clients
 	limiter  *originLimiter
 	sessions *sessions

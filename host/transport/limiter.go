@@ -412,7 +412,7 @@ func (l *originLimiter) mayDial(ctx context.Context, d *destination) error {
 	}
 	l.mu.Unlock()
 	for _, other := range others {
-		other.wire.CloseIdleConnections()
+		other.endIdle()
 	}
 	return l.wait(ctx, w, &l.dialling, l.disconnect)
 }

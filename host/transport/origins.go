@@ -99,7 +99,7 @@ func (d *destination) addOrigins() error {
 		}
 		if d.further[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
 			other.leave()
-			other.wire.CloseIdleConnections()
+			other.endIdle()
 			continue // named twice, or the service's own
 		}
 		d.further[other.origin.String()] = other
@@ -110,7 +110,7 @@ func (d *destination) addOrigins() error {
 func (d *destination) leaveFurther() {
 	for _, other := range d.further {
 		other.leave()
-		other.wire.CloseIdleConnections()
+		other.endIdle()
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	status = 0
 	// The limit on silence starts when something was sent; before that the connect time-out holds.
 	began := time.Now()
-	answer, err := d.way.RoundTrip(r)
+	answer, err := d.roundTrip(r)
 	quiet.answer(d.config.ReadTimeout)
 	if err != nil {
 		defer quiet.cancel(nil)

@@ -229,7 +229,7 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	}
 	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	answer, err := d.way.RoundTrip(r)
+	answer, err := d.roundTrip(r)
 	if err != nil {
 		return err
 	}
