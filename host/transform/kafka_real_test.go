@@ -118,7 +118,10 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(17) {
+	switch g.IntN(18) {
+	case 17:
+		s["type"], s["header"] = kafka+"InsertHeader", g.header()
+		s["value.literal"] = g.of("", "null", "text", "-7", "1.5", "[1, 300]", `{"a": 1}`, "2024-02-29", "true", "[a]")
 	case 16:
 		s["type"], s["fields"] = kafka+"MaskField$"+g.of("Value", "Value", "Key"), g.names()
 		if g.in(3) {
@@ -194,7 +197,7 @@ func (g chance) stage() string {
 			s[what] = g.name() + "," + g.name()
 		}
 	}
-	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
+	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"InsertHeader" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
 		s["replace.null.with.default"] = "false"
 	}
 	if s["predicate"] == nil && g.in(3) {

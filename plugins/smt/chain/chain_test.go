@@ -153,7 +153,11 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(20) {
+	switch m.IntN(21) {
+	case 20:
+		s.Component = ClassInsertHeader
+		set("header", m.name())
+		set("value.literal", []string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
 	case 18, 19:
 		s.Component = []string{ClassMaskValue, ClassMaskKey}[min(m.IntN(2), m.IntN(2))]
 		set("fields", m.some())

@@ -26,6 +26,7 @@ const (
 	ClassMetadataKey     = pkg + "SetSchemaMetadata$Key"
 	ClassMetadataValue   = pkg + "SetSchemaMetadata$Value"
 	ClassFilter          = pkg + "Filter"
+	ClassInsertHeader    = pkg + "InsertHeader"
 	ClassMaskKey         = pkg + "MaskField$Key"
 	ClassMaskValue       = pkg + "MaskField$Value"
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
@@ -79,6 +80,7 @@ var components = []component{
 		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
 	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
 		wit.ComponentTransformation, insertSpecs, newInsert(valueSide), nil},
+	{ClassInsertHeader, "Add a header to each record.", wit.ComponentTransformation, insertHeaderSpecs, newInsertHeader, nil},
 	{ClassMaskKey, "Mask specified fields of the record's key with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",
 		wit.ComponentTransformation, maskSpecs, newMask(keySide), nil},
 	{ClassMaskValue, "Mask specified fields of the record's value with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",

@@ -112,6 +112,13 @@ func TestExamine(t *testing.T) {
 		{ClassMaskKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
 		{ClassMaskKey, pairs("fields", "a,a", "replacement", " "), map[string]string{
 			"replacement": "Invalid value  for configuration replacement: String must be non-empty"}},
+		{ClassInsertHeader, nil, map[string]string{"header": `Missing required configuration "header" which has no default value.`,
+			"value.literal": `Missing required configuration "value.literal" which has no default value.`}},
+		{ClassInsertHeader, pairs("header", "", "value.literal", ""), nil},
+		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"), map[string]string{
+			"value.literal": "Invalid value 1e5000 for configuration value.literal: a number that is too long"}},
+		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)), map[string]string{
+			"value.literal": "Invalid value [[["}},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
 			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},

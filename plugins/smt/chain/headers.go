@@ -331,3 +331,62 @@ func (o *dropHeaders) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c.set(wit.Raw, 0, e.scratch[from:], -1)
 	return nil, nil
 }
+
+var insertHeaderSpecs = []wit.SettingSpec{
+	needs("header", wit.High, "The name of the header."),
+	needs("value.literal", wit.High, "The literal value that is to be set as the header value on all records."),
+}
+
+// insertHeader is InsertHeader: one more header, the same for all records.
+type insertHeader struct {
+	name string
+	// nodes is the schema of the value, nil: it has none; schema is the number that it got here.
+	nodes    []wit.Node
+	value    []byte
+	schema   uint32
+	declared bool
+}
+
+func newInsertHeader(s settings) (operation, *wit.Fault) {
+	name, err := s.needed("header")
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.needed("value.literal")
+	if err != nil {
+		return nil, err
+	}
+	o := &insertHeader{name: strings.TrimSpace(name)}
+	text = strings.TrimSpace(text)
+	l, wrong := parseLiteral(text)
+	if wrong == nil {
+		o.nodes, o.value, wrong = l.encode()
+	}
+	if wrong != nil {
+		return nil, invalid("value.literal", text, wrong.Error())
+	}
+	return o, nil
+}
+
+func (o *insertHeader) route(*route, int) {}
+
+func (o *insertHeader) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[headerSide]
+	form := wit.Dynamic
+	if o.nodes != nil {
+		form = wit.Structured
+		if !o.declared {
+			o.schema, o.declared = e.declare(o.nodes), true
+		}
+	}
+	b, f := beginHeaders(e.scratch, c, 1, stage)
+	if f != nil {
+		return f, nil
+	}
+	from := len(e.scratch)
+	b = append(datum.AppendText(b, o.name), byte(form))
+	b = datum.AppendNumber(b, int64(o.schema))
+	e.scratch = datum.AppendBytes(b, o.value)
+	c.set(wit.Raw, 0, e.scratch[from:], -1)
+	return nil, nil
+}

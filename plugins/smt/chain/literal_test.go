@@ -1,0 +1,68 @@
+package chain
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Of these Kafka makes a schema of which a part is missing, or values that are not of it; ours are without schema, with
+// the same values. The golden cases have all others.
+func TestLiteralsWithoutASchema(t *testing.T) {
+	for text, want := range map[string]any{
+		"[]":                     datum.List{},
+		"[null, null]":           datum.List{nil, nil},
+		`[1, "a"]`:               datum.List{int8(1), "a"},
+		"[true, 1]":              datum.List{true, int8(1)},
+		`[[1], ["a"]]`:           datum.List{datum.List{int8(1)}, datum.List{"a"}},
+		"{}":                     datum.Map{},
+		`{"a": null}`:            datum.Map{{Key: "a", Value: nil}},
+		`{"a": 1, "b": "x"}`:     datum.Map{{Key: "a", Value: int8(1)}, {Key: "b", Value: "x"}},
+		"25:61:61.000Z":          datum.Instant(93_721_000),
+		`[12, "12:00:00.000Z" ]`: datum.List{datum.Instant(12), datum.Instant(43_200_000)},
+	} {
+		l, err := parseLiteral(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		nodes, b, err := l.encode()
+		if strings.Contains(text, "12:00") {
+			if nodes == nil || err != nil {
+				t.Errorf("%s: expected a schema, found none (%v)", text, err)
+			}
+			continue
+		}
+		got, _, bad := datum.ReadDynamic(b)
+		if err != nil || bad != nil || nodes != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: expected %v without schema, found %v with %v (%v, %v)", text, want, got, nodes, err, bad)
+		}
+	}
+}
+
+// Whatever the text is, reading it ends, and what comes of it is a value of its schema.
+func FuzzLiteral(f *testing.F) {
+	for _, text := range []string{"", "null", "1.5e3", `[1, 2]`, `{"a": [1]}`, "2024-02-29T12:34:56.789Z", `["a\"b"`, "1e99999999", "[[[", `{1:`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := parseLiteral(text)
+		if err != nil || l.kind == nil {
+			return // a null is the header's own affair
+		}
+		nodes, b, err := l.encode()
+		if err != nil {
+			return
+		}
+		if nodes != nil {
+			err = datum.Check(nodes, b)
+		} else {
+			err = datum.CheckDynamic(b)
+		}
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
