@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"time"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Awake counts the modules whose code is there.
@@ -55,3 +57,14 @@ func Prepared(data []byte) ([]byte, error) {
 func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
 	return check(ctx, path, o, within)
 }
+
+// Panic is a call that the host makes and that ends in a mistake of its own.
+func Panic(ctx context.Context, i *Instance) error {
+	if _, err := i.enter(ctx, functions[wit.InterfacePlugin]["Describe"]); err != nil {
+		return err
+	}
+	panic("a mistake")
+}
+
+// Running is how many calls have a processor.
+func Running(m *Manager) int { return len(m.loader.processors.slots) }

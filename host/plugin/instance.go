@@ -48,6 +48,8 @@ type Instance struct {
 	recycle  int64
 	function string
 	started  time.Time
+	// running: a call was entered and not left, so that it has a processor.
+	running bool
 	// seenIn and seenOut are what of the guest's byte counts was already added to the counters.
 	seenIn, seenOut uint64
 }
@@ -123,7 +125,19 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	return i, nil
 }
 
+// errUnwound is why an instance is not used again on which a call of the host's panicked.
+var errUnwound = errors.New("a call ended in a panic of the host's")
+
+// unwound ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is in the middle of.
+func (i *Instance) unwound() {
+	if i.running {
+		i.running, i.broken = false, errUnwound
+		i.module.loader.processors.give()
+	}
+}
+
 func (i *Instance) close() {
+	i.unwound()
 	_ = i.closer.Close(context.Background())
 	i.counters.instances.Add(-1)
 }
@@ -154,6 +168,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		i.module.loader.processors.give()
 		return nil, err
 	}
+	i.running = true
 	i.clock.start(ctx, i.started, i.module.limits.call(fn.Name))
 	i.calls++
 	i.out.reset()
@@ -162,6 +177,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
+	i.running = false
 	i.module.loader.processors.give()
 	i.schemas.into = nil
 	c := i.counters

@@ -338,6 +338,7 @@ func (p *Pool) waited(start time.Time) {
 
 // give ends the holding of an instance.
 func (p *Pool) give(i *Instance) {
+	i.unwound()
 	worn := i.broken == nil && i.worn() != ""
 	p.mu.Lock()
 	i.use.held = false

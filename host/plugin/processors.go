@@ -44,6 +44,8 @@ func (p *processors) pass() bool {
 	if p.waiting.Load() == 0 {
 		return false
 	}
+	p.waiting.Add(1) // whoever gets it passes it on again
+	defer p.waiting.Add(-1)
 	p.give()
 	p.slots <- struct{}{}
 	return true

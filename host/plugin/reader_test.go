@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -207,4 +210,25 @@ func TestTasksShareInstances(t *testing.T) {
 	if _, err := stranger.Current().Reader(t.Context()); err != nil || stranger.Current() == task.Current() {
 		t.Error(err)
 	}
+}
+
+// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for ever.
+func TestPanicsGiveTheirProcessorBack(t *testing.T) {
+	m, b := guest(t, plugin.Options{}, all, "all")
+	p := b.Current()
+	for range 2 * runtime.GOMAXPROCS(0) {
+		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
+			return p.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
+		})
+		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
+			t.Fatalf("expected the mistake, found %v", err)
+		}
+		if n := plugin.Running(m); n != 0 {
+			t.Fatalf("%d calls have a processor, and none runs", n)
+		}
+	}
+	if n := p.Module().Metrics.Instances; n != 0 {
+		t.Errorf("%d instances are kept that a call ended on in the middle", n)
+	}
+	works(t, p, "1.0.0")
 }
