@@ -42,7 +42,7 @@ type Config struct {
 	Embedded fs.FS
 	// Once ends Run when everything that is there has arrived: see [connect.Herder.RunOnce].
 	Once bool
-	// ResumeLogons has secrets that a service refused tried once more: see [transport.Logons].
+	// ResumeLogons has secrets that a service refused tried once more: see [transport.Lockouts].
 	ResumeLogons bool
 	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default: lines of the Logger.
 	Compiling func(took time.Duration)
@@ -66,7 +66,7 @@ type Host struct {
 	kafka    kafka.Config
 	plugins  *plugin.Manager
 	registry *record.Registry
-	logons   *transport.Logons
+	lockouts *transport.Lockouts
 	locked   *lock.Lock // of the data folder; nil where it has none
 
 	checker connect.Checker
@@ -92,7 +92,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{fmt.Errorf("data folder: %w", err)}
 	}
 	// Before the lock: who resumes logons may do so beside a worker that runs, which goes on then.
-	logons, err := openLogons(&c)
+	lockouts, err := openLockouts(&c)
 	if err != nil {
 		return nil, &SetupError{err}
 	}
@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.locked, h.logons = locked, logons
+	h.locked, h.lockouts = locked, lockouts
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
@@ -391,7 +391,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	}
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
-		Offsets: store, Logons: h.logons, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
+		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()

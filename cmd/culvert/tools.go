@@ -153,12 +153,12 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 	if m, err = openPlugins(c, in, true); err != nil {
 		return nil, nil, err
 	}
-	logons, err := host.OpenLogons(in.data, log)
+	lockouts, err := host.OpenLockouts(in.data, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)
 	}
-	tool, err := connect.OpenTool(c.Context(), m, w, connector, logons, log)
+	tool, err := connect.OpenTool(c.Context(), m, w, connector, lockouts, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)

@@ -28,7 +28,7 @@ var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user
 type service struct {
 	component wit.Component
 	providers *config.Providers
-	logons    *transport.Logons
+	lockouts  *transport.Lockouts
 	log       *slog.Logger
 	target    *target // nil without a destination of BTP
 	once      bool    // see Tool.Once
@@ -48,11 +48,11 @@ type service struct {
 }
 
 // newService reads what a connector says about its service; it sends nothing.
-func newService(component wit.Component, c *config.Connector, p *config.Providers, logons *transport.Logons, log *slog.Logger) (*service, error) {
+func newService(component wit.Component, c *config.Connector, p *config.Providers, lockouts *transport.Lockouts, log *slog.Logger) (*service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &service{component: component, providers: p, logons: logons, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
+	s := &service{component: component, providers: p, lockouts: lockouts, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
 	roles := s.roles()
 	s.stamp = config.Stamp(pathsOf(roles)...)
 	var err error
@@ -97,7 +97,7 @@ func (s *service) open(ctx context.Context) (*transport.Client, error) {
 }
 
 func (s *service) surroundings() transport.Surroundings {
-	return transport.Surroundings{VCAP: os.Getenv(vcapServices), Logger: s.log, Logons: s.logons}
+	return transport.Surroundings{VCAP: os.Getenv(vcapServices), Logger: s.log, Lockouts: s.lockouts}
 }
 
 // config is what the settings come to now; s.mu is held.

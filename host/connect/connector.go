@@ -142,7 +142,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.kafka, err = overridden(c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
-	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, c.o.Logons, c.log); err != nil {
+	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
 		return nil, err
 	}
 	if c.client, err = c.service.open(ctx); err != nil {

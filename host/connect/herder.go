@@ -27,8 +27,8 @@ type Options struct {
 	Registry *record.Registry
 	Kafka    kafka.Config
 	Offsets  *offset.Store
-	// Logons remembers refused logons. Default: one for the process.
-	Logons *transport.Logons
+	// Lockouts remembers refused logons. Default: one for the process.
+	Lockouts *transport.Lockouts
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	Logger            *slog.Logger

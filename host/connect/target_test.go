@@ -53,7 +53,7 @@ func opened(t *testing.T, log *journal, lines ...string) (*service, *transport.C
 	if problems.Err() != nil {
 		t.Fatal(problems)
 	}
-	s, err := newService(byRole(), c, w.Providers, transport.NewLogons(), slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s, err := newService(byRole(), c, w.Providers, transport.NewLockouts(), slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,15 +20,15 @@ type Tool struct {
 	plugins   *plugin.Manager
 	binding   *plugin.Binding
 	providers *config.Providers
-	logons    *transport.Logons
+	lockouts  *transport.Lockouts
 	logger    *slog.Logger
 	once      bool
 	client    *transport.Client // nil before it is needed
 }
 
 // OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
-// is a config.Problems. logons remembers refused ones, nil: for this process alone. Close lets go of the plugin.
-func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector, logons *transport.Logons, logger *slog.Logger) (*Tool, error) {
+// is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the plugin.
+func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector, lockouts *transport.Lockouts, logger *slog.Logger) (*Tool, error) {
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
@@ -51,7 +51,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers, logons: logons, logger: logger}, nil
+	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers, lockouts: lockouts, logger: logger}, nil
 }
 
 // Close ends the session with the service and lets go of the plugin.
@@ -129,7 +129,7 @@ func (t *Tool) open(ctx context.Context) error {
 }
 
 func (t *Tool) service() (*service, error) {
-	s, err := newService(t.component, t.connector, t.providers, t.logons, t.logger)
+	s, err := newService(t.component, t.connector, t.providers, t.lockouts, t.logger)
 	if err == nil {
 		s.once = t.once
 	}

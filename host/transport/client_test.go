@@ -75,7 +75,7 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(w)
-		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Logons: NewLogons(), Destinations: NewDestinations()}
+		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: NewLockouts(), Destinations: NewDestinations()}
 		if change != nil {
 			change(&config)
 		}
@@ -770,7 +770,7 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 func TestRefusedSecretIsSentOnce(t *testing.T) {
 	var mu sync.Mutex
 	requests := 0
-	logons := NewLogons()
+	lockouts := NewLockouts()
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -778,11 +778,11 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 			requests++
 			w.WriteHeader(401)
 		}
-	}, func(c *Config) { c.User, c.Password, c.Logons = "u", "wrong", logons }, func(t *testing.T, c *Client, w *wires) {
+	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", lockouts }, func(t *testing.T, c *Client, w *wires) {
 		var wg sync.WaitGroup
 		clients := []*Client{c}
 		for range 19 {
-			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong", Logons: logons})
+			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong", Lockouts: lockouts})
 			clients = append(clients, other)
 		}
 		faults := make(chan error, len(clients))
@@ -804,7 +804,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
 		}
-		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right", Logons: logons})
+		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right", Lockouts: lockouts})
 		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
 			t.Error(status, err)
 		}

@@ -64,8 +64,8 @@ type Config struct {
 	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
 	// refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
-	// Logons remembers refused logons. Default: one for the whole process.
-	Logons *Logons
+	// Lockouts remembers refused logons. Default: one for the whole process.
+	Lockouts *Lockouts
 	// Limits bound what the destination is asked.
 	Limits Limits
 	// LogoffPath ends a session, "" where services know no such thing.
@@ -96,8 +96,8 @@ type Surroundings struct {
 	VCAP string
 	// Logger. Default: discards.
 	Logger *slog.Logger
-	// Logons remembers refused logons. Default: one for the whole process.
-	Logons *Logons
+	// Lockouts remembers refused logons. Default: one for the whole process.
+	Lockouts *Lockouts
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust are stores
 	// where settings name none; with TrustAll the server's certificate is not looked at. The last three hold for the destination's own
@@ -131,7 +131,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Retry: Retry{
 			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
 		},
-		Logger: s.Logger, Logons: s.Logons, names: namesOf(roles),
+		Logger: s.Logger, Lockouts: s.Lockouts, names: namesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text("retry.codes")); len(c.Retry.Codes) == 0 && !roles.Given("retry.codes") {
 		c.Retry.Codes = nil // a plugin need not declare them

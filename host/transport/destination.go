@@ -57,11 +57,11 @@ func newDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	c.Logons.hear(c.Logger)
+	c.Lockouts.hear(c.Logger)
 	if d.client, err = c.client(); err != nil {
 		return nil, err
 	}
-	d.logon = c.Logons.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
+	d.logon = c.Lockouts.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
 	d.logon.suspects(c.Way.suspect())
 	d.wire, d.way = c.wire(o)
 	c.Destinations.join(d)
@@ -106,8 +106,8 @@ func (c *Config) defaults() {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Logons == nil {
-		c.Logons = processLogons
+	if c.Lockouts == nil {
+		c.Lockouts = processLockouts
 	}
 	if c.Destinations == nil {
 		c.Destinations = processDestinations

@@ -10,8 +10,9 @@
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
 //   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go and cron.go are times without requests),
 //     session.go with jar.go and token.go (cookies and CSRF tokens).
-//   - logons.go and doubt.go: secrets that were refused, and those that may have been.
-//   - send.go and body.go: one exchange, once; fetch.go: those of a plugin's function; trace.go: what logs show.
+//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been.
+//   - send.go and body.go: one exchange, once; handover.go: up to its answer; fetch.go: those of a plugin's function; trace.go: what
+//     logs show.
 //
 // Invariants:
 //
@@ -22,5 +23,6 @@
 //   - Settings are asked for once for each request that is sent. Those under way end as they began.
 //   - Every wait ends with its context, and every loop over bytes from outside is bounded.
 //
-// Locks, from the outside in: Client.changing, Destinations.mu, originLimiter.mu or sessionStore.mu, jar.mu; and Logons.mu, logon.mu.
+// Locks, from the outside in: Client.changing, Destinations.mu or handovers.mu, originLimiter.mu or sessionStore.mu, jar.mu; and
+// Lockouts.mu, logon.mu.
 package transport

@@ -66,7 +66,7 @@ type asked struct {
 }
 
 // asks returns what a request asks for.
-func (l *Logons) asks(e *exchange) asked {
+func (l *Lockouts) asks(e *exchange) asked {
 	path, _, _ := strings.Cut(e.line, "?")
 	a := asked{writes: e.method != http.MethodGet && e.method != http.MethodHead}
 	method := e.method
@@ -219,7 +219,7 @@ func (g *logon) note() {
 // doubt notes the first refusal of a secret that works; g.mu is held.
 func (g *logon) doubt(of asked) {
 	g.write(verdict{doubtful, time.Now(), of})
-	if log := g.logons.log.Load(); log != nil {
+	if log := g.lockouts.log.Load(); log != nil {
 		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once more in a fresh session",
 			"origin", g.origin, "user", g.user, "client", g.client, "after", doubtPause)
 	}
@@ -289,7 +289,7 @@ func (g *logon) replace(v verdict) {
 
 func (g *logon) unwritten(err error) {
 	g.path = ""
-	if log := g.logons.log.Load(); log != nil {
+	if log := g.lockouts.log.Load(); log != nil {
 		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other processes and the next start "+
 			"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
 	}

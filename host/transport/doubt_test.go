@@ -105,10 +105,10 @@ func TestChangedSecretIsTriedTwice(t *testing.T) {
 		network := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: s, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(network)
-		logons, destinations := NewLogons(), NewDestinations()
+		lockouts, destinations := NewLockouts(), NewDestinations()
 		var clients []*Client
 		for range 20 {
-			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Logons: logons, Destinations: destinations, User: "u", Password: "p"}
+			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: lockouts, Destinations: destinations, User: "u", Password: "p"}
 			c, err := New(config)
 			if err != nil {
 				t.Fatal(err)
@@ -224,15 +224,15 @@ func TestDoubtsAreBounded(t *testing.T) {
 func TestDoubtIsShared(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	synctest.Test(t, func(t *testing.T) {
-		worker := openLogons(t, folder)
+		worker := openLockouts(t, folder)
 		if sent, err := try(t, worker, somebody, 200); !sent {
 			t.Fatal(err)
 		}
-		command := openLogons(t, folder)
+		command := openLockouts(t, folder)
 		if sent, err := try(t, command, somebody, 401); !sent {
 			t.Fatal(err)
 		}
-		others := []*Logons{worker, command, openLogons(t, folder), openLogons(t, folder)}
+		others := []*Lockouts{worker, command, openLockouts(t, folder), openLockouts(t, folder)}
 		for _, l := range others {
 			if !l.of(somebody).look().doubted() || l.of(somebody).fault(l.of(somebody).look()) != nil {
 				t.Errorf("expected a doubt, found %v", l.of(somebody).look())
@@ -262,7 +262,7 @@ func TestDoubtIsShared(t *testing.T) {
 		if sent != 1 {
 			t.Errorf("expected one second try, found %d", sent)
 		}
-		if _, err := try(t, openLogons(t, folder), somebody, 200); err == nil {
+		if _, err := try(t, openLockouts(t, folder), somebody, 200); err == nil {
 			t.Error("expected the secret to be refused after a restart")
 		}
 		if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
@@ -276,14 +276,14 @@ func TestDoubtIsShared(t *testing.T) {
 func TestKilledInTheSecondTry(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	synctest.Test(t, func(t *testing.T) {
-		l := openLogons(t, folder)
+		l := openLockouts(t, folder)
 		try(t, l, somebody, 200)
 		try(t, l, somebody, 401)
 		g := l.of(somebody)
 		g.mu.Lock()
 		g.replace(verdict{state: tried, at: time.Now()})
 		g.mu.Unlock()
-		_, err := try(t, openLogons(t, folder), somebody, 200)
+		_, err := try(t, openLockouts(t, folder), somebody, 200)
 		wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 	})
 }
@@ -291,7 +291,7 @@ func TestKilledInTheSecondTry(t *testing.T) {
 // Acceptances that are too old to count are taken away, and files of unknown content are refusals.
 func TestFilesOfDoubts(t *testing.T) {
 	folder := t.TempDir()
-	l := openLogons(t, folder)
+	l := openLockouts(t, folder)
 	try(t, l, somebody, 200)
 	files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance))
 	if len(files) != 1 {
@@ -304,7 +304,7 @@ func TestFilesOfDoubts(t *testing.T) {
 	if err := os.Chtimes(files[0], old, old); err != nil {
 		t.Fatal(err)
 	}
-	openLogons(t, folder)
+	openLockouts(t, folder)
 	if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
 		t.Errorf("expected it to be taken away, found %v", files)
 	}
@@ -451,9 +451,9 @@ func TestServerRestarts(t *testing.T) {
 func TestKilledOnTrial(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	synctest.Test(t, func(t *testing.T) {
-		l := openLogons(t, folder)
+		l := openLockouts(t, folder)
 		write, read := l.asks(&exchange{method: "POST", line: "/"}), l.asks(&exchange{method: "GET", line: "/"})
-		send := func(l *Logons, a asked, status int) error {
+		send := func(l *Lockouts, a asked, status int) error {
 			p, err := l.of(somebody).enter(t.Context(), a, never)
 			if err == nil && status != 0 {
 				p.done(status)
@@ -480,13 +480,13 @@ func TestKilledOnTrial(t *testing.T) {
 			g.replace(v)
 		}
 		tries()
-		if err := send(openLogons(t, folder), read, 200); err != nil {
+		if err := send(openLockouts(t, folder), read, 200); err != nil {
 			t.Errorf("expected reads to go on, found %v", err)
 		}
-		wantFault(t, send(openLogons(t, folder), write, 201), wit.FaultUnauthorized, "ALICE")
+		wantFault(t, send(openLockouts(t, folder), write, 201), wit.FaultUnauthorized, "ALICE")
 		tries()
 		time.Sleep(recently + time.Second)
-		if v := openLogons(t, folder).of(somebody).look(); v.state != unjudged {
+		if v := openLockouts(t, folder).of(somebody).look(); v.state != unjudged {
 			t.Errorf("expected the trial to be over after an hour, found %v", v)
 		}
 	})

@@ -25,7 +25,7 @@ func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	openLogons(t, folder)
+	openLockouts(t, folder)
 	info, err := os.Stat(folder)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("expected mode 0700, found %v, %v", info.Mode(), err)
@@ -43,7 +43,7 @@ func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	if err := os.Chown(folder, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLogons(folder); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
+	if _, err := OpenLockouts(folder); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
 		t.Errorf("expected a folder of another user to be refused, found %v", err)
 	}
 }

@@ -139,7 +139,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 
 // A refusal belongs to the client that was asked: who asks another one, or none, is not stopped by it.
 func TestRefusalOfANamedClient(t *testing.T) {
-	logons := NewLogons()
+	lockouts := NewLockouts()
 	sent := map[string]int{}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		client := r.URL.Query().Get("sap-client")
@@ -148,7 +148,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { c.User, c.Password, c.Logons = "u", "p", logons }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T, c *Client, _ *wires) {
 		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
 			t.Errorf("expected 401, found %d, %v", status, err)
 		}
@@ -165,7 +165,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"999": 1, "": 1, "200": 1}, sent); diff != "" {
 			t.Error(diff)
 		}
-		if n, err := logons.Resume(); n != 1 || err != nil || c.Refusal() != "" {
+		if n, err := lockouts.Resume(); n != 1 || err != nil || c.Refusal() != "" {
 			t.Errorf("expected one refusal to be forgotten, found %d, %v, %q", n, err, c.Refusal())
 		}
 	})

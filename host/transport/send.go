@@ -39,7 +39,7 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	}
 	turn := &waiter{who: d, why: "logons to " + d.limiter.origin + " go one after another", since: time.Now()}
 	d.limiter.waits(turn, true)
-	leave, err := d.logonOf(e.client).enter(ctx, d.config.Logons.asks(e), func() bool { return d.sessions.opening(s) })
+	leave, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e), func() bool { return d.sessions.opening(s) })
 	d.limiter.waits(turn, false)
 	if err != nil {
 		return nil, nil, err

@@ -72,7 +72,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Way, c.Logons = Way{Wire: r.Wire}, NewLogons()
+		c.Way, c.Lockouts = Way{Wire: r.Wire}, NewLockouts()
 		client, err := New(c)
 		if err != nil {
 			t.Fatal(err)

@@ -44,7 +44,7 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 
 func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
 	t.Helper()
-	s.Logons = NewLogons()
+	s.Lockouts = NewLockouts()
 	config, err := ConfigOf(roles, s)
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestCorporateProxy(t *testing.T) {
 		proxy := httptest.NewServer(p)
 		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password="+c.password,
 			"http.user=u", "http.password=s3cret")
-		config, err := ConfigOf(roles, Surroundings{Logons: NewLogons()})
+		config, err := ConfigOf(roles, Surroundings{Lockouts: NewLockouts()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -345,7 +345,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 	defer proxy.Close()
 	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
 		"http.user=u", "http.password=s3cret")
-	c := clientOf(t, roles, Surroundings{Logons: NewLogons()})
+	c := clientOf(t, roles, Surroundings{Lockouts: NewLockouts()})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 401 {
 		t.Fatalf("status %d, %v", status, err)
 	}
@@ -572,7 +572,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"), Surroundings{Logons: NewLogons()})
+	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"), Surroundings{Lockouts: NewLockouts()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,34 +9,34 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// OpenLogons opens the memory of refused logons (P10). There is one for a user of this machine, whatever the command and the data
+// OpenLockouts opens the memory of refused logons (P10). There is one for a user of this machine, whatever the command and the data
 // folder, because users are locked by all of them together. Where it can't be kept among the user's files, it is in the data folder,
 // with a warning: commands with another data folder do not know then.
-func OpenLogons(data string, log *slog.Logger) (*transport.Logons, error) {
+func OpenLockouts(data string, log *slog.Logger) (*transport.Lockouts, error) {
 	user, err := os.UserCacheDir()
 	if err == nil {
-		var logons *transport.Logons
-		if logons, err = transport.OpenLogons(filepath.Join(user, "culvert", "logons")); err == nil {
-			return logons, nil
+		var lockouts *transport.Lockouts
+		if lockouts, err = transport.OpenLockouts(filepath.Join(user, "culvert", "logons")); err == nil {
+			return lockouts, nil
 		}
 	}
 	folder := filepath.Join(data, "logons")
-	logons, second := transport.OpenLogons(folder)
+	lockouts, second := transport.OpenLockouts(folder)
 	if second != nil {
 		return nil, fmt.Errorf("%w; and in the user's folder: %w", second, err)
 	}
 	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers with another one (give them the same --data, "+
 		"or a HOME that can be written)", "folder", folder, "error", err)
-	return logons, nil
+	return lockouts, nil
 }
 
-// openLogons is the worker's.
-func openLogons(c *Config) (*transport.Logons, error) {
-	logons, err := OpenLogons(c.Data, c.Logger)
+// openLockouts is the worker's.
+func openLockouts(c *Config) (*transport.Lockouts, error) {
+	lockouts, err := OpenLockouts(c.Data, c.Logger)
 	if err != nil || !c.ResumeLogons {
-		return logons, err
+		return lockouts, err
 	}
-	n, err := logons.Resume()
+	n, err := lockouts.Resume()
 	c.Logger.Info("refused logons are tried once more", "refusals", n)
-	return logons, err
+	return lockouts, err
 }

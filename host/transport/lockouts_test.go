@@ -21,7 +21,7 @@ func always() bool { return true }
 func never() bool  { return false }
 
 // try sends the secret to a service that answers with a status; sent tells whether it came to that.
-func try(t *testing.T, l *Logons, id identity, status int) (sent bool, err error) {
+func try(t *testing.T, l *Lockouts, id identity, status int) (sent bool, err error) {
 	t.Helper()
 	permit, err := l.of(id).enter(t.Context(), asked{}, always)
 	if err != nil {
@@ -31,9 +31,9 @@ func try(t *testing.T, l *Logons, id identity, status int) (sent bool, err error
 	return true, nil
 }
 
-func openLogons(t *testing.T, folder string) *Logons {
+func openLockouts(t *testing.T, folder string) *Lockouts {
 	t.Helper()
-	l, err := OpenLogons(folder)
+	l, err := OpenLockouts(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,10 +42,10 @@ func openLogons(t *testing.T, folder string) *Logons {
 
 func TestRefusalOutlivesTheProcess(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
-	if sent, err := try(t, openLogons(t, folder), somebody, 401); !sent {
+	if sent, err := try(t, openLockouts(t, folder), somebody, 401); !sent {
 		t.Fatal(err)
 	}
-	l := openLogons(t, folder)
+	l := openLockouts(t, folder)
 	_, err := try(t, l, somebody, 200)
 	wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20", "change user or password", "culvert run --resume-logons")
 	if strings.Contains(err.Error(), somebody.secret) {
@@ -63,7 +63,7 @@ func TestRefusalOutlivesTheProcess(t *testing.T) {
 	}
 	nothingReadable(t, folder)
 
-	running := openLogons(t, folder) // of a worker that goes on while the operator resumes
+	running := openLockouts(t, folder) // of a worker that goes on while the operator resumes
 	_, err = try(t, running, somebody, 200)
 	wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 	if n, err := l.Resume(); n != 1 || err != nil {
@@ -80,7 +80,7 @@ func TestRefusalOutlivesTheProcess(t *testing.T) {
 // A refusal that cannot be written down is said: a restart would show the secret again.
 func TestRefusalThatCannotBeKept(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
-	l := openLogons(t, folder)
+	l := openLockouts(t, folder)
 	var log strings.Builder
 	l.hear(slog.New(slog.DiscardHandler)) // of a command that says nothing
 	l.hear(slog.New(slog.NewTextHandler(&log, nil)))
@@ -137,7 +137,7 @@ func nothingReadable(t *testing.T, folder string) {
 // Two processes with several connectors each send a wrong secret once in all.
 func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	folder := t.TempDir()
-	processes := []*Logons{openLogons(t, folder), openLogons(t, folder)}
+	processes := []*Lockouts{openLockouts(t, folder), openLockouts(t, folder)}
 	var sent, under, most atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -160,7 +160,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 }
 
 func TestLogonsToOneOriginTakeTurns(t *testing.T) {
-	l := NewLogons()
+	l := NewLockouts()
 	other := somebody
 	other.user = "BOB"
 	first, err := l.of(somebody).enter(t.Context(), asked{}, always)
@@ -202,14 +202,14 @@ func TestLogonsNeedTheirFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLogons(filepath.Join(file, "logons")); err == nil || !strings.Contains(err.Error(), "refused logons are kept in") {
+	if _, err := OpenLockouts(filepath.Join(file, "logons")); err == nil || !strings.Contains(err.Error(), "refused logons are kept in") {
 		t.Errorf("found %v", err)
 	}
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, saltFile), []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLogons(folder); err == nil || !strings.Contains(err.Error(), "expected 32 bytes, found 5") {
+	if _, err := OpenLockouts(folder); err == nil || !strings.Contains(err.Error(), "expected 32 bytes, found 5") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -26,11 +26,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Logons remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked (P10); one that its
+// Lockouts remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked (P10); one that its
 // origin accepted within the last hour is tried once more before it counts as refused (see doubt.go). One is shared by all clients of
 // a process; with a folder, by all processes that use it, and over restarts. First logons to one origin go one after another. Safe for
 // use by several goroutines.
-type Logons struct {
+type Lockouts struct {
 	folder string
 	salt   []byte
 	log    atomic.Pointer[slog.Logger] // see hear
@@ -40,12 +40,12 @@ type Logons struct {
 	turns  map[string]chan struct{} // by origin; each holds one token: the right to log on
 }
 
-// processLogons is what clients use that were given none.
-var processLogons = NewLogons()
+// processLockouts is what clients use that were given none.
+var processLockouts = NewLockouts()
 
-// NewLogons returns an empty memory that ends with the process.
-func NewLogons() *Logons {
-	return &Logons{logons: map[[sha256.Size]byte]*logon{}, turns: map[string]chan struct{}{}}
+// NewLockouts returns an empty memory that ends with the process.
+func NewLockouts() *Lockouts {
+	return &Lockouts{logons: map[[sha256.Size]byte]*logon{}, turns: map[string]chan struct{}{}}
 }
 
 const (
@@ -55,10 +55,10 @@ const (
 	refusal = ".refused"
 )
 
-// OpenLogons returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone. Its files say
+// OpenLockouts returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone. Its files say
 // nothing about who was refused where: their names are a slow hash under a salt that belongs to the folder, their content is a time.
 // Files that processes lock while they log on are named by the origin alone, under the same salt.
-func OpenLogons(folder string) (*Logons, error) {
+func OpenLockouts(folder string) (*Lockouts, error) {
 	l, err := openFolder(folder)
 	if err != nil {
 		return nil, fmt.Errorf("refused logons are kept in %s: %w", folder, err)
@@ -66,8 +66,8 @@ func OpenLogons(folder string) (*Logons, error) {
 	return l, nil
 }
 
-func openFolder(folder string) (*Logons, error) {
-	l := NewLogons()
+func openFolder(folder string) (*Lockouts, error) {
+	l := NewLockouts()
 	l.folder = folder
 	if err := ownFolder(folder); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func ownFolder(folder string) error {
 }
 
 // tidy takes away what is too old to count.
-func (l *Logons) tidy() {
+func (l *Lockouts) tidy() {
 	files, _ := os.ReadDir(l.folder)
 	for _, f := range files {
 		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), acceptance) && time.Since(info.ModTime()) > recently {
@@ -120,7 +120,7 @@ func (l *Logons) tidy() {
 
 // Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It returns how many
 // there were.
-func (l *Logons) Resume() (int, error) {
+func (l *Lockouts) Resume() (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	forgotten := 0
@@ -156,7 +156,7 @@ type logon struct {
 	accepts  string // of the file that says when it was accepted
 	lock     string // of the file that processes lock for a first logon
 	turn     chan struct{}
-	logons   *Logons
+	lockouts *Lockouts
 
 	mu       guard.Mutex
 	accepted time.Time // the last time
@@ -169,14 +169,14 @@ type logon struct {
 }
 
 // hear has what cannot be written down logged by the first client that logs at all.
-func (l *Logons) hear(log *slog.Logger) {
+func (l *Lockouts) hear(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
 		l.log.CompareAndSwap(nil, log)
 	}
 }
 
 // of returns the logon of an identity; nil when it has neither user nor secret.
-func (l *Logons) of(id identity) *logon {
+func (l *Lockouts) of(id identity) *logon {
 	if id.user == "" && id.secret == "" {
 		return nil
 	}
@@ -194,7 +194,7 @@ func (l *Logons) of(id identity) *logon {
 		turn <- struct{}{}
 		l.turns[id.origin] = turn
 	}
-	g := &logon{identity: id, turn: turn, logons: l}
+	g := &logon{identity: id, turn: turn, lockouts: l}
 	g.secret = ""
 	if l.folder != "" {
 		name := filepath.Join(l.folder, l.name(text))
@@ -208,7 +208,7 @@ func (l *Logons) of(id identity) *logon {
 // hashRounds makes guessing a password from a file's name slow: some 20 ms a guess.
 const hashRounds = 100_000
 
-func (l *Logons) name(text []byte) string {
+func (l *Lockouts) name(text []byte) string {
 	key, err := pbkdf2.Key(sha256.New, string(text), l.salt, hashRounds, 16)
 	if err != nil {
 		panic(err) // of key lengths that FIPS refuses: ours is not among them
@@ -218,7 +218,7 @@ func (l *Logons) name(text []byte) string {
 
 // lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few are likely that
 // no slow hash would hide it: one under the salt does, as long as the folder is not read.
-func (l *Logons) lockName(origin string) string {
+func (l *Lockouts) lockName(origin string) string {
 	mac := hmac.New(sha256.New, l.salt)
 	mac.Write([]byte(origin))
 	return hex.EncodeToString(mac.Sum(nil)[:8]) + ".lock"
