@@ -2,10 +2,12 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -178,6 +180,9 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 		b.acked.Add(1)
 	} else {
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
+		if !errors.Is(err, kerr.MessageTooLarge) { // which says nothing of the client
+			b.producer.client.retire()
+		}
 	}
 	b.release(1)
 }

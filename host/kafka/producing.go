@@ -122,6 +122,18 @@ func (s *producing) leave(p *Producer) {
 	}
 }
 
+// retire has those who come later open another client: this one may have failed for good, such as one that got no producer id. Who has
+// it goes on with it.
+func (s *producing) retire() {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if !closed {
+		s.gone()
+	}
+}
+
 func (s *producing) gone() {
 	if s.ended != nil {
 		s.ended()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // counted is a broker that counts the connections to it.
@@ -176,5 +177,46 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	}
 	if err := good.Close(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// A client that a broker gave no producer id fails for good. A feed that is started anew gets another one, though an idle feed keeps the
+// first.
+func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := testContext(t)
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	b.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		response := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+		response.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return response, nil, true
+	})
+	c := shareable(t, b.Addr())
+	open := func() *Producer {
+		p, err := c.SharedProducer("", "connector-producer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	idle, failing := open(), open()
+	if err := deliverOne(t, failing, "orders"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		t.Fatal(err)
+	}
+	_ = failing.Close(ctx)
+	again, other := open(), open()
+	if err := deliverOne(t, again, "orders"); err != nil {
+		t.Error("started anew, and it fails again:", err)
+	}
+	if other.client != again.client {
+		t.Error("those that are started anew do not share a client")
+	}
+	for _, p := range []*Producer{idle, again, other} {
+		_ = p.Close(ctx)
+	}
+	if idle.client.life.Err() == nil || len(c.shared.producing) != 0 {
+		t.Error("a client outlives its users")
 	}
 }
