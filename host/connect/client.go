@@ -112,7 +112,7 @@ func (s *service) config() (transport.Config, error) {
 	}
 	c.Refresh = s.refresh
 	if s.once {
-		c.Retry.Max, c.Way.Outage = new(int), 0
+		c.Retry.Max, c.Route.Outage = new(int), 0
 	}
 	return c, err
 }

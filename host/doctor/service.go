@@ -38,7 +38,7 @@ func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
 	}) {
 		return
 	}
-	w, err := newWay(c.Way.Route)
+	w, err := newWay(c.Route.Settings)
 	if err != nil {
 		v.record("settings of the proxy", 0, "", err)
 		return

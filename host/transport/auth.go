@@ -223,7 +223,7 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
 		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }}
-	c.Way.forTokens(&options)
+	c.Route.forTokens(&options)
 	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
 		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())
 	}

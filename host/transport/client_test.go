@@ -238,8 +238,8 @@ func TestConfigOfRoles(t *testing.T) {
 	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u", "http.password": "p",
 		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000", "retry.codes": "503, SY/530",
 		"retry.max": "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Surroundings{})
-	got.Way, got.explain, got.Logger = Way{}, nil, nil
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Way{})); diff != "" || err != nil {
+	got.Route, got.explain, got.Logger = Route{}, nil, nil
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	_, err = ConfigOf(roleMap{"http.port": "x"}, Surroundings{})

@@ -51,10 +51,10 @@ type Config struct {
 	TLS *tls.Config
 	// TrustAll: the certificate of the server at Address is not looked at; that of a proxy is.
 	TrustAll bool
-	// Dial makes connections. Default: plain TCP. It is for tests and for what is no proxy; Way goes before it.
+	// Dial makes connections. Default: plain TCP. It is for tests and for what is no proxy; Route goes before it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Way leads there. Default: straight.
-	Way Way
+	// Route leads there. Default: straight.
+	Route Route
 	// ownTLS is TLS without what a destination of BTP says: for the token service of oauth2's settings, and for proxies.
 	ownTLS *tls.Config
 	// explain makes an error of a handshake one that names the setting.

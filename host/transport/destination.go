@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// destination is what a [Config] comes to: where requests go, by which way, and what they show. It never changes; a client whose
+// destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a client whose
 // settings change takes another one.
 type destination struct {
 	config Config // with defaults
@@ -26,7 +26,7 @@ type destination struct {
 	client string // SAP's, that requests ask: by header, or by the destination's query
 	logon  *logon
 	wire   *http.Transport
-	way    http.RoundTripper // what requests are given to: the wire, or what leads to it
+	route  http.RoundTripper // what requests are given to: the wire, or what leads to it
 
 	handovers handovers
 
@@ -62,8 +62,8 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	d.logon = c.Lockouts.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
-	d.logon.suspects(c.Way.suspect())
-	d.wire, d.way = c.wire(o)
+	d.logon.suspects(c.Route.suspect())
+	d.wire, d.route = c.wire(o)
 	c.Destinations.join(d)
 	return d, d.addOrigins()
 }
@@ -85,12 +85,12 @@ func (c *Config) client() (string, error) {
 	return client, nil
 }
 
-// place is the origin, and the way to it where another way leads to another system of that name. However somebody spells a host's
+// place is the origin, and the route to it where another route leads to another system of that name. However somebody spells a host's
 // name, it is one place: its users are locked after so many refusals in all.
 func (d *destination) place() string {
 	place := strings.ToLower(d.origin.String())
-	if d.config.Way.Place != "" {
-		place += " by " + d.config.Way.Place
+	if d.config.Route.Place != "" {
+		place += " by " + d.config.Route.Place
 	}
 	return place
 }
@@ -148,15 +148,15 @@ func (c *Config) wire(o origin) (*http.Transport, http.RoundTripper) {
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
 		OnProxyConnectResponse: c.checkConnect,
 	}
-	var way http.RoundTripper = w
-	if c.Way.Wire != nil {
-		way = c.Way.Wire(w)
+	var route http.RoundTripper = w
+	if c.Route.Wire != nil {
+		route = c.Route.Wire(w)
 	}
 	w.DialContext = c.bounded(w.DialContext)
 	if c.byTLSProxy(w, o) {
 		w.DialTLSContext = c.proxyTLS(w)
 	}
-	return w, way
+	return w, route
 }
 
 // byTLSProxy tells whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
@@ -208,9 +208,9 @@ func http1() *http.Protocols {
 
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// bounded bounds dialling: by the time-out for connections, longer where the way waits for a Cloud Connector.
+// bounded bounds dialling: by the time-out for connections, longer where the route waits for a Cloud Connector.
 func (c *Config) bounded(dial dial) dial {
-	limit, waits := c.ConnectTimeout+c.Way.Outage, c.Way.Outage > 0
+	limit, waits := c.ConnectTimeout+c.Route.Outage, c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
 		defer cancel()
@@ -219,14 +219,14 @@ func (c *Config) bounded(dial dial) dial {
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if err != nil && waits && time.Since(began) >= c.Way.Outage {
+		if err != nil && waits && time.Since(began) >= c.Route.Outage {
 			err = &outageError{err}
 		}
 		return conn, err
 	}
 }
 
-// outageError is the end of a way that has waited for long already: it is not tried again.
+// outageError is the end of a route that has waited for long already: it is not tried again.
 type outageError struct{ cause error }
 
 func (o *outageError) Error() string { return o.cause.Error() }
@@ -262,7 +262,7 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Way.see()}
+	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.see()}
 }
 
 // says asks the errors behind err.
@@ -271,7 +271,7 @@ func says[T any](err error, yes func(T) bool) bool {
 	return errors.As(err, &e) && yes(e)
 }
 
-// permanent tells whether a way failed for a reason that stays until somebody mends it.
+// permanent tells whether a route failed for a reason that stays until somebody mends it.
 func permanent(err error) bool {
 	return says(err, func(e interface{ Permanent() bool }) bool { return e.Permanent() })
 }

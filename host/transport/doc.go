@@ -5,7 +5,7 @@
 //
 //   - client.go: [Client] and its settings, which are one value that is replaced whole; exchange, a request with what the host adds.
 //   - repetition.go: what is sent again, decided by the answer, rule by rule; retry.go: how often and after what pause.
-//   - config.go, auth.go, way.go, tls.go, names.go: [Config], and how it is read from roles; destination.go: what it comes to.
+//   - config.go, auth.go, route.go, tls.go, names.go: [Config], and how it is read from roles; destination.go: what it comes to.
 //   - origins.go: further origins that the user names; query.go: secrets in the query; login.go: a login that the host makes.
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
 //   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go and cron.go are times without requests),

@@ -63,8 +63,8 @@ func (d *destination) endIdle() {
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
 	one := &handover{}
 	defer func() { d.handovers.end(one, true, d.wire) }()
-	return d.way.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		// The way asks for a connection once more where it repeats the request, with the answer before in its hands.
+	return d.route.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
 		GetConn:              func(string) { d.handovers.end(one, false, d.wire) },
 		GotFirstResponseByte: func() { d.handovers.begin(one) },
 	})))

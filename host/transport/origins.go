@@ -80,7 +80,7 @@ func (c *Config) mayHave(o Origin) error {
 	switch {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
 		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is asked by https, found http", o.Address)
-	case c.Way.wholeOnly() && o.Scheme != "http":
+	case c.Route.wholeOnly() && o.Scheme != "http":
 		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made behind the Cloud Connector", o.Address)
 	}
 	return nil
@@ -122,8 +122,8 @@ func (c Config) at(o Origin) Config {
 		c.TLS = c.ownTLS
 	}
 	c.names = names{address: c.names.origins}
-	if at, err := c.origin(); err == nil && c.Way.route != nil {
-		c.Way.Whole = c.Way.whole(at)
+	if at, err := c.origin(); err == nil && c.Route.route != nil {
+		c.Route.Whole = c.Route.whole(at)
 	}
 	if o.Credentials {
 		return c
@@ -144,11 +144,11 @@ func withoutCertificate(c *tls.Config) *tls.Config {
 }
 
 // wholeOnly tells whether a proxy leads there that takes requests of http alone.
-func (w *Way) wholeOnly() bool { return w.route != nil && w.route.Type() == route.ConnectivityHTTP }
+func (r *Route) wholeOnly() bool { return r.route != nil && r.route.Type() == route.ConnectivityHTTP }
 
 // whole tells whether a proxy reads the requests to an origin.
-func (w *Way) whole(o origin) bool {
-	proxy := w.route.HTTPProxy()
+func (r *Route) whole(o origin) bool {
+	proxy := r.route.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false
 	}

@@ -234,8 +234,8 @@ func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, er
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
 		return passed, nil
-	case r.proxied || d.config.Way.Outage <= 0:
-		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Way.see(), t.answer.excerpt())
+	case r.proxied || d.config.Route.Outage <= 0:
+		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Route.see(), t.answer.excerpt())
 	}
 	r.proxied = true
 	t.answer.discard()
@@ -258,7 +258,7 @@ func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, e
 		level = slog.LevelWarn
 	}
 	d.config.Logger.Log(ctx, level, "no Cloud Connector, or the service is away: waiting", "request", d.named(r.e),
-		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Way.Outage, "answer", t.answer.excerpt())
+		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Route.Outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
 		return final, err
 	}
@@ -336,7 +336,7 @@ func unauthorized(a *Answer, err error) bool {
 	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
 }
 
-// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the way;
+// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the route;
 // one of the service that is the same is not sent again.
 func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
@@ -346,13 +346,13 @@ func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 // away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
 // Connectivity proxy, and is waited for as well, where the request is repeatable.
 func (d *destination) away(since *time.Time) bool {
-	if !d.config.Way.Whole || d.config.Way.Outage <= 0 {
+	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
 		return false
 	}
 	if since.IsZero() {
 		*since = time.Now()
 	}
-	return time.Since(*since) < d.config.Way.Outage
+	return time.Since(*since) < d.config.Route.Outage
 }
 
 // redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the user names, unless

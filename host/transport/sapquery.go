@@ -170,7 +170,7 @@ func (d *destination) logonOf(client string) *logon {
 			d.others = map[string]*logon{}
 		}
 		g = d.config.Lockouts.of(identity{d.place(), client, d.auth.identity.User, d.auth.identity.Secret})
-		g.suspects(d.config.Way.suspect())
+		g.suspects(d.config.Route.suspect())
 		d.others[client] = g
 	}
 	return g

@@ -196,7 +196,7 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 	return &lostError{sent, err}
 }
 
-// noToken is the fault of a way for which there is no token, and will be none before somebody mends a setting; nil: that was not the
+// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil: that was not the
 // reason. The token service is not asked again with a secret that it has refused.
 func (d *destination) noToken(err error) error {
 	var failure *btp.Failure

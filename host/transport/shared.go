@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Destinations is what clients of the same origin share: limits, sessions, and what is known of its way. Safe for use by several
+// Destinations is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use by several
 // goroutines.
 type Destinations struct {
 	mu      guard.Mutex
@@ -48,7 +48,7 @@ func (all *Destinations) leave(d *destination) {
 	}
 }
 
-// outage is what was said of a way on which nobody answers: once for all clients, and once that it is over.
+// outage is what was said of a route on which nobody answers: once for all clients, and once that it is over.
 type outage struct {
 	mu    guard.Mutex
 	since time.Time // zero: there is none

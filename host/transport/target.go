@@ -22,7 +22,7 @@ func (d *destination) resolve(target string) (string, error) {
 
 // urlOf is the URL of a line, with the secrets of the settings and with the destination's query.
 func (d *destination) urlOf(line string) *url.URL {
-	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Way.Whole)
+	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
 }
 
 // addQuery adds what the query does not have, so that links which have it stay as they are.

@@ -72,7 +72,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Way, c.Lockouts = Way{Wire: r.Wire}, NewLockouts()
+		c.Route, c.Lockouts = Route{Wire: r.Wire}, NewLockouts()
 		client, err := New(c)
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ func TestProxyThatIsUnknownForAMoment(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
 		tries := 0
 		service(t, func(w http.ResponseWriter, r *http.Request) {}, func(c *Config) {
-			c.Way.Outage = time.Minute
+			c.Route.Outage = time.Minute
 			dial := c.Dial
 			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				if tries++; tries <= 2 {

@@ -396,8 +396,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{"http://outside.example", []string{"http.proxy.type=none"}, false},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Surroundings{})
-		if err != nil || config.Way.Whole != c.whole {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Way.Whole, err, c.whole)
+		if err != nil || config.Route.Whole != c.whole {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.Whole, err, c.whole)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Surroundings{})

@@ -13,12 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Way is how requests get to a destination.
-type Way struct {
-	// Wire lets connections and requests go this way: route.Route has it. nil: straight.
+// Route is how requests get to a destination.
+type Route struct {
+	// Wire lets connections and requests go by it: route.Route has it. nil: straight.
 	Wire func(*http.Transport) http.RoundTripper
-	// Route are the settings that Wire comes from, for those who go the way step by step.
-	Route route.Settings
+	// Settings are what Wire comes from, for those who go the route step by step.
+	Settings route.Settings
 	// Whole: requests name the whole URL, because a proxy reads them.
 	Whole bool
 	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
@@ -30,27 +30,27 @@ type Way struct {
 	route *route.Route
 }
 
-// forTokens is the way to a service that hands out tokens: that of the requests where an ordinary proxy leads out of a company's
+// forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of a company's
 // network, else what the environment says. Behind a Cloud Connector there is no such service.
-func (w *Way) forTokens(o *btp.TokenOptions) {
-	if w.route == nil {
+func (r *Route) forTokens(o *btp.TokenOptions) {
+	if r.route == nil {
 		return
 	}
-	switch w.route.Type() {
+	switch r.route.Type() {
 	case route.HTTP:
-		o.Proxy = w.route.HTTPProxy().URL
+		o.Proxy = r.route.HTTPProxy().URL
 	case route.SOCKS5, route.None:
-		o.Dial, o.Proxy = w.route.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+		o.Dial, o.Proxy = r.route.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 }
 
 // see names what user and password of the proxy come from, in brackets; "" where there are none.
-func (w *Way) see() string {
+func (r *Route) see() string {
 	switch {
-	case w.Route.Name == nil:
-	case w.Route.Type == route.HTTP:
-		return " (see " + w.Route.Name(route.NameUser) + ", " + w.Route.Name(route.NamePassword) + ")"
-	case w.Route.Type == route.Unset:
+	case r.Settings.Name == nil:
+	case r.Settings.Type == route.HTTP:
+		return " (see " + r.Settings.Name(route.NameUser) + ", " + r.Settings.Name(route.NamePassword) + ")"
+	case r.Settings.Type == route.Unset:
 		return " (see HTTP_PROXY, HTTPS_PROXY of the environment)"
 	}
 	return ""
@@ -58,17 +58,17 @@ func (w *Way) see() string {
 
 // suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole URL; "" where it
 // has no user that could be wrong.
-func (w *Way) suspect() string {
-	if !w.Whole || w.Route.Type != route.HTTP || w.Route.User == "" {
+func (r *Route) suspect() string {
+	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
 	}
-	return ", by the service or by the proxy" + w.see() + ","
+	return ", by the service or by the proxy" + r.see() + ","
 }
 
 // proxyRole is what roles of proxies begin with.
 const proxyRole = "http.proxy."
 
-// leadBy reads the way from roles.
+// leadBy reads the route from roles.
 func leadBy(c *Config, roles Roles, s Surroundings) error {
 	settings, err := routeBy(c, roles, s)
 	if err != nil {
@@ -83,21 +83,21 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	c.Way = Way{Wire: r.Wire, Route: settings, route: r}
-	if c.Way.wholeOnly() && c.Scheme != "http" {
+	c.Route = Route{Wire: r.Wire, Settings: settings, route: r}
+	if c.Route.wholeOnly() && c.Scheme != "http" {
 		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
 			roles.Setting(proxyRole+"type"), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
-		c.Way.Outage = max(0, settings.Outage)
-		c.Way.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
+		c.Route.Outage = max(0, settings.Outage)
+		c.Route.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
 	}
 	if c.Scheme == "http" && c.Address != "" {
 		o, err := c.origin()
 		if err != nil {
 			return err
 		}
-		c.Way.Whole = c.Way.whole(o)
+		c.Route.Whole = c.Route.whole(o)
 	}
 	return nil
 }
