@@ -82,7 +82,7 @@ func TestRealChains(t *testing.T) {
 		case golden.want == "dropped\n":
 			dropped++
 		}
-		if !equalOutcome(golden.want, got) {
+		if !equalOutcome(golden.want, got) && !refusedLater(golden.want, got) {
 			if differ++; differ <= 10 {
 				t.Errorf("%s(-Kafka +ours):\n%s", read(t, file), cmp.Diff(golden.want, got))
 			}
@@ -92,6 +92,13 @@ func TestRealChains(t *testing.T) {
 	if len(files) != cases || failed == 0 || dropped == 0 || failed+dropped > cases/2 {
 		t.Errorf("expected %d chains, some of which fail and drop and most of which do neither", cases)
 	}
+}
+
+// refusedLater tells whether Kafka's transforms made a value that its converter refuses, and ours failed with the same
+// message where it arose.
+func refusedLater(want, got string) bool {
+	_, message, fails := strings.Cut(strings.TrimSpace(got), " fails: org.apache.kafka.connect.errors.DataException: ")
+	return fails && strings.Contains(want, "cannot be converted: "+message)
 }
 
 func read(t *testing.T, file string) string {
@@ -118,7 +125,9 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(18) {
+	switch g.IntN(19) {
+	case 18:
+		s["type"], s["delimiter"] = kafka+"Flatten$"+g.of("Value", "Value", "Key"), g.of(".", "", "_")
 	case 17:
 		s["type"], s["header"] = kafka+"InsertHeader", g.header()
 		s["value.literal"] = g.of("", "null", "text", "-7", "1.5", "[1, 300]", `{"a": 1}`, "2024-02-29", "true", "[a]")
@@ -197,7 +206,7 @@ func (g chance) stage() string {
 			s[what] = g.name() + "," + g.name()
 		}
 	}
-	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"InsertHeader" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" {
+	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"InsertHeader" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" && s["delimiter"] == nil {
 		s["replace.null.with.default"] = "false"
 	}
 	if s["predicate"] == nil && g.in(3) {

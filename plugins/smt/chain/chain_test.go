@@ -153,7 +153,10 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(21) {
+	switch m.IntN(22) {
+	case 21:
+		s.Component = []string{ClassFlattenValue, ClassFlattenKey}[min(m.IntN(2), m.IntN(2))]
+		set("delimiter", []string{".", ""}[m.IntN(2)])
 	case 20:
 		s.Component = ClassInsertHeader
 		set("header", m.name())

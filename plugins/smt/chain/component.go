@@ -29,6 +29,8 @@ const (
 	ClassInsertHeader    = pkg + "InsertHeader"
 	ClassMaskKey         = pkg + "MaskField$Key"
 	ClassMaskValue       = pkg + "MaskField$Value"
+	ClassFlattenKey      = pkg + "Flatten$Key"
+	ClassFlattenValue    = pkg + "Flatten$Value"
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
 	ClassHeaderFromValue = pkg + "HeaderFrom$Value"
 	ClassValueToKey      = pkg + "ValueToKey"
@@ -68,6 +70,10 @@ var components = []component{
 		wit.ComponentTransformation, extractSpecs, newExtract(valueSide), nil},
 	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended to be used conditionally to filter out records matching (or not matching) a particular predicate.",
 		wit.ComponentTransformation, nil, newFilter, nil},
+	{ClassFlattenKey, "Flatten a nested data structure of the record's key, generating names for each field by concatenating the field names at each level with a configurable delimiter character. Applies to Struct when schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
+		wit.ComponentTransformation, flattenSpecs, newFlatten(keySide), nil},
+	{ClassFlattenValue, "Flatten a nested data structure of the record's value, generating names for each field by concatenating the field names at each level with a configurable delimiter character. Applies to Struct when schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
+		wit.ComponentTransformation, flattenSpecs, newFlatten(valueSide), nil},
 	{ClassHeaderFromKey, "Moves or copies fields in the key of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
 		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(keySide), nil},
 	{ClassHeaderFromValue, "Moves or copies fields in the value of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",

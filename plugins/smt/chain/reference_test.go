@@ -98,6 +98,9 @@ func refRun(stages []wit.Stage, r *refRecord) {
 			}[text]
 			h.Name = name
 			r.headers = append(slices.Clip(r.headers), h)
+		case strings.Contains(s.Component, "Flatten"):
+			delimiter, _ := get("delimiter")
+			class = refFlatten(delimiter, at)
 		case strings.Contains(s.Component, "MaskField"):
 			class = refMask(get, settings{s.Settings}, at)
 		case strings.Contains(s.Component, "ValueToKey"):
@@ -244,6 +247,82 @@ func refMetadata(get func(string) (string, bool), d *refDatum) string {
 		d.nodes[0].Version = wit.Ptr(int32(n))
 	}
 	return ""
+}
+
+func refFlatten(delimiter string, d *refDatum) string {
+	if d.absent || d.tree == nil {
+		return ""
+	}
+	join := func(prefix, name string) string {
+		if prefix != "" {
+			return prefix + delimiter + name
+		}
+		return name
+	}
+	if d.nodes == nil {
+		top, ok := d.tree.(datum.Map)
+		if !ok {
+			return dataException
+		}
+		out := datum.Map{}
+		var walk func(m datum.Map, prefix string) string
+		walk = func(m datum.Map, prefix string) string {
+			for _, e := range m {
+				name, ok := e.Key.(string)
+				if !ok {
+					return classCastException
+				}
+				name = join(prefix, name)
+				if below, ok := e.Value.(datum.Map); !ok {
+					out = refPut(out, name, e.Value)
+				} else if class := walk(below, name); class != "" {
+					return class
+				}
+			}
+			return ""
+		}
+		class := walk(top, "")
+		d.tree = out
+		return class
+	}
+	if d.nodes[0].Kind != wit.Structure {
+		return dataException
+	}
+	var out []refField
+	seen := map[string]bool{}
+	var walk func(s *refDatum, prefix string, optional bool) string
+	walk = func(s *refDatum, prefix string, optional bool) string {
+		for i, m := range s.nodes[0].Members {
+			f := refField{name: join(prefix, m.Name), nodes: refSubtree(s.nodes, m.Node)}
+			if s.tree != nil {
+				f.value = s.tree.(datum.Record)[i]
+				one := []refField{f}
+				refDefaults(one, true)
+				f.value = one[0].value
+			}
+			optional := optional || f.nodes[0].Optional
+			switch f.nodes[0].Kind {
+			case wit.Mapping:
+				return dataException
+			case wit.Structure:
+				if class := walk(&refDatum{nodes: f.nodes, tree: f.value}, f.name, optional); class != "" {
+					return class
+				}
+				continue
+			}
+			if seen[f.name] {
+				return schemaBuilderException
+			}
+			seen[f.name] = true
+			f.nodes[0].Optional = optional
+			out = append(out, f)
+		}
+		return ""
+	}
+	if class := walk(d, "", d.nodes[0].Optional); class != "" {
+		return class
+	}
+	return refStruct(d, out)
 }
 
 func refMask(get func(string) (string, bool), s settings, d *refDatum) string {

@@ -1,0 +1,70 @@
+package chain
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's JSON
+// converter has no defaults of structures.
+func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
+	nodes := []wit.Node{
+		{Kind: wit.Structure, Members: []wit.Member{{Name: "in", Node: 1}}},
+		{Kind: wit.Structure, Optional: true, Members: []wit.Member{{Name: "n", Node: 2}, {Name: "s", Node: 3}, {Name: "own", Node: 4}}},
+		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Text, Optional: true, DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
+	}
+	b, err := datum.AppendDefault(nil, nodes, 1, datum.Record{int32(5), nil, "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes[1].DefaultValue = &b
+	data, err := datum.Append(nil, nodes, 0, datum.Record{nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassFlattenValue}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(data))}}}
+	out, faults := apply(t, e, context, []wit.Schema{{ID: 1, Nodes: nodes}}, batch{[]string{"t"}, rows, data})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	got := outcomes(t, e, 1, out, nil)[0]
+	if want := (datum.Record{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
+		t.Errorf("expected %v, found %v", want, got.Value)
+	}
+	five := datum.AppendNumber(nil, 5)
+	if n := got.ValNodes; !n[1].Optional || string(*n[1].DefaultValue) != string(five) || n[2].DefaultValue != nil ||
+		string(*n[3].DefaultValue) != string(datum.AppendText(nil, "own")) {
+		t.Errorf("other defaults: %+v", n)
+	}
+}
+
+// A long name over many fields would multiply without a bound.
+func TestFlattenBoundsNames(t *testing.T) {
+	below := datum.Map{}
+	for i := range 100 {
+		below = append(below, datum.Entry{Key: strings.Repeat("k", i+1), Value: nil})
+	}
+	data, err := datum.AppendDynamic(nil, datum.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassFlattenValue}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(data))}}}
+	_, faults := apply(t, e, context, nil, batch{[]string{"t"}, rows, data})
+	if len(faults) != 1 || !strings.Contains(faults[0].Fault.Message, "16 MiB") {
+		t.Errorf("expected a row that fails by its names, found %v", faults)
+	}
+}
