@@ -23,6 +23,11 @@ type reloader struct {
 	checker connect.Checker
 	log     *slog.Logger
 
+	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time before would undo it.
+	applying sync.Mutex
+	// target is what a connector that is new is to do.
+	target connect.Target
+
 	mu       sync.Mutex
 	problems config.Problems // of no connector
 	refused  map[string]string
@@ -39,7 +44,7 @@ const (
 )
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker, log: h.log,
+	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker, log: h.log, target: connect.Running,
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
 		if err := c.Problems.Err(); err != nil {
@@ -70,6 +75,19 @@ func (r *reloader) watch(ctx context.Context) {
 
 // reload does what a snapshot takes.
 func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if r.store.Stale(s) {
+		if s.Asked {
+			r.store.Look()
+		}
+		return // the next one follows
+	}
+	r.apply(ctx, s)
+}
+
+// apply is reload; r.applying is held.
+func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 	r.general(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -78,7 +96,7 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
-	r.checker.Connectors = s.Connectors
+	r.checker = r.checker.Among(s.Connectors)
 	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems { return r.check(ctx, c) }, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off
@@ -114,7 +132,9 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 		err = herder.Keep(step.Connector)
 	case config.InPlace:
 		err = herder.Adopt(step.Connector)
-	case config.Create, config.Restart:
+	case config.Create:
+		herder.PutIn(r.target, step.Connector, all)
+	case config.Restart:
 		herder.Put(step.Connector, all)
 	case config.Remove:
 		err = herder.Remove(step.Name)

@@ -2,9 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -103,5 +108,147 @@ func TestConnectorsAreSteered(t *testing.T) {
 	}
 	if n := len(p.records("Customers")); n != 91 {
 		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// configuration is lines as REST takes them.
+func configuration(lines []string) map[string]string {
+	settings := map[string]string{}
+	for _, line := range lines {
+		key, value, _ := strings.Cut(line, "=")
+		settings[key] = value
+	}
+	return settings
+}
+
+// Connectors are made, changed and deleted by REST, in the files of the folder; each of their rows arrives once, also after a new start.
+func TestConnectorsAreWritten(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	p.file("conf/calm.properties", source("calm", address, "Products")...)
+	f := p.follows("conf", "rest.config.masked=true")
+	f.await("calm", "runs", runs)
+	settings := configuration(append(source("customers", address, "Customers"), "sap.odata.user.name=someone", "sap.odata.user.pwd=geheim"))
+	delete(settings, "name")
+	body := asJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
+	if answer := f.must(201, "POST", "/connectors", body); !strings.Contains(answer, `"tasks":[],"type":"source"`) || strings.Contains(answer, "geheim") {
+		t.Errorf("found %s", answer)
+	}
+	f.must(409, "POST", "/connectors", body)
+	f.await("customers", "is paused", is(connect.Paused, 0))
+	f.must(202, "PUT", "/connectors/customers/resume", "")
+	f.await("customers", "runs", runs)
+	f.arrives(p, "Customers", 91)
+
+	// What is shown masked may be sent back; what is shown is what was sent.
+	var shown map[string]string
+	get(t, f.url+"/connectors/customers/config", &shown)
+	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
+		t.Errorf("found %v", shown)
+	}
+	shown["transforms"] = ""
+	if answer := f.must(200, "PUT", "/connectors/customers/config", asJSON(t, shown)); !strings.Contains(answer, `"transforms":""`) {
+		t.Errorf("found %s", answer)
+	}
+	f.eventually("its second life", func() bool {
+		return strings.Count(f.stderr.String(), `msg="connector started" connector=customers `) == 2
+	})
+	f.await("customers", "runs", runs)
+	if answer := f.must(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`); strings.Contains(answer, "transforms") {
+		t.Errorf("found %s", answer)
+	}
+	file := filepath.Join(p.dir, "conf", "customers.json")
+	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
+		t.Errorf("expected the password in the file, found %s %v", data, err)
+	}
+
+	// What is bad changes nothing.
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := f.must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
+		!strings.Contains(answer, "Invalid value many for configuration tasks.max: Not a number of type INT") {
+		t.Errorf("found %s", answer)
+	}
+	f.must(400, "PUT", "/connectors/other/config", asJSON(t, shown))
+	f.must(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
+	f.must(404, "PATCH", "/connectors/other/config", `{}`)
+	f.must(404, "DELETE", "/connectors/other", "")
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("expected nothing to have changed, found %s %v", after, err)
+	}
+
+	// A file that somebody wrote is changed where it is.
+	f.must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`)
+	if data, err := os.ReadFile(filepath.Join(p.dir, "conf", "calm.properties")); err != nil || !strings.Contains(string(data), "sap.odata.user.pwd=y\n") {
+		t.Errorf("found %s %v", data, err)
+	}
+	f.must(204, "DELETE", "/connectors/calm", "")
+	if names := f.names(); !slices.Equal(names, []string{"customers"}) {
+		t.Errorf("found %q", names)
+	}
+	f.await("customers", "runs", runs)
+	f.signal(syscall.SIGTERM)
+	if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", filepath.Join(p.dir, "conf")); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if n := len(p.records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// Many make, change and delete connectors at once, while files of others change; none is taken for deleted.
+func TestManyWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	p.file("conf/calm.properties", source("calm", address, "Products")...)
+	f := p.follows("conf")
+	f.await("calm", "runs", runs)
+	const many = 8
+	var writers sync.WaitGroup
+	for i := range many {
+		writers.Go(func() {
+			name := fmt.Sprintf("n%d", i)
+			settings := configuration(source(name, address, "Customers"))
+			// Two connectors may not claim the same rows for one topic.
+			settings["sap.odata#00.topic"] = name
+			for _, c := range []struct {
+				want               int
+				method, path, body string
+			}{
+				{201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings, "initial_state": "STOPPED"})},
+				{200, "PATCH", "/connectors/" + name + "/config", `{"tasks.max": "2"}`},
+				{200, "GET", "/connectors/" + name + "/status", ""},
+			} {
+				if status, answer := f.call(c.method, c.path, c.body); status != c.want {
+					t.Errorf("%s %s: expected %d, found %d %s", c.method, c.path, c.want, status, answer)
+				}
+			}
+			if i%2 == 1 {
+				if status, answer := f.call("DELETE", "/connectors/"+name, ""); status != 204 {
+					t.Errorf("%s: found %d %s", name, status, answer)
+				}
+			}
+		})
+	}
+	for i := range many {
+		f.replaced("conf/calm.properties", append(source("calm", address, "Products"), fmt.Sprintf("tasks.max=%d", i+1))...)
+	}
+	writers.Wait()
+	f.eventually("half of them", func() bool { return slices.Equal(f.names(), []string{"calm", "n0", "n2", "n4", "n6"}) })
+	f.await("n6", "is stopped", is(connect.Stopped, 0))
+	f.signal(syscall.SIGTERM)
+	r := f.wait()
+	if r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Count(r.stderr, "its file is gone") != many/2 ||
+		strings.Count(r.stderr, "reload: a new connector") != many {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

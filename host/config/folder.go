@@ -49,8 +49,11 @@ type FolderStore struct {
 	now     Snapshot
 	targets map[string]string
 	asked   bool
+	writes  int  // of files, see Stale
+	news    bool // something was written since the last look
 
-	// Of the goroutine that watches.
+	// looking guards what follows; mu may be taken under it, not the other way round.
+	looking  sync.Mutex
 	files    map[string]*watchedFile
 	identity fs.FileInfo // of the folder
 	looked   bool        // there was a first look
@@ -102,7 +105,8 @@ func (s *FolderStore) Get(name string) (Stored, bool) {
 }
 
 // Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties; without one
-// NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half.
+// NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half, and holds as it was written when Put
+// returns.
 func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	if stored.Target != "" {
 		s.mu.Lock()
@@ -110,19 +114,97 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 		s.now.Targets = maps.Clone(s.targets)
 		s.mu.Unlock()
 	}
-	if stored.Connector != nil {
-		settings := stored.Connector.Raw()
-		settings["name"] = name
-		path := filepath.Join(s.dir, fileName(name)+".json")
-		if before, ok := s.Get(name); ok && before.Connector.File != "" {
-			path = before.Connector.File
-		}
-		if err := writeConnector(path, settings); err != nil {
-			return fmt.Errorf("connector %s: %w", name, err)
+	if stored.Connector == nil {
+		s.kick()
+		return nil
+	}
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	settings := stored.Connector.Raw()
+	settings["name"] = name
+	path, err := s.file(name)
+	if err == nil && path == "" {
+		path, err = s.newFile(name)
+	}
+	if err == nil {
+		err = writeConnector(path, settings)
+	}
+	if err != nil {
+		return fmt.Errorf("connector %s: %w", name, err)
+	}
+	stamp := identityStamp(path)
+	s.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: loadAny(path, s.worker.Providers), of: stamp}
+	s.wrote()
+	return nil
+}
+
+// file is the file of a connector, "" where it has none; s.looking is held.
+func (s *FolderStore) file(name string) (string, error) {
+	var files []string
+	for path, f := range s.files {
+		if f.loaded != nil && f.loaded.Name == name {
+			files = append(files, path)
 		}
 	}
+	switch slices.Sort(files); len(files) {
+	case 0:
+		return "", nil
+	case 1:
+		return files[0], nil
+	}
+	return "", fmt.Errorf("expected it in one file, found it in %s", strings.Join(files, " and "))
+}
+
+// newFiles is how many names are tried for the file of a connector: there may be a file of that name with another connector in it.
+const newFiles = 100
+
+func (s *FolderStore) newFile(name string) (string, error) {
+	for n := range newFiles {
+		path := filepath.Join(s.dir, fileName(name))
+		if n > 0 {
+			path += fmt.Sprintf("-%d", n+1)
+		}
+		path += ".json"
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%s has %d files of that name, with other connectors in them", s.dir, newFiles)
+}
+
+// wrote notes that files are others now; s.looking is held.
+func (s *FolderStore) wrote() {
+	s.mu.Lock()
+	s.writes++
+	s.news = true
+	s.mu.Unlock()
 	s.kick()
-	return nil
+}
+
+// Snapshot is what is known now, with all that was written; ok is false before the first look.
+func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	return s.snapshot(false), s.looked
+}
+
+// Stale tells whether something was written after a snapshot was made: another one follows.
+func (s *FolderStore) Stale(of Snapshot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return of.writes != s.writes
+}
+
+// Holds tells what connector a file is known to hold, "" for none.
+func (s *FolderStore) Holds(file string) string {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	if f := s.files[file]; f != nil && f.loaded != nil {
+		return f.loaded.Name
+	}
+	return ""
 }
 
 // fileName is a name for the file of a connector that stays in its folder and is no hidden one.
@@ -148,11 +230,17 @@ func writeConnector(path string, settings map[string]string) error {
 			return err
 		}
 	}
+	if err := readsAs(path, data, settings); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".culvert-*")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	if before, gone := os.Stat(path); gone == nil {
+		err = errors.Join(err, f.Chmod(before.Mode().Perm()))
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -160,6 +248,25 @@ func writeConnector(path string, settings map[string]string) error {
 		os.Remove(f.Name())
 	}
 	return err
+}
+
+// readsAs checks that a file will be read as the settings that are written into it.
+func readsAs(path string, data []byte, settings map[string]string) error {
+	if len(data) > MaxFileBytes {
+		return fmt.Errorf("expected at most %d bytes in a file, found %d", MaxFileBytes, len(data))
+	}
+	entries, problems := Read(path, data)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	found := make(map[string]string, len(entries))
+	for _, e := range entries {
+		found[e.Key] = e.Raw
+	}
+	if !maps.Equal(found, settings) {
+		return fmt.Errorf("%s would not be read as it is written: a key or a value has characters that files cannot hold", path)
+	}
+	return nil
 }
 
 // escaped is a key or a value as properties have it, so that it is read as it was.
@@ -186,17 +293,23 @@ func escaped(text string, key bool) string {
 
 // Delete removes a connector's file.
 func (s *FolderStore) Delete(_ context.Context, name string) error {
-	before, ok := s.Get(name)
-	if !ok {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	path, err := s.file(name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("connector %s: %w", name, err)
+	case path == "":
 		return fmt.Errorf("connector %s: there is none of that name in %s", name, s.dir)
 	}
-	if err := os.Remove(before.Connector.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("connector %s: %w", name, err)
 	}
+	delete(s.files, path)
 	s.mu.Lock()
 	delete(s.targets, name)
 	s.mu.Unlock()
-	s.kick()
+	s.wrote()
 	return nil
 }
 
@@ -220,10 +333,18 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			periodic = true
 		case <-quiet.C:
 			looking = false
+			s.looking.Lock()
 			different, restless := s.look()
-			if asked := s.wasAsked(); different || asked || first && !restless {
+			asked, news := s.wasAsked()
+			tell := different || asked || news || first && !restless
+			var now Snapshot
+			if tell {
+				now = s.snapshot(asked)
+			}
+			s.looking.Unlock()
+			if tell {
 				first = false
-				changed(s.snapshot(asked))
+				changed(now)
 			}
 			if restless {
 				looking = true
@@ -232,8 +353,11 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			continue
 		}
 		if periodic && !looking {
+			s.looking.Lock()
 			s.retry()
-			changed(s.snapshot(false))
+			now := s.snapshot(false)
+			s.looking.Unlock()
+			changed(now)
 		}
 		if !looking { // one that is due is not put off: a folder in which something always happens is looked at, too
 			looking = true
@@ -242,10 +366,11 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 	}
 }
 
-func (s *FolderStore) wasAsked() (asked bool) {
+func (s *FolderStore) wasAsked() (asked, news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asked, s.asked = s.asked, false
+	news, s.news = s.news, false
 	if asked {
 		for _, f := range s.files {
 			if f.stamp != "" && f.loaded != nil {
@@ -253,7 +378,7 @@ func (s *FolderStore) wasAsked() (asked bool) {
 			}
 		}
 	}
-	return asked
+	return asked, news
 }
 
 // retry reads again what had problems: what stands behind a reference may be there now.
@@ -282,7 +407,7 @@ func (s *FolderStore) snapshot(asked bool) Snapshot {
 	}
 	s.now.Targets = maps.Clone(s.targets)
 	now := s.now
-	now.Asked = asked
+	now.Asked, now.writes = asked, s.writes
 	return now
 }
 
@@ -416,6 +541,8 @@ func (s *FolderStore) workersFile(path string) Problems {
 
 // linked are the folders of what files of the folder are links to.
 func (s *FolderStore) linked() []string {
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	var dirs []string
 	for path := range s.files {
 		if to := target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {

@@ -297,3 +297,31 @@ func TestPutAndDelete(t *testing.T) {
 		t.Error("expected an error for a connector that is not there")
 	}
 }
+
+// A connector is not written where another one is, nor where nobody knows which file counts; what was seen before a write is stale.
+func TestPutBesideOthers(t *testing.T) {
+	f := follow(t, t.TempDir())
+	f.put("a.json", `{"name": "b", "x": "1"}`)
+	f.until("b 1")
+	before := f.last
+	put := func(name string) error {
+		return f.store.Put(t.Context(), name, Stored{Connector: &Connector{Name: name, Entries: []Entry{{Key: "x", Raw: "2"}}}})
+	}
+	f.must(put("a"))
+	if !f.store.Stale(before) {
+		t.Error("expected what was told before to be stale")
+	}
+	now, ok := f.store.Snapshot()
+	if shown := f.shown(now); !ok || f.store.Stale(now) || f.store.Holds(filepath.Join(f.dir, "a.json")) != "b" || f.store.Holds(filepath.Join(f.dir, "a-2.json")) != "a" {
+		t.Errorf("found %s", shown)
+	}
+	f.put("c.json", `{"name": "a", "x": "3"}`)
+	for len(f.last.Connectors) == 0 || f.last.Connectors[0].Problems.Err() == nil {
+		f.last = <-f.told
+	}
+	for _, err := range []error{put("a"), f.store.Delete(t.Context(), "a")} {
+		if err == nil || !strings.Contains(err.Error(), "expected it in one file, found it in ") {
+			t.Errorf("found %v", err)
+		}
+	}
+}

@@ -43,4 +43,6 @@ type Snapshot struct {
 	Problems Problems
 	// Asked: somebody asked for it, by [FolderStore.Look], whether or not anything has changed.
 	Asked bool
+	// writes is how often the store was written to before.
+	writes int
 }

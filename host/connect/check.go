@@ -30,6 +30,13 @@ type Checker struct {
 	planned map[*config.Connector][]string // see claims
 }
 
+// Among is the checker of an installation with these connectors.
+func (k *Checker) Among(connectors []*config.Connector) Checker {
+	among := *k
+	among.Connectors, among.planned = connectors, nil
+	return among
+}
+
 // Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms, its
 // converters, its destination.
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {

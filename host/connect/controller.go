@@ -101,18 +101,17 @@ func (k *controller) aim(target Target, e event) {
 
 // replace has the connector go on with another configuration, and its tasks made anew; options are those of new tasks.
 func (k *controller) replace(o *Options, c *config.Connector) {
-	k.post(occurrence{event: onRestart, prior: func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.o, k.given, k.refused = o, c, nil
-	}})
+	k.mu.Lock()
+	k.o, k.given, k.refused = o, c, nil // it is shown from now on
+	k.mu.Unlock()
+	k.post(occurrence{event: onRestart})
 }
 
 // adopt has the connector go on with another configuration that its tasks can take while they run.
 func (k *controller) adopt(c *config.Connector) {
+	k.keep(c)
 	k.post(occurrence{prior: func() {
 		k.mu.Lock()
-		k.given, k.refused = c, nil
 		life, state := k.current, k.state
 		k.mu.Unlock()
 		if k.alive != nil && !k.halting && state == Running { // else it is for those that are made next

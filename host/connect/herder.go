@@ -101,7 +101,10 @@ func (h *Herder) launch(k *controller) {
 
 // Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before. others are all
 // connectors of the installation.
-func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
+func (h *Herder) Put(c *config.Connector, others []*config.Connector) { h.PutIn(Running, c, others) }
+
+// PutIn is Put where a new connector has a target state; one that is there keeps its own.
+func (h *Herder) PutIn(target Target, c *config.Connector, others []*config.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	options := h.options(append([]*config.Connector{c}, others...))
@@ -110,6 +113,7 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 		return
 	}
 	k := newController(options, c)
+	k.target = target
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}

@@ -71,13 +71,13 @@ func segments(escaped string) ([]string, bool) {
 
 // route is a resource: its path, with * for a name, and what answers.
 type route struct {
-	path  string
-	allow string // what OPTIONS says
-	get   func(x *exchange, args []string)
-	put   func(x *exchange, args []string)
-	post  func(x *exchange, args []string)
-	// writes are methods that Kafka Connect has there and that are not built yet.
-	writes []string
+	path   string
+	allow  string // what OPTIONS says
+	get    func(x *exchange, args []string)
+	put    func(x *exchange, args []string)
+	post   func(x *exchange, args []string)
+	patch  func(x *exchange, args []string)
+	remove func(x *exchange, args []string)
 }
 
 func (rt route) match(path []string) (args []string, ok bool) {
@@ -103,9 +103,9 @@ func (rt route) match(path []string) (args []string, ok bool) {
 var routes = []route{
 	{path: "", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
 	{path: "health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
-	{path: "connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, writes: []string{"POST"}},
-	{path: "connectors/*", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector, writes: []string{"DELETE"}},
-	{path: "connectors/*/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config, writes: []string{"PUT", "PATCH"}},
+	{path: "connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, post: (*exchange).create},
+	{path: "connectors/*", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector, remove: (*exchange).remove},
+	{path: "connectors/*/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config, put: (*exchange).putConfig, patch: (*exchange).patchConfig},
 	{path: "connectors/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
 	{path: "connectors/*/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
 	{path: "connectors/*/tasks/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
@@ -128,8 +128,6 @@ type exchange struct {
 func (x *exchange) dispatch(rt route, args []string) {
 	method := x.r.Method
 	switch {
-	case slices.Contains(rt.writes, method):
-		x.fail(http.StatusMethodNotAllowed, "REST is read only for now: connectors are changed by their files")
 	case method == http.MethodOptions:
 		x.w.Header().Set("Allow", rt.allow)
 		x.w.Header().Set("Content-Type", "text/plain")
@@ -153,6 +151,10 @@ func (rt route) serves(method string) func(x *exchange, args []string) {
 		return rt.put
 	case http.MethodPost:
 		return rt.post
+	case http.MethodPatch:
+		return rt.patch
+	case http.MethodDelete:
+		return rt.remove
 	}
 	return nil
 }

@@ -32,6 +32,11 @@ type Worker interface {
 	Plugins(connectorsOnly bool) []connect.Plugin
 	// Validate checks a configuration for a plugin, see [connect.Checker.Validate].
 	Validate(ctx context.Context, class string, settings map[string]string) (*connect.Validation, error)
+	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause.
+	Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error)
+	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)
+	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
+	Delete(ctx context.Context, name string) error
 	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a [Refusal] or
 	// [connect.ErrUnknownConnector].
 	Pause(name string) error

@@ -1,0 +1,198 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// changing is the reloader of a worker whose connectors may be changed, locked; whoever has it unlocks applying.
+func (w worker) changing() (*reloader, error) {
+	w.host.mu.Lock()
+	r, herder := w.host.reloads, w.host.herder
+	w.host.mu.Unlock()
+	switch {
+	case w.host.config.Once || w.host.config.Files.Folder == "":
+		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
+			Message: "REST changes connectors where the worker follows a folder (run --config FOLDER): here they are changed by their files"}
+	case r == nil || herder == nil:
+		return nil, starting
+	}
+	r.applying.Lock()
+	s, looked := r.store.Snapshot()
+	switch {
+	case !looked:
+		r.applying.Unlock()
+		return nil, starting
+	case s.Problems.Err() != nil:
+		r.applying.Unlock()
+		return nil, s.Problems.Err()
+	}
+	return r, nil
+}
+
+// settle brings the connectors to what was written. What was begun is finished, though the client has gone.
+func (r *reloader) settle(ctx context.Context, target connect.Target) {
+	s, _ := r.store.Snapshot()
+	r.target = target
+	defer func() { r.target = connect.Running }()
+	r.apply(context.WithoutCancel(ctx), s)
+}
+
+// stored is a connector that is there, with the settings that were written.
+func (w worker) stored(name string) (config.Now, bool) {
+	for _, n := range w.herder().Now() {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return config.Now{}, false
+}
+
+// own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for its author.
+func (r *reloader) own(now config.Now) error {
+	if holds := r.store.Holds(now.File); holds != "" && holds != now.Name {
+		return &rest.Refusal{Status: http.StatusConflict,
+			Message: fmt.Sprintf("Connector %s runs on as it was, and its file %s holds something else: mend or remove the file first", now.Name, now.File)}
+	}
+	return nil
+}
+
+// Create makes a connector that is not there yet.
+func (w worker) Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error) {
+	r, err := w.changing()
+	if err != nil {
+		return connect.Info{}, err
+	}
+	defer r.applying.Unlock()
+	if err := w.write(ctx, r, name, settings, func() error {
+		if _, there := w.stored(name); there {
+			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
+		}
+		return nil
+	}, target); err != nil {
+		return connect.Info{}, err
+	}
+	return w.written(name, true), nil
+}
+
+// Put gives a connector a configuration; created: it was not there.
+func (w worker) Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error) {
+	r, err := w.changing()
+	if err != nil {
+		return info, false, err
+	}
+	defer r.applying.Unlock()
+	_, there := w.stored(name)
+	if err := w.write(ctx, r, name, settings, func() error { return nil }, connect.Running); err != nil {
+		return info, false, err
+	}
+	return w.written(name, !there), !there, nil
+}
+
+// Patch changes some settings of a connector, and takes some out.
+func (w worker) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
+	r, err := w.changing()
+	if err != nil {
+		return connect.Info{}, err
+	}
+	defer r.applying.Unlock()
+	now, there := w.stored(name)
+	if !there {
+		return connect.Info{}, fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	}
+	settings := maps.Clone(now.Written)
+	maps.Copy(settings, set)
+	for _, key := range out {
+		delete(settings, key)
+	}
+	if err := w.write(ctx, r, name, settings, func() error { return nil }, connect.Running); err != nil {
+		return connect.Info{}, err
+	}
+	return w.written(name, false), nil
+}
+
+// Delete stops a connector and removes its file; its offsets stay.
+func (w worker) Delete(ctx context.Context, name string) error {
+	r, err := w.changing()
+	if err != nil {
+		return err
+	}
+	defer r.applying.Unlock()
+	now, there := w.stored(name)
+	if !there {
+		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	}
+	if err := r.own(now); err != nil {
+		return err
+	}
+	if err := r.store.Delete(ctx, name); err != nil {
+		return err
+	}
+	r.settle(ctx, connect.Running)
+	return nil
+}
+
+// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known to be one.
+// What is checked is what is stored.
+func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error, target connect.Target) error {
+	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
+		return &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name + ")"}
+	}
+	settings["name"] = name
+	full, err := w.unmasked(name, settings)
+	if err != nil {
+		return err
+	}
+	checker := w.host.checking()
+	c := w.host.connector("the request", full)
+	if _, err := classOf(checker, c); err != nil {
+		return err
+	}
+	if err := allowed(); err != nil {
+		return err
+	}
+	if now, there := w.stored(name); there {
+		if err := r.own(now); err != nil {
+			return err
+		}
+	}
+	var told []string
+	if why := rest.CheckName(name); why != "" {
+		told = append(told, why)
+	}
+	for _, p := range append(c.Problems, checker.Check(ctx, c)...) {
+		if !p.Warning {
+			told = append(told, connect.Told(p))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // what a check has found was cut off
+	case len(told) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
+	}
+	if err := r.store.Put(ctx, name, config.Stored{Connector: c}); err != nil {
+		return err
+	}
+	r.settle(ctx, target)
+	return nil
+}
+
+// written is what is answered of a connector that was written: with its tasks, which a new one does not have yet.
+func (w worker) written(name string, created bool) connect.Info {
+	h := w.herder()
+	info, _ := h.Info(name)
+	info.Name = name
+	if created || info.Tasks == nil {
+		info.Tasks = []connect.TaskID{}
+	}
+	return info
+}

@@ -1,0 +1,165 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// creation is what POST /connectors takes.
+type creation struct {
+	name   string
+	config written
+	target connect.Target
+}
+
+func (c *creation) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	c.target = connect.Running
+	for member, value := range members {
+		var err error
+		switch member {
+		case "name":
+			c.name, err = text(value)
+		case "config":
+			err = json.Unmarshal(value, &c.config)
+		case "initial_state":
+			var state string
+			switch state, err = text(value); connect.State(strings.ToUpper(state)) {
+			case connect.Running, connect.Paused, connect.Stopped:
+				c.target = connect.Target(strings.ToUpper(state))
+			default:
+				if string(value) != "null" && err == nil {
+					err = fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %s", value)
+				}
+			}
+		default:
+			err = fmt.Errorf("expected name, config and initial_state, found %q", member)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text is a plain value as text; null is none.
+func text(value json.RawMessage) (s string, err error) {
+	switch value[0] {
+	case '{', '[':
+		return "", errors.New("expected text, found an object or a list")
+	case 'n':
+		return "", nil
+	case '"':
+		err = json.Unmarshal(value, &s)
+		return s, err
+	}
+	return string(value), nil
+}
+
+// CheckName says in Kafka Connect's words what is wrong with the name of a connector, "" if nothing.
+func CheckName(name string) string {
+	if name == "" {
+		return "Invalid value  for configuration name: String may not be empty"
+	}
+	var found []string
+	for _, r := range name {
+		if r < ' ' {
+			found = append(found, fmt.Sprint(int(r)))
+		}
+	}
+	if len(found) > 0 {
+		return "Invalid value " + name + " for configuration name: String may not contain control sequences but had the following ASCII chars: " +
+			strings.Join(found, ", ")
+	}
+	return ""
+}
+
+// trimmed is a name without blanks and control characters at its ends, as Java's trim has it.
+func trimmed(name string) string {
+	return strings.TrimFunc(name, func(r rune) bool { return r <= ' ' })
+}
+
+func (x *exchange) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(x.r.Context(), changeTimeout)
+}
+
+// created answers with where the connector is to be found.
+func (x *exchange) created(info connect.Info) {
+	x.w.Header().Set("Location", "http://"+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
+	x.answer(http.StatusCreated, info)
+}
+
+func (x *exchange) create([]string) {
+	var c creation
+	if !x.body(&c) {
+		return
+	}
+	settings, ok := x.whole(c.config)
+	if !ok {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	info, err := x.worker.Create(ctx, trimmed(c.name), settings, c.target)
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	x.created(info)
+}
+
+func (x *exchange) putConfig(args []string) {
+	settings, ok := x.settings()
+	if !ok {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	switch info, created, err := x.worker.Put(ctx, trimmed(args[0]), settings); {
+	case err != nil:
+		x.failed(err, "")
+	case created:
+		x.created(info)
+	default:
+		x.answer(http.StatusOK, info)
+	}
+}
+
+func (x *exchange) patchConfig(args []string) {
+	var s written
+	if !x.body(&s) {
+		return
+	}
+	if !s.given {
+		x.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	info, err := x.worker.Patch(ctx, args[0], s.settings, s.null)
+	if err != nil {
+		x.failed(err, "Connector "+args[0]+" not found")
+		return
+	}
+	x.answer(http.StatusOK, info)
+}
+
+func (x *exchange) remove(args []string) {
+	ctx, cancel := x.limited()
+	defer cancel()
+	if err := x.worker.Delete(ctx, args[0]); err != nil {
+		x.failed(err, "Connector "+args[0]+" not found")
+		return
+	}
+	x.done(http.StatusNoContent)
+}
