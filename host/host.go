@@ -417,7 +417,7 @@ func (h *Host) listen() error {
 		h.log.Info("REST listens", "url", "http://"+local(address))
 	}
 	if open := server.Open(); len(open) > 0 {
-		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can read settings of connectors, passwords "+
+		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can change connectors and read their settings, passwords "+
 			"that are written in them included (for this machine alone: listeners=http://127.0.0.1:8083; else set rest.allowed.hosts to its names, "+
 			"and rest.config.masked=true, or have the file name secrets as ${file:PATH:KEY})", "listens", open)
 	}
