@@ -2,9 +2,13 @@ package host
 
 import (
 	"context"
+	"io/fs"
+	"math"
 	"os"
+	"path"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -125,23 +129,55 @@ func alive() uint64 {
 const fallbackMemory = 2 << 30
 
 // available is the memory that the container may use, or that the machine has, in bytes.
-func available() int64 {
-	if text, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
-			return n
+func available() int64 { return availableIn(os.DirFS("/")) }
+
+// availableIn is the least that the machine has, and that the control groups of this process allow: its own and those around it, of
+// version 2 and of version 1. In a container the path of the own group may be one that only the machine knows: then the mount's root is
+// that group.
+func availableIn(root fs.FS) int64 {
+	least := int64(math.MaxInt64)
+	take := func(text string) {
+		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 { // "max" is no number
+			least = min(least, n)
 		}
 	}
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return fallbackMemory
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) > 1 && fields[0] == "MemTotal:" {
-			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
-				return kib << 10
+	groups := func(mount, at, file string) {
+		for at = path.Clean("/" + at); ; at = path.Dir(at) {
+			if text, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
+				take(string(text))
+			}
+			if at == "/" {
+				return
 			}
 		}
 	}
-	return fallbackMemory
+	const mount = "sys/fs/cgroup"
+	own, second, first := "", "/", "/"
+	if text, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
+		own = string(text)
+	}
+	for line := range strings.Lines(own) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
+		switch {
+		case len(fields) < 3:
+		case fields[1] == "":
+			second = fields[2]
+		case slices.Contains(strings.Split(fields[1], ","), "memory"):
+			first = fields[2]
+		}
+	}
+	groups(mount, second, "memory.max")
+	groups(mount+"/memory", first, "memory.limit_in_bytes")
+	text, _ := fs.ReadFile(root, "proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "MemTotal:" {
+			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+				least = min(least, kib<<10)
+			}
+		}
+	}
+	if least == math.MaxInt64 {
+		return fallbackMemory
+	}
+	return least
 }
