@@ -97,7 +97,7 @@ func shareClient(t *testing.T, seed uint64) {
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	var kept [][2][]byte // memory of what was not acknowledged, and what it was
-	var all sync.WaitGroup
+	var all, reported sync.WaitGroup
 	for n := range producers {
 		all.Go(func() {
 			pick := rand.New(rand.NewPCG(seed, uint64(n)+1))
@@ -136,13 +136,15 @@ func shareClient(t *testing.T, seed uint64) {
 					r := batch.Add()
 					r.Topic, r.Value = topics[0], make([]byte, 50_000)
 				}
-				was := bytes.Clone(data)
+				was, down := bytes.Clone(data), failed // of this producer
+				reported.Add(1)
 				p.Produce(ctx, batch, func(_ int, err error) {
+					defer reported.Done()
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {
 						kept = append(kept, [2][]byte{data, was})
-						failed <- struct{}{}
+						down <- struct{}{}
 						return
 					}
 					for _, key := range keys {
@@ -163,6 +165,7 @@ func shareClient(t *testing.T, seed uint64) {
 		})
 	}
 	all.Wait()
+	reported.Wait() // those of producers that were closed before, too
 	if ctx.Err() != nil {
 		t.Fatal("took too long")
 	}
