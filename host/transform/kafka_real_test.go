@@ -125,7 +125,12 @@ func (g chance) topic() string { return g.of("orders", "sap-orders", "products",
 
 func (g chance) stage() string {
 	s := map[string]any{}
-	switch g.IntN(19) {
+	switch g.IntN(20) {
+	case 19:
+		s["type"], s["spec"] = kafka+"Cast$"+g.of("Value", "Value", "Key"), g.of("id", "price")+":"+g.of("string", "boolean", "int32", "float64")
+		if g.in(3) {
+			s["spec"] = g.name() + ":string"
+		}
 	case 18:
 		s["type"], s["delimiter"] = kafka+"Flatten$"+g.of("Value", "Value", "Key"), g.of(".", "", "_")
 	case 17:

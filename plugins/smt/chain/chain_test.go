@@ -153,7 +153,10 @@ func (m maker) schemaless(names []int) any {
 func (m maker) stage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(22) {
+	switch m.IntN(23) {
+	case 22:
+		s.Component = []string{ClassCastValue, ClassCastKey}[min(m.IntN(2), m.IntN(2))]
+		set("spec", m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
 	case 21:
 		s.Component = []string{ClassFlattenValue, ClassFlattenKey}[min(m.IntN(2), m.IntN(2))]
 		set("delimiter", []string{".", ""}[m.IntN(2)])

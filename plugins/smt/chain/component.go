@@ -29,6 +29,8 @@ const (
 	ClassInsertHeader    = pkg + "InsertHeader"
 	ClassMaskKey         = pkg + "MaskField$Key"
 	ClassMaskValue       = pkg + "MaskField$Value"
+	ClassCastKey         = pkg + "Cast$Key"
+	ClassCastValue       = pkg + "Cast$Value"
 	ClassFlattenKey      = pkg + "Flatten$Key"
 	ClassFlattenValue    = pkg + "Flatten$Value"
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
@@ -63,6 +65,10 @@ type component struct {
 
 // components in the order in which describe lists them.
 var components = []component{
+	{ClassCastKey, "Cast fields or the entire key to a specific type, e.g. to force an integer field to a smaller width. Cast from integers, floats, boolean and string to any other type, and cast binary to string (base64 encoded).",
+		wit.ComponentTransformation, castSpecs, newCast(keySide), nil},
+	{ClassCastValue, "Cast fields or the entire value to a specific type, e.g. to force an integer field to a smaller width. Cast from integers, floats, boolean and string to any other type, and cast binary to string (base64 encoded).",
+		wit.ComponentTransformation, castSpecs, newCast(valueSide), nil},
 	{ClassDropHeaders, "Removes one or more headers from each record.", wit.ComponentTransformation, dropHeadersSpecs, newDropHeaders, nil},
 	{ClassExtractKey, "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless data, as the record's key. Any null values are passed through unmodified.",
 		wit.ComponentTransformation, extractSpecs, newExtract(keySide), nil},

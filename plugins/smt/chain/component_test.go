@@ -119,6 +119,16 @@ func TestExamine(t *testing.T) {
 			"value.literal": "Invalid value 1e5000 for configuration value.literal: a number that is too long"}},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)), map[string]string{
 			"value.literal": "Invalid value [[["}},
+		{ClassCastKey, nil, map[string]string{"spec": `Missing required configuration "spec" which has no default value.`}},
+		{ClassCastKey, pairs("spec", ""), map[string]string{"spec": "Must specify at least one field to cast."}},
+		{ClassCastKey, pairs("spec", "a:b"), map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
+			"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
+		{ClassCastKey, pairs("spec", "a:b:c"), map[string]string{"spec": "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c"}},
+		{ClassCastKey, pairs("spec", "a:bytes"), map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
+			"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
+		{ClassCastKey, pairs("spec", "int8,a:int8"), map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
+		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant"}},
+		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
 			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"encoding/base64"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -101,6 +103,8 @@ func refRun(stages []wit.Stage, r *refRecord) {
 		case strings.Contains(s.Component, "Flatten"):
 			delimiter, _ := get("delimiter")
 			class = refFlatten(delimiter, at)
+		case strings.Contains(s.Component, "Cast"):
+			class = refCast(get, at)
 		case strings.Contains(s.Component, "MaskField"):
 			class = refMask(get, settings{s.Settings}, at)
 		case strings.Contains(s.Component, "ValueToKey"):
@@ -247,6 +251,111 @@ func refMetadata(get func(string) (string, bool), d *refDatum) string {
 		d.nodes[0].Version = wit.Ptr(int32(n))
 	}
 	return ""
+}
+
+// refCast knows the types that the test casts to.
+func refCast(get func(string) (string, bool), d *refDatum) string {
+	if d.absent || d.tree == nil {
+		return ""
+	}
+	spec, _ := get("spec")
+	name, to, _ := strings.Cut(spec, ":")
+	class := ""
+	made := func(v any) any {
+		text, isText := v.(string)
+		var n int64
+		switch x := v.(type) {
+		case nil:
+			return nil
+		case datum.List, datum.Map, datum.Record:
+			class = dataException
+			return nil
+		case []byte:
+			if to != "string" {
+				class = dataException
+				return nil
+			}
+			return base64.StdEncoding.EncodeToString(x)
+		case bool:
+			if text = strconv.FormatBool(x); x {
+				n = 1
+			}
+		case float32, float64:
+			text = castText(x)
+			f := reflect.ValueOf(x).Float()
+			low, high := int64(math.MinInt64), int64(math.MaxInt64)
+			if to == "int16" {
+				low, high = math.MinInt32, math.MaxInt32
+			}
+			if n = int64(f); f >= float64(high) {
+				n = high
+			} else if f <= float64(low) {
+				n = low
+			}
+		case string:
+		default:
+			n = reflect.ValueOf(x).Int()
+			text = strconv.FormatInt(n, 10)
+		}
+		switch {
+		case to == "string":
+			return text
+		case to == "boolean":
+			return !isText && n != 0
+		case isText:
+			class = dataException // the test's texts are no numbers
+		}
+		return int16(n)
+	}
+	if d.nodes == nil {
+		m, ok := d.tree.(datum.Map)
+		if !ok {
+			return dataException
+		}
+		var v any
+		for _, e := range m {
+			if e.Key == name {
+				v = e.Value
+			}
+		}
+		d.tree = refPut(slices.Clone(m), name, made(v))
+		return class
+	}
+	if d.nodes[0].Kind != wit.Structure || d.nodes[0].DefaultValue != nil {
+		return dataException
+	}
+	fields := refFields(d)
+	on, _ := get("replace.null.with.default")
+	refDefaults(fields, on != "false")
+	kind := map[string]wit.Kind{"string": wit.Text, "boolean": wit.Boolean, "int16": wit.Int16}[to]
+	for i := range fields {
+		f := &fields[i]
+		if f.name != name {
+			continue
+		}
+		n := wit.Node{Kind: kind, Optional: f.nodes[0].Optional}
+		if f.nodes[0].DefaultValue != nil {
+			byDefault := []refField{{nodes: f.nodes}}
+			refDefaults(byDefault, true)
+			v := made(byDefault[0].value)
+			if class != "" {
+				return class
+			}
+			b, err := datum.AppendDefault(nil, []wit.Node{{Kind: kind}}, 0, v)
+			if err != nil {
+				return err.Error()
+			}
+			n.DefaultValue = &b
+		}
+		f.value = made(f.value)
+		f.nodes = []wit.Node{n}
+	}
+	optional := d.nodes[0].Optional
+	if class == "" {
+		class = refStruct(d, fields)
+		d.nodes[0].Optional = optional
+	}
+	return class
 }
 
 func refFlatten(delimiter string, d *refDatum) string {

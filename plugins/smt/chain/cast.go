@@ -1,0 +1,544 @@
+package chain
+
+import (
+	"encoding/base64"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var castSpecs = []wit.SettingSpec{
+	needsList("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to cast fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
+	replaceNullSpec,
+}
+
+// cast is Cast: fields, or a key or value as a whole, get another type.
+type cast struct {
+	at          side
+	fields      []castField
+	whole       *wit.Kind
+	replaceNull bool
+	programs    programs[*edits]
+}
+
+// castField is a field with the type that it gets.
+type castField struct {
+	name string
+	to   wit.Kind
+}
+
+const castPurpose = "cast types"
+
+// castKinds are the names of types in the order of [wit.Kind]; what stands before BYTES can be cast to.
+var castKinds = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY", "MAP", "STRUCT"}
+
+func newCast(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		if _, err := s.needed("spec"); err != nil {
+			return nil, err
+		}
+		o, list := &cast{at: at}, s.list("spec")
+		if len(list) == 0 {
+			return nil, fail("spec", "Must specify at least one field to cast.")
+		}
+		for _, item := range list {
+			if err := o.add(item, list); err != nil {
+				return nil, err
+			}
+		}
+		if o.whole != nil && len(list) > 1 {
+			return nil, fail("spec", "Cast transformations that specify a type to cast the entire value to may only specify a single cast in their spec")
+		}
+		var err *wit.Fault
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
+	}
+}
+
+// add reads one item of the list.
+func (o *cast) add(item string, list []string) *wit.Fault {
+	parts := strings.Split(item, ":")
+	for len(parts) > 1 && parts[len(parts)-1] == "" {
+		parts = parts[:len(parts)-1] // Java's split drops them
+	}
+	if len(parts) > 2 {
+		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)
+	}
+	name := strings.TrimSpace(parts[len(parts)-1])
+	at := slices.Index(castKinds, strings.ToUpper(name))
+	switch {
+	case at < 0:
+		return fail("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant org.apache.kafka.connect.data.Schema.Type."+
+			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
+	case wit.Kind(at) >= wit.Bytes:
+		return fail("spec", "Cast transformation does not support casting to "+castKinds[at]+"; supported types are "+kindList(wit.Bytes))
+	}
+	to := wit.Kind(at)
+	if len(parts) == 1 {
+		o.whole = &to
+		return nil
+	}
+	field := castField{strings.TrimSpace(parts[0]), to}
+	if i := slices.IndexFunc(o.fields, func(f castField) bool { return f.name == field.name }); i >= 0 {
+		o.fields[i] = field
+		return nil
+	}
+	o.fields = append(o.fields, field)
+	return nil
+}
+
+// kindList is the types below one, as Java writes a set.
+func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
+
+func (o *cast) route(*route, int) {}
+
+// castNode is the schema of a value that was cast: of what it was it keeps whether it is optional, and its default.
+func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
+	made.Optional = n.Optional
+	if n.DefaultValue != nil {
+		b, f := castStructured(nil, *n.DefaultValue, n, made.Kind, stage)
+		if f != nil {
+			return made, f
+		}
+		made.DefaultValue = &b
+	}
+	return made, nil
+}
+
+func (o *cast) compile(e *Engine, nodes []wit.Node, stage int) *edits {
+	if o.whole != nil {
+		return o.compileWhole(e, nodes, stage)
+	}
+	x, l := beginEdits(e, nodes, o.replaceNull)
+	if l == nil {
+		x.failure = &failure{stage, dataException, "Cannot list fields on non-struct type"}
+		return x
+	}
+	for i := range l.fields {
+		f, m := &l.fields[i], &x.members[i]
+		at := slices.IndexFunc(o.fields, func(c castField) bool { return c.name == f.name })
+		if at < 0 {
+			continue
+		}
+		to := o.fields[at].to
+		made, wrong := castNode(m.from, wit.Node{Kind: to}, stage)
+		if wrong != nil {
+			x.failure = wrong
+			return x
+		}
+		f.nodes, f.node, f.orDefault = []wit.Node{made}, 0, false
+		m.to = &made
+		m.edit = func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, m.from, to, stage) }
+	}
+	if x.root.DefaultValue != nil {
+		x.failure = castFrom(wit.Structure, stage)
+		return x
+	}
+	for i := range l.fields {
+		l.fields[i].orDefault = false
+	}
+	result, root := &program{}, basics(&nodes[0])
+	root.Optional = nodes[0].Optional
+	result.finish(l, root, stage, e.declare)
+	x.out, x.failure = result.out, result.failure
+	return x
+}
+
+func (o *cast) compileWhole(e *Engine, nodes []wit.Node, stage int) *edits {
+	p, _ := beginProgram(nodes)
+	x := &edits{program: p}
+	made := basics(&nodes[0])
+	made.Kind = *o.whole
+	if made, p.failure = castNode(&nodes[0], made, stage); p.failure != nil {
+		return x
+	}
+	from, to := &nodes[0], *o.whole
+	x.root = &made
+	x.members = []memberEdit{{from: from, to: x.root,
+		edit: func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, from, to, stage) }}}
+	if _, err := datum.CheckSchema([]wit.Node{made}); err != nil {
+		p.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
+		return x
+	}
+	x.out = e.declare([]wit.Node{made})
+	return x
+}
+
+func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.schemaless(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return nil, err
+	}
+	null, start, ok := x.null(c.bytes)
+	switch {
+	case !ok:
+		return broken(stage, 0), nil
+	case null:
+		return nil, nil
+	case x.failure != nil:
+		return x.failure, nil
+	case o.whole != nil:
+		from := len(e.scratch)
+		b, f := x.members[0].edit(datum.AppendBranch(e.scratch, x.root, false), c.bytes[start:])
+		if f == nil {
+			e.scratch = b
+			c.set(wit.Structured, x.out, b[from:], -1)
+		}
+		return f, nil
+	}
+	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		return broken(stage, bad), nil
+	}
+	return x.apply(e, c), nil
+}
+
+func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
+	from := len(e.scratch)
+	if o.whole != nil {
+		if err := datum.CheckDynamic(c.bytes); err != nil {
+			return &failure{stage, dataException, "bytes that are no dynamic value"}
+		}
+		b, f := castDynamic(e.scratch, c.bytes, *o.whole, stage)
+		if f == nil {
+			e.scratch = b
+			c.set(wit.Dynamic, 0, b[from:], -1)
+		}
+		return f
+	}
+	m := &e.entries
+	if f := m.take(c.bytes, stage, castPurpose); f != nil {
+		return f
+	}
+	for i := range o.fields {
+		value := []byte{datum.TagNull}
+		if x := m.find(o.fields[i].name); x != nil && x.value[0] != datum.TagNull {
+			var f *failure
+			if value, f = castDynamic(nil, x.value, o.fields[i].to, stage); f != nil {
+				return f
+			}
+		}
+		m.put(o.fields[i].name, entry{value: value, valueAt: -1})
+	}
+	e.scratch = m.write(e.scratch)
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil
+}
+
+func castFrom(kind wit.Kind, stage int) *failure {
+	return &failure{stage, dataException, "Cast transformation does not support casting from " + castKinds[kind] +
+		"; supported types are " + kindList(wit.Array)}
+}
+
+// castStructured appends a value of a type, made of one of a schema, given without its branch.
+func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte, *failure) {
+	if n.Kind >= wit.Array {
+		return dst, castFrom(n.Kind, stage)
+	}
+	bare := *n
+	bare.Optional, bare.DefaultValue = false, nil
+	v, _, err := datum.Read([]wit.Node{bare}, 0, in)
+	if err != nil {
+		return dst, broken(stage, 0)
+	}
+	switch javaClass(n) {
+	case "java.util.Date":
+		if to != wit.Text {
+			break
+		}
+		switch x := v.(type) {
+		case int32:
+			v = datum.Instant(x)
+			if *n.Name == wit.NameDate {
+				v = datum.Instant(int64(x) * msPerDay)
+			}
+		case int64:
+			v = datum.Instant(x)
+		}
+	case "java.math.BigDecimal":
+		if b, ok := v.([]byte); ok {
+			scale, _ := scaleOf(n)
+			v = datum.Decimal{Scale: int32(scale), Unscaled: datum.Unscaled(b)}
+		}
+	}
+	made, f := castValue(v, to, stage)
+	if f != nil {
+		return dst, f
+	}
+	dst, err = datum.Append(dst, []wit.Node{{Kind: to}}, 0, made)
+	if err != nil {
+		return dst, &failure{stage, dataException, err.Error()}
+	}
+	return dst, nil
+}
+
+// castDynamic appends a value without schema of a type, made of one that was checked.
+func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
+	switch in[0] {
+	case datum.TagArray:
+		return dst, castFrom(wit.Array, stage)
+	case datum.TagMap:
+		return dst, castFrom(wit.Mapping, stage)
+	case datum.TagStruct:
+		return dst, castFrom(wit.Structure, stage)
+	case datum.TagDecimal, datum.TagInstant:
+		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " + dynamicClasses[in[0]] +
+			" which is not supported by Connect's data API"}
+	}
+	v, _, err := datum.ReadDynamic(in)
+	if err != nil {
+		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
+	}
+	made, f := castValue(v, to, stage)
+	if f != nil {
+		return dst, f
+	}
+	if dst, err = datum.AppendDynamic(dst, made); err != nil {
+		return dst, &failure{stage, dataException, err.Error()}
+	}
+	return dst, nil
+}
+
+// castValue is the value of another type.
+func castValue(v any, to wit.Kind, stage int) (any, *failure) {
+	if to == wit.Text {
+		return castText(v), nil
+	}
+	whole, real, isReal := int64(0), 0.0, false
+	switch x := v.(type) {
+	case int8:
+		whole = int64(x)
+	case int16:
+		whole = int64(x)
+	case int32:
+		whole = int64(x)
+	case int64:
+		whole = x
+	case float32:
+		real, isReal = float64(x), true
+	case float64:
+		real, isReal = x, true
+	case bool:
+		if x {
+			whole = 1
+		}
+	case datum.Decimal:
+		d := decimal{unscaled: x.Unscaled, scale: int64(x.Scale), text: x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
+		if to == wit.Float32 {
+			f, _ := strconv.ParseFloat(d.text, 32)
+			return float32(f), nil
+		}
+		if whole = d.long(); to == wit.Float64 {
+			return d.float(), nil
+		}
+	case string:
+		return castParsed(x, to, stage)
+	default:
+		return nil, &failure{stage, dataException, "Unexpected type in Cast transformation: class [B"}
+	}
+	if isReal {
+		switch to {
+		case wit.Int8, wit.Int16, wit.Int32:
+			whole = saturated(real, math.MinInt32, math.MaxInt32)
+		default:
+			whole = saturated(real, math.MinInt64, math.MaxInt64)
+		}
+	}
+	switch to {
+	case wit.Int8:
+		return int8(whole), nil
+	case wit.Int16:
+		return int16(whole), nil
+	case wit.Int32:
+		return int32(whole), nil
+	case wit.Int64:
+		return whole, nil
+	case wit.Boolean:
+		return whole != 0, nil
+	case wit.Float32:
+		if isReal {
+			return float32(real), nil
+		}
+		return float32(whole), nil
+	}
+	if isReal {
+		return real, nil
+	}
+	return float64(whole), nil
+}
+
+// saturated is Java's way from a float to an integer.
+func saturated(f float64, low, high int64) int64 {
+	switch {
+	case f != f:
+		return 0
+	case f <= float64(low):
+		return low
+	case f >= float64(high):
+		return high
+	}
+	return int64(f)
+}
+
+// castParsed is the value that a text says.
+func castParsed(text string, to wit.Kind, stage int) (any, *failure) {
+	var n int64
+	var f float64
+	ok := true
+	var err error
+	switch to {
+	case wit.Boolean:
+		return strings.EqualFold(text, "true"), nil
+	case wit.Float32:
+		f, ok = javaReal(text, 32)
+	case wit.Float64:
+		f, ok = javaReal(text, 64)
+	default:
+		n, err = strconv.ParseInt(text, 10, 8<<to)
+	}
+	if !ok || err != nil {
+		return nil, &failure{stage, dataException, "Value (" + text + ") was out of range for requested data type"}
+	}
+	switch to {
+	case wit.Int8:
+		return int8(n), nil
+	case wit.Int16:
+		return int16(n), nil
+	case wit.Int32:
+		return int32(n), nil
+	case wit.Int64:
+		return n, nil
+	case wit.Float32:
+		return float32(f), nil
+	}
+	return f, nil
+}
+
+// javaReal reads what Double.parseDouble takes.
+func javaReal(text string, bits int) (float64, bool) {
+	text = javaTrim(text)
+	bare := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]
+	switch bare {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		return math.Inf(map[bool]int{true: -1, false: 1}[text[0] == '-']), true
+	}
+	hex := strings.HasPrefix(bare, "0x") || strings.HasPrefix(bare, "0X")
+	if !hex || strings.ContainsAny(text, "pP") {
+		if n := len(text); n > 1 && strings.ContainsAny(text[n-1:], "fFdD") {
+			text = text[:n-1]
+		}
+	}
+	if strings.ContainsAny(text, "_iInN") {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, bits)
+	if err != nil && !math.IsInf(f, 0) {
+		return 0, false
+	}
+	return f, true
+}
+
+var (
+	timeFormat, _    = parseDateFormat("HH:mm:ss.SSS'Z'")
+	dayFormat, _     = parseDateFormat("yyyy-MM-dd")
+	instantFormat, _ = parseDateFormat("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+)
+
+// castText is a value's text in Java.
+func castText(v any) string {
+	switch x := v.(type) {
+	case string:
+		return x
+	case bool:
+		return strconv.FormatBool(x)
+	case int8:
+		return strconv.FormatInt(int64(x), 10)
+	case int16:
+		return strconv.FormatInt(int64(x), 10)
+	case int32:
+		return strconv.FormatInt(int64(x), 10)
+	case int64:
+		return strconv.FormatInt(x, 10)
+	case float32:
+		return realText(float64(x), 32)
+	case float64:
+		return realText(x, 64)
+	case datum.Decimal:
+		return decimalText(x.Unscaled, int(x.Scale))
+	case datum.Instant:
+		format := instantFormat
+		if x < msPerDay {
+			format = timeFormat
+		} else if x%msPerDay == 0 {
+			format = dayFormat
+		}
+		return string(format.append(nil, int64(x)))
+	case []byte:
+		return base64.StdEncoding.EncodeToString(x)
+	}
+	return ""
+}
+
+// realText is Double.toString and Float.toString, the shortest digits that tell the number.
+func realText(f float64, bits int) string {
+	switch {
+	case f != f:
+		return "NaN"
+	case math.IsInf(f, 0):
+		return map[bool]string{true: "-Infinity", false: "Infinity"}[f < 0]
+	case f == 0 || math.Abs(f) >= 1e-3 && math.Abs(f) < 1e7:
+		text := strconv.FormatFloat(f, 'f', -1, bits)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		return text
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'E', -1, bits), "E")
+	if !strings.Contains(mantissa, ".") {
+		mantissa += ".0"
+	}
+	n, _ := strconv.Atoi(exponent)
+	return mantissa + "E" + strconv.Itoa(n)
+}
+
+// decimalText is BigDecimal.toString.
+func decimalText(unscaled *big.Int, scale int) string {
+	digits, sign := new(big.Int).Abs(unscaled).String(), ""
+	if unscaled.Sign() < 0 {
+		sign = "-"
+	}
+	adjusted := len(digits) - 1 - scale
+	switch {
+	case scale == 0:
+		return sign + digits
+	case scale > 0 && adjusted >= -6:
+		if missing := scale + 1 - len(digits); missing > 0 {
+			digits = strings.Repeat("0", missing) + digits
+		}
+		return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	}
+	text := sign + digits[:1]
+	if len(digits) > 1 {
+		text += "." + digits[1:]
+	}
+	switch {
+	case adjusted > 0:
+		text += "E+" + strconv.Itoa(adjusted)
+	case adjusted < 0:
+		text += "E" + strconv.Itoa(adjusted)
+	}
+	return text
+}
