@@ -109,10 +109,10 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 })
-	before := h.lives("a")
+	// RUNNING is shown from the moment on in which the next life may begin.
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && h.lives("a") == 2 })
 	h.must(h.Restart("a"))
-	h.await("a", Running, func(Status) bool { return h.lives("a") == before+1 })
+	h.await("a", Running, func(Status) bool { return h.lives("a") == 3 })
 	// Whatever is asked for in a row, the last one counts.
 	for range 20 {
 		h.must(h.Pause("a"))
