@@ -92,8 +92,12 @@ func (h *herd) lives(name string) int {
 
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	h.await("a", Running)
-	h.await("b", Running)
+	// RUNNING is shown from the moment on in which a life may begin.
+	started := func(name string, lives int) func(Status) bool {
+		return func(Status) bool { return h.lives(name) == lives }
+	}
+	h.await("a", Running, started("a", 1))
+	h.await("b", Running, started("b", 1))
 	h.must(h.Pause("a"))
 	if s := h.await("a", Paused); len(s.Tasks) != 1 || s.Tasks[0].State != Paused && s.Tasks[0].State != Failed {
 		t.Errorf("paused: expected its task to be so, found %+v", s)
@@ -109,10 +113,9 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
-	// RUNNING is shown from the moment on in which the next life may begin.
-	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && h.lives("a") == 2 })
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 }, started("a", 2))
 	h.must(h.Restart("a"))
-	h.await("a", Running, func(Status) bool { return h.lives("a") == 3 })
+	h.await("a", Running, started("a", 3))
 	// Whatever is asked for in a row, the last one counts.
 	for range 20 {
 		h.must(h.Pause("a"))
@@ -197,7 +200,7 @@ func TestRefusedConfiguration(t *testing.T) {
 		t.Errorf("expected the problem in the trace, found %+v", s)
 	}
 	h.Put(h.named("c"), nil)
-	h.await("c", Running)
+	h.await("c", Running, func(Status) bool { return h.lives("c") == 1 })
 	h.must(h.Refuse("c", bad.Problems))
 	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
 		t.Errorf("expected it to run with the problem beside it, found %+v", s)
