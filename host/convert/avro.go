@@ -243,15 +243,15 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 		}
 		var k budget
 		k.start(ctx, nil, MaxEnvelopeBytes)
-		text, steps, err := avroSchemaOf(&k, s.Nodes, c.o)
+		text, name, steps, err := avroSchemaOf(&k, s.Nodes, c.o)
 		if err != nil {
 			return nil, schemaFault(err)
 		}
 		root := s.Root()
 		p = &avroProgram{schema: s, text: string(text), step: steps, ids: map[string]uint32{}}
 		p.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
-		if root.Kind == wit.Structure && !root.Optional {
-			p.name = recordName(text)
+		if !root.Optional {
+			p.name = name
 		}
 		size := compiledBytes(s) + len(text)
 		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
@@ -263,15 +263,6 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 	}
 	c.last = p
 	return p, nil
-}
-
-// recordName is the full name of a record's schema.
-func recordName(text []byte) string {
-	parsed, err := parseAvro([]string{string(text)})
-	if err != nil {
-		return ""
-	}
-	return fullName(parsed.Root())
 }
 
 // anyName takes every name: Avro's Java library takes all letters, and what it writes is read.

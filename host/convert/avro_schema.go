@@ -50,24 +50,27 @@ type avroWriter struct {
 	nodes []wit.Node
 	o     avroOptions
 	k     *budget
-	// digests are of the nodes with all below, without their own optionality; dyads of them decide whether a name stands for the same.
+	// digests are of the nodes with all below, without their own optionality: two nodes
+	// of one digest are the same type.
 	digests [][sha256.Size]byte
 	// defined are the named types so far, by full name.
 	defined map[string][sha256.Size]byte
 	// unnamed are the names that structures without one got; anonymous counts them.
 	unnamed   map[[sha256.Size]byte]string
 	anonymous int
+	// root is the full name of the record that the root is.
+	root string
 }
 
-// avroSchemaOf returns the text of the Avro schema for nodes.
-func avroSchemaOf(k *budget, nodes []wit.Node, o avroOptions) (text []byte, s *step, err error) {
+// avroSchemaOf returns the text of the Avro schema for nodes, and the full name of the record that its root is.
+func avroSchemaOf(k *budget, nodes []wit.Node, o avroOptions) (text []byte, name string, s *step, err error) {
 	w := avroWriter{nodes: nodes, o: o, k: k, digests: digestsOf(nodes), defined: map[string][sha256.Size]byte{},
 		unnamed: map[[sha256.Size]byte]string{}}
 	text, top, err := w.node(nil, 0, "", false)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
-	return text, &top, nil
+	return text, w.root, &top, nil
 }
 
 // digestsOf digests each node with all that is below it. Nodes refer to higher numbers only.
@@ -414,6 +417,9 @@ func (w *avroWriter) structure(dst []byte, id uint32, space string) ([]byte, ste
 	full, seen, err := w.define(w.given(n, id), w.digests[id])
 	if err != nil {
 		return dst, step{}, err
+	}
+	if id == 0 {
+		w.root = full
 	}
 	start := len(dst)
 	dst = appendHead(append(dst, `{"type":"record"`...), full, space)

@@ -69,27 +69,16 @@ type headerText struct {
 
 // append writes a value; inside others texts and bytes stand in quotation marks.
 func (w *headerText) append(dst []byte, node uint32, v any, inside bool) ([]byte, error) {
+	if out, ok := appendJavaScalar(dst, v); ok {
+		return out, nil
+	}
 	switch x := v.(type) {
-	case nil:
-		return append(dst, "null"...), nil
 	case string:
 		return w.text(dst, x, inside)
-	case bool:
-		return strconv.AppendBool(dst, x), nil
-	case int8:
-		return strconv.AppendInt(dst, int64(x), 10), nil
-	case int16:
-		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int32:
 		return w.integer(dst, node, int64(x)), nil
 	case int64:
 		return w.integer(dst, node, x), nil
-	case float32:
-		return appendJavaReal(dst, float64(x), 32), nil
-	case float64:
-		return appendJavaReal(dst, x, 64), nil
-	case datum.Decimal:
-		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), nil
 	case datum.Instant:
 		return appendHeaderDate(dst, int64(x)), nil
 	case []byte:

@@ -197,30 +197,19 @@ type javaText struct {
 
 func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
 	nodes := j.nodes
+	if out, ok := appendJavaScalar(dst, v); ok {
+		return out, nil
+	}
 	switch x := v.(type) {
-	case nil:
-		return append(dst, "null"...), nil
 	case string:
 		if err := j.room(dst, len(x)); err != nil {
 			return dst, err
 		}
 		return append(dst, x...), nil
-	case bool:
-		return strconv.AppendBool(dst, x), nil
-	case int8:
-		return strconv.AppendInt(dst, int64(x), 10), nil
-	case int16:
-		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int32:
 		return j.appendInteger(dst, node, int64(x)), nil
 	case int64:
 		return j.appendInteger(dst, node, x), nil
-	case float32:
-		return appendJavaReal(dst, float64(x), 32), nil
-	case float64:
-		return appendJavaReal(dst, x, 64), nil
-	case datum.Decimal:
-		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), nil
 	case datum.Instant:
 		return appendJavaDate(dst, int64(x)), nil
 	case []byte:
@@ -232,6 +221,27 @@ func (j *javaText) append(dst []byte, node uint32, v any) ([]byte, error) {
 		return j.appendItems(dst, node, v)
 	}
 	return dst, dataError("StringConverter: bytes and nested structs have no text of their own")
+}
+
+// appendJavaScalar writes values whose text does not depend on their schema; ok is false for others.
+func appendJavaScalar(dst []byte, v any) (out []byte, ok bool) {
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...), true
+	case bool:
+		return strconv.AppendBool(dst, x), true
+	case int8:
+		return strconv.AppendInt(dst, int64(x), 10), true
+	case int16:
+		return strconv.AppendInt(dst, int64(x), 10), true
+	case float32:
+		return appendJavaReal(dst, float64(x), 32), true
+	case float64:
+		return appendJavaReal(dst, x, 64), true
+	case datum.Decimal:
+		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), true
+	}
+	return dst, false
 }
 
 func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {

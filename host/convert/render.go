@@ -42,7 +42,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		case "avro":
 			var text []byte
 			k.start(ctx, nil, MaxEnvelopeBytes)
-			text, _, err = avroSchemaOf(&k, nodes, avroOptions{meta: true, scrub: true})
+			text, _, _, err = avroSchemaOf(&k, nodes, avroOptions{meta: true, scrub: true})
 			all[i] = json.RawMessage(text)
 		case "json-schema":
 			s := r.jsonSchema(0, w)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // Bounds on what a registry may do.
@@ -285,7 +287,7 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind strin
 
 // ask does one thing until the registry has said yes or no.
 func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	for next := firstPause; ; next = min(2*next, longestPause) {
 		err := do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError
@@ -302,8 +304,8 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 			return refused
 		}
 		c.gone(what, err)
-		if !wait(ctx, pause) {
-			return context.Cause(ctx)
+		if err := pause.For(ctx, next); err != nil {
+			return err
 		}
 	}
 }
@@ -325,17 +327,6 @@ func said(answer *sr.ResponseError) string {
 		text = text[:maxSaid] + "..."
 	}
 	return text
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // gone notes an outage, which is one line in the log however many ask.
