@@ -186,5 +186,5 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 // ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
 func ofTheMoment(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (passes(err) || broken(err) || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
+	return ok && err != nil && (passes(err) || forgotten(err) || broken(err) || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

@@ -186,10 +186,10 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			if s.config.Logger != nil {
 				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic, "partition", partition, "error", err)
 			}
-		case outage(err):
+		case joinsAnew(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
 			if s.config.Logger != nil && !s.guard.outages.lately() { // that has been said
-				s.config.Logger.Warn("kafka: the group's coordinator cannot be reached", "group", s.o.Group, "error", err)
+				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group", s.o.Group, "error", err)
 			}
 		case failure == nil && topic == "": // of the group as a whole
 			failure = err
@@ -203,13 +203,18 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, failure
 }
 
-// outage tells whether a group's session ended because nobody could be reached: an error of the network, or one of Kafka's that passes.
-func outage(err error) bool {
+// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be reached, or the
+// coordinator does not know the member or its generation any more, as after a broker that came back. Kafka's own consumer joins anew for
+// the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator, KIP-62); all others are fatal to it.
+func joinsAnew(err error) bool {
 	var session *kgo.ErrGroupSession
-	if !errors.As(err, &session) {
-		return false
-	}
-	return passes(err)
+	return errors.As(err, &session) && (passes(err) || forgotten(err))
+}
+
+// forgotten tells whether a group's coordinator answers that the member or its generation is not of the group now.
+func forgotten(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress) ||
+		errors.Is(err, kerr.MemberIDRequired)
 }
 
 // passes tells whether an error is one of the network, or one of Kafka's that passes.
@@ -271,8 +276,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	switch {
 	case failure == nil:
 		return nil
-	case errors.Is(failure, kerr.UnknownMemberID), errors.Is(failure, kerr.IllegalGeneration), errors.Is(failure, kerr.RebalanceInProgress),
-		errors.Is(failure, kerr.FencedInstanceID):
+	case forgotten(failure), errors.Is(failure, kerr.FencedInstanceID):
 		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
 	}
 	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, failure)

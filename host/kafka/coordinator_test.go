@@ -44,3 +44,36 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 		t.Error("expected a refusal that does not pass to be an error at once")
 	}
 }
+
+// A broker that came back does not know a member that joined before: Kafka's own consumer joins anew then, and so does ours.
+func TestForgottenMemberJoinsAnew(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.CoordinatorNotAvailable} {
+		t.Run(code.Message, func(t *testing.T) {
+			b := openTestBroker(t, t.TempDir())
+			put(t, b.Addr(), "orders", "one")
+			refused := 0
+			b.cluster.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				if refused++; refused > 2 {
+					return nil, nil, false
+				}
+				b.cluster.KeepControl()
+				answer := r.ResponseKind().(*kmsg.SyncGroupResponse)
+				answer.ErrorCode = code.Code
+				return answer, nil, true
+			})
+			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
+			for ctx := testContext(t); ; {
+				records, err := s.Poll(ctx)
+				if err != nil {
+					t.Fatalf("expected the consumer to join anew after %d refusals, found %v", refused, err)
+				}
+				if len(records) == 1 {
+					break
+				}
+			}
+			if refused < 3 {
+				t.Errorf("expected SyncGroup to be refused twice, found %d requests", refused)
+			}
+		})
+	}
+}
