@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -275,9 +276,9 @@ func destination(c *config.Connector, component wit.Component, providers *config
 	if !roles.Has("http.address") && !roles.Has("http.destination") {
 		return nil
 	}
-	s, err := newService(component, c, providers, nil, nil)
+	s, err := service.New(component, c, providers, nil, nil)
 	if err == nil {
-		err = s.check()
+		err = s.Check()
 	}
 	if err != nil {
 		var fault *wit.Fault

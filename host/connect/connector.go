@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -34,7 +34,7 @@ type connector struct {
 	rereads   time.Duration // see startable
 
 	// From here on: of a run.
-	service   *service
+	service   *service.Service
 	client    *transport.Client
 	kafka     kafka.Config
 	admin     *kafka.Admin   // of a source: makes its topics
@@ -142,10 +142,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.kafka, err = overridden(c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
-	if c.service, err = newService(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
+	if c.service, err = service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
 		return nil, err
 	}
-	if c.client, err = c.service.open(ctx); err != nil {
+	if c.client, err = c.service.Open(ctx); err != nil {
 		return nil, err
 	}
 	if c.isSink() {
@@ -169,7 +169,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	c.mu.Unlock()
 	c.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
-	unwatch := c.service.watch(c.client)
+	unwatch := c.service.Watch(c.client)
 	admin := c.admin
 	return func() {
 		unwatch()
@@ -245,10 +245,10 @@ func (c *connector) bind() (*plugin.Binding, error) {
 // setting, goes on when there are others: another secret, another store, another destination.
 func (t *task) run(ctx context.Context, once bool) {
 	for {
-		version := t.connector.service.version.Load()
-		err := explained(t.connector.client, guard.Do(t.connector.log, t.name(), func() error { return t.work(ctx, once) }))
+		version := t.connector.service.Version()
+		err := service.Explained(t.connector.client, guard.Do(t.connector.log, t.name(), func() error { return t.work(ctx, once) }))
 		t.ended(ctx, err)
-		if once || !mendable(err) || !t.mended(ctx, version) {
+		if once || !service.Fixable(err) || !t.connector.service.AwaitFix(ctx, t.connector.client, version) {
 			return
 		}
 		if err := t.connector.client.Refresh(ctx); err != nil { // it is another one now
@@ -260,43 +260,6 @@ func (t *task) run(ctx context.Context, once bool) {
 
 func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
-}
-
-// explained puts in front of the refusal of a service who was refused, and what can be done about it.
-func explained(c *transport.Client, err error) error {
-	if !refused(err) {
-		return err
-	}
-	why := c.Refusal()
-	step, _, told := strings.Cut(err.Error(), why)
-	switch {
-	case why == "" || told && step == "":
-		return err
-	case told: // nothing was sent, because that was known
-		return &causeFirst{fmt.Sprintf("%s (in %s)", why, strings.TrimSuffix(step, ": ")), err}
-	}
-	return fmt.Errorf("%s; %w", why, err)
-}
-
-// causeFirst is an error whose text begins with the cause that it holds.
-type causeFirst struct {
-	text  string
-	cause error
-}
-
-func (c *causeFirst) Error() string { return c.text }
-func (c *causeFirst) Unwrap() error { return c.cause }
-
-// refused tells whether the service did not take who asked.
-func refused(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized
-}
-
-// mendable tells whether settings are why a task failed.
-func mendable(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && (fault.Kind == wit.FaultUnauthorized || fault.Kind == wit.FaultConfig)
 }
 
 // ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would pass for done.

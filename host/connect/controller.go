@@ -115,7 +115,7 @@ func (k *controller) adopt(c *config.Connector) {
 		life, state := k.current, k.state
 		k.mu.Unlock()
 		if k.alive != nil && !k.halting && state == Running { // else it is for those that are made next
-			life.service.adopt(life.client, c)
+			life.service.Adopt(life.client, c)
 		}
 	}})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -97,7 +98,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
 	}
-	if err = explained(t.client, err); err != nil {
+	if err = service.Explained(t.client, err); err != nil {
 		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
 	}
 	return answer, nil
@@ -124,14 +125,14 @@ func (t *Tool) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.client, err = s.open(ctx)
+	t.client, err = s.Open(ctx)
 	return err
 }
 
-func (t *Tool) service() (*service, error) {
-	s, err := newService(t.component, t.connector, t.providers, t.lockouts, t.logger)
-	if err == nil {
-		s.once = t.once
+func (t *Tool) service() (*service.Service, error) {
+	s, err := service.New(t.component, t.connector, t.providers, t.lockouts, t.logger)
+	if err == nil && t.once {
+		s.Once()
 	}
 	return s, err
 }
@@ -153,14 +154,7 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	if err != nil {
 		return transport.Config{}, err
 	}
-	if s.target != nil {
-		if _, err := s.target.find(ctx); err != nil {
-			return transport.Config{}, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.config()
+	return s.Destination(ctx)
 }
 
 // Counters is what the tool's requests came to so far.

@@ -1,41 +1,24 @@
 package kafka
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/logtest"
 )
 
-// journal is a log that a test may look at while it is written.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+// journal is a log with more than debugging needs.
+type journal struct{ logtest.Journal }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
-func (j *journal) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug - 4}))
-}
+func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 4) }
 
 // Clients that brokers do not let in fail within seconds, with words that name what to mend.
 func TestDenied(t *testing.T) {

@@ -91,7 +91,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 					t.Errorf("found a refusal: %s", why)
 				}
 			})
-			if said := log.buf.String(); strings.Count(said, "tried once more in a fresh session") != 1 {
+			if said := log.String(); strings.Count(said, "tried once more in a fresh session") != 1 {
 				t.Errorf("expected one warning, found\n%s", said)
 			}
 		})

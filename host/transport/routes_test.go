@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/logtest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -57,29 +57,17 @@ func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
 	return c
 }
 
-// journal is what a client has logged; tests read it while it is written.
-type journal struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+// journal is what a client has logged.
+type journal struct{ logtest.Journal }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.Write(p)
-}
-
-func (j *journal) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug - 8}))
-}
+func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 8) }
 
 func (j *journal) without(t *testing.T, secrets ...string) {
 	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	text := j.String()
 	for _, s := range secrets {
-		if strings.Contains(j.buf.String(), s) {
-			t.Errorf("the log holds %q:\n%s", s, j.buf.String())
+		if strings.Contains(text, s) {
+			t.Errorf("the log holds %q:\n%s", s, text)
 		}
 	}
 }
@@ -469,7 +457,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		t.Errorf("%d requests arrived, expected 6", requests.Load())
 	}
 	for _, once := range []string{"level=WARN msg=\"no Cloud Connector, or the service is away: waiting", "answers again"} {
-		if n := strings.Count(log.buf.String(), once); n != 1 {
+		if n := strings.Count(log.String(), once); n != 1 {
 			t.Errorf("expected %q once for the outage, found it %d times", once, n)
 		}
 	}

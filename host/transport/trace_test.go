@@ -43,7 +43,7 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.buf.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") || !strings.Contains(said, "$top=1") {
+	if said := log.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") || !strings.Contains(said, "$top=1") {
 		t.Errorf("found\n%s", said)
 	}
 }

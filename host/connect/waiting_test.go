@@ -9,73 +9,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one that only the
-// destination service uses, to fetch tokens.
-func TestDestinationThatIsMended(t *testing.T) {
-	for name, k := range map[string]struct {
-		wrong, right map[string]string
-		tokens       bool
-	}{
-		"password": {map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},
-			map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "0ne"}, false},
-		"client secret": {map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
-			map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := destinations(t)
-			var seen sightings
-			var mu sync.Mutex
-			good := "none"
-			server := seen.server(t, func(r *http.Request) int {
-				mu.Lock()
-				defer mu.Unlock()
-				if r.Header.Get("Authorization") != good {
-					return http.StatusUnauthorized
-				}
-				return http.StatusOK
-			})
-			put := func(configuration map[string]string, token string) {
-				configuration["URL"], configuration["ProxyType"] = server.URL, "Internet"
-				var more map[string]any
-				if k.tokens {
-					more = delivered(token, 3600)
-				}
-				define(t, a, configuration, more)
-			}
-			put(k.wrong, "t0ken-1")
-			s, client := opened(t, &journal{}, "x.http.destination=D")
-			s.rereads = time.Millisecond
-			version := s.version.Load()
-			if status, err := ask(client, "/"); err == nil && status != 401 {
-				t.Fatalf("expected to be refused, found %d", status)
-			}
-			failed := &task{connector: &connector{service: s, client: client}}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			gone := make(chan bool, 1)
-			go func() { gone <- failed.mended(ctx, version) }()
-			mu.Lock()
-			if good = "Basic dTowbmU="; k.tokens {
-				good = "Bearer t0ken-2"
-			}
-			mu.Unlock()
-			put(k.right, "t0ken-2")
-			s.target.destinations.Forget("D") // as after its four minutes
-			if !<-gone {
-				t.Fatal("expected the task to go on")
-			}
-			if status, err := ask(client, "/"); err != nil || status != 200 {
-				t.Errorf("with the mended destination: %d, %v", status, err)
-			}
-		})
-	}
+// subaccount is one whose services are bound.
+func subaccount(t *testing.T) *connectivitytest.Server {
+	t.Helper()
+	a := connectivitytest.NewServer()
+	t.Cleanup(a.Close)
+	t.Setenv("VCAP_SERVICES", a.VCAP(0))
+	return a
 }
 
 // A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a store, a
@@ -94,7 +41,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 		}
 	}
 	put("port", "70000")
-	account := destinations(t)
+	account := subaccount(t)
 	roots := filepath.Join(dir, "roots.pem")
 	for name, k := range map[string]struct {
 		lines []string
@@ -106,7 +53,8 @@ func TestConnectorThatIsMended(t *testing.T) {
 			put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
 		}},
 		"destination": {[]string{"spy.destination=D"}, "destination", func() {
-			define(t, account, map[string]string{"URL": plain.URL, "ProxyType": "Internet", "Authentication": "NoAuthentication"}, nil)
+			account.SetDestination("D", `{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"`+plain.URL+
+				`","ProxyType":"Internet","Authentication":"NoAuthentication"}}`)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +99,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 
 // A connector whose binding is refused does not show the secret again and again (P10).
 func TestRefusedBindingIsNotShownAgain(t *testing.T) {
-	destinations(t).TokenServiceDown(401)
+	subaccount(t).TokenServiceDown(401)
 	b := newBench(t, "./testdata/spy")
 	b.connect(t)
 	h := New(b.options, []*config.Connector{b.connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})

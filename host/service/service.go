@@ -1,9 +1,7 @@
-package connect
+package service
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -18,20 +16,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// builtRoles are those that the host acts on. A role that ends in a dot stands for all below it.
-var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms",
-	"http.read-timeout-ms", "http.header.", "http.query.", "http.login.", "http.origins", "http.client-in", "http.auth", "http.oauth.", "http.proxy.", "http.destination", "http.max-concurrent",
-	"http.max-connections", "http.requests-per-second", "http.maintenance-windows", "http.logoff-path", "tls.", "retry.", roleTopic}
-
-// service is where the client of a connector gets its settings from: from the connector, secrets behind references included, and from
+// Service is where the client of a connector gets its settings from: from the connector, secrets behind references included, and from
 // the destination of BTP that it names. Safe for use by several goroutines.
-type service struct {
+type Service struct {
 	component wit.Component
 	providers *config.Providers
 	lockouts  *transport.Lockouts
 	log       *slog.Logger
 	target    *target // nil without a destination of BTP
-	once      bool    // see Tool.Once
+	once      bool    // see Once
 	rereads   time.Duration
 
 	// changed: a file may have changed since it was read.
@@ -47,12 +40,13 @@ type service struct {
 	told      chan struct{}
 }
 
-// newService reads what a connector says about its service; it sends nothing.
-func newService(component wit.Component, c *config.Connector, p *config.Providers, lockouts *transport.Lockouts, log *slog.Logger) (*service, error) {
+// New reads what a connector says about its service; it sends nothing.
+func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *transport.Lockouts,
+	log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &service{component: component, providers: p, lockouts: lockouts, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
+	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
 	roles := s.roles()
 	s.stamp = config.Stamp(pathsOf(roles)...)
 	var err error
@@ -62,26 +56,36 @@ func newService(component wit.Component, c *config.Connector, p *config.Provider
 	return s, err
 }
 
-func (s *service) roles() config.Roles {
+func (s *Service) roles() config.Roles {
 	return config.NewRoles(config.DeclareComponent(s.component), s.connector)
 }
 
-// check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not known then.
-func (s *service) check() error {
+// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud Connector that is away
+// is not waited for. It is called before the first of them.
+func (s *Service) Once() { s.once = true }
+
+// HasDestination tells whether the connector names a destination of BTP.
+func (s *Service) HasDestination() bool { return s.target != nil }
+
+// Version counts changes of the settings, see [Service.AwaitFix].
+func (s *Service) Version() int64 { return s.version.Load() }
+
+// Check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not known then.
+func (s *Service) Check() error {
 	roles := s.roles()
 	if s.target != nil {
 		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings())
 		return err
 	}
-	client, err := s.open(context.Background())
+	client, err := s.Open(context.Background())
 	if err == nil {
 		client.Close()
 	}
 	return err
 }
 
-// open makes the client. It sends nothing but questions to the destination service.
-func (s *service) open(ctx context.Context) (*transport.Client, error) {
+// Open makes the client. It sends nothing but questions to the destination service.
+func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	if s.target != nil {
 		if _, err := s.target.find(ctx); err != nil {
 			return nil, err
@@ -96,12 +100,25 @@ func (s *service) open(ctx context.Context) (*transport.Client, error) {
 	return transport.New(c)
 }
 
-func (s *service) surroundings() transport.Surroundings {
+// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked for. Changes
+// to it change nothing.
+func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
+	if s.target != nil {
+		if _, err := s.target.find(ctx); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config()
+}
+
+func (s *Service) surroundings() transport.Surroundings {
 	return transport.Surroundings{VCAP: os.Getenv(vcapServices), Logger: s.log, Lockouts: s.lockouts}
 }
 
 // config is what the settings come to now; s.mu is held.
-func (s *service) config() (transport.Config, error) {
+func (s *Service) config() (transport.Config, error) {
 	roles, around := s.roles(), s.surroundings()
 	var c transport.Config
 	var err error
@@ -117,8 +134,8 @@ func (s *service) config() (transport.Config, error) {
 	return c, err
 }
 
-// adopt has the client go on with other settings of the connector. It sends nothing where there is no destination of BTP.
-func (s *service) adopt(client *transport.Client, c *config.Connector) {
+// Adopt has the client go on with other settings of the connector. It sends nothing where there is no destination of BTP.
+func (s *Service) Adopt(client *transport.Client, c *config.Connector) {
 	s.mu.Lock()
 	s.adopted = c
 	s.mu.Unlock()
@@ -132,7 +149,7 @@ func (s *service) adopt(client *transport.Client, c *config.Connector) {
 }
 
 // refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
-func (s *service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
+func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
 	if s.target != nil {
 		if refused {
@@ -165,7 +182,7 @@ func (s *service) refresh(ctx context.Context, refused bool) (*transport.Config,
 }
 
 // read reads secrets anew; it tells whether any is another one. s.mu is held.
-func (s *service) read() bool {
+func (s *Service) read() bool {
 	if s.adopted != nil {
 		s.connector, s.adopted = s.adopted, nil
 		s.stamp = config.Stamp(pathsOf(s.roles())...)
@@ -198,6 +215,11 @@ func concernsService(d *config.Declarations, key string) bool {
 // pathRoles are settings whose value is the path of a file.
 var pathRoles = []string{"tls.keystore.location", "tls.truststore.location", "http.proxy.service-key", "http.proxy.token-certificate", "http.proxy.token-key"}
 
+// Paths are the files that a connector names without a reference for its service.
+func Paths(component wit.Component, c *config.Connector) []string {
+	return pathsOf(config.NewRoles(config.DeclareComponent(component), c))
+}
+
 func pathsOf(roles config.Roles) []string {
 	var paths []string
 	for _, role := range pathRoles {
@@ -208,8 +230,8 @@ func pathsOf(roles config.Roles) []string {
 	return paths
 }
 
-// watch follows what stands behind the settings, for a client. close ends it.
-func (s *service) watch(client *transport.Client) (close func()) {
+// Watch follows what stands behind the settings, for a client. close ends it.
+func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
 	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.target == nil {
 		return func() {}
@@ -222,68 +244,4 @@ func (s *service) watch(client *transport.Client) (close func()) {
 		}
 	})
 	return func() { cancel(); w.Close() }
-}
-
-// reread looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task makes requests.
-// Where the destination service was refused itself, nothing is asked again: each question would show the same secret once more (P10).
-func (s *service) reread(ctx context.Context, client *transport.Client) {
-	ticker := time.NewTicker(s.rereads)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			var refused *wit.Fault // what else is wrong is known: a task has failed by it
-			if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// other waits until the settings are others than those of a version; false: ctx has ended.
-func (s *service) other(ctx context.Context, version int64) bool {
-	for {
-		s.mu.Lock()
-		told := s.told
-		s.mu.Unlock()
-		if s.version.Load() != version {
-			return true
-		}
-		select {
-		case <-told:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
-// send secrets in the clear.
-func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
-	var problems config.Problems
-	for _, e := range c.Entries {
-		spec, ok := d.Find(e.Key)
-		if !ok || spec.Role() == "" || strings.TrimSpace(e.Value) == "" || built(spec.Role()) {
-			continue
-		}
-		if spec.DefaultValue != nil && strings.EqualFold(strings.TrimSpace(e.Value), *spec.DefaultValue) {
-			continue
-		}
-		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
-			continue // the plugin has said so, or something worse
-		}
-		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)", spec.Role())))
-	}
-	return problems
-}
-
-func built(role string) bool {
-	for _, b := range append(builtRoles, sinkRoles...) {
-		if role == b || strings.HasSuffix(b, ".") && strings.HasPrefix(role, b) {
-			return true
-		}
-	}
-	return false
 }

@@ -2,50 +2,14 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/service"
 )
-
-// lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
-const lookEvery = time.Second
-
-var errResumed = errors.New("refused logons are tried once more")
-
-// mended waits until a task can go on that its settings had stopped: they are others than those of a version, or an operator has the
-// refused secret tried once more. false: ctx has ended.
-func (t *task) mended(ctx context.Context, version int64) bool {
-	client := t.connector.client
-	waiting, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	if client.Refusal() != "" {
-		go func() {
-			defer guard.Recover(t.connector.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
-			ticker := time.NewTicker(lookEvery)
-			defer ticker.Stop()
-			for client.Refusal() != "" {
-				select {
-				case <-ticker.C:
-				case <-waiting.Done():
-					return
-				}
-			}
-			stop(errResumed)
-		}()
-	}
-	if t.connector.service.target != nil {
-		go func() {
-			defer guard.Recover(t.connector.log, "a task, reading the settings of its service", nil, func(p *guard.Panic) { stop(p) })
-			t.connector.service.reread(waiting, client)
-		}()
-	}
-	return t.connector.service.other(waiting, version) || context.Cause(waiting) == errResumed
-}
 
 // startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings anew. stamp is what
 // its files were like before it was started. false: ctx has ended, or only another configuration helps.
@@ -99,10 +63,10 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 // refused secret tried once more. Nothing that was refused is shown again by that: the client knows what was. Where the destination
 // service itself was refused, by us or by whom it asks for tokens, each question would show the same secret once more.
 func (c *connector) asksAgain(err error) bool {
-	if !mendable(err) || c.service == nil {
+	if !service.Fixable(err) || c.service == nil {
 		return false
 	}
-	return c.service.target != nil && !refused(err) || c.client != nil && c.client.Refusal() != ""
+	return c.service.HasDestination() && !service.Refused(err) || c.client != nil && c.client.Refusal() != ""
 }
 
 // reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it was.
@@ -122,7 +86,7 @@ func (c *connector) paths() []string {
 	if c.unknown != nil {
 		return nil
 	}
-	paths := pathsOf(config.NewRoles(config.DeclareComponent(c.component), c.config))
+	paths := service.Paths(c.component, c.config)
 	for _, e := range c.config.Entries {
 		path := strings.TrimSpace(e.Value)
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" && !slices.Contains(paths, path) {

@@ -1,4 +1,4 @@
-package connect
+package service
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/logtest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
@@ -39,7 +40,7 @@ func byRole() wit.Component {
 }
 
 // opened is the client of a connector with these settings.
-func opened(t *testing.T, log *journal, lines ...string) (*service, *transport.Client) {
+func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
 	t.Helper()
 	w, problems, err := config.LoadWorker("", nil, nil)
 	if err != nil || problems.Err() != nil {
@@ -53,11 +54,11 @@ func opened(t *testing.T, log *journal, lines ...string) (*service, *transport.C
 	if problems.Err() != nil {
 		t.Fatal(problems)
 	}
-	s, err := newService(byRole(), c, w.Providers, transport.NewLockouts(), slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s, err := New(byRole(), c, w.Providers, transport.NewLockouts(), log.Logger(slog.LevelDebug))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := s.open(t.Context())
+	client, err := s.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestDestinationFillsIn(t *testing.T) {
 	server := seen.server(t, ok)
 	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u", "Password": "s3cret", "ProxyType": "Internet",
 		"sap-client": "100", "URL.headers.apikey": "k3y"}, nil)
-	log := &journal{}
+	log := &logtest.Journal{}
 	_, client := opened(t, log, "x.http.destination=D", "x.http.header.sap-client=200", "x.http.header.Extra=e")
 	for target, want := range map[string]string{"/sap/x?$top=1": "/gateway/sap/x?$top=1", "/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1"} {
 		if status, err := ask(client, target); err != nil || status != 200 {
@@ -164,7 +165,7 @@ func TestDestinationDeliversTokens(t *testing.T) {
 	one, other := seen.server(t, status), elsewhere.server(t, ok)
 	configuration := map[string]string{"URL": one.URL, "Authentication": "OAuth2ClientCredentials", "ProxyType": "Internet"}
 	define(t, a, configuration, delivered("t0ken-1", 3600))
-	log := &journal{}
+	log := &logtest.Journal{}
 	_, client := opened(t, log, "x.http.destination=D")
 	if status, err := ask(client, "/"); err != nil || status != 200 {
 		t.Fatal(status, err)
@@ -210,7 +211,7 @@ func TestDestinationWithAnotherPassword(t *testing.T) {
 		define(t, a, map[string]string{"URL": server.URL, "Authentication": "BasicAuthentication", "User": "u", "Password": p, "ProxyType": "Internet"}, nil)
 	}
 	password("0ne")
-	_, client := opened(t, &journal{}, "x.http.destination=D")
+	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
 	if status, err := ask(client, "/"); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
@@ -252,7 +253,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 		"KeyStoreLocation": "client-ec.p12", "KeyStorePassword": "changeit", "TrustStoreLocation": "root.pem"},
 		map[string]any{"certificates": []any{map[string]string{"Name": "client-ec.p12", "Content": sample("client-ec.p12"), "Type": "CERTIFICATE"},
 			map[string]string{"Name": "root.pem", "Content": sample("client.crt.pem"), "Type": "CERTIFICATE"}}})
-	_, client := opened(t, &journal{}, "x.http.destination=D")
+	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
 	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 || shown[0].Subject.CommonName != "clientec" {
 		t.Errorf("status %d, %v, certificate %v", status, err, shown)
 	}
@@ -263,11 +264,11 @@ func TestDestinationIsMissing(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
 	c, _ := config.NewConnector("c.properties", []config.Entry{{Key: "x.http.destination", Value: "D", Raw: "D"}}, w.Providers)
-	s, err := newService(byRole(), c, w.Providers, nil, nil)
+	s, err := New(byRole(), c, w.Providers, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = s.open(t.Context()); err == nil || !strings.Contains(err.Error(), "destination D: ") {
+	if _, err = s.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "destination D: ") {
 		t.Errorf("expected the destination's name, found %v", err)
 	}
 }
@@ -289,8 +290,8 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 	write("password", "first\n")
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	s, client := opened(t, &journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port, "x.http.user=u", "x.http.password=${dir:"+dir+":password}")
-	defer s.watch(client)()
+	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port, "x.http.user=u", "x.http.password=${dir:"+dir+":password}")
+	defer s.Watch(client)()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	version := s.version.Load()
@@ -330,8 +331,8 @@ func TestStoresAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	s, client := opened(t, &journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port, "x.tls.truststore.location="+path)
-	defer s.watch(client)()
+	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port, "x.tls.truststore.location="+path)
+	defer s.Watch(client)()
 	if _, err := ask(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
 		t.Errorf("expected a server that is not trusted, found %v", err)
 	}

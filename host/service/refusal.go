@@ -1,0 +1,47 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Explained puts in front of the refusal of a service who was refused, and what can be done about it.
+func Explained(c *transport.Client, err error) error {
+	if !Refused(err) {
+		return err
+	}
+	why := c.Refusal()
+	step, _, told := strings.Cut(err.Error(), why)
+	switch {
+	case why == "" || told && step == "":
+		return err
+	case told: // nothing was sent, because that was known
+		return &causeFirst{fmt.Sprintf("%s (in %s)", why, strings.TrimSuffix(step, ": ")), err}
+	}
+	return fmt.Errorf("%s; %w", why, err)
+}
+
+// causeFirst is an error whose text begins with the cause that it holds.
+type causeFirst struct {
+	text  string
+	cause error
+}
+
+func (c *causeFirst) Error() string { return c.text }
+func (c *causeFirst) Unwrap() error { return c.cause }
+
+// Refused tells whether the service did not take who asked.
+func Refused(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && fault.Kind == wit.FaultUnauthorized
+}
+
+// Fixable tells whether settings are why a task failed.
+func Fixable(err error) bool {
+	var fault *wit.Fault
+	return errors.As(err, &fault) && (fault.Kind == wit.FaultUnauthorized || fault.Kind == wit.FaultConfig)
+}
