@@ -4,6 +4,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -33,9 +34,8 @@ type feed struct {
 
 	key, value wit.Schema
 	layout     *decode.Layout
-	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one whole number.
-	parts []keyPart
-	whole bool
+	// pages is the set as it is read page by page.
+	pages paging.Set
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
 	// spare are decoders that wait for the next page of their format.
@@ -133,8 +133,13 @@ func (f *feed) compile() error {
 		f.key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.layout.KeySchema = f.key.ID
 	}
-	f.parts = f.keyParts()
-	f.whole = len(f.parts) == 1 && f.parts[0] == wholePart
+	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered, Countable: f.countable,
+		Pageable: f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
+		Type: s, Layout: f.layout, Key: f.key.Nodes}
+	if !f.atom {
+		f.pages.FormatOption = "$format=json"
+	}
+	f.pages.Ready()
 	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
 	return nil
 }

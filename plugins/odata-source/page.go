@@ -6,43 +6,22 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // page is an answer that is being read.
 type page struct {
+	paging.Page
 	opened *opened
 	feed   *feed
-	at     place
-	// answer is the response without its body; target is what relative links stand on.
-	answer wit.Response
-	target string
 
 	decoder decode.Decoder
 	atom    bool
-	out     decode.Output
 	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an abandoned one
 	// takes nothing with it.
 	ended, declared bool
-	// body of an answer that is no success.
-	body []byte
-	// last is the key of the last row, structured, and the row's number.
-	last   []byte
-	lastAt uint32
-	// order watches the rows for as long as they come in the order of their keys.
-	order order
-	// content is what the page holds.
-	content content
-	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the service does
-	// not heed the filter by key or the order, or since its count says that rows were left out.
-	handed   int
-	withheld bool
-	deaf     string
-	// probed is the key of the first row that came in answer to checkOrder.
-	probed []string
 }
 
 // pages by number; spare ones keep their memory.
@@ -60,9 +39,9 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if err != nil {
 		return 0, err
 	}
-	var at *place
+	var at *paging.Place
 	if position != nil {
-		if at, err = readPlace(*position); err != nil {
+		if at, err = paging.Read(*position); err != nil {
 			return 0, err
 		}
 	}
@@ -70,12 +49,13 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg := p.pages.take()
-	pg.opened, pg.feed, pg.at, pg.ended, pg.declared = o, f, *at, false, false
-	pg.begin()
-	pg.answer = wit.Response{Status: response.Status, At: response.At}
-	pg.target = string([]byte(response.Target))
-	if pg.target == "" {
-		pg.target = f.target(at)
+	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
+	pg.Set, pg.Origin, pg.At = &f.pages, &o.origin, *at
+	pg.Begin()
+	pg.Answer = wit.Response{Status: response.Status, At: response.At}
+	pg.Base = string([]byte(response.Target))
+	if pg.Base == "" {
+		pg.Base = f.pages.Target(at)
 	}
 	p.pages.last++
 	p.pages.open[p.pages.last] = pg
@@ -106,7 +86,7 @@ func (ps *pages) drop(number uint32, sound bool) {
 		pg.feed.spare[pg.atom] = pg.decoder
 	}
 	pg.decoder, pg.opened, pg.feed = nil, nil, nil
-	pg.body, pg.last = pg.body[:0], pg.last[:0]
+	pg.Reset()
 	ps.spare = append(ps.spare, pg)
 }
 
@@ -126,24 +106,24 @@ func (p *plugin) Decode(number uint32, tag string, _ uint16, piece []byte, last 
 }
 
 func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
-	if pg.answer.Status < 200 || pg.answer.Status > 299 {
-		pg.body = append(pg.body, piece[:min(len(piece), mostErrorBody-len(pg.body))]...)
+	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
+		pg.Body = append(pg.Body, piece[:min(len(piece), mostErrorBody-len(pg.Body))]...)
 		if !last {
 			return portion, false, nil
 		}
-		portion, err = pg.refused()
+		portion, err = pg.Refused()
 		return portion, true, err
 	}
 	if pg.decoder == nil && !pg.choose(piece, last) {
 		return portion, false, nil
 	}
 	pg.ended = pg.ended || tag == "" && last
-	pg.out.Reset()
-	if err := pg.decoder.Feed(tag, piece, last, &pg.out); err != nil {
+	pg.Out.Reset()
+	if err := pg.decoder.Feed(tag, piece, last, &pg.Out); err != nil {
 		return portion, true, pg.unreadable(err)
 	}
-	if len(pg.out.Tombstones) > 0 {
-		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.what() +
+	if len(pg.Out.Tombstones) > 0 {
+		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
 			": the feed holds deleted entries, which only delta mode reads; it is not built yet"}
 	}
 	if err := pg.outdated(); err != nil {
@@ -153,7 +133,7 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 	if err != nil {
 		return wit.Portion{}, true, err
 	}
-	if ended = pg.ended && pg.out.Page.Done; ended {
+	if ended = pg.ended && pg.Out.Page.Done; ended {
 		err = pg.finish(&portion)
 	}
 	return portion, ended, err
@@ -192,52 +172,37 @@ const freshFor = 60_000
 // outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a value that
 // doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of its own.
 func (pg *page) outdated() error {
-	old := pg.answer.At-pg.opened.at > freshFor
-	for _, name := range pg.out.Page.Unknown {
+	old := pg.Answer.At-pg.opened.at > freshFor
+	for _, name := range pg.Out.Page.Unknown {
 		if pg.feed.unknown[name] {
 			continue
 		}
-		text := pg.what() + ": property " + name + " isn't in $metadata"
+		text := pg.What() + ": property " + name + " isn't in $metadata"
 		if old {
 			return &wit.Fault{Kind: wit.FaultStale, Message: text}
 		}
 		pg.feed.unknown[name] = true
 		sdk.Log(wit.LevelWarn, text+" and is left out")
 	}
-	if old && len(pg.out.Faults) > 0 {
-		return &wit.Fault{Kind: wit.FaultStale, Message: pg.what() + ": " + pg.out.Faults[0].Fault.Message}
+	if old && len(pg.Out.Faults) > 0 {
+		return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + pg.Out.Faults[0].Fault.Message}
 	}
 	return nil
 }
 
 // portion is what the piece came to.
 func (pg *page) portion() (wit.Portion, error) {
-	portion := wit.Portion{Rows: pg.out.Rows, Data: pg.out.Data, Faults: pg.out.Faults}
-	n := len(pg.out.Rows)
-	if n > 0 {
-		first := pg.content.rows == 0
-		lap := pg.at.laps && first
-		pg.look(pg.out.Rows)
-		if lap {
-			portion.Rows = pg.lap()
-		} else if first && pg.at.beyond && !pg.at.keyed() && pg.leads() {
-			pg.deaf = "the service doesn't heed $skip"
-		}
-		row := &pg.out.Rows[n-1]
-		pg.last = append(pg.last[:0], pg.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
-		pg.lastAt = row.Origin
+	rows, keep := pg.Look()
+	portion := wit.Portion{}
+	if keep {
+		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
-	if pg.withholds() {
-		portion = wit.Portion{}
-	}
-	n = len(portion.Rows)
-	pg.handed += n
-	if n > 0 && !pg.declared {
+	if len(rows) > 0 && !pg.declared {
 		pg.declared = true
 		portion.Schemas = pg.feed.schemas()
 	}
-	for _, follow := range pg.out.Follow {
-		target, err := pg.resolve(follow.Link)
+	for _, follow := range pg.Out.Follow {
+		target, err := pg.Resolve(follow.Link)
 		if err != nil {
 			return portion, err
 		}
@@ -246,24 +211,9 @@ func (pg *page) portion() (wit.Portion, error) {
 	return portion, nil
 }
 
-// resolve turns a link of the page into a target on the connector's origin.
-func (pg *page) resolve(link decode.Link) (string, error) {
-	target, err := pg.opened.origin.Resolve(link.Href, link.Base, pg.target)
-	var foreign *uri.ForeignError
-	switch {
-	case errors.As(err, &foreign):
-		return "", fault.Config("sap.odata.link.hosts", pg.what()+": "+err.Error())
-	case err != nil:
-		return "", &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": " + err.Error()}
-	}
-	return target, nil
-}
-
-func (pg *page) what() string { return "entity set " + pg.feed.set + " of " + pg.feed.service }
-
 // unreadable is a page that can't be read on. One that ends too early is worth another try.
 func (pg *page) unreadable(err error) error {
-	f := &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": " + err.Error()} // the host names the request
+	f := &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
 	if errors.As(err, &e) {
 		switch {
@@ -278,11 +228,12 @@ func (pg *page) unreadable(err error) error {
 
 // finish says where to go on behind a page that was read to its end.
 func (pg *page) finish(portion *wit.Portion) error {
-	next, err := pg.after()
+	next, err := pg.After()
 	if err != nil {
 		return err
 	}
-	fields := next.fields()
-	portion.Next, portion.More = &fields, !next.done
+	fields := next.Fields()
+	done, _ := next.Done()
+	portion.Next, portion.More = &fields, !done
 	return nil
 }

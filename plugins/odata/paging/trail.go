@@ -1,4 +1,4 @@
-package main
+package paging
 
 import (
 	"encoding/base64"

@@ -1,4 +1,4 @@
-package main
+package paging
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ type order struct {
 func (o *order) ascends() bool { return o.watching && (o.bytes || o.folds) }
 
 // next watches the keys of rows that came one after another, up to the first that isn't in order.
-func (o *order) next(f *feed, rows []wit.Row, data []byte) {
+func (o *order) next(f *Set, rows []wit.Row, data []byte) {
 	if len(rows) == 0 {
 		return
 	}
@@ -73,9 +73,9 @@ const (
 )
 
 // keyParts are those of the feed's keys, nil where a service doesn't compare such keys as they are written.
-func (f *feed) keyParts() []keyPart {
-	nodes := f.key.Nodes
-	if len(nodes) == 0 || len(f.layout.Keys) != len(nodes[0].Members) {
+func (f *Set) keyParts() []keyPart {
+	nodes := f.Key
+	if len(nodes) == 0 || len(f.Layout.Keys) != len(nodes[0].Members) {
 		return nil
 	}
 	var parts []keyPart
@@ -90,7 +90,7 @@ func (f *feed) keyParts() []keyPart {
 			parts = append(parts, wholePart)
 		case n.Kind == wit.Bytes:
 			parts = append(parts, decimalPart)
-		case n.Kind == wit.Text && f.layout.Columns[f.layout.Keys[i]].Type == decode.EdmGuid:
+		case n.Kind == wit.Text && f.Layout.Columns[f.Layout.Keys[i]].Type == decode.EdmGuid:
 			parts = append(parts, guidPart)
 		case n.Kind == wit.Text:
 			parts = append(parts, textPart)
@@ -103,7 +103,7 @@ func (f *feed) keyParts() []keyPart {
 
 // compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be read, up to where
 // they differ, and a service compares such keys as they are written. Guids have no case.
-func (f *feed) compareKeys(a, b []byte) (plain, folded int, known bool) {
+func (f *Set) compareKeys(a, b []byte) (plain, folded int, known bool) {
 	for _, part := range f.parts {
 		var p, c int
 		switch part {
@@ -213,18 +213,18 @@ func compareWhole(a, b []byte) int {
 }
 
 // keyTexts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
-func (f *feed) keyTexts(key []byte) []string {
-	if len(key) == 0 || len(f.layout.Keys) != len(f.structure().Key) {
+func (f *Set) keyTexts(key []byte) []string {
+	if len(key) == 0 || len(f.Layout.Keys) != len(f.Type.Key) {
 		return nil
 	}
-	texts := make([]string, 0, len(f.layout.Keys))
-	for i, at := range f.layout.Keys {
-		column := &f.layout.Columns[at]
-		p := f.structure().Property(column.Name)
+	texts := make([]string, 0, len(f.Layout.Keys))
+	for i, at := range f.Layout.Keys {
+		column := &f.Layout.Columns[at]
+		p := f.Type.Property(column.Name)
 		if column.As != decode.AsUsual && column.As != decode.AsInt64 || !comparable(p) {
 			return nil
 		}
-		text, size, err := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[i].Node, key)
+		text, size, err := value.Text(p.Type.Primitive, f.Key, f.Key[0].Members[i].Node, key)
 		if err != nil {
 			return nil
 		}
@@ -247,9 +247,9 @@ func comparable(p *edm.Property) bool {
 }
 
 // keyLiterals are the parts of a key as a filter holds them.
-func (f *feed) keyLiterals(texts []string) (names, literals []string) {
-	for i, at := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[at].Name)
+func (f *Set) keyLiterals(texts []string) (names, literals []string) {
+	for i, at := range f.Layout.Keys {
+		p := f.Type.Property(f.Layout.Columns[at].Name)
 		names = append(names, p.Name)
 		literals = append(literals, string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: texts[i]})))
 	}
@@ -287,19 +287,19 @@ func compared(names, literals []string, operator, last string) string {
 }
 
 // packKey writes a key into an offset: its literals, as a key predicate has them.
-func (f *feed) packKey(texts []string) string {
+func (f *Set) packKey(texts []string) string {
 	var keys []uri.Key
-	for i, at := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[at].Name)
+	for i, at := range f.Layout.Keys {
+		p := f.Type.Property(f.Layout.Columns[at].Name)
 		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: texts[i]}})
 	}
 	return string(uri.AppendPredicate(nil, keys))
 }
 
 // unpackKey reads what packKey wrote, nil if it is something else.
-func (f *feed) unpackKey(s string) []string {
+func (f *Set) unpackKey(s string) []string {
 	_, keys, err := uri.ParsePredicate(s)
-	if err != nil || len(keys) != len(f.layout.Keys) {
+	if err != nil || len(keys) != len(f.Layout.Keys) {
 		return nil
 	}
 	var texts []string
@@ -310,12 +310,12 @@ func (f *feed) unpackKey(s string) []string {
 }
 
 // compareTexts orders two keys that are given as literals' texts.
-func (f *feed) compareTexts(a, b []string) (plain, folded int, known bool) {
-	if len(a) != len(f.layout.Keys) || len(b) != len(f.layout.Keys) {
+func (f *Set) compareTexts(a, b []string) (plain, folded int, known bool) {
+	if len(a) != len(f.Layout.Keys) || len(b) != len(f.Layout.Keys) {
 		return 0, 0, false
 	}
-	for i, at := range f.layout.Keys {
-		p := f.structure().Property(f.layout.Columns[at].Name)
+	for i, at := range f.Layout.Keys {
+		p := f.Type.Property(f.Layout.Columns[at].Name)
 		plain = cmp.Or(plain, compareLiterals(p.Type.Primitive, a[i], b[i], false))
 		folded = cmp.Or(folded, compareLiterals(p.Type.Primitive, a[i], b[i], true))
 	}

@@ -1,12 +1,12 @@
-package main
+package paging
 
 import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// place is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are the plugin's
+// Place is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are the plugin's
 // part of a stored offset.
-type place struct {
+type Place struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
 	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole set and on
@@ -87,7 +87,7 @@ type item struct {
 	least int
 }
 
-func (p *place) items() []item {
+func (p *Place) items() []item {
 	return []item{
 		{name: "url", text: &p.url}, {name: "seen", number: &p.seen}, {name: "count", number: &p.count}, {name: "base", number: &p.base, least: 1},
 		{name: "unordered", flag: &p.unordered}, {name: "uncounted", flag: &p.uncounted}, {name: "links", flag: &p.links},
@@ -102,8 +102,8 @@ func (p *place) items() []item {
 	}
 }
 
-// fields writes a place as fields of an offset; what is not the case is left out.
-func (p *place) fields() []wit.Field {
+// Fields writes a place as fields of an offset; what is not the case is left out.
+func (p *Place) Fields() []wit.Field {
 	var fields []wit.Field
 	for _, i := range p.items() {
 		switch {
@@ -120,12 +120,12 @@ func (p *place) fields() []wit.Field {
 	return fields
 }
 
-// readPlace reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's.
-func readPlace(offset []wit.Field) (*place, error) {
+// Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's.
+func Read(offset []wit.Field) (*Place, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	p := &place{count: -1}
+	p := &Place{count: -1}
 	items := p.items()
 	for _, f := range offset {
 		for _, i := range items {
@@ -157,7 +157,7 @@ func (i *item) read(v wit.Scalar) bool {
 }
 
 // keyed tells whether the page is asked for by key.
-func (p *place) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
+func (p *Place) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
 
 // ascending tells whether all rows so far came in the order of their keys.
-func (p *place) ascending() bool { return p.sorted || p.folded }
+func (p *Place) ascending() bool { return p.sorted || p.folded }

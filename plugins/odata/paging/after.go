@@ -1,4 +1,4 @@
-package main
+package paging
 
 import (
 	"bytes"
@@ -24,9 +24,9 @@ const (
 	mostBeyond = 10_000
 )
 
-// after is the place behind the page.
-func (pg *page) after() (*place, error) {
-	at, read := &pg.at, &pg.out.Page
+// After is the place behind the page.
+func (pg *Page) After() (*Place, error) {
+	at, read := &pg.At, &pg.Out.Page
 	next := *at
 	next.refused, next.without, next.tries = "", false, 0
 	switch {
@@ -45,7 +45,7 @@ func (pg *page) after() (*place, error) {
 	}
 	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
 	next.seen += int(read.Rows) - pg.repeated()
-	if at.seen == 0 && at.count < 0 && pg.feed.count && read.Count >= 0 {
+	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
 		next.count = int(read.Count)
 	}
 	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
@@ -58,7 +58,7 @@ func (pg *page) after() (*place, error) {
 	next.further = at.further || at.beyond && next.seen > at.seen
 	pg.ordered(&next)
 	if read.Next.Href != "" {
-		target, err := pg.resolve(read.Next)
+		target, err := pg.Resolve(read.Next)
 		if err != nil {
 			return nil, err
 		}
@@ -68,80 +68,80 @@ func (pg *page) after() (*place, error) {
 }
 
 // late asks before the next page what is to be asked before this one, whose count came behind rows that were handed on.
-func (pg *page) late(next *place, err error) (*place, error) {
+func (pg *Page) late(next *Place, err error) (*Place, error) {
 	if err == nil && pg.fewer() && next.keyed() && next.check == "" {
-		next.check, next.level, next.sound = checkRows, pg.at.base+int(pg.out.Page.Count), false
-		next.floor, next.floorSeen = pg.at.floor, pg.at.floorSeen
+		next.check, next.level, next.sound = checkRows, pg.At.base+int(pg.Out.Page.Count), false
+		next.floor, next.floorSeen = pg.At.floor, pg.At.floorSeen
 	}
 	return next, err
 }
 
 // repeated is how many of the page's rows came before.
-func (pg *page) repeated() int {
-	if pg.at.laps && pg.out.Page.Rows > 0 {
+func (pg *Page) repeated() int {
+	if pg.At.laps && pg.Out.Page.Rows > 0 {
 		return max(1, pg.content.repeated())
 	}
 	return pg.content.repeated()
 }
 
 // progress fails a load that goes in a circle, and warns of one that brings more rows than there are.
-func (pg *page) progress(next *place) error {
-	if pg.at.keyed() {
-		next.mixed = next.mixed || pg.out.Page.Rows > 0 // behind the key, and in order: a page like that is no other's
+func (pg *Page) progress(next *Place) error {
+	if pg.At.keyed() {
+		next.mixed = next.mixed || pg.Out.Page.Rows > 0 // behind the key, and in order: a page like that is no other's
 	} else if content, some := pg.content.hash(); some && next.pages.step(content) {
-		return pg.circle(pg.at.url + " brings the rows of a page that came before")
+		return pg.circle(pg.At.url + " brings the rows of a page that came before")
 	}
-	if next.empty++; pg.out.Page.Rows > 0 {
+	if next.empty++; pg.Out.Page.Rows > 0 {
 		next.empty = 0
 	}
 	if next.empty > mostEmpty {
-		return pg.circle(strconv.Itoa(mostEmpty) + " pages came one after another without a row, the last one " + pg.at.url)
+		return pg.circle(strconv.Itoa(mostEmpty) + " pages came one after another without a row, the last one " + pg.At.url)
 	}
 	if next.count >= 0 && next.seen-next.count > max(mostBeyond, 3*next.count) {
-		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) + " that it counted, up to " + pg.at.url)
+		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) + " that it counted, up to " + pg.At.url)
 	}
 	if next.count >= 0 && next.seen > next.count && !next.warned {
 		next.warned = true
-		sdk.Log(wit.LevelWarn, pg.what()+": more rows come than the "+strconv.Itoa(next.count)+
+		sdk.Log(wit.LevelWarn, pg.What()+": more rows come than the "+strconv.Itoa(next.count)+
 			" that the service counted: rows were inserted meanwhile, or come twice")
 	}
 	return nil
 }
 
-func (pg *page) circle(why string) error {
-	return &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the service's pages go in a circle: " + why}
+func (pg *Page) circle(why string) error {
+	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: " + why}
 }
 
 // ordered notes whether all rows so far came in the order of their keys, and the last key.
-func (pg *page) ordered(next *place) {
+func (pg *Page) ordered(next *Place) {
 	rows := pg.order.rows
-	if rows == 0 && pg.out.Page.Rows == 0 {
+	if rows == 0 && pg.Out.Page.Rows == 0 {
 		return // nothing came that could tell
 	}
 	next.sorted, next.folded, next.floor, next.floorSeen = false, false, "", 0
-	if pg.at.keyed() {
-		next.floor, next.floorSeen = pg.at.key, pg.at.base
+	if pg.At.keyed() {
+		next.floor, next.floorSeen = pg.At.key, pg.At.base
 	}
 	texts := []string(nil)
-	if pg.order.ascends() && (rows > 1 || pg.at.seen > 0 || next.count >= 0 || pg.out.Page.Next.Href == "") {
-		texts = pg.feed.keyTexts(pg.last)
+	if pg.order.ascends() && (rows > 1 || pg.At.seen > 0 || next.count >= 0 || pg.Out.Page.Next.Href == "") {
+		texts = pg.keyTexts(pg.last)
 	}
 	if texts == nil {
 		next.key = ""
 		return
 	}
-	next.sorted, next.folded, next.key = pg.order.bytes, pg.order.folds, pg.feed.packKey(texts)
+	next.sorted, next.folded, next.key = pg.order.bytes, pg.order.folds, pg.packKey(texts)
 }
 
 // follow goes on with a next link, or by key in its place where the link counts rows: rows deleted or inserted before it would shift
 // what it leads to, and hide others (P3).
-func (pg *page) follow(next *place, link string) (*place, error) {
-	f := pg.feed
-	if link == pg.at.url {
+func (pg *Page) follow(next *Place, link string) (*Place, error) {
+	f := pg.Set
+	if link == pg.At.url {
 		return nil, pg.circle("the next link of " + link + " leads to itself")
 	}
 	counts := positional(link, next.seen-next.base)
-	if f.paging != "links" && (f.paging == "keys" || counts) && pg.byKey(next) {
+	if f.Paging != "links" && (f.Paging == "keys" || counts) && pg.byKey(next) {
 		next.link = link
 		return next, nil
 	}
@@ -153,16 +153,16 @@ func (pg *page) follow(next *place, link string) (*place, error) {
 }
 
 // counts notes whether the page is asked for by counting.
-func (pg *page) counts(next *place, by bool) {
+func (pg *Page) counts(next *Place, by bool) {
 	if next.shifts = next.shifts || by; next.shifts && len(pg.last) > 0 {
 		next.tail = short(hashOf(pg.last))
 	}
 }
 
 // take makes a link of the service the next page. One that was followed before leads in a circle.
-func (pg *page) take(next *place, link string) error {
+func (pg *Page) take(next *Place, link string) error {
 	if next.followed.steps == 0 {
-		next.followed.step(hashOf(pg.at.url))
+		next.followed.step(hashOf(pg.At.url))
 	}
 	if next.followed.step(hashOf(link)) {
 		return pg.circle("the link " + link + " was followed before")
@@ -191,21 +191,21 @@ func positional(link string, seen int) bool {
 // byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't be: a last
 // row that is a fault, a service that doesn't heed $orderby. Where the service gives no counts, which would tell, it is asked for
 // the reverse order first: one that doesn't heed $orderby doesn't bring its last row first.
-func (pg *page) byKey(next *place) bool {
-	rows := pg.out.Page.Rows
+func (pg *Page) byKey(next *Place) bool {
+	rows := pg.Out.Page.Rows
 	if !next.ascending() || next.count < 0 && !next.sorted || next.links || rows == 0 || pg.lastAt != rows-1 {
 		return false
 	}
-	texts := pg.feed.keyTexts(pg.last)
+	texts := pg.keyTexts(pg.last)
 	if texts == nil {
 		return false
 	}
-	url := pg.feed.url(next, behind(pg.feed.keyLiterals(texts)), 0)
-	if url == pg.at.url {
+	url := pg.url(next, behind(pg.keyLiterals(texts)), 0)
+	if url == pg.At.url {
 		return false
 	}
-	next.url, next.base, next.key = url, next.seen, pg.feed.packKey(texts)
-	next.sound = !pg.at.keyed() && !pg.at.mixed || pg.at.keyed() && pg.out.Page.Count >= 0
+	next.url, next.base, next.key = url, next.seen, pg.packKey(texts)
+	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && pg.Out.Page.Count >= 0
 	if next.count < 0 && next.probed < mostProbes {
 		next.check = checkOrder
 	}
@@ -213,35 +213,35 @@ func (pg *page) byKey(next *place) bool {
 }
 
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
-func (pg *page) atEnd(next *place) (*place, error) {
-	rows, short := pg.out.Page.Rows, next.count > next.seen
-	if pg.at.laps && rows > 0 {
+func (pg *Page) atEnd(next *Place) (*Place, error) {
+	rows, short := pg.Out.Page.Rows, next.count > next.seen
+	if pg.At.laps && rows > 0 {
 		rows-- // that came before
 	}
 	switch {
-	case rows > 0 && pg.at.keyed() && pg.out.Page.Count > int64(rows) && pg.byKey(next):
+	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > int64(rows) && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
 	case next.count < 0 && rows > 0 && pg.goBeyond(next):
 		return next, nil
 	case !short:
 		return pg.done(next), nil
-	case rows > 0 && !(pg.at.keyed() && pg.out.Page.Count == int64(rows)):
+	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == int64(rows)):
 		return pg.missing(next)
 	case next.shifts:
 		return pg.anew(next, "rows that went may have hidden others, since pages were asked for by counting")
 	case next.seen == 0:
-		return nil, pg.short(next, "and "+pg.at.url+" brings none")
+		return nil, pg.short(next, "and "+pg.At.url+" brings none")
 	}
 	next.check = checkEnd
 	return next, nil
 }
 
 // missing goes on behind a page without next link where the service has more rows than came: by key, else by number.
-func (pg *page) missing(next *place) (*place, error) {
-	f := pg.feed
+func (pg *Page) missing(next *Place) (*Place, error) {
+	f := pg.Set
 	switch {
-	case f.paging != "links" && pg.byKey(next):
-	case !f.pageable:
+	case f.Paging != "links" && pg.byKey(next):
+	case !f.Pageable:
 		return nil, pg.short(next, "and its metadata say that it can't be paged")
 	case next.mixed:
 		return pg.anew(next, "its last page has no link to the others")
@@ -256,45 +256,45 @@ func (pg *page) missing(next *place) (*place, error) {
 		next.url, next.base = f.url(next, "", skip), 0
 		pg.counts(next, true)
 	}
-	sdk.Log(wit.LevelInfo, pg.what()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)
+	sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)
 	return next, nil
 }
 
 // goBeyond makes next the page behind the last row, where the service gives no count and no link: it may have more rows than it gives
 // in one page (P4). It asks by key, else by number and then, except of pages of one row, from the last row on, which shows that $skip is
 // heeded. A service that gives all its rows is asked once. False: it can't be asked.
-func (pg *page) goBeyond(next *place) bool {
-	f := pg.feed
-	if f.paging != "links" && pg.byKey(next) {
+func (pg *Page) goBeyond(next *Place) bool {
+	f := pg.Set
+	if f.Paging != "links" && pg.byKey(next) {
 		if !next.further {
 			next.check = "" // nothing says yet that there are more rows
 		}
 		next.tail, next.beyond = short(hashOf(pg.last)), true
 		return true
 	}
-	if next.mixed || len(pg.last) == 0 || !f.pageable {
+	if next.mixed || len(pg.last) == 0 || !f.Pageable {
 		return false
 	}
 	pg.counts(next, true)
-	pg.bySkip(next, pg.at.laps || pg.out.Page.Rows > 1)
+	pg.bySkip(next, pg.At.laps || pg.Out.Page.Rows > 1)
 	return true
 }
 
 // bySkip makes next the page behind the rows seen, by number; laps: from the last one of them on.
-func (pg *page) bySkip(next *place, laps bool) {
+func (pg *Page) bySkip(next *Place, laps bool) {
 	skip := next.seen
 	if laps {
 		skip--
 	}
-	next.url, next.base, next.laps, next.shifts, next.beyond = pg.feed.url(next, "", skip), 0, laps, true, true
+	next.url, next.base, next.laps, next.shifts, next.beyond = pg.url(next, "", skip), 0, laps, true, true
 }
 
 // otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else the load
 // ends where the service said, unless rows came behind that.
-func (pg *page) otherwise(next *place) (*place, error) {
+func (pg *Page) otherwise(next *Place) (*Place, error) {
 	next.check, next.refused = "", ""
 	switch {
-	case pg.at.keyed() && !pg.at.mixed && pg.feed.pageable && next.tail != "":
+	case pg.At.keyed() && !pg.At.mixed && pg.Pageable && next.tail != "":
 		next.links = true
 		pg.bySkip(next, next.seen > 1)
 		return next, nil
@@ -306,22 +306,22 @@ func (pg *page) otherwise(next *place) (*place, error) {
 }
 
 // before tells whether the page's rows are those of a page before.
-func (pg *page) before(pages trail) bool {
+func (pg *Page) before(pages trail) bool {
 	content, some := pg.content.hash()
 	return some && pages.step(content)
 }
 
-func (pg *page) short(next *place, why string) error {
+func (pg *Page) short(next *Place, why string) error {
 	if next.count < 0 {
-		return &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the service gives no count, " + strconv.Itoa(next.seen) + " rows came, " + why}
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service gives no count, " + strconv.Itoa(next.seen) + " rows came, " + why}
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: pg.what() + ": the service says that it has " + strconv.Itoa(next.count) + " rows, " +
+	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service says that it has " + strconv.Itoa(next.count) + " rows, " +
 		strconv.Itoa(next.seen) + " came, " + why}
 }
 
 // answered goes on by the answer to a question.
-func (pg *page) answered(next *place) (*place, error) {
-	at, count := &pg.at, int(pg.out.Page.Count)
+func (pg *Page) answered(next *Place) (*Place, error) {
+	at, count := &pg.At, int(pg.Out.Page.Count)
 	next.check = ""
 	switch at.check {
 	case checkRows:
@@ -330,9 +330,9 @@ func (pg *page) answered(next *place) (*place, error) {
 			return next, nil
 		}
 		next.checked = true
-		sdk.Log(wit.LevelInfo, pg.what()+": "+strconv.Itoa(at.count-at.level)+" rows fewer are to come than the service counted: they were deleted meanwhile")
+		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.count-at.level)+" rows fewer are to come than the service counted: they were deleted meanwhile")
 	case checkOrder:
-		if !slices.Equal(pg.probed, pg.feed.unpackKey(at.key)) {
+		if !slices.Equal(pg.probed, pg.unpackKey(at.key)) {
 			return pg.distrust(next, "the service doesn't heed $orderby: the last row of the reverse order doesn't come first")
 		}
 		next.probed, next.checked = at.probed+1, true
@@ -344,7 +344,7 @@ func (pg *page) answered(next *place) (*place, error) {
 			next.links = next.links || at.mixed && (at.level == 0 || at.pass > 0)
 			return pg.anew(next, "and it counts "+strconv.Itoa(count)+" now")
 		}
-		sdk.Log(wit.LevelInfo, pg.what()+": "+strconv.Itoa(at.seen)+" rows came of "+strconv.Itoa(at.count)+
+		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.seen)+" rows came of "+strconv.Itoa(at.count)+
 			": the others were deleted meanwhile, the service counts "+strconv.Itoa(count)+" now")
 		return pg.done(next), nil
 	}
@@ -353,9 +353,9 @@ func (pg *page) answered(next *place) (*place, error) {
 
 // distrust gives up asking by key: the service doesn't do what it says. From the last place that is sound the load goes on by the
 // service's own links; where there is none, from its start.
-func (pg *page) distrust(next *place, why string) (*place, error) {
-	at, f := pg.at, pg.feed
-	*next = place{url: next.url, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
+func (pg *Page) distrust(next *Place, why string) (*Place, error) {
+	at, f := pg.At, pg.Set
+	*next = Place{url: next.url, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
 		shifts: at.shifts, further: at.further, least: at.least,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	counts := positional(at.link, at.seen-at.base)
@@ -365,68 +365,68 @@ func (pg *page) distrust(next *place, why string) (*place, error) {
 			return nil, err
 		}
 		next.shifts = next.shifts || counts
-	case at.sound && !at.mixed && f.pageable && !at.unordered:
+	case at.sound && !at.mixed && f.Pageable && !at.unordered:
 		next.url, next.shifts = f.url(next, "", next.seen), true
 	default:
 		return pg.anew(next, why)
 	}
-	sdk.Log(wit.LevelWarn, pg.what()+": GET "+f.target(&at)+": "+why+"; going on by its own links with "+next.url)
+	sdk.Log(wit.LevelWarn, pg.What()+": GET "+f.Target(&at)+": "+why+"; going on by its own links with "+next.url)
 	return next, nil
 }
 
 // anew begins the load from its start, since what came isn't all; it fails a load that came to this before.
-func (pg *page) anew(next *place, why string) (*place, error) {
+func (pg *Page) anew(next *Place, why string) (*Place, error) {
 	came := strconv.Itoa(next.seen) + " rows came"
 	if next.count >= 0 {
 		came += " of " + strconv.Itoa(next.count)
 	}
 	if next.pass+1 >= mostPasses {
-		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.feed.number + ".count = none takes what comes. "
+		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.Number + ".count = none takes what comes. "
 		if next.count < 0 {
 			phantoms = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
 		}
 		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(mostPasses)+" times. If its rows are changed all the time, read it when they "+
 			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
-	first := pg.feed.first(next.unordered, next.uncounted)
+	first := pg.start(next.unordered, next.uncounted)
 	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began, next.least
 	if next.further {
 		first.least = max(first.least, next.seen)
 	}
-	sdk.Log(wit.LevelWarn, pg.what()+": "+came+", "+why+
+	sdk.Log(wit.LevelWarn, pg.What()+": "+came+", "+why+
 		"; reading it anew from its start, rows that came are delivered again")
 	return first, nil
 }
 
 // done is the place behind a complete load.
-func (pg *page) done(next *place) *place {
-	f := pg.feed
+func (pg *Page) done(next *Place) *Place {
+	f := pg.Set
 	came := "nothing more: exec-period=-1"
-	if f.period > 0 {
-		came = "the next one begins in " + (time.Duration(f.period) * time.Second).String()
+	if f.Period > 0 {
+		came = "the next one begins in " + (time.Duration(f.Period) * time.Second).String()
 	}
 	took := "?"
-	if at := int(pg.answer.At); next.began > 0 && at >= next.began {
+	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
 	}
-	sdk.Log(wit.LevelInfo, pg.what()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
-	return &place{url: pg.at.url, seen: next.seen, count: next.count, done: true, at: int(pg.answer.At)}
+	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
+	return &Place{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}
 }
 
-// refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
+// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
 // $orderby, $inlinecount and filters by key (P3). 400 and 501 say so. Services of SAP also dump with 500 on options that they never
 // implemented, but most 500 are of the moment: the same one must come twice, the request without $orderby be good, and the one with
 // it fail once more.
-func (pg *page) refused() (wit.Portion, error) {
-	at := &pg.at
-	failed := fault.Of(pg.what(), &pg.answer, pg.body)
-	sure, perhaps := refusal(pg.answer.Status, failed)
-	answer := answerOf(pg.answer.Status, failed)
+func (pg *Page) Refused() (wit.Portion, error) {
+	at := &pg.At
+	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
+	sure, perhaps := refusal(pg.Answer.Status, failed)
+	answer := answerOf(pg.Answer.Status, failed)
 	if sure {
 		at.refused = "" // whatever came before, this says so
 	}
 	if at.beyond && at.check == "" && !(at.keyed() && at.further) {
-		switch status := pg.answer.Status; {
+		switch status := pg.Answer.Status; {
 		case status == 500 && at.refused != answer:
 			same := *at
 			same.refused = answer
@@ -439,7 +439,7 @@ func (pg *page) refused() (wit.Portion, error) {
 	switch {
 	case !optional || !sure && !perhaps || at.check != checkWithout && at.refused != "" && at.refused != answer:
 		if at.tries > 0 && failed.Code != nil {
-			failed.Message += "; without $orderby it answers no better. If it doesn't know $inlinecount, sap.odata#" + pg.feed.number + ".count = none leaves that out"
+			failed.Message += "; without $orderby it answers no better. If it doesn't know " + pg.countName() + ", sap.odata#" + pg.Number + ".count = none leaves that out"
 		}
 		return wit.Portion{}, failed
 	case at.check == checkWithout:
@@ -456,7 +456,7 @@ func (pg *page) refused() (wit.Portion, error) {
 		}
 		return pg.instead(other, failed, "going on without what the service may not know")
 	}
-	other := pg.feed.fewerOptions(at, pg.body)
+	other := pg.fewerOptions(at, pg.Body)
 	switch {
 	case other == nil:
 		return pg.instead(pg.all(), failed, "it isn't the options, asking again with all of them")
@@ -470,8 +470,8 @@ func (pg *page) refused() (wit.Portion, error) {
 }
 
 // beyondRefused goes on where the page behind the service's last one is refused.
-func (pg *page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
-	next := pg.at
+func (pg *Page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
+	next := pg.At
 	other, err := pg.otherwise(&next)
 	if err != nil {
 		return wit.Portion{}, err
@@ -482,34 +482,34 @@ func (pg *page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
 }
 
 // first tells whether the page is a load's first one, which can be asked for with fewer options.
-func (pg *page) first() bool {
-	at := &pg.at
-	return at.tries < mostTries && at.seen == 0 && at.url == pg.feed.first(at.unordered, at.uncounted).url
+func (pg *Page) first() bool {
+	at := &pg.At
+	return at.tries < mostTries && at.seen == 0 && at.url == pg.start(at.unordered, at.uncounted).url
 }
 
 // all is the first page with all options, where leaving them out was of no use: also after a restart.
-func (pg *page) all() *place {
-	p := pg.feed.first(false, false)
+func (pg *Page) all() *Place {
+	p := pg.start(false, false)
 	p.tries = mostTries
 	pg.keep(p)
 	return p
 }
 
 // keep takes over what is known of the load.
-func (pg *page) keep(first *place) {
-	at := &pg.at
+func (pg *Page) keep(first *Place) {
+	at := &pg.At
 	first.pass, first.links, first.warned, first.began = at.pass, at.links, at.warned, at.began
 }
 
-// mostTries is the [place.tries] of a first page that was asked for without any of its options in vain.
+// mostTries is the [Place.tries] of a first page that was asked for without any of its options in vain.
 const mostTries = 1
 
 // instead goes on with another place after an answer that was no success, and after a while.
-func (pg *page) instead(other *place, failed *wit.Fault, how string) (wit.Portion, error) {
-	sdk.Log(wit.LevelWarn, "GET "+pg.feed.target(&pg.at)+": "+failed.Message+"; "+how+": "+pg.feed.target(other))
-	fields := other.fields()
+func (pg *Page) instead(other *Place, failed *wit.Fault, how string) (wit.Portion, error) {
+	sdk.Log(wit.LevelWarn, "GET "+pg.Target(&pg.At)+": "+failed.Message+"; "+how+": "+pg.Target(other))
+	fields := other.Fields()
 	portion := wit.Portion{Next: &fields, More: true}
-	if pg.answer.Status == 500 {
+	if pg.Answer.Status == 500 {
 		portion.WaitMs = 1000
 	}
 	return portion, nil
@@ -540,23 +540,29 @@ func refusal(status uint16, f *wit.Fault) (sure, perhaps bool) {
 // fewerOptions is the first page asked for with fewer options, nil if there is nothing left to leave out. The one that the error
 // names goes first, else $orderby, then $inlinecount in its place, then both. A service that doesn't say that it doesn't know them
 // loses $orderby only, and only where the count is watched then.
-func (f *feed) fewerOptions(at *place, body []byte) *place {
-	orders, counts := f.ordered && !at.unordered, f.count && f.countable && !at.uncounted
-	namesCount := bytes.Contains(bytes.ToLower(body), []byte("inlinecount"))
+func (f *Set) fewerOptions(at *Place, body []byte) *Place {
+	orders, counts := f.Ordered && !at.unordered, f.Count && f.Countable && !at.uncounted
+	namesCount := bytes.Contains(bytes.ToLower(body), []byte(strings.TrimPrefix(f.countName(), "$")))
 	switch {
 	case at.refused != "" && orders && counts:
-		return f.first(true, false)
+		return f.start(true, false)
 	case at.refused != "":
 		return nil
 	case orders && counts && namesCount:
-		return f.first(false, true)
+		return f.start(false, true)
 	case orders && counts:
-		return f.first(true, false)
-	case counts && f.ordered && !namesCount:
+		return f.start(true, false)
+	case counts && f.Ordered && !namesCount:
 		// Without $orderby it wasn't accepted either.
-		return f.first(false, true)
+		return f.start(false, true)
 	case counts, orders:
-		return f.first(true, true)
+		return f.start(true, true)
 	}
 	return nil
+}
+
+// countName is the name of the option that asks for the count.
+func (f *Set) countName() string {
+	name, _, _ := strings.Cut(f.CountOption, "=")
+	return name
 }

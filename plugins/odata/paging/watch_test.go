@@ -1,4 +1,4 @@
-package main
+package paging
 
 import (
 	"cmp"
@@ -15,19 +15,19 @@ import (
 // TestAscendingFindsWhatWatchFinds looks at the same rows in the two ways: those with keys that are one whole number go by ascending.
 func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	feeds := [2]*feed{}
+	feeds := [2]*Set{}
 	for i := range feeds {
-		f := &feed{layout: &decode.Layout{Columns: []decode.Column{{Name: "ID", Type: decode.EdmInt64}}, Keys: []int{0}}}
-		f.key = wit.Schema{Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}}}, {Kind: wit.Int64}}}
+		f := &Set{Layout: &decode.Layout{Columns: []decode.Column{{Name: "ID", Type: decode.EdmInt64}}, Keys: []int{0}}}
+		f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}}}, {Kind: wit.Int64}}
 		f.parts, f.whole = f.keyParts(), i == 0
 		feeds[i] = f
 	}
 	inOrder, broken := 0, 0
 	for range 3000 {
-		pages := [2]*page{}
+		pages := [2]*Page{}
 		tailed := random.IntN(10) == 0
 		for i, f := range feeds {
-			pages[i] = &page{feed: f}
+			pages[i] = &Page{Set: f}
 			pages[i].content.reset("")
 			pages[i].content.tailed = tailed
 			pages[i].order = order{bytes: true, folds: true, watching: true, rows: 1, last: binary.AppendVarint(nil, -1000)}
@@ -53,7 +53,7 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 				rows = append(rows, wit.Row{Key: wit.Datum{Start: uint32(start), Size: uint32(len(data) - start)}})
 			}
 			for _, pg := range pages {
-				pg.out.Rows, pg.out.Data = rows, data
+				pg.Out.Rows, pg.Out.Data = rows, data
 				pg.look(rows)
 			}
 			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].content, pages[1].content) {
@@ -73,10 +73,10 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 
 // TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
 func TestCompareKeysPartByPart(t *testing.T) {
-	f := &feed{layout: &decode.Layout{Keys: []int{0, 1, 2},
+	f := &Set{Layout: &decode.Layout{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: decode.EdmInt64}, {Name: "Name", Type: decode.EdmString}, {Name: "GUID", Type: decode.EdmGuid}}}}
-	f.key = wit.Schema{Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2}, {Name: "GUID", Node: 2}}},
-		{Kind: wit.Int64}, {Kind: wit.Text}}}
+	f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2}, {Name: "GUID", Node: 2}}},
+		{Kind: wit.Int64}, {Kind: wit.Text}}
 	f.parts = f.keyParts()
 	random := rand.New(rand.NewPCG(7, 8))
 	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
@@ -104,7 +104,7 @@ func TestCompareKeysPartByPart(t *testing.T) {
 			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain, gotFolded, known)
 		}
 	}
-	f.key.Nodes[2].Optional = true
+	f.Key[2].Optional = true
 	if f.parts = f.keyParts(); f.parts != nil {
 		t.Error("keys that may be null are not compared")
 	}

@@ -1,4 +1,4 @@
-package main
+package paging
 
 import (
 	"encoding/binary"
@@ -7,41 +7,41 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// begin readies the page for its rows.
-func (pg *page) begin() {
-	f, at := pg.feed, &pg.at
+// Begin readies the page for its rows.
+func (pg *Page) Begin() {
+	f, at := pg.Set, &pg.At
 	pg.content.reset(at.tail)
 	pg.handed, pg.withheld, pg.deaf, pg.probed = 0, false, "", nil
 	pg.order = order{last: pg.order.last[:0], bytes: at.sorted || at.seen == 0, folds: at.folded || at.seen == 0}
-	pg.order.watching = at.check == "" && f.ordered && !at.unordered && !at.links && f.paging != "links" &&
-		(at.seen == 0 || at.ascending() && at.key != "") && f.key.Nodes != nil
+	pg.order.watching = at.check == "" && f.Ordered && !at.unordered && !at.links && f.Paging != "links" &&
+		(at.seen == 0 || at.ascending() && at.key != "") && f.Key != nil
 }
 
 // look takes note of rows that just came: of their keys, what they say of the page, and of their order. Each row of a load comes by here.
-func (pg *page) look(rows []wit.Row) {
+func (pg *Page) look(rows []wit.Row) {
 	if pg.content.rows == 0 {
 		pg.watch(rows[:1])
-		pg.content.add(rows[:1], pg.out.Data)
+		pg.content.add(rows[:1], pg.Out.Data)
 		rows = rows[1:]
 	}
 	rows = rows[pg.ascending(rows):]
 	if len(rows) > 0 {
 		pg.watch(rows)
-		pg.content.add(rows, pg.out.Data)
+		pg.content.add(rows, pg.Out.Data)
 	}
 }
 
 // ascending is watch and content.add in one for rows that are as most are: behind others that came in order, with a key that is one whole
 // number and greater than the one before. It returns how many rows at the start are like that.
-func (pg *page) ascending(rows []wit.Row) int {
-	if !pg.order.watching || pg.order.rows == 0 || !pg.feed.whole || pg.content.tailed || len(rows) == 0 {
+func (pg *Page) ascending(rows []wit.Row) int {
+	if !pg.order.watching || pg.order.rows == 0 || !pg.Set.whole || pg.content.tailed || len(rows) == 0 {
 		return 0
 	}
 	before, size := binary.Varint(pg.order.last)
 	if size <= 0 {
 		return 0
 	}
-	data, keys, n := pg.out.Data, uint64(pg.content.keys), 0
+	data, keys, n := pg.Out.Data, uint64(pg.content.keys), 0
 	var last []byte
 	for n < len(rows) {
 		d := &rows[n].Key
@@ -72,23 +72,23 @@ func (pg *page) ascending(rows []wit.Row) int {
 
 // watch looks at the keys of rows that just came: whether they are in order among themselves and behind those that came before.
 // Rows of a page that was asked for by key must be.
-func (pg *page) watch(rows []wit.Row) {
-	f, at := pg.feed, &pg.at
+func (pg *Page) watch(rows []wit.Row) {
+	f, at := pg.Set, &pg.At
 	if at.check == checkOrder && pg.probed == nil {
 		d := rows[0].Key
-		pg.probed = f.keyTexts(pg.out.Data[d.Start : d.Start+d.Size])
+		pg.probed = f.keyTexts(pg.Out.Data[d.Start : d.Start+d.Size])
 	}
 	if !pg.order.watching {
 		return
 	}
 	if pg.order.rows == 0 {
 		d := rows[0].Key
-		pg.enter(pg.out.Data[d.Start : d.Start+d.Size])
+		pg.enter(pg.Out.Data[d.Start : d.Start+d.Size])
 	}
 	if !pg.order.watching {
 		rows = rows[:1]
 	}
-	pg.order.next(f, rows, pg.out.Data)
+	pg.order.next(f, rows, pg.Out.Data)
 	switch {
 	case !at.keyed():
 	case !pg.order.watching && pg.order.rows <= 1:
@@ -99,42 +99,42 @@ func (pg *page) watch(rows []wit.Row) {
 }
 
 // lap leaves out the first row, which is to be the last one of the page before.
-func (pg *page) lap() []wit.Row {
+func (pg *Page) lap() []wit.Row {
 	if !pg.leads() {
 		pg.deaf = "its rows come in another order when they are asked for again"
 	}
-	return pg.out.Rows[1:]
+	return pg.Out.Rows[1:]
 }
 
 // leads tells whether the row that just came first is the last one of the page before.
-func (pg *page) leads() bool {
-	d := pg.out.Rows[0].Key
-	return short(hashOf(pg.out.Data[d.Start:d.Start+d.Size])) == pg.at.tail
+func (pg *Page) leads() bool {
+	d := pg.Out.Rows[0].Key
+	return short(hashOf(pg.Out.Data[d.Start:d.Start+d.Size])) == pg.At.tail
 }
 
 // enter compares the page's first row with the last before it.
-func (pg *page) enter(key []byte) {
-	f := pg.feed
+func (pg *Page) enter(key []byte) {
+	f := pg.Set
 	texts := f.keyTexts(key)
 	if texts == nil {
 		pg.order.watching = false
 		return
 	}
-	if before := f.unpackKey(pg.at.key); before != nil {
+	if before := f.unpackKey(pg.At.key); before != nil {
 		pg.order.follows(f.compareTexts(before, texts))
 	}
 }
 
 // withholds tells whether rows that came aren't to be handed on.
-func (pg *page) withholds() bool {
-	pg.withheld = pg.withheld || pg.at.check != "" || pg.deaf != "" || pg.handed == 0 && pg.fewer()
+func (pg *Page) withholds() bool {
+	pg.withheld = pg.withheld || pg.At.check != "" || pg.deaf != "" || pg.handed == 0 && pg.fewer()
 	return pg.withheld
 }
 
 // fewer tells whether a page that was asked for by key comes with a count that, with the rows before, is below what the service
 // counted so far: rows ahead were deleted, or some below the key never came.
-func (pg *page) fewer() bool {
-	at, count := &pg.at, pg.out.Page.Count
+func (pg *Page) fewer() bool {
+	at, count := &pg.At, pg.Out.Page.Count
 	if !at.keyed() || at.checked || at.count < 0 || count < 0 {
 		return false
 	}

@@ -1,4 +1,4 @@
-package main
+package paging
 
 import "github.com/culvert-project/culvert/wit"
 

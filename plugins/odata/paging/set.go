@@ -1,0 +1,144 @@
+// Package paging reads an entity set whole, page by page, as far as that is the same for every way to write pages: which page comes
+// next, that none is missing and none comes for ever, the order of keys, and the offset from which a load goes on.
+//
+// [Set] is what it has to know of the entity set, [Place] is the offset, [Page] an answer that is being read. The caller decodes the
+// answer and shows its rows to [Page.Look]; [Page.After] then says where to go on, and [Page.Refused] does for an answer that is no
+// success.
+package paging
+
+import (
+	"errors"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Set is an entity set that is read page by page.
+type Set struct {
+	// Name of the set, and the number of its group of settings, for messages.
+	Name, Number string
+	// Service is the service's path, Address how its container names the set.
+	Service, Address string
+	// Ordered: every key property can be sorted by. Countable, Pageable: as the metadata say.
+	Ordered, Countable, Pageable bool
+	// Count: rows are to be counted. CountOption asks for it, FormatOption for the format of pages, "" where a header does.
+	Count                     bool
+	CountOption, FormatOption string
+	// Paging is links, keys or auto.
+	Paging string
+	// Period is the number of seconds between two loads, -1: the set is read once.
+	Period int
+	// Query of all requests that are built here.
+	Query uri.Query
+	// Type is the set's entity type; Layout and Key, the nodes of the key's schema, are those of its rows.
+	Type   *edm.Structure
+	Layout *decode.Layout
+	Key    []wit.Node
+
+	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one whole number.
+	parts []keyPart
+	whole bool
+}
+
+// Ready works out what the fields come to, once they are set.
+func (f *Set) Ready() {
+	f.parts = f.keyParts()
+	f.whole = len(f.parts) == 1 && f.parts[0] == wholePart
+}
+
+// What names the set in messages.
+func (f *Set) What() string { return "entity set " + f.Name + " of " + f.Service }
+
+// Page is an answer that is being read.
+type Page struct {
+	*Set
+	Origin *uri.Origin
+	At     Place
+	// Answer is the response without its body; Base is what relative links stand on.
+	Answer wit.Response
+	Base   string
+	// Out is what the last piece came to.
+	Out decode.Output
+	// Body of an answer that is no success.
+	Body []byte
+
+	// last is the key of the last row, structured, and the row's number.
+	last   []byte
+	lastAt uint32
+	// order watches the rows for as long as they come in the order of their keys.
+	order order
+	// content is what the page holds.
+	content content
+	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the service does
+	// not heed the filter by key or the order, or since its count says that rows were left out.
+	handed   int
+	withheld bool
+	deaf     string
+	// probed is the key of the first row that came in answer to checkOrder.
+	probed []string
+}
+
+// Reset lets go of what the page held; its memory waits for the next one.
+func (pg *Page) Reset() {
+	pg.Set, pg.Origin = nil, nil
+	pg.Body, pg.last = pg.Body[:0], pg.last[:0]
+}
+
+// Look takes note of the rows of Out, and returns those of them to hand on; keep is false where the page is only asked a question, or
+// found not to be what was asked for, and nothing that came with the rows counts.
+func (pg *Page) Look() (rows []wit.Row, keep bool) {
+	rows = pg.Out.Rows
+	if n := len(rows); n > 0 {
+		first := pg.content.rows == 0
+		lap := pg.At.laps && first
+		pg.look(rows)
+		row := &rows[n-1]
+		if lap {
+			rows = pg.lap()
+		} else if first && pg.At.beyond && !pg.At.keyed() && pg.leads() {
+			pg.deaf = "the service doesn't heed $skip"
+		}
+		pg.last = append(pg.last[:0], pg.Out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
+		pg.lastAt = row.Origin
+	}
+	if pg.withholds() {
+		return nil, false
+	}
+	pg.handed += len(rows)
+	return rows, true
+}
+
+// Resolve turns a link of the page into a target on the connector's origin.
+func (pg *Page) Resolve(link decode.Link) (string, error) {
+	target, err := pg.Origin.Resolve(link.Href, link.Base, pg.Base)
+	var foreign *uri.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		return "", fault.Config("sap.odata.link.hosts", pg.What()+": "+err.Error())
+	case err != nil:
+		return "", &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
+	}
+	return target, nil
+}
+
+// First is where a load begins, at a time in milliseconds since 1970.
+func (f *Set) First(now int64) *Place {
+	at := f.start(false, false)
+	at.began = int(now)
+	return at
+}
+
+// Position is a place's request, path and query, and whether its answer comes the same each time.
+func (f *Set) Position(at *Place) (target string, repeats bool) {
+	if at.keyed() {
+		// A page of ours, perhaps of a time before the settings wanted a query.
+		at.url = f.Query.On(at.url)
+	}
+	return f.Target(at), f.Ordered && !at.unordered
+}
+
+// Done tells whether the load is complete, and since when.
+func (p *Place) Done() (done bool, at int64) { return p.done, int64(p.at) }

@@ -1,0 +1,64 @@
+package paging
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+)
+
+// start is the place of a load's first page.
+func (f *Set) start(unordered, uncounted bool) *Place {
+	at := &Place{count: -1, unordered: unordered, uncounted: uncounted}
+	at.url = f.url(at, "", 0)
+	return at
+}
+
+// Target is what is asked for at a place: its page, or the question that goes before it.
+func (f *Set) Target(at *Place) string {
+	key := f.unpackKey(at.key)
+	switch at.check {
+	case checkRows:
+		filter := upTo(f.keyLiterals(key))
+		if floor := f.unpackKey(at.floor); floor != nil {
+			filter = "(" + behind(f.keyLiterals(floor)) + ") and (" + filter + ")"
+		}
+		return f.url(at, filter, 0)
+	case checkOrder:
+		return f.sorted(at, upTo(f.keyLiterals(key)), " desc", 0)
+	case checkEnd:
+		return f.url(at, "", 0)
+	case checkWithout:
+		return f.start(true, at.uncounted).url
+	}
+	return at.url
+}
+
+// url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.
+func (f *Set) url(at *Place, filter string, skip int) string { return f.sorted(at, filter, "", skip) }
+
+// sorted is url in the order of the keys, or with " desc" in the reverse one.
+func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
+	var options []string
+	if filter != "" {
+		options = append(options, "$filter="+string(uri.AppendEscaped(nil, filter)))
+	}
+	if f.Ordered && !at.unordered {
+		by := strings.Join(f.Type.Key, direction+",") + direction
+		options = append(options, "$orderby="+strings.ReplaceAll(by, " ", "%20"))
+	}
+	if skip > 0 {
+		options = append(options, "$skip="+strconv.Itoa(skip))
+	}
+	if f.Count && f.Countable && !at.uncounted {
+		options = append(options, f.CountOption)
+	}
+	if f.FormatOption != "" {
+		options = append(options, f.FormatOption)
+	}
+	url := f.Service + "/" + f.Address
+	if len(options) > 0 {
+		url += "?" + strings.Join(options, "&")
+	}
+	return f.Query.On(url)
+}
