@@ -22,7 +22,7 @@ func (f *feed) advise(l *decode.Layout, s *edm.Structure) {
 		if !f.options.Lenient && !slices.Contains(s.Key, c.Name) {
 			c.Advice.Null = f.setting(nameNullable) + " = lenient takes it"
 		}
-		if c.Type != decode.EdmDecimal || c.Shape != decode.Primitive {
+		if c.Type != edm.Decimal || c.Shape != decode.Primitive {
 			continue
 		}
 		exact := f.setting(nameDecimalMapping) + " = none keeps decimals exact"

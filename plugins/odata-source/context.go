@@ -82,7 +82,7 @@ func unpackContext(context []byte) (*opened, error) {
 		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient} {
 			*on = r.Flag()
 		}
-		f.options.ScaleFallback, f.options.Rounding = r.Number(), decode.Rounding(r.Number())
+		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
 		f.model = edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
 			break
@@ -122,7 +122,7 @@ func (f *feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.layout, err = f.model.Layout(s, f.options)
+	f.layout, err = decode.NewLayout(f.model, s, f.options)
 	if err != nil {
 		return fail(err)
 	}

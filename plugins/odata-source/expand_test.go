@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -46,7 +47,7 @@ func TestFollow(t *testing.T) {
 // expandLines gives a feed's rows one more member, a list of keys of order lines.
 func expandLines(t *testing.T, f *feed) {
 	t.Helper()
-	nested := &decode.Layout{Name: "line", Visible: 2, Columns: []decode.Column{{Name: "OrderID", Type: decode.EdmInt32}, {Name: "ProductID", Type: decode.EdmInt32}},
+	nested := &decode.Layout{Name: "line", Visible: 2, Columns: []decode.Column{{Name: "OrderID", Type: edm.Int32}, {Name: "ProductID", Type: edm.Int32}},
 		Known: []string{"UnitPrice", "Quantity", "Discount", "Order", "Product"}}
 	f.layout.Columns = append(f.layout.Columns, decode.Column{Name: "Order_Details", Shape: decode.Many, Nested: nested})
 	f.layout.Visible++

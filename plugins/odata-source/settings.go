@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -118,9 +117,9 @@ func declareDecimals(t *setting.Table) {
 // roundings by the name of Java's RoundingMode.
 var roundings = []struct {
 	name string
-	mode decode.Rounding
-}{{"half_even", decode.RoundHalfEven}, {"half_up", decode.RoundHalfUp}, {"half_down", decode.RoundHalfDown}, {"up", decode.RoundUp},
-	{"down", decode.RoundDown}, {"floor", decode.RoundFloor}, {"ceiling", decode.RoundCeiling}}
+	mode edm.Rounding
+}{{"half_even", edm.RoundHalfEven}, {"half_up", edm.RoundHalfUp}, {"half_down", edm.RoundHalfDown}, {"up", edm.RoundUp},
+	{"down", edm.RoundDown}, {"floor", edm.RoundFloor}, {"ceiling", edm.RoundCeiling}}
 
 func roundingNames() []string {
 	var names []string

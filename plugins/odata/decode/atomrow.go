@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
 
 // row decodes an entry, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
 func (d *Atom) row(text []byte, at int64, out *Output) {
@@ -285,7 +289,7 @@ func (r *atomReader) primitive(dst []byte, l *Layout, c *Column, content []byte)
 	if !ok {
 		return dst, c.misfit("text of characters that XML allows, in UTF-8", quoted(content))
 	}
-	if c.Type != EdmString {
+	if c.Type != edm.String {
 		text = bytes.Trim(text, " \t\r\n")
 	}
 	if len(text) == 0 && c.emptyIsNull() {

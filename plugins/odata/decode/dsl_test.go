@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -39,8 +40,8 @@ func parseLayout(t testing.TB, text string) *Layout {
 	return l
 }
 
-var roundings = map[string]Rounding{"half_even": RoundHalfEven, "half_up": RoundHalfUp, "half_down": RoundHalfDown, "up": RoundUp,
-	"down": RoundDown, "floor": RoundFloor, "ceiling": RoundCeiling}
+var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp, "half_down": edm.RoundHalfDown, "up": edm.RoundUp,
+	"down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
 
 func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
 	t.Helper()
@@ -82,9 +83,9 @@ func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
 			c.Shape = Blank
 		default:
 			found := false
-			for e, n := range edmNames {
-				if n == kind {
-					c.Type, found = Edm(e), true
+			for e := edm.Binary; e <= edm.Time; e++ {
+				if e.String() == kind {
+					c.Type, found = e, true
 				}
 			}
 			if !found {
@@ -284,26 +285,26 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return strconv.FormatInt(number(), 10) + "L", b
 	}
 	switch c.Type {
-	case EdmString:
+	case edm.String:
 		return strconv.Quote(string(block())), b
-	case EdmGuid:
+	case edm.Guid:
 		return string(block()), b
-	case EdmBinary:
+	case edm.Binary:
 		return "x" + hex.EncodeToString(block()), b
-	case EdmBoolean:
+	case edm.Boolean:
 		return strconv.FormatBool(b[0] == 1), b[1:]
-	case EdmDouble:
+	case edm.Double:
 		return float(), b
-	case EdmSingle:
+	case edm.Single:
 		u := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 		b = b[4:]
 		return strconv.FormatFloat(float64(math.Float32frombits(u)), 'g', -1, 32) + "f", b
-	case EdmDecimal:
+	case edm.Decimal:
 		v := datum.Unscaled(block())
 		return v.String() + "e-" + strconv.Itoa(c.Scale), b
-	case EdmDateTime, EdmDateTimeOffset:
+	case edm.DateTime, edm.DateTimeOffset:
 		return time.UnixMilli(number()).UTC().Format(time.RFC3339Nano), b
-	case EdmTime:
+	case edm.Time:
 		return (time.Duration(number()) * time.Millisecond).String(), b
 	}
 	return strconv.FormatInt(number(), 10), b

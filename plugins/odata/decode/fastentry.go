@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // The fast path: rows like those before them are read by comparing what stands between values with what stood there last time,
@@ -157,15 +158,15 @@ func (e *fastEntry) configure(l *Layout) {
 		return
 	}
 	switch c.Type {
-	case EdmString:
+	case edm.String:
 		e.Kind = fast.Text
-	case EdmByte, EdmSByte, EdmInt16, EdmInt32, EdmInt64:
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		e.Kind = fast.Integer
 		bounds := integerBounds[c.Type]
 		e.Low, e.High = bounds[0], bounds[1]
-	case EdmTime:
+	case edm.Time:
 		e.Kind = fast.Clock
-	case EdmDecimal:
+	case edm.Decimal:
 		switch {
 		case c.As == AsFloat64:
 			e.Kind = fast.Double
@@ -187,21 +188,21 @@ func (e *fastEntry) configure(l *Layout) {
 				}
 			}
 		}
-	case EdmDouble:
+	case edm.Double:
 		e.Kind = fast.Double
-	case EdmBoolean:
+	case edm.Boolean:
 		e.Kind = fast.Boolean
-	case EdmDateTime, EdmDateTimeOffset:
-		if c.As == AsUsual && (l.Local == nil || c.Type == EdmDateTimeOffset) {
+	case edm.DateTime, edm.DateTimeOffset:
+		if c.As == AsUsual && (l.Local == nil || c.Type == edm.DateTimeOffset) {
 			e.Kind = fast.Moment
 		}
-	case EdmGuid:
+	case edm.Guid:
 		e.Kind = fast.GUID
 	}
 }
 
-var integerBounds = map[Edm][2]int{EdmByte: {0, 255}, EdmSByte: {-128, 127}, EdmInt16: {-32768, 32767},
-	EdmInt32: {-2147483648, 2147483647}, EdmInt64: {-9223372036854775808, 9223372036854775807}}
+var integerBounds = map[edm.Primitive][2]int{edm.Byte: {0, 255}, edm.SByte: {-128, 127}, edm.Int16: {-32768, 32767},
+	edm.Int32: {-2147483648, 2147483647}, edm.Int64: {-9223372036854775808, 9223372036854775807}}
 
 // rehash makes the table of names anew, with room for n of them.
 func (f *fastRows) rehash(n int) {

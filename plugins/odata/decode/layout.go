@@ -1,46 +1,16 @@
-// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. It knows nothing
-// of metadata: what it needs of an entity type under a projection is a [Layout]. Pages come in pieces of any size.
+// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What
+// it needs of an entity type under a projection is a [Layout], which [NewLayout] makes of metadata. Pages come in pieces of any size.
 package decode
 
 import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// Edm is a primitive type of OData v2.
-type Edm uint8
-
-const (
-	EdmString Edm = iota
-	EdmBinary
-	EdmBoolean
-	EdmByte
-	EdmSByte
-	EdmInt16
-	EdmInt32
-	EdmInt64
-	EdmSingle
-	EdmDouble
-	EdmDecimal
-	EdmGuid
-	EdmDateTime
-	EdmDateTimeOffset
-	EdmTime
-)
-
-var edmNames = [...]string{"Edm.String", "Edm.Binary", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64",
-	"Edm.Single", "Edm.Double", "Edm.Decimal", "Edm.Guid", "Edm.DateTime", "Edm.DateTimeOffset", "Edm.Time"}
-
-// String is the type's name in metadata, `Edm.Int32`.
-func (e Edm) String() string {
-	if int(e) < len(edmNames) {
-		return edmNames[e]
-	}
-	return "Edm(" + strconv.Itoa(int(e)) + ")"
-}
-
-// As tells how a value is written where its Edm type leaves a choice.
+// As tells how a value is written where its type leaves a choice.
 type As uint8
 
 const (
@@ -55,26 +25,11 @@ const (
 	AsDate
 )
 
-// Rounding is what happens to digits of a Decimal behind its scale. Zeros there are always dropped.
-type Rounding uint8
-
-const (
-	// RoundFail makes the row a fault: the default, nothing is rounded silently.
-	RoundFail Rounding = iota
-	RoundHalfEven
-	RoundHalfUp
-	RoundHalfDown
-	RoundUp
-	RoundDown
-	RoundFloor
-	RoundCeiling
-)
-
 // Shape is what a column holds.
 type Shape uint8
 
 const (
-	// Primitive: a value of an Edm type.
+	// Primitive: a value of a primitive type.
 	Primitive Shape = iota
 	// Complex: a structure of a complex type, in [Column.Nested].
 	Complex
@@ -91,14 +46,14 @@ type Column struct {
 	// Name of the property or navigation property as the service writes it.
 	Name  string
 	Shape Shape
-	Type  Edm
+	Type  edm.Primitive
 	As    As
 	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null. Otherwise null or
 	// absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
 	Optional bool
 	// Precision is the number of digits allowed in a Decimal, 0: any. Scale is that of the schema.
 	Precision, Scale int
-	Rounding         Rounding
+	Rounding         edm.Rounding
 	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
 	Nested *Layout
 	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not among the
@@ -221,8 +176,8 @@ func (c *Column) check() error {
 	}
 	switch {
 	case c.As == AsUsual:
-	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == EdmDecimal:
-	case c.As == AsDate && (c.Type == EdmDateTime || c.Type == EdmDateTimeOffset):
+	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == edm.Decimal:
+	case c.As == AsDate && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset):
 	default:
 		return errors.New("mapping " + strconv.Itoa(int(c.As)) + " does not go with " + c.Type.String())
 	}

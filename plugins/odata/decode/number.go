@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -102,7 +103,7 @@ func (d *decimal) parse(text []byte) bool {
 
 // shift brings the number to a scale: what remains in digits is the unscaled value. false: digits that are not zero would be
 // lost and rounding does not allow it, or the number is out of all bounds.
-func (d *decimal) shift(scale int, rounding Rounding) bool {
+func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	by := d.exponent + scale
 	d.exponent = -scale
 	if len(d.digits) == 0 {
@@ -125,7 +126,7 @@ func (d *decimal) shift(scale int, rounding Rounding) bool {
 	if zero {
 		return true
 	}
-	if rounding == RoundFail {
+	if rounding == edm.RoundFail {
 		return false
 	}
 	if roundsAway(rounding, half, odd, d.negative) {
@@ -155,19 +156,19 @@ func compareHalf(digits []byte, places int) (zero bool, half int) {
 	return zero, 0
 }
 
-func roundsAway(rounding Rounding, half int, odd, negative bool) bool {
+func roundsAway(rounding edm.Rounding, half int, odd, negative bool) bool {
 	switch rounding {
-	case RoundHalfEven:
+	case edm.RoundHalfEven:
 		return half > 0 || half == 0 && odd
-	case RoundHalfUp:
+	case edm.RoundHalfUp:
 		return half >= 0
-	case RoundHalfDown:
+	case edm.RoundHalfDown:
 		return half > 0
-	case RoundUp:
+	case edm.RoundUp:
 		return true
-	case RoundFloor:
+	case edm.RoundFloor:
 		return negative
-	case RoundCeiling:
+	case edm.RoundCeiling:
 		return !negative
 	}
 	return false

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // A second decoder, slow and simple, over encoding/json, encoding/xml and math/big. It shares the Layout with the real ones and
@@ -77,7 +79,7 @@ func refColumn(c *Column, get func(name string) (any, bool)) ([]byte, error) {
 	if !ok || c.Shape == Blank {
 		v = nil
 	}
-	if s, isText := v.(string); isText && s == "" && c.Type != EdmString && c.Type != EdmBinary {
+	if s, isText := v.(string); isText && s == "" && c.Type != edm.String && c.Type != edm.Binary {
 		v = nil
 	}
 	if v == nil {
@@ -142,8 +144,8 @@ func refMembers(l *Layout, get refStruct) ([]byte, error) {
 
 func refBlock(b []byte) []byte { return append(binary.AppendVarint(nil, int64(len(b))), b...) }
 
-var refBounds = map[Edm][2]string{EdmByte: {"0", "255"}, EdmSByte: {"-128", "127"}, EdmInt16: {"-32768", "32767"},
-	EdmInt32: {"-2147483648", "2147483647"}, EdmInt64: {"-9223372036854775808", "9223372036854775807"}}
+var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"}, edm.Int16: {"-32768", "32767"},
+	edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
 
 var (
 	refInteger  = regexp.MustCompile(`^[-+]?[0-9]+$`)
@@ -156,19 +158,19 @@ var (
 
 func refPrimitive(c *Column, s string) ([]byte, error) {
 	switch c.Type {
-	case EdmString:
+	case edm.String:
 		return refBlock([]byte(s)), nil
-	case EdmGuid:
+	case edm.Guid:
 		if !refGUID.MatchString(s) {
 			return nil, errMisfit
 		}
 		return refBlock([]byte(s)), nil
-	case EdmBinary:
+	case edm.Binary:
 		s = strings.NewReplacer("-", "+", "_", "/", " ", "", "\n", "", "\t", "", "\r", "").Replace(s)
 		s = strings.TrimRight(s, "=")
 		b, err := base64.RawStdEncoding.DecodeString(s)
 		return refBlock(b), err
-	case EdmBoolean:
+	case edm.Boolean:
 		if s != "true" && s != "false" && s != "1" && s != "0" {
 			return nil, errMisfit
 		}
@@ -176,13 +178,13 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 			return []byte{1}, nil
 		}
 		return []byte{0}, nil
-	case EdmDecimal:
+	case edm.Decimal:
 		return refDecimal(c, s)
-	case EdmDouble, EdmSingle:
+	case edm.Double, edm.Single:
 		return refFloat(c, s)
-	case EdmDateTime, EdmDateTimeOffset:
+	case edm.DateTime, edm.DateTimeOffset:
 		return refInstant(c, s)
-	case EdmTime:
+	case edm.Time:
 		return refClock(s)
 	}
 	n, ok := new(big.Int).SetString(s, 10)
@@ -210,7 +212,7 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 	r.Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(scale), nil)))
 	n := new(big.Int).Quo(r.Num(), r.Denom())
 	if !r.IsInt() {
-		if c.Rounding != RoundHalfEven {
+		if c.Rounding != edm.RoundHalfEven {
 			return nil, errMisfit
 		}
 		rest := new(big.Rat).Sub(r, new(big.Rat).SetInt(n))
@@ -246,7 +248,7 @@ func refFloat(c *Column, s string) ([]byte, error) {
 	special := map[string]float64{"INF": math.Inf(1), "+INF": math.Inf(1), "Infinity": math.Inf(1), "-INF": math.Inf(-1),
 		"-Infinity": math.Inf(-1), "NaN": math.NaN()}
 	bits := 64
-	if c.Type == EdmSingle {
+	if c.Type == edm.Single {
 		bits = 32
 	}
 	f, ok := special[s]
@@ -560,7 +562,7 @@ func refProperty(c *Column, n *refNode) (any, bool) {
 			return refProperty(columns[name], inner)
 		}), true
 	}
-	if c.Type != EdmString {
+	if c.Type != edm.String {
 		return strings.Trim(n.Text, " \t\r\n"), true
 	}
 	return n.Text, true

@@ -4,6 +4,7 @@ import (
 	"math"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
@@ -32,46 +33,46 @@ func (v *values) append(dst []byte, l *Layout, c *Column, text []byte) (out []by
 	var n int64
 	var ok bool
 	switch c.Type {
-	case EdmString:
+	case edm.String:
 		if !utf8.Valid(text) {
 			return dst, "text in UTF-8"
 		}
 		return datum.AppendBytes(dst, text), ""
-	case EdmDecimal:
+	case edm.Decimal:
 		return v.decimal.appendDecimal(dst, c, text)
-	case EdmDateTime, EdmDateTimeOffset:
+	case edm.DateTime, edm.DateTimeOffset:
 		return appendMoment(dst, l, c, text)
-	case EdmInt32:
+	case edm.Int32:
 		n, ok = integer(text, math.MinInt32, math.MaxInt32)
-	case EdmInt64:
+	case edm.Int64:
 		n, ok = integer(text, math.MinInt64, math.MaxInt64)
-	case EdmInt16:
+	case edm.Int16:
 		n, ok = integer(text, math.MinInt16, math.MaxInt16)
-	case EdmByte:
+	case edm.Byte:
 		n, ok = integer(text, 0, math.MaxUint8)
-	case EdmSByte:
+	case edm.SByte:
 		n, ok = integer(text, math.MinInt8, math.MaxInt8)
-	case EdmTime:
+	case edm.Time:
 		n, ok = clockTime(text)
-	case EdmBoolean:
+	case edm.Boolean:
 		return appendBoolean(dst, text)
-	case EdmGuid:
+	case edm.Guid:
 		if !isGUID(text) {
 			return dst, "Edm.Guid"
 		}
 		return datum.AppendBytes(dst, text), ""
-	case EdmBinary:
+	case edm.Binary:
 		if v.binary, ok = appendBase64(v.binary[:0], text); !ok {
 			return dst, "Edm.Binary in base64"
 		}
 		return datum.AppendBytes(dst, v.binary), ""
-	case EdmDouble:
+	case edm.Double:
 		f, fits := real(text, 64)
 		if !fits {
 			return dst, "Edm.Double"
 		}
 		return datum.AppendFloat64(dst, f), ""
-	case EdmSingle:
+	case edm.Single:
 		f, fits := real(text, 32)
 		if !fits {
 			return dst, "Edm.Single"
@@ -87,7 +88,7 @@ func (v *values) append(dst []byte, l *Layout, c *Column, text []byte) (out []by
 // emptyIsNull tells whether an empty text stands for null: it is a value of String and Binary only.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
-func (c *Column) emptyIsNull() bool { return c.Type != EdmString && c.Type != EdmBinary }
+func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
 func appendMoment(dst []byte, l *Layout, c *Column, text []byte) (out []byte, expected string) {
 	var m moment
@@ -98,7 +99,7 @@ func appendMoment(dst []byte, l *Layout, c *Column, text []byte) (out []byte, ex
 		return datum.AppendNumber(dst, m.days()), ""
 	}
 	ms := m.utc()
-	if c.Type == EdmDateTime && !m.zoned && l.Local != nil {
+	if c.Type == edm.DateTime && !m.zoned && l.Local != nil {
 		ms = l.Local(ms)
 	}
 	return datum.AppendNumber(dst, ms), ""

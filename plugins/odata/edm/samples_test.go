@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/wit"
@@ -119,7 +120,7 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 		}
 		b.WriteString("\n")
 	}
-	layout, err := m.Layout(s, o)
+	layout, err := decode.NewLayout(m, s, o)
 	if err != nil {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return

@@ -3,8 +3,22 @@ package edm
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/wit"
+)
+
+// Rounding is what happens to digits of a Decimal behind its scale. Zeros there are always dropped.
+type Rounding uint8
+
+const (
+	// RoundFail makes the row a fault: the default, nothing is rounded silently.
+	RoundFail Rounding = iota
+	RoundHalfEven
+	RoundHalfUp
+	RoundHalfDown
+	RoundUp
+	RoundDown
+	RoundFloor
+	RoundCeiling
 )
 
 // Options are what settings say about schemas.
@@ -15,13 +29,13 @@ type Options struct {
 	// A precision alone means scale 0, as EDM says.
 	ScaleFallback int
 	// Rounding of digits behind the scale; the default refuses them.
-	Rounding decode.Rounding
+	Rounding Rounding
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
 	Lenient bool
 }
 
-// optional tells whether a property's node is optional.
-func (o Options) optional(s *Structure, p *Property) bool {
+// Optional tells whether a property's node is optional.
+func (o Options) Optional(s *Structure, p *Property) bool {
 	return p.Nullable || o.Lenient && !s.IsKey(p.Name)
 }
 
@@ -88,6 +102,21 @@ func (m *Model) RowKey(s *Structure) []*Property {
 	return keys
 }
 
+// Inner is the complex type of a property.
+func (m *Model) Inner(s *Structure, p *Property) (*Structure, error) {
+	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
+		return inner, nil
+	}
+	if p.Type.Collection {
+		return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": collections as properties are not part of OData v2"}
+	}
+	return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": its type " + p.Type.Name +
+		" is neither a type of OData v2 nor declared in $metadata"}
+}
+
+// MaxDepth bounds complex types inside complex types; EDM forbids circles.
+const MaxDepth = 50
+
 type schemaBuilder struct {
 	model   *Model
 	options Options
@@ -99,15 +128,11 @@ func (b *schemaBuilder) node(n wit.Node) uint32 {
 	return uint32(len(b.nodes) - 1)
 }
 
-// maxDepth bounds complex types inside complex types; EDM forbids circles. maxNodes bounds what they come to: types that
-// hold the next one twice double at each level.
-const (
-	maxDepth = 50
-	maxNodes = 20_000
-)
+// maxNodes bounds what complex types inside complex types come to: types that hold the next one twice double at each level.
+const maxNodes = 20_000
 
 func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
-	if depth > maxDepth {
+	if depth > MaxDepth {
 		return &Error{"complex types nest in a circle at " + s.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
@@ -116,7 +141,7 @@ func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error 
 	root := b.node(wit.Node{Kind: wit.Structure, Optional: optional, Name: wit.Ptr(s.QualifiedName())})
 	for i := range s.Properties {
 		p := &s.Properties[i]
-		n, err := b.property(s, p, b.options.optional(s, p), depth+1)
+		n, err := b.property(s, p, b.options.Optional(s, p), depth+1)
 		if err != nil {
 			return err
 		}
@@ -131,7 +156,7 @@ func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth
 		b.node(b.primitive(p, optional))
 		return at, nil
 	}
-	inner, err := b.model.inner(s, p)
+	inner, err := b.model.Inner(s, p)
 	if err != nil {
 		return 0, err
 	}

@@ -90,7 +90,7 @@ func (f *Set) keyParts() []keyPart {
 			parts = append(parts, wholePart)
 		case n.Kind == wit.Bytes:
 			parts = append(parts, decimalPart)
-		case n.Kind == wit.Text && f.Layout.Columns[f.Layout.Keys[i]].Type == decode.EdmGuid:
+		case n.Kind == wit.Text && f.Layout.Columns[f.Layout.Keys[i]].Type == edm.Guid:
 			parts = append(parts, guidPart)
 		case n.Kind == wit.Text:
 			parts = append(parts, textPart)

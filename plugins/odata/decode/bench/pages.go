@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // Shape is a kind of page.
@@ -38,7 +39,7 @@ func Layouts() []*decode.Layout {
 	return all
 }
 
-func column(name string, t decode.Edm, optional bool) decode.Column {
+func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
 
@@ -56,10 +57,10 @@ func finish(name string, columns []decode.Column) *decode.Layout {
 
 func orders(rows int) Shape {
 	s := Shape{Name: "Orders", Layout: finish("Demo.Order", []decode.Column{
-		column("OrderID", decode.EdmInt32, false), column("CustomerID", decode.EdmString, true), column("Number", decode.EdmInt64, true),
-		column("OrderDate", decode.EdmDateTime, true), column("ShippedDate", decode.EdmDateTime, true), column("Freight", decode.EdmDecimal, true),
-		column("ShipName", decode.EdmString, true), column("ShipCity", decode.EdmString, true), column("ShipCountry", decode.EdmString, true),
-		column("Weight", decode.EdmDouble, true), column("Paid", decode.EdmBoolean, true), column("Reference", decode.EdmGuid, true),
+		column("OrderID", edm.Int32, false), column("CustomerID", edm.String, true), column("Number", edm.Int64, true),
+		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true), column("Freight", edm.Decimal, true),
+		column("ShipName", edm.String, true), column("ShipCity", edm.String, true), column("ShipCountry", edm.String, true),
+		column("Weight", edm.Double, true), column("Paid", edm.Boolean, true), column("Reference", edm.Guid, true),
 	})}
 	r := rand.New(rand.NewSource(1))
 	for i := range rows {
@@ -69,9 +70,9 @@ func orders(rows int) Shape {
 }
 
 func wide(rows int) Shape {
-	types := []decode.Edm{decode.EdmString, decode.EdmInt32, decode.EdmString, decode.EdmDecimal, decode.EdmDateTime, decode.EdmString,
-		decode.EdmInt64, decode.EdmBoolean, decode.EdmString, decode.EdmDouble}
-	columns := []decode.Column{column("ID", decode.EdmInt32, false)}
+	types := []edm.Primitive{edm.String, edm.Int32, edm.String, edm.Decimal, edm.DateTime, edm.String,
+		edm.Int64, edm.Boolean, edm.String, edm.Double}
+	columns := []decode.Column{column("ID", edm.Int32, false)}
 	for i := 1; i < 60; i++ {
 		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)], true))
 	}
@@ -85,8 +86,8 @@ func wide(rows int) Shape {
 
 func long(rows int) Shape {
 	s := Shape{Name: "Long", Layout: finish("Demo.Long", []decode.Column{
-		column("ID", decode.EdmInt32, false), column("Title", decode.EdmString, true), column("Body", decode.EdmString, true),
-		column("Changed", decode.EdmDateTime, true), column("Notes", decode.EdmString, true),
+		column("ID", edm.Int32, false), column("Title", edm.String, true), column("Body", edm.String, true),
+		column("Changed", edm.DateTime, true), column("Notes", edm.String, true),
 	})}
 	r := rand.New(rand.NewSource(3))
 	for i := range rows {
@@ -97,8 +98,8 @@ func long(rows int) Shape {
 
 func expanded(rows int) Shape {
 	s := orders(rows)
-	item := &decode.Layout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", decode.EdmInt32, false),
-		column("Product", decode.EdmString, true), column("Amount", decode.EdmDecimal, true), column("Changed", decode.EdmDateTime, true)}}
+	item := &decode.Layout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", edm.Int32, false),
+		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime, true)}}
 	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true, Nested: item})
 	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
 	r := rand.New(rand.NewSource(4))
@@ -123,19 +124,19 @@ func values(r *rand.Rand, l *decode.Layout, row int, nulls float64, longText int
 		}
 		text := ""
 		switch c.Type {
-		case decode.EdmInt32:
+		case edm.Int32:
 			text = fmt.Sprint(r.Intn(100_000))
-		case decode.EdmInt64:
+		case edm.Int64:
 			text = fmt.Sprint(r.Int63n(100_000_000_000))
-		case decode.EdmDecimal:
+		case edm.Decimal:
 			text = fmt.Sprintf("%d.%04d", r.Intn(100_000), r.Intn(10_000))
-		case decode.EdmDouble:
+		case edm.Double:
 			text = fmt.Sprintf("%d.%d", r.Intn(1000), r.Intn(1000))
-		case decode.EdmBoolean:
+		case edm.Boolean:
 			text = fmt.Sprint(r.Intn(2) == 0)
-		case decode.EdmDateTime:
+		case edm.DateTime:
 			text = fmt.Sprint(1_400_000_000_000 + r.Int63n(200_000_000_000))
-		case decode.EdmGuid:
+		case edm.Guid:
 			text = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536), r.Int63n(1<<47))
 		default:
 			text = words[r.Intn(len(words))]
@@ -225,14 +226,14 @@ func (s Shape) JSON(v Variant) []byte {
 	return []byte(b.String())
 }
 
-func jsonText(t decode.Edm, v *string) string {
+func jsonText(t edm.Primitive, v *string) string {
 	if v == nil {
 		return "null"
 	}
 	switch t {
-	case decode.EdmInt32, decode.EdmBoolean:
+	case edm.Int32, edm.Boolean:
 		return *v
-	case decode.EdmDateTime:
+	case edm.DateTime:
 		return `"\/Date(` + *v + `)\/"`
 	}
 	return `"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(*v) + `"`
@@ -276,8 +277,8 @@ func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
 	b.WriteString(`</feed></m:inline>`)
 }
 
-func atomText(t decode.Edm, v string) string {
-	if t == decode.EdmDateTime {
+func atomText(t edm.Primitive, v string) string {
+	if t == edm.DateTime {
 		var ms int64
 		fmt.Sscan(v, &ms)
 		return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000")
