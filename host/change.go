@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
@@ -170,7 +171,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	}
 	for _, p := range append(c.Problems, checker.Check(ctx, c)...) {
 		if !p.Warning {
-			told = append(told, connect.Told(p))
+			told = append(told, check.Told(p))
 		}
 	}
 	switch {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -69,7 +70,7 @@ type Host struct {
 	lockouts *transport.Lockouts
 	locked   *lock.Lock // of the data folder; nil where it has none
 
-	checker connect.Checker
+	checker check.Checker
 
 	mu      sync.Mutex
 	reloads *reloader       // nil where no folder is followed
@@ -212,7 +213,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.mu.Lock()
 	h.plugins = plugins
 	h.mu.Unlock()
-	h.checker = connect.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
+	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
 		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
 		// What will not run anyway is not looked at with plugins that were not loaded for it.

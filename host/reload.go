@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
@@ -20,7 +21,7 @@ import (
 type reloader struct {
 	host    *Host
 	store   *config.FolderStore
-	checker connect.Checker
+	checker check.Checker
 	log     *slog.Logger
 
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time before would undo it.

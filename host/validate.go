@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -17,7 +17,7 @@ import (
 var starting = &rest.Refusal{Status: http.StatusConflict, Message: "Cannot complete request momentarily: the worker is still starting up"}
 
 // Validate is what a check of a configuration finds, for a plugin of a class.
-func (w worker) Validate(ctx context.Context, class string, settings map[string]string) (*connect.Validation, error) {
+func (w worker) Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error) {
 	if w.herder() == nil {
 		return nil, starting
 	}
@@ -50,7 +50,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 }
 
 // classOf is the class of a configuration; the error is a Refusal.
-func classOf(checker *connect.Checker, c *config.Connector) (string, error) {
+func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	if _, given := c.Entry("connector.class"); !given {
 		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Connector config contains no connector type: expected connector.class"}
 	}
@@ -104,13 +104,13 @@ func (h *Host) connector(file string, settings map[string]string) *config.Connec
 }
 
 // checking is a checker for one check: it sees the connectors of now.
-func (h *Host) checking() *connect.Checker {
+func (h *Host) checking() *check.Checker {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := h.in.Connectors
 	if h.reloads != nil {
 		all = h.reloads.all()
 	}
-	return &connect.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka, Embedded: h.checker.Embedded, Registry: h.registry,
+	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka, Embedded: h.checker.Embedded, Registry: h.registry,
 		Connectors: all}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 )
 
@@ -91,7 +92,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.must(404, "PUT", "/connectors/ghost/pause", "")
 
 	// A check says what is wrong, hides passwords, and changes nothing.
-	var v connect.Validation
+	var v check.Validation
 	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`)
 	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer, "Value must be at least 1") ||

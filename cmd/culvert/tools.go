@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/shown"
@@ -124,7 +124,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	return command.ExecuteContext(parent.Context())
 }
 
-func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, func(), error) {
+func openTool(c *cobra.Command, in *installation, file string) (*check.Tool, func(), error) {
 	settings, err := in.settings()
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +137,7 @@ func openTool(c *cobra.Command, in *installation, file string) (*connect.Tool, f
 }
 
 // openToolOf opens the plugin of a connector's file, with the config providers of a worker.
-func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file string) (*connect.Tool, func(), error) {
+func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
@@ -158,7 +158,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 		m.Close()
 		return nil, nil, wrong(err)
 	}
-	tool, err := connect.OpenTool(c.Context(), m, w, connector, lockouts, log)
+	tool, err := check.OpenTool(c.Context(), m, w, connector, lockouts, log)
 	if err != nil {
 		m.Close()
 		return nil, nil, wrong(err)
@@ -167,7 +167,7 @@ func openToolOf(c *cobra.Command, in *installation, w *config.Worker, file strin
 }
 
 // toolCommand is the command with the options that the plugin declares.
-func toolCommand(tool *connect.Tool, command wit.Command) *cobra.Command {
+func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var asJSON bool
 	var format string
@@ -246,7 +246,7 @@ func declareOption(c *cobra.Command, o *wit.SettingSpec) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *connect.Tool, command string, options []wit.Setting, asJSON bool, format string, out io.Writer) error {
+func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, asJSON bool, format string, out io.Writer) error {
 	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
 		return failed(err)

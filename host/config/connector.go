@@ -278,3 +278,6 @@ func (c *Connector) String() string { return fmt.Sprintf("connector %s (%s)", c.
 
 // LogValue is String.
 func (c *Connector) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// ConsumerGroup is the group in which the tasks of a sink read, unless the connector names one.
+func ConsumerGroup(connector string) string { return "connect-" + connector }

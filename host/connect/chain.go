@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -54,13 +55,13 @@ func (k *chains) stage(s config.Stage) (transform.Stage, error) {
 
 // component is the declared name of a class and the settings that a version of its plugin may see.
 func (k *chains) component(class, version, prefix string, kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
-	_, component, err := find(k.connector.o.Plugins, class, version, kind)
+	_, component, err := check.Find(k.connector.o.Plugins, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
 	part := k.connector.config.Part(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
-		g := guestOf(k.connector.o.Plugins, info, component)
+		g := check.Guest(k.connector.o.Plugins, info, component)
 		g.Prefix = prefix
 		k.connector.tell(info, &g, part)
 		return g.Settings(part)

@@ -4,14 +4,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 )
 
 // What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At another origin,
 // for another SAP client or another user it is something else.
 func TestClaims(t *testing.T) {
-	b := newBench(t, "./testdata/spy")
-	first := b.connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example", "spy.user=reader", "spy.claim=queue Q1")
+	b := newBench(t, checktest.WithSpy(t))
+	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example", "spy.user=reader", "spy.claim=queue Q1")
 	for name, c := range map[string]struct {
 		lines []string
 		taken bool
@@ -25,8 +26,8 @@ func TestClaims(t *testing.T) {
 		"the same, spaced": {[]string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			second := b.connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"}, c.lines...)...)
-			checker := b.checker
+			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"}, c.lines...)...)
+			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
 			wants := func(when string, text string) {
 				t.Helper()

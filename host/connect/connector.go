@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -80,7 +81,7 @@ func (t *task) now() (p Progress) {
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(), log: o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
-	k.plugin, k.component, k.unknown = find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
 }
 
@@ -213,7 +214,7 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	}
 	defer binding.Close()
 	info := binding.Current().Module()
-	guest := guestOf(c.o.Plugins, info, c.component)
+	guest := check.Guest(c.o.Plugins, info, c.component)
 	settings := guest.Settings(c.config)
 	c.tell(info, &guest, c.config)
 	if c.isSink() {
@@ -234,7 +235,7 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	if len(layout.Tasks) > most {
 		return nil, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
 	}
-	return layout.Tasks, c.o.claims.take(c.config.Name, claimed(c.config, c.component, layout.Claims))
+	return layout.Tasks, c.o.claims.take(c.config.Name, check.Claimed(c.config, c.component, layout.Claims))
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {

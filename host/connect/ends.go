@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -52,10 +53,8 @@ func (c *connector) group() string {
 	if g := c.kafka.Consumer.Group; g != "" {
 		return g
 	}
-	return groupOf(c.config.Name)
+	return config.ConsumerGroup(c.config.Name)
 }
-
-func groupOf(connector string) string { return "connect-" + connector }
 
 func (e *ends) close() {
 	e.reader.Close()

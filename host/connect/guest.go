@@ -4,39 +4,16 @@ import (
 	"context"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// guestOf decides what a version of a plugin may see of the settings of its component. What comes with the program goes by its own
-// declarations: a file in the folder can't take a setting away from it by calling that a password.
-func guestOf(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
-	if c := component(&info, own.Kind, own.Name); c != nil {
-		own = *c
-	}
-	g := config.Guest{Own: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Reveal: m.Revealed(info.Name)}
-	g.Others = declarations(m, info)
-	return g
-}
-
-// declarations are those of all components that are loaded, as far as they say for a plugin what is a secret.
-func declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations) {
-	for _, info := range m.Modules() {
-		if of.BuiltIn && !info.BuiltIn {
-			continue
-		}
-		for _, c := range info.Components {
-			all = append(all, config.DeclareComponent(c))
-		}
-	}
-	return all
-}
-
 // planned are the settings of a task as a version of the plugin may see them.
 func (t *task) planned(info plugin.Info) []wit.Setting {
 	c := t.connector
-	g := guestOf(c.o.Plugins, info, c.component)
+	g := check.Guest(c.o.Plugins, info, c.component)
 	c.tell(info, &g, c.config)
 	return g.Planned(c.config, t.settings)
 }

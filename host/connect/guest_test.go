@@ -4,15 +4,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,18 +19,18 @@ import (
 // A version from a folder that takes over from the plugin that comes with the program sees less of the same task's settings: what files
 // hold is cut out for it, whatever was planned before.
 func TestVersionFromAFolderSeesLess(t *testing.T) {
-	b := newBench(t)
+	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "spy.wasm"), guesttest.Bytes(t, "./testdata/spy", "main.version=2.0.0"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := b.connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
-			Embedded: fstest.MapFS{"spy.wasm": {Data: guesttest.Bytes(t, "./testdata/spy")}}, Settings: map[string]string{"plugin.spy.reveal": reveal}})
+			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}, Settings: map[string]string{"plugin.spy.reveal": reveal}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,40 +51,5 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 				t.Errorf("version %s, reveal %q (-want +got)\n%s", version, reveal, diff)
 			}
 		}
-	}
-}
-
-// A short form of a class leads to the plugin that comes with the program, whatever a file in the folder calls itself.
-func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
-	folder := t.TempDir()
-	for name, c := range map[string]wit.Component{
-		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x", Aliases: []string{"SpySource", "test.SpySource"}},
-	} {
-		c.Kind = wit.ComponentSource
-		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "", wit.InterfaceSource)
-		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
-	alone, err := plugin.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer alone.Close()
-	o.Embedded = fstest.MapFS{"spy.wasm": {Data: guesttest.Bytes(t, "./testdata/spy")}}
-	m, err := plugin.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil || info.Name != "spy" {
-			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
-		}
-	}
-	// Among themselves nobody can tell, and both are named.
-	if _, _, err := find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil || !strings.Contains(err.Error(), "there are a, c (") {
-		t.Errorf("expected an error that names both, found %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -67,7 +68,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 // options are those of new tasks beside connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.o
-	o.reserved = Reserved(o.Worker, connectors)
+	o.reserved = check.Reserved(o.Worker, connectors)
 	return &o
 }
 

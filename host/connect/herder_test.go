@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 )
 
@@ -29,7 +30,7 @@ func newHerd(t *testing.T, names ...string) *herd {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
 	t.Cleanup(server.Close)
-	b := newBench(t, "./testdata/spy")
+	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
 	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
 	var connectors []*config.Connector
@@ -48,7 +49,7 @@ func newHerd(t *testing.T, names ...string) *herd {
 func (h *herd) named(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
-	return h.connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http", "spy.address=" + host,
+	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http", "spy.address=" + host,
 		"spy.port=" + port}, lines...)...)
 }
 
@@ -67,7 +68,7 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 		select {
 		case <-ticker.C:
 		case <-deadline.C:
-			h.t.Fatalf("%s: expected %v, found %+v\n%s", name, want, s, h.log.String())
+			h.t.Fatalf("%s: expected %v, found %+v\n%s", name, want, s, h.Log.String())
 		}
 	}
 }
@@ -82,7 +83,7 @@ func (h *herd) must(err error) {
 // lives counts how often a connector was started.
 func (h *herd) lives(name string) int {
 	n := 0
-	for line := range strings.Lines(h.log.String()) {
+	for line := range strings.Lines(h.Log.String()) {
 		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
 			n++
 		}

@@ -3,8 +3,8 @@ package connect
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -14,25 +14,7 @@ func (c *connector) shown(settings map[string]string) map[string]string {
 	if masked, _ := config.Boolean(c.o.Worker.Text("rest.config.masked")); !masked {
 		return settings
 	}
-	return config.Masked(settings, passwords(c.o.Plugins))
-}
-
-// passwords tells which settings are passwords, by whatever is loaded: the connector's class may be unknown.
-func passwords(m *plugin.Manager) func(key string) bool {
-	var declared []*config.Declarations
-	if m != nil {
-		declared = declarations(m, plugin.Info{})
-	}
-	return func(key string) bool {
-		for _, prefix := range []string{"transforms.", "predicates."} {
-			if rest, ok := strings.CutPrefix(key, prefix); ok {
-				if _, setting, ok := strings.Cut(rest, "."); ok {
-					key = setting
-				}
-			}
-		}
-		return config.IsPassword(key, declared...)
-	}
+	return config.Masked(settings, check.Passwords(c.o.Plugins))
 }
 
 // asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see, stands there as

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 )
 
@@ -18,7 +20,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		t.Fatal(err)
 	}
 	pwd, user := "${file:"+file+":pwd}", "${file:"+file+":user}"
-	b := newBench(t, "./testdata/spy")
+	b := newBench(t, checktest.WithSpy(t))
 	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http", "spy.address": "127.0.0.1", "spy.port": "1",
 		"spy.user": user, "spy.password": pwd, "spy#00.token": "cl3ar", "spy.pasword": "x", "unknown.settings": "warn", "something.password": "cl3ar",
 		"producer.override.sasl.jaas.config": "cl3ar", "transforms.x.password": "cl3ar", "config.action.reload": "none"}
@@ -28,7 +30,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 	for key, value := range written {
 		lines = append(lines, key+"="+value)
 	}
-	given := b.connector(t, lines...)
+	given := b.Connector(t, lines...)
 	for setting, hides := range map[string]map[string]string{"false": nil, "true": masked} {
 		var problems config.Problems
 		if b.options.Worker, problems = config.NewWorker("", nil, nil, map[string]string{"rest.config.masked": setting}); len(problems) > 0 {
@@ -36,7 +38,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		}
 		h := New(b.options, []*config.Connector{given})
 		c := h.find("c").current
-		guest := guestOf(b.options.Plugins, c.plugin, c.component)
+		guest := check.Guest(b.options.Plugins, c.plugin, c.component)
 		settings := guest.Settings(given)
 		c.tasks = append(c.tasks, &task{connector: c, settings: settings})
 		want := map[string]string{}

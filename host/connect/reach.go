@@ -1,133 +1,18 @@
 package connect
 
 import (
-	"fmt"
-	"regexp"
-	"slices"
-	"strings"
-
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/sink"
-	"github.com/culvert-project/culvert/wit"
 )
-
-// roleTaken is that of settings which name a topic whose records a sink writes.
-const roleTaken = "sink.topic"
-
-// Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name promises.
-const (
-	kafkaTransforms = "org.apache.kafka.connect.transforms."
-	classFilter     = "Filter"
-	classRouter     = "RegexRouter"
-	classByTopic    = "predicates.TopicNameMatches"
-)
-
-// keeping are those that leave every record in its topic.
-var keeping = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField", "InsertField", "InsertHeader", "MaskField", "ReplaceField",
-	"SetSchemaMetadata", "TimestampConverter", "ValueToKey", classFilter}
-
-// effect is what a chain of transforms may do to topics.
-type effect struct {
-	// moves: records may get another topic; drops: there may be topics of which no record is left.
-	moves, drops bool
-	// byTopic: a record's topic alone decides which one it gets.
-	byTopic bool
-}
-
-// effectOf is that of the connector's transforms. One that is not Apache Kafka's may do anything.
-func effectOf(m *plugin.Manager, c *config.Connector) effect {
-	e := effect{byTopic: true}
-	stages, _ := c.Stages()
-	for _, s := range stages {
-		class, known := transformClass(m, s.Class, s.Version, wit.ComponentTransformation)
-		name, _, _ := strings.Cut(class, "$")
-		switch {
-		case known && name == classFilter:
-			e.drops = true
-		case known && slices.Contains(keeping, name):
-		case known && name == classRouter:
-			e.moves = true
-			if s.Predicate != nil {
-				by, known := transformClass(m, s.Predicate.Class, s.Predicate.Version, wit.ComponentPredicate)
-				e.byTopic = e.byTopic && known && by == classByTopic
-			}
-		default:
-			e = effect{moves: true, drops: true}
-		}
-	}
-	return e
-}
-
-// transformClass is the class of a transform or predicate without Apache Kafka's package; !known: it is somebody else's.
-func transformClass(m *plugin.Manager, class, version string, kind wit.ComponentKind) (name string, known bool) {
-	_, component, err := find(m, class, version, kind)
-	if err != nil {
-		return "", false
-	}
-	return strings.CutPrefix(component.Name, kafkaTransforms)
-}
-
-// taken are the settings of a sink that name a topic whose records it writes.
-func taken(c *config.Connector, component wit.Component) []config.Entry {
-	var all []config.Entry
-	d := config.DeclareComponent(component)
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTaken && strings.TrimSpace(e.Value) != "" {
-			e.Value = strings.TrimSpace(e.Value)
-			all = append(all, e)
-		}
-	}
-	return all
-}
-
-// unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing, as far as they are
-// known before anything runs: where a transform may change the topic, the first record tells (see [sink.Reach]).
-func (k *Checker) unreached(c *config.Connector, component wit.Component) config.Problems {
-	if component.Kind != wit.ComponentSink {
-		return nil
-	}
-	all, does := taken(c, component), effectOf(k.Plugins, c)
-	if len(all) == 0 || does.moves {
-		return nil
-	}
-	read, pattern := config.List(c.Text("topics")), c.Text("topics.regex")
-	whole, err := regexp.Compile("^(?:" + pattern + ")$")
-	if len(read) > 0 == (pattern != "") || err != nil {
-		return nil // the plugin's own topics are read, or that is the problem
-	}
-	var problems config.Problems
-	for _, e := range all {
-		switch {
-		case len(read) > 0 && !slices.Contains(read, e.Value):
-			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no record can reach", strings.Join(read, ", "), e.Value)))
-		case len(read) == 0 && !whole.MatchString(e.Value):
-			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a whole, found %q, which no record can reach", pattern, e.Value)))
-		}
-	}
-	if does.drops {
-		return problems
-	}
-	for _, topic := range read {
-		if !slices.ContainsFunc(all, func(e config.Entry) bool { return e.Value == topic }) {
-			names := make([]string, len(all))
-			for n, e := range all {
-				names[n] = e.Key + " (" + e.Value + ")"
-			}
-			problems = append(problems, problem(entry(c, "topics"), fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
-				strings.Join(names, ", "), topic)))
-		}
-	}
-	return problems
-}
 
 // reach is what the tasks of a sink look at together.
 func (c *connector) reach() *sink.Reach {
 	r := &sink.Reach{Settings: map[string]string{}}
-	for _, e := range taken(c.config, c.component) {
+	for _, e := range check.TopicSettings(c.config, c.component) {
 		r.Settings[e.Value] = e.Key
 	}
-	if effectOf(c.o.Plugins, c.config).byTopic {
+	if check.ByTopic(c.o.Plugins, c.config) {
 		r.Read = config.List(c.config.Text("topics"))
 	}
 	return r

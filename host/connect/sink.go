@@ -12,9 +12,6 @@ import (
 	"github.com/culvert-project/culvert/host/sink"
 )
 
-// sinkRoles are those that a sink's task acts on.
-var sinkRoles = []string{"sink.flush.rows", "sink.flush.interval-ms", "sink.in-flight", roleTaken}
-
 // sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
@@ -91,7 +88,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // consumerOptions: the connector's own topics go before those that the plugin named.
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
-	o := kafka.ConsumerOptions{Group: groupOf(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
+	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
 		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, NoteLimit: r.Limit, Noted: r.Noted}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics

@@ -1,5 +1,3 @@
-// Package connect runs connectors and their tasks: it checks their configuration with the plugins, shares their work out among
-// tasks, starts and stops these, and knows the state of each. A failed task leaves all others running.
 package connect
 
 // Info is what a connector was asked to be, as REST shows it.

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -11,20 +10,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// Reserved are the topics that take no records of connectors: Kafka's own, those of the worker, and those of any of its connectors.
-func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserved) {
-	for _, setting := range []struct{ name, use string }{
-		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
-		{"status.storage.topic", "states of connectors"},
-	} {
-		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
-	}
-	for _, c := range connectors {
-		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")), fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
-	}
-	return r
-}
 
 // openAdmin opens the administrator of a source, by the worker's admin.… and the connector's admin.override.…
 func (c *connector) openAdmin() (err error) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
@@ -58,9 +59,9 @@ func TestConnectorThatIsMended(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, "./testdata/spy")
+			b := newBench(t, checktest.WithSpy(t))
 			b.connect(t)
-			h := New(b.options, []*config.Connector{b.connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
+			h := New(b.options, []*config.Connector{b.Connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
 			h.find("c").current.rereads = 10 * time.Millisecond
 			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 			ended := make(chan struct{})
@@ -79,7 +80,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 					select {
 					case <-ticker.C:
 					case <-ctx.Done():
-						t.Fatalf("expected %v, found %v\n%s", want, s, b.log.String())
+						t.Fatalf("expected %v, found %v\n%s", want, s, b.Log.String())
 					}
 				}
 			}
@@ -90,7 +91,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 			if s := await(Running); s.Connector.Trace != "" || len(s.Tasks) != 1 {
 				t.Errorf("mended: found %v", s)
 			}
-			if said := strings.Count(b.log.String(), "connector FAILED"); said != 1 {
+			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
 				t.Errorf("expected one FAILED in the log, found %d", said)
 			}
 		})
@@ -100,9 +101,9 @@ func TestConnectorThatIsMended(t *testing.T) {
 // A connector whose binding is refused does not show the secret again and again (P10).
 func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
-	b := newBench(t, "./testdata/spy")
+	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
-	h := New(b.options, []*config.Connector{b.connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})
 	life := h.find("c").current
 	life.rereads = time.Millisecond
 	var last event

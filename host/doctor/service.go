@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/wit"
@@ -25,7 +25,7 @@ const command = "doctor"
 
 // Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its service. The
 // last steps are the plugin's own.
-func (v *Visit) Service(ctx context.Context, tool *connect.Tool) {
+func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 	tool.Once()
 	var c transport.Config
 	name := "settings of the service"
@@ -86,7 +86,7 @@ func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config, from 
 }
 
 // plugin takes the steps of the connector's plugin.
-func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
+func (v *Visit) plugin(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		v.record("plugin", 0, "", err)
@@ -122,7 +122,7 @@ func (v *Visit) plugin(ctx context.Context, tool *connect.Tool) {
 	}
 }
 
-func step(ctx context.Context, tool *connect.Tool, name string) (message string, err error) {
+func step(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
 	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
 	var f *wit.Fault
 	if errors.As(err, &f) { // without the command's name in front

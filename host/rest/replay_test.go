@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 )
 
@@ -296,8 +297,8 @@ func (s *standIn) until(c call) {
 func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
 func (s *standIn) Ready(context.Context) error { return nil }
 
-func (s *standIn) Validate(_ context.Context, class string, settings map[string]string) (*connect.Validation, error) {
-	return &connect.Validation{Name: class, Errors: len(settings)}, nil
+func (s *standIn) Validate(_ context.Context, class string, settings map[string]string) (*check.Validation, error) {
+	return &check.Validation{Name: class, Errors: len(settings)}, nil
 }
 
 func (s *standIn) Pause(name string) error  { return s.Restart(name) }

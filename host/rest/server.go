@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -30,8 +31,8 @@ type Worker interface {
 	Tasks(name string) ([]connect.TaskInfo, bool)
 	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
 	Plugins(connectorsOnly bool) []connect.Plugin
-	// Validate checks a configuration for a plugin, see [connect.Checker.Validate].
-	Validate(ctx context.Context, class string, settings map[string]string) (*connect.Validation, error)
+	// Validate checks a configuration for a plugin, see [check.Checker.Validate].
+	Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error)
 	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause.
 	Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error)
 	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)

@@ -1,4 +1,4 @@
-package connect
+package check
 
 import (
 	"context"
@@ -64,11 +64,11 @@ var (
 // predicates, those of its plugin. The error is for one whose class is not known. Passwords are hidden; references stay as they were
 // written.
 func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
-	info, component, err := find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, err
 	}
-	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c, password: passwords(k.Plugins), at: map[string]int{}}
+	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c, password: Passwords(k.Plugins), at: map[string]int{}}
 	common := config.CommonSettings(component.Kind)
 	for _, spec := range common {
 		switch spec.Name {
@@ -105,7 +105,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 
 // Class is the full name of a connector's class, which an alias may stand for.
 func (k *Checker) Class(class string) (string, error) {
-	_, component, err := find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	_, component, err := Find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	return component.Name, err
 }
 
@@ -147,7 +147,7 @@ func (v *validating) part(k *Checker, prefix, group, class string, kind wit.Comp
 		v.add("", of("predicate", wit.KindText, "Alias of the predicate that tells for which records the transform is."))
 		v.add("", of("negate", wit.KindBoolean, "Whether it is for the others instead."))
 	}
-	if _, component, err := find(k.Plugins, class, "", kind); err == nil {
+	if _, component, err := Find(k.Plugins, class, "", kind); err == nil {
 		for _, e := range config.DeclareComponent(component).Examine(written(v.given.Part(prefix))) {
 			v.add(prefix, e)
 		}

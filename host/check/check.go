@@ -1,4 +1,4 @@
-package connect
+package check
 
 import (
 	"context"
@@ -46,11 +46,11 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 		return config.Problems{withoutClass(k.Plugins, c)}
 	}
 	var problems config.Problems
-	info, component, err := find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if version, ok := c.Entry("connector.plugin.version"); ok && err != nil {
 		// Another version tells well enough what else is wrong.
 		wanted := err
-		if info, component, err = find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink); err == nil {
+		if info, component, err = Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink); err == nil {
 			problems = append(problems, problem(version, wanted))
 		}
 	}
@@ -96,7 +96,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 		return config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
 	defer binding.Close()
-	guest := guestOf(k.Plugins, binding.Current().Module(), component)
+	guest := Guest(k.Plugins, binding.Current().Module(), component)
 	guest.Prefix = prefix
 	settings := guest.Settings(part)
 	var inquiry wit.Inquiry
@@ -122,7 +122,7 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 		if class == "" {
 			return
 		}
-		info, component, err := find(k.Plugins, class, version, kind)
+		info, component, err := Find(k.Plugins, class, version, kind)
 		if err != nil {
 			problems = append(problems, problem(entry(c, prefix+"type"), err))
 			return
@@ -179,49 +179,6 @@ func knownHeaderConverter(class string) bool {
 	return class == config.HeaderConverter || class == "SimpleHeaderConverter"
 }
 
-// topics checks the names of topics that Kafka Connect itself reads.
-func topics(c *config.Connector, component wit.Component) config.Problems {
-	e, ok := c.Entry("topics")
-	if !ok || component.Kind != wit.ComponentSink {
-		return nil
-	}
-	var problems config.Problems
-	for _, name := range config.List(e.Value) {
-		if err := kafka.CheckTopic(name); err != nil {
-			problems = append(problems, problem(e, err))
-		}
-	}
-	return problems
-}
-
-// roleTopic is that of settings which name a topic for rows.
-const roleTopic = "source.topic"
-
-// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may change the topic,
-// the first record tells.
-func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
-	var problems config.Problems
-	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
-	refuse := func(e config.Entry) {
-		if err := reserved.Check(strings.TrimSpace(e.Value)); err != nil {
-			problems = append(problems, problem(e, err))
-		}
-	}
-	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok {
-		refuse(e)
-	}
-	if len(config.List(c.Text("transforms"))) > 0 {
-		return problems
-	}
-	d := config.DeclareComponent(component)
-	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTopic {
-			refuse(e)
-		}
-	}
-	return problems
-}
-
 // clients checks what the connector changes about its Kafka clients.
 func (k *Checker) clients(c *config.Connector) config.Problems {
 	var problems config.Problems
@@ -261,7 +218,7 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
 		for _, other := range k.Connectors {
-			if other.Name != c.Name && strings.TrimSpace(e.Value) == groupOf(other.Name) {
+			if other.Name != c.Name && strings.TrimSpace(e.Value) == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(e, fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
 					"each would take the other's records for read", other.Name)))
 			}

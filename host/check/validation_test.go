@@ -1,17 +1,19 @@
-package connect
+package check_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/host/check/checktest"
 )
 
 // What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no password.
 func TestValidate(t *testing.T) {
-	b := newBench(t, "./testdata/spy")
-	c := b.connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0", "spy.password=geheim", "spy.adress=x",
+	b := checktest.WithSpy(t)
+	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0", "spy.password=geheim", "spy.adress=x",
 		"transforms=a", "transforms.a.type=no.such.Thing")
-	v, err := b.checker.Validate(t.Context(), c)
+	v, err := b.Checker.Validate(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +42,11 @@ func TestValidate(t *testing.T) {
 	if strings.Contains(string(data), "geheim") {
 		t.Errorf("found a password in %s", data)
 	}
-	if v, err = b.checker.Validate(t.Context(), b.connector(t, "connector.class=test.SpySource")); err != nil || v.Configs[0].Value.Name != "name" ||
+	if v, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource")); err != nil || v.Configs[0].Value.Name != "name" ||
 		!v.Configs[0].Definition.Required {
 		t.Errorf("found %v %+v", err, v)
 	}
-	if _, err := b.checker.Validate(t.Context(), b.connector(t, "connector.class=NotThere")); err == nil {
+	if _, err := b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere")); err == nil {
 		t.Error("expected no class to be an error")
 	}
 }

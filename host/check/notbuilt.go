@@ -1,4 +1,4 @@
-package connect
+package check
 
 import (
 	"fmt"
@@ -12,6 +12,9 @@ import (
 var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms",
 	"http.read-timeout-ms", "http.header.", "http.query.", "http.login.", "http.origins", "http.client-in", "http.auth", "http.oauth.", "http.proxy.", "http.destination", "http.max-concurrent",
 	"http.max-connections", "http.requests-per-second", "http.maintenance-windows", "http.logoff-path", "tls.", "retry.", roleTopic}
+
+// sinkRoles are those that a sink's task acts on.
+var sinkRoles = []string{"sink.flush.rows", "sink.flush.interval-ms", "sink.in-flight", roleTaken}
 
 // notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
 // send secrets in the clear.

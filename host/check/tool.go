@@ -1,4 +1,4 @@
-package connect
+package check
 
 import (
 	"context"
@@ -33,7 +33,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
-	info, component, err := find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	info, component, err := Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
@@ -85,7 +85,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
-	guest := guestOf(t.plugins, t.binding.Current().Module(), t.component)
+	guest := Guest(t.plugins, t.binding.Current().Module(), t.component)
 	settings := guest.Settings(t.connector)
 	err = transport.Ask(ctx, t.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = t.binding.Current().Do(ctx, func(i *plugin.Instance) error {

@@ -1,4 +1,4 @@
-package connect
+package check
 
 import (
 	"fmt"
@@ -6,14 +6,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// find returns the module and the component that a class names, as one of these kinds. Kafka Connect's short forms are
+// Find returns the module and the component that a class names, as one of these kinds. Kafka Connect's short forms are
 // understood: the class without its package, and that without Connector behind it.
-func find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
+func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
 		full, declared, err := fullClass(m, kind, class)
@@ -134,30 +134,11 @@ func offered(m *plugin.Manager, kinds []wit.ComponentKind) []string {
 	return slices.Compact(names)
 }
 
-// Plugins lists what connectors can name, in Kafka Connect's order: sinks and sources, then, unless connectorsOnly,
-// transformations, predicates and converters.
-func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
-	var list []Plugin
-	kinds := []wit.ComponentKind{wit.ComponentSink, wit.ComponentSource}
-	if !connectorsOnly {
-		kinds = append(kinds, wit.ComponentTransformation, wit.ComponentPredicate)
+// Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
+func (k *Checker) Declared(c *config.Connector) *config.Declarations {
+	_, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		return config.Declare()
 	}
-	for _, kind := range kinds {
-		var some []Plugin
-		for _, info := range h.o.Plugins.Modules() {
-			for _, c := range info.Components {
-				if c.Kind == kind {
-					some = append(some, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
-				}
-			}
-		}
-		slices.SortStableFunc(some, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
-		list = append(list, some...)
-	}
-	if !connectorsOnly {
-		for _, class := range convert.Classes() {
-			list = append(list, Plugin{Class: class, Type: "converter", Version: h.o.Version})
-		}
-	}
-	return list
+	return config.DeclareComponent(component)
 }

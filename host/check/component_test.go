@@ -1,0 +1,52 @@
+package check_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/check/checktest"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A short form of a class leads to the plugin that comes with the program, whatever a file in the folder calls itself.
+func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
+	folder := t.TempDir()
+	for name, c := range map[string]wit.Component{
+		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x", Aliases: []string{"SpySource", "test.SpySource"}},
+	} {
+		c.Kind = wit.ComponentSource
+		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "", wit.InterfaceSource)
+		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
+	alone, err := plugin.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
+	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
+	m, err := plugin.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, class := range []string{"SpySource", "test.SpySource"} {
+		if info, _, err := check.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil || info.Name != "spy" {
+			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
+		}
+	}
+	// Among themselves nobody can tell, and both are named.
+	if _, _, err := check.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil || !strings.Contains(err.Error(), "there are a, c (") {
+		t.Errorf("expected an error that names both, found %v", err)
+	}
+}

@@ -1,0 +1,51 @@
+package check
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes by its own
+// declarations: a file in the folder can't take a setting away from it by calling that a password.
+func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
+	if c := component(&info, own.Kind, own.Name); c != nil {
+		own = *c
+	}
+	g := config.Guest{Own: config.DeclareComponent(own), BuiltIn: info.BuiltIn, Reveal: m.Revealed(info.Name)}
+	g.Others = declarations(m, info)
+	return g
+}
+
+// declarations are those of all components that are loaded, as far as they say for a plugin what is a secret.
+func declarations(m *plugin.Manager, of plugin.Info) (all []*config.Declarations) {
+	for _, info := range m.Modules() {
+		if of.BuiltIn && !info.BuiltIn {
+			continue
+		}
+		for _, c := range info.Components {
+			all = append(all, config.DeclareComponent(c))
+		}
+	}
+	return all
+}
+
+// Passwords tells which settings are passwords, by whatever is loaded: the connector's class may be unknown.
+func Passwords(m *plugin.Manager) func(key string) bool {
+	var declared []*config.Declarations
+	if m != nil {
+		declared = declarations(m, plugin.Info{})
+	}
+	return func(key string) bool {
+		for _, prefix := range []string{"transforms.", "predicates."} {
+			if rest, ok := strings.CutPrefix(key, prefix); ok {
+				if _, setting, ok := strings.Cut(rest, "."); ok {
+					key = setting
+				}
+			}
+		}
+		return config.IsPassword(key, declared...)
+	}
+}

@@ -1,0 +1,182 @@
+package check
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// roleTaken is that of settings which name a topic whose records a sink writes.
+const roleTaken = "sink.topic"
+
+// Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name promises.
+const (
+	kafkaTransforms = "org.apache.kafka.connect.transforms."
+	classFilter     = "Filter"
+	classRouter     = "RegexRouter"
+	classByTopic    = "predicates.TopicNameMatches"
+)
+
+// keeping are those that leave every record in its topic.
+var keeping = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField", "InsertField", "InsertHeader", "MaskField", "ReplaceField",
+	"SetSchemaMetadata", "TimestampConverter", "ValueToKey", classFilter}
+
+// effect is what a chain of transforms may do to topics.
+type effect struct {
+	// moves: records may get another topic; drops: there may be topics of which no record is left.
+	moves, drops bool
+	// byTopic: a record's topic alone decides which one it gets.
+	byTopic bool
+}
+
+// effectOf is that of the connector's transforms. One that is not Apache Kafka's may do anything.
+func effectOf(m *plugin.Manager, c *config.Connector) effect {
+	e := effect{byTopic: true}
+	stages, _ := c.Stages()
+	for _, s := range stages {
+		class, known := transformClass(m, s.Class, s.Version, wit.ComponentTransformation)
+		name, _, _ := strings.Cut(class, "$")
+		switch {
+		case known && name == classFilter:
+			e.drops = true
+		case known && slices.Contains(keeping, name):
+		case known && name == classRouter:
+			e.moves = true
+			if s.Predicate != nil {
+				by, known := transformClass(m, s.Predicate.Class, s.Predicate.Version, wit.ComponentPredicate)
+				e.byTopic = e.byTopic && known && by == classByTopic
+			}
+		default:
+			e = effect{moves: true, drops: true}
+		}
+	}
+	return e
+}
+
+// transformClass is the class of a transform or predicate without Apache Kafka's package; !known: it is somebody else's.
+func transformClass(m *plugin.Manager, class, version string, kind wit.ComponentKind) (name string, known bool) {
+	_, component, err := Find(m, class, version, kind)
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(component.Name, kafkaTransforms)
+}
+
+// TopicSettings are the settings of a sink that name a topic whose records it writes.
+func TopicSettings(c *config.Connector, component wit.Component) []config.Entry {
+	var all []config.Entry
+	d := config.DeclareComponent(component)
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTaken && strings.TrimSpace(e.Value) != "" {
+			e.Value = strings.TrimSpace(e.Value)
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing, as far as they are
+// known before anything runs: where a transform may change the topic, the first record tells, see package sink.
+func (k *Checker) unreached(c *config.Connector, component wit.Component) config.Problems {
+	if component.Kind != wit.ComponentSink {
+		return nil
+	}
+	all, does := TopicSettings(c, component), effectOf(k.Plugins, c)
+	if len(all) == 0 || does.moves {
+		return nil
+	}
+	read, pattern := config.List(c.Text("topics")), c.Text("topics.regex")
+	whole, err := regexp.Compile("^(?:" + pattern + ")$")
+	if len(read) > 0 == (pattern != "") || err != nil {
+		return nil // the plugin's own topics are read, or that is the problem
+	}
+	var problems config.Problems
+	for _, e := range all {
+		switch {
+		case len(read) > 0 && !slices.Contains(read, e.Value):
+			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no record can reach", strings.Join(read, ", "), e.Value)))
+		case len(read) == 0 && !whole.MatchString(e.Value):
+			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a whole, found %q, which no record can reach", pattern, e.Value)))
+		}
+	}
+	if does.drops {
+		return problems
+	}
+	for _, topic := range read {
+		if !slices.ContainsFunc(all, func(e config.Entry) bool { return e.Value == topic }) {
+			names := make([]string, len(all))
+			for n, e := range all {
+				names[n] = e.Key + " (" + e.Value + ")"
+			}
+			problems = append(problems, problem(entry(c, "topics"), fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
+				strings.Join(names, ", "), topic)))
+		}
+	}
+	return problems
+}
+
+// ByTopic tells whether a record's topic alone decides in which one the connector's transforms leave it.
+func ByTopic(m *plugin.Manager, c *config.Connector) bool { return effectOf(m, c).byTopic }
+
+// Reserved are the topics that take no records of connectors: Kafka's own, those of the worker, and those of any of its connectors.
+func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserved) {
+	for _, setting := range []struct{ name, use string }{
+		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
+		{"status.storage.topic", "states of connectors"},
+	} {
+		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
+	}
+	for _, c := range connectors {
+		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")), fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
+	}
+	return r
+}
+
+// topics checks the names of topics that Kafka Connect itself reads.
+func topics(c *config.Connector, component wit.Component) config.Problems {
+	e, ok := c.Entry("topics")
+	if !ok || component.Kind != wit.ComponentSink {
+		return nil
+	}
+	var problems config.Problems
+	for _, name := range config.List(e.Value) {
+		if err := kafka.CheckTopic(name); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
+	return problems
+}
+
+// roleTopic is that of settings which name a topic for rows.
+const roleTopic = "source.topic"
+
+// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may change the topic,
+// the first record tells.
+func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
+	var problems config.Problems
+	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
+	refuse := func(e config.Entry) {
+		if err := reserved.Check(strings.TrimSpace(e.Value)); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
+	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok {
+		refuse(e)
+	}
+	if len(config.List(c.Text("transforms"))) > 0 {
+		return problems
+	}
+	d := config.DeclareComponent(component)
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTopic {
+			refuse(e)
+		}
+	}
+	return problems
+}

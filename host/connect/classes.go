@@ -1,0 +1,37 @@
+package connect
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Plugins lists what connectors can name, in Kafka Connect's order: sinks and sources, then, unless connectorsOnly,
+// transformations, predicates and converters.
+func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
+	var list []Plugin
+	kinds := []wit.ComponentKind{wit.ComponentSink, wit.ComponentSource}
+	if !connectorsOnly {
+		kinds = append(kinds, wit.ComponentTransformation, wit.ComponentPredicate)
+	}
+	for _, kind := range kinds {
+		var some []Plugin
+		for _, info := range h.o.Plugins.Modules() {
+			for _, c := range info.Components {
+				if c.Kind == kind {
+					some = append(some, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
+				}
+			}
+		}
+		slices.SortStableFunc(some, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
+		list = append(list, some...)
+	}
+	if !connectorsOnly {
+		for _, class := range convert.Classes() {
+			list = append(list, Plugin{Class: class, Type: "converter", Version: h.o.Version})
+		}
+	}
+	return list
+}
