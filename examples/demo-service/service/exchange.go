@@ -23,6 +23,9 @@ type exchange struct {
 	json     bool         // the answer is JSON, else Atom or XML
 	base     string       // address of the service with a slash at the end
 	query    *query
+	// set is that of a request inside a changeset, target what it asks for.
+	set    *changeset
+	target string
 }
 
 func (x *exchange) serve(rest string) {
@@ -119,7 +122,7 @@ func (x *exchange) dropped() bool {
 		x.w.Write([]byte(logonPage))
 		return true
 	}
-	if x.sw.StatusCount > 0 && s.take(func(s *Switches) *int { return &s.StatusCount }) {
+	if x.sw.StatusCount > 0 && x.sw.StatusWhen != "after" && s.take(func(s *Switches) *int { return &s.StatusCount }) {
 		x.refuse()
 		return true
 	}
@@ -240,7 +243,7 @@ func (x *exchange) route(rest string) *fault {
 	case len(segments) == 1 && first == "$metadata":
 		return x.reading(x.metadata)
 	case first == "$batch":
-		return &fault{status: http.StatusNotImplemented, message: "$batch is not part of this service"}
+		return x.batch()
 	}
 	return x.resource(segments)
 }

@@ -8,7 +8,10 @@ import (
 
 // Ledger is what the service saw, for tests to read.
 type Ledger struct {
-	Requests          []Request               `json:"requests"` // the last ones, in the order of their arrival
+	Requests          []Request               `json:"requests"`   // the last ones, in the order of their arrival
+	Operations        []Request               `json:"operations"` // those inside batches, likewise
+	Batches           int                     `json:"batches"`
+	LargestChangeset  int                     `json:"largestChangeset"`
 	Total             int                     `json:"total"`    // requests to the service, /__demo not counted
 	Statuses          map[int]int             `json:"statuses"` // answers by status
 	Pages             int                     `json:"pages"`    // feeds that were answered to their end
@@ -106,7 +109,7 @@ func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	l := s.book.l
-	l.Requests, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Gone), slices.Clone(l.Born)
+	l.Requests, l.Operations, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Operations), slices.Clone(l.Gone), slices.Clone(l.Born)
 	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
 	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
 	return l

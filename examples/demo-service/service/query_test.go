@@ -97,7 +97,7 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 		{"Orders?$filter=OrderDate eq datetime'1996-02-30T00:00:00'", 400}, {"Orders?$top=-1", 400}, {"Orders?$top=x", 400}, {"Orders?$skip=-1", 400},
 		{"Orders?$orderby=Nope", 400}, {"Orders?$select=Nope", 400}, {"Orders?$expand=Nope", 400}, {"Orders?$inlinecount=some", 400}, {"Orders?$nope=1", 400},
 		{"Orders?$top=1&$top=2", 400}, {"Orders?$skiptoken=abc", 400}, {"Orders?$format=pdf", 415}, {"Nope", 404}, {"Orders(1)", 404}, {"Orders('x')", 400},
-		{"Order_Details(10250)", 400}, {"Order_Details(OrderID=10250)", 400}, {"Orders(10248)/Nope", 404}, {"Orders/Nope", 404}, {"$batch", 501},
+		{"Order_Details(10250)", 400}, {"Order_Details(OrderID=10250)", 400}, {"Orders(10248)/Nope", 404}, {"Orders/Nope", 404}, {"$batch", 405},
 		{"Orders(10248)/OrderID/$value/x", 404}, {"Orders(10255)/Customer", 404}, {"Orders(OrderID=10248,OrderID=1)", 400},
 	}
 	for _, test := range tests {

@@ -48,6 +48,9 @@ type Service struct {
 	visits map[string]int // how often a feed was asked for, while differ is on
 	churns int            // pages served while churn is on
 	fresh  int64          // numbers for keys of inserted rows
+
+	changing sync.Mutex // one changeset at a time
+	repeats  repeats
 }
 
 // New makes a service. It holds no rows, only what was written.

@@ -35,6 +35,12 @@ type Switches struct {
 	EndEarly       int    // end-early: feeds end after so many rows without a next link
 	EndEarlyFormat string // end-early-format: all (default), atom or json
 
+	NoBatch       bool   // no-batch: $batch is not there
+	BatchLimit    int    // batch-limit: bytes of a batch above which the server in front answers 413; 0: 16 MB
+	BatchStop     bool   // batch-stop: what stands behind the first part of a batch that fails is not done, and its answers are missing
+	Changesets    string // changesets: any (default) or one: changesets of several operations are refused
+	Repeatability bool   // repeatability: a POST with a RequestID that was done before is not done again, and answered as then
+
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
@@ -47,6 +53,7 @@ type Switches struct {
 	StatusBody    string        // status-body: json, xml, html, empty, or auto (default: as the request accepts)
 	StatusCode    string        // status-code: SAP message code in them
 	StatusMessage string        // status-message: text in them
+	StatusWhen    string        // status-when: before (default) or after: whether the write that is answered so is not applied or is
 	LogonPage     int           // logon-page: so many next answers are an HTML logon page with status 200
 	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
 	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
@@ -125,6 +132,12 @@ var switchDefinitions = []switchDefinition{
 	word("status-body", func(s *Switches) *string { return &s.StatusBody }, "auto", "json", "xml", "html", "empty"),
 	word("status-code", func(s *Switches) *string { return &s.StatusCode }),
 	word("status-message", func(s *Switches) *string { return &s.StatusMessage }),
+	word("status-when", func(s *Switches) *string { return &s.StatusWhen }, "before", "after"),
+	flag("no-batch", func(s *Switches) *bool { return &s.NoBatch }),
+	number("batch-limit", func(s *Switches) *int { return &s.BatchLimit }),
+	flag("batch-stop", func(s *Switches) *bool { return &s.BatchStop }),
+	word("changesets", func(s *Switches) *string { return &s.Changesets }, "any", "one"),
+	flag("repeatability", func(s *Switches) *bool { return &s.Repeatability }),
 	number("logon-page", func(s *Switches) *int { return &s.LogonPage }),
 	number("lose-answer", func(s *Switches) *int { return &s.LoseAnswer }),
 	{"slow-first-byte", func(s *Switches, text string) (err error) {

@@ -153,6 +153,21 @@ func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	return nil
 }
 
+// revive brings a row back as it was before it was removed.
+func (t *table) revive(r *row) {
+	if r.number < 0 {
+		t.insert(r)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i, found := slices.BinarySearch(t.gone, r.number); found {
+		t.gone = slices.Delete(t.gone, i, i+1)
+	}
+	t.changed[r.number] = r
+	t.epoch++
+}
+
 // cursor walks over the rows of a table in the order of their keys. Rows written meanwhile are met when they stand ahead.
 type cursor struct {
 	table         *table

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // create answers a POST to a collection.
@@ -11,6 +12,9 @@ func (x *exchange) create(src source) *fault {
 	t := src.table
 	if t.typ.stream {
 		return &fault{status: http.StatusNotImplemented, message: "Media entities cannot be created here"}
+	}
+	if done, f := x.repeated(); done || f != nil {
+		return f
 	}
 	given, f := x.body(t.typ)
 	if f != nil {
@@ -30,12 +34,14 @@ func (x *exchange) create(src source) *fault {
 	if !t.insert(r) {
 		return x.duplicate(t, r)
 	}
-	x.applied(t, r.key(t.typ), func(w *Write) { w.Created++ })
+	key := slices.Clone(r.key(t.typ))
+	x.undoing(func() { t.remove(key, func(*row) *fault { return nil }) })
+	x.applied(t, key, func(w *Write) { w.Created++ })
+	x.remember(t, r.clone())
 	if x.lost() {
 		return nil
 	}
-	x.w.Header().Set("Location", string(x.appendURI(nil, t, r)))
-	return x.single(t, r.clone(), http.StatusCreated)
+	return x.created(t, r.clone())
 }
 
 // initial gives property i of a new row its value: as given, else null, else the initial value of its type.
@@ -91,6 +97,13 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 		if f := x.unchanged(t, r); f != nil {
 			return f
 		}
+		was := r.clone()
+		x.undoing(func() {
+			t.update(key, func(r *row) *fault {
+				r.values = was.values
+				return nil
+			})
+		})
 		for i := t.typ.keys; i < len(r.values); i++ {
 			p, v := &t.typ.properties[i], given[i]
 			switch {
@@ -119,7 +132,15 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 }
 
 func (x *exchange) delete(t *table, key []value) *fault {
-	if f := t.remove(key, func(r *row) *fault { return x.unchanged(t, r) }); f != nil {
+	f := t.remove(key, func(r *row) *fault {
+		if f := x.unchanged(t, r); f != nil {
+			return f
+		}
+		was := r.clone()
+		x.undoing(func() { t.revive(was) })
+		return nil
+	})
+	if f != nil {
 		return f
 	}
 	x.applied(t, key, func(w *Write) { w.Deleted++ })
@@ -159,15 +180,92 @@ func (x *exchange) unchanged(t *table, r *row) *fault {
 
 func (x *exchange) applied(t *table, key []value, count func(w *Write)) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
-	x.service.book.note(func(l *Ledger) {
-		w := l.Writes[name]
-		count(&w)
-		l.Writes[name] = w
+	x.committed(func() {
+		x.service.book.note(func(l *Ledger) {
+			w := l.Writes[name]
+			count(&w)
+			l.Writes[name] = w
+		})
 	})
 }
 
-// lost drops the connection after a write was applied, when the switch lose-answer says so.
+// committed does what is to be done when a write stays: at once, or with its changeset.
+func (x *exchange) committed(done func()) {
+	if x.set != nil {
+		x.set.done = append(x.set.done, done)
+		return
+	}
+	done()
+}
+
+// undoing says how a write of a changeset is taken back.
+func (x *exchange) undoing(undo func()) {
+	if x.set != nil {
+		x.set.undo = append(x.set.undo, undo)
+	}
+}
+
+// created answers for a row that was created.
+func (x *exchange) created(t *table, r *row) *fault {
+	if x.sw.Repeatability && x.r.Header.Get("RequestID") != "" {
+		x.w.Header().Set("RepeatabilityResult", "accepted")
+	}
+	x.w.Header().Set("Location", string(x.appendURI(nil, t, r)))
+	return x.single(t, r, http.StatusCreated)
+}
+
+// repeats are the rows that POSTs with a RequestID have created.
+type repeats struct {
+	mu   sync.Mutex
+	rows map[string]repeat
+}
+
+type repeat struct {
+	table *table
+	row   *row
+}
+
+// repeated answers a POST that was done before, where its RequestID says so.
+func (x *exchange) repeated() (done bool, f *fault) {
+	id := x.r.Header.Get("RequestID")
+	if !x.sw.Repeatability || id == "" {
+		return false, nil
+	}
+	if x.r.Header.Get("RepeatabilityCreation") == "" {
+		return false, badRequest("A RequestID needs RepeatabilityCreation")
+	}
+	s := &x.service.repeats
+	s.mu.Lock()
+	before, found := s.rows[id]
+	s.mu.Unlock()
+	if !found {
+		return false, nil
+	}
+	return true, x.created(before.table, before.row.clone())
+}
+
+func (x *exchange) remember(t *table, r *row) {
+	id := x.r.Header.Get("RequestID")
+	if !x.sw.Repeatability || id == "" {
+		return
+	}
+	x.committed(func() {
+		s := &x.service.repeats
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.rows == nil {
+			s.rows = map[string]repeat{}
+		}
+		s.rows[id] = repeat{t, r}
+	})
+}
+
+// lost drops the connection after a write was applied, or answers it as failed, when a switch says so.
 func (x *exchange) lost() bool {
+	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.set == nil && x.service.take(func(s *Switches) *int { return &s.StatusCount }) {
+		x.refuse()
+		return true
+	}
 	if x.sw.LoseAnswer == 0 || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {
 		return false
 	}

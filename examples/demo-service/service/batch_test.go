@@ -1,0 +1,148 @@
+package service_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/google/go-cmp/cmp"
+)
+
+// batchOf writes a request: operations with commas between them are a changeset.
+func batchOf(parts ...string) string {
+	var b strings.Builder
+	one := func(boundary string, id int, text string) {
+		line, body, _ := strings.Cut(text, " {")
+		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: %d\r\n\r\n%s HTTP/1.1\r\nContent-Type: application/json\r\nIf-Match: *\r\n", boundary, id, line)
+		if body != "" {
+			fmt.Fprintf(&b, "Content-Length: %d\r\nRequestID: %s\r\nRepeatabilityCreation: 2026-01-01T00:00:00\r\n", len(body)+1, body)
+			body = "{" + body
+		}
+		fmt.Fprintf(&b, "\r\n%s\r\n", body)
+	}
+	id := 0
+	for i, p := range parts {
+		if strings.HasPrefix(p, "GET ") {
+			one("b", 0, p)
+			continue
+		}
+		fmt.Fprintf(&b, "--b\r\nContent-Type: multipart/mixed; boundary=c%d\r\n\r\n", i)
+		for _, operation := range strings.Split(p, ";") {
+			id++
+			one(fmt.Sprintf("c%d", i), id, operation)
+		}
+		fmt.Fprintf(&b, "--c%d--\r\n\r\n", i)
+	}
+	return b.String() + "--b--\r\n"
+}
+
+func product(id int) string {
+	return fmt.Sprintf(`POST ProductCopies {"ProductID":%d,"ProductName":"p","Discontinued":false}`, id)
+}
+
+func TestBatch(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches []string
+		parts    []string
+		// statuses of the answers, S for those of a changeset.
+		want string
+		left []string
+	}{
+		{"one operation each", nil, []string{product(1), product(2), "MERGE ProductCopies(1) {\"ReorderLevel\":3}", "DELETE ProductCopies(2)", "GET ProductCopies(1)"}, "S201 S201 S204 S204 200", []string{"(1)"}},
+		{"a failed changeset is taken back", nil, []string{product(1), product(2) + ";DELETE ProductCopies(1);" + product(3) + ";DELETE ProductCopies(9)", product(4)}, "S201 404 S201", []string{"(1)", "(4)"}},
+		{"an update is taken back", nil, []string{product(1) + ";PUT $1 {\"ProductName\":\"q\",\"Discontinued\":true}", "MERGE ProductCopies(1) {\"ReorderLevel\":7};" + product(1)}, "S201,204 400", []string{"(1)"}},
+		{"several operations are refused", []string{"changesets=one"}, []string{product(1) + ";" + product(2), product(3)}, "400 S201", []string{"(3)"}},
+		{"stops", []string{"batch-stop=true"}, []string{product(1), product(1), product(2)}, "S201 400", []string{"(1)"}},
+		{"no reading in a changeset", nil, []string{product(1) + ";READ ProductCopies"}, "405", nil},
+		{"done before", []string{"repeatability=true"}, []string{product(1), product(1), product(1) + ";" + product(2)}, "S201 S201 S201,201", []string{"(1)", "(2)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, service.Options{Rows: 3})
+			for _, line := range c.switches {
+				name, value, _ := strings.Cut(line, "=")
+				if err := s.service.Set(name, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := s.do("POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type", "multipart/mixed; boundary=b")
+			if r.status != http.StatusAccepted {
+				t.Fatalf("%d\n%s", r.status, r.body)
+			}
+			var found []string
+			set := false
+			for line := range strings.SplitSeq(string(r.body), "\r\n") {
+				if strings.HasPrefix(line, "Content-Type: multipart/mixed") {
+					found, set = append(found, "S"), true
+				}
+				if rest, ok := strings.CutPrefix(line, "HTTP/1.1 "); ok {
+					if !set {
+						found = append(found, "")
+					} else if found[len(found)-1] != "S" {
+						found[len(found)-1] += ","
+					}
+					found[len(found)-1] += rest[:3]
+				}
+				if strings.HasPrefix(line, "--") && strings.HasSuffix(line, "--") {
+					set = false
+				}
+			}
+			if text := strings.Join(found, " "); text != c.want {
+				t.Errorf("expected %s, found %s\n%s", c.want, text, r.body)
+			}
+			var left []string
+			s.service.Each("ProductCopies", func(key string, fields map[string]string) {
+				left = append(left, key)
+				if fields["ReorderLevel"] == "7" {
+					t.Error("the update was not taken back")
+				}
+			})
+			if diff := cmp.Diff(c.left, left); diff != "" {
+				t.Error(diff)
+			}
+			for entity, w := range s.service.Ledger().Writes {
+				if w.Created > 1 {
+					t.Errorf("%s was created %d times", entity, w.Created)
+				}
+			}
+		})
+	}
+}
+
+func TestBatchAsAWhole(t *testing.T) {
+	s := start(t, service.Options{Rows: 3})
+	send := func(path, contentType string) int {
+		return s.do("POST", path+"$batch", batchOf(product(1)), "Content-Type", contentType).status
+	}
+	const mixed = "multipart/mixed; boundary=b"
+	if found := send(service.SAPPath, "application/json"); found != http.StatusUnsupportedMediaType {
+		t.Errorf("JSON: %d", found)
+	}
+	if found := send(service.NorthwindPath, mixed); found != http.StatusAccepted {
+		t.Errorf("the other manner: %d", found)
+	}
+	for name, value := range map[string]string{"batch-limit": "100", "no-batch": "true"} {
+		if err := s.service.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int{"batch-limit": 413, "no-batch": 501}[name]
+		if found := send(service.SAPPath, mixed); found != want {
+			t.Errorf("%s: expected %d, found %d", name, want, found)
+		}
+		s.service.Set(name, map[string]string{"batch-limit": "0", "no-batch": "false"}[name])
+	}
+	for name, value := range map[string]string{"status": "500", "status-count": "1", "status-when": "after", "match": "DELETE"} {
+		if err := s.service.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := s.do("DELETE", service.SAPPath+"ProductCopies(1)", ""); r.status != 500 || s.service.Count("ProductCopies") != 0 {
+		t.Errorf("applied and answered as failed: %d, %d left", r.status, s.service.Count("ProductCopies"))
+	}
+	l := s.service.Ledger()
+	if l.Batches != 1 || len(l.Operations) != 1 || l.Operations[0].Status != 201 {
+		t.Errorf("%d batches, operations %+v", l.Batches, l.Operations)
+	}
+}
