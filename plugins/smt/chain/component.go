@@ -36,6 +36,8 @@ const (
 	ClassHeaderFromKey   = pkg + "HeaderFrom$Key"
 	ClassHeaderFromValue = pkg + "HeaderFrom$Value"
 	ClassValueToKey      = pkg + "ValueToKey"
+	ClassTimestampKey    = pkg + "TimestampConverter$Key"
+	ClassTimestampValue  = pkg + "TimestampConverter$Value"
 	ClassTimestampRouter = pkg + "TimestampRouter"
 	ClassHasHeaderKey    = pkg + "predicates.HasHeaderKey"
 	ClassIsTombstone     = pkg + "predicates.RecordIsTombstone"
@@ -44,6 +46,7 @@ const (
 
 // Classes of errors, as Kafka Connect's own classes throw them.
 const (
+	connectException       = "org.apache.kafka.connect.errors.ConnectException"
 	dataException          = "org.apache.kafka.connect.errors.DataException"
 	schemaBuilderException = "org.apache.kafka.connect.errors.SchemaBuilderException"
 	classCastException     = "java.lang.ClassCastException"
@@ -105,6 +108,10 @@ var components = []component{
 		wit.ComponentTransformation, metadataSpecs, newMetadata(keySide), nil},
 	{ClassMetadataValue, "Set the schema name, version or both on the schema of the record's value.",
 		wit.ComponentTransformation, metadataSpecs, newMetadata(valueSide), nil},
+	{ClassTimestampKey, "Convert timestamps between different formats such as Unix epoch, strings, and Connect Date/Timestamp types. Applies to individual fields or to the entire value.",
+		wit.ComponentTransformation, timestampSpecs, newTimestampConverter(keySide), nil},
+	{ClassTimestampValue, "Convert timestamps between different formats such as Unix epoch, strings, and Connect Date/Timestamp types. Applies to individual fields or to the entire value.",
+		wit.ComponentTransformation, timestampSpecs, newTimestampConverter(valueSide), nil},
 	{ClassTimestampRouter, "Update the record's topic field as a function of the original topic value and the record timestamp.",
 		wit.ComponentTransformation, stampSpecs, newStampRouter, nil},
 	{ClassValueToKey, "Replace the record key with a new key formed from a subset of fields in the record value.",

@@ -129,6 +129,19 @@ func TestExamine(t *testing.T) {
 		{ClassCastKey, pairs("spec", "int8,a:int8"), map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
 		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant"}},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
+		{ClassTimestampKey, pairs("field", "at"), map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
+		{ClassTimestampValue, pairs("target.type", "timestamp"), map[string]string{
+			"target.type": "Invalid value timestamp for configuration target.type: String must be one of: string, unix, Date, Time, Timestamp"}},
+		{ClassTimestampValue, pairs("target.type", ""), map[string]string{
+			"target.type": "Invalid value  for configuration target.type: String must be one of: string, unix, Date, Time, Timestamp"}},
+		{ClassTimestampValue, pairs("target.type", "string", "format", " "), map[string]string{
+			"format": "TimestampConverter requires format option to be specified when using string timestamps"}},
+		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
+			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for configuration TimestampConverter requires " +
+				"a SimpleDateFormat-compatible pattern for string timestamps: bad-format"}},
+		{ClassTimestampValue, pairs("target.type", "unix", "unix.precision", "hours"), map[string]string{
+			"unix.precision": "Invalid value hours for configuration unix.precision: String must be one of: nanoseconds, microseconds, milliseconds, seconds"}},
+		{ClassTimestampValue, pairs("target.type", " unix ", "unix.precision", " seconds ", "format", " yyyy ", "field", " at "), nil},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
 			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},

@@ -3,6 +3,7 @@ package chain
 import (
 	"strconv"
 	"strings"
+	"unicode/utf16"
 )
 
 // dateFormat is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the
@@ -18,6 +19,8 @@ type dateItem struct {
 	letter byte
 	count  int
 	text   string
+	// units is the text in UTF-16, as Java compares it.
+	units []uint16
 }
 
 const (
@@ -35,7 +38,7 @@ func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
-			f.items = append(f.items, dateItem{text: text.String()})
+			f.items = append(f.items, dateItem{text: text.String(), units: utf16.Encode([]rune(text.String()))})
 			text.Reset()
 		}
 	}
@@ -248,16 +251,29 @@ func dateOf(days int64) date {
 
 // daysOf is the number of a day, of which the calendar is the Julian one where the day would lie before the cutover.
 func daysOf(year, month, day int64) int64 {
+	if gregorian := gregorianDays(year, month, day); gregorian >= cutover {
+		return gregorian
+	}
+	return julianDays(year, month, day)
+}
+
+func gregorianDays(year, month, day int64) int64 {
+	year, days := marchDays(year, month, day)
+	return 365*year + floorDiv(year, 4) - floorDiv(year, 100) + floorDiv(year, 400) + days - 719468
+}
+
+func julianDays(year, month, day int64) int64 {
+	year, days := marchDays(year, month, day)
+	return 365*year + floorDiv(year, 4) + days - 719470
+}
+
+// marchDays is the year that began in March, and the days since; the month 13 is January of the next year.
+func marchDays(year, month, day int64) (inYear, days int64) {
 	if month <= 2 {
 		year--
 		month += 12
 	}
-	dayOfYear := (153*(month-3)+2)/5 + day - 1
-	gregorian := 365*year + floorDiv(year, 4) - floorDiv(year, 100) + floorDiv(year, 400) + dayOfYear - 719468
-	if gregorian >= cutover {
-		return gregorian
-	}
-	return 365*year + floorDiv(year, 4) + dayOfYear - 719470
+	return year, (153*(month-3)+2)/5 + day - 1
 }
 
 // weekday is 0 on Sundays.

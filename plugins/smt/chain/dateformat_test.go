@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"encoding/json"
 	"os"
 	"strconv"
 	"strings"
@@ -58,4 +59,39 @@ func FuzzDateFormat(f *testing.F) {
 			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
 		}
 	})
+}
+
+// The file is what java.text.SimpleDateFormat of OpenJDK 17 reads in texts, in UTC and Locale.US.
+func TestDatesAsJavaReadsThem(t *testing.T) {
+	text, err := os.ReadFile("../testdata/parses.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	differ := 0
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		var text string
+		if err := json.Unmarshal([]byte(parts[1]), &text); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		f, wrong := parseDateFormat(parts[0])
+		got := "fails: " + wrong
+		if wrong == "" {
+			got = "none"
+			p := dateParser{format: f}
+			if at, _, ok := p.parse(text); ok {
+				got = strconv.FormatInt(at, 10)
+			}
+		}
+		if got != parts[2] {
+			if differ++; differ < 30 {
+				t.Errorf("%s of %q: expected %q, found %q", parts[0], text, parts[2], got)
+			}
+		}
+	}
+	t.Logf("%d of %d differ", differ, len(lines))
+	if len(lines) < 1000 {
+		t.Errorf("only %d lines", len(lines))
+	}
 }

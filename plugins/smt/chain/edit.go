@@ -5,7 +5,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// This file is what MaskField and Cast share: fields of a structure change, each by itself.
+// This file is what MaskField, Cast and TimestampConverter share: fields of a structure change, each by itself.
 
 // edits is what such a transform comes to for one schema.
 type edits struct {
@@ -55,11 +55,20 @@ func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *layout)
 // apply edits a column whose members are noted in e.ends.
 func (x *edits) apply(e *Engine, c *column) *failure {
 	from := len(e.scratch)
-	dst := datum.AppendBranch(e.scratch, x.root, false)
-	var f *failure
+	dst, f := x.edited(e, datum.AppendBranch(e.scratch, x.root, false), c.bytes)
+	if f != nil {
+		return f
+	}
+	e.scratch = dst
+	c.set(wit.Structured, x.out, dst[from:], -1)
+	return nil
+}
+
+// edited appends the members of a value, noted in e.ends, as they become.
+func (x *edits) edited(e *Engine, dst, in []byte) (_ []byte, f *failure) {
 	for i := range x.members {
 		m := &x.members[i]
-		b := c.bytes[e.ends[i]:e.ends[i+1]]
+		b := in[e.ends[i]:e.ends[i+1]]
 		if m.instead != nil && b[0] == m.null {
 			b = m.instead
 		}
@@ -73,10 +82,8 @@ func (x *edits) apply(e *Engine, c *column) *failure {
 			continue
 		}
 		if dst, f = m.edit(dst, b[size:]); f != nil {
-			return f
+			return dst, f
 		}
 	}
-	e.scratch = dst
-	c.set(wit.Structured, x.out, dst[from:], -1)
-	return nil
+	return dst, nil
 }

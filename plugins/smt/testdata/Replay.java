@@ -3,6 +3,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.text.ParseException;
 import java.text.SimpleDateFormat;
 import java.util.ArrayList;
 import java.util.Date;
@@ -32,7 +33,8 @@ import org.apache.kafka.connect.transforms.predicates.Predicate;
  * Runs the golden cases of this folder through Kafka Connect's own transforms: java -cp 'LIB/*' Replay.java FOLDER [write].
  * A case is a `stage` line for each stage, a `record` line, `-----`, and what comes out. Without `write` it compares and ends with
  * 1 where they differ; with it, it puts Kafka's answer in. LIB holds connect-transforms, connect-json and what they need.
- * A file dates.tsv of the folder has lines of a pattern, milliseconds since 1970 and what SimpleDateFormat makes of them.
+ * A file dates.tsv of the folder has lines of a pattern, milliseconds since 1970 and what SimpleDateFormat makes of them; parses.tsv
+ * those of a pattern, a JSON text and the milliseconds that it reads there, or `none`.
  */
 public class Replay {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -40,7 +42,7 @@ public class Replay {
     public static void main(String[] args) throws IOException {
         Locale.setDefault(Locale.US);
         TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
-        int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1), good = 0;
+        int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1) + dates(Path.of(args[0], "parses.tsv"), args.length > 1), good = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
             for (Path file : files) {
                 String text = Files.readString(file);
@@ -73,13 +75,16 @@ public class Replay {
             try {
                 SimpleDateFormat format = new SimpleDateFormat(parts[0]);
                 format.setTimeZone(TimeZone.getTimeZone("UTC"));
-                found = format.format(new Date(Long.parseLong(parts[1])));
+                found = parts[1].startsWith("\"") ? "" + format.parse(JSON.readValue(parts[1], String.class)).getTime()
+                        : format.format(new Date(Long.parseLong(parts[1])));
+            } catch (ParseException e) {
+                found = "none";
             } catch (IllegalArgumentException e) {
                 found = "fails: " + e.getMessage();
             }
             String is = parts[0] + "\t" + parts[1] + "\t" + found;
             if (!write && !is.equals(line)) {
-                System.out.println("dates.tsv: Java makes " + is);
+                System.out.println(file.getFileName() + ": Java makes " + is);
                 bad++;
             }
             out.add(is);

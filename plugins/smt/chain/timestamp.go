@@ -1,0 +1,431 @@
+package chain
+
+import (
+	"math"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var timestampSpecs = []wit.SettingSpec{
+	setting.Spec("field", wit.KindText, wit.High, wit.Ptr(""), "The field containing the timestamp, or empty if the entire value is a timestamp"),
+	setting.Spec("target.type", wit.KindText, wit.High, nil, "The desired timestamp representation: string, unix, Date, Time, or Timestamp",
+		setting.Required(), setting.Allowed(timestampForms...)),
+	spec("format", wit.KindText, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to generate the output when type=string or used to parse the input if the input is a string."),
+	setting.Spec("unix.precision", wit.KindText, wit.Low, wit.Ptr("milliseconds"), "The desired Unix precision for the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during conversions from, and to, values with sub-millisecond components.",
+		setting.Allowed(precisionNames...)),
+	replaceNullSpec,
+}
+
+// timestampForm is how a timestamp is represented.
+type timestampForm uint8
+
+const (
+	stringForm timestampForm = iota
+	unixForm
+	dateForm
+	timeForm
+	wholeForm
+	noForm
+)
+
+var timestampForms = []string{"string", "unix", "Date", "Time", "Timestamp"}
+
+// timestampConverter is TimestampConverter: a field, or a key or value as a whole, represents its time in another form.
+type timestampConverter struct {
+	at          side
+	field       string
+	to          timestampForm
+	pattern     string
+	format      *dateFormat
+	parser      dateParser
+	precision   unixPrecision
+	replaceNull bool
+	programs    programs[*timestampEdits]
+}
+
+const timestampPurpose = "converting timestamp formats"
+
+// unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
+type unixPrecision struct{ times, by int64 }
+
+var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
+
+var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1}, "milliseconds": {1, 1}, "seconds": {1, 1_000}}
+
+func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &timestampConverter{at: at, to: noForm, precision: unixPrecisions["milliseconds"]}
+		field, _ := s.find("field")
+		o.field = strings.TrimSpace(field)
+		to, err := s.needed("target.type")
+		if err != nil {
+			return nil, err
+		}
+		to = strings.TrimSpace(to)
+		for i, name := range timestampForms {
+			if name == to {
+				o.to = timestampForm(i)
+			}
+		}
+		if o.to == noForm {
+			return nil, invalid("target.type", to, "String must be one of: "+strings.Join(timestampForms, ", "))
+		}
+		if precision, given := s.find("unix.precision"); given {
+			var known bool
+			if o.precision, known = unixPrecisions[strings.TrimSpace(precision)]; !known {
+				return nil, invalid("unix.precision", strings.TrimSpace(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
+			}
+		}
+		pattern, _ := s.find("format")
+		if o.pattern = strings.TrimSpace(pattern); o.pattern != "" {
+			var wrong string
+			if o.format, wrong = parseDateFormat(o.pattern); wrong != "" {
+				return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
+					" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps: "+o.pattern)
+			}
+			o.parser.format = o.format
+		} else if o.to == stringForm {
+			return nil, fail("format", "TimestampConverter requires format option to be specified when using string timestamps")
+		}
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
+	}
+}
+
+func (o *timestampConverter) route(*route, int) {}
+
+// node is the schema of what comes out.
+func (o *timestampConverter) node(optional bool) wit.Node {
+	n := wit.Node{Optional: optional}
+	switch o.to {
+	case stringForm:
+		n.Kind = wit.Text
+		return n
+	case unixForm:
+		n.Kind = wit.Int64
+		return n
+	case dateForm:
+		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameDate)
+	case timeForm:
+		n.Kind, n.Name = wit.Int32, wit.Ptr(wit.NameTime)
+	default:
+		n.Kind, n.Name = wit.Int64, wit.Ptr(wit.NameTimestamp)
+	}
+	n.Version = wit.Ptr(int32(1))
+	return n
+}
+
+// formOf is the form that a schema says a time has.
+func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
+	name := ""
+	if n.Name != nil {
+		name = *n.Name
+	}
+	switch {
+	case name == wit.NameTimestamp:
+		return wholeForm, nil
+	case name == wit.NameDate:
+		return dateForm, nil
+	case name == wit.NameTime:
+		return timeForm, nil
+	case n.Kind == wit.Text:
+		return stringForm, nil
+	case n.Kind == wit.Int64:
+		return unixForm, nil
+	}
+	text := castKinds[n.Kind]
+	if n.Name != nil {
+		text = name + ":" + text
+	}
+	return noForm, &failure{stage, connectException, "Schema Schema{" + text + "} does not correspond to a known timestamp type format"}
+}
+
+// raw is the time of a value of a form, in milliseconds since 1970.
+func (o *timestampConverter) raw(form timestampForm, v any, class string, stage int) (int64, *failure) {
+	wrong := func(what string) (int64, *failure) {
+		return 0, &failure{stage, dataException, "Expected " + what + ", but found class " + class}
+	}
+	switch x := v.(type) {
+	case string:
+		if form != stringForm {
+			break
+		}
+		if o.format == nil {
+			return 0, &failure{stage, nullPointer, `Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`}
+		}
+		at, unsure, ok := o.parser.parse(x)
+		if !ok {
+			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
+			if unsure {
+				text += ": the two digits of its year mean one or another, by the year in which they are read; expected four"
+			}
+			return 0, &failure{stage, dataException, text}
+		}
+		return at, nil
+	case int32:
+		if form == dateForm {
+			return int64(x) * day, nil
+		}
+		if form == timeForm {
+			return int64(x), nil
+		}
+	case int64:
+		if form == wholeForm {
+			return x, nil
+		}
+		if form == unixForm {
+			return product(x, o.precision.by) / o.precision.times, nil
+		}
+	case datum.Instant:
+		if form == wholeForm {
+			return int64(x), nil
+		}
+	}
+	switch form {
+	case stringForm:
+		return wrong("string timestamp to be a String")
+	case unixForm:
+		return wrong("Unix timestamp to be a Long")
+	}
+	return wrong(timestampForms[form] + " to be a java.util.Date")
+}
+
+// product is a product, at most what 64 bits hold.
+func product(n, times int64) int64 {
+	switch {
+	case n > math.MaxInt64/times:
+		return math.MaxInt64
+	case n < math.MinInt64/times:
+		return math.MinInt64
+	}
+	return n * times
+}
+
+// made is a time in the form that is wanted.
+func (o *timestampConverter) made(at int64, stage int) (any, *failure) {
+	switch o.to {
+	case stringForm:
+		return string(o.format.append(nil, at)), nil
+	case unixForm:
+		return product(at, o.precision.times) / o.precision.by, nil
+	case dateForm:
+		days := floorDiv(at, day)
+		if days != int64(int32(days)) {
+			return nil, &failure{stage, dataException, "a Date holds the days of 32 bits since 1970, which a time lies beyond"}
+		}
+		return int32(days), nil
+	case timeForm:
+		return int32(floorMod(at, day)), nil
+	}
+	return at, nil
+}
+
+// convert appends what becomes of a value with a schema, given without its branch.
+func (o *timestampConverter) convert(dst, in []byte, from *wit.Node, form timestampForm, stage int) ([]byte, *failure) {
+	bare := *from
+	bare.Optional, bare.DefaultValue = false, nil
+	if bare.Kind >= wit.Array {
+		_, f := o.raw(form, nil, javaClass(&wit.Node{Kind: bare.Kind}), stage)
+		return dst, f
+	}
+	v, _, err := datum.Read([]wit.Node{bare}, 0, in)
+	if err != nil {
+		return dst, broken(stage, 0)
+	}
+	at, f := o.raw(form, v, javaClass(&wit.Node{Kind: bare.Kind}), stage)
+	if f != nil {
+		return dst, f
+	}
+	made, f := o.made(at, stage)
+	if f != nil {
+		return dst, f
+	}
+	to := o.node(false)
+	if dst, err = datum.Append(dst, []wit.Node{to}, 0, made); err != nil {
+		return dst, &failure{stage, dataException, err.Error()}
+	}
+	return dst, nil
+}
+
+// timestampEdits is what the transform comes to for one schema.
+type timestampEdits struct {
+	*edits
+	// wrong is the failure of every row, that of a null too.
+	wrong *failure
+}
+
+func (o *timestampConverter) compile(e *Engine, nodes []wit.Node, stage int) *timestampEdits {
+	if o.field == "" {
+		return o.compileWhole(e, nodes, stage)
+	}
+	base, l := beginEdits(e, nodes, o.replaceNull)
+	x := &timestampEdits{edits: base}
+	if l == nil {
+		x.failure = onlyStruct(stage, timestampPurpose, javaClass(&nodes[0]))
+		x.wrong = &failure{stage, dataException, "Cannot list fields on non-struct type"}
+		return x
+	}
+	for i := range l.fields {
+		f, m := &l.fields[i], &x.members[i]
+		if f.name == o.field {
+			var form timestampForm
+			form, x.failure = formOf(m.from, stage)
+			made := o.node(m.from.Optional)
+			f.nodes, f.node = []wit.Node{made}, 0
+			m.to = &made
+			m.edit = func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, m.from, form, stage) }
+		}
+		f.orDefault = false
+	}
+	root := basics(&nodes[0])
+	root.Optional = nodes[0].Optional
+	if nodes[0].DefaultValue != nil {
+		if x.wrong = x.failure; x.wrong != nil {
+			return x
+		}
+		in := *nodes[0].DefaultValue
+		if bad := offsets(x.skips, in, 0, e.ends); bad >= 0 {
+			x.wrong = broken(stage, bad)
+			return x
+		}
+		made, f := x.edited(e, nil, in)
+		if f != nil {
+			x.wrong = f
+			return x
+		}
+		root.DefaultValue = &made
+	}
+	x.root = &root
+	result := &program{}
+	result.finish(l, root, stage, e.declare)
+	x.out, x.wrong = result.out, result.failure
+	return x
+}
+
+func (o *timestampConverter) compileWhole(e *Engine, nodes []wit.Node, stage int) *timestampEdits {
+	p, _ := beginProgram(nodes)
+	made := o.node(nodes[0].Optional)
+	x := &timestampEdits{edits: &edits{program: p, root: &made}}
+	from := &nodes[0]
+	form, wrong := formOf(from, stage)
+	x.wrong = wrong
+	x.members = []memberEdit{{from: from, to: &made,
+		edit: func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, stage) }}}
+	x.out = e.declare([]wit.Node{made})
+	return x
+}
+
+func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.schemaless(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *timestampEdits { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return nil, err
+	}
+	null, start, ok := x.null(c.bytes)
+	switch {
+	case !ok:
+		return broken(stage, 0), nil
+	case !null && x.failure != nil:
+		return x.failure, nil
+	case x.wrong != nil:
+		return x.wrong, nil
+	case null:
+		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
+		return nil, nil
+	case o.field == "":
+		from := len(e.scratch)
+		b, f := x.members[0].edit(datum.AppendBranch(e.scratch, x.root, false), c.bytes[start:])
+		if f == nil {
+			e.scratch = b
+			c.set(wit.Structured, x.out, b[from:], -1)
+		}
+		return f, nil
+	}
+	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		return broken(stage, bad), nil
+	}
+	return x.apply(e, c), nil
+}
+
+func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failure {
+	from := len(e.scratch)
+	if o.field == "" || len(c.bytes) == 1 && c.bytes[0] == datum.TagNull {
+		if err := datum.CheckDynamic(c.bytes); err != nil {
+			return &failure{stage, dataException, "bytes that are no dynamic value"}
+		}
+		b, f := o.dynamic(e.scratch, c.bytes, stage)
+		if f == nil {
+			e.scratch = b
+			c.set(wit.Dynamic, 0, b[from:], -1)
+		}
+		return f
+	}
+	m := &e.entries
+	if f := m.take(c.bytes, stage, timestampPurpose); f != nil {
+		return f
+	}
+	value := []byte{datum.TagNull}
+	if x := m.find(o.field); x != nil {
+		var f *failure
+		if value, f = o.dynamic(nil, x.value, stage); f != nil {
+			return f
+		}
+	}
+	m.put(o.field, entry{value: value, valueAt: -1})
+	e.scratch = m.write(e.scratch)
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil
+}
+
+// dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.
+func (o *timestampConverter) dynamic(dst, in []byte, stage int) ([]byte, *failure) {
+	var form timestampForm
+	switch in[0] {
+	case datum.TagNull:
+		return append(dst, datum.TagNull), nil
+	case datum.TagInstant:
+		form = wholeForm
+	case datum.TagInt64:
+		form = unixForm
+	case datum.TagText:
+		form = stringForm
+	default:
+		return dst, &failure{stage, dataException, "TimestampConverter does not support class " + dynamicClasses[in[0]] + " objects as timestamps"}
+	}
+	v, _, err := datum.ReadDynamic(in)
+	if err != nil {
+		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
+	}
+	at, f := o.raw(form, v, dynamicClasses[in[0]], stage)
+	if f != nil {
+		return dst, f
+	}
+	made, f := o.made(at, stage)
+	if f != nil {
+		return dst, f
+	}
+	switch x := made.(type) {
+	case int32: // a Date or a Time, which Java has as a java.util.Date without schema
+		made = datum.Instant(x)
+		if o.to == dateForm {
+			made = datum.Instant(int64(x) * day)
+		}
+	case int64:
+		if o.to != unixForm {
+			made = datum.Instant(x)
+		}
+	}
+	if dst, err = datum.AppendDynamic(dst, made); err != nil {
+		return dst, &failure{stage, dataException, err.Error()}
+	}
+	return dst, nil
+}
