@@ -2,6 +2,7 @@ package service
 
 import (
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -84,8 +85,21 @@ func (e *atomEncoder) entity(s *shape, r *row) {
 	e.passOn()
 }
 
-func (e *atomEncoder) end(next string) {
+// deleted writes a tombstone (RFC 6721).
+func (e *atomEncoder) deleted(local string, when time.Time) {
+	e.add(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`)
+	e.b = appendXMLText(e.b, []byte(e.x.base+local))
+	e.add(`" when="`, when.Format("2006-01-02T15:04:05.000Z07:00"), `"/>`)
+	e.passOn()
+}
+
+func (e *atomEncoder) end(next, delta string) {
 	e.next(next)
+	if delta != "" {
+		e.add("<", e.p.atom, `link rel="delta" href="`)
+		e.b = appendXMLText(e.b, []byte(delta))
+		e.add(`"/>`)
+	}
 	e.add("</", e.p.atom, "feed>")
 }
 

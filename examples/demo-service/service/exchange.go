@@ -191,10 +191,15 @@ func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
 // nextLink makes the link to a following page from its local path and query.
 func (x *exchange) nextLink(path, query string) string {
 	local := path + "?" + query
-	switch {
-	case x.sw.NextHost != "":
+	if x.sw.NextHost != "" {
 		return strings.TrimSuffix(x.sw.NextHost, "/") + x.mount.path + local
-	case x.sw.Links == "relative":
+	}
+	return x.link(local)
+}
+
+// link is an address of the service as the switch links has them.
+func (x *exchange) link(local string) string {
+	if x.sw.Links == "relative" {
 		return local
 	}
 	return x.base + local

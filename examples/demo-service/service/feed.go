@@ -277,6 +277,22 @@ func preferredPage(prefer string) int {
 
 // feed writes one page of a collection.
 func (x *exchange) feed(src source) *fault {
+	if token := x.query.option(deltaToken); token != "" && src.navigation == nil {
+		return x.delta(src, token)
+	}
+	if token := strings.Trim(x.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 && src.navigation == nil {
+		return x.delta(src, token)
+	}
+	tracked, _ := x.tracks(src)
+	var from mark
+	if tracked {
+		if from = x.start(src.table); from.life != x.service.life()%1000 {
+			return x.expired()
+		}
+		if x.accepted() {
+			return nil
+		}
+	}
 	sel, f := x.selection(src)
 	if f != nil {
 		return f
@@ -301,17 +317,21 @@ func (x *exchange) feed(src source) *fault {
 	}
 	w := x.breaking()
 	e := x.encoder(w, shape)
-	if p := preferredPage(x.r.Header.Get("Prefer")); p > 0 {
-		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(p))
-	}
+	x.preferencesApplied(tracked)
 	x.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, count)
 	p := x.page(sel, e, shape, next)
-	link := ""
+	link, delta := "", ""
 	if p.more {
-		link = x.nextLink(src.path, x.query.follow(x.query.top-p.rows, x.token(sel, start+p.rows, p.last)))
+		query := x.query.follow(x.query.top-p.rows, x.token(sel, start+p.rows, p.last))
+		if tracked && x.query.option(startToken) == "" {
+			query += "&" + startToken + "=" + from.token()
+		}
+		link = x.nextLink(src.path, query)
+	} else if tracked {
+		delta = x.deltaLink(src.path, from)
 	}
-	e.end(link)
+	e.end(link, delta)
 	if e.flush() == nil {
 		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
 		x.churn(sel, p.rows)

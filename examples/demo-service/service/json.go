@@ -2,6 +2,8 @@ package service
 
 import (
 	"strconv"
+	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -52,7 +54,24 @@ func (e *jsonEncoder) entity(s *shape, r *row) {
 	e.passOn()
 }
 
-func (e *jsonEncoder) end(next string) {
+// deleted writes a tombstone as Apache Olingo does.
+func (e *jsonEncoder) deleted(local string, when time.Time) {
+	if e.rows > 0 {
+		e.b = append(e.b, ',')
+	}
+	e.rows++
+	e.b = append(e.b, `{"@odata.context":"$metadata#`...)
+	set, _, _ := strings.Cut(local, "(")
+	e.b = append(e.b, set...)
+	e.b = append(e.b, `/$deletedEntity","id":`...)
+	e.b = appendJSONText(e.b, []byte(e.x.base+local))
+	e.b = append(e.b, `,"when":"\/Date(`...)
+	e.b = strconv.AppendInt(e.b, when.UnixMilli(), 10)
+	e.b = append(e.b, `)\/"}`...)
+	e.passOn()
+}
+
+func (e *jsonEncoder) end(next, delta string) {
 	e.b = append(e.b, ']')
 	if !e.bare {
 		if !e.x.mount.sap {
@@ -61,6 +80,10 @@ func (e *jsonEncoder) end(next string) {
 		if next != "" {
 			e.b = append(e.b, `,"__next":`...)
 			e.b = appendJSONText(e.b, []byte(next))
+		}
+		if delta != "" {
+			e.b = append(e.b, `,"__delta":`...)
+			e.b = appendJSONText(e.b, []byte(delta))
 		}
 		e.b = append(e.b, '}')
 	}

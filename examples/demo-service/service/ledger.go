@@ -15,6 +15,7 @@ type Ledger struct {
 	Total             int                     `json:"total"`    // requests to the service, /__demo not counted
 	Statuses          map[int]int             `json:"statuses"` // answers by status
 	Pages             int                     `json:"pages"`    // feeds that were answered to their end
+	Deltas            int                     `json:"deltas"`   // pages of changes among them
 	Rows              int64                   `json:"rows"`     // entities in feeds, expanded ones not counted
 	Logons            int                     `json:"logons"`   // user and password checked and right
 	FailedLogons      int                     `json:"failedLogons"`

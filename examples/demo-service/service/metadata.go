@@ -161,6 +161,9 @@ func (d *edmx) container() {
 		d.f(`<%sEntitySet Name="%s" EntityType="%s.%s"`, d.edm, t.name, mount.namespace, t.typ.name)
 		if mount.sap {
 			d.f(` sap:content-version="1"`)
+			if d.x.sw.Delta == "" || d.x.sw.Delta == "silent" {
+				d.f(` sap:change-tracking="true"`)
+			}
 			if d.x.sw.RefuseCount {
 				d.f(` sap:countable="false"`)
 			}

@@ -46,6 +46,7 @@ type Service struct {
 	mu     sync.Mutex
 	sw     Switches
 	visits map[string]int // how often a feed was asked for, while differ is on
+	lives  int            // how often delta tokens expired
 	churns int            // pages served while churn is on
 	fresh  int64          // numbers for keys of inserted rows
 

@@ -3,6 +3,7 @@ package service
 import (
 	"io"
 	"slices"
+	"time"
 )
 
 // shape is what of an entity goes into an answer: the outcome of $select and $expand for one type.
@@ -89,8 +90,10 @@ type encoder interface {
 	// begin opens a feed; count is -1 when it was not asked for.
 	begin(s *shape, path string, count int)
 	entity(s *shape, r *row)
-	// end closes the feed; next is the link to the following page or empty.
-	end(next string)
+	// deleted writes the tombstone of an entity by its local address.
+	deleted(local string, when time.Time)
+	// end closes the feed; next is the link to the following page, delta that to the changes from here on, each empty for none.
+	end(next, delta string)
 	// single writes one entity as a whole document.
 	single(s *shape, r *row)
 	flush() error

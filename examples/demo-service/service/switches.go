@@ -44,6 +44,14 @@ type Switches struct {
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
+	Delta         string // delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link), off, or silent
+	DeltaHost     string // delta-host: origin of the delta links only
+	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
+	Tombstones    string // tombstones: on (default) or off: whether deltas tell of deleted rows
+	ExpiredStatus int    // expired-status: status of the answer to an expired token; 0: 410
+	Accepted      int    // accepted: so many next requests for tracked feeds are answered 202
+	RetryAfter    int    // retry-after: seconds to wait, in the answers 202; 0: 1
+
 	Match         string        // match: the faults below concern requests whose "METHOD path?query" contains this text
 	Break         string        // break: reset, length or truncate: how the next feeds break off
 	BreakAfter    int           // break-after: bytes of body before that
@@ -123,6 +131,13 @@ var switchDefinitions = []switchDefinition{
 	word("end-early-format", func(s *Switches) *string { return &s.EndEarlyFormat }, "all", "atom", "json"),
 	number("churn", func(s *Switches) *int { return &s.Churn }),
 	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
+	word("delta", func(s *Switches) *string { return &s.Delta }, "", "links", "off", "silent"),
+	word("delta-host", func(s *Switches) *string { return &s.DeltaHost }),
+	word("delta-quotes", func(s *Switches) *string { return &s.DeltaQuotes }, "on", "off"),
+	word("tombstones", func(s *Switches) *string { return &s.Tombstones }, "on", "off"),
+	number("expired-status", func(s *Switches) *int { return &s.ExpiredStatus }),
+	number("accepted", func(s *Switches) *int { return &s.Accepted }),
+	number("retry-after", func(s *Switches) *int { return &s.RetryAfter }),
 	word("match", func(s *Switches) *string { return &s.Match }),
 	word("break", func(s *Switches) *string { return &s.Break }, "", "reset", "length", "truncate"),
 	number("break-after", func(s *Switches) *int { return &s.BreakAfter }),
@@ -156,14 +171,21 @@ func SwitchNames() []string {
 }
 
 // ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a time-out does;
-// unlock-users makes locked users try again; kill-server kills the server of that name, and starts it anew without any session.
-func ActionNames() []string { return []string{"expire-sessions", "unlock-users", "kill-server"} }
+// expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again; kill-server kills the server of that name, and starts it anew without any session.
+func ActionNames() []string {
+	return []string{"expire-sessions", "unlock-users", "kill-server", "expire-tokens"}
+}
 
 // Set changes one switch, or does what an action names. An unknown name or a value of the wrong form is an error.
 func (s *Service) Set(name, text string) error {
 	switch name {
 	case "expire-sessions":
 		s.front.expire()
+		return nil
+	case "expire-tokens":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lives++
 		return nil
 	case "unlock-users":
 		s.users.unlock()

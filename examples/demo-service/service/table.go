@@ -20,6 +20,7 @@ type table struct {
 	changed map[int]*row // updated generated rows
 	born    []*row       // inserted rows, sorted by key
 	bornAt  []int        // number of the generated row before which born[i] stands
+	changes []change     // all that happened, in order
 	next    int64        // next number for an identity key
 }
 
@@ -105,6 +106,7 @@ func (t *table) insert(r *row) bool {
 	t.born = slices.Insert(t.born, i, r)
 	t.bornAt = slices.Insert(t.bornAt, i, t.search(r.key(t.typ)))
 	t.epoch++
+	t.note(nil, r)
 	return true
 }
 
@@ -116,10 +118,12 @@ func (t *table) update(key []value, change func(r *row) *fault) *fault {
 	if r == nil {
 		return notFound(t.name)
 	}
+	before := r
 	r = r.clone()
 	if f := change(r); f != nil {
 		return f
 	}
+	t.note(before, r)
 	if r.number >= 0 {
 		t.changed[r.number] = r
 		return nil
@@ -140,6 +144,7 @@ func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	if f := check(r); f != nil {
 		return f
 	}
+	t.note(r, nil)
 	if r.number >= 0 {
 		i, _ := slices.BinarySearch(t.gone, r.number)
 		t.gone = slices.Insert(t.gone, i, r.number)

@@ -306,7 +306,7 @@ func (pg *Page) otherwise(next *Place) (*Place, error) {
 }
 
 // before tells whether the page's rows are those of a page before.
-func (pg *Page) before(pages trail) bool {
+func (pg *Page) before(pages Trail) bool {
 	content, some := pg.content.hash()
 	return some && pages.step(content)
 }

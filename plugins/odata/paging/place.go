@@ -49,7 +49,7 @@ type Place struct {
 	// probed is how often the service brought the last row first in the reverse order.
 	probed int
 	// followed are the links that the load came by, pages what they held.
-	followed, pages trail
+	followed, pages Trail
 	// empty is the number of pages without a row, one after another.
 	empty int
 	// pass counts the times that the load began anew, tries those that every option was left out in vain.
@@ -76,45 +76,48 @@ const (
 	checkWithout = "without"
 )
 
-// item is a field of a place.
-type item struct {
-	name   string
-	text   *string
-	number *int
-	flag   *bool
-	trail  *trail
-	// least is the least number that is written.
-	least int
+// Item is a field of an offset: one of its pointers leads to the value.
+type Item struct {
+	Name   string
+	Text   *string
+	Number *int
+	Flag   *bool
+	Trail  *Trail
+	// Least is the least number that is written.
+	Least int
 }
 
-func (p *Place) items() []item {
-	return []item{
-		{name: "url", text: &p.url}, {name: "seen", number: &p.seen}, {name: "count", number: &p.count}, {name: "base", number: &p.base, least: 1},
-		{name: "unordered", flag: &p.unordered}, {name: "uncounted", flag: &p.uncounted}, {name: "links", flag: &p.links},
-		{name: "sorted", flag: &p.sorted}, {name: "folded", flag: &p.folded}, {name: "sound", flag: &p.sound}, {name: "mixed", flag: &p.mixed},
-		{name: "shifts", flag: &p.shifts}, {name: "checked", flag: &p.checked}, {name: "warned", flag: &p.warned}, {name: "done", flag: &p.done},
-		{name: "key", text: &p.key}, {name: "floor", text: &p.floor}, {name: "floorseen", number: &p.floorSeen, least: 1}, {name: "next", text: &p.link},
-		{name: "check", text: &p.check}, {name: "level", number: &p.level, least: 1},
-		{name: "probed", number: &p.probed, least: 1}, {name: "laps", flag: &p.laps}, {name: "beyond", flag: &p.beyond},
-		{name: "further", flag: &p.further}, {name: "least", number: &p.least, least: 1}, {name: "tail", text: &p.tail}, {name: "followed", trail: &p.followed}, {name: "pages", trail: &p.pages},
-		{name: "empty", number: &p.empty, least: 1}, {name: "pass", number: &p.pass, least: 1}, {name: "tries", number: &p.tries, least: 1},
-		{name: "refused", text: &p.refused}, {name: "without", flag: &p.without}, {name: "began", number: &p.began, least: 1}, {name: "at", number: &p.at, least: 1},
+func (p *Place) items() []Item {
+	return []Item{
+		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count}, {Name: "base", Number: &p.base, Least: 1},
+		{Name: "unordered", Flag: &p.unordered}, {Name: "uncounted", Flag: &p.uncounted}, {Name: "links", Flag: &p.links},
+		{Name: "sorted", Flag: &p.sorted}, {Name: "folded", Flag: &p.folded}, {Name: "sound", Flag: &p.sound}, {Name: "mixed", Flag: &p.mixed},
+		{Name: "shifts", Flag: &p.shifts}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned}, {Name: "done", Flag: &p.done},
+		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen, Least: 1}, {Name: "next", Text: &p.link},
+		{Name: "check", Text: &p.check}, {Name: "level", Number: &p.level, Least: 1},
+		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
+		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail}, {Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
+		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
+		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "began", Number: &p.began, Least: 1}, {Name: "at", Number: &p.at, Least: 1},
 	}
 }
 
-// Fields writes a place as fields of an offset; what is not the case is left out.
-func (p *Place) Fields() []wit.Field {
+// Fields writes a place as fields of an offset.
+func (p *Place) Fields() []wit.Field { return Write(p.items()) }
+
+// Write makes fields of an offset; what is not the case is left out.
+func Write(items []Item) []wit.Field {
 	var fields []wit.Field
-	for _, i := range p.items() {
+	for _, i := range items {
 		switch {
-		case i.text != nil && *i.text != "":
-			fields = append(fields, wit.TextField(i.name, *i.text))
-		case i.number != nil && *i.number >= i.least:
-			fields = append(fields, wit.IntegerField(i.name, int64(*i.number)))
-		case i.flag != nil && *i.flag:
-			fields = append(fields, wit.BooleanField(i.name, true))
-		case i.trail != nil && i.trail.steps > 0:
-			fields = append(fields, wit.TextField(i.name, i.trail.String()))
+		case i.Text != nil && *i.Text != "":
+			fields = append(fields, wit.TextField(i.Name, *i.Text))
+		case i.Number != nil && *i.Number >= i.Least:
+			fields = append(fields, wit.IntegerField(i.Name, int64(*i.Number)))
+		case i.Flag != nil && *i.Flag:
+			fields = append(fields, wit.BooleanField(i.Name, true))
+		case i.Trail != nil && i.Trail.steps > 0:
+			fields = append(fields, wit.TextField(i.Name, i.Trail.String()))
 		}
 	}
 	return fields
@@ -126,13 +129,8 @@ func Read(offset []wit.Field) (*Place, error) {
 		return nil, nil
 	}
 	p := &Place{count: -1}
-	items := p.items()
-	for _, f := range offset {
-		for _, i := range items {
-			if i.name == f.Name && !i.read(f.Value) {
-				return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name + " isn't of the form that this connector writes"}
-			}
-		}
+	if err := ReadItems(offset, p.items()); err != nil {
+		return nil, err
 	}
 	if len(p.url) == 0 || p.url[0] != '/' {
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field url with a path, found \"" + p.url + "\""}
@@ -140,16 +138,28 @@ func Read(offset []wit.Field) (*Place, error) {
 	return p, nil
 }
 
-func (i *item) read(v wit.Scalar) bool {
+// ReadItems reads what [Write] wrote. Fields that are none of the items are left alone.
+func ReadItems(offset []wit.Field, items []Item) error {
+	for _, f := range offset {
+		for _, i := range items {
+			if i.Name == f.Name && !i.read(f.Value) {
+				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name + " isn't of the form that this connector writes"}
+			}
+		}
+	}
+	return nil
+}
+
+func (i *Item) read(v wit.Scalar) bool {
 	switch {
-	case i.text != nil && v.Text != nil:
-		*i.text = string([]byte(*v.Text))
-	case i.number != nil && v.Integer != nil && *v.Integer >= 0:
-		*i.number = int(*v.Integer)
-	case i.flag != nil && v.Boolean != nil:
-		*i.flag = *v.Boolean
-	case i.trail != nil && v.Text != nil:
-		return i.trail.parse(*v.Text)
+	case i.Text != nil && v.Text != nil:
+		*i.Text = string([]byte(*v.Text))
+	case i.Number != nil && v.Integer != nil && *v.Integer >= 0:
+		*i.Number = int(*v.Integer)
+	case i.Flag != nil && v.Boolean != nil:
+		*i.Flag = *v.Boolean
+	case i.Trail != nil && v.Text != nil:
+		return i.Trail.parse(*v.Text)
 	default:
 		return false
 	}

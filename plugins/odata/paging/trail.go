@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with the load: it
+// Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with the load: it
 // has the last mostRecent steps, and of all before the one whose number is the last power of two (Brent's way). A circle of up to
 // mostRecent steps is found when its first step comes again, a longer one before it was gone round three times.
-type trail struct {
+type Trail struct {
 	steps  int
 	mark   string
 	recent string
@@ -24,7 +24,7 @@ const (
 )
 
 // step tells whether the load came past something before, and notes it.
-func (t *trail) step(hash hash) (before bool) {
+func (t *Trail) step(hash hash) (before bool) {
 	h := short(hash)
 	if h == t.mark || t.holds(h) {
 		return true
@@ -37,7 +37,10 @@ func (t *trail) step(hash hash) (before bool) {
 	return false
 }
 
-func (t *trail) holds(h string) bool {
+// Passed is step for a text, such as an address.
+func (t *Trail) Passed(text string) (before bool) { return t.step(hashOf(text)) }
+
+func (t *Trail) holds(h string) bool {
 	for at := 0; at < len(t.recent); at += hashSize {
 		if t.recent[at:at+hashSize] == h {
 			return true
@@ -47,9 +50,9 @@ func (t *trail) holds(h string) bool {
 }
 
 // String is what parse reads: the number of steps, the marked one, the recent ones.
-func (t *trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + "." + t.recent }
+func (t *Trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + "." + t.recent }
 
-func (t *trail) parse(s string) bool {
+func (t *Trail) parse(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 || len(parts[2]) > mostRecent*hashSize {
 		return false

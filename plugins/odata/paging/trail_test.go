@@ -7,7 +7,7 @@ import (
 
 // What a load remembers doesn't grow with it.
 func TestTrailIsBounded(t *testing.T) {
-	var tr trail
+	var tr Trail
 	for i := range 1_000_000 {
 		if tr.step(hashOf(strconv.Itoa(i))) {
 			t.Fatalf("step %d looks like one before", i)
@@ -16,7 +16,7 @@ func TestTrailIsBounded(t *testing.T) {
 	if n := len(tr.String()); n > 1000 {
 		t.Errorf("%d bytes", n)
 	}
-	again := trail{}
+	again := Trail{}
 	if !again.parse(tr.String()) || again != tr {
 		t.Error("it can't be read again")
 	}
