@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder already.
@@ -55,10 +56,8 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 		if !warned {
 			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers", strings.Join(h.kafka.Bootstrap, ","), "error", err)
 		}
-		select {
-		case <-reaching.Done():
+		if pause.For(reaching, time.Second) != nil {
 			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachWithin, err)
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -16,9 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
-	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/watch"
+	"github.com/culvert-project/culvert/host/wholefile"
 )
 
 const (
@@ -74,7 +73,7 @@ type watchedFile struct {
 
 // NewFolderStore makes a store of a folder whose references are resolved by the worker's providers. Nothing is read before Watch.
 func NewFolderStore(dir string, w *Worker, log *slog.Logger) *FolderStore {
-	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: settle, kicks: make(chan struct{}, 1), targets: map[string]string{},
+	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: watch.Settle, kicks: make(chan struct{}, 1), targets: map[string]string{},
 		files: map[string]*watchedFile{}}
 }
 
@@ -132,7 +131,7 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", name, err)
 	}
-	stamp := identityStamp(path)
+	stamp := watch.Stamp(path)
 	s.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: loadAny(path, s.worker.Providers), of: stamp}
 	s.wrote()
 	return nil
@@ -233,21 +232,7 @@ func writeConnector(path string, settings map[string]string) error {
 	if err := readsAs(path, data, settings); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".culvert-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if before, gone := os.Stat(path); gone == nil {
-		err = errors.Join(err, f.Chmod(before.Mode().Perm()))
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return wholefile.Rewrite(path, data)
 }
 
 // readsAs checks that a file will be read as the settings that are written into it.
@@ -315,8 +300,8 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 
 // Watch is as [Store] says.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
-	listening := &listener{log: s.log, dir: s.dir}
-	defer listening.close()
+	listening := &listener{store: s}
+	defer func() { listening.folders.Close() }()
 	quiet, again := time.NewTimer(0), time.NewTicker(s.every)
 	defer quiet.Stop()
 	defer again.Stop()
@@ -327,7 +312,12 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-listening.events():
+		case <-listening.folders.Changed(): // which has waited already
+			if !looking {
+				looking = true
+				quiet.Reset(0)
+			}
+			continue
 		case <-s.kicks:
 		case <-again.C:
 			periodic = true
@@ -474,7 +464,7 @@ func (s *FolderStore) found(problems Problems) bool {
 
 // lookAt looks at a file, and reads it when it has come to rest.
 func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless bool) {
-	stamp := identityStamp(path)
+	stamp := watch.Stamp(path)
 	f.missing = 0
 	if stamp != f.stamp {
 		f.stamp, f.same = stamp, 0
@@ -491,7 +481,7 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 		return false, false
 	}
 	c := loadAny(path, s.worker.Providers)
-	if now := identityStamp(path); now != stamp { // while it was read
+	if now := watch.Stamp(path); now != stamp { // while it was read
 		f.stamp, f.same = now, 0
 		return false, true
 	}
@@ -499,21 +489,12 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 	return true, false
 }
 
-// identityStamp is Stamp, and which file it is: one that is put in the place of another may be as long and as old.
-func identityStamp(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "not there: " + withoutPath(err).Error()
-	}
-	return fmt.Sprintf("%d %d %v %s", info.Size(), info.ModTime().UnixNano(), info.Mode(), inode(info))
-}
-
 // workersFile finds settings of the worker that differ from those that it runs with. A file that is half written says nothing.
 func (s *FolderStore) workersFile(path string) Problems {
 	if path == "" || path != s.worker.File {
 		return nil
 	}
-	stamp := identityStamp(path)
+	stamp := watch.Stamp(path)
 	if stamp == s.workers {
 		return s.workerAt
 	}
@@ -545,7 +526,7 @@ func (s *FolderStore) linked() []string {
 	defer s.looking.Unlock()
 	var dirs []string
 	for path := range s.files {
-		if to := target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
+		if to := watch.Target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
 			dirs = append(dirs, filepath.Dir(to))
 		}
 	}
@@ -555,66 +536,30 @@ func (s *FolderStore) linked() []string {
 // listener hears of events in a folder, in the one around it, and in those that its files are links to. Where it can't, the looks
 // that are taken from time to time have to do.
 type listener struct {
-	log    *slog.Logger
-	dir    string
-	files  *fsnotify.Watcher
-	merged chan struct{}
-	done   chan struct{}
-	failed bool
+	store   *FolderStore
+	folders *watch.Folders
+	failed  bool
 }
 
 // follow listens to the folder, which may be another one than it was under its name, and to more.
 func (l *listener) follow(more []string) {
-	if l.files == nil && !l.failed {
+	if l.folders == nil && !l.failed {
 		var err error
-		if l.files, err = fsnotify.NewWatcher(); err != nil {
+		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
 			l.failed = true
-			l.log.Warn("the folder of connectors is looked at from time to time only", "every", lookEvery, "error", err)
-			return
+			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", lookEvery, "error", err)
 		}
-		l.merged, l.done = make(chan struct{}, 1), make(chan struct{})
-		go l.merge()
 	}
-	if l.files == nil {
+	if l.folders == nil {
 		return
 	}
-	dirs := append([]string{l.dir, filepath.Dir(filepath.Clean(l.dir))}, more...)
-	if real := target(l.dir); real != "" {
+	dir := l.store.dir
+	dirs := append([]string{dir, filepath.Dir(filepath.Clean(dir))}, more...)
+	if real := watch.Target(dir); real != "" {
 		dirs = append(dirs, real)
 	}
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {
-		_ = l.files.Add(dir) // one that is away is found by a look
-	}
-}
-
-// merge makes one of many events.
-func (l *listener) merge() {
-	defer close(l.done)
-	defer guard.Recover(l.log, "watching the folder of connectors", nil)
-	for {
-		select {
-		case _, ok := <-l.files.Events:
-			if !ok {
-				return
-			}
-		case _, ok := <-l.files.Errors: // events were lost
-			if !ok {
-				return
-			}
-		}
-		select {
-		case l.merged <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (l *listener) events() <-chan struct{} { return l.merged }
-
-func (l *listener) close() {
-	if l.files != nil {
-		l.files.Close()
-		<-l.done
+		_ = l.folders.Add(dir) // one that is away is found by a look
 	}
 }

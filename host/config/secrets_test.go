@@ -1,11 +1,9 @@
 package config
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -57,56 +55,6 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	}
 	if _, err := c.Again(p); err == nil {
 		t.Error("expected an error for a secret that is not there")
-	}
-}
-
-// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder behind a link.
-func TestWatch(t *testing.T) {
-	_, _, dir := secretsOf(t)
-	kubernetes := t.TempDir()
-	for i, text := range []string{"one", "two"} {
-		versioned := filepath.Join(kubernetes, []string{"..1", "..2"}[i])
-		if err := os.Mkdir(versioned, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(versioned, "password"), text)
-	}
-	link := func(to, from string) {
-		t.Helper()
-		if err := os.Symlink(to, from); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link("..1", filepath.Join(kubernetes, "..data"))
-	link(filepath.Join("..data", "password"), filepath.Join(kubernetes, "password"))
-
-	changes := make(chan struct{}, 10)
-	w := Watch([]string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
-	defer w.Close()
-	expect := func(what string, change func()) {
-		t.Helper()
-		change()
-		select {
-		case <-changes:
-		case <-time.After(20 * time.Second): // below the 30 s at which it looks in any case
-			t.Fatalf("%s was not seen", what)
-		}
-	}
-	expect("a file that was written", func() { write(t, filepath.Join(dir, "token"), "due") })
-	expect("a file that was replaced", func() {
-		write(t, filepath.Join(dir, "new"), "tre")
-		if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "token")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	expect("a link that was switched", func() {
-		link("..2", filepath.Join(kubernetes, "..data_tmp"))
-		if err := os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
-		t.Errorf("found %q behind the link", text)
 	}
 }
 

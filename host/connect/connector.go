@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/watch"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -90,14 +91,14 @@ func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind 
 // run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start is waited for: a
 // service that does not answer, a setting that somebody has to mend.
 func (c *connector) run(ctx context.Context, once bool) {
-	stamp := config.Stamp(c.paths()...)
+	stamp := watch.Stamp(c.paths()...)
 	close, err := c.start(ctx)
 	for err != nil {
 		c.failed(ctx, err)
 		if once || !c.startable(ctx, err, stamp) {
 			return
 		}
-		stamp = config.Stamp(c.paths()...)
+		stamp = watch.Stamp(c.paths()...)
 		close, err = c.start(ctx)
 	}
 	defer close()

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/service"
+	"github.com/culvert-project/culvert/host/watch"
 )
 
 // startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings anew. stamp is what
@@ -28,12 +28,12 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 	follows := !strings.EqualFold(c.config.Text("config.action.reload"), "none")
 	files := append(c.o.Worker.Providers.Files(c.config), c.paths()...)
 	if follows && len(files) > 0 {
-		defer config.Watch(files, c.log, func() {
+		defer watch.Files(files, c.log, func() {
 			select {
 			case signal <- struct{}{}:
 			default:
 			}
-		}).Close()
+		})()
 	}
 	var tick <-chan time.Time
 	if c.asksAgain(err) {
@@ -45,7 +45,7 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		return false
 	}
 	// Once at first: something may have changed before the files were watched.
-	for !follows || !c.reread() && config.Stamp(c.paths()...) == stamp {
+	for !follows || !c.reread() && watch.Stamp(c.paths()...) == stamp {
 		select {
 		case <-signal:
 		case <-tick:

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // Admin creates topics and answers questions about the cluster.
@@ -159,7 +161,7 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 		if waiting == "" {
 			return nil
 		}
-		if pause(ctx, wait) != nil {
+		if pause.For(ctx, wait) != nil {
 			return fmt.Errorf("topic %s has partitions without a leader", waiting)
 		}
 	}
@@ -298,7 +300,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 		if errors.Is(err, kerr.GroupIDNotFound) {
 			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
 		}
-		if !kerr.IsRetriable(err) || pause(waiting, 100*time.Millisecond) != nil {
+		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
 			return nil, fmt.Errorf("offsets of group %s: %w", group, a.guard.explain(err))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -104,7 +105,7 @@ func (d *door) shut() (n int) {
 
 // busiest is the door with the most connections, when there is any.
 func busiest(ctx context.Context, doors []*door) (busiest *door) {
-	for most := 0; ctx.Err() == nil; pause(ctx, time.Millisecond) {
+	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
 		for _, d := range doors {
 			d.mu.Lock()
 			if n := len(d.inside); n > most {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/lock"
+	"github.com/culvert-project/culvert/host/wholefile"
 )
 
 // announcementFile in a broker's folder says where it listens, for as long as it does.
@@ -25,19 +26,13 @@ type announcement struct {
 	Started time.Time `json:"started"`
 }
 
-// announce writes the file beside and renames it, so that readers see all or nothing.
 func announce(dir string, a announcement) error {
 	text, err := json.Marshal(a)
+	if err == nil {
+		err = wholefile.Replace(filepath.Join(dir, announcementFile), append(text, '\n'))
+	}
 	if err != nil {
-		return err
-	}
-	name := filepath.Join(dir, announcementFile)
-	beside := fmt.Sprintf("%s.%d.tmp", name, a.PID)
-	if err := os.WriteFile(beside, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("embedded broker: %w", err)
-	}
-	if err := os.Rename(beside, name); err != nil {
-		return errors.Join(fmt.Errorf("embedded broker: %w", err), os.Remove(beside))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // noteMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things there.
@@ -117,12 +119,8 @@ func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	stored, err := s.storedOffsets(ctx, client, topics)
-	for err != nil && passes(err) && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-			stored, err = s.storedOffsets(ctx, client, topics)
-		}
+	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
+		stored, err = s.storedOffsets(ctx, client, topics)
 	}
 	if err != nil {
 		s.mu.Lock()

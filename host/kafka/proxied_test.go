@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -67,7 +68,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 		})
 		// Behind the consumer by a bounded number, so that what happens in the middle happens to both.
 		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
-			if pause(ctx, time.Millisecond) != nil {
+			if pause.For(ctx, time.Millisecond) != nil {
 				break
 			}
 		}
@@ -166,7 +167,7 @@ func TestThroughCloudConnector(t *testing.T) {
 			t.Error("no connection of the broker ended")
 		}
 		group.Go(func() {
-			pause(ctx, 3*time.Second)
+			pause.For(ctx, 3*time.Second)
 			broker.reopen(t)
 		})
 	}
@@ -214,7 +215,7 @@ func TestCloudConnectorAway(t *testing.T) {
 	l := &load{topic: "load", records: 30_000, steps: []step{{10_000, func() {
 		r.Detach("") // which also ends its tunnels
 		group.Go(func() {
-			pause(ctx, away)
+			pause.For(ctx, away)
 			r.Attach("")
 		})
 	}}}}

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/pause"
 )
 
 // ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
@@ -182,7 +184,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		case (kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)) && failures < 20:
 			failures++
 			where = leadership{}
-			if err := pause(ctx, 100*time.Millisecond); err != nil {
+			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
 			continue
@@ -244,7 +246,7 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (lea
 		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
 			return leadership{}, detail.Err
 		}
-		if err := pause(ctx, 250*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 250*time.Millisecond); err != nil {
 			return leadership{}, fmt.Errorf("no leader: %w", err)
 		}
 	}
@@ -341,17 +343,5 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition, e.Err)
 			}
 		}
-	}
-}
-
-// pause waits, or less when the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -56,7 +57,7 @@ func TestSecretsThatChange(t *testing.T) {
 	d.shut() // the next logon is with the old password
 	d.reopen(t)
 	sent := send()
-	pause(ctx, 2*time.Second)
+	pause.For(ctx, 2*time.Second)
 	now.Store(strings.Replace(scramLogon, "hush-hush", "other", 1))
 	if err := <-sent; err != nil {
 		t.Error(err)

@@ -44,7 +44,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Watch loads new and changed files of the folders while the manager lives.
 	Watch bool
-	// Debounce is how long a folder must be quiet before its changes are read. Default 200 ms.
+	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after ten times as long, without
+	// the files that are being written. Default 200 ms.
 	Debounce time.Duration
 	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with the time that it
 	// took when New is about to return. Default: lines of the Logger.
@@ -152,7 +153,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	defer m.loader.notice.end()
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
-		if m.watcher, err = watch(m, o.Folders, o.Debounce); err != nil {
+		if m.watcher, err = newWatcher(m, o.Folders, o.Debounce); err != nil {
 			m.Close()
 			return nil, err
 		}
@@ -186,7 +187,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 // loadRest loads what no connector needed at the start.
 func (m *Manager) loadRest(ctx context.Context, embedded []*arrival) {
 	defer guard.Recover(m.logger, "loading plugins", nil)
-	if err := m.scan(ctx, embedded); err != nil {
+	if err := m.scan(ctx, embedded, nil); err != nil {
 		if ctx.Err() == nil {
 			m.logger.Warn("reading plugin folders", "error", err)
 		}

@@ -84,14 +84,14 @@ const embeddedPrefix = "embedded:"
 func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), ".wasm") }
 
 // Reload reads the folders now: what Options.Watch does by itself.
-func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil) }
+func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
 // scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules whose files
-// are gone retire.
-func (m *Manager) scan(ctx context.Context, list []*arrival) error {
+// are gone retire. Files that are being written, if unfinished tells of any, are passed over.
+func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(path string) bool) error {
 	m.scanning.Lock()
 	defer m.scanning.Unlock()
-	list, present, err := m.arrivals(list, nil)
+	list, present, err := m.arrivals(list, nil, unfinished)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (m *Manager) scan(ctx context.Context, list []*arrival) error {
 func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool, err error) {
 	m.scanning.Lock()
 	defer m.scanning.Unlock()
-	list, _, err := m.arrivals(embedded, needed)
+	list, _, err := m.arrivals(embedded, needed, nil)
 	if err != nil {
 		return nil, false, err
 	}
@@ -172,7 +172,7 @@ func (m *Manager) canWait(hash string, data []byte, needed []Needed) bool {
 }
 
 // arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are there.
-func (m *Manager) arrivals(list []*arrival, needed []Needed) ([]*arrival, map[string]bool, error) {
+func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival, map[string]bool, error) {
 	present := map[string]bool{}
 	for _, folder := range m.folders {
 		entries, err := os.ReadDir(folder)
@@ -185,6 +185,9 @@ func (m *Manager) arrivals(list []*arrival, needed []Needed) ([]*arrival, map[st
 			}
 			path := filepath.Join(folder, e.Name())
 			present[path] = true
+			if unfinished != nil && unfinished(path) {
+				continue
+			}
 			if a := m.look(path, needed); a != nil {
 				list = append(list, a)
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -31,7 +32,7 @@ func named(name, version string, mark byte) []byte {
 // until waits for a condition that a watcher brings about.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(60 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -327,5 +328,37 @@ func TestCodeRests(t *testing.T) {
 	}
 	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
 		t.Errorf("%+v", infos)
+	}
+}
+
+// A new version is found while something else in the folder changes all the time: a log that is written there, a file that is being copied.
+func TestFolderThatIsNeverQuiet(t *testing.T) {
+	for _, name := range []string{"build.log", "copy.wasm"} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+			_, b := watched(t, folder)
+			busy, err := os.Create(filepath.Join(folder, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var writing sync.WaitGroup
+			stop := make(chan struct{})
+			defer func() { close(stop); writing.Wait(); busy.Close() }()
+			writing.Go(func() {
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						busy.WriteAt([]byte{0, 'a', 's', 'm'}, 0)
+					case <-stop:
+						return
+					}
+				}
+			})
+			put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
+			until(t, "a candidate", func() bool { return b.Candidate() != nil })
+		})
 	}
 }

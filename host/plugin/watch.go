@@ -1,40 +1,36 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/watch"
 )
 
 // watcher owns a goroutine that loads what changes in the folders.
 type watcher struct {
-	manager  *Manager
-	files    *fsnotify.Watcher
-	debounce time.Duration
-	cancel   context.CancelFunc
-	done     chan struct{}
+	manager *Manager
+	folders *watch.Folders
+	cancel  context.CancelFunc
+	done    chan struct{}
 }
 
-// watch begins to listen; events wait until start.
-func watch(m *Manager, folders []string, debounce time.Duration) (*watcher, error) {
-	files, err := fsnotify.NewWatcher()
+// newWatcher begins to listen; events wait until start.
+func newWatcher(m *Manager, folders []string, debounce time.Duration) (*watcher, error) {
+	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule, Logger: m.logger})
 	if err != nil {
-		return nil, fmt.Errorf("watching plugin folders: %w", err)
+		return nil, err
 	}
-	for _, f := range folders {
-		if err := files.Add(f); err != nil {
-			_ = files.Close()
-			return nil, fmt.Errorf("watching the plugin folder %s: %w", f, err)
+	for _, folder := range folders {
+		if err := f.Add(folder); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("plugin folder: %w", err)
 		}
 	}
-	if debounce <= 0 {
-		debounce = 200 * time.Millisecond
-	}
-	return &watcher{manager: m, files: files, debounce: debounce}, nil
+	return &watcher{manager: m, folders: f}, nil
 }
 
 func (w *watcher) start() {
@@ -48,34 +44,24 @@ func (w *watcher) stop() {
 		w.cancel()
 		<-w.done
 	}
-	_ = w.files.Close()
+	w.folders.Close()
 }
 
-// run scans when a folder has been quiet for a while: a copy in progress is a file cut off, and would be refused.
+// run scans when files of modules have changed. A copy in progress is a file cut off, and would be refused: it waits.
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.done)
 	defer guard.Recover(w.manager.logger, "watching plugin folders", nil)
-	quiet := time.NewTimer(w.debounce)
-	quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-w.files.Events:
-			if !ok {
-				return
-			}
-			quiet.Reset(w.debounce)
-		case err, ok := <-w.files.Errors:
-			if !ok {
-				return
-			}
-			w.manager.logger.Warn("watching plugin folders", "error", err)
-			quiet.Reset(w.debounce)
-		case <-quiet.C:
-			if err := guard.Do(w.manager.logger, "reading plugin folders", func() error { return w.manager.scan(ctx, nil) }); err != nil && ctx.Err() == nil {
-				w.manager.logger.Warn("reading plugin folders", "error", err)
-			}
+		case <-w.folders.Changed():
+		}
+		err := guard.Do(w.manager.logger, "reading plugin folders", func() error {
+			return w.manager.scan(ctx, nil, w.folders.Written)
+		})
+		if err != nil && ctx.Err() == nil {
+			w.manager.logger.Warn("reading plugin folders", "error", err)
 		}
 	}
 }

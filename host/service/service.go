@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/watch"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -48,7 +49,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 	}
 	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c, told: make(chan struct{}), rereads: time.Minute}
 	roles := s.roles()
-	s.stamp = config.Stamp(pathsOf(roles)...)
+	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
 	if roles.Has("http.destination") {
 		s.target, err = newTarget(roles, log)
@@ -185,7 +186,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 func (s *Service) read() bool {
 	if s.adopted != nil {
 		s.connector, s.adopted = s.adopted, nil
-		s.stamp = config.Stamp(pathsOf(s.roles())...)
+		s.stamp = watch.Stamp(pathsOf(s.roles())...)
 		return true
 	}
 	again, err := s.connector.Again(s.providers)
@@ -200,7 +201,7 @@ func (s *Service) read() bool {
 		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
 	}
 	s.connector = again
-	stamp := config.Stamp(pathsOf(s.roles())...)
+	stamp := watch.Stamp(pathsOf(s.roles())...)
 	other := stamp != s.stamp
 	s.stamp = stamp
 	return len(mine) > 0 || other
@@ -237,11 +238,11 @@ func (s *Service) Watch(client *transport.Client) (close func()) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := config.Watch(files, s.log, func() {
+	unwatch := watch.Files(files, s.log, func() {
 		s.changed.Store(true)
 		if err := client.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("settings of the service", "error", err)
 		}
 	})
-	return func() { cancel(); w.Close() }
+	return func() { cancel(); unwatch() }
 }

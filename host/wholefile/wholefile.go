@@ -9,17 +9,32 @@ import (
 )
 
 // Replace writes a file in the place of the one of that name, for this user alone (0600).
-func Replace(path string, content []byte) error { return replace(path, content, false) }
+func Replace(path string, content []byte) error { return replace(path, content, 0, false) }
 
 // ReplaceSynced is Replace for what must outlive a crash of the machine.
-func ReplaceSynced(path string, content []byte) error { return replace(path, content, true) }
+func ReplaceSynced(path string, content []byte) error { return replace(path, content, 0, true) }
 
-func replace(path string, content []byte, synced bool) error {
+// Rewrite is ReplaceSynced for a file of a user, which keeps the rights that it had.
+func Rewrite(path string, content []byte) error {
+	var mode os.FileMode
+	if before, err := os.Stat(path); err == nil {
+		mode = before.Mode().Perm()
+	}
+	return replace(path, content, mode, true)
+}
+
+// replace has mode 0 for the usual one.
+func replace(path string, content []byte, mode os.FileMode, synced bool) error {
 	name, err := beside(path, content, synced)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(name)
+	if mode != 0 {
+		if err := os.Chmod(name, mode); err != nil {
+			return err
+		}
+	}
 	return os.Rename(name, path)
 }
 

@@ -12,7 +12,7 @@ import (
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	for _, want := range []string{"one", "another"} {
-		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced} {
+		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced, Rewrite} {
 			if err := write(path, []byte(want)); err != nil {
 				t.Fatal(err)
 			}
@@ -25,6 +25,21 @@ func TestReplace(t *testing.T) {
 	if err := Replace(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("expected that there is no such folder, found %v", err)
 	}
+}
+
+// The file of a user stays as readable as it was.
+func TestRewrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	if err := os.WriteFile(path, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := Rewrite(path, []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("found %v, %v", info.Mode(), err)
+	}
+	alone(t, path)
 }
 
 // Of many that write a new file at once one succeeds, on file systems without links, too.

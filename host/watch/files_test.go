@@ -1,0 +1,66 @@
+package watch
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder behind a link.
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "token"), "uno")
+	kubernetes := t.TempDir()
+	for i, text := range []string{"one", "two"} {
+		versioned := filepath.Join(kubernetes, []string{"..1", "..2"}[i])
+		if err := os.Mkdir(versioned, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Join(versioned, "password"), text)
+	}
+	link := func(to, from string) {
+		t.Helper()
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("..1", filepath.Join(kubernetes, "..data"))
+	link(filepath.Join("..data", "password"), filepath.Join(kubernetes, "password"))
+
+	changes := make(chan struct{}, 10)
+	files := []string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}
+	defer every(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
+	expect := func(what string, change func()) {
+		t.Helper()
+		change()
+		select {
+		case <-changes:
+		case <-time.After(2 * time.Minute):
+			t.Fatalf("%s was not seen", what)
+		}
+	}
+	expect("a file that was written", func() { write(filepath.Join(dir, "token"), "due") })
+	expect("a file that was replaced", func() {
+		write(filepath.Join(dir, "new"), "tre")
+		if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "token")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	expect("a link that was switched", func() {
+		link("..2", filepath.Join(kubernetes, "..data_tmp"))
+		if err := os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
+		t.Errorf("found %q behind the link", text)
+	}
+}

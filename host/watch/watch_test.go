@@ -1,0 +1,85 @@
+package watch
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What has happened is told when nothing has happened since for a while, and where something always happens, too.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRest(Settle)
+		defer r.stop()
+		fired := func() bool {
+			synctest.Wait()
+			select {
+			case <-r.timer.C:
+				r.told()
+				return true
+			default:
+				return false
+			}
+		}
+		if time.Sleep(time.Hour); fired() {
+			t.Error("told although nothing has happened")
+		}
+		for range 3 {
+			r.happened()
+			if time.Sleep(Settle / 2); fired() {
+				t.Error("told in the midst of it")
+			}
+		}
+		if time.Sleep(Settle); !fired() {
+			t.Error("not told when it had come to rest")
+		}
+		times := 0
+		for range 200 {
+			r.happened()
+			if time.Sleep(Settle / 2); fired() {
+				times++
+			}
+		}
+		if times < 200/2/patience-1 || times > 200/2/patience {
+			t.Errorf("where something always happens: told %d times", times)
+		}
+		if time.Sleep(Settle); !fired() {
+			t.Error("not told when that has come to rest")
+		}
+		if time.Sleep(time.Hour); fired() {
+			t.Error("told twice")
+		}
+	})
+}
+
+// A file that is being written is told from one that was put into the folder whole.
+func TestWritten(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(Options{Settle: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Add(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "a")
+	if err := os.WriteFile(path, []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(2 * time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !f.Written(path) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("expected to see the file written")
+		}
+	}
+	if f.Written(filepath.Join(dir, "b")) {
+		t.Error("expected nothing of another file")
+	}
+}
