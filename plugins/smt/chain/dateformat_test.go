@@ -95,3 +95,28 @@ func TestDatesAsJavaReadsThem(t *testing.T) {
 		t.Errorf("only %d lines", len(lines))
 	}
 }
+
+// Whatever a text is, it is read or not, and what was written in full is read as the same time.
+func FuzzDateParse(f *testing.F) {
+	f.Add("yyyy-MM-dd'T'HH:mm:ss.SSSX", "2009-02-13T23:31:30.123+01:00", int64(1709184496789))
+	f.Add("YYYY-'W'ww-u h:mm a", "2020-W53-7 12:00 PM", int64(-1))
+	f.Add("yyyyMMdd", "-∞", int64(0))
+	f.Fuzz(func(t *testing.T, pattern, text string, at int64) {
+		if len(pattern) > 200 || len(text) > 10_000 {
+			return
+		}
+		if format, _ := parseDateFormat(pattern); format != nil {
+			p := dateParser{format: format}
+			first, _, ok := p.parse(text)
+			if again, _, okAgain := p.parse(text); again != first || okAgain != ok {
+				t.Fatalf("%q of %q: %d, then %d", pattern, text, first, again)
+			}
+		}
+		at %= 200_000_000 * 365 * day
+		full, _ := parseDateFormat("G yyyy-MM-dd HH:mm:ss.SSS")
+		p := dateParser{format: full}
+		if got, _, ok := p.parse(string(full.append(nil, at))); !ok || got != at {
+			t.Fatalf("%d was written as %q and read as %d, %v", at, full.append(nil, at), got, ok)
+		}
+	})
+}
