@@ -83,12 +83,12 @@ const (
 	ClassByteArray = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
-var classes = map[string]func(settings map[string]string, u Use) (Converter, error){
+var classes = withPrimitives(map[string]func(settings map[string]string, u Use) (Converter, error){
 	ClassAvro:      newAvro,
 	ClassJSON:      func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
 	ClassString:    func(settings map[string]string, u Use) (Converter, error) { return newString(settings, u.Schemas) },
 	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) { return newByteArray(settings, u.Schemas) },
-}
+})
 
 // Use is what a converter is made for.
 type Use struct {

@@ -54,6 +54,14 @@ func TestRealGoldenCases(t *testing.T) {
 	}
 }
 
+// The lines of primitives.tsv are what this Kafka makes.
+func TestRealPrimitives(t *testing.T) {
+	lines := runJava(t, "Primitives.java", "../../testdata/convert/primitives.tsv")
+	if got := lines[len(lines)-1]; !strings.HasSuffix(got, " good, 0 differ") {
+		t.Errorf("expected no difference, found\n%s", strings.Join(lines, "\n"))
+	}
+}
+
 // rewriting is a document that both converters read and write anew. odd: a value in it may be of another type than its schema.
 type rewriting struct {
 	reader, writer, document string

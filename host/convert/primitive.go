@@ -1,0 +1,184 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// primitive is what one of Kafka Connect's converters of numbers and booleans converts.
+type primitive struct {
+	class string
+	// name is what Kafka's messages call the type; serde the prefix of its deserializer.
+	name, serde string
+	kind        wit.Kind
+	size        int
+}
+
+var primitives = []primitive{
+	{"org.apache.kafka.connect.converters.BooleanConverter", "boolean", "Boolean", wit.Boolean, 1},
+	{"org.apache.kafka.connect.converters.DoubleConverter", "double", "Double", wit.Float64, 8},
+	{"org.apache.kafka.connect.converters.FloatConverter", "float", "Float", wit.Float32, 4},
+	{"org.apache.kafka.connect.converters.IntegerConverter", "integer", "Integer", wit.Int32, 4},
+	{"org.apache.kafka.connect.converters.LongConverter", "long", "Long", wit.Int64, 8},
+	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
+}
+
+// withPrimitives adds the converters of numbers and booleans to those of other classes.
+func withPrimitives(classes map[string]func(map[string]string, Use) (Converter, error)) map[string]func(map[string]string, Use) (Converter, error) {
+	for _, p := range primitives {
+		classes[p.class] = func(_ map[string]string, u Use) (Converter, error) {
+			read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
+			return &primitiveConverter{p, u.Schemas, read}, err
+		}
+	}
+	return classes
+}
+
+// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of that type writes it,
+// numbers big-endian. Values of another type are refused: nothing is widened.
+type primitiveConverter struct {
+	primitive
+	reg  *record.Registry
+	read *record.Schema
+}
+
+func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+	in := b.Bytes(d)
+	var v any
+	var size int
+	var err error
+	var root *wit.Node
+	switch d.Form {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Dynamic:
+		v, size, err = datum.ReadDynamic(in)
+	case wit.Structured:
+		s := c.reg.Get(d.Schema)
+		if s == nil {
+			return dst, false, dataError("%sConverter: schema %d is not registered", c.serde, d.Schema)
+		}
+		root = s.Root()
+		if c.kind == wit.Boolean && root.Kind != wit.Boolean {
+			return dst, false, dataError("Invalid schema type for BooleanConverter: %s", typeName(root.Kind))
+		}
+		v, size, err = datum.Read(s.Nodes, 0, in)
+	default:
+		return dst, false, dataError("%sConverter: expected a structured or dynamic datum, found form %d", c.serde, d.Form)
+	}
+	switch {
+	case err != nil:
+		return dst, false, dataError("%sConverter: %v", c.serde, err)
+	case size != len(in):
+		return dst, false, broken(size, "bytes left over")
+	case v == nil:
+		return dst, true, nil
+	case most < c.size:
+		var k budget
+		k.start(context.Background(), dst, most)
+		return dst, false, k.room(dst, c.size)
+	}
+	if class := javaClass(v, root); class != "java.lang."+c.serde {
+		if c.kind == wit.Boolean {
+			return dst, false, dataError("BooleanConverter is not compatible with objects of type class %s", class)
+		}
+		return dst, false, dataError("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name, class, c.serde)
+	}
+	switch x := v.(type) {
+	case bool:
+		if x {
+			return append(dst, 1), false, nil
+		}
+		return append(dst, 0), false, nil
+	case int16:
+		return binary.BigEndian.AppendUint16(dst, uint16(x)), false, nil
+	case int32:
+		return binary.BigEndian.AppendUint32(dst, uint32(x)), false, nil
+	case int64:
+		return binary.BigEndian.AppendUint64(dst, uint64(x)), false, nil
+	case float32:
+		return binary.BigEndian.AppendUint32(dst, math.Float32bits(x)), false, nil
+	}
+	return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.(float64))), false, nil
+}
+
+func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	if len(data) != c.size {
+		return wit.Datum{}, dataError("Failed to deserialize %s: Size of data received by %sDeserializer is not %d (it is %d)", c.name, c.serde, c.size, len(data))
+	}
+	var v any
+	switch c.kind {
+	case wit.Boolean:
+		if data[0] > 1 {
+			return wit.Datum{}, dataError("Failed to deserialize boolean: Unexpected byte received by BooleanDeserializer: %d", int8(data[0]))
+		}
+		v = data[0] == 1
+	case wit.Int16:
+		v = int16(binary.BigEndian.Uint16(data))
+	case wit.Int32:
+		v = int32(binary.BigEndian.Uint32(data))
+	case wit.Int64:
+		v = int64(binary.BigEndian.Uint64(data))
+	case wit.Float32:
+		v = math.Float32frombits(binary.BigEndian.Uint32(data))
+	case wit.Float64:
+		v = math.Float64frombits(binary.BigEndian.Uint64(data))
+	}
+	b.Hold(c.read)
+	start := len(b.Data)
+	out, err := datum.Append(b.Data, c.read.Nodes, 0, v)
+	if err != nil {
+		return wit.Datum{}, dataError("%sConverter: %v", c.serde, err)
+	}
+	b.Data = out
+	return wit.Datum{Form: wit.Structured, Schema: c.read.ID, Start: uint32(start), Size: uint32(len(out) - start)}, nil
+}
+
+// javaClass is the class in which Kafka Connect holds a value; its schema is nil where it has none.
+func javaClass(v any, root *wit.Node) string {
+	if root != nil && root.Name != nil {
+		switch *root.Name {
+		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+			return "java.util.Date"
+		case wit.NameDecimal:
+			return "java.math.BigDecimal"
+		}
+	}
+	switch v.(type) {
+	case bool:
+		return "java.lang.Boolean"
+	case int8:
+		return "java.lang.Byte"
+	case int16:
+		return "java.lang.Short"
+	case int32:
+		return "java.lang.Integer"
+	case int64:
+		return "java.lang.Long"
+	case float32:
+		return "java.lang.Float"
+	case float64:
+		return "java.lang.Double"
+	case string:
+		return "java.lang.String"
+	case []byte:
+		return "[B"
+	case datum.Decimal:
+		return "java.math.BigDecimal"
+	case datum.Instant:
+		return "java.util.Date"
+	case datum.List:
+		return "java.util.ArrayList"
+	case datum.Map:
+		return "java.util.HashMap"
+	}
+	return "org.apache.kafka.connect.data.Struct"
+}

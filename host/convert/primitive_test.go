@@ -1,0 +1,78 @@
+package convert
+
+import (
+	hexadecimal "encoding/hex"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java beside it). Behind Kafka's messages ours say what was expected.
+func TestPrimitivesAsKafka(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/convert/primitives.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) < 300 {
+		t.Errorf("only %d lines", len(lines))
+	}
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		class, direction, in, want := parts[0], parts[1], parts[2], parts[3]
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c, j := newConverter(t, class, b.Registry), newConverter(t, ClassJSON, b.Registry)
+		var got string
+		if direction == "read" {
+			data, err := hexadecimal.DecodeString(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := c.Decode(t.Context(), "t", data, b)
+			if err == nil {
+				var out []byte
+				if out, _, err = j.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
+					t.Fatal(err)
+				}
+				got = string(out)
+			} else {
+				got = "!" + err.Error()
+			}
+		} else {
+			d, err := j.Decode(t.Context(), "t", []byte(in), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+			switch {
+			case err != nil:
+				got = "!" + err.Error()
+			case null:
+				got = "(none)"
+			default:
+				got = hexadecimal.EncodeToString(out)
+			}
+		}
+		if got != want && !(strings.HasPrefix(want, "!") && strings.HasPrefix(got, strings.TrimRight(want, " "))) {
+			t.Errorf("%s %s %s: expected %s, found %s", class, direction, in, want, got)
+		}
+	}
+}
+
+func TestPrimitivesAreBounded(t *testing.T) {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c, j := newConverter(t, "LongConverter", b.Registry), newConverter(t, ClassJSON, b.Registry)
+	d, err := j.Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {
+		t.Errorf("8 bytes of at most 8: %x, %v", out, err)
+	}
+	if out, _, err := c.Encode(t.Context(), []byte("x"), 7, "t", b, d); ErrorClass(err) != TooLargeException || string(out) != "x" {
+		t.Errorf("8 bytes of at most 7: %x, %v", out, err)
+	}
+}
