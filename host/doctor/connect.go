@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
-// connect goes to a target by the way, and tells of the steps through SAP Connectivity's proxy one by one: where several location
+// connect goes to a target by the route, and tells of the steps through SAP Connectivity's proxy one by one: where several location
 // ids were tried, those of the last one. from is where the address stands.
-func (v *Visit) connect(ctx context.Context, w *wayOut, address string, from source) net.Conn {
+func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from source) net.Conn {
 	if v.failed {
 		return nil
 	}
@@ -81,18 +81,20 @@ func (s source) explain(err error) error {
 }
 
 // direct tells whether no proxy is in between.
-func (w *wayOut) direct() bool { return w.route.Type() == route.Unset || w.route.Type() == route.None }
+func (w *routeOut) direct() bool {
+	return w.route.Type() == route.Unset || w.route.Type() == route.None
+}
 
-// name is what the user calls a setting of the way.
-func (w *wayOut) name(short string) string {
+// name is what the user calls a setting of the route.
+func (w *routeOut) name(short string) string {
 	if w.settings.Name == nil {
 		return short
 	}
 	return w.settings.Name(short)
 }
 
-// explain adds where a failure of the way is mended.
-func (w *wayOut) explain(err error, address string) error {
+// explain adds where a failure of the route is mended.
+func (w *routeOut) explain(err error, address string) error {
 	var refused *socks.Refused
 	if err == nil || !errors.As(err, &refused) {
 		return err

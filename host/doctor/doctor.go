@@ -162,8 +162,8 @@ func place(location string) string {
 	return "with location id " + location
 }
 
-// wayOut is how the doctor connects.
-type wayOut struct {
+// routeOut is how the doctor connects.
+type routeOut struct {
 	route     *route.Route
 	settings  route.Settings
 	locations string // the user's name of the setting
@@ -172,9 +172,9 @@ type wayOut struct {
 	known     bool // the proxy has been greeted
 }
 
-// newWay opens the way of settings, without patience and with its steps told.
-func newWay(s route.Settings) (*wayOut, error) {
-	w := &wayOut{settings: s, tokens: s.TokenOptions}
+// newRoute opens the route of settings, without patience and with its steps told.
+func newRoute(s route.Settings) (*routeOut, error) {
+	w := &routeOut{settings: s, tokens: s.TokenOptions}
 	w.settings.Outage = -1
 	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
 	w.locations = route.NameLocationID
@@ -188,7 +188,7 @@ func newWay(s route.Settings) (*wayOut, error) {
 }
 
 // begin takes the steps before any target: the token, and the Cloud Connectors.
-func (v *Visit) begin(ctx context.Context, w *wayOut) bool {
+func (v *Visit) begin(ctx context.Context, w *routeOut) bool {
 	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
 		return v.Well()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/kafka/wire"
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/route"
 )
 
@@ -43,9 +44,9 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 	if k.Explain == nil {
 		k.Explain = func(err error) error { return err }
 	}
-	var w *wayOut
+	var w *routeOut
 	var err error
-	if w, err = newWay(k.Route); err != nil {
+	if w, err = newRoute(k.Route); err != nil {
 		v.record("settings", 0, "", err)
 		return
 	}
@@ -79,7 +80,7 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 }
 
 // enter connects to a broker, with TLS where that is asked for.
-func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string, from source) net.Conn {
+func (v *Visit) enter(ctx context.Context, w *routeOut, k Kafka, address string, from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	conn := v.connect(ctx, w, address, from)
@@ -87,7 +88,8 @@ func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string, f
 		return nil
 	}
 	return v.secure(ctx, conn, address, k.TLS, func(err error) error {
-		if errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
+		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) ||
+			errors.Is(err, syscall.ECONNRESET) {
 			return &mend{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
 		return k.Explain(err)
@@ -95,7 +97,7 @@ func (v *Visit) enter(ctx context.Context, w *wayOut, k Kafka, address string, f
 }
 
 // ask logs on and asks for the brokers of the cluster.
-func (v *Visit) ask(ctx context.Context, w *wayOut, k Kafka, conn net.Conn, address string) (brokers []wire.Broker) {
+func (v *Visit) ask(ctx context.Context, w *routeOut, k Kafka, conn net.Conn, address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
 	broker := wire.New(conn)
 	if k.SASL != nil && !v.take("sasl "+address, func() (string, error) {
@@ -136,7 +138,7 @@ func protocol(err error, setting string) error {
 }
 
 // advertised shows what brokers say of themselves, and what that is mapped to.
-func advertised(w *wayOut, brokers []wire.Broker) string {
+func advertised(w *routeOut, brokers []wire.Broker) string {
 	var list []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))

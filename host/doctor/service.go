@@ -38,7 +38,7 @@ func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 	}) {
 		return
 	}
-	w, err := newWay(c.Route.Settings)
+	w, err := newRoute(c.Route.Settings)
 	if err != nil {
 		v.record("settings of the proxy", 0, "", err)
 		return
@@ -56,7 +56,7 @@ func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 }
 
 // reach connects to the service where connections go to it and not to a proxy that reads requests.
-func (v *Visit) reach(ctx context.Context, w *wayOut, c *transport.Config, from source) {
+func (v *Visit) reach(ctx context.Context, w *routeOut, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := w.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})

@@ -131,7 +131,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	defer context.AfterFunc(until, cancel)()
 	conn, err := g.way(timed, network, address)
 	if err != nil {
-		return nil, g.noWay(ctx, timed, network, address, err)
+		return nil, g.dialFailed(ctx, timed, network, address, err)
 	}
 	g.open()
 	if g.tls == nil {
@@ -142,7 +142,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
 		conn.Close()
-		return nil, g.noTLS(ctx, network, address, err)
+		return nil, g.handshakeFailed(ctx, network, address, err)
 	}
 	return secure, nil
 }
@@ -177,8 +177,8 @@ func (g *guard) open() {
 	g.barred = time.Time{}
 }
 
-// noWay is what a failed dialling is for the client.
-func (g *guard) noWay(ctx, timed context.Context, network, address string, err error) error {
+// dialFailed is what a failed dialling is for the client.
+func (g *guard) dialFailed(ctx, timed context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
@@ -214,8 +214,8 @@ func (g *guard) barredSince() time.Time {
 	return g.barred
 }
 
-// noTLS is what a failed handshake is for the client.
-func (g *guard) noTLS(ctx context.Context, network, address string, err error) error {
+// handshakeFailed is what a failed handshake is for the client.
+func (g *guard) handshakeFailed(ctx context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}

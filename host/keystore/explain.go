@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,17 +20,23 @@ func Explain(err error, o Options) error {
 		return err
 	}
 	var unverified *tls.CertificateVerificationError
-	if errors.As(err, &unverified) {
+	switch {
+	case ClassOf(err) == NotTLS:
+		return o.notTLS(err)
+	case errors.As(err, &unverified):
 		return o.unverified(unverified, anchors{})
 	}
+	return o.refused(err)
+}
+
+// notTLS explains what stands there in the place of TLS.
+func (o *Options) notTLS(err error) error {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return o.self().fault(FieldProtocol, err, "the server does not speak TLS on this port, it answered with %q: check the port and whether it is for http", record.RecordHeader[:])
+		return o.self().fault(FieldProtocol, err, "the server does not speak TLS on this port, it answered with %q: check the port and whether "+
+			"it is for http", record.RecordHeader[:])
 	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return o.self().fault(FieldProtocol, err, "the server speaks plain HTTP on this port: check the port, or ask for http")
-	}
-	return o.refused(err)
+	return o.self().fault(FieldProtocol, err, "the server speaks plain HTTP on this port: check the port, or ask for http")
 }
 
 // unverified explains why a server's certificate is not taken.
@@ -39,16 +44,17 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, a anchors) e
 	leaf := err.UnverifiedCertificates[0]
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &host):
-		return o.self().fault(FieldHostCheck, err, "the server's certificate %s is for %s, not for %s: use one of these names, or have the server's certificate made anew",
-			leaf.Subject, hostsOf(leaf), host.Host)
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	errors.As(err, &host)
+	errors.As(err, &invalid)
+	switch class := ClassOf(err); {
+	case class == OtherHost:
+		return o.self().fault(FieldHostCheck, err, "the server's certificate %s is for %s, not for %s: use one of these names, or have the "+
+			"server's certificate made anew", leaf.Subject, hostsOf(leaf), host.Host)
+	case class == InvalidCertificate && invalid.Reason == x509.Expired:
 		return o.expired(err, invalid)
-	case errors.As(err, &invalid):
+	case class == InvalidCertificate:
 		return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, invalid)
-	case errors.As(err, &unknown):
+	case class == UnknownAuthority:
 		return o.unknownIssuer(err, a)
 	}
 	return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, err.Err)

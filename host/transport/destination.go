@@ -20,13 +20,13 @@ import (
 // destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a client whose
 // settings change takes another one.
 type destination struct {
-	config Config // with defaults
-	origin origin
-	auth   authentication
-	client string // SAP's, that requests ask: by header, or by the destination's query
-	logon  *logon
-	wire   *http.Transport
-	route  http.RoundTripper // what requests are given to: the wire, or what leads to it
+	config       Config // with defaults
+	origin       origin
+	auth         authentication
+	client       string // SAP's, that requests ask: by header, or by the destination's query
+	logon        *logon
+	transport    *http.Transport
+	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
 
 	handovers handovers
 
@@ -63,7 +63,7 @@ func newDestination(c Config) (*destination, error) {
 	}
 	d.logon = c.Lockouts.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
 	d.logon.suspects(c.Route.suspect())
-	d.wire, d.route = c.wire(o)
+	d.transport, d.roundTripper = c.transport(o)
 	c.Destinations.join(d)
 	return d, d.addOrigins()
 }
@@ -131,8 +131,8 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// wire makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
-func (c *Config) wire(o origin) (*http.Transport, http.RoundTripper) {
+// transport makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
+func (c *Config) transport(o origin) (*http.Transport, http.RoundTripper) {
 	secure := c.ServerTLS()
 	if secure != nil {
 		secure = keystore.ForHost(secure, o.host)
@@ -149,8 +149,8 @@ func (c *Config) wire(o origin) (*http.Transport, http.RoundTripper) {
 		OnProxyConnectResponse: c.checkConnect,
 	}
 	var route http.RoundTripper = w
-	if c.Route.Wire != nil {
-		route = c.Route.Wire(w)
+	if c.Route.RoundTripper != nil {
+		route = c.Route.RoundTripper(w)
 	}
 	w.DialContext = c.bounded(w.DialContext)
 	if c.byTLSProxy(w, o) {

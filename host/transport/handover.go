@@ -56,16 +56,16 @@ func (d *destination) endIdle() {
 	d.handovers.mu.Lock()
 	defer d.handovers.mu.Unlock()
 	d.handovers.wanted = true
-	d.handovers.endIdle(d.wire)
+	d.handovers.endIdle(d.transport)
 }
 
 // roundTrip makes an exchange up to the beginning of its answer.
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
 	one := &handover{}
-	defer func() { d.handovers.end(one, true, d.wire) }()
-	return d.route.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+	defer func() { d.handovers.end(one, true, d.transport) }()
+	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
-		GetConn:              func(string) { d.handovers.end(one, false, d.wire) },
+		GetConn:              func(string) { d.handovers.end(one, false, d.transport) },
 		GotFirstResponseByte: func() { d.handovers.begin(one) },
 	})))
 }

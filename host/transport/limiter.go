@@ -106,8 +106,8 @@ func (l *originLimiter) join(d *destination) {
 	defer l.mu.Unlock()
 	l.members[d] = &member{limits: limits, waits: map[*waiter]struct{}{}}
 	l.restrict()
-	dial := d.wire.DialContext
-	d.wire.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := d.transport.DialContext
+	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return l.dial(ctx, d, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
 	}
 }

@@ -230,7 +230,7 @@ func (c *Config) logsIn(o origin) error {
 	l := c.Login
 	request := btp.Login{Method: l.method(), Body: l.body(c.User, c.Password), TokenPath: members(l.TokenPath), LifetimePath: members(l.LifetimePath),
 		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {l.contentType()}}}
-	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout, Dial: c.Dial, Wire: c.Route.Wire,
+	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout, Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
 		Logger: c.Logger, Name: l.name}
 	secure := c.TLS
 	if own, line := c.loginLine(o); own {

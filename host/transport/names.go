@@ -48,7 +48,7 @@ func (d *destination) see(err error) string {
 	var dialled *net.OpError
 	var resolved *net.DNSError
 	switch {
-	case d.config.Route.route != nil && !slices.Contains([]string{route.Unset, route.None}, d.config.Route.route.Type()):
+	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None}, d.config.Route.through.Type()):
 		return ""
 	case strayed(err):
 		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "

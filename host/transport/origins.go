@@ -122,7 +122,7 @@ func (c Config) at(o Origin) Config {
 		c.TLS = c.ownTLS
 	}
 	c.names = names{address: c.names.origins}
-	if at, err := c.origin(); err == nil && c.Route.route != nil {
+	if at, err := c.origin(); err == nil && c.Route.through != nil {
 		c.Route.Whole = c.Route.whole(at)
 	}
 	if o.Credentials {
@@ -144,11 +144,13 @@ func withoutCertificate(c *tls.Config) *tls.Config {
 }
 
 // wholeOnly tells whether a proxy leads there that takes requests of http alone.
-func (r *Route) wholeOnly() bool { return r.route != nil && r.route.Type() == route.ConnectivityHTTP }
+func (r *Route) wholeOnly() bool {
+	return r.through != nil && r.through.Type() == route.ConnectivityHTTP
+}
 
 // whole tells whether a proxy reads the requests to an origin.
 func (r *Route) whole(o origin) bool {
-	proxy := r.route.HTTPProxy()
+	proxy := r.through.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false
 	}

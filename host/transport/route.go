@@ -15,9 +15,9 @@ import (
 
 // Route is how requests get to a destination.
 type Route struct {
-	// Wire lets connections and requests go by it: route.Route has it. nil: straight.
-	Wire func(*http.Transport) http.RoundTripper
-	// Settings are what Wire comes from, for those who go the route step by step.
+	// RoundTripper lets connections and requests go by it: route.Route has it. nil: straight.
+	RoundTripper func(*http.Transport) http.RoundTripper
+	// Settings are what RoundTripper comes from, for those who go the route step by step.
 	Settings route.Settings
 	// Whole: requests name the whole URL, because a proxy reads them.
 	Whole bool
@@ -27,20 +27,20 @@ type Route struct {
 	// ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
 	Outage time.Duration
 
-	route *route.Route
+	through *route.Route // nil: straight
 }
 
 // forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of a company's
 // network, else what the environment says. Behind a Cloud Connector there is no such service.
 func (r *Route) forTokens(o *btp.TokenOptions) {
-	if r.route == nil {
+	if r.through == nil {
 		return
 	}
-	switch r.route.Type() {
+	switch r.through.Type() {
 	case route.HTTP:
-		o.Proxy = r.route.HTTPProxy().URL
+		o.Proxy = r.through.HTTPProxy().URL
 	case route.SOCKS5, route.None:
-		o.Dial, o.Proxy = r.route.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+		o.Dial, o.Proxy = r.through.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 }
 
@@ -83,7 +83,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	c.Route = Route{Wire: r.Wire, Settings: settings, route: r}
+	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, through: r}
 	if c.Route.wholeOnly() && c.Scheme != "http" {
 		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
 			roles.Setting(proxyRole+"type"), r.Type())

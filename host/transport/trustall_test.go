@@ -72,7 +72,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Route, c.Lockouts = Route{Wire: r.Wire}, NewLockouts()
+		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, NewLockouts()
 		client, err := New(c)
 		if err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ type Login struct {
 	Secrets []string
 }
 
-// NewLogin keeps the token of a login; nothing is asked for yet. Of the options it heeds TLS, Dial, Proxy, Wire, the time-outs, Patience,
+// NewLogin keeps the token of a login; nothing is asked for yet. Of the options it heeds TLS, Dial, Proxy, RoundTripper, the time-outs, Patience,
 // Logger, Clock and Name, which knows target, token-path, user and password.
 func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()

@@ -116,7 +116,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	wire := &http.Transport{
+	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 			defer cancel()
@@ -125,14 +125,14 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
 		ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
 	}
-	var way http.RoundTripper = wire
-	if o.Wire != nil {
-		way = o.Wire(wire)
+	var roundTripper http.RoundTripper = transport
+	if o.RoundTripper != nil {
+		roundTripper = o.RoundTripper(transport)
 	}
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     apart{way},
+		Transport:     apart{roundTripper},
 	}
 }
 

@@ -26,8 +26,8 @@ type TokenOptions struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Proxy is as in http.Transport. Default: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Wire leads requests another way than Dial and Proxy, as it does those to the service. Default: none.
-	Wire func(*http.Transport) http.RoundTripper
+	// RoundTripper leads requests another way than Dial and Proxy, as it does those to the service. Default: none.
+	RoundTripper func(*http.Transport) http.RoundTripper
 	// ConnectTimeout bounds dialling and the TLS handshake each. Default 5 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for an answer. Default 30 s.

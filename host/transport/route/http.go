@@ -88,10 +88,10 @@ func (h *HTTPProxy) currentLocation() string {
 	return h.route.settings.Locations[h.location]
 }
 
-// Wire lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns what requests are to be
+// RoundTripper lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns what requests are to be
 // given to. For SAP Connectivity's HTTP proxy that adds the headers, asks for a fresh token once where the proxy does not take one
 // (407), and goes to the next location id for the requests behind a 503; the 503 is the caller's to repeat.
-func (r *Route) Wire(t *http.Transport) http.RoundTripper {
+func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
 		t.DialContext, t.Proxy = r.DialContext, nil
 		return t
@@ -106,11 +106,11 @@ func (r *Route) Wire(t *http.Transport) http.RoundTripper {
 // roundTripper is an http.Transport behind a proxy that wants something of each request.
 type roundTripper struct {
 	*HTTPProxy
-	wire *http.Transport
+	transport *http.Transport
 }
 
 // CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
-func (t *roundTripper) CloseIdleConnections() { t.wire.CloseIdleConnections() }
+func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	mapped, err := t.mapped(request)
@@ -119,7 +119,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	if t.route.kind != ConnectivityHTTP {
-		return t.wire.RoundTrip(mapped)
+		return t.transport.RoundTrip(mapped)
 	}
 	t.mu.Lock()
 	refused, location := t.refused, t.location
@@ -167,7 +167,7 @@ func (t *roundTripper) try(request *http.Request, refused string) (*http.Respons
 		clone.Header[name] = values
 	}
 	token := strings.TrimPrefix(clone.Header.Get("Proxy-Authorization"), "Bearer ")
-	response, err := t.wire.RoundTrip(clone)
+	response, err := t.transport.RoundTrip(clone)
 	return response, token, err
 }
 

@@ -36,12 +36,12 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 	if r.Address() != s.HTTP {
 		t.Fatalf("expected %s, found %s", s.HTTP, r.Address())
 	}
-	wire := &http.Transport{}
-	t.Cleanup(wire.CloseIdleConnections)
-	return s, r.Wire(wire)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return s, r.RoundTripper(transport)
 }
 
-func send(t *testing.T, way http.RoundTripper, method, address string, body io.Reader) (int, string) {
+func send(t *testing.T, roundTripper http.RoundTripper, method, address string, body io.Reader) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(bounded(t), method, address, body)
 	if err != nil {
@@ -49,7 +49,7 @@ func send(t *testing.T, way http.RoundTripper, method, address string, body io.R
 	}
 	request.SetBasicAuth("me", "password")
 	before := request.Header.Clone()
-	response, err := way.RoundTrip(request)
+	response, err := roundTripper.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,16 +65,16 @@ func send(t *testing.T, way http.RoundTripper, method, address string, body io.R
 }
 
 func TestConnectivityHTTP(t *testing.T) {
-	s, way := behind(t, func(settings *route.Settings) {
+	s, roundTripper := behind(t, func(settings *route.Settings) {
 		settings.Locations = []string{"EU 1"}
 		settings.AddressMap = map[string]string{"erp.corp:80": "erp.virtual:80"}
 	})
 	s.Attach("EU 1")
 	const answer = "host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ="
-	if status, text := send(t, way, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 || text != "GET /sap?x=1 "+answer {
+	if status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 || text != "GET /sap?x=1 "+answer {
 		t.Errorf("found %d %s", status, text)
 	}
-	if status, text := send(t, way, "GET", "http://erp.corp/sap", nil); status != 200 || text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
+	if status, text := send(t, roundTripper, "GET", "http://erp.corp/sap", nil); status != 200 || text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
 		t.Errorf("by the map: found %d %s", status, text)
 	}
 	for _, e := range s.Ledger() {
@@ -83,7 +83,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		}
 	}
 	s.ExpireTokens()
-	if status, text := send(t, way, "POST", "http://erp.virtual/sap", strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
+	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap", strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
 		t.Errorf("after the token expired: found %d %s", status, text)
 	}
 	if n := s.TokenCount(s.Connectivity); n != 2 {
@@ -91,31 +91,31 @@ func TestConnectivityHTTP(t *testing.T) {
 	}
 	// a body that cannot be had again: the caller is told, and the next request goes with another token
 	s.ExpireTokens()
-	if status, _ := send(t, way, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 407 {
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 407 {
 		t.Errorf("expected the proxy's answer, found %d", status)
 	}
-	if status, _ := send(t, way, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 200 {
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 200 {
 		t.Errorf("expected another token, found %d", status)
 	}
 	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
-	if _, err := way.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") || !strings.Contains(err.Error(), "sap-connectivity-socks5") {
+	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") || !strings.Contains(err.Error(), "sap-connectivity-socks5") {
 		t.Errorf("https: found %v", err)
 	}
 }
 
 func TestConnectivityHTTPLocations(t *testing.T) {
-	s, way := behind(t, func(settings *route.Settings) { settings.Locations = []string{"EU", "", "US"} })
+	s, roundTripper := behind(t, func(settings *route.Settings) { settings.Locations = []string{"EU", "", "US"} })
 	s.Detach("")
 	s.Attach("US")
 	var got []int
 	for range 4 {
-		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
 		got = append(got, status)
 	}
 	s.Detach("US")
 	s.Attach("EU")
 	for range 3 {
-		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
 		got = append(got, status)
 	}
 	if diff := cmp.Diff([]int{503, 503, 200, 200, 503, 200, 200}, got); diff != "" {
@@ -138,7 +138,7 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	defer proxy.Close()
-	_, way := behind(t, func(settings *route.Settings) {
+	_, roundTripper := behind(t, func(settings *route.Settings) {
 		settings.Locations = []string{"first", "second", "third"}
 		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(proxy.URL, "http://"))
@@ -147,18 +147,18 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 	late := make(chan int)
 	go func() {
 		defer close(late)
-		status, _ := send(t, way, "GET", "http://erp.virtual/late", nil)
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/late", nil)
 		late <- status
 	}()
 	<-arrived
 	var got []int
 	for range 2 {
-		status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
 		got = append(got, status)
 	}
 	close(release)
 	got = append(got, <-late)
-	status, _ := send(t, way, "GET", "http://erp.virtual/", nil)
+	status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
 	if diff := cmp.Diff([]int{503, 503, 503, 200}, append(got, status)); diff != "" {
 		t.Error(diff)
 	}
@@ -187,9 +187,9 @@ func TestWireBySOCKS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
-	defer wire.CloseIdleConnections()
-	if status, text := send(t, r.Wire(wire), "GET", "https://example.com:44300/", nil); status != 200 || text != "example.com:44300" {
+	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
+	defer transport.CloseIdleConnections()
+	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 || text != "example.com:44300" {
 		t.Errorf("found %d %s", status, text)
 	}
 }

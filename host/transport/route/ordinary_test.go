@@ -258,13 +258,13 @@ func corporate(t *testing.T, system string, heard chan<- string) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-func get(t *testing.T, way http.RoundTripper, address string) (int, string) {
+func get(t *testing.T, roundTripper http.RoundTripper, address string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(bounded(t), "GET", address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := way.RoundTrip(request)
+	response, err := roundTripper.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,17 +300,17 @@ func TestCorporateProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wire := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
-			defer wire.CloseIdleConnections()
-			way := r.Wire(wire)
-			wire.TLSClientConfig.ServerName = "example.com"
-			if status, text := get(t, way, "http://erp.example/a?b=1"); status != 200 || text != "absolute form, host erp.example, user false" {
+			transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
+			defer transport.CloseIdleConnections()
+			roundTripper := r.RoundTripper(transport)
+			transport.TLSClientConfig.ServerName = "example.com"
+			if status, text := get(t, roundTripper, "http://erp.example/a?b=1"); status != 200 || text != "absolute form, host erp.example, user false" {
 				t.Errorf("found %d %s", status, text)
 			}
-			if status, text := get(t, way, "https://erp.example/a"); status != 200 || text != "behind TLS" {
+			if status, text := get(t, roundTripper, "https://erp.example/a"); status != 200 || text != "behind TLS" {
 				t.Errorf("found %d %s", status, text)
 			}
-			if status, text := get(t, way, "http://intern.corp/"); status != 200 || text != "direct" {
+			if status, text := get(t, roundTripper, "http://intern.corp/"); status != 200 || text != "direct" {
 				t.Errorf("NO_PROXY: found %d %s", status, text)
 			}
 			var got []string
