@@ -6,18 +6,25 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/query"
 )
 
 // advise names, for each column, the settings that would take a value that doesn't fit.
-func (f *feed) advise(l *decode.Layout, s *edm.Structure) {
+func (f *feed) advise(l *decode.Layout, v *edm.View) {
+	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
+		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
+			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " + f.setting(query.Expand)
+			f.advise(c.Nested, e.View)
+			continue
+		}
 		p := s.Property(c.Name)
 		if p == nil {
 			continue
 		}
 		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.advise(c.Nested, inner)
+			f.advise(c.Nested, edm.Whole(inner))
 		}
 		if !f.options.Lenient && !slices.Contains(s.Key, c.Name) {
 			c.Advice.Null = f.setting(nameNullable) + " = lenient takes it"

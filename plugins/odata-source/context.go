@@ -5,13 +5,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 2"
+const contextVersion = "odata-source 3"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
@@ -29,11 +30,14 @@ type feed struct {
 	address string
 	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
 	ordered, countable, pageable bool
-	// model holds the set's type first, then the complex types that it needs.
+	// model holds the set's type first, then the other types that its rows and the conditions on them need.
 	model *edm.Model
 
 	key, value wit.Schema
 	layout     *decode.Layout
+	// asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
+	asked *query.Query
+	rows  *query.Rows
 	// pages is the set as it is read page by page.
 	pages paging.Set
 	// unknown are properties that came and that fresh metadata don't have.
@@ -61,7 +65,7 @@ func packContext(o *opened) []byte {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
-		b = edm.Pack(b, f.model.Structures)
+		b = edm.Pack(f.reads.Pack(b), f.model.Structures)
 	}
 	return b
 }
@@ -83,6 +87,7 @@ func unpackContext(context []byte) (*opened, error) {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
+		f.reads = query.Unpack(r)
 		f.model = edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
 			break
@@ -106,7 +111,12 @@ func (f *feed) compile() error {
 	fail := func(err error) error {
 		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.set + " of " + f.service + ": " + err.Error()}
 	}
-	value, err := f.model.ValueSchema(s, f.options)
+	var err error
+	if f.asked, err = query.Compile(f.reads, f.model, s); err != nil {
+		return err
+	}
+	view := f.asked.View
+	value, err := f.model.ViewSchema(view, f.options)
 	if err != nil {
 		return fail(err)
 	}
@@ -122,11 +132,17 @@ func (f *feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.layout, err = decode.NewLayout(f.model, s, f.options)
+	f.layout, err = decode.NewLayout(f.model, view, f.options)
 	if err != nil {
 		return fail(err)
 	}
-	f.advise(f.layout, s)
+	if f.rows, err = f.asked.Rows(f.model, f.options); err != nil {
+		return fail(err)
+	}
+	if f.rows != nil {
+		f.layout.Watch = f.rows.Watch
+	}
+	f.advise(f.layout, view)
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID
 	if key != nil {
@@ -136,6 +152,9 @@ func (f *feed) compile() error {
 	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered, Countable: f.countable,
 		Pageable: f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
 		Type: s, Layout: f.layout, Key: f.key.Nodes}
+	if !f.reads.Empty() {
+		f.pages.Filter, f.pages.Options = f.asked.Filter, f.asked.Options()
+	}
 	if !f.atom {
 		f.pages.FormatOption = "$format=json"
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -69,8 +70,13 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{entry: e, address: service.Address(set), countable: set.Countable, pageable: set.Pageable, model: subset(m, s)}
-	if !set.Addressable || set.RequiresFilter {
+	f := &feed{entry: e, address: service.Address(set), countable: set.Countable, pageable: set.Pageable}
+	asked, err := query.Compile(e.reads, m, s)
+	if err != nil {
+		return nil, err
+	}
+	f.model = &edm.Model{Structures: asked.Structures()}
+	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
 		sdk.Log(wit.LevelWarn, "entity set "+e.set+" of "+e.service+": its metadata say that it can't be read without a filter or not by itself; trying all the same")
 	}
 	f.ordered = len(s.Key) > 0
@@ -79,11 +85,6 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 		f.ordered = f.ordered && p != nil && p.Sortable
 	}
 	return f, f.compile()
-}
-
-// subset is a model that holds what rows of a type need.
-func subset(m *edm.Model, s *edm.Structure) *edm.Model {
-	return &edm.Model{Structures: m.Closure(s, false)}
 }
 
 // name gives feeds their names: the set's, with the entry's identity or number where a name is taken.
@@ -139,5 +140,5 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 		origin = "destination:" + v.Text(config.Destination)
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
-		" set=" + f.service + "/" + f.address + " mode=full format=" + format
+		" set=" + f.service + "/" + f.address + " mode=full format=" + format + f.asked.Fingerprint()
 }

@@ -129,6 +129,13 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 	if err := pg.outdated(); err != nil {
 		return portion, true, err
 	}
+	if f := pg.feed.rows.Check(&pg.Out); f != nil {
+		f.Message = pg.What() + ": " + f.Message
+		return portion, true, f
+	}
+	if err := pg.feed.rows.Rewrite(&pg.Out); err != nil {
+		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: pg.What() + ": " + err.Error()}
+	}
 	portion, err = pg.portion()
 	if err != nil {
 		return wit.Portion{}, true, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -50,6 +51,7 @@ func declare() *setting.Table {
 			"Such links keep path and query and go to the configured host; links to any other host fail the task.",
 		setting.In("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
+	declareReads(t)
 	declareShared(t)
 	declareDecimals(t)
 	declareLater(t)
@@ -141,16 +143,11 @@ func declareLater(t *setting.Table) {
 	one("null-messages", wit.KindText, "Whether an answer without rows makes a record that carries the new offset.", "0", "false")
 	one("cron.expression", wit.KindText, "Quartz expression for the times of extractions.")
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
-	one("select", wit.KindListOfText, "Properties to read; the key's are always read.")
-	one("expand", wit.KindListOfText, "Navigation properties to read along.")
 	one("query.change", wit.KindText, "What happens when a stored offset belongs to another query: fail, reload or keep.", "fail")
 	one("deletes", wit.KindText, "How deleted entities are written.")
 	one("key.extra", wit.KindText, "Literals that join the record's key.")
 	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
 	one("before.images", wit.KindText, "Whether before images of ODP are kept.")
-	for _, part := range []string{"property", "option", "low", "high"} {
-		t.Later(setting.Spec("sap.odata#{n}.filter#{m}."+part, wit.KindText, wit.Low, nil, "Filter condition {m}: its "+part+"."))
-	}
 	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
 	}
@@ -171,6 +168,8 @@ type entry struct {
 	count    bool
 	atom     bool
 	paging   string
+	// reads are which rows are read, and what of them.
+	reads query.Settings
 	// query of the requests that the connector builds itself.
 	query   uri.Query
 	options edm.Options
@@ -182,7 +181,7 @@ func entries(v setting.Values) []entry {
 	for _, g := range config.Groups(v) {
 		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
 			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
-			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), query: config.Query(v)}
+			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), query: config.Query(v), reads: readsOf(v, g)}
 		e.options = edm.Options{PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
 			Lenient: g.Word(nameNullable) == "lenient"}
 		if v.Word(decimalOverflow) == "round" {
@@ -219,6 +218,7 @@ func examine(given []wit.Setting) []wit.Examined {
 			setting.Complain(examined, config.InGroup(e.number, nameExecPeriod),
 				setting.Invalid(config.InGroup(e.number, nameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
+		examineReads(v, &e.reads, examined)
 		for _, other := range all[:i] {
 			if other.service == e.service && other.set == e.set && other.id == e.id {
 				setting.Complain(examined, config.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+

@@ -207,12 +207,16 @@ func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
 	s, lv := &r.d.scopes, &r.d.s.levels[depth]
 	rel := relation(r.row, e.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
-	if slash < 0 || e.tag.empty {
+	if slash < 0 {
 		return nil
 	}
 	k, ok := l.names[string(rel[slash+len(front):])]
 	if !ok || l.Columns[k].Shape != One && l.Columns[k].Shape != Many {
 		return nil
+	}
+	c := &l.Columns[k]
+	if e.tag.empty {
+		return c.deferred(lv.spans[k])
 	}
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
@@ -225,7 +229,15 @@ func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
 		}
 		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
 	}
-	return nil
+	return c.deferred(lv.spans[k])
+}
+
+// deferred is the misfit of a link that should have been expanded and was not.
+func (c *Column) deferred(inline span) *misfit {
+	if !c.Inline || inline.end != 0 {
+		return nil
+	}
+	return c.misfit(expectedInline, "a link to it")
 }
 
 // column writes a column's value. whole is the entry or the structure, for targets outside the properties.

@@ -545,6 +545,9 @@ func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, p
 		}
 		column, inline, inside, several := f.inline(s, text, c, inside)
 		if column < 0 {
+			if k, ok := f.related(text, c.tag); ok && f.l.Columns[k].Inline {
+				return nil, false // the plain parser is to say that it is not expanded
+			}
 			continue
 		}
 		if several || inline.tag.empty || c.tag.start > properties.tag.start {
@@ -568,9 +571,8 @@ func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, p
 // inline finds the expanded value of a column in a link; column -1: there is none.
 func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int, several bool) {
 	column = -1
-	rel := relation(text, link.tag)
-	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
-	if !ok || f.l.Columns[k].Shape != One && f.l.Columns[k].Shape != Many {
+	k, ok := f.related(text, link.tag)
+	if !ok {
 		return
 	}
 	children := content(text, link.tag, link.end)
@@ -582,6 +584,13 @@ func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (colu
 		}
 	}
 	return
+}
+
+// related is the column of expanded entities that a link is about.
+func (f *fastAtom) related(text []byte, link xmlTag) (column int, ok bool) {
+	rel := relation(text, link)
+	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
+	return k, ok && (f.l.Columns[k].Shape == One || f.l.Columns[k].Shape == Many)
 }
 
 // learnInline learns from expanded entries.

@@ -66,6 +66,8 @@ func (c *Column) misfit(expected, found string) *misfit {
 		m.advice = c.Advice.Range
 	case expected == expectedValue:
 		m.advice = c.Advice.Null
+	case expected == expectedInline:
+		m.advice = c.Advice.Inline
 	}
 	return m
 }
@@ -76,6 +78,7 @@ const (
 	expectedPrecision = "Edm.Decimal of precision "
 	expectedRange     = "Edm.Decimal that fits a "
 	expectedValue     = "a value (it is not nullable)"
+	expectedInline    = "what it leads to, expanded as asked for"
 )
 
 // in puts a step in front of the path.

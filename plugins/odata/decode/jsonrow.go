@@ -137,6 +137,9 @@ func (r *jsonReader) isDeferred(value int) bool {
 func (r *jsonReader) column(dst []byte, l *Layout, i int, where span, depth int) ([]byte, *misfit) {
 	c := &l.Columns[i]
 	b := r.row
+	if c.Inline && where.end != 0 && r.isDeferred(where.start) {
+		return dst, c.misfit(expectedInline, "a link to it")
+	}
 	if where.end == 0 || b[where.start] == 'n' || c.Shape != Primitive && r.isDeferred(where.start) {
 		return appendNull(dst, c, where.end != 0)
 	}

@@ -51,6 +51,9 @@ type Column struct {
 	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null. Otherwise null or
 	// absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
 	Optional bool
+	// Inline: the service was asked to expand this navigation, so a link in place of what it leads to makes the row a fault. Without it
+	// a link is null.
+	Inline bool
 	// Precision is the number of digits allowed in a Decimal, 0: any. Scale is that of the schema.
 	Precision, Scale int
 	Rounding         edm.Rounding
@@ -69,8 +72,8 @@ type Column struct {
 }
 
 // Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits behind its
-// scale, with more digits than its precision, out of the range of the type that it is mapped to; null where it is not allowed.
-type Advice struct{ Scale, Precision, Range, Null string }
+// scale, with more digits than its precision, out of the range of the type that it is mapped to; null where it is not allowed; a link where an expanded entity was asked for.
+type Advice struct{ Scale, Precision, Range, Null, Inline string }
 
 // Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
 // decoders, which may share it. Call [Layout.Check] after making one.

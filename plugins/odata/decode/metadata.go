@@ -2,22 +2,23 @@ package decode
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// NewLayout is the layout of an entity type, whose rows are those of [edm.Model.ValueSchema] and [edm.Model.KeySchema] under the
-// same options. The caller sets the schemas' ids.
-func NewLayout(m *edm.Model, s *edm.Structure, o edm.Options) (*Layout, error) {
+// NewLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under the same options;
+// what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
+func NewLayout(m *edm.Model, v *edm.View, o edm.Options) (*Layout, error) {
 	// The schema bounds what the layout comes to.
-	if _, err := m.ValueSchema(s, o); err != nil {
+	if _, err := m.ReadSchema(v, o); err != nil {
 		return nil, err
 	}
-	layout, err := structure(m, s, o, 0)
+	layout, err := view(m, v, o, 0)
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range m.RowKey(s) {
+	for _, key := range m.RowKey(v.Structure) {
 		for i := range layout.Columns {
 			if layout.Columns[i].Name == key.Name {
 				layout.Keys = append(layout.Keys, i)
@@ -25,6 +26,44 @@ func NewLayout(m *edm.Model, s *edm.Structure, o edm.Options) (*Layout, error) {
 		}
 	}
 	return layout, layout.Check()
+}
+
+func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*Layout, error) {
+	whole, err := structure(m, v.Structure, o, depth)
+	if err != nil {
+		return nil, err
+	}
+	l := &Layout{Name: whole.Name}
+	var hidden []Column
+	for _, c := range whole.Columns {
+		switch isHidden := slices.Contains(v.Hidden, c.Name); {
+		case v.Shows(c.Name), isHidden && depth > 0:
+			l.Columns = append(l.Columns, c)
+		case isHidden:
+			hidden = append(hidden, c)
+		default:
+			l.Known = append(l.Known, c.Name)
+		}
+	}
+	for _, n := range whole.Known {
+		if v.Expansion(n) == nil {
+			l.Known = append(l.Known, n)
+		}
+	}
+	for _, e := range v.Expanded {
+		nested, err := view(m, e.View, o, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		c := Column{Name: e.Name, Shape: One, Optional: true, Inline: true, Nested: nested}
+		if e.Many {
+			c.Shape, c.Optional = Many, false
+		}
+		l.Columns = append(l.Columns, c)
+	}
+	l.Visible = len(l.Columns)
+	l.Columns = append(l.Columns, hidden...)
+	return l, nil
 }
 
 func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*Layout, error) {

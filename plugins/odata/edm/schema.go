@@ -65,11 +65,7 @@ func (o Options) DecimalScale(p *Property) int {
 
 // ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand inside.
 func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.Node, error) {
-	b := schemaBuilder{model: m, options: o}
-	if err := b.structure(s, false, 0); err != nil {
-		return nil, err
-	}
-	return b.nodes, nil
+	return m.ViewSchema(Whole(s), o)
 }
 
 // KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in the order
@@ -120,7 +116,9 @@ const MaxDepth = 50
 type schemaBuilder struct {
 	model   *Model
 	options Options
-	nodes   []wit.Node
+	// hidden: members that are read and not shown get nodes, too.
+	hidden bool
+	nodes  []wit.Node
 }
 
 func (b *schemaBuilder) node(n wit.Node) uint32 {
@@ -131,14 +129,22 @@ func (b *schemaBuilder) node(n wit.Node) uint32 {
 // maxNodes bounds what complex types inside complex types come to: types that hold the next one twice double at each level.
 const maxNodes = 20_000
 
-func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
+// begin writes the node of a structure, without its members.
+func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
-		return &Error{"complex types nest in a circle at " + s.QualifiedName()}
+		return 0, &Error{"complex types nest in a circle at " + s.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
-		return &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
+		return 0, &Error{s.QualifiedName() + " comes to more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
-	root := b.node(wit.Node{Kind: wit.Structure, Optional: optional, Name: wit.Ptr(s.QualifiedName())})
+	return b.node(wit.Node{Kind: wit.Structure, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
+}
+
+func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
+	root, err := b.begin(s, optional, depth)
+	if err != nil {
+		return err
+	}
 	for i := range s.Properties {
 		p := &s.Properties[i]
 		n, err := b.property(s, p, b.options.Optional(s, p), depth+1)

@@ -31,6 +31,10 @@ type Set struct {
 	Paging string
 	// Period is the number of seconds between two loads, -1: the set is read once.
 	Period int
+	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of $filter,
+	// percent-encoded; nil: there are none of the user's. Options are what else the user wants in each request.
+	Filter  func(own string) string
+	Options []string
 	// Query of all requests that are built here.
 	Query uri.Query
 	// Type is the set's entity type; Layout and Key, the nodes of the key's schema, are those of its rows.

@@ -40,8 +40,8 @@ func (f *Set) url(at *Place, filter string, skip int) string { return f.sorted(a
 // sorted is url in the order of the keys, or with " desc" in the reverse one.
 func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
 	var options []string
-	if filter != "" {
-		options = append(options, "$filter="+string(uri.AppendEscaped(nil, filter)))
+	if filter = f.filter(filter); filter != "" {
+		options = append(options, "$filter="+filter)
 	}
 	if f.Ordered && !at.unordered {
 		by := strings.Join(f.Type.Key, direction+",") + direction
@@ -56,9 +56,18 @@ func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
 	if f.FormatOption != "" {
 		options = append(options, f.FormatOption)
 	}
+	options = append(options, f.Options...)
 	url := f.Service + "/" + f.Address
 	if len(options) > 0 {
 		url += "?" + strings.Join(options, "&")
 	}
 	return f.Query.On(url)
+}
+
+// filter is the value of $filter for a condition of the connector's own, "" for none.
+func (f *Set) filter(own string) string {
+	if f.Filter != nil {
+		return f.Filter(own)
+	}
+	return string(uri.AppendEscaped(nil, own))
 }

@@ -2,8 +2,6 @@
 package service
 
 import (
-	"strings"
-
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -38,13 +36,11 @@ func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
 	s := m.Set(set)
 	if s == nil {
-		text := "Entity set " + set + " isn't in $metadata of " + path
+		var names []string
 		for _, other := range m.Sets {
-			if strings.EqualFold(other.Name, set) {
-				text += "; the nearest name is " + other.Name
-			}
+			names = append(names, Address(other))
 		}
-		return nil, nil, fault.Config(name, text)
+		return nil, nil, fault.Config(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Among(set, names, "it has no entity set"))
 	}
 	t := m.Structure(s.Type)
 	if t == nil {

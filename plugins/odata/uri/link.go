@@ -267,3 +267,6 @@ func sendable(target string) string {
 }
 
 const upperHex = "0123456789ABCDEF"
+
+// Sendable is part of a query as a user wrote it, with what can't stand in a request line percent-encoded.
+func Sendable(query string) string { return strings.ReplaceAll(sendable(query), "#", "%23") }

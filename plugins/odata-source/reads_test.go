@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// condition is the settings of a filter condition of the set 00.
+func condition(number, property, option, low string, high ...string) []string {
+	of := "sap.odata#00.filter#" + number + "."
+	lines := []string{of + "property=" + property, of + "option=" + option, of + "low=" + low}
+	if len(high) > 0 {
+		lines = append(lines, of+"high="+high[0])
+	}
+	return lines
+}
+
+func join(lists ...[]string) (all []string) {
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// shownOf is the schema of a feed's values in short: the names of the members, those inside in brackets.
+func shownOf(nodes []wit.Node, at uint32) string {
+	var names []string
+	for _, m := range nodes[at].Members {
+		n := m.Node
+		if nodes[n].Kind == wit.Array {
+			n = nodes[n].Element
+		}
+		name := m.Name
+		if nodes[n].Kind == wit.Structure {
+			name += shownOf(nodes, n)
+		}
+		names = append(names, name)
+	}
+	return "(" + strings.Join(names, " ") + ")"
+}
+
+// TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold, how many come.
+func TestReads(t *testing.T) {
+	for _, c := range []struct {
+		name, set string
+		settings  []string
+		// asked is the query of the first request, unescaped, without what is in every one.
+		asked string
+		rows  int
+		shown string // "": not looked at
+		// first is the first row.
+		first string
+	}{
+		{name: "projection", set: "Orders", settings: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
+			asked: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
+		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"}, rows: 100,
+			asked: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
+		{name: "all", set: "Order_Details", settings: []string{"sap.odata#00.select=*"}, rows: 100,
+			asked: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
+		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"), asked: "$filter=OrderID eq 10250", rows: 1},
+		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"), asked: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
+		{name: "not between", set: "Orders", settings: condition("0", "OrderID", "nb", "10250", "10259"), asked: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
+		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"), asked: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
+		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"), condition("1", "OrderID", "lt", "10253")),
+			asked: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
+		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt", "10"), []string{"sap.odata#00.select=Discount"}),
+			asked: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount", shown: "(OrderID ProductID Discount)", rows: -1},
+		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"), asked: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
+		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"), []string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
+			asked: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
+		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
+			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
+			shown: "(OrderID Order_Details(OrderID ProductID Quantity))"},
+		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer", "sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
+			asked: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
+			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity Product(ProductID ProductName)))"},
+		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"), condition("1", "OrderID", "lt", "10250"),
+			[]string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/Quantity"}),
+			asked: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details", rows: 2, first: "[10248 []]"},
+		{name: "inner rows by what is not shown", set: "Orders", settings: join(condition("0", "Order_Details/Quantity", "gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
+			[]string{"sap.odata#00.expand=Order_Details/Product", "sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
+			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&$expand=Order_Details/Product",
+			rows:  40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
+	} {
+		for _, format := range []string{"json", "atom"} {
+			t.Run(c.name+" "+format, func(t *testing.T) {
+				s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
+				l := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
+				l.targets = nil
+				if _, err := l.run(0, nil); err != nil {
+					t.Fatal(err)
+				}
+				_, query, _ := strings.Cut(l.targets[0], "?")
+				query, err := url.PathUnescape(query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var kept []string
+				for _, option := range strings.Split(query, "&") {
+					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" && name != "$format" {
+						kept = append(kept, option)
+					}
+				}
+				if found := strings.Join(kept, "&"); found != c.asked {
+					t.Errorf("asked for\n%s, expected\n%s", found, c.asked)
+				}
+				if len(l.faults) > 0 {
+					t.Errorf("faults: %v", l.faults[0])
+				}
+				if len(l.rows) != c.rows && c.rows >= 0 || len(l.rows) == 0 {
+					t.Errorf("expected %d rows, found %d", c.rows, len(l.rows))
+				}
+				if shown := shownOf(l.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
+					t.Errorf("rows are %s, expected %s", shown, c.shown)
+				}
+				if c.first != "" && l.values[0] != c.first {
+					t.Errorf("the first row is %s, expected %s", l.values[0], c.first)
+				}
+			})
+		}
+	}
+}
+
+// deaf takes options of requests off before the service sees them.
+type deaf struct {
+	*service.Service
+	options []string
+}
+
+func (d deaf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var kept []string
+	for _, option := range strings.Split(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(option, "=")
+		ignored := false
+		for _, o := range d.options {
+			ignored = ignored || name == o
+		}
+		if !ignored {
+			kept = append(kept, option)
+		}
+	}
+	r.URL.RawQuery = strings.Join(kept, "&")
+	d.Service.ServeHTTP(w, r)
+}
+
+// TestDeafServices reads from services that take options and don't heed them: what would be lost or come unasked is a fault that names
+// the setting, the rest is as it should be.
+func TestDeafServices(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		options  []string
+		settings []string
+		message  string // "": everything is as with a service that heeds them
+		setting  string
+	}{
+		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"), `OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
+		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"), "sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
+		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details", "sap.odata#00.select=Order_Details/Quantity"}, "", ""},
+		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
+	} {
+		for _, format := range []string{"json", "atom"} {
+			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
+			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
+			l := newLoad(t, deaf{s, c.options}, settings...)
+			_, err := l.run(0, nil)
+			if c.message == "" {
+				heeding := newLoad(t, s, settings...)
+				if _, other := heeding.run(0, nil); err != nil || other != nil || len(l.faults) > 0 {
+					t.Errorf("%s, %s: %v, %v, %v", c.name, format, err, other, l.faults)
+				} else if strings.Join(l.values, "\n") != strings.Join(heeding.values, "\n") {
+					t.Errorf("%s, %s: other rows than of a service that heeds them", c.name, format)
+				}
+				continue
+			}
+			var f *wit.Fault
+			if !errors.As(err, &f) || !strings.Contains(f.Message, c.message) || f.Setting == nil || *f.Setting != c.setting {
+				t.Errorf("%s, %s: expected %s, found %v", c.name, format, c.message, err)
+			}
+			if len(l.rows) > 0 {
+				t.Errorf("%s, %s: %d rows were handed on", c.name, format, len(l.rows))
+			}
+		}
+	}
+	for _, format := range []string{"json", "atom"} {
+		for _, navigation := range []string{"Customer", "Order_Details"} {
+			l := newLoad(t, deaf{service.New(service.Options{Rows: 40}), []string{"$expand", "$select"}}, append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
+			if _, err := l.run(0, nil); err != nil {
+				t.Fatal(err)
+			}
+			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message, "expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
+				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults), l.faults[:min(1, len(l.faults))])
+			}
+		}
+	}
+}

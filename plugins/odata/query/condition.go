@@ -1,0 +1,230 @@
+package query
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// condition is a compiled one.
+type condition struct {
+	// setting is the name of the condition's operator, for messages; text is the condition as $filter has it.
+	setting, text string
+	operator      string
+	property      *edm.Property
+	// operands are literals; one of type 0 is null.
+	operands []uri.Literal
+	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row, to the value.
+	many, path []string
+}
+
+// condition compiles a condition and sorts it in.
+func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
+	c := condition{setting: given.Prefix + Option, operator: given.Option}
+	steps := strings.Split(given.Property, "/")
+	for i := range steps {
+		steps[i] = strings.TrimSpace(steps[i])
+	}
+	name := given.Prefix + Property
+	at, s, reached, behindMany := root, root.structure, true, 0
+	holder, held := root, "" // the level that the value is in, and its property there
+	for i, step := range steps[:len(steps)-1] {
+		if n := s.Navigation(step); n != nil && held == "" {
+			target := m.Structure(n.Target)
+			if target == nil {
+				return refuse(name, given.Property, "$metadata don't say where "+step+" of "+s.QualifiedName()+" leads to")
+			}
+			inner := (*level)(nil)
+			if reached {
+				inner = at.at(step)
+			}
+			if inner == nil && n.Many {
+				return refuse(name, given.Property, step+" leads to many entities, so the condition is applied to the expanded ones: name "+
+					strings.Join(steps[:i+1], "/")+" in "+expand+", too")
+			}
+			if n.Many {
+				behindMany = i + 1
+			}
+			s = target
+			if inner == nil {
+				root.touched = append(root.touched, target)
+				reached = false
+				continue
+			}
+			at, holder = inner, inner
+			continue
+		}
+		p := s.Property(step)
+		if p == nil {
+			return refuse(name, given.Property, noProperty(s, step, func(p *edm.Property) bool { return p.Filterable }))
+		}
+		inner := m.Structure(p.Type.Name)
+		if p.Type.Primitive != edm.NotPrimitive || inner == nil {
+			return refuse(name, given.Property, step+" of "+s.QualifiedName()+" is of type "+p.Type.Name+", which has no properties inside")
+		}
+		if held == "" {
+			held = step
+		}
+		s = inner
+	}
+	last := steps[len(steps)-1]
+	c.property = s.Property(last)
+	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
+	switch {
+	case c.property == nil && s.Navigation(last) != nil:
+		return refuse(name, given.Property, last+" is a navigation property; expected a property behind it, such as "+given.Property+"/"+firstName(m, s.Navigation(last)))
+	case c.property == nil:
+		return refuse(name, given.Property, noProperty(s, last, filterable))
+	case c.property.Type.Primitive == edm.NotPrimitive:
+		return refuse(name, given.Property, last+" is of type "+c.property.Type.Name+"; expected a property inside of it")
+	case behindMany == 0 && !c.property.Filterable:
+		return refuse(name, given.Property, "the service doesn't filter by "+last+" (sap:filterable=false)"+fault.Among("", filterables(s, filterable), "it filters by no property"))
+	}
+	if held == "" {
+		held = last
+	}
+	if err := c.read(given); err != nil {
+		return err
+	}
+	c.many, c.path = steps[:behindMany], steps[behindMany:]
+	c.text = c.expression(strings.Join(steps, "/"))
+	switch {
+	case behindMany > 0 && !reached:
+		return refuse(name, given.Property, "the condition is applied to expanded rows: name "+strings.Join(steps[:len(steps)-1], "/")+" in "+expand+", too")
+	case behindMany > 0:
+		q.inner = append(q.inner, c)
+	default:
+		if q.filter != "" {
+			q.filter += " and "
+		}
+		q.filter += c.text
+		if reached {
+			q.checked = append(q.checked, c)
+		}
+	}
+	if reached && !holder.shown(held) && !slices.Contains(holder.hidden, held) {
+		holder.hidden = append(holder.hidden, held)
+	}
+	return nil
+}
+
+func firstName(m *edm.Model, n *edm.Navigation) string {
+	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
+		return s.Properties[0].Name
+	}
+	return "ID"
+}
+
+func filterables(s *edm.Structure, wanted func(*edm.Property) bool) []string {
+	var names []string
+	for i := range s.Properties {
+		if wanted(&s.Properties[i]) {
+			names = append(names, s.Properties[i].Name)
+		}
+	}
+	return names
+}
+
+// read makes literals of the bounds.
+func (c *condition) read(given *Condition) error {
+	texts := []string{given.Low}
+	switch c.operator {
+	case "in":
+		texts = items(given.Low)
+		if len(texts) == 0 {
+			return refuse(given.Prefix+Low, given.Low, "expected values with commas between them")
+		}
+	case "bt", "nb":
+		texts = append(texts, given.High)
+	}
+	for i, text := range texts {
+		name := given.Prefix + Low
+		if i == 1 && c.operator != "in" {
+			name = given.Prefix + High
+		}
+		if text == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" || c.operator == "in") {
+			c.operands = append(c.operands, uri.Literal{})
+			continue
+		}
+		l, err := value.Literal(c.property, text)
+		if err != nil {
+			return refuse(name, text, given.Property+": "+err.Error())
+		}
+		c.operands = append(c.operands, l)
+	}
+	if c.operator == "bt" || c.operator == "nb" {
+		if order, ok := value.Compare(c.property.Type.Primitive, c.operands[0].Text, c.operands[1].Text); ok && order > 0 {
+			return refuse(given.Prefix+High, given.High, "expected at least "+given.Prefix+Low+", "+given.Low)
+		}
+	}
+	return nil
+}
+
+// items cuts a list at commas outside of quotes.
+func items(list string) []string {
+	if strings.TrimSpace(list) == "" {
+		return nil
+	}
+	var out []string
+	start, quoted := 0, false
+	for i := 0; i <= len(list); i++ {
+		switch {
+		case i < len(list) && list[i] == '\'' && (quoted || opens(list[start:i])):
+			quoted = !quoted
+		case i == len(list) || list[i] == ',' && !quoted:
+			out = append(out, strings.TrimSpace(list[start:i]))
+			start = i + 1
+		}
+	}
+	return out
+}
+
+// opens tells whether a quote behind this text begins a literal, or goes on with one: O'Neil holds no literal.
+func opens(before string) bool {
+	switch before = strings.ToLower(strings.TrimSpace(before)); before {
+	case "", "guid", "datetime", "datetimeoffset", "time", "binary", "x":
+		return true
+	}
+	return strings.HasSuffix(before, "'")
+}
+
+// expression is the condition as $filter has it.
+func (c *condition) expression(path string) string {
+	literal := func(i int) string {
+		if c.operands[i].Type == edm.NotPrimitive {
+			return "null"
+		}
+		return string(uri.AppendLiteral(nil, c.operands[i]))
+	}
+	switch c.operator {
+	case "bt":
+		return "(" + path + " ge " + literal(0) + " and " + path + " le " + literal(1) + ")"
+	case "nb":
+		return "(" + path + " lt " + literal(0) + " or " + path + " gt " + literal(1) + ")"
+	case "in":
+		var parts []string
+		for i := range c.operands {
+			parts = append(parts, path+" eq "+literal(i))
+		}
+		return "(" + strings.Join(parts, " or ") + ")"
+	}
+	return path + " " + c.operator + " " + literal(0)
+}
+
+// asks says what the condition wants, for messages.
+func (c *condition) asks() string {
+	var texts []string
+	for _, o := range c.operands {
+		if o.Type == edm.NotPrimitive {
+			texts = append(texts, "null")
+			continue
+		}
+		texts = append(texts, strconv.Quote(o.Text))
+	}
+	return c.operator + " " + strings.Join(texts, ", ")
+}

@@ -1,0 +1,516 @@
+package query
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Rows looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions that the service was
+// asked to apply, and what of them is handed on where conditions are applied here.
+type Rows struct {
+	// Watch are the columns that the layout has to watch for [Rows.Check].
+	Watch []int
+
+	query *Query
+	// nodes are those of rows as they are read.
+	nodes   []wit.Node
+	checks  []check
+	rewrite *rewrite
+	// approximate: decimals are rounded, so that they may differ from what the service compared.
+	approximate bool
+}
+
+// check is a condition with its place in rows.
+type check struct {
+	*condition
+	// watched is the position among the layout's watched columns; node is the column's.
+	watched int
+	node    uint32
+	// steps are positions of members below it.
+	steps []int
+}
+
+// Rows compiles the query for rows under these options. nil: the rows are handed on as they come.
+func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
+	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.Strips() {
+		return nil, nil
+	}
+	nodes, err := m.ReadSchema(q.View, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rows{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
+	for i := range q.checked {
+		c := &q.checked[i]
+		column := memberOf(&nodes[0], c.path[0])
+		k := check{condition: c, node: nodes[0].Members[column].Node}
+		k.steps = positions(nodes, k.node, c.path[1:])
+		for k.watched = 0; k.watched < len(r.Watch) && r.Watch[k.watched] != column; {
+			k.watched++
+		}
+		if k.watched == len(r.Watch) {
+			r.Watch = append(r.Watch, column)
+		}
+		r.checks = append(r.checks, k)
+	}
+	if len(q.inner) > 0 || q.View.Strips() {
+		r.rewrite = r.compile(q.View, 0, nil)
+	}
+	return r, nil
+}
+
+func memberOf(n *wit.Node, name string) int {
+	for i := range n.Members {
+		if n.Members[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// positions are those of the members on a path of names.
+func positions(nodes []wit.Node, node uint32, path []string) []int {
+	var out []int
+	for _, name := range path {
+		i := memberOf(&nodes[node], name)
+		out = append(out, i)
+		node = nodes[node].Members[i].Node
+	}
+	return out
+}
+
+// value goes from a value to one inside. null: that, or something on the way, is null.
+func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
+	for {
+		isNull, size, ok := datum.IsNull(&r.nodes[node], b)
+		switch {
+		case !ok:
+			return node, nil, false, &datum.Error{What: "no branch of an optional value"}
+		case isNull:
+			return node, nil, true, nil
+		case len(path) == 0:
+			return node, b, false, nil
+		}
+		b = b[size:]
+		members := r.nodes[node].Members
+		for _, m := range members[:path[0]] {
+			size, err := datum.Skip(r.nodes, m.Node, b)
+			if err != nil {
+				return node, nil, false, err
+			}
+			b = b[size:]
+		}
+		node, path = members[path[0]].Node, path[1:]
+	}
+}
+
+// Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and does not heed
+// it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits that no format carries)
+// a row counts as the service has it.
+func (r *Rows) Check(out *decode.Output) *wit.Fault {
+	if r == nil {
+		return nil
+	}
+	for i := range out.Rows {
+		for k := range r.checks {
+			c := &r.checks[k]
+			at := out.Watched[i*len(r.Watch)+c.watched]
+			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
+			if err != nil {
+				return &wit.Fault{Kind: wit.FaultInternal, Message: c.setting + ": " + err.Error()}
+			}
+			found := text{null: null}
+			if !null {
+				if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+					continue // what the row's own rules let pass
+				}
+			}
+			if c.contradicts(found, r.approximate) {
+				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting, Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
+					strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " + c.asks() +
+					": the service takes $filter and does not heed it"}
+			}
+		}
+	}
+	return nil
+}
+
+// text is a value as Atom writes it.
+type text struct {
+	text string
+	null bool
+}
+
+func (t text) String() string {
+	if t.null {
+		return "null"
+	}
+	const most = 60
+	if len(t.text) > most {
+		return strconv.Quote(strings.ToValidUTF8(t.text[:most], "")) + "..."
+	}
+	return strconv.Quote(t.text)
+}
+
+// contradicts tells whether no reading of the condition lets the value pass.
+func (c *condition) contradicts(found text, approximate bool) bool {
+	against := func(operator string, i int) bool { return c.against(operator, found, c.operands[i], approximate) }
+	switch c.operator {
+	case "bt":
+		return against("ge", 0) || against("le", 1)
+	case "nb":
+		return against("lt", 0) && against("gt", 1)
+	case "in":
+		for i := range c.operands {
+			if !against("eq", i) {
+				return false
+			}
+		}
+		return true
+	}
+	return against(c.operator, 0)
+}
+
+// against tells whether a value contradicts a comparison with one operand.
+//
+// Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial literal.
+func (c *condition) against(operator string, found text, operand uri.Literal, approximate bool) bool {
+	t := c.property.Type.Primitive
+	isNull := operand.Type == edm.NotPrimitive
+	switch {
+	case isNull && operator == "eq":
+		return !found.null && !initial(t, found.text)
+	case isNull:
+		return found.null
+	case found.null && (operator == "eq" || operator == "gt" || operator == "ge"):
+		return !initial(t, operand.Text)
+	case found.null:
+		return false
+	}
+	var orders []int
+	switch t {
+	case edm.String:
+		if operator == "ne" {
+			return found.text == operand.Text
+		}
+		a, b := loose(found.text), loose(operand.Text)
+		if a == b {
+			return false
+		}
+		if operator == "eq" {
+			return true
+		}
+		if !ascii(a) || !ascii(b) {
+			return false // each database has a collation of its own
+		}
+		orders = []int{strings.Compare(found.text, operand.Text), strings.Compare(a, b)}
+	case edm.Decimal:
+		if approximate {
+			return false
+		}
+		fallthrough
+	default:
+		order, ok := value.Compare(t, found.text, operand.Text)
+		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) {
+			return false
+		}
+		orders = []int{order}
+	}
+	for _, order := range orders {
+		if holds(operator, order) {
+			return false
+		}
+	}
+	return true
+}
+
+// initial tells whether a text may be the initial value of ABAP.
+func initial(t edm.Primitive, text string) bool {
+	switch t {
+	case edm.String:
+		return strings.Trim(text, " 0") == ""
+	case edm.Boolean:
+		return text == "false"
+	case edm.Time:
+		return strings.Trim(text, "PTHMS0.") == ""
+	}
+	return strings.Trim(text, "0.-") == ""
+}
+
+// loose is a text as services compare texts that compare them least strictly: without regard to case, blanks at the end and zeros in
+// front of a number.
+func loose(s string) string {
+	s = strings.ToLower(strings.TrimRight(s, " "))
+	if s != "" && strings.Trim(s, "0123456789") == "" {
+		s = strings.TrimLeft(s, "0")
+	}
+	return s
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// fine tells whether the service may know more digits of a value than rows carry.
+func fine(p *edm.Property) bool {
+	switch p.Type.Primitive {
+	case edm.DateTime, edm.DateTimeOffset, edm.Time:
+		return p.Precision < 0 || p.Precision > 3
+	case edm.Double, edm.Single:
+		return true
+	}
+	return false
+}
+
+// near tells whether two values may be one that was rounded on its way.
+func near(t edm.Primitive, a, b string) bool {
+	switch t {
+	case edm.Double, edm.Single:
+		x, _ := strconv.ParseFloat(a, 64)
+		y, _ := strconv.ParseFloat(b, 64)
+		apart := max(x-y, y-x)
+		return apart <= max(x, -x, y, -y)*1e-6
+	case edm.DateTime, edm.DateTimeOffset:
+		return cutMillis(a) == cutMillis(b)
+	case edm.Time:
+		return strings.TrimSuffix(a, "S") == strings.TrimSuffix(b, "S")
+	}
+	return false
+}
+
+// cutMillis is a point in time without digits behind milliseconds, zone and zeros at its end.
+func cutMillis(s string) string {
+	s = strings.TrimSuffix(s, "Z")
+	if dot := strings.IndexByte(s, '.'); dot >= 0 {
+		s = strings.TrimRight(s[:min(len(s), dot+4)], "0")
+	}
+	return strings.TrimSuffix(s, ".")
+}
+
+func holds(operator string, order int) bool {
+	switch operator {
+	case "eq":
+		return order == 0
+	case "ne":
+		return order != 0
+	case "lt":
+		return order < 0
+	case "le":
+		return order <= 0
+	case "gt":
+		return order > 0
+	}
+	return order >= 0
+}
+
+// meets applies the condition as OData says: null equals null alone, and is neither below nor above anything.
+func (c *condition) meets(found text) bool {
+	compared := func(operator string, i int) bool {
+		operand := c.operands[i]
+		if isNull := operand.Type == edm.NotPrimitive; isNull || found.null {
+			return (operator == "eq") == (isNull == found.null) && (operator == "eq" || operator == "ne")
+		}
+		order, ok := value.Compare(c.property.Type.Primitive, found.text, operand.Text)
+		return ok && holds(operator, order)
+	}
+	switch c.operator {
+	case "bt":
+		return compared("ge", 0) && compared("le", 1)
+	case "nb":
+		return compared("lt", 0) || compared("gt", 1)
+	case "in":
+		for i := range c.operands {
+			if compared("eq", i) {
+				return true
+			}
+		}
+		return false
+	}
+	return compared(c.operator, 0)
+}
+
+// rewrite writes a structure without what is not to be handed on.
+type rewrite struct {
+	// members of the structure as it is read.
+	members []member
+}
+
+type member struct {
+	node uint32
+	// hidden: it is not written.
+	hidden bool
+	// inner is what is rewritten inside; nil: the member is copied. many: it is an array of it.
+	inner *rewrite
+	many  bool
+	// conditions on the items, with the positions of the members that they look at.
+	conditions []*condition
+	paths      [][]int
+}
+
+// compile makes the rewriting of a view, whose node is given; at are the steps from the row to it.
+func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
+	w := &rewrite{}
+	for _, m := range r.nodes[node].Members {
+		out := member{node: m.Node}
+		for _, name := range v.Hidden {
+			out.hidden = out.hidden || name == m.Name
+		}
+		if e := v.Expansion(m.Name); e != nil {
+			inside := m.Node
+			if e.Many {
+				out.many, inside = true, r.nodes[m.Node].Element
+			}
+			steps := append(at[:len(at):len(at)], m.Name)
+			for i := range r.query.inner {
+				if c := &r.query.inner[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
+					out.conditions = append(out.conditions, c)
+					out.paths = append(out.paths, positions(r.nodes, inside, c.path))
+				}
+			}
+			out.inner = r.compile(e.View, inside, steps)
+			if len(out.conditions) == 0 && out.inner.copies() {
+				out.inner = nil
+			}
+		}
+		w.members = append(w.members, out)
+	}
+	return w
+}
+
+// copies tells whether nothing changes.
+func (w *rewrite) copies() bool {
+	for i := range w.members {
+		if m := &w.members[i]; m.hidden || m.inner != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on them, and
+// without members that were read for conditions alone.
+func (r *Rows) Rewrite(out *decode.Output) error {
+	if r == nil || r.rewrite == nil {
+		return nil
+	}
+	for i := range out.Rows {
+		d := &out.Rows[i].Value
+		start := len(out.Data)
+		data, _, err := r.write(out.Data, r.rewrite, out.Data[d.Start:d.Start+d.Size])
+		if err != nil {
+			return err
+		}
+		out.Data = data
+		d.Start, d.Size = uint32(start), uint32(len(data)-start)
+	}
+	return nil
+}
+
+// write writes a structure and tells how much of b it took. What is hidden in the row itself stands behind it and is not in b.
+func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
+	whole := len(b)
+	for i := range w.members {
+		m := &w.members[i]
+		if m.hidden && w == r.rewrite {
+			continue
+		}
+		size, err := datum.Skip(r.nodes, m.node, b)
+		if err != nil {
+			return dst, 0, err
+		}
+		switch value := b[:size]; {
+		case m.hidden:
+		case m.inner == nil:
+			dst = append(dst, value...)
+		case m.many:
+			dst, err = r.items(dst, m, value)
+		default:
+			null, branch, _ := datum.IsNull(&r.nodes[m.node], value)
+			if dst = append(dst, value[:branch]...); !null {
+				dst, _, err = r.write(dst, m.inner, value[branch:])
+			}
+		}
+		if err != nil {
+			return dst, 0, err
+		}
+		b = b[size:]
+	}
+	return dst, whole - len(b), nil
+}
+
+// items writes an array with the items that meet the conditions.
+func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
+	element := r.nodes[m.node].Element
+	var kept [][]byte
+	for {
+		count, size := datum.Number(b)
+		if size <= 0 {
+			return dst, &datum.Error{What: "no count of an array"}
+		}
+		b = b[size:]
+		if count == 0 {
+			break
+		}
+		if count < 0 { // the size of the block stands behind the count
+			count = -count
+			_, size := datum.Number(b)
+			b = b[max(size, 0):]
+		}
+		for ; count > 0; count-- {
+			size, err := datum.Skip(r.nodes, element, b)
+			if err != nil {
+				return dst, err
+			}
+			meets, err := r.meets(m, element, b[:size])
+			if err != nil {
+				return dst, err
+			}
+			if meets {
+				kept = append(kept, b[:size])
+			}
+			b = b[size:]
+		}
+	}
+	if len(kept) > 0 {
+		dst = datum.AppendNumber(dst, int64(len(kept)))
+	}
+	for _, item := range kept {
+		var err error
+		if dst, _, err = r.write(dst, m.inner, item); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, 0), nil
+}
+
+// meets tells whether an item meets all conditions.
+func (r *Rows) meets(m *member, element uint32, item []byte) (bool, error) {
+	for i, c := range m.conditions {
+		node, b, null, err := r.value(element, item, m.paths[i])
+		if err != nil {
+			return false, err
+		}
+		found := text{null: null}
+		if !null {
+			if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+				return false, err
+			}
+		}
+		if !c.meets(found) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,281 @@
+package value
+
+import (
+	"encoding/base64"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+)
+
+// Literal makes a literal of a property's type of what a user wrote in a setting: as it is, or as it would stand in a URL, such as
+// `2024-01-31`, `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a *[MisfitError] that says what
+// the type takes.
+func Literal(p *edm.Property, text string) (uri.Literal, error) {
+	t := p.Type.Primitive
+	wrong := &MisfitError{Expected: Takes(t), Found: strconv.Quote(cut(text))}
+	if t == edm.NotPrimitive {
+		return uri.Literal{}, &MisfitError{Expected: "a property of a primitive type", Found: p.Type.Name}
+	}
+	plain := text
+	if inner, ok := unquoted(t, text); ok {
+		plain = inner
+	} else if t != edm.String {
+		plain = strings.TrimSpace(text)
+	}
+	out, ok := canonical(t, plain)
+	if !ok {
+		return uri.Literal{}, wrong
+	}
+	return uri.Literal{Type: t, Text: out}, nil
+}
+
+// mostShown is how much of a value an error repeats, in bytes.
+const mostShown = 60
+
+func cut(s string) string {
+	if len(s) > mostShown {
+		return strings.ToValidUTF8(s[:mostShown], "") + "..."
+	}
+	return s
+}
+
+// unquoted is the text of a literal that is written as in a URL; of other types than the property's it is none.
+func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
+	s := strings.TrimSpace(text)
+	if strings.HasSuffix(s, "'") {
+		l, err := uri.ParseLiteral(s)
+		return l.Text, err == nil && l.Type == t
+	}
+	if n := len(s) - 1; n > 0 {
+		switch suffix := s[n] | 0x20; {
+		case t == edm.Int64 && suffix == 'l', t == edm.Decimal && suffix == 'm', t == edm.Double && suffix == 'd', t == edm.Single && suffix == 'f':
+			// The F of -INF is no suffix.
+			if s[n-1] >= '0' && s[n-1] <= '9' || s[n-1] == '.' {
+				return s[:n], true
+			}
+		}
+	}
+	return "", false
+}
+
+// Takes says which texts [Literal] takes for a type.
+func Takes(t edm.Primitive) string {
+	switch t {
+	case edm.Boolean:
+		return "true or false (Edm.Boolean)"
+	case edm.Byte:
+		return "a whole number from 0 to 255 (Edm.Byte)"
+	case edm.SByte:
+		return "a whole number from -128 to 127 (Edm.SByte)"
+	case edm.Int16:
+		return "a whole number from -32768 to 32767 (Edm.Int16)"
+	case edm.Int32:
+		return "a whole number of 32 bits (Edm.Int32)"
+	case edm.Int64:
+		return "a whole number of 64 bits (Edm.Int64)"
+	case edm.Decimal:
+		return "digits with a point, such as 12.5 (Edm.Decimal)"
+	case edm.Double, edm.Single:
+		return "a number, such as 1.5 or 1E10 (" + t.String() + ")"
+	case edm.Guid:
+		return "32 hexadecimal digits, 8-4-4-4-12 (Edm.Guid)"
+	case edm.DateTime:
+		return "a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)"
+	case edm.DateTimeOffset:
+		return "a date and its zone, such as 2024-01-31T12:00:00Z or 2024-01-31T12:00:00+01:00 (Edm.DateTimeOffset)"
+	case edm.Time:
+		return "a time of day such as 12:30:00 or PT12H30M00S (Edm.Time)"
+	case edm.Binary:
+		return "pairs of hexadecimal digits as X'23AB', or base64 (Edm.Binary)"
+	}
+	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
+}
+
+var integers = map[edm.Primitive]struct{ least, most int64 }{
+	edm.Byte: {0, 255}, edm.SByte: {-128, 127}, edm.Int16: {-1 << 15, 1<<15 - 1}, edm.Int32: {-1 << 31, 1<<31 - 1},
+	edm.Int64: {-1 << 63, 1<<63 - 1},
+}
+
+// canonical is a value as Atom writes it.
+func canonical(t edm.Primitive, s string) (string, bool) {
+	switch t {
+	case edm.Boolean:
+		switch strings.ToLower(s) {
+		case "true", "1":
+			return "true", true
+		case "false", "0":
+			return "false", true
+		}
+		return "", false
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		n, err := strconv.ParseInt(s, 10, 64)
+		bounds := integers[t]
+		return strconv.FormatInt(n, 10), err == nil && n >= bounds.least && n <= bounds.most
+	case edm.Decimal:
+		s = strings.TrimPrefix(s, "+")
+		if strings.HasPrefix(s, ".") {
+			s = "0" + s
+		}
+		s = strings.TrimSuffix(s, ".")
+		return s, isDecimal(s)
+	case edm.Double, edm.Single:
+		return float(s, nil, 64)
+	case edm.Guid:
+		return s, isGuid(s)
+	case edm.DateTime, edm.DateTimeOffset:
+		return moment(s, t == edm.DateTimeOffset)
+	case edm.Time:
+		return timeOfDay(s)
+	case edm.Binary:
+		_, err := base64.StdEncoding.DecodeString(s)
+		return s, err == nil
+	}
+	return s, true
+}
+
+func isGuid(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (s[i] == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", rune(s[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text that has one is
+// moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
+func moment(s string, zoned bool) (string, bool) {
+	if strings.HasPrefix(s, "/Date(") {
+		ms, ok := parseInstant(s)
+		if !ok {
+			return "", false
+		}
+		return iso(ms, zoned)
+	}
+	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
+		"2006-01-02 15:04:05", "2006-01-02"} {
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
+		}
+		if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 || t.Nanosecond()%100 != 0 {
+			return "", false
+		}
+		text := t.Format("2006-01-02T15:04:05.9999999")
+		if zoned {
+			text += "Z"
+		}
+		return text, true
+	}
+	return "", false
+}
+
+// timeOfDay writes a time of day as a duration.
+func timeOfDay(s string) (string, bool) {
+	if strings.HasPrefix(s, "PT") {
+		_, ok := durationTicks(s)
+		return s, ok
+	}
+	for _, layout := range [...]string{"15:04:05", "15:04"} {
+		if t, err := time.Parse(layout, s); err == nil && t.Nanosecond()%100 == 0 {
+			text := t.Format("PT15H04M05.9999999") + "S"
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// durationTicks reads PT12H34M56.7S, in units of 100 ns.
+func durationTicks(s string) (int64, bool) {
+	rest, ok := strings.CutPrefix(s, "PT")
+	if !ok || rest == "" {
+		return 0, false
+	}
+	ticks, units := int64(0), "HMS"
+	for rest != "" {
+		i := strings.IndexAny(rest, units)
+		if i <= 0 {
+			return 0, false
+		}
+		whole, fraction, dotted := strings.Cut(rest[:i], ".")
+		n, err := strconv.ParseUint(whole, 10, 20)
+		if err != nil || dotted && (rest[i] != 'S' || fraction == "" || len(fraction) > 7 || strings.Trim(fraction, "0123456789") != "") {
+			return 0, false
+		}
+		switch rest[i] {
+		case 'H':
+			ticks, units = ticks+int64(n)*36_000_000_000, "MS"
+		case 'M':
+			ticks, units = ticks+int64(n)*600_000_000, "S"
+		case 'S':
+			part, _ := strconv.ParseInt((fraction + "0000000")[:7], 10, 64)
+			ticks, units = ticks+int64(n)*10_000_000+part, ""
+		}
+		rest = rest[i+1:]
+	}
+	return ticks, ticks < 864_000_000_000
+}
+
+// Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case, dates as points in
+// time. ok: both could be read.
+func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
+	switch t {
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		x, errX := strconv.ParseInt(a, 10, 64)
+		y, errY := strconv.ParseInt(b, 10, 64)
+		return compareOrdered(x, y), errX == nil && errY == nil
+	case edm.Decimal:
+		x, okX := new(big.Rat).SetString(a)
+		y, okY := new(big.Rat).SetString(b)
+		if !okX || !okY {
+			return 0, false
+		}
+		return x.Cmp(y), true
+	case edm.Double, edm.Single:
+		x, errX := strconv.ParseFloat(a, 64)
+		y, errY := strconv.ParseFloat(b, 64)
+		return compareOrdered(x, y), errX == nil && errY == nil && x == x && y == y
+	case edm.DateTime, edm.DateTimeOffset:
+		x, okX := parseTicks(a)
+		y, okY := parseTicks(b)
+		return x.Compare(y), okX && okY
+	case edm.Time:
+		x, okX := durationTicks(a)
+		y, okY := durationTicks(b)
+		return compareOrdered(x, y), okX && okY
+	case edm.Guid:
+		return strings.Compare(strings.ToLower(a), strings.ToLower(b)), true
+	case edm.Binary:
+		x, errX := base64.StdEncoding.DecodeString(a)
+		y, errY := base64.StdEncoding.DecodeString(b)
+		return strings.Compare(string(x), string(y)), errX == nil && errY == nil
+	}
+	return strings.Compare(a, b), true
+}
+
+func compareOrdered[T int64 | float64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func parseTicks(s string) (time.Time, bool) {
+	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
