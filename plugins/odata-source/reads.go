@@ -13,8 +13,8 @@ import (
 // filterGroup is the prefix of a condition's settings, behind that of its entity set.
 const filterGroup = "filter#{m}."
 
-// otherNames are names by which other connectors of this kind, or files written for them, may know settings of an entity set. No public
-// source has the original's own names of these three.
+// otherNames are names by which other connectors of this kind, or files written for them, may know settings of an
+// entity set. No public source has the original's own names of these three.
 var otherNames = map[string][]string{
 	query.Select: {"projections", "projection", "properties"},
 	query.Expand: {"expands", "expansions", "navigations"},

@@ -45,7 +45,8 @@ func shownOf(nodes []wit.Node, at uint32) string {
 	return "(" + strings.Join(names, " ") + ")"
 }
 
-// TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold, how many come.
+// TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold,
+// how many come.
 func TestReads(t *testing.T) {
 	for _, c := range []struct {
 		name, set string
@@ -149,8 +150,8 @@ func (d deaf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.Service.ServeHTTP(w, r)
 }
 
-// TestDeafServices reads from services that take options and don't heed them: what would be lost or come unasked is a fault that names
-// the setting, the rest is as it should be.
+// TestDeafServices reads from services that take options and don't heed them: what would be lost or come unasked is a
+// fault that names the setting, the rest is as it should be.
 func TestDeafServices(t *testing.T) {
 	for _, c := range []struct {
 		name     string

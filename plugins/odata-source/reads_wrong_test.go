@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is there.
+// TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is
+// there.
 func TestWrongReads(t *testing.T) {
 	for _, c := range []struct {
 		settings []string

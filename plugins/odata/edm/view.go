@@ -9,8 +9,8 @@ import (
 // View is what is read of an entity type: its properties under a projection, and the entities that are expanded in it.
 type View struct {
 	Structure *Structure
-	// Hidden are properties that stand in no row and are read all the same, since a condition looks at them; Left are those that are
-	// neither read nor shown. Both hold names.
+	// Hidden are properties that stand in no row and are read all the same, since a condition looks at them; Left are
+	// those that are neither read nor shown. Both hold names.
 	Hidden, Left []string
 	// Expanded are the navigation properties that are followed, in the order of the metadata.
 	Expanded []Expansion
@@ -42,8 +42,8 @@ func (v *View) Shows(name string) bool {
 	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Left, name)
 }
 
-// Strips tells whether something inside an expanded entity is read and not shown, so that rows as a decoder makes them are not those
-// of [Model.ViewSchema] but of [Model.ReadSchema].
+// Strips tells whether something inside an expanded entity is read and not shown, so that rows as a decoder makes them
+// are not those of [Model.ViewSchema] but of [Model.ReadSchema].
 func (v *View) Strips() bool {
 	for _, e := range v.Expanded {
 		if len(e.View.Hidden) > 0 || e.View.Strips() {
@@ -53,15 +53,16 @@ func (v *View) Strips() bool {
 	return false
 }
 
-// ViewSchema is the Connect schema of a view's rows: the properties that are shown, in the order of the document, then what is
-// expanded: a structure that is optional where at most one entity is there, else an array of structures.
+// ViewSchema is the Connect schema of a view's rows: the properties that are shown, in the order of the document, then
+// what is expanded: a structure that is optional where at most one entity is there, else an array of structures.
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.Node, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with what is hidden: in the root behind everything else, inside where it stands in the document.
+// ReadSchema is [Model.ViewSchema] with what is hidden: in the root behind everything else, inside where it stands in
+// the document.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.Node, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.view(v, false, 0)

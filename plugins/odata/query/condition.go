@@ -19,7 +19,8 @@ type condition struct {
 	property      *edm.Property
 	// operands are literals; one of type 0 is null.
 	operands []uri.Literal
-	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row, to the value.
+	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row,
+	// to the value.
 	many, path []string
 }
 

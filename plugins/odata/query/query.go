@@ -1,6 +1,7 @@
-// Package query says which rows of an entity set are read, and what of them: conditions, projection and expansion as settings name them,
-// checked against the service's metadata. It makes the query options that ask a service for them, and looks whether the rows that
-// come are the ones that were asked for. OData v2 has no $filter inside of $expand, so conditions on expanded rows are applied here.
+// Package query says which rows of an entity set are read, and what of them: conditions, projection and expansion as
+// settings name them, checked against the service's metadata. It makes the query options that ask a service for them,
+// and looks whether the rows that come are the ones that were asked for. OData v2 has no $filter inside of $expand, so
+// conditions on expanded rows are applied here.
 package query
 
 import (
@@ -40,7 +41,8 @@ type Settings struct {
 type Condition struct {
 	// Prefix of the settings' names, for messages: `sap.odata#00.filter#00.`.
 	Prefix string
-	// Property may be a path: through complex properties and navigation properties. Option is an operator in lower case.
+	// Property may be a path: through complex properties and navigation properties. Option is an operator in lower
+	// case.
 	Property, Option, Low, High string
 }
 
@@ -81,8 +83,8 @@ type Query struct {
 	Prefix string
 
 	selected, expanded string
-	// filter asks for the conditions that the service applies. raw is the $filter of the user's own, in a URL's form; rest are the user's
-	// other options.
+	// filter asks for the conditions that the service applies. raw is the $filter of the user's own, in a URL's form;
+	// rest are the user's other options.
 	filter, raw string
 	rest        []string
 	// checked are conditions on what rows show; inner those that are applied to expanded rows.
@@ -90,7 +92,8 @@ type Query struct {
 	structures     []*edm.Structure
 }
 
-// Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name the setting.
+// Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name
+// the setting.
 func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error) {
 	q := &Query{Prefix: s.Prefix}
 	if err := q.readRaw(&s); err != nil {
@@ -157,8 +160,8 @@ func refuse(name, value, why string) error {
 	return fault.Config(name, setting.Invalid(name, value, why))
 }
 
-// Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's, percent-encoded; ""
-// where all rows are asked for.
+// Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's,
+// percent-encoded; "" where all rows are asked for.
 func (q *Query) Filter(own string) string {
 	var parts []string
 	if q.raw != "" {
@@ -196,7 +199,8 @@ func escapeList(list string) string {
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
 }
 
-// Fingerprint is what offsets belong to besides the set itself (P7), each part with a blank in front; "" for a whole set.
+// Fingerprint is what offsets belong to besides the set itself (P7), each part with a blank in front; "" for a whole
+// set.
 func (q *Query) Fingerprint() string {
 	var inner []string
 	for _, c := range q.inner {
@@ -369,7 +373,8 @@ func (l *level) projects() bool {
 	return l.chosen || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
 }
 
-// selection lists what $select has to name, so that nothing of it hangs on how a service understands the name of an expanded entity.
+// selection lists what $select has to name, so that nothing of it hangs on how a service understands the name of an
+// expanded entity.
 func (l *level) selection(dst []string, prefix string) []string {
 	for i := range l.structure.Properties {
 		if name := l.structure.Properties[i].Name; l.shown(name) || slices.Contains(l.hidden, name) {

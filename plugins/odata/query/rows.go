@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Rows looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions that the service was
-// asked to apply, and what of them is handed on where conditions are applied here.
+// Rows looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions that
+// the service was asked to apply, and what of them is handed on where conditions are applied here.
 type Rows struct {
 	// Watch are the columns that the layout has to watch for [Rows.Check].
 	Watch []int
@@ -111,9 +111,9 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 	}
 }
 
-// Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and does not heed
-// it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits that no format carries)
-// a row counts as the service has it.
+// Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and
+// does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
+// that no format carries) a row counts as the service has it.
 func (r *Rows) Check(out *decode.Output) *wit.Fault {
 	if r == nil {
 		return nil
@@ -180,7 +180,8 @@ func (c *condition) contradicts(found text, approximate bool) bool {
 
 // against tells whether a value contradicts a comparison with one operand.
 //
-// Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial literal.
+// Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial
+// literal.
 func (c *condition) against(operator string, found text, operand uri.Literal, approximate bool) bool {
 	t := c.property.Type.Primitive
 	isNull := operand.Type == edm.NotPrimitive
@@ -244,8 +245,8 @@ func initial(t edm.Primitive, text string) bool {
 	return strings.Trim(text, "0.-") == ""
 }
 
-// loose is a text as services compare texts that compare them least strictly: without regard to case, blanks at the end and zeros in
-// front of a number.
+// loose is a text as services compare texts that compare them least strictly: without regard to case, blanks at the end
+// and zeros in front of a number.
 func loose(s string) string {
 	s = strings.ToLower(strings.TrimRight(s, " "))
 	if s != "" && strings.Trim(s, "0123456789") == "" {
@@ -399,8 +400,8 @@ func (w *rewrite) copies() bool {
 	return true
 }
 
-// Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on them, and
-// without members that were read for conditions alone.
+// Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on
+// them, and without members that were read for conditions alone.
 func (r *Rows) Rewrite(out *decode.Output) error {
 	if r == nil || r.rewrite == nil {
 		return nil
@@ -418,7 +419,8 @@ func (r *Rows) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a structure and tells how much of b it took. What is hidden in the row itself stands behind it and is not in b.
+// write writes a structure and tells how much of b it took. What is hidden in the row itself stands behind it and is
+// not in b.
 func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
 	for i := range w.members {

@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Literal makes a literal of a property's type of what a user wrote in a setting: as it is, or as it would stand in a URL, such as
-// `2024-01-31`, `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a *[MisfitError] that says what
-// the type takes.
+// Literal makes a literal of a property's type of what a user wrote in a setting: as it is, or as it would stand in a
+// URL, such as `2024-01-31`, `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a
+// *[MisfitError] that says what the type takes.
 func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	t := p.Type.Primitive
 	wrong := &MisfitError{Expected: Takes(t), Found: strconv.Quote(cut(text))}
@@ -150,8 +150,8 @@ func isGuid(s string) bool {
 	return true
 }
 
-// moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text that has one is
-// moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
+// moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text
+// that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
 func moment(s string, zoned bool) (string, bool) {
 	if strings.HasPrefix(s, "/Date(") {
 		ms, ok := parseInstant(s)
@@ -224,8 +224,8 @@ func durationTicks(s string) (int64, bool) {
 	return ticks, ticks < 864_000_000_000
 }
 
-// Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case, dates as points in
-// time. ok: both could be read.
+// Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case,
+// dates as points in time. ok: both could be read.
 func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	switch t {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:

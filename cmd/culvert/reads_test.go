@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// TestReads reads part of the orders with their lines, by settings under the names that other files have for them, and
+// the same with a service that takes $filter and does not heed it.
+func TestReads(t *testing.T) {
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 40, Switches: service.Switches{PageSize: 15, ExpandPageSize: 2}})
+	lines := append(source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity", "sap.odata#00.expands=Order_Details/Product",
+		"sap.odata#00.select#00.property=OrderID", "sap.odata#00.select#00.option=BT", "sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
+		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt", "sap.odata#00.filter#01.low=10")
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("reads.properties", lines...))
+	if r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	expected := 0
+	s.Each("Order_Details", func(key string, line map[string]string) {
+		var order, quantity int
+		fmt.Sscan(line["OrderID"], &order)
+		fmt.Sscan(line["Quantity"], &quantity)
+		if order >= 10250 && order <= 10269 && quantity > 10 {
+			expected++
+		}
+	})
+	records, found := p.records("Orders"), 0
+	for _, record := range records {
+		order := record["value"].(map[string]any)["payload"].(map[string]any)
+		if len(order) != 3 {
+			t.Errorf("expected OrderID, ShipCountry and Order_Details, found %v", order)
+		}
+		for _, line := range order["Order_Details"].([]any) {
+			found++
+			line := line.(map[string]any)
+			if len(line) != 4 || line["Quantity"].(float64) <= 10 || line["Product"].(map[string]any)["ProductName"] == nil {
+				t.Errorf("expected the key, a quantity above 10 and the product, found %v", line)
+			}
+		}
+	}
+	if len(records) != 20 || found != expected || expected == 0 {
+		t.Errorf("expected 20 orders with %d lines, found %d with %d", expected, len(records), found)
+	}
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var kept []string
+		for option := range strings.SplitSeq(r.URL.RawQuery, "&") {
+			if !strings.HasPrefix(option, "$filter=") {
+				kept = append(kept, option)
+			}
+		}
+		r.URL.RawQuery = strings.Join(kept, "&")
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	p = newPlace(t)
+	lines = append(source("deaf", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.max.retries=0",
+		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in", "sap.odata#00.filter#07.low=10250,10251")
+	r = p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("deaf.properties", lines...))
+	if r.code != 1 || !strings.Contains(r.lastLine(), `OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
+		t.Errorf("exit code %d: %s", r.code, r.lastLine())
+	}
+	if r := p.run("consume", "Orders", "--data", p.data); r.stdout != "" {
+		t.Errorf("rows arrived that nobody asked for: %s", r.stdout)
+	}
+}
+
+// TestReadsThatCannotBe: the metadata decide, before a row is asked for.
+func TestReadsThatCannotBe(t *testing.T) {
+	s, address := demo(t, service.Options{Rows: 40})
+	for _, c := range []struct{ line, says string }{
+		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the nearest name is Orders; expected one of "},
+		{"sap.odata#00.expand=Order_Detail", "Order_Detail is no navigation property of NorthwindModel.Order; the nearest name is Order_Details; expected one of "},
+		{"sap.odata#00.select=Frieght", "Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
+	} {
+		p := newPlace(t)
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("wrong.properties", append(source("wrong", address, "Orders"), c.line)...))
+		if r.code == 0 || !strings.Contains(r.lastLine(), c.says) {
+			t.Errorf("%s: exit code %d: %s", c.line, r.code, r.lastLine())
+		}
+	}
+	if rows := s.Ledger().Rows; rows > 0 {
+		t.Errorf("%d rows were asked for", rows)
+	}
+}
