@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -84,8 +85,8 @@ func clip(s string) string {
 	return s
 }
 
-// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched.
-func checkLists(d *wit.Description) error {
+// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched. It ends with ctx.
+func checkLists(ctx context.Context, d *wit.Description) error {
 	n := tally{texts: len(d.Documentation)}
 	for i := range d.Components {
 		c := &d.Components[i]
@@ -100,6 +101,9 @@ func checkLists(d *wit.Description) error {
 			}
 		}
 		for s := range c.Settings {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if err := n.setting(c, &c.Settings[s]); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -37,9 +38,23 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 		"at most 1000 components":         {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
 		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
-		if err := checkLists(d); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := checkLists(t.Context(), d); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
+	}
+}
+
+// Who has given up does not wait until all is judged that a plugin says of itself.
+func TestJudgingEndsWithItsContext(t *testing.T) {
+	long := &wit.Description{Name: "n", Version: "1", Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
+	m := &module{info: Info{Interfaces: interfaces}}
+	if err := m.judgeDescription(t.Context(), long); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.judgeDescription(ended, long); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected %v, found %v", context.Canceled, err)
 	}
 }
 

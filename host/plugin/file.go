@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -71,4 +73,16 @@ func kindOf(mode fs.FileMode) string {
 		return "a device"
 	}
 	return "something else (" + mode.Type().String() + ")"
+}
+
+// hashFile is hashOf a file, and its size, without holding it: of those that the program brings nothing else is needed in most starts.
+func hashFile(files fs.FS, path string) (hash string, size int64, err error) {
+	f, err := files.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), size, err
 }

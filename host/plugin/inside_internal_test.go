@@ -115,7 +115,7 @@ func FuzzDeclarations(f *testing.F) {
 			}
 			d.Components = append(d.Components, c)
 		}
-		if checkLists(&d) == nil {
+		if checkLists(t.Context(), &d) == nil {
 			for _, c := range d.Components {
 				for _, s := range c.Settings {
 					if len(s.Name) > maxNameBytes || strings.Count(s.Name, "{n}") > 1 {

@@ -58,7 +58,13 @@ func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, 
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
 func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
-	data, err := a.load()
+	if a.kept != nil {
+		m, err := l.recall(ctx, a, a.kept)
+		if m != nil || err != nil {
+			return m, err
+		}
+	}
+	data, err := a.bytes()
 	if err != nil {
 		return nil, err
 	}
@@ -66,19 +72,9 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := binary.Judge()
+	m, err := l.module(a, binary)
 	if err != nil {
 		return nil, err
-	}
-	m := &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash, Size: a.size,
-		Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}
-	if known := l.shelf.description(a.hash); known != nil && m.judgeDescription(known) == nil {
-		m.describedAs(known)
-		m.limits = l.of(m.info.Name)
-		if err := m.fits(); err != nil {
-			return nil, err
-		}
-		return m, nil
 	}
 	if err := l.refusals.known(l.shelf, a.hash, m.limits); err != nil {
 		return nil, err
@@ -89,7 +85,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		l.refusals.keep(l.shelf, a.hash, m.limits, err)
 		return nil, err
 	}
-	l.shelf.describe(a.hash, d)
+	l.shelf.remember(a.hash, &facts{*binary, *d})
 	// Only now the name is known that limits are set by.
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
@@ -97,6 +93,33 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		if m.code, err = l.compile(ctx, m, prepared); err != nil {
 			return nil, err
 		}
+	}
+	return m, nil
+}
+
+// module is the one that a file comes to by what was read off its bytes.
+func (l *loader) module(a *arrival, binary *Binary) (*module, error) {
+	found, err := binary.Judge()
+	if err != nil {
+		return nil, err
+	}
+	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash, Size: a.size,
+		Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}, nil
+}
+
+// recall makes a module of what is kept of it; nil where this host does not take it as it did then.
+func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module, error) {
+	m, err := l.module(a, &known.Binary)
+	if err != nil {
+		return nil, nil
+	}
+	if err := m.judgeDescription(ctx, &known.Description); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	m.describedAs(&known.Description)
+	m.limits = l.of(m.info.Name)
+	if err := m.fits(); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -88,7 +88,10 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.judgeDescription(&d); err != nil {
+	if err := m.judgeDescription(ctx, &d); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx) // which says nothing of the module
+		}
 		return nil, &unfit{fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
@@ -110,20 +113,24 @@ func (m *module) describedAs(d *wit.Description) {
 // maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
 const maxNameBytes = 200
 
-func (m *module) judgeDescription(d *wit.Description) error {
+// judgeDescription refuses what a module must not say of itself. It ends with ctx.
+func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error {
 	if d.Name == "" || d.Version == "" {
 		return fmt.Errorf("expected a name and a version, found %q and %q", d.Name, d.Version)
 	}
 	if n := max(len(d.Name), len(d.Version)); n > maxNameBytes {
 		return fmt.Errorf("expected a name and a version of at most %d bytes, found one of %d", maxNameBytes, n)
 	}
-	if err := checkLists(d); err != nil {
+	if err := checkLists(ctx, d); err != nil {
 		return err
 	}
 	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
 		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
 	seen := map[string]bool{}
 	for _, c := range d.Components {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for _, name := range append([]string{c.Name}, c.Aliases...) {
 			if len(name) > maxNameBytes {
 				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name, maxNameBytes, len(name))

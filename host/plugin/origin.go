@@ -35,10 +35,10 @@ type arrival struct {
 	size       int
 	// builtIn: it comes with the program.
 	builtIn bool
-	// again gives the bytes once more. first holds them as they were when the file was seen, for the one who loads it; nil where they
-	// are read only when their turn comes.
+	// again gives the bytes.
 	again func() ([]byte, error)
-	first []byte
+	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
+	kept *facts
 	// later: no connector that is configured uses it, as far as can be told without compiling it.
 	later bool
 	// finished: it was loaded, or not, and what else is on its way need not wait for it.
@@ -62,15 +62,18 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		if err != nil || entry.IsDir() || !isModule(path) {
 			return err
 		}
-		data, err := fs.ReadFile(files, path)
+		hash, size, err := hashFile(files, path)
 		if err != nil {
 			return err
 		}
-		hash := hashOf(data)
-		a := &arrival{path: embeddedPrefix + path, hash: hash, size: len(data), builtIn: true, later: m.canWait(hash, data, needed),
-			again: func() ([]byte, error) { return fs.ReadFile(files, path) }}
-		if !a.later {
-			a.first = data // the program brings a few: reading and hashing them twice is a tenth of a start
+		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
+		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again, kept: m.loader.shelf.facts(hash)}
+		if needed != nil && a.kept == nil {
+			data, err := again()
+			if err != nil {
+				return err
+			}
+			a.later = canWait(data, needed)
 		}
 		list = append(list, a)
 		return nil
@@ -161,14 +164,10 @@ func mentioned(components []wit.Component, n Needed) bool {
 	})
 }
 
-// canWait tells whether a module need not be loaded before connectors start, nil: none can. One that is known costs nothing. Of another
-// the bytes are looked at: a module that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has]
-// finds that something is missing.
-func (m *Manager) canWait(hash string, data []byte, needed []Needed) bool {
-	if needed == nil || m.loader.shelf.description(hash) != nil {
-		return false
-	}
-	return !slices.ContainsFunc(needed, func(n Needed) bool { return bytes.Contains(data, []byte(n.Class)) })
+// canWait tells whether a module that is not known need not be loaded before connectors start, nil: none can. A module that has a component
+// of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds that something is missing.
+func canWait(data []byte, needed []Needed) bool {
+	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool { return bytes.Contains(data, []byte(n.Class)) })
 }
 
 // arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are there.
@@ -212,7 +211,7 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 		return &arrival{path: path, err: err}
 	}
 	hash := hashOf(data)
-	later := m.canWait(hash, data, needed)
+	kept := m.loader.shelf.facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.origins[path]
@@ -225,21 +224,13 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 		return nil
 	}
 	a := fileArrival(path, hash, len(data))
-	a.later = later
+	a.kept = kept
+	a.later = kept == nil && canWait(data, needed)
 	return a
 }
 
 func fileArrival(path, hash string, size int) *arrival {
 	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) { return readModule(path, maxModuleBytes) }}
-}
-
-// load gives the module's bytes to the one who loads it.
-func (a *arrival) load() ([]byte, error) {
-	if data := a.first; data != nil {
-		a.first = nil
-		return data, nil
-	}
-	return a.bytes()
 }
 
 // bytes are the module's as they were when it was seen.

@@ -18,8 +18,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shelf keeps what loading a file has found out, beside the compiled code: the rewritten bytes and the plugin's description. With
-// both, a file that was loaded before is neither rewritten nor compiled nor started until a connector needs it. nil keeps nothing.
+// shelf keeps what loading a file has found out, beside the compiled code: the rewritten bytes, and what the file has and says of itself.
+// With both, a file that was loaded before is neither taken apart nor rewritten nor compiled nor started until a connector needs it. nil
+// keeps nothing.
 //
 // Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum over that name
 // and their content: one that is damaged, cut off, left by another version or put in another's place is as good as none. Whoever can
@@ -30,7 +31,7 @@ type shelf struct {
 }
 
 // shelfFormat changes with what is in the files.
-const shelfFormat = 3
+const shelfFormat = 4
 
 // key names a file's results.
 func (s *shelf) key(hash string) string {
@@ -121,24 +122,33 @@ func (s *shelf) prepared(ctx context.Context, hash string, original func() ([]by
 	return p, err
 }
 
-// description is what a module said of itself, nil if that is not known.
-func (s *shelf) description(hash string) *wit.Description {
+// facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
+type facts struct {
+	Binary      Binary
+	Description wit.Description
+}
+
+// facts are those of a module, nil if they are not known.
+func (s *shelf) facts(hash string) *facts {
 	text := s.read(hash, "json")
 	if text == nil {
 		return nil
 	}
-	d := &wit.Description{}
-	if err := json.Unmarshal(text, d); err != nil {
+	f := &facts{}
+	if err := json.Unmarshal(text, f); err != nil {
 		return nil
 	}
-	return d
+	return f
 }
 
-// describe keeps a description that can be read back as it was.
-func (s *shelf) describe(hash string, d *wit.Description) {
-	text, err := json.Marshal(d)
-	again := &wit.Description{}
-	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(d, again) {
+// remember keeps facts that can be read back as they were.
+func (s *shelf) remember(hash string, f *facts) {
+	if s == nil {
+		return
+	}
+	text, err := json.Marshal(f)
+	again := &facts{}
+	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
 		s.keep(hash, "json", text)
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/fstest"
 
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -83,6 +85,37 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	}
 	if left := kept(t, cache, "new"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// counted is a folder of modules that tells how often they were read whole.
+type counted struct {
+	fstest.MapFS
+	read atomic.Int64
+}
+
+func (c *counted) ReadFile(name string) ([]byte, error) {
+	c.read.Add(1)
+	return c.MapFS.ReadFile(name)
+}
+
+// Of a plugin that comes with the program and was loaded before nothing is needed but its hash: its bytes are not copied.
+func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "cache")
+	files := &counted{MapFS: fstest.MapFS{"all.wasm": {Data: guesttest.Bytes(t, all)}}}
+	for n, want := range []int64{1, 0} {
+		files.read.Store(0)
+		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files, CacheDir: cache, Needed: []plugin.Needed{{Class: "example.Source"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		described(t, m)
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := files.read.Load(); got < want || want == 0 && got > 0 {
+			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
+		}
 	}
 }
 
