@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -230,7 +231,7 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 // destination checks what transport makes of the settings that have roles, where the component declares any.
 func destination(c *config.Connector, component wit.Component, providers *config.Providers) config.Problems {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	if !roles.Has("http.address") && !roles.Has("http.destination") {
+	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
 	s, err := service.New(component, c, providers, nil, nil)
@@ -242,7 +243,7 @@ func destination(c *config.Connector, component wit.Component, providers *config
 		if errors.As(err, &fault) && fault.Setting != nil {
 			return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
 		}
-		return config.Problems{problem(entry(c, roles.Setting("http.address")), err)}
+		return config.Problems{problem(entry(c, roles.Setting(role.Address)), err)}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -19,14 +20,14 @@ import (
 // holder is where claims of a connector hold, as its settings say.
 func holder(c *config.Connector, component wit.Component) string {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	scheme := strings.ToLower(cmp.Or(roles.Text("http.scheme"), "https"))
-	port := cmp.Or(roles.Text("http.port"), map[string]string{"http": "80"}[scheme], "443")
-	origin := fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(roles.Text("http.address")), port)
-	if roles.Text("http.address") == "" {
-		origin = "destination " + roles.Text("http.destination")
+	scheme := strings.ToLower(cmp.Or(roles.Text(role.Scheme), "https"))
+	port := cmp.Or(roles.Text(role.Port), map[string]string{"http": "80"}[scheme], "443")
+	origin := fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(roles.Text(role.Address)), port)
+	if roles.Text(role.Address) == "" {
+		origin = "destination " + roles.Text(role.Destination)
 	}
-	client := cmp.Or(roles.Prefix("http.header.")["sap-client"], "none")
-	return fmt.Sprintf("%s, client %s, user %s", origin, client, cmp.Or(strings.ToUpper(roles.Text("http.user")), "none"))
+	client := cmp.Or(roles.Prefix(role.Header)["sap-client"], "none")
+	return fmt.Sprintf("%s, client %s, user %s", origin, client, cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 
 // Claimed are a connector's claims with what the host puts before them.

@@ -6,15 +6,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
-
-// builtRoles are those that the host acts on. A role that ends in a dot stands for all below it.
-var builtRoles = []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms",
-	"http.read-timeout-ms", "http.header.", "http.query.", "http.login.", "http.origins", "http.client-in", "http.auth", "http.oauth.", "http.proxy.", "http.destination", "http.max-concurrent",
-	"http.max-connections", "http.requests-per-second", "http.maintenance-windows", "http.logoff-path", "tls.", "retry.", roleTopic}
-
-// sinkRoles are those that a sink's task acts on.
-var sinkRoles = []string{"sink.flush.rows", "sink.flush.interval-ms", "sink.in-flight", roleTaken}
 
 // notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
 // send secrets in the clear.
@@ -36,11 +29,7 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 	return problems
 }
 
-func built(role string) bool {
-	for _, b := range append(builtRoles, sinkRoles...) {
-		if role == b || strings.HasSuffix(b, ".") && strings.HasPrefix(role, b) {
-			return true
-		}
-	}
-	return false
+func built(name string) bool {
+	r, known := role.Find(name)
+	return known && !r.Later
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -139,7 +140,7 @@ func (t *Tool) service() (*service.Service, error) {
 
 // Target is the destination of BTP that the connector names, "" for none.
 func (t *Tool) Target() string {
-	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Text("http.destination")
+	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Text(role.Destination)
 }
 
 // Setting is the connector's name for the setting of a role.

@@ -9,11 +9,9 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// roleTaken is that of settings which name a topic whose records a sink writes.
-const roleTaken = "sink.topic"
 
 // Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name promises.
 const (
@@ -73,7 +71,7 @@ func TopicSettings(c *config.Connector, component wit.Component) []config.Entry 
 	var all []config.Entry
 	d := config.DeclareComponent(component)
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTaken && strings.TrimSpace(e.Value) != "" {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && strings.TrimSpace(e.Value) != "" {
 			e.Value = strings.TrimSpace(e.Value)
 			all = append(all, e)
 		}
@@ -153,9 +151,6 @@ func topics(c *config.Connector, component wit.Component) config.Problems {
 	return problems
 }
 
-// roleTopic is that of settings which name a topic for rows.
-const roleTopic = "source.topic"
-
 // targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may change the topic,
 // the first record tells.
 func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
@@ -174,7 +169,7 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 	}
 	d := config.DeclareComponent(component)
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == roleTopic {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
 			refuse(e)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // Effect is what another configuration means for a connector.
@@ -26,8 +28,8 @@ const (
 
 // placeRoles are settings that the HTTP client of a connector takes while it works. A role that ends in a dot stands for all below it.
 // Where the requests go is none of them: positions of a source belong to one service.
-var placeRoles = []string{"http.user", "http.password", "http.connect-timeout-ms", "http.read-timeout-ms", "http.max-concurrent",
-	"http.requests-per-second", "http.maintenance-windows", "tls.", "retry."}
+var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
+	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
 // Compare tells what it means for a connector, of which written are the settings as they were written and d its plugin's declarations, to
 // be configured as c. settings are those that differ.
@@ -47,7 +49,7 @@ func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect
 	if len(settings) == 0 {
 		return Nothing, nil
 	}
-	if _, byDestination := find(d, written, "http.destination"); byDestination {
+	if _, byDestination := find(d, written, role.Destination); byDestination {
 		return Restart, settings
 	}
 	for _, key := range settings {

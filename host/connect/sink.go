@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/sink"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // sink runs a task of a sink.
@@ -45,9 +46,9 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		},
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
-		Rows:          roles.Int("sink.flush.rows"),
-		Every:         roles.Duration("sink.flush.interval-ms"),
-		InFlight:      roles.Int("sink.in-flight"),
+		Rows:          roles.Int(role.SinkFlushRows),
+		Every:         roles.Duration(role.SinkFlushIntervalMS),
+		InFlight:      roles.Int(role.SinkInFlight),
 		TolerateAll:   c.tolerateAll(),
 		LogErrors:     c.boolean("errors.log.enable"),
 		LogMessages:   c.boolean("errors.log.include.messages"),

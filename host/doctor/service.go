@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,9 +45,9 @@ func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 		return
 	}
 	if v.begin(ctx, w) {
-		from := source{tool.Setting("http.address"), "Is it this host and port, and does nothing between refuse it?"}
+		from := source{tool.Setting(role.Address), "Is it this host and port, and does nothing between refuse it?"}
 		if tool.Target() != "" {
-			from.setting = tool.Setting("http.destination")
+			from.setting = tool.Setting(role.Destination)
 		}
 		v.reach(ctx, w, &c, from)
 	}
@@ -127,9 +128,9 @@ func step(ctx context.Context, tool *check.Tool, name string) (message string, e
 	var f *wit.Fault
 	if errors.As(err, &f) { // without the command's name in front
 		if f.Kind == wit.FaultUnauthorized && f.Setting == nil {
-			from := tool.Setting("http.user")
+			from := tool.Setting(role.User)
 			if tool.Target() != "" {
-				from = tool.Setting("http.destination")
+				from = tool.Setting(role.Destination)
 			}
 			return "", &mend{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/watch"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -51,7 +52,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 	roles := s.roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
-	if roles.Has("http.destination") {
+	if roles.Has(role.Destination) {
 		s.target, err = newTarget(roles, log)
 	}
 	return s, err
@@ -209,12 +210,13 @@ func (s *Service) read() bool {
 
 func concernsService(d *config.Declarations, key string) bool {
 	spec, ok := d.Find(key)
-	role := spec.Role()
-	return ok && (strings.HasPrefix(role, "http.") || strings.HasPrefix(role, "tls.") || strings.HasPrefix(role, "retry."))
+	name := spec.Role()
+	return ok && (strings.HasPrefix(name, role.HTTP) || strings.HasPrefix(name, role.TLS) || strings.HasPrefix(name, role.Retry))
 }
 
 // pathRoles are settings whose value is the path of a file.
-var pathRoles = []string{"tls.keystore.location", "tls.truststore.location", "http.proxy.service-key", "http.proxy.token-certificate", "http.proxy.token-key"}
+var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
+	role.ProxyServiceKey, role.ProxyTokenCertificate, role.ProxyTokenKey}
 
 // Paths are the files that a connector names without a reference for its service.
 func Paths(component wit.Component, c *config.Connector) []string {
@@ -223,8 +225,8 @@ func Paths(component wit.Component, c *config.Connector) []string {
 
 func pathsOf(roles config.Roles) []string {
 	var paths []string
-	for _, role := range pathRoles {
-		if path := roles.Text(role); path != "" {
+	for _, name := range pathRoles {
+		if path := roles.Text(name); path != "" {
 			paths = append(paths, path)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,7 +36,7 @@ type target struct {
 
 // newTarget finds the destination service among what is bound; it asks for nothing yet.
 func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
-	setting := roles.Setting("http.destination")
+	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
 	}
@@ -57,7 +58,7 @@ func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
-	return &target{name: roles.Text("http.destination"), destinations: destinations, log: log}, nil
+	return &target{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
 // find asks for the destination; it tells whether it is another one than before, tokens apart.
@@ -149,7 +150,7 @@ func (t *target) config(roles config.Roles, around transport.Surroundings) (tran
 
 // assumed are settings as they might be with the destination: what can be said before it is asked for.
 func (t *target) assumed(roles config.Roles) transport.Roles {
-	return targetRoles{roles, map[string]string{"http.address": "destination." + t.name + ".invalid"}}
+	return targetRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
 }
 
 // say names, once, the settings that go before the destination.
@@ -172,34 +173,34 @@ func (t *target) say(merged targetRoles) {
 
 // values are what a destination says, by role.
 func values(d *btp.Target, roles config.Roles) map[string]string {
-	v := map[string]string{"http.address": d.Host, "http.port": strconv.Itoa(d.Port), "http.header.sap-client": d.Client, "http.header.sap-language": d.Language}
+	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client, role.Header + "sap-language": d.Language}
 	if d.Scheme == "http" || d.Scheme == "https" {
-		v["http.scheme"] = d.Scheme
+		v[role.Scheme] = d.Scheme
 	}
 	for name := range d.Headers {
-		v["http.header."+strings.ToLower(name)] = d.Headers.Get(name)
+		v[role.Header+strings.ToLower(name)] = d.Headers.Get(name)
 	}
-	if d.ProxyType == "OnPremise" && !roles.Given("http.proxy.type") {
-		scheme := v["http.scheme"]
-		if roles.Given("http.scheme") || scheme == "" {
-			scheme = roles.Text("http.scheme")
+	if d.ProxyType == "OnPremise" && !roles.Given(role.ProxyType) {
+		scheme := v[role.Scheme]
+		if roles.Given(role.Scheme) || scheme == "" {
+			scheme = roles.Text(role.Scheme)
 		}
-		v["http.proxy.type"] = route.ConnectivitySOCKS5
+		v[role.ProxyType] = route.ConnectivitySOCKS5
 		if scheme == "http" {
-			v["http.proxy.type"] = route.ConnectivityHTTP
+			v[role.ProxyType] = route.ConnectivityHTTP
 		}
-		v["http.proxy.location-id"] = d.LocationID
+		v[role.ProxyLocationID] = d.LocationID
 	}
 	switch {
-	case roles.Given("http.auth") || roles.Given("http.user"):
+	case roles.Given(role.Auth) || roles.Given(role.User):
 	case d.User != "" || d.Authentication == "BasicAuthentication":
-		v["http.auth"], v["http.user"], v["http.password"] = transport.AuthBasic, d.User, d.Password
+		v[role.Auth], v[role.User], v[role.Password] = transport.AuthBasic, d.User, d.Password
 	case d.Token != nil:
-		v["http.auth"] = transport.AuthOAuth2
+		v[role.Auth] = transport.AuthOAuth2
 	case d.Keystore != nil:
-		v["http.auth"] = transport.AuthCertificate
+		v[role.Auth] = transport.AuthCertificate
 	default:
-		v["http.auth"] = transport.AuthNone
+		v[role.Auth] = transport.AuthNone
 	}
 	return v
 }
@@ -218,7 +219,7 @@ type targetRoles struct {
 }
 
 // loggedOn: the settings say how to log on.
-func (t targetRoles) loggedOn() bool { return t.Roles.Given("http.auth") || t.Roles.Given("http.user") }
+func (t targetRoles) loggedOn() bool { return t.Roles.Given(role.Auth) || t.Roles.Given(role.User) }
 
 func (t targetRoles) Text(role string) string {
 	if v := t.values[role]; v != "" && !t.Roles.Given(role) {

@@ -141,9 +141,9 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 	if err := checkHeaders(roles); err != nil {
 		return err
 	}
-	c.Auth = strings.ToLower(roles.Text("http.auth"))
+	c.Auth = strings.ToLower(roles.Text(role.Auth))
 	switch {
-	case c.Auth == "" && roles.Text(role.Login+loginTarget) != "":
+	case c.Auth == "" && roles.Text(role.LoginTarget) != "":
 		c.Auth = AuthLogin
 	case c.Auth == "" && c.User == "":
 		c.Auth = AuthNone
@@ -155,16 +155,16 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		return err
 	}
 	if c.Auth != AuthOAuth2 {
-		for _, role := range []string{"token-endpoint", "client-id", "client-secret", "scope"} {
-			if roles.Given("http.oauth." + role) {
-				return wrong(roles, "http.oauth."+role, "expected %s = oauth2 with it, found %s", roles.Setting("http.auth"), orNothing(roles.Text("http.auth")))
+		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret, role.OAuthScope} {
+			if roles.Given(name) {
+				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth), orNothing(roles.Text(role.Auth)))
 			}
 		}
 	}
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {
-			return wrong(roles, "http.user", "expected a user for %s = basic, found nothing", roles.Setting("http.auth"))
+			return wrong(roles, role.User, "expected a user for %s = basic, found nothing", roles.Setting(role.Auth))
 		}
 	case AuthOAuth2:
 		if s.Authorizer != nil {
@@ -173,15 +173,15 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return oauthBy(c, roles, s)
 	case AuthHeader:
-		if id := headerIdentity(roles.Prefix("http.header.")); id.Secret == "" && len(c.SecretQuery) == 0 {
-			return wrong(roles, "http.auth", "expected a header to log on with for header, found none: %s", roles.Setting("http.header.{name}"))
+		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
+			return wrong(roles, role.Auth, "expected a header to log on with for header, found none: %s", roles.Setting(role.Header+"{name}"))
 		}
 	case AuthCertificate:
 		switch {
-		case roles.Text("tls.keystore.location") == "" && s.Key == nil:
-			return wrong(roles, "http.auth", "expected %s for certificate, found nothing", roles.Setting("tls.keystore.location"))
+		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
+			return wrong(roles, role.Auth, "expected %s for certificate, found nothing", roles.Setting(role.TLSKeyStoreLocation))
 		case c.Scheme == "http":
-			return wrong(roles, "http.auth", "certificate is shown by TLS only: expected %s = https, found http", roles.Setting("http.scheme"))
+			return wrong(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http", roles.Setting(role.Scheme))
 		}
 	}
 	return nil
@@ -196,21 +196,21 @@ func orNothing(s string) string {
 
 func checkHeaders(roles Roles) error {
 	seen := map[string]bool{}
-	for name := range roles.Prefix("http.header.") {
-		role := "http.header." + name
+	for name := range roles.Prefix(role.Header) {
+		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !token(name):
-			return wrong(roles, role, "expected the name of a header behind the last dot, found %q", name)
-		case canonical == "Authorization" && strings.ToLower(roles.Text("http.auth")) == AuthHeader:
+			return wrong(roles, header, "expected the name of a header behind the last dot, found %q", name)
+		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
-			return wrong(roles, role, "expected %s = header with it, found %s", roles.Setting("http.auth"), orNothing(roles.Text("http.auth")))
+			return wrong(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth), orNothing(roles.Text(role.Auth)))
 		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
-			return wrong(roles, role, "%s is made by the program itself", name)
+			return wrong(roles, header, "%s is made by the program itself", name)
 		case seen[canonical]:
-			return wrong(roles, role, "%s is set by another setting too", name)
-		case strings.ContainsAny(roles.Text(role), "\r\n\x00"):
-			return wrong(roles, role, "expected a value without line breaks (not shown)")
+			return wrong(roles, header, "%s is set by another setting too", name)
+		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
+			return wrong(roles, header, "expected a value without line breaks (not shown)")
 		}
 		seen[canonical] = true
 	}
@@ -218,11 +218,11 @@ func checkHeaders(roles Roles) error {
 }
 
 func oauthBy(c *Config, roles Roles, s Surroundings) error {
-	of := func(role string) string { return roles.Text("http.oauth." + role) }
-	credentials := btp.Credentials{TokenURL: of("token-endpoint"), ClientID: of("client-id"), Secret: of("client-secret")}
-	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(of("client-auth"), "body"), Scope: of("scope"),
+	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint), ClientID: roles.Text(role.OAuthClientID),
+		Secret: roles.Text(role.OAuthClientSecret)}
+	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(roles.Text(role.OAuthClientAuth), "body"), Scope: roles.Text(role.OAuthScope),
 		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
-		Name: func(field string) string { return roles.Setting("http.oauth." + oauthRole(field)) }}
+		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
 	c.Route.forTokens(&options)
 	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
 		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/loopback"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -124,26 +125,26 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	}
 	r := roleReader{roles: roles}
 	c := Config{
-		Scheme: strings.ToLower(roles.Text("http.scheme")), Address: withoutBrackets(roles.Text("http.address")), Port: r.number("http.port"),
-		User: roles.Text("http.user"), Password: roles.Text("http.password"),
-		Headers:        roles.Prefix("http.header."),
-		ConnectTimeout: r.milliseconds("http.connect-timeout-ms"), ReadTimeout: r.milliseconds("http.read-timeout-ms"),
+		Scheme: strings.ToLower(roles.Text(role.Scheme)), Address: withoutBrackets(roles.Text(role.Address)), Port: r.number(role.Port),
+		User: roles.Text(role.User), Password: roles.Text(role.Password),
+		Headers:        roles.Prefix(role.Header),
+		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS), ReadTimeout: r.milliseconds(role.ReadTimeoutMS),
 		Retry: Retry{
-			MinBackoff: r.milliseconds("retry.min-backoff-ms"), MaxBackoff: r.milliseconds("retry.max-backoff-ms"),
+			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
 		},
 		Logger: s.Logger, Lockouts: s.Lockouts, names: namesOf(roles),
 	}
-	if c.Retry.Codes = splitCodes(roles.Text("retry.codes")); len(c.Retry.Codes) == 0 && !roles.Given("retry.codes") {
+	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 && !roles.Given(role.RetryCodes) {
 		c.Retry.Codes = nil // a plugin need not declare them
 	}
-	if roles.Text("retry.max") != "" {
-		max := r.number("retry.max")
+	if roles.Text(role.RetryMax) != "" {
+		max := r.number(role.RetryMax)
 		c.Retry.Max = &max
 	}
 	if c.Scheme == "" {
 		c.Scheme = "https"
 	}
-	if c.Port == 0 && roles.Text("http.port") == "" {
+	if c.Port == 0 && roles.Text(role.Port) == "" {
 		c.Port = defaultPort(c.Scheme)
 	}
 	if r.err != nil {

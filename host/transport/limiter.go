@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the windows of all.
@@ -32,26 +33,26 @@ const defaultConcurrent = 4
 // limitBy reads limits and the way to log off from roles.
 func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 	r := roleReader{roles: roles}
-	c.Limits = Limits{Concurrent: r.number("http.max-concurrent"), Connections: r.number("http.max-connections")}
+	c.Limits = Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
 	if r.err != nil {
 		return r.err
 	}
-	if text := strings.TrimSpace(roles.Text("http.requests-per-second")); text != "" {
+	if text := strings.TrimSpace(roles.Text(role.RequestsPerSecond)); text != "" {
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n >= 0 && n <= 1e6) {
-			return wrong(roles, "http.requests-per-second", "expected a number from 0 to 1000000, found %q", text)
+			return wrong(roles, role.RequestsPerSecond, "expected a number from 0 to 1000000, found %q", text)
 		}
 		c.Limits.PerSecond = n
 	}
-	if c.Limits.Windows, err = ParseWindows(roles.Text("http.maintenance-windows")); err != nil {
-		return wrong(roles, "http.maintenance-windows", "%v", err)
+	if c.Limits.Windows, err = ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
+		return wrong(roles, role.MaintenanceWindows, "%v", err)
 	}
-	c.ClientInQuery = strings.EqualFold(strings.TrimSpace(roles.Text("http.client-in")), "query")
-	if c.LogoffPath = strings.TrimSpace(roles.Text("http.logoff-path")); c.LogoffPath == "" {
+	c.ClientInQuery = strings.EqualFold(strings.TrimSpace(roles.Text(role.ClientIn)), "query")
+	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
 		return nil
 	}
 	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
-		return wrong(roles, "http.logoff-path", "expected a path that begins with /, found %q", c.LogoffPath)
+		return wrong(roles, role.LogoffPath, "expected a path that begins with /, found %q", c.LogoffPath)
 	}
 	return nil
 }

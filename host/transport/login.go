@@ -32,19 +32,9 @@ type Login struct {
 	TokenPath, LifetimePath string
 	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
 	Header string
-	// setting is what the user calls a field. nil: as here.
-	setting func(field string) string
+	// setting is what the user calls the setting of a role. nil: as the role.
+	setting func(role string) string
 }
-
-// Fields of a login, as the ends of its roles.
-const (
-	loginTarget   = "target"
-	loginMethod   = "method"
-	loginBody     = "body"
-	loginToken    = "token-path"
-	loginLifetime = "lifetime-path"
-	loginHeader   = "header"
-)
 
 // Placeholders of a login.
 const (
@@ -55,38 +45,32 @@ const (
 
 // loginBy reads a login from roles.
 func loginBy(c *Config, roles Roles) error {
-	of := func(field string) string { return strings.TrimSpace(roles.Text(role.Login + field)) }
-	c.Login = &Login{Target: of(loginTarget), Method: of(loginMethod), Body: of(loginBody), TokenPath: of(loginToken),
-		LifetimePath: of(loginLifetime), Header: of(loginHeader),
-		setting: func(field string) string {
-			if field == "user" || field == "password" {
-				return roles.Setting("http." + field)
-			}
-			return roles.Setting(role.Login + field)
-		}}
+	of := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
+	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody), TokenPath: of(role.LoginTokenPath),
+		LifetimePath: of(role.LoginLifetimePath), Header: of(role.LoginHeader), setting: roles.Setting}
 	return c.Login.check(c)
 }
 
 // loginUnused refuses settings of a login that is not made.
 func loginUnused(c *Config, roles Roles) error {
-	for _, field := range []string{loginTarget, loginMethod, loginBody, loginToken, loginLifetime, loginHeader} {
-		if roles.Given(role.Login+field) && roles.Text(role.Login+field) != "" {
-			return wrong(roles, role.Login+field, "expected %s = login with it, and %s, found %s", roles.Setting("http.auth"),
-				roles.Setting(role.Login+loginTarget), orNothing(c.Auth))
+	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath, role.LoginLifetimePath, role.LoginHeader} {
+		if roles.Given(name) && roles.Text(name) != "" {
+			return wrong(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
+				roles.Setting(role.LoginTarget), orNothing(c.Auth))
 		}
 	}
 	return nil
 }
 
-func (l *Login) name(field string) string {
+func (l *Login) name(role string) string {
 	if l.setting == nil {
-		return field
+		return role
 	}
-	return l.setting(field)
+	return l.setting(role)
 }
 
-func (l *Login) wrong(field, format string, args ...any) *wit.Fault {
-	f, name := faultf(wit.FaultConfig, format, args...), l.name(field)
+func (l *Login) wrong(role, format string, args ...any) *wit.Fault {
+	f, name := faultf(wit.FaultConfig, format, args...), l.name(role)
 	f.Setting = &name
 	return f
 }
@@ -94,45 +78,45 @@ func (l *Login) wrong(field, format string, args ...any) *wit.Fault {
 // check finds what is wrong with a login before anything is sent.
 func (l *Login) check(c *Config) error {
 	if l.Target == "" {
-		return l.wrong(loginTarget, "expected a path, or a URL, to log on at, found nothing")
+		return l.wrong(role.LoginTarget, "expected a path, or a URL, to log on at, found nothing")
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
 		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-			return l.wrong(loginTarget, "expected a path that begins with /, or a URL as https://host/path, without user and password in it, found %q", shown(l.Target))
+			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, without user and password in it, found %q", shown(l.Target))
 		}
 	}
 	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
-		return l.wrong(loginMethod, "expected POST, PUT or PATCH, found %q", l.Method)
+		return l.wrong(role.LoginMethod, "expected POST, PUT or PATCH, found %q", l.Method)
 	}
 	switch {
 	case c.User == "" && strings.Contains(l.Body, userPlace):
-		return l.wrong("user", "expected the user to log on with, found nothing")
+		return l.wrong(role.User, "expected the user to log on with, found nothing")
 	case c.Password == "":
-		return l.wrong("password", "expected the password to log on with, found nothing")
+		return l.wrong(role.Password, "expected the password to log on with, found nothing")
 	case l.Body == "":
-		return l.wrong(loginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or user={user}&password={password}, found nothing")
+		return l.wrong(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or user={user}&password={password}, found nothing")
 	case !strings.Contains(l.Body, passwordPlace):
-		return l.wrong(loginBody, "expected %s in it, where the password goes, found none (what is there is not shown)", passwordPlace)
+		return l.wrong(role.LoginBody, "expected %s in it, where the password goes, found none (what is there is not shown)", passwordPlace)
 	}
 	if l.contentType() == "" {
-		return l.wrong(loginBody, "expected JSON, with %s and %s inside of quotes, or a form as user=%s&password=%s, found something else (not shown)",
+		return l.wrong(role.LoginBody, "expected JSON, with %s and %s inside of quotes, or a form as user=%s&password=%s, found something else (not shown)",
 			userPlace, passwordPlace, userPlace, passwordPlace)
 	}
 	if len(members(l.TokenPath)) == 0 {
-		return l.wrong(loginToken, "expected where the token is in the answer, as data.token, found %q", l.TokenPath)
+		return l.wrong(role.LoginTokenPath, "expected where the token is in the answer, as data.token, found %q", l.TokenPath)
 	}
 	if l.LifetimePath != "" && len(members(l.LifetimePath)) == 0 {
-		return l.wrong(loginLifetime, "expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
+		return l.wrong(role.LoginLifetimePath, "expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
 	if !ok || !token(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
 		reserved(canonical) && canonical != "Authorization" || slices.Contains(bySettings, canonical) {
-		return l.wrong(loginHeader, "expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace, tokenPlace, l.Header)
+		return l.wrong(role.LoginHeader, "expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace, tokenPlace, l.Header)
 	}
 	for header := range c.Headers {
 		if http.CanonicalHeaderKey(header) == canonical {
-			return l.wrong(loginHeader, "%s is set by another setting too", name)
+			return l.wrong(role.LoginHeader, "%s is set by another setting too", name)
 		}
 	}
 	return nil

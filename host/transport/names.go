@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,15 +17,15 @@ import (
 type names struct{ scheme, address, port, destination, origins string }
 
 func namesOf(roles Roles) names {
-	of := func(role string) string {
-		if name := roles.Setting(role); name != role { // there is a setting
-			return name
+	of := func(name string) string {
+		if setting := roles.Setting(name); setting != name { // there is one
+			return setting
 		}
 		return ""
 	}
-	n := names{scheme: of("http.scheme"), address: of("http.address"), port: of("http.port")}
-	if roles.Text("http.destination") != "" {
-		n.destination = of("http.destination")
+	n := names{scheme: of(role.Scheme), address: of(role.Address), port: of(role.Port)}
+	if roles.Text(role.Destination) != "" {
+		n.destination = of(role.Destination)
 	}
 	return n
 }

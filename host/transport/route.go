@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -65,9 +66,6 @@ func (r *Route) suspect() string {
 	return ", by the service or by the proxy" + r.see() + ","
 }
 
-// proxyRole is what roles of proxies begin with.
-const proxyRole = "http.proxy."
-
 // leadBy reads the route from roles.
 func leadBy(c *Config, roles Roles, s Surroundings) error {
 	settings, err := routeBy(c, roles, s)
@@ -85,8 +83,8 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	}
 	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, through: r}
 	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return wrong(roles, "http.scheme", "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
-			roles.Setting(proxyRole+"type"), r.Type())
+		return wrong(roles, role.Scheme, "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
+			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Route.Outage = max(0, settings.Outage)
@@ -103,10 +101,10 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 }
 
 func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
-	of := func(short string) string { return roles.Text(proxyRole + short) }
+	of := func(short string) string { return roles.Text(role.Proxy + short) }
 	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress), User: of(route.NameUser), Password: of(route.NamePassword),
 		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey), ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP,
-		Attempt: c.ConnectTimeout, Logger: s.Logger, Name: func(short string) string { return roles.Setting(proxyRole + short) }}
+		Attempt: c.ConnectTimeout, Logger: s.Logger, Name: func(short string) string { return roles.Setting(role.Proxy + short) }}
 	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL), of(route.NameTokenClientID), of(route.NameTokenSecret)
 	if ids := of(route.NameLocationID); ids != "" {
 		for id := range strings.SplitSeq(ids, ",") {
@@ -115,18 +113,18 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	}
 	var err error
 	if settings.AddressMap, err = route.ParseAddressMap(of(route.NameAddressMap)); err != nil {
-		return settings, wrong(roles, proxyRole+route.NameAddressMap, "%v", err)
+		return settings, wrong(roles, role.Proxy+route.NameAddressMap, "%v", err)
 	}
 	r := roleReader{roles: roles}
 	settings.Outage = route.DefaultOutage
 	if of(route.NameOutage) != "" {
-		if settings.Outage = r.milliseconds(proxyRole + route.NameOutage); settings.Outage == 0 {
+		if settings.Outage = r.milliseconds(role.Proxy + route.NameOutage); settings.Outage == 0 {
 			settings.Outage = -1 // every location once
 		}
 	}
-	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) && roles.Given(proxyRole+route.NameOutage) {
-		return settings, wrong(roles, proxyRole+route.NameOutage, "expected a type of SAP Connectivity with it, found %s = %s",
-			roles.Setting(proxyRole+"type"), orNothing(settings.Type))
+	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) && roles.Given(role.Proxy+route.NameOutage) {
+		return settings, wrong(roles, role.Proxy+route.NameOutage, "expected a type of SAP Connectivity with it, found %s = %s",
+			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err
 }

@@ -10,16 +10,14 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// tlsRole is what roles of TLS begin with.
-const tlsRole = "tls."
-
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
 func secureBy(c *Config, roles Roles, s Surroundings) error {
-	own := keystore.Options{Key: storeBy(roles, "tls.keystore."), Trust: storeBy(roles, "tls.truststore."), Protocol: roles.Text("tls.protocol"),
-		AllowLegacy: on(roles.Text("tls.allow-legacy")), Logger: s.Logger,
+	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore), Protocol: roles.Text(role.TLSProtocol),
+		AllowLegacy: on(roles.Text(role.TLSAllowLegacy)), Logger: s.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
 	o := own
 	c.explain = func(err error) error { return keystore.Explain(err, o) }
@@ -54,11 +52,11 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
-		return roles.Setting(tlsRole + field)
-	case roles.Given("http.destination") && !roles.Given("http.address"):
-		return roles.Setting("http.destination")
+		return roles.Setting(role.TLS + field)
+	case roles.Given(role.Destination) && !roles.Given(role.Address):
+		return roles.Setting(role.Destination)
 	}
-	return roles.Setting("http.address")
+	return roles.Setting(role.Address)
 }
 
 // tlsOf is nil where nothing is said.
@@ -139,7 +137,7 @@ func (d *destination) untrusted(err error) error {
 		var e *keystore.Error
 		if errors.As(explain(err), &e) {
 			f := faultf(wit.FaultConfig, "%s: %s", d.origin, e.Text)
-			if !strings.HasPrefix(e.Setting, tlsRole) { // there is a setting
+			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
 				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
 			}
 			return f

@@ -188,8 +188,17 @@ const (
 	ListenerPassword = "listener.password"
 	// ListenerTLS: its key and trust stores, as with tls..
 	ListenerTLS = "listener.tls."
-	// Login begins the roles of a login exchange.
-	Login = "http.login."
+
+	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy of the route, TLS of
+	// encrypted connections, with those of its two stores, and Retry of requests that are sent again.
+	HTTP          = "http."
+	OAuth         = "http.oauth."
+	Login         = "http.login."
+	Proxy         = "http.proxy."
+	TLS           = "tls."
+	TLSKeyStore   = "tls.keystore."
+	TLSTrustStore = "tls.truststore."
+	Retry         = "retry."
 )
 
 // All roles.
