@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -88,5 +89,20 @@ func TestReadsThatCannotBe(t *testing.T) {
 	}
 	if rows := s.Ledger().Rows; rows > 0 {
 		t.Errorf("%d rows were asked for", rows)
+	}
+}
+
+// TestCron reads a set again at the times of an expression, and refuses one that is none.
+func TestCron(t *testing.T) {
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 40})
+	lines := source("nightly", address, "Orders")
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+freeAddress(t), p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
+	c.eventually("three extractions", func() bool { return strings.Count(c.stderr.String(), "the next one begins at its time") >= 3 })
+	c.signal(syscall.SIGTERM)
+	c.wait()
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
+	if r.code == 0 || !strings.Contains(r.lastLine(), `hour: expected 0 to 23, found "25"`) {
+		t.Errorf("exit code %d: %s", r.code, r.lastLine())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/culvert-project/culvert/host/cron"
 	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
@@ -28,7 +29,6 @@ func (f *feed) read(ctx context.Context) error {
 			before := cause
 			displaced, cause = &before, wit.Cause{Snapshot: &ident}
 		}
-		began := time.Now()
 		end, err := f.turn(ctx, cause, &tried)
 		if err != nil {
 			if err = f.overcome(ctx, &tried, err); err != nil {
@@ -68,11 +68,8 @@ func (f *feed) read(ctx context.Context) error {
 		if f.task.o.Once {
 			return nil
 		}
-		every := f.wit().PollEveryMs
-		if end.finished {
-			every = nil
-		}
-		if err := f.rest(ctx, began, every, max(end.wait, pace.after(end.rows))); err != nil {
+		due, ever := f.nextPoll(time.Now(), max(end.wait, pace.after(end.rows)))
+		if err := f.rest(ctx, due, ever && !end.finished); err != nil {
 			return err
 		}
 		cause = wit.Cause{Poll: wit.Chosen}
@@ -127,20 +124,30 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 // errSwapped: another feed has promoted a newer version while this one was about to use the old.
 var errSwapped = errors.New("the plugin was swapped")
 
-// rest waits for the next poll: `every` milliseconds from the start of the last one, at least `least`. every nil: for ever. In the
-// meantime it looks for a new version of the plugin.
-func (f *feed) rest(ctx context.Context, began time.Time, every *uint32, least time.Duration) error {
-	f.stand(f.at.fields)
-	var due time.Time
-	if every != nil {
-		due = began.Add(time.Duration(*every) * time.Millisecond)
-		if soonest := time.Now().Add(least); due.Before(soonest) {
-			due = soonest
+// nextPoll is when a feed that was read to its end by now is polled again, at least so much later; false: never.
+func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever bool) {
+	w := f.wit()
+	switch {
+	case w.Cron != nil:
+		// The expression was read when the feeds were checked.
+		if schedule, err := cron.Parse(*w.Cron); err == nil {
+			due, ever = schedule.Next(now)
 		}
+	case w.PollEveryMs != nil:
+		due, ever = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
 	}
+	if soonest := now.Add(least); due.Before(soonest) {
+		due = soonest
+	}
+	return due, ever
+}
+
+// rest waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of the plugin.
+func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
+	f.stand(f.at.fields)
 	for {
 		next := watchEvery
-		if every != nil {
+		if ever {
 			left := time.Until(due)
 			if left <= 0 {
 				return context.Cause(ctx)

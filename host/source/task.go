@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/cron"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -265,8 +266,10 @@ func doOnce(ctx context.Context, code Code, call func(Reader) error) error {
 func checkFeeds(feeds []wit.Feed) error {
 	partitions := make(map[string]int, len(feeds))
 	for i := range feeds {
-		if feeds[i].Cron != nil {
-			return &wit.Fault{Kind: wit.FaultUnsupported, Message: "feed " + feeds[i].Name + ": polling by cron expression is not built yet: use a period"}
+		if text := feeds[i].Cron; text != nil {
+			if _, err := cron.Parse(*text); err != nil {
+				return &wit.Fault{Kind: wit.FaultConfig, Message: "feed " + feeds[i].Name + ": its times: " + err.Error()}
+			}
 		}
 		key := offset.Identity(feeds[i].Partition)
 		if j, ok := partitions[key]; ok {

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones are known wherever the binary runs
 
-	"github.com/reugn/go-quartz/quartz"
+	schedules "github.com/culvert-project/culvert/host/cron"
 )
 
 // Window is a time that comes again and again, in which nothing is sent: the service is being maintained.
 type Window struct {
-	start *quartz.CronTrigger
+	start *schedules.Schedule
 	lasts time.Duration
 	text  string
 }
@@ -57,12 +56,8 @@ func parseWindow(fields []string) (w Window, err error) {
 		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", longestWindow, lasts, w.text)
 	}
 	fields = append(fields[:len(fields)-1:len(fields)-1], cron)
-	plain, err := plainCron(fields)
-	if err != nil {
+	if w.start, err = schedules.New(fields, zone); err != nil {
 		return w, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
-	}
-	if w.start, err = quartz.NewCronTriggerWithLoc(plain, zone); err != nil {
-		return w, fmt.Errorf("expected a Quartz cron expression (second minute hour day month weekday), found %q: %w", strings.Join(fields, " "), err)
 	}
 	w.lasts = lasts
 	return w, nil
@@ -102,10 +97,7 @@ func (w Window) end(now time.Time) time.Time {
 }
 
 // next is the first start after a time.
-func (w Window) next(from time.Time) (start time.Time, ok bool) {
-	next, err := w.start.NextFireTime(from.UnixNano())
-	return time.Unix(0, next), err == nil // else there is none any more
-}
+func (w Window) next(from time.Time) (start time.Time, ok bool) { return w.start.Next(from) }
 
 // openUntil is when the last of those windows ends that are open at a time; zero if none is.
 func openUntil(windows []Window, now time.Time) (until time.Time) {

@@ -57,7 +57,7 @@ func packContext(o *opened) []byte {
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, string(f.query), f.name, f.address} {
+		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, string(f.query), f.name, f.address} {
 			b = pack.Text(b, s)
 		}
 		b = pack.Number(pack.Number(b, f.period), f.pageSize)
@@ -79,7 +79,7 @@ func unpackContext(context []byte) (*opened, error) {
 	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}, at: int64(r.Number())}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
-		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, (*string)(&f.query), &f.name, &f.address} {
+		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, (*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
 		f.period, f.pageSize = r.Number(), r.Number()
@@ -152,6 +152,10 @@ func (f *feed) compile() error {
 	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered, Countable: f.countable,
 		Pageable: f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
 		Type: s, Layout: f.layout, Key: f.key.Nodes}
+	if f.paging == pagingTop {
+		f.pages.Top = f.pageSize
+	}
+	f.pages.Repeated = f.cron != ""
 	if !f.reads.Empty() {
 		f.pages.Filter, f.pages.Options = f.asked.Filter, f.asked.Options()
 	}

@@ -20,9 +20,9 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	}
 	if at != nil {
 		if done, when := at.Done(); done {
-			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && now-when >= int64(f.period)*1000
+			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" && now-when >= int64(f.period)*1000
 			switch {
-			case f.period < 0:
+			case f.period < 0 && f.cron == "":
 				return wit.Step{Finished: wit.Chosen}, nil
 			case !due:
 				return wit.Step{Idle: wit.Chosen}, nil

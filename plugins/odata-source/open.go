@@ -112,7 +112,10 @@ func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
 		if f.key.Nodes != nil {
 			w.Key = &f.key
 		}
-		if f.period > 0 {
+		switch {
+		case f.cron != "":
+			w.Cron = wit.Ptr(f.cron)
+		case f.period > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.period) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)

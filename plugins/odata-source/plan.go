@@ -41,10 +41,17 @@ func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, 
 // a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of each page.
 func exactlyOnce(all []entry) wit.Support {
 	for _, e := range all {
-		if e.period >= 0 {
-			return wit.Support{Unsupported: wit.Ptr("entity set " + e.set + " of " + e.service + " is read whole every " +
-				config.InGroup(e.number, nameExecPeriod) + " seconds; exactly once needs delta mode or exec-period = -1")}
+		how := ""
+		switch {
+		case e.cron != "":
+			how = "at the times of " + e.cronSource
+		case e.period >= 0:
+			how = "every " + config.InGroup(e.number, nameExecPeriod) + " seconds"
+		default:
+			continue
 		}
+		return wit.Support{Unsupported: wit.Ptr("entity set " + e.set + " of " + e.service + " is read whole " + how +
+			"; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Chosen}
 }

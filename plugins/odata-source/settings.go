@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
@@ -32,11 +33,15 @@ const (
 	nameFormat         = "format"
 	nameNullable       = "nullable"
 	namePaging         = "paging"
+	nameCron           = "cron.expression"
 
 	scaleFallback   = "sap.odata.decimal.scale.fallback"
 	decimalRounding = "sap.odata.decimal.rounding.mode"
 	decimalOverflow = "sap.odata.decimal.overflow"
 )
+
+// pagingTop is the value of paging for pages that are cut here.
+const pagingTop = "top"
 
 // mostSeconds is the longest period that the contract can say, in seconds.
 const mostSeconds = 4_294_967
@@ -100,8 +105,12 @@ func declareShared(t *setting.Table) {
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
 		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come and go can't "+
-			"disturb; auto follows links that don't count rows, and goes by key instead of those that do.",
-		setting.Allowed("auto", "links", "keys"), setting.Display("Paging"))
+			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks for page.size rows at a "+
+			"time ($top), by key where keys sort and else by number ($skip), for services that give a whole set in one answer.",
+		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
+	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
+		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
+		setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
@@ -141,7 +150,6 @@ func declareLater(t *setting.Table) {
 	one("delta.link.regex", wit.KindText, "Regular expression for the part of a stored delta link that is replaced at the start.")
 	one("delta.link.replacement", wit.KindText, "What replaces it.")
 	one("null-messages", wit.KindText, "Whether an answer without rows makes a record that carries the new offset.", "0", "false")
-	one("cron.expression", wit.KindText, "Quartz expression for the times of extractions.")
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
 	one("query.change", wit.KindText, "What happens when a stored offset belongs to another query: fail, reload or keep.", "fail")
 	one("deletes", wit.KindText, "How deleted entities are written.")
@@ -162,12 +170,15 @@ func declareLater(t *setting.Table) {
 type entry struct {
 	number                  string
 	service, set, topic, id string
-	// period in seconds, -1: once.
-	period   int
-	pageSize int
-	count    bool
-	atom     bool
-	paging   string
+	// period in seconds, -1: once, unless cron has the times of extractions.
+	period int
+	cron   string
+	// cronSource is the name of the setting that says it.
+	cronSource string
+	pageSize   int
+	count      bool
+	atom       bool
+	paging     string
 	// reads are which rows are read, and what of them.
 	reads query.Settings
 	// query of the requests that the connector builds itself.
@@ -181,7 +192,7 @@ func entries(v setting.Values) []entry {
 	for _, g := range config.Groups(v) {
 		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
 			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
-			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), query: config.Query(v), reads: readsOf(v, g)}
+			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron), cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
 		e.options = edm.Options{PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
 			Lenient: g.Word(nameNullable) == "lenient"}
 		if v.Word(decimalOverflow) == "round" {
@@ -217,6 +228,12 @@ func examine(given []wit.Setting) []wit.Examined {
 		if e.period == 0 {
 			setting.Complain(examined, config.InGroup(e.number, nameExecPeriod),
 				setting.Invalid(config.InGroup(e.number, nameExecPeriod), "0", "expected -1 or at least 1 second"))
+		}
+		if source := e.cronSource; e.cron != "" && e.period > 0 {
+			setting.Complain(examined, source, setting.Invalid(source, e.cron, "expected it without "+config.InGroup(e.number, nameExecPeriod)+", found both"))
+		} else if n := len(strings.Fields(e.cron)); e.cron != "" && !strings.HasPrefix(e.cron, "@") && (n < 6 || n > 8) {
+			setting.Complain(examined, source, setting.Invalid(source, e.cron,
+				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
 		examineReads(v, &e.reads, examined)
 		for _, other := range all[:i] {

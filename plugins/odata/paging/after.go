@@ -248,13 +248,16 @@ func (pg *Page) missing(next *Place) (*Place, error) {
 	case next.unordered && len(pg.last) == 0:
 		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, and without keys rows can't be asked for by number")
 	default:
-		next.laps = next.unordered
+		next.laps = next.unordered && f.Top != 1
 		skip := next.seen
 		if next.laps {
 			skip--
 		}
 		next.url, next.base = f.url(next, "", skip), 0
 		pg.counts(next, true)
+	}
+	if f.Top > 0 {
+		return next, nil // as asked for
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)
 	return next, nil
@@ -402,6 +405,9 @@ func (pg *Page) anew(next *Place, why string) (*Place, error) {
 func (pg *Page) done(next *Place) *Place {
 	f := pg.Set
 	came := "nothing more: exec-period=-1"
+	if f.Repeated {
+		came = "the next one begins at its time"
+	}
 	if f.Period > 0 {
 		came = "the next one begins in " + (time.Duration(f.Period) * time.Second).String()
 	}

@@ -27,10 +27,12 @@ type Set struct {
 	// Count: rows are to be counted. CountOption asks for it, FormatOption for the format of pages, "" where a header does.
 	Count                     bool
 	CountOption, FormatOption string
-	// Paging is links, keys or auto.
+	// Paging is links, keys, auto, or top, where Top is the number of rows that are asked for at a time, else 0.
 	Paging string
-	// Period is the number of seconds between two loads, -1: the set is read once.
-	Period int
+	Top    int
+	// Period is the number of seconds between two loads, -1: the set is read once, unless it is Repeated at other times.
+	Period   int
+	Repeated bool
 	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of $filter,
 	// percent-encoded; nil: there are none of the user's. Options are what else the user wants in each request.
 	Filter  func(own string) string

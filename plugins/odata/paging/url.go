@@ -47,6 +47,9 @@ func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
 		by := strings.Join(f.Type.Key, direction+",") + direction
 		options = append(options, "$orderby="+strings.ReplaceAll(by, " ", "%20"))
 	}
+	if f.Top > 0 {
+		options = append(options, "$top="+strconv.Itoa(f.Top))
+	}
 	if skip > 0 {
 		options = append(options, "$skip="+strconv.Itoa(skip))
 	}
