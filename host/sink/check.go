@@ -100,7 +100,7 @@ func (w *writing) checked(j job) job {
 
 // refusal stands for a row in doubt of which there is no check: where it would be sent, the task fails.
 func (w *writing) refusal(row uint32, reason string) job {
-	return job{rows: []uint32{row}, refused: w.tries[row].doubt.because(reason)}
+	return job{of: w, rows: []uint32{row}, refused: w.tries[row].doubt.because(reason)}
 }
 
 // resolved says that somebody knows now whether a row was written.

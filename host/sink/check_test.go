@@ -243,8 +243,9 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
 		x.group.atMost = 5
 		x.ok(t)
-		if want := []string{"", "xxxxx"}; !slices.Equal(l.encoded, want) || l.overlap {
-			t.Errorf("expected encode to be given %q, found %q; calls of settle at the same time: %v", want, l.encoded, l.overlap)
+		// The second batch may have been encoded before, too, but nothing was sent of that.
+		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
+			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx", l.encoded, l.overlap)
 		}
 	})
 }

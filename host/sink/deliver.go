@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -18,18 +17,24 @@ import (
 // mostAgain is how often a row may be encoded anew without a fault.
 const mostAgain = 16
 
-// writing is one batch being written. Deliveries are goroutines, at most InFlight at a time, all of them ended when deliver returns.
+// writing is one batch being written, see [dispatch].
 type writing struct {
-	task  *Task
+	*dispatch
 	batch *batch
-	// stopping ends the start of deliveries, working the deliveries themselves.
-	stopping, working context.Context
+	// number is the batch's among those of the task, in the order in which they were read.
+	number int
 	// tries counts for each row what it cost so far; a row belongs to one lane.
 	tries []tries
-	queue *queue
-
-	mu      sync.Mutex
-	failure error
+	// rows are those that are to be encoded, first or once more, because nothing of the batch was sent.
+	rows []uint32
+	// adopt: by another version of the plugin.
+	adopt bool
+	// reaching: the note says how far the batch does. sent: a delivery of it has begun, or will not.
+	reaching, sent bool
+	// left is how many of its deliveries have not ended.
+	left int
+	// bytes are those of its rows and of the requests that were made of them at first.
+	bytes int
 }
 
 type tries struct {
@@ -43,119 +48,14 @@ type tries struct {
 // job is a delivery that is to be made: its rows as positions in the batch.
 type job struct {
 	wit.Delivery
+	of   *writing
 	rows []uint32
 	// opened is what encoded it: settle must be of the same.
 	opened *opened
+	// hashed is what its lane can be compared with.
+	hashed hashed
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt
-}
-
-// deliver writes a batch: it returns when every row is settled, or with the task's fault, when nothing is on its way any more.
-func (t *Task) deliver(stopping, working context.Context, b *batch) error {
-	t.count.batches.Add(1)
-	if len(b.rows.Rows) == 0 {
-		return nil
-	}
-	w := &writing{task: t, batch: b, stopping: stopping, working: working, tries: make([]tries, len(b.rows.Rows))}
-	all := make([]uint32, len(b.rows.Rows))
-	for i := range all {
-		all[i] = uint32(i)
-	}
-	jobs, err := w.encode(all, w.doubted(all))
-	if err != nil {
-		return err
-	}
-	w.queue = newQueue(jobs, func(j *job) *partition { return b.items[j.rows[0]].partition })
-	ended := make(chan func())
-	for running := 0; ; {
-		for running < t.o.InFlight {
-			l := w.next(running == 0)
-			if l == nil {
-				break
-			}
-			running++
-			go func() {
-				again, err := w.guarded(&l.jobs[0])
-				ended <- func() { w.ended(l, again, err) }
-			}()
-		}
-		if running == 0 {
-			break
-		}
-		(<-ended)()
-		running--
-	}
-	w.leaveNoneHalf()
-	if w.failure == nil && stopping.Err() != nil {
-		return context.Cause(stopping)
-	}
-	return w.failure
-}
-
-// ended takes a delivery from its lane. What is to be encoded again goes before what comes behind it, so that rows of one key never
-// overtake (P20).
-func (w *writing) ended(l *lane, again []job, err error) {
-	if err != nil {
-		w.fail(err)
-		again = nil
-	}
-	w.queue.ended(l, again)
-}
-
-// stopped tells whether nothing more is to be started.
-func (w *writing) stopped() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.failure != nil || w.stopping.Err() != nil
-}
-
-func (w *writing) fail(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if earlier(err, w.failure) {
-		w.failure = err
-	}
-}
-
-// next is the lane whose first delivery may begin now, nil for none: of all that can, that with the batch's first row, so that little is
-// settled out of order. alone: nothing is on its way.
-func (w *writing) next(alone bool) *lane {
-	for {
-		l := w.queue.first()
-		if l == nil {
-			return nil
-		}
-		j := &l.jobs[0]
-		items := w.items(j)
-		if w.stopped() && !w.completes(items) {
-			w.queue.setAside(l)
-			continue
-		}
-		if j.refused != nil && j.refused.late {
-			w.task.doubtful(j.refused.failure)
-			w.queue.begin(l)
-			w.queue.ended(l, nil)
-			continue
-		}
-		if err := w.undecided(j); err != nil {
-			w.fail(err)
-			w.queue.setAside(l)
-			continue
-		}
-		switch w.task.ledger.begin(items, alone) {
-		case begun:
-			w.queue.begin(l)
-			return l
-		case theirs: // their new owner writes them
-			w.queue.begin(l)
-			w.queue.ended(l, nil)
-		case full:
-			if alone && w.apart(l) {
-				continue
-			}
-			w.queue.full(l)
-		}
-	}
 }
 
 // apart makes of a delivery that is larger than what the note can say of it two that are not; false: it cannot.
@@ -164,28 +64,36 @@ func (w *writing) apart(l *lane) bool {
 	if len(rows) == 1 {
 		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain, " +
 			"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
-		w.queue.setAside(l)
+		w.setAside(l)
 		return true
 	}
+	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
+	return true
+}
+
+// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part of its rows.
+func (w *writing) encodeAgain(l *lane, parts ...[]uint32) {
 	var jobs []job
-	for _, half := range [][]uint32{rows[:len(rows)/2], rows[len(rows)/2:]} {
+	for _, rows := range parts {
+		if len(rows) == 0 {
+			continue
+		}
 		var hints []wit.Hint
-		for n, row := range half {
+		for n, row := range rows {
 			if hint := w.tries[row].hint; hint != "" {
 				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
 			}
 		}
-		some, err := w.encode(half, hints)
+		some, err := w.encode(rows, hints)
 		if err != nil {
 			w.fail(err)
-			w.queue.setAside(l)
-			return true
+			w.setAside(l)
+			return
 		}
 		jobs = append(jobs, some...)
 	}
 	w.queue.begin(l)
-	w.queue.ended(l, jobs)
-	return true
+	w.delivered(l, jobs, nil)
 }
 
 func (w *writing) items(j *job) []*item {
@@ -364,7 +272,8 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	defer func() { <-j.opened.settling }()
 	var settled wit.Settled
 	err = doWith(ctx, j.opened.code, acquire, func(p Writer) error {
-		settled, err = p.Settle(ctx, j.opened.newest(), j.Memo, j.Delivery.Rows, response)
+		context, _ := j.opened.newest()
+		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
 		return err
 	})
 	if err != nil {
@@ -576,10 +485,15 @@ func (w *writing) idle(row uint32, r *wit.Retry) int {
 
 // encode makes deliveries of rows of the batch.
 func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
-	return w.encodeBy(w.task.current(), rows, hints)
+	return w.encodeBy(w.task.current(), rows, hints, false)
 }
 
-func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, error) {
+// errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way that the version
+// before has to settle.
+var errAdopt = errors.New("another version of the plugin takes over")
+
+// encodeBy makes them by what was opened. unsent: nothing of the batch was sent.
+func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
 	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics, Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
 	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
@@ -589,12 +503,13 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 	}
 	var d wit.Deliveries
 	var err error
-	// While all rows of the batch are here, no delivery is on its way that the version has to settle.
-	whole := len(rows) == len(w.batch.rows.Rows)
+	var by hashed
 	for attempt, reopened := 0, false; ; {
 		start := time.Now()
 		err = do(w.working, o.code, func(p Writer) error {
-			d, err = p.Encode(w.working, o.newest(), &part, origins, hints)
+			var context []byte
+			context, by = o.newest()
+			d, err = p.Encode(w.working, context, &part, origins, hints)
 			return err
 		})
 		since(&w.task.count.encode, start)
@@ -606,13 +521,9 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 			}
 			reopened = true
 			continue
-		case whole && w.task.o.Versions.Again(err):
+		case unsent && w.task.o.Versions.Again(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
-			if err := w.task.adopt(w.working); err != nil {
-				return nil, err
-			}
-			o = w.task.current()
-			continue
+			return nil, errAdopt
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
@@ -629,7 +540,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint) ([]job, e
 	if err != nil {
 		return nil, w.fault(rows, "encode", err)
 	}
-	return w.encoded(o, rows, d)
+	return w.encoded(o, by, rows, d)
 }
 
 // halve finds the row on which the plugin traps (P32).
@@ -649,7 +560,7 @@ func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) (
 				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		some, err := w.encodeBy(o, rows[half[0]:half[1]], its)
+		some, err := w.encodeBy(o, rows[half[0]:half[1]], its, false)
 		if err != nil {
 			return nil, err
 		}
@@ -659,7 +570,7 @@ func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) (
 }
 
 // encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
-func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, error) {
+func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
 	t := w.task
 	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
@@ -689,7 +600,7 @@ func (w *writing) encoded(o *opened, rows []uint32, d wit.Deliveries) ([]job, er
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
 		}
-		j := job{Delivery: ready, rows: make([]uint32, len(ready.Rows)), opened: o}
+		j := job{Delivery: ready, of: w, rows: make([]uint32, len(ready.Rows)), opened: o, hashed: by}
 		for n, row := range ready.Rows {
 			j.rows[n] = rows[row]
 		}

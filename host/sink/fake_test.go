@@ -188,6 +188,7 @@ type service struct {
 	mostBusy int
 	slow     time.Duration
 	slowFor  map[string]time.Duration // by body, beyond slow
+	slowBy   func(body string) time.Duration
 	answer   func(n int, body string) (uint16, error)
 	retry    transport.Retry
 	headers  []wit.Header // of all answers
@@ -206,7 +207,11 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	s.busy++
 	s.mostBusy = max(s.mostBusy, s.busy)
 	s.mu.Unlock()
-	timer := time.NewTimer(s.slow + s.slowFor[body])
+	slow := s.slow + s.slowFor[body]
+	if s.slowBy != nil {
+		slow += s.slowBy(body)
+	}
+	timer := time.NewTimer(slow)
 	defer timer.Stop()
 	var err error
 	select {
@@ -478,6 +483,12 @@ func (x *world) committed(topic string, partition int32) int64 {
 	x.group.mu.Lock()
 	defer x.group.mu.Unlock()
 	return x.group.committed[place{topic, partition}]
+}
+
+func (x *world) note(at place) string {
+	x.group.mu.Lock()
+	defer x.group.mu.Unlock()
+	return x.group.notes[at]
 }
 
 // Again: nothing here is swapped in by a binding that could leave it.

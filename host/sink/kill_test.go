@@ -84,6 +84,14 @@ func TestKill(t *testing.T) {
 			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
 			m.o.CommitEvery = 5 * time.Millisecond
 			m.service.slow = time.Millisecond
+			if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
+				m.service.slowBy = func(body string) time.Duration {
+					if rune(body[0]) == slow {
+						return 50 * time.Millisecond
+					}
+					return 0
+				}
+			}
 			var written []string
 			m.service.answer = func(_ int, body string) (uint16, error) {
 				written = append(written, strings.Split(body, ",")...)

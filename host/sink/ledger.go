@@ -31,6 +31,9 @@ func (i *item) String() string {
 	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset, shortKey(i.record.Key))
 }
 
+// bytes are those of the record, with what it costs besides, about.
+func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
+
 // longestKey is how much of a key stands in messages, in bytes.
 const longestKey = 100
 
@@ -64,8 +67,11 @@ type partition struct {
 	known []span
 	// suspect is the last offset that an earlier run may have sent which did not say what came of it, -1 for none: it was killed.
 	suspect int64
-	// reach is the last offset of the batch that is being delivered, -1 for none.
-	reach int64
+	// reach is the last offset of the batches that are being delivered, -1 for none; batches is how many there are.
+	reach   int64
+	batches int
+	// bytes are those of the records in items.
+	bytes int
 	// base is the least offset that a note may still be stored beside.
 	base int64
 	// noted is how long the note was when it was last counted, charged for how many rows it may have grown since.
@@ -107,6 +113,7 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		}
 		i := &item{record: r, partition: p, left: 1}
 		p.items = append(p.items, i)
+		p.bytes += i.bytes()
 		if p.base < 0 {
 			p.base = r.Offset
 		}
@@ -129,13 +136,15 @@ func (p *partition) knows(offset int64) bool {
 }
 
 // known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled of it behind
-// that, in order, and up to which offset an earlier run may have sent records without saying so (-1: none).
-func (l *ledger) known(at place, committed int64, settled []span, suspect int64) {
+// that, in order, and up to which offset an earlier run may have sent records without saying so (-1: none). unstored: the note does not
+// say all of that yet.
+func (l *ledger) known(at place, committed int64, settled []span, suspect int64, unstored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
 		p.committed, p.known, p.base, p.suspect = committed, settled, committed, suspect
 		p.noted = l.limit // to be counted
+		p.uncommitted = p.uncommitted || unstored
 	}
 }
 
@@ -273,18 +282,31 @@ func (l *ledger) suspecting() bool {
 		if n := len(p.items); n > 0 {
 			behind = p.items[n-1].record.Offset + 1
 		}
-		if behind <= p.suspect {
+		if behind <= p.suspect || slices.ContainsFunc(p.items, func(i *item) bool { return !i.sent && i.left > 0 && i.record.Offset <= p.suspect }) {
 			return true
 		}
 	}
 	return false
 }
 
-// reaching says which records are about to be delivered: the note is to say so before the first of them is sent. It tells whether that
-// is still to be stored.
+// bytes are those of the records that are held: all that were read, up to the first of their partition that is not settled.
+func (l *ledger) bytes() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.partitions {
+		n += p.bytes
+	}
+	return n
+}
+
+// reaching says which records are about to be delivered, those of a batch: the note is to say so before the first of them is sent. It
+// tells whether that is still to be stored.
 func (l *ledger) reaching(items []*item) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for p := range partitionsOf(items) {
+		p.batches++
+	}
 	for _, i := range items {
 		if p := i.partition; i.record.Offset > p.reach {
 			p.reach, p.uncommitted, news = i.record.Offset, true, true
@@ -293,15 +315,25 @@ func (l *ledger) reaching(items []*item) (news bool) {
 	return news
 }
 
-// reached says that nothing of them is on its way any more.
+// reached says that nothing of a batch is on its way any more.
 func (l *ledger) reached(items []*item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, i := range items {
-		if i.partition.delivering == 0 {
-			i.partition.reach, i.partition.uncommitted = -1, true
+	for p := range partitionsOf(items) {
+		if p.batches--; p.batches == 0 {
+			p.reach, p.uncommitted = -1, true
 		}
 	}
+}
+
+func partitionsOf(items []*item) map[*partition]bool {
+	all := map[*partition]bool{}
+	for n, i := range items {
+		if n == 0 || i.partition != items[n-1].partition {
+			all[i.partition] = true
+		}
+	}
+	return all
 }
 
 // unsure says that nobody knows whether a record was written: that is noted with the next commit.
@@ -333,6 +365,9 @@ func (p *partition) advance() {
 	}
 	p.settled.Mark(p.items[n-1].record)
 	p.uncommitted = true
+	for _, i := range p.items[:n] {
+		p.bytes -= i.bytes()
+	}
 	clear(p.items[:n])
 	p.items = p.items[n:]
 }
@@ -344,8 +379,9 @@ const (
 	begun admission = iota
 	// full: what could come of it might not fit into the note, before others have ended.
 	full
-	// theirs: all of its records are somebody else's now.
+	// theirs: all of its records are somebody else's now, or come again; partly: some of them are.
 	theirs
+	partly
 )
 
 // begin tells that a delivery with these records' rows is about to be sent. alone: no other one is on its way.
@@ -353,13 +389,19 @@ func (l *ledger) begin(items []*item, alone bool) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rows := make(map[*partition]int, 1)
+	gone := 0
 	for _, i := range items {
-		if !i.partition.gone {
+		if i.partition.gone {
+			gone++
+		} else {
 			rows[i.partition]++
 		}
 	}
-	if len(rows) == 0 {
+	switch {
+	case len(rows) == 0:
 		return theirs
+	case gone > 0:
+		return partly
 	}
 	for p, n := range rows {
 		// The first one that is not settled goes whatever lies behind it, or nothing would get shorter.
@@ -459,12 +501,18 @@ func (p *partition) into(out kafka.Offsets) {
 			out[topic][n] = at
 		}
 	}
-	if len(p.settled) == 0 && len(p.items) > 0 { // nothing but what stands in the note
-		first := p.items[0].record
-		if out[first.Topic] == nil {
-			out[first.Topic] = map[int32]kgo.EpochOffset{}
+	if len(p.settled) > 0 {
+		return
+	}
+	at := p.committed
+	if len(p.items) > 0 {
+		at = p.items[0].record.Offset
+	}
+	if at >= 0 { // nothing but what stands in the note
+		if out[p.at.topic] == nil {
+			out[p.at.topic] = map[int32]kgo.EpochOffset{}
 		}
-		out[first.Topic][first.Partition] = kgo.EpochOffset{Epoch: -1, Offset: first.Offset}
+		out[p.at.topic][p.at.partition] = kgo.EpochOffset{Epoch: -1, Offset: at}
 	}
 }
 

@@ -119,7 +119,8 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 		return
 	}
 	at := place{topic, partition}
-	settled := append(n.settled, t.o.Settled.take(t.life, at, next)...)
+	unstored := t.o.Settled.take(t.life, at, next)
+	settled := append(n.settled, unstored...)
 	used := map[int64]int{}
 	for _, s := range n.decided {
 		used[s.first]++
@@ -140,7 +141,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 		}
 	}
 	slices.SortFunc(settled, func(a, b span) int { return cmp.Compare(a.first, b.first) })
-	t.ledger.known(at, next, settled, n.reach)
+	t.ledger.known(at, next, settled, n.reach, len(unstored) > 0)
 }
 
 var errEarlier = errors.New("an earlier run could not find out")

@@ -101,6 +101,44 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 	})
 }
 
+// What was settled of a partition that was lost and came back is stored, although nothing of it is read before the stop: another process
+// does not write it again.
+func TestSettledOfALostPartitionIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once = false
+		at := place{"t", 0}
+		x.group.put("t", 0, "a=1")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		x.group.mu.Lock()
+		x.group.refuse = errors.New("nobody there")
+		x.group.mu.Unlock()
+		x.group.put("t", 0, "a=2", "a=3")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		x.group.lose(at)
+		x.group.mu.Lock()
+		x.group.refuse = nil
+		x.group.mu.Unlock()
+		cancel() // nothing is polled any more
+		x.group.assign(at)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if x.committed("t", 0) != 1 || x.note(at) != "settled=0-1" {
+			t.Errorf("%d committed with note %q, expected 1 with settled=0-1", x.committed("t", 0), x.note(at))
+		}
+		x.o.Once = true // another process
+		x.ok(t)
+		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // What is settled out of order stands beside the offset that is committed when a partition goes, for its next owner.
 func TestNoteOfAPartitionThatGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

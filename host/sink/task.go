@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,20 +110,32 @@ type opened struct {
 
 	mu      sync.Mutex
 	context []byte
+	// learned is how many contexts settle has made that differ from the one before.
+	learned int
+}
+
+// hashed is what lanes were made by: lanes of equal ones can be compared, since a plugin that has learned something, or was opened
+// anew, may hash keys otherwise.
+type hashed struct {
+	opened  *opened
+	learned int
 }
 
 // newest is the context that calls are given: that of open, or what settle made of it last.
-func (o *opened) newest() []byte {
+func (o *opened) newest() ([]byte, hashed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.context
+	return o.context, hashed{o, o.learned}
 }
 
 // learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin is opened anew.
 func (o *opened) learn(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.context = context
+	if !bytes.Equal(o.context, context) {
+		o.context = context
+		o.learned++
+	}
 }
 
 // Progress is what a task has done since it started.
@@ -243,7 +256,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	})
 	defer stop()
 	gathering, endGathering := context.WithCancel(ctx)
-	batches := make(chan *batch, 1)
+	batches := make(chan *batch)
 	var gatherer sync.WaitGroup
 	gatherer.Go(func() { defer close(batches); g.run(gathering, batches) })
 	committing, endCommits := context.WithCancel(working)
@@ -282,17 +295,7 @@ var errStopped = errors.New("the stop took too long")
 
 // deliverAll writes batch after batch.
 func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch) error {
-	b, err := t.next(ctx, batches)
-	for ; b != nil && err == nil; b, err = t.next(ctx, batches) {
-		for b != nil { // as long as they follow each other at once
-			if b, err = t.write(ctx, working, batches, b); err != nil {
-				break
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
+	err := newDispatch(t, ctx, working).run(batches)
 	if errors.Is(err, errDone) {
 		return nil
 	}
@@ -307,82 +310,6 @@ func (t *Task) deliverAll(ctx, working context.Context, batches <-chan *batch) e
 
 // errDone ends a task that finishes.
 var errDone = errors.New("done")
-
-// next waits for a batch; nil: there are no more, or ctx ends. While records are in doubt it waits for those only that may be, too.
-func (t *Task) next(ctx context.Context, batches <-chan *batch) (*batch, error) {
-	var late <-chan time.Time
-	if doubt := t.doubted(); doubt != nil {
-		if !t.ledger.suspecting() {
-			return nil, doubt
-		}
-		timer := time.NewTimer(2*t.o.Every + doubtWithin)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case b := <-batches:
-		if b == nil || ctx.Err() != nil {
-			return nil, nil
-		}
-		return b, b.err
-	case err := <-t.broken:
-		return nil, err
-	case <-late:
-		return nil, t.doubted()
-	}
-}
-
-// doubtWithin is how long further records are waited for that a run which was killed may have sent.
-const doubtWithin = 5 * time.Second
-
-// write writes a batch, and returns the next one if that is there already: one commit says what came of the first and that the second is
-// about to be sent.
-func (t *Task) write(ctx, working context.Context, batches <-chan *batch, b *batch) (next *batch, err error) {
-	if b.caughtUp {
-		t.commit(working)
-		if doubt := t.doubted(); doubt != nil {
-			return nil, doubt
-		}
-		done, err := t.o.CaughtUp(working)
-		if err != nil {
-			return nil, fmt.Errorf("look for the ends of the topics: %w", err)
-		}
-		if done {
-			return nil, errDone
-		}
-		return nil, nil
-	}
-	if err := t.adopt(ctx); err != nil {
-		return nil, err
-	}
-	if t.ledger.reaching(b.items) { // it was not said with what the batch before came to
-		if err := t.commit(working); errors.Is(err, kafka.ErrNote) {
-			return nil, err
-		}
-	}
-	err = t.deliver(ctx, working, b)
-	t.ledger.reached(b.items)
-	if err != nil {
-		return nil, err // Run commits
-	}
-	if t.doubted() == nil {
-		select {
-		case next = <-batches:
-		default:
-		}
-	}
-	if next != nil && next.err != nil {
-		t.commit(working)
-		return nil, next.err
-	}
-	if next != nil {
-		t.ledger.reaching(next.items)
-	}
-	if err := t.commit(working); errors.Is(err, kafka.ErrNote) {
-		return nil, err
-	}
-	return next, nil
-}
 
 // doubtful keeps a record's fault until all others of its kind are found.
 func (t *Task) doubtful(err error) {
@@ -523,6 +450,11 @@ func (t *Task) current() *opened {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.opened
+}
+
+// adopting tells whether another version of the plugin waits for a batch boundary.
+func (t *Task) adopting() bool {
+	return t.o.Versions.Candidate() != nil || t.o.Versions.Current() != t.current().code
 }
 
 // adopt takes a newer version of the plugin at a batch boundary, if there is one and it fits: one that wants the same topics.
