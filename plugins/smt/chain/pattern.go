@@ -3,6 +3,7 @@ package chain
 import (
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/dlclark/regexp2"
 
@@ -39,316 +40,637 @@ func (p pattern) matches(topic string) bool {
 	return ok && err == nil
 }
 
-// Classes that Java writes otherwise than regexp2, as the inside of a bracket. Java's are ASCII unless a flag says otherwise.
-var classes = map[string]string{
-	"d": "0-9", "w": "a-zA-Z_0-9", "s": ` \t\n\x0B\f\r`, "h": ` \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000`, "v": `\n\x0B\f\r\x85\u2028\u2029`,
-	"Lower": "a-z", "Upper": "A-Z", "ASCII": `\x00-\x7F`, "Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "XDigit": "0-9a-fA-F",
-	"Punct": `!-/:-@\[-` + "`" + `{-~`, "Graph": "!-~", "Print": " -~", "Blank": ` \t`, "Cntrl": `\x00-\x1F\x7F`, "Space": ` \t\n\x0B\f\r`,
+// flags are those of java.util.regex.Pattern that expressions set: (?idmsuxU).
+type flags uint8
+
+const (
+	ignoreCase flags = 1 << iota
+	unixLines
+	multiline
+	dotAll
+	unicodeCase
+	comments
+	unicodeClasses
+)
+
+// maxNesting is how deep groups and classes may stand in one another.
+const maxNesting = 100
+
+// translator writes a Java regular expression (java.util.regex.Pattern of JDK 17) in regexp2's syntax, which is .NET's. Classes are worked
+// out to code points, flags to what they mean, so that nothing is left to .NET's reading of them. It says why where it cannot: names of
+// characters, grapheme clusters, blocks, canonical equivalence.
+type translator struct {
+	in  []rune
+	i   int
+	out strings.Builder
+	why string
+	flags
+	// atom is where in out the last thing that can be repeated begins, -1: none.
+	atom int
+	// open are the groups that are open here.
+	open []openGroup
+	// count and names are those of the capturing groups. All are given their number in out, because .NET would number named ones last.
+	count int
+	names map[string]int
+	// depth is how deep classes stand in one another.
+	depth int
 }
 
-// complements are the classes' opposites, as ranges where they are needed inside a bracket.
-var complements = map[byte]string{
-	'D': `\x00-/:-\uFFFF`, 'W': "\\x00-/:-@\\[-^`{-\\uFFFF", 'S': `\x00-\x08\x0E-\x1F!-\uFFFF`,
+// openGroup is what comes back where a group ends.
+type openGroup struct {
+	start int
+	flags flags
+	// behind: a look-behind, whose length must be bounded.
+	behind bool
 }
 
-// translate writes a Java regular expression in regexp2's syntax, which is .NET's. It says why it cannot for the constructs that
-// only Java has and that nothing stands for there: intersections and nesting of classes, \X, \b{g}, \p{java…}.
 func translate(java string) *translator {
-	t := &translator{in: java, atom: -1, names: map[string]int{}}
-	for t.i < len(t.in) && t.why == "" {
+	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}}
+	for t.skip(); t.i < len(t.in) && t.why == ""; t.skip() {
 		t.next()
 	}
-	if t.why == "" && t.bracket {
-		t.why = "Unclosed character class"
+	if t.why == "" && len(t.open) > 0 {
+		t.why = "Unclosed group near index " + strconv.Itoa(len(t.in))
 	}
 	return t
 }
 
-type translator struct {
-	in  string
-	i   int
-	out strings.Builder
-	why string
-	// bracket: inside of a character class; first: nothing of it was read yet.
-	bracket, first bool
-	// atom is where in out the last thing that can be repeated begins, -1: none. groups are those of the open groups.
-	atom   int
-	groups []int
-	// count and names are those of the capturing groups. All are given their number in out, because .NET would number named ones last.
-	count int
-	names map[string]int
+// withoutQuotes writes what stands between \Q and \E with backslashes instead, as Java does before it reads an expression.
+func withoutQuotes(in []rune) []rune {
+	var out []rune
+	quoted := false
+	for i := 0; i < len(in); i++ {
+		switch {
+		case quoted && in[i] == '\\' && i+1 < len(in) && in[i+1] == 'E':
+			quoted = false
+			i++
+		case quoted && in[i] < 0x80 && !isASCIILetter(in[i]) && !isDigit(in[i]):
+			out = append(out, '\\', in[i])
+		case quoted && isDigit(in[i]) && len(out) > 0:
+			// not as a part of a number or reference in front of it
+			out = append(out, '\\', 'x', '3', in[i])
+		case quoted:
+			out = append(out, in[i])
+		case in[i] == '\\' && i+1 < len(in) && in[i+1] == 'Q':
+			quoted = true
+			i++
+		case in[i] == '\\' && i+1 < len(in):
+			out = append(out, in[i], in[i+1])
+			i++
+		default:
+			out = append(out, in[i])
+		}
+	}
+	return out
+}
+
+func isDigit(r rune) bool       { return r >= '0' && r <= '9' }
+func isASCIILetter(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
+
+func (t *translator) has(f flags) bool { return t.flags&f != 0 }
+
+func (t *translator) wrong(why string) {
+	if t.why == "" {
+		t.why = why + " near index " + strconv.Itoa(min(t.i, len(t.in)))
+	}
+}
+
+// peek is the rune some places on, 0 behind the end.
+func (t *translator) peek(on int) rune {
+	if t.i+on < len(t.in) {
+		return t.in[t.i+on]
+	}
+	return 0
+}
+
+// skip passes blanks and comments where the flag x is set.
+func (t *translator) skip() {
+	for t.has(comments) && t.i < len(t.in) {
+		switch c := t.in[t.i]; {
+		case c == ' ' || c >= '\t' && c <= '\r':
+			t.i++
+		case c == '#':
+			for t.i < len(t.in) && !t.endsLine(t.in[t.i]) {
+				t.i++
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (t *translator) endsLine(r rune) bool {
+	return r == '\n' || !t.has(unixLines) && (r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029)
+}
+
+// begin notes that something begins that can be repeated.
+func (t *translator) begin() { t.atom = t.out.Len() }
+
+func (t *translator) write(text string) { t.out.WriteString(text) }
+
+// put writes something that can be repeated, and passes what it stands for.
+func (t *translator) put(text string, size int) {
+	t.begin()
+	t.write(text)
+	t.i += size
+}
+
+// putSet writes a class.
+func (t *translator) putSet(s runeSet) {
+	t.begin()
+	s.write(&t.out)
 }
 
 func (t *translator) next() {
-	c := t.in[t.i]
-	switch {
-	case c == '\\':
+	switch c := t.in[t.i]; c {
+	case '\\':
 		t.escape()
-	case t.bracket:
-		t.inBracket(c)
-	case c == '[':
-		t.begin("[")
-		t.bracket, t.first = true, true
-		if strings.HasPrefix(t.in[t.i:], "^") {
-			t.out.WriteByte('^')
-			t.i++
+	case '[':
+		if s := t.class(true); t.why == "" {
+			t.putSet(s)
 		}
-	case c == '(':
+	case '(':
 		t.group()
-	case c == ')':
-		t.copy(1)
-		if n := len(t.groups); n > 0 {
-			t.atom, t.groups = t.groups[n-1], t.groups[:n-1]
-		}
-	case strings.IndexByte("*+?{", c) >= 0:
-		t.repeat()
-	default:
-		t.begin(t.in[t.i : t.i+1])
-	}
-}
-
-// group opens a group.
-func (t *translator) group() {
-	t.groups = append(t.groups, t.out.Len())
-	t.atom = -1
-	rest := t.in[t.i:]
-	if name, _, found := strings.Cut(strings.TrimPrefix(rest, "(?<"), ">"); strings.HasPrefix(rest, "(?<") && found && name != "" && name[0] != '=' && name[0] != '!' {
-		t.i += len(name) + 4
-		t.count++
-		t.names[name] = t.count
-	} else if strings.HasPrefix(rest, "(?") {
-		t.copy(2)
-		return
-	} else {
-		t.i++
-		t.count++
-	}
-	t.out.WriteString("(?<" + strconv.Itoa(t.count) + ">")
-}
-
-// reference takes \1 and the like: further digits belong to the number as long as there is such a group so far.
-func (t *translator) reference() {
-	n := int(t.in[t.i+1] - '0')
-	for t.i += 2; t.i < len(t.in) && t.in[t.i]-'0' < 10 && n*10+int(t.in[t.i]-'0') <= t.count; t.i++ {
-		n = n*10 + int(t.in[t.i]-'0')
-	}
-	t.refer(n)
-}
-
-func (t *translator) refer(group int) {
-	if group > t.count {
-		t.why = "a reference to group " + strconv.Itoa(group) + ", which does not exist so far"
-		return
-	}
-	t.atom = t.out.Len()
-	t.out.WriteString(`\k<` + strconv.Itoa(group) + ">")
-}
-
-// begin writes something that a repetition behind it belongs to.
-func (t *translator) begin(text string) {
-	t.atom = t.out.Len()
-	t.out.WriteString(text)
-	t.i++
-	for t.i < len(t.in) && t.in[t.i]&0xc0 == 0x80 {
-		// the rest of a character beyond ASCII
-		t.copy(1)
-	}
-}
-
-func (t *translator) copy(n int) {
-	t.out.WriteString(t.in[t.i : t.i+n])
-	t.i += n
-}
-
-// repeat writes a repetition; a possessive one (`a*+`) becomes an atomic group.
-func (t *translator) repeat() {
-	from := t.i
-	if t.in[t.i] == '{' {
-		end := strings.IndexByte(t.in[t.i:], '}')
-		if end < 0 {
-			t.why = "Unclosed counted closure near index " + strconv.Itoa(len(t.in))
+	case ')':
+		if len(t.open) == 0 {
+			t.wrong("Unmatched closing ')'")
 			return
 		}
-		t.i += end
+		last := t.open[len(t.open)-1]
+		t.open = t.open[:len(t.open)-1]
+		t.write(")")
+		t.i++
+		t.atom, t.flags = last.start, last.flags
+		t.repeat()
+		return
+	case '|':
+		t.write("|")
+		t.i++
+		t.atom = -1
+		return
+	case '*', '+', '?':
+		t.wrong("Dangling meta character '" + string(c) + "'")
+	case '{':
+		// Java repeats the nothing that stands in front of it.
+		t.begin()
+		t.write("(?:)")
+	case '.':
+		switch {
+		case t.has(dotAll):
+			t.put(`[\s\S]`, 1)
+		case t.has(unixLines):
+			t.put(`[^\n]`, 1)
+		default:
+			t.put(`[^\n\r\u0085\u2028\u2029]`, 1)
+		}
+	case '^':
+		switch {
+		case !t.has(multiline):
+			t.put(`\A`, 1)
+		case t.has(unixLines):
+			t.put(`(?:(?:\A|(?<=\n))(?!\z))`, 1)
+		default:
+			t.put(`(?:(?:\A|(?<=[\n\u0085\u2028\u2029])|(?<=\r)(?!\n))(?!\z))`, 1)
+		}
+	case '$':
+		t.put(t.lineEnd(t.has(multiline)), 1)
+	default:
+		t.i++
+		t.literal(c)
 	}
-	t.i++
-	text := t.in[from:t.i]
-	if t.i < len(t.in) && t.in[t.i] == '+' && t.atom >= 0 {
+	if t.why == "" && t.atom >= 0 {
+		t.repeat()
+	}
+}
+
+// lineEnd is $, or \Z where it does not mean every line's end.
+func (t *translator) lineEnd(every bool) string {
+	switch {
+	case t.has(unixLines) && every:
+		return `(?=\z|\n)`
+	case t.has(unixLines):
+		return `(?=\n?\z)`
+	case every:
+		return `(?=\z|\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])`
+	}
+	return `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
+}
+
+func (t *translator) literal(r rune) { t.putSet(t.single(r)) }
+
+// single is a code point with its other cases, where they count.
+func (t *translator) single(r rune) runeSet { return t.fold(setOf(r, r)) }
+
+func (t *translator) fold(s runeSet) runeSet {
+	if t.has(ignoreCase) {
+		return s.folded(t.has(unicodeCase))
+	}
+	return s
+}
+
+// repeat takes the repetition that stands behind something, if one does. A possessive one (`a*+`) becomes an atomic group.
+func (t *translator) repeat() {
+	t.skip()
+	var text string
+	unbounded := false
+	switch t.peek(0) {
+	case '*', '+':
+		unbounded = true
+		fallthrough
+	case '?':
+		text = string(t.in[t.i])
+		t.i++
+	case '{':
+		if text, unbounded = t.counted(); t.why != "" {
+			return
+		}
+	default:
+		return
+	}
+	if unbounded {
+		for _, g := range t.open {
+			if g.behind {
+				t.wrong("Look-behind group does not have an obvious maximum length")
+				return
+			}
+		}
+	}
+	t.skip()
+	switch t.peek(0) {
+	case '?':
+		t.i++
+		t.write(text + "?")
+	case '+':
 		t.i++
 		whole := t.out.String()
 		t.out.Reset()
-		t.out.WriteString(whole[:t.atom] + "(?>" + whole[t.atom:] + text + ")")
-		return
-	}
-	t.out.WriteString(text)
-}
-
-func (t *translator) inBracket(c byte) {
-	rest := t.in[t.i:]
-	switch {
-	case c == ']' && !t.first:
-		t.copy(1)
-		t.bracket = false
-		return
-	case c == ']':
-		t.out.WriteByte('\\')
-	case c == '[':
-		t.why = "a character class inside of another is not supported"
-		return
-	case strings.HasPrefix(rest, "&&"):
-		t.why = "an intersection of character classes (&&) is not supported"
-		return
-	}
-	t.copy(1)
-	t.first = false
-}
-
-// escape translates a backslash and what belongs to it.
-func (t *translator) escape() {
-	if t.i+1 >= len(t.in) {
-		t.why = "Unexpected internal error near index " + strconv.Itoa(len(t.in))
-		return
-	}
-	t.first = false
-	switch c := t.in[t.i+1]; c {
-	case 'Q':
-		t.quote()
-	case 'p', 'P':
-		t.property(c == 'P')
-	case 'd', 'w', 's', 'h', 'v':
-		t.class(classes[string(c)], false, 2)
-	case 'D', 'W', 'S':
-		t.class(complements[c], false, 2)
-	case 'H', 'V':
-		if t.bracket {
-			t.why = `\` + string(c) + " inside of a character class is not supported"
-			return
-		}
-		t.class(classes[strings.ToLower(string(c))], true, 2)
-	case 'R':
-		t.begin(`(?:\r\n|[\n\x0B\f\r\x85\u2028\u2029])`)
-		t.i++
-	case 'X', 'N':
-		t.why = `\` + string(c) + " is not supported"
-	case 'Z':
-		t.begin(`\Z`)
-		t.i++
-	case 'x':
-		t.codePoint()
-	case '0':
-		t.octal()
-	case 'b':
-		if strings.HasPrefix(t.in[t.i:], `\b{`) {
-			t.why = `\b{g} is not supported`
-			return
-		}
-		t.begin(`\b`)
-		t.i++
-	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		t.reference()
-	case 'k':
-		name, _, closed := strings.Cut(strings.TrimPrefix(t.in[t.i+2:], "<"), ">")
-		group, known := t.names[name]
-		if !closed || !known {
-			t.why = "named capturing group <" + name + "> does not exist"
-			return
-		}
-		t.i += len(name) + 4
-		t.refer(group)
+		t.write(whole[:t.atom] + "(?>" + whole[t.atom:] + text + ")")
 	default:
-		t.begin(t.in[t.i : t.i+2])
-		t.i++
+		t.write(text)
 	}
+	t.atom = -1
 }
 
-// quote takes \Q…\E.
-func (t *translator) quote() {
-	text, _, closed := strings.Cut(t.in[t.i+2:], `\E`)
-	t.i += 2 + len(text)
-	if closed {
+// counted reads {n}, {n,} and {n,m}.
+func (t *translator) counted() (text string, unbounded bool) {
+	number := func() (n int, any bool) {
+		for ; isDigit(t.peek(0)); t.i++ {
+			if n = n*10 + int(t.peek(0)-'0'); n > 1<<31-1 {
+				t.wrong("Illegal repetition range")
+				return 0, true
+			}
+			any = true
+		}
+		return n, any
+	}
+	t.i++
+	least, any := number()
+	if !any {
+		t.i--
+		t.wrong("Illegal repetition")
+		return "", false
+	}
+	most := least
+	if t.peek(0) == ',' {
+		t.i++
+		if most, any = number(); !any {
+			most = -1
+		}
+	}
+	if t.peek(0) != '}' {
+		t.wrong("Unclosed counted closure")
+		return "", false
+	}
+	t.i++
+	switch {
+	case most < 0:
+		return "{" + strconv.Itoa(least) + ",}", true
+	case most < least:
+		t.wrong("Illegal repetition range")
+		return "", false
+	}
+	return "{" + strconv.Itoa(least) + "," + strconv.Itoa(most) + "}", false
+}
+
+// group opens a group, or sets flags.
+func (t *translator) group() {
+	if len(t.open) == maxNesting {
+		t.wrong("more than " + strconv.Itoa(maxNesting) + " groups stand in one another")
+		return
+	}
+	g := openGroup{start: t.out.Len(), flags: t.flags}
+	t.atom = -1
+	if t.peek(1) != '?' {
+		t.i++
+		t.capture(g)
+		return
+	}
+	t.i += 2
+	switch c := t.peek(0); {
+	case c == ':' || c == '=' || c == '!' || c == '>':
+		t.i++
+		t.write("(?" + string(c))
+	case c == '<' && (t.peek(1) == '=' || t.peek(1) == '!'):
+		g.behind = true
+		t.write("(?<" + string(t.peek(1)))
 		t.i += 2
-	}
-	for _, r := range text {
-		t.atom = t.out.Len()
-		if strings.ContainsRune(`\*+?|{}[]()^$.# -&`, r) {
-			t.out.WriteByte('\\')
+	case c == '<':
+		t.i++
+		if name := t.name(); t.why == "" {
+			if _, twice := t.names[name]; twice {
+				t.wrong("Named capturing group <" + name + "> is already defined")
+				return
+			}
+			t.names[name] = t.count + 1
+			t.capture(g)
 		}
-		t.out.WriteRune(r)
-	}
-}
-
-// class writes a class by the inside of its bracket.
-func (t *translator) class(inside string, negated bool, size int) {
-	t.i += size
-	if t.bracket {
-		t.out.WriteString(inside)
+		return
+	default:
+		t.setFlags(g)
 		return
 	}
-	t.atom = t.out.Len()
-	if negated {
-		t.out.WriteString("[^" + inside + "]")
-		return
-	}
-	t.out.WriteString("[" + inside + "]")
+	t.open = append(t.open, g)
 }
 
-func (t *translator) property(negated bool) {
-	name, size := "", 3
-	if rest := t.in[t.i+2:]; strings.HasPrefix(rest, "{") {
-		end := strings.IndexByte(rest, '}')
-		if end < 0 {
-			t.why = "Unclosed character family near index " + strconv.Itoa(len(t.in)-1)
+func (t *translator) capture(g openGroup) {
+	t.count++
+	t.open = append(t.open, g)
+	t.write("(?<" + strconv.Itoa(t.count) + ">")
+}
+
+// name reads a group's name and the > behind it.
+func (t *translator) name() string {
+	from := t.i
+	if !isASCIILetter(t.peek(0)) {
+		t.wrong("capturing group name does not start with a Latin letter")
+		return ""
+	}
+	for isASCIILetter(t.peek(0)) || isDigit(t.peek(0)) {
+		t.i++
+	}
+	if t.peek(0) != '>' {
+		t.wrong("named capturing group is missing trailing '>'")
+		return ""
+	}
+	t.i++
+	return string(t.in[from : t.i-1])
+}
+
+// setFlags reads (?on-off) and (?on-off:.
+func (t *translator) setFlags(g openGroup) {
+	off := false
+	for ; ; t.i++ {
+		var f flags
+		switch c := t.peek(0); c {
+		case 'i':
+			f = ignoreCase
+		case 'd':
+			f = unixLines
+		case 'm':
+			f = multiline
+		case 's':
+			f = dotAll
+		case 'u':
+			f = unicodeCase
+		case 'x':
+			f = comments
+		case 'U':
+			f = unicodeClasses | unicodeCase
+		case 'c':
+			t.wrong("canonical equivalence, (?c), is not supported")
+			return
+		case '-':
+			if off {
+				t.wrong("Unknown inline modifier")
+				return
+			}
+			off = true
+			continue
+		case ')':
+			t.i++
+			return
+		case ':':
+			t.i++
+			t.write("(?:")
+			t.open = append(t.open, g)
+			return
+		default:
+			if c == 0 || t.i == 0 || strings.ContainsRune("<", c) {
+				t.wrong("Unknown group type")
+			} else {
+				t.wrong("Unknown inline modifier")
+			}
 			return
 		}
-		name, size = rest[1:end], 3+end
-	} else if rest != "" {
-		name = rest[:1]
-	}
-	inside, ascii := classes[name]
-	switch {
-	case ascii && len(name) > 1 && !(negated && t.bracket):
-		t.class(inside, negated, size)
-	case ascii && len(name) > 1 || strings.HasPrefix(name, "java") || strings.Contains(name, "="):
-		t.why = `\p{` + name + "} is not supported here"
-	default:
-		// general categories have the same names, scripts and blocks come with Is and In in front in Java
-		t.atom = t.out.Len()
-		kind := map[bool]string{false: `\p{`, true: `\P{`}[negated]
-		t.out.WriteString(kind + strings.TrimPrefix(name, "Is") + "}")
-		t.i += size
+		if off {
+			t.flags &^= f
+		} else {
+			t.flags |= f
+		}
 	}
 }
 
-// codePoint takes \xhh and \x{h…h}.
-func (t *translator) codePoint() {
-	digits, size := "", 4
-	if rest := t.in[t.i+2:]; strings.HasPrefix(rest, "{") {
-		end := max(strings.IndexByte(rest, '}'), 1)
-		digits, size = rest[1:end], 3+end
-	} else if len(rest) >= 2 {
-		digits = rest[:2]
+// escape translates a backslash outside of classes, and what belongs to it.
+func (t *translator) escape() {
+	word := func() string {
+		set := t.wordSet()
+		if !t.has(unicodeClasses) {
+			// Of letters beyond ASCII, too, before JDK 19; the names of topics have none.
+			set = setOfTables(unicode.Letter, unicode.Nd).union(setOf('_', '_'))
+		}
+		var b strings.Builder
+		set.write(&b)
+		return b.String()
 	}
-	n, err := strconv.ParseUint(digits, 16, 32)
-	t.unit(n, err, size)
+	switch c := t.peek(1); c {
+	case 'A', 'G', 'z':
+		if c == 'G' { // where a match before ended, and there is none
+			c = 'A'
+		}
+		t.put(`\`+string(c), 2)
+	case 'Z':
+		t.put(t.lineEnd(false), 2)
+	case 'b', 'B':
+		if c == 'b' && t.peek(2) == '{' {
+			t.wrong(`\b{g} is not supported`)
+			return
+		}
+		w := word()
+		at, not := "(?<="+w+")(?!"+w+")|(?<!"+w+")(?="+w+")", "(?<="+w+")(?="+w+")|(?<!"+w+")(?!"+w+")"
+		if c == 'B' {
+			at = not
+		}
+		t.put("(?:"+at+")", 2)
+	case 'R':
+		t.put(`(?:\r\n|[\n\x0B\f\r\u0085\u2028\u2029])`, 2)
+		if t.skip(); strings.ContainsRune("*+?{", t.peek(0)) && t.peek(0) != 0 {
+			// Where it is repeated, Java does not go back into a pair.
+			whole := t.out.String()[t.atom:]
+			before := t.out.String()[:t.atom]
+			t.out.Reset()
+			t.write(before + "(?>" + whole[len("(?:"):])
+		}
+	case 'X':
+		t.wrong(`\X, a grapheme cluster, is not supported`)
+	case 'k':
+		if t.peek(2) != '<' {
+			t.wrong(`\k is not followed by '<' for named capturing group`)
+			return
+		}
+		t.i += 3
+		if name := t.name(); t.why == "" {
+			group, known := t.names[name]
+			if !known {
+				t.wrong("named capturing group <" + name + "> does not exist")
+				return
+			}
+			t.refer(group)
+		}
+	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		// further digits belong to the number as long as there is such a group so far
+		n := int(c - '0')
+		for t.i += 2; isDigit(t.peek(0)) && n*10+int(t.peek(0)-'0') <= t.count; t.i++ {
+			n = n*10 + int(t.peek(0)-'0')
+		}
+		t.refer(n)
+	default:
+		if set, is := t.classEscape(); is {
+			t.putSet(set)
+		} else if r := t.character(); t.why == "" {
+			t.literal(r)
+		}
+	}
+}
+
+// refer writes a reference to a group.
+func (t *translator) refer(group int) {
+	if group > t.count {
+		t.wrong("a reference to group " + strconv.Itoa(group) + ", which does not exist so far")
+		return
+	}
+	for _, g := range t.open {
+		if g.behind {
+			t.wrong("Look-behind group does not have an obvious maximum length")
+			return
+		}
+	}
+	t.begin()
+	if t.has(ignoreCase) {
+		t.write(`(?i:\k<` + strconv.Itoa(group) + ">)")
+		return
+	}
+	t.write(`\k<` + strconv.Itoa(group) + ">")
+}
+
+// character reads an escape that stands for one code point, in a class and outside.
+func (t *translator) character() rune {
+	c := t.peek(1)
+	switch c {
+	case 0:
+		t.wrong("Unexpected internal error")
+		return 0
+	case '0':
+		return t.octal()
+	case 'x':
+		return t.hexadecimal()
+	case 'u':
+		return t.codeUnits()
+	case 'N':
+		t.wrong(`\N, a character by its name, is not supported`)
+		return 0
+	case 'c':
+		if t.i+2 >= len(t.in) {
+			t.wrong("Illegal control escape sequence")
+			return 0
+		}
+		t.i += 3
+		return t.in[t.i-1] ^ 64
+	}
+	if at := strings.IndexRune("aefnrt", c); at >= 0 {
+		t.i += 2
+		return []rune("\a\x1b\f\n\r\t")[at]
+	}
+	if isASCIILetter(c) || isDigit(c) {
+		t.wrong("Illegal/unsupported escape sequence")
+		return 0
+	}
+	t.i += 2
+	return c
 }
 
 // octal takes \0n, \0nn, \0mnn.
-func (t *translator) octal() {
-	size := 2
-	for size < 5 && t.i+size < len(t.in) && t.in[t.i+size]-'0' < 8 && (size < 4 || t.in[t.i+2] <= '3') {
+func (t *translator) octal() rune {
+	n, size := rune(0), 2
+	for size < 5 && t.peek(size) >= '0' && t.peek(size) < '8' && (size < 4 || t.peek(2) <= '3') {
+		n = n*8 + t.peek(size) - '0'
 		size++
 	}
-	n, err := strconv.ParseUint(t.in[t.i+2:t.i+size], 8, 32)
-	t.unit(n, err, size)
+	if size == 2 {
+		t.wrong("Illegal octal escape sequence")
+		return 0
+	}
+	t.i += size
+	return n
 }
 
-func (t *translator) unit(n uint64, err error, size int) {
-	if err != nil || n > 0xffff {
-		t.why = "Illegal or unsupported character number near index " + strconv.Itoa(t.i)
-		return
+// hexadecimal takes \xhh and \x{h…h}.
+func (t *translator) hexadecimal() rune {
+	if t.peek(2) != '{' {
+		n, ok := t.digits(2, 2)
+		if !ok {
+			t.wrong("Illegal hexadecimal escape sequence")
+			return 0
+		}
+		t.i += 4
+		return n
 	}
-	t.atom = t.out.Len()
-	text := strconv.FormatUint(n, 16)
-	t.out.WriteString(`\u` + "0000"[:4-len(text)] + text)
-	t.i += size
+	size := 3
+	for size < 12 && t.peek(size) != '}' && t.peek(size) != 0 {
+		size++
+	}
+	n, ok := t.digits(3, size-3)
+	if !ok || t.peek(size) != '}' || n > 0x10ffff || size == 3 {
+		t.wrong("Illegal hexadecimal escape sequence")
+		return 0
+	}
+	t.i += size + 1
+	return n
+}
+
+// codeUnits takes \uhhhh, and two of them that make a pair of surrogates.
+func (t *translator) codeUnits() rune {
+	n, ok := t.digits(2, 4)
+	if !ok {
+		t.wrong("Illegal Unicode escape sequence")
+		return 0
+	}
+	t.i += 6
+	if n < 0xd800 || n > 0xdfff {
+		return n
+	}
+	if low, ok := t.digits(2, 4); ok && n < 0xdc00 && t.peek(0) == '\\' && t.peek(1) == 'u' && low >= 0xdc00 && low <= 0xdfff {
+		t.i += 6
+		return (n-0xd800)<<10 + low - 0xdc00 + 0x10000
+	}
+	t.wrong("half a pair of surrogates is not supported")
+	return 0
+}
+
+// digits reads hexadecimal digits some places on.
+func (t *translator) digits(on, size int) (n rune, ok bool) {
+	for k := range size {
+		d := strings.IndexRune("0123456789abcdef", lower(t.peek(on+k)))
+		if d < 0 || t.peek(on+k) == 0 {
+			return 0, false
+		}
+		n = n<<4 + rune(d)
+	}
+	return n, size > 0
+}
+
+func lower(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r | 0x20
+	}
+	return r
 }

@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TimeZone;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -34,7 +36,8 @@ import org.apache.kafka.connect.transforms.predicates.Predicate;
  * A case is a `stage` line for each stage, a `record` line, `-----`, and what comes out. Without `write` it compares and ends with
  * 1 where they differ; with it, it puts Kafka's answer in. LIB holds connect-transforms, connect-json and what they need.
  * A file dates.tsv of the folder has lines of a pattern, milliseconds since 1970 and what SimpleDateFormat makes of them; parses.tsv
- * those of a pattern, a JSON text and the milliseconds that it reads there, or `none`.
+ * those of a pattern, a JSON text and the milliseconds that it reads there, or `none`; patterns.tsv those of a regular expression, texts, and
+ * for each text whether it matches whole and where the first match lies, or `fails`.
  */
 public class Replay {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -42,7 +45,8 @@ public class Replay {
     public static void main(String[] args) throws IOException {
         Locale.setDefault(Locale.US);
         TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
-        int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1) + dates(Path.of(args[0], "parses.tsv"), args.length > 1), good = 0;
+        int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1) + dates(Path.of(args[0], "parses.tsv"), args.length > 1)
+                + patterns(Path.of(args[0], "patterns.tsv"), args.length > 1), good = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
             for (Path file : files) {
                 String text = Files.readString(file);
@@ -81,6 +85,38 @@ public class Replay {
                 found = "none";
             } catch (IllegalArgumentException e) {
                 found = "fails: " + e.getMessage();
+            }
+            String is = parts[0] + "\t" + parts[1] + "\t" + found;
+            if (!write && !is.equals(line)) {
+                System.out.println(file.getFileName() + ": Java makes " + is);
+                bad++;
+            }
+            out.add(is);
+        }
+        if (write) {
+            Files.write(file, out);
+        }
+        return bad;
+    }
+
+    /** Compares the file of regular expressions, or writes what they match into it; returns how many differ. */
+    static int patterns(Path file, boolean write) throws IOException {
+        if (!Files.exists(file)) {
+            return 0;
+        }
+        int bad = 0;
+        List<String> out = new ArrayList<>();
+        for (String line : Files.readAllLines(file)) {
+            String[] parts = line.split("\t", -1), texts = JSON.readValue(parts[1], String[].class);
+            StringBuilder found = new StringBuilder();
+            try {
+                Pattern pattern = Pattern.compile(JSON.readValue(parts[0], String.class));
+                for (String text : texts) {
+                    Matcher first = pattern.matcher(text);
+                    found.append(pattern.matcher(text).matches() ? "1" : "0").append(first.find() ? first.start() + "-" + first.end() : "").append(";");
+                }
+            } catch (RuntimeException | StackOverflowError e) { // some wrong expressions end it otherwise than by PatternSyntaxException
+                found.append("fails");
             }
             String is = parts[0] + "\t" + parts[1] + "\t" + found;
             if (!write && !is.equals(line)) {
