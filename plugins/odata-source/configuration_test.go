@@ -20,7 +20,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE", "sap.odata#00.decimal.mapping=Primitive"), "", ""},
 		{nil, "sap.odata.host.address", "No entity set is configured"},
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
-		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.track-changes", "Value 1 for configuration sap.odata#00.track-changes is not built yet"},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period", "Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
 		{append(orders, "sap.odata#00.subscription.enable=1"), "sap.odata#00.subscription.enable", "Value 1 for configuration sap.odata#00.subscription.enable is not built yet"},

@@ -30,6 +30,9 @@ type feed struct {
 	address string
 	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
 	ordered, countable, pageable bool
+	// announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for others.
+	announced bool
+	odp       *odp
 	// model holds the set's type first, then the other types that its rows and the conditions on them need.
 	model *edm.Model
 
@@ -38,6 +41,10 @@ type feed struct {
 	// asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
 	asked *query.Query
 	rows  *query.Rows
+	// mode is the column that says what happened to a row, deleted that for when it was deleted, counter ODP's; -1: there is none.
+	mode, deleted, counter int
+	// watch is where what delta mode watches begins among the watched columns, -1: it watches none.
+	watch int
 	// pages is the set as it is read page by page.
 	pages paging.Set
 	// unknown are properties that came and that fresh metadata don't have.
@@ -65,6 +72,8 @@ func packContext(o *opened) []byte {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
+		b = f.tracking.pack(b)
+		b = f.odp.pack(pack.Flag(b, f.announced))
 		b = edm.Pack(f.reads.Pack(b), f.model.Structures)
 	}
 	return b
@@ -87,6 +96,9 @@ func unpackContext(context []byte) (*opened, error) {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
+		f.tracking.unpack(r)
+		f.options.Delta, f.announced = f.tracking.on, r.Flag()
+		f.odp = unpackODP(r)
 		f.reads = query.Unpack(r)
 		f.model = edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
@@ -143,6 +155,7 @@ func (f *feed) compile() error {
 		f.layout.Watch = f.rows.Watch
 	}
 	f.advise(f.layout, view)
+	f.watchModes()
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID
 	if key != nil {

@@ -14,6 +14,9 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if err != nil {
 		return wit.Step{}, err
 	}
+	if f.tracking.on {
+		return f.nextDelta(offset, cause, now)
+	}
 	at, err := paging.Read(offset)
 	if err != nil {
 		return wit.Step{}, err
@@ -58,6 +61,10 @@ func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 		if !ok || v.Text == nil {
 			return &wit.Fault{Kind: wit.FaultIncompatible, Message: "partition: expected the texts service and entityset, found no " + name}
 		}
+	}
+	if tracked(offset) {
+		_, err := readDelta(offset)
+		return err
 	}
 	_, err := paging.Read(offset)
 	return err

@@ -84,6 +84,10 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 		p := s.Property(k)
 		f.ordered = f.ordered && p != nil && p.Sortable
 	}
+	f.announced = set.ChangeTracking
+	if err := f.track(m, set); err != nil {
+		return nil, err
+	}
 	return f, f.compile()
 }
 
@@ -138,10 +142,14 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 	if f.atom {
 		format = "atom"
 	}
+	mode := "full"
+	if f.tracking.on {
+		mode = "delta"
+	}
 	origin := o.origin.String()
 	if o.origin.Host == "" {
 		origin = "destination:" + v.Text(config.Destination)
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
-		" set=" + f.service + "/" + f.address + " mode=full format=" + format + f.asked.Fingerprint()
+		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint()
 }

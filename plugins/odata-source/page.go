@@ -16,6 +16,10 @@ type page struct {
 	paging.Page
 	opened *opened
 	feed   *feed
+	// delta is where delta mode stands, headers are those of the answer that it goes by.
+	delta   deltaPlace
+	headers []wit.Header
+	changes changes
 
 	decoder decode.Decoder
 	atom    bool
@@ -39,6 +43,9 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if err != nil {
 		return 0, err
 	}
+	if f.tracking.on {
+		return p.beginDelta(o, f, position, response)
+	}
 	var at *paging.Place
 	if position != nil {
 		if at, err = paging.Read(*position); err != nil {
@@ -48,18 +55,25 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if at == nil {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
-	pg := p.pages.take()
-	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
-	pg.Set, pg.Origin, pg.At = &f.pages, &o.origin, *at
+	pg, n := p.pages.begin(o, f, &response)
+	pg.At = *at
 	pg.Begin()
-	pg.Answer = wit.Response{Status: response.Status, At: response.At}
-	pg.Base = string([]byte(response.Target))
 	if pg.Base == "" {
 		pg.Base = f.pages.Target(at)
 	}
-	p.pages.last++
-	p.pages.open[p.pages.last] = pg
-	return p.pages.last, nil
+	return n, nil
+}
+
+// begin opens a page for an answer.
+func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
+	pg := ps.take()
+	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
+	pg.Set, pg.Origin = &f.pages, &o.origin
+	pg.Answer = wit.Response{Status: response.Status, At: response.At}
+	pg.Base = string([]byte(response.Target))
+	ps.last++
+	ps.open[ps.last] = pg
+	return pg, ps.last
 }
 
 func (ps *pages) take() *page {
@@ -93,19 +107,23 @@ func (ps *pages) drop(number uint32, sound bool) {
 func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
 
 // Decode reads a piece. Rows point into memory that the next call uses again.
-func (p *plugin) Decode(number uint32, tag string, _ uint16, piece []byte, last bool) (wit.Portion, error) {
+func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
 	pg := p.pages.open[number]
 	if pg == nil {
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
-	portion, ended, err := pg.decode(tag, piece, last)
+	read := pg.decode
+	if pg.feed.tracking.on {
+		read = pg.decodeDelta
+	}
+	portion, ended, err := read(tag, status, piece, last)
 	if err != nil || ended {
 		p.pages.drop(number, err == nil)
 	}
 	return portion, err
 }
 
-func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
 		pg.Body = append(pg.Body, piece[:min(len(piece), mostErrorBody-len(pg.Body))]...)
 		if !last {
@@ -124,17 +142,13 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 	}
 	if len(pg.Out.Tombstones) > 0 {
 		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
-			": the feed holds deleted entries, which only delta mode reads; it is not built yet"}
+			": the feed holds deleted entries, which only delta mode reads: " + pg.feed.setting(nameTrackChanges) + " = 1"}
 	}
 	if err := pg.outdated(); err != nil {
 		return portion, true, err
 	}
-	if f := pg.feed.rows.Check(&pg.Out); f != nil {
-		f.Message = pg.What() + ": " + f.Message
-		return portion, true, f
-	}
-	if err := pg.feed.rows.Rewrite(&pg.Out); err != nil {
-		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: pg.What() + ": " + err.Error()}
+	if err := pg.filtered(); err != nil {
+		return portion, true, err
 	}
 	portion, err = pg.portion()
 	if err != nil {
@@ -146,19 +160,24 @@ func (pg *page) decode(tag string, piece []byte, last bool) (portion wit.Portion
 	return portion, ended, err
 }
 
+// filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves out.
+func (pg *page) filtered() error {
+	if f := pg.feed.rows.Check(&pg.Out); f != nil {
+		f.Message = pg.What() + ": " + f.Message
+		return f
+	}
+	if err := pg.feed.rows.Rewrite(&pg.Out); err != nil {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: pg.What() + ": " + err.Error()}
+	}
+	return nil
+}
+
 // choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while nothing came.
 func (pg *page) choose(piece []byte, last bool) bool {
 	if len(piece) == 0 && !last {
 		return false
 	}
-	atom := pg.feed.atom
-	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
-	case len(start) == 0:
-	case start[0] == '<':
-		atom = true
-	case start[0] == '{' || start[0] == '[':
-		atom = false
-	}
+	atom := isAtom(piece, pg.feed.atom)
 	pg.atom = atom
 	if pg.decoder = pg.feed.spare[atom]; pg.decoder != nil {
 		delete(pg.feed.spare, atom)
@@ -170,6 +189,18 @@ func (pg *page) choose(piece []byte, last bool) bool {
 		pg.decoder = decode.NewJSON(pg.feed.layout, decode.Limits{})
 	}
 	return true
+}
+
+// isAtom tells whether a text begins as Atom, or else JSON; where it shows neither, usual holds.
+func isAtom(piece []byte, usual bool) bool {
+	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+	case len(start) == 0:
+	case start[0] == '<':
+		return true
+	case start[0] == '{' || start[0] == '[':
+		return false
+	}
+	return usual
 }
 
 // freshFor is how long metadata are trusted over what a page says, in milliseconds: what still doesn't fit them then is no change

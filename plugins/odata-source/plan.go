@@ -34,7 +34,7 @@ func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, 
 			}
 		}
 	}
-	return wit.Layout{Tasks: tasks, ExactlyOnce: exactlyOnce(all)}, nil
+	return wit.Layout{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
 // exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can be read in
@@ -43,6 +43,8 @@ func exactlyOnce(all []entry) wit.Support {
 	for _, e := range all {
 		how := ""
 		switch {
+		case e.tracking.on:
+			continue
 		case e.cron != "":
 			how = "at the times of " + e.cronSource
 		case e.period >= 0:
@@ -54,6 +56,17 @@ func exactlyOnce(all []entry) wit.Support {
 			"; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Chosen}
+}
+
+// claims are the queues of changes, of which a service keeps one for each user (P14).
+func claims(all []entry) []string {
+	var list []string
+	for _, e := range all {
+		if e.tracking.on {
+			list = append(list, "changes of "+e.set+" of "+e.service)
+		}
+	}
+	return list
 }
 
 func known(component string) error {

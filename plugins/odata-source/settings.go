@@ -58,6 +58,7 @@ func declare() *setting.Table {
 	declareSets(t)
 	declareReads(t)
 	declareShared(t)
+	declareTracking(t)
 	declareDecimals(t)
 	declareLater(t)
 	return t
@@ -76,7 +77,7 @@ func declareSets(t *setting.Table) {
 		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
 			"Joins the identity of the entry, so that one entity set can be read in several ways.", group, setting.Display("Identity")),
 		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
-			"0 reads the whole entity set each time (full mode), 1 reads changes (delta mode). Delta mode is not built yet.",
+			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, changed and deleted (delta mode).",
 			setting.Allowed(setting.Flags...), group, setting.Display("Track changes")),
 		setting.Spec(of(nameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
@@ -85,7 +86,6 @@ func declareSets(t *setting.Table) {
 			"primitive turns decimals into long where the scale is 0, else into double; none, the default, keeps them exact.",
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
 	)
-	t.Restrict(of(nameTrackChanges), "0", "false")
 }
 
 // declareShared declares what may be said for all sets and for each.
@@ -146,16 +146,10 @@ func declareLater(t *setting.Table) {
 		t.Later(setting.Spec("sap.odata#{n}."+name, kind, wit.Low, nil, documentation), harmless...)
 	}
 	one("subscription.enable", wit.KindText, "Whether the service sends notifications of changes.", "0", "false")
-	one("delta.link.recovery", wit.KindText, "Whether a lost delta link is replaced by the oldest one that the service keeps.", "0", "false")
-	one("delta.link.regex", wit.KindText, "Regular expression for the part of a stored delta link that is replaced at the start.")
-	one("delta.link.replacement", wit.KindText, "What replaces it.")
-	one("null-messages", wit.KindText, "Whether an answer without rows makes a record that carries the new offset.", "0", "false")
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
 	one("query.change", wit.KindText, "What happens when a stored offset belongs to another query: fail, reload or keep.", "fail")
-	one("deletes", wit.KindText, "How deleted entities are written.")
 	one("key.extra", wit.KindText, "Literals that join the record's key.")
 	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
-	one("before.images", wit.KindText, "Whether before images of ODP are kept.")
 	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
 	}
@@ -163,7 +157,6 @@ func declareLater(t *setting.Table) {
 	connector("subscription.ports", wit.KindListOfText, "Ports of the listener, the first free one is taken.", setting.Role(role.ListenerPorts))
 	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
 	connector("metadata.refresh.ms", wit.KindLong, "How often $metadata is read anew.")
-	connector("delta.takeover", wit.KindText, "Whether a delta queue of another reader is taken over.")
 }
 
 // entry is one entity set of the connector, as its settings say.
@@ -184,6 +177,9 @@ type entry struct {
 	// query of the requests that the connector builds itself.
 	query   uri.Query
 	options edm.Options
+	// tracking of changes; formatted: the settings name the format.
+	tracking  tracking
+	formatted bool
 }
 
 // entries reads the groups.
@@ -193,7 +189,11 @@ func entries(v setting.Values) []entry {
 		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
 			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
 			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron), cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
-		e.options = edm.Options{PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
+		e.tracking = readTracking(v, g)
+		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
+		_, shared := v.Given("sap.odata." + nameFormat)
+		e.formatted = own || shared
+		e.options = edm.Options{Delta: e.tracking.on, PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
 			Lenient: g.Word(nameNullable) == "lenient"}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
@@ -243,6 +243,7 @@ func examine(given []wit.Setting) []wit.Examined {
 			}
 		}
 	}
+	examineTracking(examined, v, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
 	if v.Number(least) > v.Number(most) {
 		setting.Complain(examined, least, setting.Invalid(least, v.Text(least), "expected at most "+most+", "+v.Text(most)))

@@ -159,16 +159,19 @@ func (x *exchange) delta(src source, token string) *fault {
 		return f
 	}
 	list := t.last(from.changes, to)
+	limit, _ := x.pageLimit()
 	if (x.sw.Differ == "reorder" || x.sw.Differ == "all") && x.again() {
-		list = slices.Clone(list)
-		slices.Reverse(list)
+		page := list[min(at, len(list)):]
+		if limit > 0 {
+			page = page[:min(limit, len(page))]
+		}
+		slices.Reverse(page)
 	}
 	w := x.breaking()
 	e := x.encoder(w, shape)
 	x.preferencesApplied(x.mount.sap)
 	x.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, -1)
-	limit, _ := x.pageLimit()
 	rows := 0
 	for ; at < len(list) && (limit == 0 || rows < limit); at++ {
 		rows++

@@ -176,7 +176,6 @@ func later(t *setting.Table) {
 	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
 		t.Later(setting.Spec(name, kind, wit.Low, nil, documentation), harmless...)
 	}
-	one("sap.odata.initial.read.timeout.ms", wit.KindLong, "Silence allowed before the first byte of an initial delta extraction.")
 	one("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
 }
 

@@ -18,6 +18,14 @@ func NewLayout(m *edm.Model, v *edm.View, o edm.Options) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Delta {
+		var extra []Column
+		for _, name := range v.Structure.Extra() {
+			extra = append(extra, Column{Name: name, Shape: Blank, Optional: true})
+		}
+		layout.Columns = slices.Insert(layout.Columns, layout.Visible, extra...)
+		layout.Visible += len(extra)
+	}
 	for _, key := range m.RowKey(v.Structure) {
 		for i := range layout.Columns {
 			if layout.Columns[i].Name == key.Name {

@@ -30,13 +30,15 @@ type Options struct {
 	ScaleFallback int
 	// Rounding of digits behind the scale; the default refuses them.
 	Rounding Rounding
+	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
+	Delta bool
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
 	Lenient bool
 }
 
 // Optional tells whether a property's node is optional.
 func (o Options) Optional(s *Structure, p *Property) bool {
-	return p.Nullable || o.Lenient && !s.IsKey(p.Name)
+	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.Control())
 }
 
 // Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key (P24).

@@ -52,6 +52,14 @@ func Pack(dst []byte, structures []*Structure) []byte {
 	return dst
 }
 
+// control is a property's semantics where rows go by them.
+func control(p *Property) string {
+	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
+		return p.Semantics
+	}
+	return ""
+}
+
 func packProperty(dst []byte, p *Property) []byte {
 	dst = pack.Text(dst, p.Name)
 	dst = pack.Number(dst, int(p.Type.Primitive))
@@ -60,7 +68,7 @@ func packProperty(dst []byte, p *Property) []byte {
 	}
 	dst = pack.Flag(pack.Flag(dst, p.Type.Collection), p.Nullable)
 	dst = pack.Number(pack.Number(pack.Number(dst, p.Length), p.Precision), p.Scale)
-	dst = pack.Flag(pack.Flag(pack.Flag(dst, p.VariableScale), p.Etag), p.Control())
+	dst = pack.Text(pack.Flag(pack.Flag(dst, p.VariableScale), p.Etag), control(p))
 	dst = pack.Flag(pack.Flag(dst, p.Sortable), p.Filterable)
 	dst = pack.Flag(pack.Flag(dst, p.Creatable), p.Updatable)
 	dst = pack.Flag(dst, p.Feed != nil)
@@ -97,9 +105,7 @@ func unpackProperty(r *pack.Reader) Property {
 	p.Type.Collection, p.Nullable = r.Flag(), r.Flag()
 	p.Length, p.Precision, p.Scale = r.Number(), r.Number(), r.Number()
 	p.VariableScale, p.Etag = r.Flag(), r.Flag()
-	if r.Flag() && !p.Control() {
-		p.Semantics = semanticsChangeMode
-	}
+	p.Semantics = r.Text()
 	p.Sortable, p.Filterable = r.Flag(), r.Flag()
 	p.Creatable, p.Updatable = r.Flag(), r.Flag()
 	if r.Flag() {

@@ -110,5 +110,14 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 	if depth > 0 {
 		return nil
 	}
+	if b.options.Delta {
+		for _, name := range s.Extra() {
+			n := wit.Node{Optional: true, Kind: wit.Text}
+			if name == DeletedAt {
+				n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+			}
+			add(name, b.node(n))
+		}
+	}
 	return properties(hidden)
 }

@@ -34,6 +34,9 @@ func (f *Set) Target(at *Place) string {
 	return at.url
 }
 
+// Plain is path and query of the whole set, in no order and without a count.
+func (f *Set) Plain() string { return f.url(&Place{unordered: true, uncounted: true}, "", 0) }
+
 // url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.
 func (f *Set) url(at *Place, filter string, skip int) string { return f.sorted(at, filter, "", skip) }
 

@@ -17,6 +17,8 @@ import (
 type Rows struct {
 	// Watch are the columns that the layout has to watch for [Rows.Check].
 	Watch []int
+	// Watched is how many columns the layout watches where it watches others behind these, else 0.
+	Watched int
 
 	query *Query
 	// nodes are those of rows as they are read.
@@ -121,7 +123,7 @@ func (r *Rows) Check(out *decode.Output) *wit.Fault {
 	for i := range out.Rows {
 		for k := range r.checks {
 			c := &r.checks[k]
-			at := out.Watched[i*len(r.Watch)+c.watched]
+			at := out.Watched[i*max(r.Watched, len(r.Watch))+c.watched]
 			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
 			if err != nil {
 				return &wit.Fault{Kind: wit.FaultInternal, Message: c.setting + ": " + err.Error()}

@@ -1,0 +1,456 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// changes is what a page of delta mode has to keep while it is read.
+type changes struct {
+	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
+	merged []wit.Row
+	faults []wit.RowFault
+	// entries are the hashes of the keys of rows, gone those of deleted entities; met finds the former once there are such.
+	entries []uint64
+	met     map[uint64]bool
+	gone    map[uint64]bool
+	// waiting is how many entities are being read again; number counts them, last is the origin of the last row handed on.
+	waiting, number int
+	last            uint32
+	// again are those that are being read again, by tag.
+	again map[string]*again
+	out   decode.Output
+}
+
+// again is an entity that came both as a row and as deleted: which of the two holds the service has to say (P22).
+type again struct {
+	keys    [][]byte
+	when    int64
+	timed   bool
+	decoder decode.Decoder
+	rows    []wit.Row
+	data    []byte
+}
+
+func (c *changes) reset() {
+	c.merged, c.entries, c.met, c.gone, c.again = c.merged[:0], c.entries[:0], nil, nil, nil
+	c.faults, c.waiting, c.number, c.last = c.faults[:0], 0, 0, 0
+}
+
+const rereadTag = "again "
+
+// watchModes finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which are all that stays of a
+// deleted row.
+func (f *feed) watchModes() {
+	f.mode, f.deleted, f.counter, f.watch = -1, -1, -1, -1
+	if !f.tracking.on {
+		return
+	}
+	s := f.structure()
+	mode, counter := edm.RecordMode, ""
+	if p := s.ChangeMode(); p != nil {
+		mode = p.Name
+	}
+	if p := s.EntityCounter(); p != nil {
+		counter = p.Name
+	}
+	for i := range f.layout.Columns {
+		switch c := &f.layout.Columns[i]; {
+		case c.Name == mode && (c.Shape == decode.Blank || c.Type == edm.String):
+			f.mode = i
+		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset)):
+			f.deleted = i
+		case c.Name == counter && counter != "":
+			f.counter = i
+		}
+	}
+	if f.mode >= 0 && f.layout.Columns[f.mode].Shape != decode.Blank && f.controlled() {
+		f.watch = len(f.layout.Watch)
+		f.layout.Watch = append(append(slices.Clone(f.layout.Watch), f.mode), f.layout.Keys...)
+		if f.counter >= 0 {
+			f.layout.Watch = append(f.layout.Watch, f.counter)
+		}
+		if f.rows != nil {
+			f.rows.Watched = len(f.layout.Watch)
+		}
+	}
+}
+
+// controlled tells whether the service says of each row what happened to it.
+func (f *feed) controlled() bool {
+	p := f.structure().ChangeMode()
+	return p != nil && p.Control()
+}
+
+// change makes rows of what came: entries as they are, deleted ones as the settings say.
+func (pg *page) change(portion *wit.Portion) error {
+	c, f := &pg.changes, pg.feed
+	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
+	tombstones := pg.Out.Tombstones
+	if len(tombstones) > 0 && f.key.Nodes == nil {
+		return &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() + ": deleted entities came of a type without key"}
+	}
+	for i := range pg.Out.Rows {
+		row := &pg.Out.Rows[i]
+		for len(tombstones) > 0 && tombstones[0].Origin < row.Origin {
+			pg.bury(portion, &tombstones[0])
+			tombstones = tombstones[1:]
+		}
+		pg.enter(portion, row, i)
+	}
+	for i := range tombstones {
+		pg.bury(portion, &tombstones[i])
+	}
+	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
+	pg.declare(portion)
+	if n := len(c.merged); n > 0 {
+		c.last = c.merged[n-1].Origin
+	}
+	return nil
+}
+
+// declare tells the schemas with the page's first rows.
+func (pg *page) declare(portion *wit.Portion) {
+	if len(portion.Rows) > 0 && !pg.declared {
+		pg.declared = true
+		portion.Schemas = pg.feed.schemas()
+	}
+}
+
+// enter takes an entry.
+func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
+	c, f := &pg.changes, pg.feed
+	if n := len(f.layout.Watch); f.watch >= 0 {
+		watched := pg.Out.Watched[i*n+f.watch : (i+1)*n]
+		switch pg.kind(watched) {
+		case 'B':
+			if f.tracking.dropBefore {
+				return
+			}
+		case 'D':
+			pg.buryRow(row, watched)
+			return
+		}
+		c.merged = append(c.merged, *row)
+		return
+	}
+	if pg.delta.phase == phaseChanges && row.Key.Size > 0 {
+		h := keyHash(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size])
+		if c.gone[h] {
+			if keys := f.splitKey(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size]); keys != nil {
+				pg.ask(portion, keys, 0, false)
+				return
+			}
+		}
+		c.entries = append(c.entries, h)
+		if c.met != nil {
+			c.met[h] = true
+		}
+	}
+	c.merged = append(c.merged, *row)
+}
+
+// kind is what a row of ODP is: D for a deleted one, B for the state before a change, else 0.
+func (pg *page) kind(watched []decode.Span) byte {
+	f := pg.feed
+	if text, ok := f.textOf(f.mode, pg.bytes(watched[0])); ok && text == "D" {
+		return 'D'
+	}
+	if f.counter >= 0 && f.negative(f.counter, pg.bytes(watched[len(watched)-1])) {
+		return 'B'
+	}
+	return 0
+}
+
+func (pg *page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
+
+// bare is a column's value without its branch number; null: there is none.
+func (f *feed) bare(column int, b []byte) (value []byte, null bool) {
+	if !f.layout.Columns[column].Optional {
+		return b, false
+	}
+	if len(b) == 0 || b[0] == 0 {
+		return nil, true
+	}
+	return b[1:], false
+}
+
+func (f *feed) textOf(column int, b []byte) (string, bool) {
+	b, null := f.bare(column, b)
+	n, size := binary.Varint(b)
+	if null || size <= 0 || int(n) != len(b)-size {
+		return "", false
+	}
+	return string(b[size:]), true
+}
+
+// negative tells whether a column's number is below 0.
+func (f *feed) negative(column int, b []byte) bool {
+	c := &f.layout.Columns[column]
+	b, null := f.bare(column, b)
+	n, size := binary.Varint(b)
+	switch {
+	case null || len(b) == 0:
+		return false
+	case c.Type == edm.Double || c.As == decode.AsFloat64:
+		return len(b) == 8 && b[7] >= 0x80
+	case c.Type == edm.String:
+		return size > 0 && len(b) > size && b[size] == '-'
+	case c.Type == edm.Decimal && c.As == decode.AsUsual:
+		return size > 0 && len(b) > size && b[size] >= 0x80
+	}
+	return size > 0 && n < 0
+}
+
+// buryRow takes a row of ODP that was deleted.
+func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
+	c, f := &pg.changes, pg.feed
+	when := pg.Answer.At
+	if ms, ok := httpDate(header(pg.headers, "Date")); ok {
+		when = ms
+	}
+	if f.tracking.additive {
+		c.merged = append(c.merged, pg.marked(*row, when))
+		return
+	}
+	raws := make([][]byte, len(f.layout.Keys))
+	for k, column := range f.layout.Keys {
+		raws[k], _ = f.bare(column, pg.bytes(watched[1+k]))
+	}
+	pg.Out.Data, c.merged = pg.deletedRows(pg.Out.Data, c.merged, row.Origin, raws, when)
+}
+
+// marked is a row with the time at which it was deleted, which stands at its end.
+func (pg *page) marked(row wit.Row, when int64) wit.Row {
+	f, v := pg.feed, row.Value
+	if f.deleted != f.layout.Visible-1 || f.layout.Columns[f.deleted].Shape != decode.Blank {
+		return row
+	}
+	start := len(pg.Out.Data)
+	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
+	pg.Out.Data = datum.AppendNumber(append(pg.Out.Data, 2), when)
+	row.Value.Start, row.Value.Size = uint32(start), uint32(len(pg.Out.Data)-start)
+	return row
+}
+
+// bury takes a tombstone.
+func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
+	c, f := &pg.changes, pg.feed
+	raws, err := f.rawKeys(t.Ref)
+	if err != nil {
+		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass, Fault: wit.Fault{Kind: wit.FaultData,
+			Message: pg.What() + ": the deleted entry " + strconv.Quote(clip(t.Ref)) + ": " + err.Error()}})
+		return
+	}
+	when := t.When
+	if !t.Timed {
+		when = pg.Answer.At
+	}
+	h := keyHash(f.joinKey(raws))
+	if c.met == nil {
+		c.met, c.gone = make(map[uint64]bool, len(c.entries)), map[uint64]bool{}
+		for _, e := range c.entries {
+			c.met[e] = true
+		}
+	}
+	if c.met[h] {
+		pg.ask(portion, raws, when, true)
+		return
+	}
+	c.gone[h] = true
+	pg.Out.Data, c.merged = pg.deletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
+}
+
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }
+
+// deletedRows appends the rows of a deleted entity, whose keys are given as encoded values, to rows and their data.
+func (pg *page) deletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte, []wit.Row) {
+	f := pg.feed
+	row := wit.Row{Origin: origin, Partition: -1, Offset: -1, Timestamp: -1}
+	start := len(data)
+	for _, raw := range raws {
+		data = append(data, raw...)
+	}
+	data = append(data, f.layout.KeyTail...)
+	row.Key = wit.Datum{Form: wit.Structured, Schema: f.layout.KeySchema, Start: uint32(start), Size: uint32(len(data) - start)}
+	if f.tracking.deletes != deletesTombstone {
+		start = len(data)
+		data = f.appendDeleted(data, raws, when)
+		record := row
+		record.Value = wit.Datum{Form: wit.Structured, Schema: f.layout.ValueSchema, Start: uint32(start), Size: uint32(len(data) - start)}
+		rows = append(rows, record)
+	}
+	if f.tracking.deletes != deletesRecord {
+		rows = append(rows, row)
+	}
+	return data, rows
+}
+
+// appendDeleted writes the value of a deleted entity: its keys, what happened and when, and null in all else.
+func (f *feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
+	for i := range f.layout.Visible {
+		k := slices.Index(f.layout.Keys, i)
+		switch {
+		case k >= 0 && f.layout.Columns[i].Optional:
+			dst = append(append(dst, 2), raws[k]...)
+		case k >= 0:
+			dst = append(dst, raws[k]...)
+		case i == f.mode:
+			dst = datum.AppendText(append(dst, 2), "D")
+		case i == f.deleted:
+			dst = datum.AppendNumber(append(dst, 2), when)
+		default:
+			dst = append(dst, 0)
+		}
+	}
+	return dst
+}
+
+// rawKeys are the encoded keys in an entity's address.
+func (f *feed) rawKeys(address string) ([][]byte, error) {
+	_, keys, err := uri.ParsePredicate(address)
+	if err != nil {
+		return nil, err
+	}
+	raws := make([][]byte, len(f.layout.Keys))
+	for k, column := range f.layout.Keys {
+		c := f.layout.Columns[column]
+		c.Optional = false
+		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == c.Name })
+		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(raws) == 1 {
+			i = 0
+		}
+		if i < 0 {
+			return nil, errors.New("expected the key " + c.Name + ", found none")
+		}
+		if raws[k], err = decode.AppendText(nil, f.layout, &c, []byte(keys[i].Literal.Text)); err != nil {
+			return nil, err
+		}
+	}
+	return raws, nil
+}
+
+// joinKey is the key of which the parts are given.
+func (f *feed) joinKey(raws [][]byte) []byte {
+	return append(slices.Concat(raws...), f.layout.KeyTail...)
+}
+
+// splitKey is joinKey's reverse, nil where the key can't be read.
+func (f *feed) splitKey(key []byte) (raws [][]byte) {
+	for k, column := range f.layout.Keys {
+		p := f.structure().Property(f.layout.Columns[column].Name)
+		_, size, err := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, key)
+		if err != nil {
+			return nil
+		}
+		raws = append(raws, slices.Clone(key[:size]))
+		key = key[size:]
+	}
+	return raws
+}
+
+// predicate is the part of an entity's address that holds its keys.
+func (f *feed) predicate(raws [][]byte) (string, error) {
+	var keys []uri.Key
+	for k, column := range f.layout.Keys {
+		p := f.structure().Property(f.layout.Columns[column].Name)
+		text, _, err := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, raws[k])
+		if err != nil {
+			return "", err
+		}
+		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+	}
+	return string(uri.AppendPredicate(nil, keys)), nil
+}
+
+func keyHash(key []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(key)
+	return h.Sum64()
+}
+
+// ask has an entity read again that came both as a row and as deleted.
+func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool) {
+	c, f := &pg.changes, pg.feed
+	at, err := f.predicate(raws)
+	if err != nil {
+		c.faults = append(c.faults, wit.RowFault{Origin: c.last, ErrorClass: decode.ErrorClass, Fault: wit.Fault{Kind: wit.FaultData,
+			Message: pg.What() + ": an entity came as a row and as deleted, and its key can't be written: " + err.Error()}})
+		return
+	}
+	c.number++
+	c.waiting++
+	tag := rereadTag + strconv.Itoa(c.number)
+	if c.again == nil {
+		c.again = map[string]*again{}
+	}
+	c.again[tag] = &again{keys: raws, when: when, timed: timed}
+	target := f.service + "/" + f.address + at
+	if !f.atom {
+		target += "?$format=json"
+	}
+	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came both as a row and as deleted in one answer: reading it again")
+	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(tag, f.query.On(target)), Tolerate: []uint16{404, 410}})
+}
+
+// reread takes a piece of an entity that is read again.
+func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+	c, f := &pg.changes, pg.feed
+	a := c.again[tag]
+	if a == nil {
+		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
+	}
+	gone := status == 404 || status == 410
+	if !gone {
+		if a.decoder == nil {
+			if len(piece) == 0 && !last {
+				return portion, false, nil
+			}
+			a.decoder = f.newDecoder(piece)
+		}
+		c.out.Reset()
+		if err := a.decoder.Feed("", piece, last, &c.out); err != nil {
+			return portion, true, pg.unreadable(err)
+		}
+		for _, row := range c.out.Rows {
+			for _, d := range []*wit.Datum{&row.Key, &row.Value} {
+				from := c.out.Data[d.Start : d.Start+d.Size]
+				d.Start = uint32(len(a.data))
+				a.data = append(a.data, from...)
+			}
+			row.Origin = c.last
+			a.rows = append(a.rows, row)
+		}
+		if len(c.out.Faults) > 0 {
+			fault := c.out.Faults[0].Fault
+			return portion, true, &fault
+		}
+	}
+	if !last {
+		return portion, false, nil
+	}
+	delete(c.again, tag)
+	c.waiting--
+	portion.Data, portion.Rows = a.data, a.rows
+	if gone {
+		if !a.timed {
+			a.when = pg.Answer.At
+		}
+		portion.Data, portion.Rows = pg.deletedRows(nil, nil, c.last, a.keys, a.when)
+	}
+	pg.declare(&portion)
+	ended, err = pg.endDelta(&portion)
+	return portion, ended, err
+}

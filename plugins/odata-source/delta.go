@@ -1,0 +1,362 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Delta mode reads a set whole once and follows the delta link at the end of that, and of each answer from then on (P1): the link is
+// asked for when all rows before it are durable, since asking for it tells the service so.
+
+const trackChanges = "odata.track-changes"
+
+// nextDelta says which request comes next.
+func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+	at, err := readDelta(offset)
+	switch {
+	case err != nil:
+		return wit.Step{}, err
+	case cause.Snapshot != nil:
+		return wit.Step{Idle: wit.Chosen}, nil
+	case at == nil:
+		at = f.firstDelta(now)
+	case at.phase == phaseOpen && cause.Start != nil:
+		at.phase, at.url = phaseWait, f.functionURL(f.odp.subscribed)
+	}
+	if at.rest {
+		at.rest, at.began = false, int(now)
+		if cause.Start != nil {
+			f.rewrite(at)
+		}
+	}
+	return f.fetchDelta(at), nil
+}
+
+// firstDelta is where delta mode begins.
+func (f *feed) firstDelta(now int64) *deltaPlace {
+	if f.odp != nil {
+		return &deltaPlace{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: int(now)}
+	}
+	return &deltaPlace{phase: phaseLoad, url: f.loadURL(), began: int(now)}
+}
+
+// loadURL is where the set is read whole.
+func (f *feed) loadURL() string {
+	return f.pages.Plain()
+}
+
+// fetchDelta is the request at a place.
+func (f *feed) fetchDelta(at *deltaPlace) wit.Step {
+	position := at.fields()
+	fetch := &wit.Fetch{Position: &position}
+	switch at.phase {
+	case phaseLoad, phaseOpen:
+		fetch.Request = f.request("", at.url)
+		if !at.plain {
+			prefer(&fetch.Request, trackChanges)
+		}
+		if !at.inside {
+			fetch.Request.PatienceMs = wit.Ptr(uint32(f.tracking.patience))
+		}
+		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored first (P13).
+		fetch.Request.Repeatable, fetch.Acknowledges = at.phase == phaseLoad, at.phase == phaseOpen
+	case phaseChanges:
+		fetch.Request = f.request("", at.url)
+		prefer(&fetch.Request, trackChanges)
+		fetch.Acknowledges = !at.inside
+	default:
+		fetch.Request = wit.Request{Method: "GET", Target: at.url, Repeatable: true, Headers: []wit.Header{
+			{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+	}
+	return wit.Step{Fetch: fetch}
+}
+
+// prefer puts a preference before those of a request.
+func prefer(r *wit.Request, what string) {
+	for i := range r.Headers {
+		if r.Headers[i].Name == "Prefer" {
+			r.Headers[i].Value = what + "," + r.Headers[i].Value
+			return
+		}
+	}
+	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: what})
+}
+
+// rewrite replaces in a stored link what the settings say, once.
+func (f *feed) rewrite(at *deltaPlace) {
+	mark := f.rewriting()
+	if mark == "" || at.rewritten == mark {
+		return
+	}
+	at.rewritten = mark
+	if link := f.tracking.rewrite(at.url); link != at.url {
+		sdk.Log(wit.LevelWarn, f.what()+": the stored delta link "+at.url+" is rewritten as "+f.setting(nameRegex)+" says: "+link)
+		at.url = link
+	} else {
+		sdk.Log(wit.LevelWarn, f.what()+": "+f.setting(nameRegex)+" matches nothing of the stored delta link "+at.url)
+	}
+}
+
+// rewriting marks the settings by which links are rewritten, "" for none.
+func (f *feed) rewriting() string {
+	if f.tracking.regex == "" {
+		return ""
+	}
+	return strconv.Quote(f.tracking.regex) + " " + strconv.Quote(f.tracking.replacement)
+}
+
+func (f *feed) what() string { return f.pages.What() }
+
+// wait goes on with a place after an answer 202, when the service says.
+func (pg *page) wait() (wit.Portion, error) {
+	next := pg.delta
+	if location := header(pg.headers, "Location"); location != "" {
+		target, err := pg.Origin.Resolve(location, "", pg.Base)
+		if err != nil {
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": it answered 202: " + err.Error()}
+		}
+		next.url = target
+	}
+	if next.phase == phaseOpen {
+		next.phase = phaseLoad // the job is there: asking for it again begins no other
+	}
+	if limit := int64(pg.feed.tracking.patience); next.began > 0 && pg.Answer.At-int64(next.began) > limit {
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultTransient, Message: pg.What() + ": the service has prepared its answer for longer than " +
+			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, and answers 202 still"}
+	}
+	wait := retryAfter(header(pg.headers, "Retry-After"), pg.Answer.At)
+	sdk.Log(wit.LevelInfo, pg.What()+": the service prepares its answer (202); asking again in "+wait.String())
+	fields := next.fields()
+	return wit.Portion{Next: &fields, More: true, WaitMs: uint32(wait / time.Millisecond)}, nil
+}
+
+// Bounds of how long an answer 202 is waited for before it is looked for again, and what holds where it says nothing.
+const (
+	leastWait = time.Second
+	mostWait  = 10 * time.Minute
+	usualWait = 10 * time.Second
+)
+
+// retryAfter reads a header Retry-After: seconds, or a date.
+func retryAfter(text string, now int64) time.Duration {
+	wait := usualWait
+	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+		wait = time.Duration(min(max(n, 0), int(mostWait/time.Second))) * time.Second
+	} else if at, ok := httpDate(text); ok {
+		wait = time.Duration(at-now) * time.Millisecond
+	}
+	return min(max(wait, leastWait), mostWait)
+}
+
+// httpDate reads a date of a header, in milliseconds since 1970.
+func httpDate(text string) (ms int64, ok bool) {
+	t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", strings.TrimSpace(text))
+	return t.UnixMilli(), err == nil
+}
+
+func header(headers []wit.Header, name string) string {
+	for _, h := range headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// applies tells whether the answer says that changes are tracked.
+func applies(headers []wit.Header) bool {
+	for _, h := range headers {
+		if !strings.EqualFold(h.Name, "Preference-Applied") {
+			continue
+		}
+		for part := range strings.SplitSeq(h.Value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), trackChanges) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// afterDelta is the place behind a page that was read to its end.
+func (pg *page) afterDelta() (*deltaPlace, error) {
+	at, read := &pg.delta, &pg.Out.Page
+	next := *at
+	next.phase, next.again = at.phase, false
+	if at.phase == phaseOpen {
+		next.phase = phaseLoad
+	}
+	next.seen += int(read.Rows)
+	follow, delta := read.Next, read.Delta
+	if delta.Href == "" && leadsToChanges(follow.Href) {
+		follow, delta = delta, follow // some hide the token in the last page's next link
+	}
+	if follow.Href != "" {
+		target, err := pg.Resolve(follow)
+		if err != nil {
+			return nil, err
+		}
+		if next.followed.Passed(target) {
+			return nil, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: the link " + target + " was followed before"}
+		}
+		if at.phase != phaseChanges && !at.inside {
+			if err := pg.checkTracked(); err != nil {
+				return nil, err
+			}
+		}
+		if at.phase == phaseChanges && !at.inside {
+			next.link = at.url
+		}
+		next.url, next.inside = target, true
+		return &next, nil
+	}
+	pg.finished(&next)
+	link := ""
+	switch {
+	case at.plain:
+		link = pg.feed.tokenURL(at.token)
+	case delta.Href != "":
+		target, err := pg.Resolve(delta)
+		if err != nil {
+			return nil, err
+		}
+		link = target
+	case pg.feed.odp != nil:
+		why := whyLoaded
+		if at.phase == phaseChanges {
+			why = whyChanged
+		}
+		return pg.feed.askLinks(&next, why, pg.Answer.At), nil
+	default:
+		return nil, pg.noLink()
+	}
+	return pg.feed.resting(link, &next, pg.Answer.At), nil
+}
+
+// resting is the place at which all is read.
+func (f *feed) resting(link string, before *deltaPlace, now int64) *deltaPlace {
+	return &deltaPlace{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(), snapshot: 0}
+}
+
+// leadsToChanges tells whether a link asks for changes since a token, and not for a page of an answer.
+func leadsToChanges(link string) bool {
+	_, query, _ := strings.Cut(link, "?")
+	_, skips := uri.Option(query, "$skiptoken")
+	_, counts := uri.Option(query, "$skip")
+	_, since := uri.Option(query, "!deltatoken")
+	return since && !skips && !counts
+}
+
+// checkTracked fails a load that the service doesn't track, before all of it is read.
+func (pg *page) checkTracked() error {
+	if pg.delta.applied || pg.delta.plain || !pg.feed.announced {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() + ": $metadata announces change tracking, but the service does not say that it applies " +
+		trackChanges + ": expected the header Preference-Applied; read the set with " + pg.feed.setting(nameTrackChanges) + " = 0 unless the service is mended"}
+}
+
+// noLink is the fault of a load or of changes that end without a delta link.
+func (pg *page) noLink() error {
+	text := pg.What() + ": expected a delta link at the end of the "
+	switch {
+	case pg.delta.phase == phaseChanges:
+		text += "changes, found none: the changes behind them can't be asked for"
+	case pg.delta.applied:
+		text += "load, found none, although the service says that it applies " + trackChanges
+	default:
+		text += "load, found none: the service doesn't track changes of this set"
+	}
+	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) + " = 0 reads it whole each time"}
+}
+
+func (pg *page) finished(next *deltaPlace) {
+	took := "?"
+	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {
+		took = (time.Duration(at-next.began) * time.Millisecond).String()
+	}
+	what, level := "first load finished: ", wit.LevelInfo
+	if next.phase == phaseChanges {
+		what = "changes read: "
+		if next.seen == 0 {
+			level = wit.LevelDebug
+		}
+	}
+	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again in "+
+		(time.Duration(pg.feed.period)*time.Second).String())
+}
+
+// refusedDelta goes on after an answer that is no success.
+func (pg *page) refusedDelta() (wit.Portion, error) {
+	at := &pg.delta
+	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
+	if !pg.lost(failed) {
+		return wit.Portion{}, failed
+	}
+	f := pg.feed
+	failed.Kind = wit.FaultGone
+	switch {
+	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
+		sdk.Log(wit.LevelWarn, failed.Message+"; asking for these changes from their delta link again")
+		return pg.goOn(&deltaPlace{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten, again: true})
+	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
+		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
+		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
+	case f.tracking.lost == lostReload:
+		next := f.firstDelta(pg.Answer.At)
+		if f.odp != nil {
+			next.phase, next.url = phaseEnd, f.functionURL(f.odp.terminate)
+		}
+		next.snapshot = int(pg.Answer.At)
+		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that were deleted meanwhile are not told of")
+		return pg.goOn(next)
+	}
+	failed.Message += "; the service no longer knows the token of " + at.url + ". " + f.setting(nameLost) + " = reload reads the set whole again"
+	if f.odp != nil {
+		failed.Message += ", recover goes on from the oldest link that the service keeps"
+	} else if f.tracking.lost == lostRecover {
+		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.set
+	}
+	return wit.Portion{}, failed
+}
+
+// goOn ends a page without rows at a place.
+func (pg *page) goOn(next *deltaPlace) (wit.Portion, error) {
+	fields := next.fields()
+	return wit.Portion{Next: &fields, More: !next.rest}, nil
+}
+
+// lost tells whether an answer says that a token isn't known any more (P8): 410, or a refusal whose code or text names the token, and
+// SAP's error 536.
+//
+// Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
+func (pg *page) lost(failed *wit.Fault) bool {
+	at := &pg.delta
+	if at.phase != phaseChanges && !at.inside {
+		return false
+	}
+	switch pg.Answer.Status {
+	case 410:
+		return true
+	case 400, 404, 412, 500:
+	default:
+		return false
+	}
+	code := ""
+	if failed.Code != nil {
+		code = *failed.Code
+	}
+	text := strings.ToLower(strings.ReplaceAll(code+" "+failed.Message, " ", ""))
+	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090", "recoveryofoldrequests", "error536", "(536)"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return strings.HasSuffix(code, "536")
+}

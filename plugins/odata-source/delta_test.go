@@ -1,0 +1,583 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+const sapNorthwind = "/sap/opu/odata/sap/NORTHWIND_SRV"
+
+func tracked00(set string, more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + set, "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)
+}
+
+// follower reads a feed in delta mode as the host does, and folds its topic by key.
+type follower struct {
+	t        *testing.T
+	service  http.Handler
+	settings []string
+	p        *plugin
+	opened   *wit.SourceOpened
+	schemas  map[uint32][]wit.Node
+	// stored is the offset as a crash leaves it; kill ends the follower before the step that it counts down to.
+	stored []wit.Field
+	kill   int
+	piece  int
+	// state is the topic folded by key; log are its records.
+	state   map[string]map[string]any
+	log     []event
+	faults  []wit.RowFault
+	waits   int
+	targets []string
+	// answered sees every answer before the plugin does.
+	answered func(q *wit.Request, r *wit.Response) error
+	now      int64
+	finished bool
+}
+
+type event struct {
+	key       string
+	value     map[string]any
+	tombstone bool
+}
+
+var errKilled = errors.New("killed")
+
+func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
+	f := &follower{t: t, service: s, settings: settings, piece: 700, state: map[string]map[string]any{}, schemas: map[uint32][]wit.Node{}, kill: -1, now: 1_700_000_000_000}
+	f.start()
+	return f
+}
+
+// start opens the plugin anew, as after a crash.
+func (f *follower) start() {
+	f.t.Helper()
+	f.p = &plugin{}
+	var answers []wit.Response
+	for {
+		opening, err := f.p.Open(Component, configuration(f.settings...), nil, answers)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if f.opened = opening.Ready; f.opened != nil {
+			if f.stored != nil {
+				if err := f.p.CheckOffset(f.opened.Feeds[0].Partition, f.stored); err != nil {
+					f.t.Fatal(err)
+				}
+			}
+			return
+		}
+		for _, q := range opening.Ask.Requests {
+			r, _ := f.exchange(&q)
+			answers = append(answers, r)
+		}
+	}
+}
+
+func (f *follower) exchange(q *wit.Request) (wit.Response, error) {
+	f.targets = append(f.targets, q.Target)
+	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, nil)
+	for _, h := range q.Headers {
+		r.Header.Set(h.Name, h.Value)
+	}
+	w := httptest.NewRecorder()
+	f.service.ServeHTTP(w, r)
+	f.now += 1000
+	answer := wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(), At: f.now}
+	for name, values := range w.Header() {
+		for _, v := range values {
+			answer.Headers = append(answer.Headers, wit.Header{Name: strings.ToLower(name), Value: v})
+		}
+	}
+	if f.answered != nil {
+		if err := f.answered(q, &answer); err != nil {
+			return answer, err
+		}
+	}
+	return answer, nil
+}
+
+// catchUp reads until nothing is due: the first load, or the changes since.
+func (f *follower) catchUp(cause wit.Cause) error {
+	for range 5000 {
+		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		if err != nil {
+			return err
+		}
+		if step.Fetch == nil {
+			f.finished = step.Finished != nil
+			return nil
+		}
+		more, err := f.page(step.Fetch)
+		if err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+		cause = wit.Cause{More: wit.Chosen}
+	}
+	f.t.Fatal("it doesn't end")
+	return nil
+}
+
+func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
+	answer, err := f.exchange(&fetch.Request)
+	if err != nil {
+		return false, err
+	}
+	body := answer.Body
+	answer.Body = nil
+	n, err := f.p.Begin(f.opened.Context, 0, fetch.Position, answer)
+	if err != nil {
+		return false, err
+	}
+	var end wit.Portion
+	last := int64(-1)
+	if err := f.decode(n, "", answer.Status, body, &end, &last); err != nil {
+		return false, err
+	}
+	if end.Next == nil {
+		f.t.Fatal("a page ended without saying where to go on")
+	}
+	if end.WaitMs > 0 {
+		f.waits++
+	}
+	f.stored = *end.Next
+	return end.More, nil
+}
+
+func (f *follower) decode(n uint32, tag string, status uint16, body []byte, end *wit.Portion, last *int64) error {
+	for first := true; first || len(body) > 0; first = false {
+		if f.kill == 0 {
+			return errKilled
+		}
+		f.kill--
+		size := min(f.piece, len(body))
+		portion, err := f.p.Decode(n, tag, status, slices.Clone(body[:size]), size == len(body))
+		if err != nil {
+			return err
+		}
+		body = body[size:]
+		for _, s := range portion.Schemas {
+			f.schemas[s.ID] = s.Nodes
+		}
+		for _, row := range portion.Rows {
+			if int64(row.Origin) < *last {
+				f.t.Fatalf("row %d after row %d", row.Origin, *last)
+			}
+			*last = int64(row.Origin)
+			f.take(row, portion.Data)
+		}
+		f.faults = append(f.faults, portion.Faults...)
+		if portion.Next != nil {
+			end.Next = portion.Next
+		}
+		end.More, end.WaitMs = end.More || portion.More, max(end.WaitMs, portion.WaitMs)
+		for _, more := range slices.Clone(portion.Follow) {
+			answer, err := f.exchange(&more.Request)
+			if err != nil {
+				return err
+			}
+			if answer.Status > 299 && !slices.Contains(more.Tolerate, answer.Status) {
+				return fmt.Errorf("%s answered %d", more.Request.Target, answer.Status)
+			}
+			if err := f.decode(n, more.Request.Tag, answer.Status, answer.Body, end, last); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *follower) take(row wit.Row, data []byte) {
+	key := fmt.Sprint(f.read(row.Key, data))
+	if row.Value.Form == wit.Absent {
+		delete(f.state, key)
+		f.log = append(f.log, event{key: key, tombstone: true})
+		return
+	}
+	value := f.members(row.Value, data)
+	f.log = append(f.log, event{key: key, value: value})
+	if value["RECORDMODE"] == "D" || value["ODQ_CHANGEMODE"] == "D" {
+		delete(f.state, key)
+		return
+	}
+	f.state[key] = value
+}
+
+func (f *follower) read(d wit.Datum, data []byte) any {
+	nodes := f.schemas[d.Schema]
+	if nodes == nil {
+		f.t.Fatalf("schema %d wasn't declared", d.Schema)
+	}
+	v, size, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+	if err != nil || size != int(d.Size) {
+		f.t.Fatalf("a datum of %d bytes: read %d (%v)", d.Size, size, err)
+	}
+	return v
+}
+
+// members are the fields of a value by name, as texts, null ones as nil.
+func (f *follower) members(d wit.Datum, data []byte) map[string]any {
+	nodes := f.schemas[d.Schema]
+	fields := map[string]any{}
+	for i, v := range f.read(d, data).(datum.Record) {
+		if v != nil {
+			v = fmt.Sprint(v)
+		}
+		fields[nodes[0].Members[i].Name] = v
+	}
+	return fields
+}
+
+// equals compares the folded topic with the service.
+func (f *follower) equals(s *service.Service, set, key, field string) {
+	f.t.Helper()
+	want := map[string]string{}
+	s.Each(set, func(_ string, fields map[string]string) { want[fields[key]] = fields[field] })
+	if len(want) != len(f.state) {
+		f.t.Errorf("%d entities in the topic, %d at the service", len(f.state), len(want))
+	}
+	for _, v := range f.state {
+		k := fmt.Sprint(v[key])
+		found := ""
+		if v[field] != nil {
+			found = fmt.Sprint(v[field])
+		}
+		if w, there := want[k]; !there || w != found {
+			f.t.Errorf("%s: expected %q, %v, found %q", k, w, there, found)
+		}
+	}
+}
+
+// write changes an entity at the service.
+func write(t *testing.T, s http.Handler, method, address string, body any) {
+	t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+sapNorthwind+"/"+address, strings.NewReader(string(raw)))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("If-Match", "*")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code > 299 {
+		t.Fatalf("%s %s: %d %s", method, address, w.Code, w.Body)
+	}
+}
+
+var (
+	start = wit.Cause{Start: wit.Chosen}
+	poll  = wit.Cause{Poll: wit.Chosen}
+)
+
+// TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing announces and by
+// announced ones, in pages, and where the service answers in the other format.
+func TestDelta(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches service.Switches
+		settings []string
+	}{
+		{"announced", service.Switches{}, nil},
+		{"pages", service.Switches{PageSize: 7}, nil},
+		{"relative links", service.Switches{PageSize: 7, Links: "relative"}, nil},
+		{"plain links", service.Switches{Delta: "links", PageSize: 20}, nil},
+		{"tokens without quotes", service.Switches{DeltaQuotes: "off"}, nil},
+		{"JSON", service.Switches{PageSize: 7}, []string{"sap.odata#00.format=json"}},
+		{"other prefixes", service.Switches{PageSize: 50, Prefixes: true}, nil},
+		{"202", service.Switches{PageSize: 30, Accepted: 3}, nil},
+		{"reordered", service.Switches{PageSize: 30, Differ: "reorder"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 60, Switches: c.switches})
+			f := newFollower(t, s, tracked00("Customers", c.settings...)...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Customers", "CustomerID", "CompanyName")
+			first := ""
+			s.Each("Customers", func(_ string, fields map[string]string) {
+				if first == "" {
+					first = fields["CustomerID"]
+				}
+			})
+			write(t, s, "POST", "Customers", map[string]any{"CustomerID": "O'N/1", "CompanyName": "New"})
+			write(t, s, "MERGE", "Customers('"+first+"')", map[string]any{"CompanyName": "Changed"})
+			for i := range 20 {
+				write(t, s, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i), "CompanyName": "Many"})
+			}
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Customers", "CustomerID", "CompanyName")
+			write(t, s, "DELETE", "Customers('O''N%2F1')", nil)
+			before := len(f.log)
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Customers", "CustomerID", "CompanyName")
+			if d := f.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" || d[0].value["CustomerID"] != "O'N/1" ||
+				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
+				t.Errorf("the deleted one is %v", d)
+			}
+			for _, e := range f.log[:before] {
+				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
+					t.Fatalf("a row that isn't deleted has %v and %v", e.value["RECORDMODE"], e.value["DELETED_AT"])
+				}
+			}
+			if len(f.faults) > 0 {
+				t.Error(f.faults)
+			}
+			if err := f.catchUp(poll); err != nil || len(f.log) != before+1 {
+				t.Errorf("nothing changed, and %d rows came (%v)", len(f.log)-before-1, err)
+			}
+			if c.switches.Accepted > 0 && f.waits != 3 {
+				t.Errorf("%d waits", f.waits)
+			}
+		})
+	}
+}
+
+// TestDeletes writes deleted entities in the three forms, with keys of several parts and of every type.
+func TestDeletes(t *testing.T) {
+	for _, form := range []string{"", "record", "tombstone", "both"} {
+		for _, format := range []string{"atom", "json"} {
+			s := service.New(service.Options{Rows: 20})
+			settings := []string{"sap.odata#00.format=" + format}
+			if form != "" {
+				settings = append(settings, "sap.odata#00.deletes="+form)
+			}
+			f := newFollower(t, s, tracked00("Order_Details", settings...)...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			var gone []string
+			s.Each("Order_Details", func(key string, _ map[string]string) { gone = append(gone, key) })
+			for _, key := range gone[:3] {
+				write(t, s, "DELETE", "Order_Details"+key, nil)
+			}
+			before := len(f.log)
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			var forms string
+			for _, e := range f.log[before:] {
+				if e.tombstone {
+					forms += "t"
+				} else {
+					forms += "r"
+				}
+			}
+			if want := map[string]string{"": "rrr", "record": "rrr", "tombstone": "ttt", "both": "rtrtrt"}[form]; forms != want {
+				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
+			}
+			if len(f.state) != len(gone)-3 {
+				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(gone))
+			}
+		}
+	}
+}
+
+// TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again.
+func TestRowAndTombstone(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		deleted bool
+		first   bool
+	}{{"deleted, said last", true, false}, {"deleted, said first", true, true}, {"there, said last", false, false}, {"there, said first", false, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 20})
+			f := newFollower(t, s, tracked00("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if !strings.Contains(q.Target, "deltatoken") {
+					return nil
+				}
+				tombstone := `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="` + sapNorthwind + `/Products(3)" when="2026-01-02T03:04:05Z"/>`
+				at := strings.Index(string(r.Body), "<entry")
+				if !c.first {
+					at = strings.Index(string(r.Body), "</entry>") + len("</entry>")
+				}
+				r.Body = slices.Concat(r.Body[:at], []byte(tombstone), r.Body[at:])
+				if c.deleted {
+					write(t, s, "DELETE", "Products(3)", nil)
+				}
+				return nil
+			}
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}
+
+// TestDeltaResumes kills the reader in any piece of any answer, changes the service in between, and compares: nothing is lost, whatever
+// the pages, and whatever a repeated request answers.
+func TestDeltaResumes(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for round := range 60 {
+		differ := []string{"", "reorder"}[r.IntN(2)]
+		format := []string{"atom", "json"}[r.IntN(2)]
+		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), Differ: differ, Delta: []string{"", "links"}[r.IntN(2)]}})
+		f := newFollower(t, s, tracked00("Products", "sap.odata#00.format="+format)...)
+		f.piece = 300 + r.IntN(20_000)
+		fresh := 100_000
+		for range 40 {
+			for range r.IntN(6) {
+				id := 1 + r.IntN(77)
+				switch r.IntN(3) {
+				case 0:
+					fresh++
+					write(t, s, "POST", "Products", map[string]any{"ProductID": fresh, "ProductName": fmt.Sprint("New ", fresh), "Discontinued": false})
+				case 1:
+					if f.stored == nil {
+						continue // a row of a first page that was begun, and is gone when it is read again, nobody tells of
+					}
+					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+				default:
+					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
+				}
+			}
+			cause := poll
+			f.kill = r.IntN(12)
+			if r.IntN(3) == 0 {
+				f.kill = -1
+			}
+			if f.stored == nil {
+				cause = start
+			}
+			if err := f.catchUp(cause); errors.Is(err, errKilled) {
+				f.start()
+			} else if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		f.kill = -1
+		for range 2 { // the first load, or what was begun; what changed since
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		if t.Failed() {
+			t.Fatalf("round %d: %+v", round, s.Switches())
+		}
+	}
+}
+
+// quietly changes an entity that may not be there.
+func quietly(s http.Handler, method, address string, body any) {
+	raw, _ := json.Marshal(body)
+	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+sapNorthwind+"/"+address, strings.NewReader(string(raw)))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("If-Match", "*")
+	s.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
+func TestDeltaThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches service.Switches
+		settings []string
+		set      string
+		then     func(s *service.Service)
+		kind     wit.FaultKind
+		message  string
+	}{
+		{name: "none", switches: service.Switches{Delta: "off"}, kind: wit.FaultUnsupported, message: "the service doesn't track changes of this set"},
+		{name: "said and not given", switches: service.Switches{Delta: "silent"}, kind: wit.FaultUnsupported, message: "found none, although the service says that it applies odata.track-changes"},
+		{name: "another host", switches: service.Switches{DeltaHost: "https://elsewhere.example"}, kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
+		{name: "410", then: expire(410), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "404", then: expire(404), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "400", then: expire(400), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "412", then: expire(412), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410), kind: wit.FaultGone, message: "recover needs an ODP service"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			f := newFollower(t, s, tracked00("Products", c.settings...)...)
+			err := f.catchUp(start)
+			if err == nil && c.then != nil {
+				c.then(s)
+				stored := fmt.Sprint(f.stored)
+				if err = f.catchUp(poll); fmt.Sprint(f.stored) != stored {
+					t.Error("the offset moved")
+				}
+			}
+			var fault *wit.Fault
+			if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(fault.Message, c.message) {
+				t.Errorf("found %v", err)
+			}
+		})
+	}
+}
+
+func expire(status int) func(s *service.Service) {
+	return func(s *service.Service) {
+		s.Set("expired-status", fmt.Sprint(status))
+		s.Set("expire-tokens", "")
+	}
+}
+
+// TestDeltaReload reads the set whole again where the settings say so.
+func TestDeltaReload(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	s.Set("expire-tokens", "")
+	before := len(f.log)
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+	if n := len(f.log) - before; n != s.Count("Products") {
+		t.Errorf("%d rows came of %d", n, s.Count("Products"))
+	}
+}
+
+// TestRewrittenLink replaces the token in the stored link at the start, once.
+func TestRewrittenLink(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	url, _ := wit.Lookup(f.stored, "url")
+	token := tokenOf(*url.Text)
+	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	f.settings = append(f.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'", "sap.odata#00.delta.link.replacement=$1'"+token+"'")
+	for i, want := range []int{1, 0, 0} {
+		f.start()
+		before := len(f.log)
+		if err := f.catchUp(start); err != nil || len(f.log)-before != want {
+			t.Errorf("start %d: %d rows came again, %v", i, len(f.log)-before, err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Phases of delta mode.
+const (
+	// phaseAsk asks an ODP service whether somebody has subscribed already.
+	phaseAsk = "ask"
+	// phaseEnd ends that subscription, to take it over.
+	phaseEnd = "end"
+	// phaseOpen: the first extraction is about to be asked for. It stands in the stored offset before it is (P13).
+	phaseOpen = "open"
+	// phaseWait: it was asked for before, and nobody knows what became of it.
+	phaseWait = "wait"
+	// phaseLoad reads the set whole, phaseChanges what changed.
+	phaseLoad    = "load"
+	phaseChanges = "changes"
+	// phaseLinks asks an ODP service for the delta links that it keeps.
+	phaseLinks = "links"
+)
+
+// deltaPlace is where delta mode stands: the plugin's part of a stored offset.
+type deltaPlace struct {
+	phase string
+	// url is path and query of the request.
+	url string
+	// rest: all is read, url is the delta link from which to go on. at is when that was, began when the load or the changes were asked
+	// for first, in milliseconds since 1970.
+	rest      bool
+	at, began int
+	// inside: the page is not the first of the load or of the changes; link is the delta link of these changes.
+	inside bool
+	link   string
+	// seen is the number of rows of the load or of these changes so far.
+	seen int
+	// applied: the service says that it tracks changes.
+	applied bool
+	// plain: the load is read without asking that changes be tracked, since that was asked for before; token is from where they follow.
+	plain bool
+	token string
+	// why says for what the links are asked.
+	why string
+	// created is when the candidate in token was made, as the service has it; first: it is that of a first load.
+	created string
+	first   bool
+	// rewritten is the mark of the settings by which the link was rewritten, or which found it made anew.
+	rewritten string
+	// again: the changes were asked for from their link once more, since a page of them could not be had.
+	again bool
+	// snapshot is the number of the load that took the place of a lost token, 0: none.
+	snapshot int
+	// followed are the links that led here.
+	followed paging.Trail
+}
+
+// Reasons to ask for links.
+const (
+	whyLoaded  = "loaded"
+	whyChanged = "changed"
+	whyLost    = "lost"
+	whyOpened  = "opened"
+)
+
+func (p *deltaPlace) items() []paging.Item {
+	return []paging.Item{
+		{Name: "phase", Text: &p.phase}, {Name: "url", Text: &p.url}, {Name: "rest", Flag: &p.rest}, {Name: "at", Number: &p.at, Least: 1},
+		{Name: "began", Number: &p.began, Least: 1}, {Name: "inside", Flag: &p.inside}, {Name: "link", Text: &p.link},
+		{Name: "seen", Number: &p.seen, Least: 1}, {Name: "applied", Flag: &p.applied}, {Name: "plain", Flag: &p.plain},
+		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
+		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "snapshot", Number: &p.snapshot, Least: 1},
+		{Name: "followed", Trail: &p.followed},
+	}
+}
+
+func (p *deltaPlace) fields() []wit.Field { return paging.Write(p.items()) }
+
+// readDelta reads a stored offset of delta mode; nil if it is empty.
+func readDelta(offset []wit.Field) (*deltaPlace, error) {
+	if len(offset) == 0 {
+		return nil, nil
+	}
+	p := &deltaPlace{}
+	if err := paging.ReadItems(offset, p.items()); err != nil {
+		return nil, err
+	}
+	switch p.phase {
+	case phaseAsk, phaseEnd, phaseOpen, phaseWait, phaseLoad, phaseChanges, phaseLinks:
+	default:
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a phase of delta mode, found \"" + p.phase + "\""}
+	}
+	if p.url == "" || p.url[0] != '/' {
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field url with a path, found \"" + p.url + "\""}
+	}
+	return p, nil
+}
+
+// tracked tells whether an offset is one of delta mode.
+func tracked(offset []wit.Field) bool {
+	_, ok := wit.Lookup(offset, "phase")
+	return ok
+}
