@@ -288,8 +288,11 @@ func (pg *page) finished(next *deltaPlace) {
 			level = wit.LevelDebug
 		}
 	}
-	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again in "+
-		(time.Duration(pg.feed.period)*time.Second).String())
+	when := "as " + pg.feed.cronSource + " says"
+	if pg.feed.cron == "" {
+		when = "in " + (time.Duration(pg.feed.period) * time.Second).String()
+	}
+	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again "+when)
 }
 
 // refusedDelta goes on after an answer that is no success.
