@@ -278,7 +278,7 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	folders = append(folders, c.Plugins...)
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Adopted: adoptedFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
-		NeededOnly: only})
+		NeededOnly: only, MemoryBytes: guestMemory(w)})
 }
 
 // adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is none.
@@ -457,6 +457,17 @@ func (h *Host) modules() []plugin.Info {
 		return nil
 	}
 	return plugins.Modules()
+}
+
+// guestMemory is what the plugins' instances take, nothing while they are loaded.
+func (h *Host) guestMemory() plugin.Memory {
+	h.mu.Lock()
+	plugins := h.plugins
+	h.mu.Unlock()
+	if plugins == nil {
+		return plugin.Memory{}
+	}
+	return plugins.Memory()
 }
 
 // local is an address that a browser on this machine can open.

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
 )
 
 // collector sets the garbage collector's target by what the worker does: while rows move, garbage may grow to four times what is
@@ -123,6 +126,14 @@ func alive() uint64 {
 		return 0
 	}
 	return sample[0].Value.Uint64()
+}
+
+// guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there is.
+func guestMemory(w *config.Worker) int64 {
+	if n := w.Int(plugin.MemorySetting); n > 0 {
+		return int64(n)
+	}
+	return available() / 4
 }
 
 // fallbackMemory is assumed where nothing tells how much there is.

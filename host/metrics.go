@@ -136,6 +136,13 @@ func add(sum, m *plugin.Metrics) {
 func (w worker) Metrics() prometheus.Gatherer {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(pluginFigures{w.host.modules})
+	memory := func(name, help string, value func(plugin.Memory) int64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "culvert_plugins_" + name, Help: help},
+			func() float64 { return float64(value(w.host.guestMemory())) }))
+	}
+	memory("memory_bytes", "Memory that is counted for all instances of plugins.", func(m plugin.Memory) int64 { return m.Used })
+	memory("memory_limit_bytes", "What it may come to.", func(m plugin.Memory) int64 { return m.Bound })
+	memory("memory_waiting", "Calls that wait until there is room for an instance.", func(m plugin.Memory) int64 { return m.Waiting })
 	w.host.mu.Lock()
 	reloads := w.host.reloads
 	w.host.mu.Unlock()

@@ -119,7 +119,12 @@ func TestSoakReloadStorm(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	p.subfolder("conf")
-	f := p.follows("conf", "offset.flush.interval.ms=500")
+	worker := []string{"offset.flush.interval.ms=500"}
+	if rng.IntN(2) == 0 {
+		t.Log("connectors take turns for memory")
+		worker = append(worker, "plugins.memory.bytes=1")
+	}
+	f := p.follows("conf", worker...)
 	var all []*edited
 	for n := range connectors {
 		name := fmt.Sprintf("c%d", n)

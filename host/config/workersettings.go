@@ -24,6 +24,7 @@ var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(wo
 var generalSettings = []wit.SettingSpec{
 	declared("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` (`embedded:PORT`) for the broker that is built in, which is for trying out."),
 	declared("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a module in a folder goes before a built-in one of the same name."),
+	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of all plugins' instances together, in bytes; a quarter of what the machine or its control group gives unless given. Connectors that find none left take turns; one is always let in.", atLeast(1)),
 	declared("key.converter", wit.KindClassName, JSONConverter, "Converter of record keys; its own settings follow as key.converter.…"),
 	declared("value.converter", wit.KindClassName, JSONConverter, "Converter of record values; its own settings follow as value.converter.…"),
 	declared("header.converter", wit.KindClassName, HeaderConverter, "Converter of header values."),

@@ -88,7 +88,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
 	defer cancel()
-	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within, processors: newProcessors(), idle: idleTime}
+	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within, processors: newProcessors(), idle: idleTime, admission: newAdmission(0, o.logger())}
 	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@
 // it or not.
 //
 // Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls of all connectors
-// share the processors (processors.go).
+// share the processors (processors.go), and their instances a bound of memory, behind which they take turns (admission.go).
 //
 // An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the instance's
 // own; outside there are only those of the registry. What a guest returns is checked before it is used, as far as the boundary
@@ -40,5 +40,5 @@
 // every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
 // rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
 //
-// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu.
+// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu; admission.mu is within all of them.
 package plugin

@@ -35,6 +35,8 @@ type Instance struct {
 	schemas schemas
 	hot     hot
 	use     usage
+	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
+	lease *lease
 	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether a
 	// file had to be asked for its description.
 	pool     *Pool
@@ -122,6 +124,9 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	i.out.flush()
 	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
 	i.counters.sawMemory(int64(i.guest.MemoryBytes()))
+	if pool == nil {
+		i.lease = m.loader.admission.own(int64(i.guest.MemoryBytes()))
+	}
 	return i, nil
 }
 
@@ -139,6 +144,7 @@ func (i *Instance) unwound() {
 func (i *Instance) close() {
 	i.unwound()
 	_ = i.closer.Close(context.Background())
+	i.lease.release()
 	i.counters.instances.Add(-1)
 }
 
@@ -190,7 +196,11 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	c.bytesIn.Add(int64(in - i.seenIn))
 	c.bytesOut.Add(int64(out - i.seenOut))
 	i.seenIn, i.seenOut = in, out
-	c.sawMemory(int64(i.guest.MemoryBytes()))
+	bytes := int64(i.guest.MemoryBytes())
+	c.sawMemory(bytes)
+	if i.lease != nil {
+		i.lease.settle(bytes, i.calls)
+	}
 	if err != nil {
 		if refused := new(abi.Refusal); errors.As(err, &refused) {
 			// Arguments of the host's that cannot be passed: the guest was not called.

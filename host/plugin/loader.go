@@ -36,6 +36,8 @@ type loader struct {
 	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody uses.
 	processors *processors
 	idle       time.Duration
+	// admission bounds the memory of all guests together.
+	admission *admission
 }
 
 // openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it

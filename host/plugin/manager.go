@@ -23,6 +23,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
+const MemorySetting = "plugins.memory.bytes"
+
 // Options of a [Manager].
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
@@ -59,6 +62,9 @@ type Options struct {
 	Rest time.Duration
 	// Idle is how long an instance is kept that nobody uses. Default 5 s.
 	Idle time.Duration
+	// MemoryBytes bounds the memory of all instances together: connectors that find none left take turns, and one is always let in. 0: no
+	// bound but those of instances.
+	MemoryBytes int64
 }
 
 func (o *Options) compiling() func(time.Duration) {
@@ -149,7 +155,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{}, pools: map[poolKey]*Pool{},
 		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
-			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime)}}
+			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), admission: newAdmission(o.MemoryBytes, logger)}}
 	defer m.loader.notice.end()
 	if o.Watch {
 		// Before the first look, so that nothing falls between.

@@ -33,6 +33,9 @@ type Pool struct {
 	connector string
 	lines     *bucket
 	breaker   *breaker
+	tenant    *tenant
+	// done is closed when the pool is.
+	done chan struct{}
 	// users are the bindings that share it, under the manager's lock for that.
 	users int
 
@@ -66,7 +69,8 @@ type usage struct {
 	queue []chan struct{}
 	// parted: it is not among the pool's instances any more. gone: it was closed.
 	parted, gone bool
-	// idle is since when nobody uses it.
+	// busy: somebody uses it. idle is since when nobody does.
+	busy bool
 	idle time.Time
 }
 
@@ -82,7 +86,9 @@ type waiter struct {
 
 func newPool(m *module, connector string) *Pool {
 	m.hold()
-	return &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector)}
+	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector), done: make(chan struct{})}
+	p.tenant = m.loader.admission.join(connector, p)
+	return p
 }
 
 // poolKey is what a pool is of.
@@ -142,11 +148,9 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.mu.Unlock()
 		return i, nil
 	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
-		p.part(i)
-		p.shut(i)
-		return p.make(ctx, false)
-	case p.count() == 0 || fresh && p.count() < p.limit():
-		return p.make(ctx, false)
+		return p.replace(ctx, i)
+	case p.count() == 0 || fresh && p.more():
+		return p.make(ctx, false, nil)
 	}
 	i, err := p.wait(ctx, false)
 	if err != nil || !fresh || i.calls == 0 {
@@ -157,12 +161,19 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.mu.Unlock()
 		p.Release(i)
 		p.mu.Lock()
-		return p.make(ctx, false)
+		return p.make(ctx, false, nil)
 	}
+	return p.replace(ctx, i)
+}
+
+// replace makes an instance in the place of one that nobody else uses; p.mu is held, and free on return.
+func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
+	place := i.lease
+	i.lease = nil
 	p.part(i)
 	i.use.held = false
 	p.shut(i)
-	return p.make(ctx, false)
+	return p.make(ctx, false, place)
 }
 
 // Release gives an instance back. One that has trapped or is worn is closed.
@@ -181,6 +192,11 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
 func (p *Pool) count() int { return len(p.instances) + p.making }
 
+// more tells whether there may be another instance beside those that there are; p.mu is held.
+func (p *Pool) more() bool {
+	return p.count() < p.limit() && p.module.loader.admission.more(p.module.need())
+}
+
 func (p *Pool) errClosed() error {
 	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector, ErrClosed)
 }
@@ -195,7 +211,25 @@ func (p *Pool) free() (best *Instance) {
 	return best
 }
 
-func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
+func (p *Pool) hold(i *Instance) {
+	i.use.held = true
+	p.use(i)
+}
+
+// use notes that somebody uses an instance, unused that nobody does; p.mu is held.
+func (p *Pool) use(i *Instance) {
+	if !i.use.busy {
+		i.use.busy, i.use.idle = true, time.Time{}
+		p.tenant.inUse.Add(1)
+	}
+}
+
+func (p *Pool) unused(i *Instance) {
+	if i.use.busy {
+		i.use.busy = false
+		p.tenant.inUse.Add(-1)
+	}
+}
 
 // part takes an instance from those that can be chosen; p.mu is held.
 func (p *Pool) part(i *Instance) {
@@ -213,16 +247,26 @@ func (p *Pool) shut(i *Instance) {
 	}
 	i.use.gone = true
 	p.parted--
+	p.unused(i)
 	p.mu.Unlock()
 	i.close()
 	p.mu.Lock()
 }
 
-// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return.
-func (p *Pool) make(ctx context.Context, reader bool) (*Instance, error) {
+// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. place is what is counted for it, nil:
+// nothing yet.
+func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance, err error) {
+	first := p.count() == 0
 	p.making++
 	p.mu.Unlock()
-	i, err := p.module.instanceFor(ctx, p.connector, p.lines, p)
+	if place == nil {
+		place, err = p.tenant.admit(ctx, p, first)
+	}
+	if err == nil {
+		if i, err = p.module.instanceFor(ctx, p.connector, p.lines, p); err != nil {
+			place.release()
+		}
+	}
 	p.mu.Lock()
 	p.making--
 	if err != nil {
@@ -230,14 +274,15 @@ func (p *Pool) make(ctx context.Context, reader bool) (*Instance, error) {
 		p.ended()
 		return nil, err
 	}
+	i.lease = place
 	p.instances = append(p.instances, i)
 	if p.closed {
 		p.part(i)
 	}
-	if reader {
+	if p.use(i); reader {
 		i.use.readers++
 	} else {
-		p.hold(i)
+		i.use.held = true
 	}
 	for _, w := range slices.Clone(p.waiters) {
 		if w.reader {
@@ -258,6 +303,13 @@ func (p *Pool) serve(w *waiter, i *Instance) {
 
 // next lets the waiter that came first make an instance, where there is room for one; p.mu is held.
 func (p *Pool) next() {
+	if len(p.waiters) > 0 && (p.count() == 0 || p.more()) {
+		p.another()
+	}
+}
+
+// another lets the waiter that came first make an instance; p.mu is held.
+func (p *Pool) another() {
 	if len(p.waiters) > 0 && p.count() < p.limit() {
 		p.making++
 		p.serve(p.waiters[0], nil)
@@ -279,7 +331,12 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 		case <-patience.C:
 			// Who holds an instance without calling it takes no processor.
 			p.mu.Lock()
-			if !reader && (p.module.loader.processors.free() || time.Since(start) > time.Second) {
+			waited := time.Since(start)
+			switch {
+			case reader:
+			case waited > stuckTime:
+				p.another()
+			case waited > time.Second || p.module.loader.processors.free():
 				p.next()
 			}
 			p.mu.Unlock()
@@ -318,7 +375,7 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 		p.ended()
 		return nil, p.errClosed()
 	}
-	return p.make(ctx, w.reader)
+	return p.make(ctx, w.reader, nil)
 }
 
 // waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor for it.
@@ -383,11 +440,33 @@ func (p *Pool) rest(i *Instance) {
 		p.serve(w, i)
 	case i.use.readers == 0:
 		i.use.idle = time.Now()
-		if p.timer == nil {
+		p.unused(i)
+		switch waiting := p.module.loader.admission.waiting.Load() > 0; {
+		case waiting && (len(p.instances) > 1 || p.tenant.finish()):
+			p.part(i)
+			p.shut(i)
+			go p.tenant.trim() // its other pools'
+		case waiting && p.tenant.inUse.Load() == 0:
+			time.AfterFunc(briefly, p.tenant.trim)
+		case p.timer == nil:
 			p.timer = time.AfterFunc(p.module.loader.idle, p.trim)
 		}
 	}
 	p.ended()
+}
+
+// idleFor is how long an instance may be idle now: less while others wait for memory. Of a connector at work one is kept of each plugin.
+func (p *Pool) idleFor() time.Duration {
+	usual := p.module.loader.idle
+	switch {
+	case p.module.loader.admission.waiting.Load() == 0:
+	case p.tenant.inUse.Load() > 0 && len(p.instances) == 1:
+	case p.tenant.inUse.Load() > 0 || p.tenant.finish():
+		return 0
+	default:
+		return min(usual, briefly)
+	}
+	return usual
 }
 
 // ended lets go of p.mu, which is held, and of the module when nothing is left of a pool that was closed.
@@ -396,6 +475,7 @@ func (p *Pool) ended() {
 	p.let = p.let || last
 	p.mu.Unlock()
 	if last {
+		p.tenant.leave(p)
 		p.module.release()
 	}
 }
@@ -403,13 +483,16 @@ func (p *Pool) ended() {
 // trim closes the instances that were idle for long enough.
 func (p *Pool) trim() {
 	p.mu.Lock()
-	p.timer = nil
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
 	now := time.Now()
 	for _, i := range slices.Clone(p.instances) {
 		if i.use.idle.IsZero() {
 			continue
 		}
-		left := p.module.loader.idle - now.Sub(i.use.idle)
+		left := p.idleFor() - now.Sub(i.use.idle)
 		switch {
 		case left <= 0:
 			p.part(i)
@@ -429,6 +512,7 @@ func (p *Pool) close() {
 		return
 	}
 	p.closed = true
+	close(p.done)
 	if p.timer != nil {
 		p.timer.Stop()
 	}

@@ -41,9 +41,14 @@ func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 }
 
 func (p *Pool) join(ctx context.Context) (*Instance, error) {
+	place, err := p.tenant.begin(ctx, p)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
+		place.release()
 		return nil, p.errClosed()
 	}
 	var best *Instance
@@ -54,15 +59,18 @@ func (p *Pool) join(ctx context.Context) (*Instance, error) {
 	}
 	switch {
 	case best == nil && p.making == 0:
-		return p.make(ctx, true)
+		return p.make(ctx, true, place)
 	case best == nil:
-		return p.wait(ctx, true)
-	case best.use.readers > 0 && p.count() < p.limit() && p.apart():
-		return p.make(ctx, true)
+		i, err := p.wait(ctx, true)
+		place.release()
+		return i, err
+	case best.use.readers > 0 && p.more() && p.apart():
+		return p.make(ctx, true, place)
 	}
 	best.use.readers++
-	best.use.idle = time.Time{}
+	p.use(best)
 	p.mu.Unlock()
+	place.release()
 	return best, nil
 }
 

@@ -1,0 +1,255 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// crowded is a manager of connectors that share the memory for guests.
+type crowded struct {
+	*plugin.Manager
+	log *logBuffer
+}
+
+// bounded starts a manager of the small plugins a, b and c whose guests have so much memory together.
+func bounded(t *testing.T, bytes int64) crowded {
+	t.Helper()
+	folder, log := t.TempDir(), &logBuffer{}
+	for mark, name := range []string{"a", "b", "c"} {
+		put(t, folder, name+".wasm", named(name, "1.0.0", byte(mark)))
+	}
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, Logger: log.logger(), MemoryBytes: bytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	for _, i := range m.Modules() {
+		if i.Err != nil {
+			t.Fatal(i.Err)
+		}
+		b, err := m.BindPlugin("first", i.Name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
+		b.Close()
+	}
+	return crowded{m, log}
+}
+
+// instances are those of a plugin.
+func (c crowded) instances() (n int64) {
+	for _, i := range c.Modules() {
+		n += i.Metrics.Instances
+	}
+	return n
+}
+
+func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
+	t.Helper()
+	b, err := c.BindPlugin(connector, name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Fifty sources with transforms, and as many sinks, behind a bound that lets in one connector at a time: every page and batch is done, no two
+// connectors have instances at the same time, and nobody has a second turn before all others who want one had theirs. A page gets the
+// instances of its transforms, and of a newer version that is judged meanwhile, without waiting for others.
+func TestConnectorsTakeTurnsForMemory(t *testing.T) {
+	c := bounded(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		const connectors, pages = 50, 8
+		var mu sync.Mutex
+		var turns []int
+		var done, inside atomic.Int64
+		within := func(n int, f func()) {
+			if n := inside.Add(1); n != 1 {
+				t.Errorf("%d connectors are in", n)
+			}
+			mu.Lock()
+			if len(turns) == 0 || turns[len(turns)-1] != n {
+				turns = append(turns, n)
+			}
+			mu.Unlock()
+			f()
+			done.Add(1)
+			inside.Add(-1)
+		}
+		var all sync.WaitGroup
+		for n := range 2 * connectors {
+			all.Go(func() {
+				name := fmt.Sprintf("c%02d", n)
+				source, transform, newer := c.bind(t, name, "a"), c.bind(t, name, "b"), c.bind(t, name, "c")
+				defer source.Close()
+				defer transform.Close()
+				defer newer.Close()
+				for range pages {
+					if n%2 == 1 { // a sink
+						err := source.Current().Do(t.Context(), func(*plugin.Instance) error {
+							within(n, func() { time.Sleep(400 * time.Millisecond) })
+							return nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+						continue
+					}
+					r, err := source.Current().Reader(t.Context())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					within(n, func() {
+						time.Sleep(200 * time.Millisecond)
+						err := transform.Current().Do(t.Context(), func(*plugin.Instance) error {
+							works(t, newer.Current(), "1.0.0")
+							time.Sleep(200 * time.Millisecond)
+							return nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					})
+					r.Close()
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 2*connectors*pages {
+			t.Errorf("expected %d pages and batches, found %d", 2*connectors*pages, done.Load())
+		}
+		// A turn of a second is three of them, so that everybody has three.
+		if want := 3 * 2 * connectors; len(turns) != want {
+			t.Fatalf("expected %d turns, found %d: %v", want, len(turns), turns)
+		}
+		for round := range slices.Chunk(turns, 2*connectors) {
+			slices.Sort(round)
+			if len(slices.Compact(round)) != 2*connectors {
+				t.Errorf("expected each once in a round, found %v", round)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n := c.instances(); n != 0 {
+			t.Errorf("%d instances are left", n)
+		}
+	})
+	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 || !strings.Contains(c.log.String(), plugin.MemorySetting) {
+		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, c.log.String())
+	}
+}
+
+// Pages of one connector that overlap for good end its turn, too: it gets no further one while another connector waits.
+func TestOverlappingPagesEndTheirTurn(t *testing.T) {
+	c := bounded(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		greedy, other := c.bind(t, "greedy", "a"), c.bind(t, "other", "a")
+		defer greedy.Close()
+		defer other.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for n := range 3 {
+			all.Go(func() {
+				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
+				for ctx.Err() == nil {
+					r, err := greedy.Current().Reader(ctx)
+					if err != nil {
+						return
+					}
+					time.Sleep(300 * time.Millisecond)
+					r.Close()
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		for range 5 {
+			works(t, other.Current(), "1.0.0")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if waited := time.Since(began); waited > 10*time.Second {
+			t.Errorf("waited for %v", waited)
+		}
+		stop()
+		all.Wait()
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// Who does not wait any longer leaves the queue, and a connector that ends does.
+func TestWaitingForMemoryEnds(t *testing.T) {
+	c := bounded(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		first, second, third := c.bind(t, "first", "a"), c.bind(t, "second", "a"), c.bind(t, "third", "a")
+		defer first.Close()
+		defer second.Close()
+		r, err := first.Current().Reader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), plugin.MemorySetting) {
+			t.Errorf("expected the deadline and %s, found %v", plugin.MemorySetting, err)
+		}
+		ended := make(chan error)
+		go func() {
+			_, err := third.Current().Acquire(t.Context())
+			ended <- err
+		}()
+		synctest.Wait()
+		third.Close()
+		if err := <-ended; !errors.Is(err, plugin.ErrClosed) {
+			t.Errorf("expected %v, found %v", plugin.ErrClosed, err)
+		}
+		r.Close()
+		works(t, second.Current(), "1.0.0")
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// Where there is room all are in side by side, and the room is what the instances of a plugin were seen to take.
+func TestMemoryForSeveral(t *testing.T) {
+	size := bounded(t, 0).Modules()[0].Metrics.MemoryBytes
+	c := bounded(t, 10*size)
+	synctest.Test(t, func(t *testing.T) {
+		var inside, most atomic.Int64
+		var all sync.WaitGroup
+		for n := range 30 {
+			all.Go(func() {
+				b := c.bind(t, fmt.Sprint(n), "a")
+				defer b.Close()
+				for range 4 {
+					err := b.Current().Do(t.Context(), func(*plugin.Instance) error {
+						n := inside.Add(1)
+						for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+						}
+						time.Sleep(700 * time.Millisecond)
+						inside.Add(-1)
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if most.Load() != 10 {
+			t.Errorf("expected 10 to be in, found %d", most.Load())
+		}
+		time.Sleep(10 * time.Second)
+	})
+}
