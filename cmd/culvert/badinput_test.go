@@ -612,9 +612,9 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		want  string
 	}
 	cases := []wrong{
-		{"host", without("sap.odata.host.address"), 1, "sap.odata.host.address: required setting is missing"},
+		{"host", without("sap.odata.host.address"), 1, `sap.odata.host.address: Missing required configuration "sap.odata.host.address"`},
 		{"topic", without("sap.odata#00.topic"), 7, `sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
-		{"class", without("connector.class"), 1, "connector.class: required setting is missing"},
+		{"class", without("connector.class"), 1, `connector.class: Missing required configuration "connector.class"`},
 		{"filter", instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
 		{"unknown", instead(good, "sap.odata.quite.another=x"), 0, "sap.odata.quite.another: unknown setting"},
 		{"group", instead(good, "sap.odata#0.format=atom"), 0, `sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},

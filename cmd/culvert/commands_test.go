@@ -68,7 +68,7 @@ func TestValidate(t *testing.T) {
 	for _, want := range []string{
 		worker + ":2: group.id: warning: has no effect",
 		worker + ":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG",
-		bad + ":1: sap.odata.host.address: required setting is missing\n",
+		bad + `:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
 		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address\n",
 		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: Not a number of type INT",
 	} {

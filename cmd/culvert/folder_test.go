@@ -137,7 +137,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	bad := map[string][]string{
 		"misspelt":            {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
 		"broken":              {"half/broken.json:1: invalid JSON"},
-		"without":             {"half/without.yaml:1: connector.class: required setting is missing"},
+		"without":             {"half/without.yaml:1: connector.class: Missing required configuration"},
 		"empty.properties":    {"half/empty.properties: the file is empty"},
 		"empty.json":          {"half/empty.json: the file is empty"},
 		"state":               {"half/state.json:", "initial_state: ", "not built yet"},

@@ -29,7 +29,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		count  string
 	}{
 		{"class", nil, misspelt, "class.properties:2: conector.class: unknown setting; the nearest known one is connector.class", "bootstrap.servers", "1 problem, 0 warnings"},
-		{"snippet", nil, good[2:], "snippet.properties:1: connector.class: required setting is missing: expected org.", "unknown", "1 problem, 0 warnings"},
+		{"snippet", nil, good[2:], `snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
 		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"), "prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period\n",
 			"warning", "2 problems, 0 warnings"},
 		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"), "anything.properties:10: sap.odata.colour: unknown setting\n", "header", "1 problem, 0 warnings"},
@@ -61,7 +61,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		})
 	}
 	snippet := p.file("snippet.properties", good[2:]...)
-	if r := p.run("ping", "--plugins", dir, "-p", snippet, "-s", "/x"); r.code != 2 || !strings.Contains(r.stderr, snippet+":1: connector.class: required setting is missing: expected org.") {
+	if r := p.run("ping", "--plugins", dir, "-p", snippet, "-s", "/x"); r.code != 2 || !strings.Contains(r.stderr, snippet+`:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`) {
 		t.Errorf("ping: expected exit 2 and what is missing, found %d\n%s", r.code, r.stderr)
 	}
 	variable := p.file("variable.properties", append(good[:9:9], "sap.odata.user.name=me", "sap.odata.user.pwd=$SAP_PWD", "sap.odata.header.APIKey=${vault:sap:key}")...)

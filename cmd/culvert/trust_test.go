@@ -223,7 +223,7 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 			put(t, dir, "rob.wasm", guesttest.Bytes(t, "./testdata/guests/rob", "main.host="+host, "main.port="+port))
 			file := p.file("c.properties", append([]string{"connector.class=test.Rob", "rob.user=me", "rob.password=" + password}, lines...)...)
 			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug", file)
-			if name == "address" && (r.code != 2 || !strings.Contains(r.stderr, "rob.address: required setting is missing: the plugin's default")) {
+			if name == "address" && (r.code != 2 || !strings.Contains(r.stderr, `rob.address: Missing required configuration "rob.address" which has no default value: the plugin's default`)) {
 				t.Errorf("expected exit 2, found %d: %s", r.code, r.stderr)
 			}
 			if strings.Contains(r.stderr+r.stdout, password) {

@@ -81,7 +81,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	p := c.WithoutClass()
 	if known := offered(m, []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}); len(known) > 0 {
-		p.Text += ": expected " + strings.Join(known, " or ")
+		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
 	}
 	return p
 }

@@ -15,7 +15,7 @@ func TestCheck(t *testing.T) {
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good, ""},
-		{"no class", "name=x", "c.properties:1: connector.class: required setting is missing"},
+		{"no class", "name=x", `c.properties:1: connector.class: Missing required configuration "connector.class" which has no default value`},
 		{"misspelt class", "name=x\nconector.class=test.SpySource", "c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
 		{"unknown class", "name=x\nconnector.class=Nope", "c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
 		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none", "c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},

@@ -113,7 +113,7 @@ func (ch Checker) providers() *Providers {
 func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
 	near := guess.Nearest(e.Key)
 	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
-		p := e.coded(setting.CodeUnknown, unknown(near))
+		p := e.coded(setting.CodeUnknown, setting.Unknown(near))
 		p.Warning = ch.relaxed(c)
 		return p
 	}
@@ -131,7 +131,7 @@ func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setti
 	if hasSpec(workerSettings, e.Key) {
 		return e.warning("has no effect: a setting of the worker, which stands in the worker's file")
 	}
-	p := e.coded(setting.CodeUnknown, unknown(near))
+	p := e.coded(setting.CodeUnknown, setting.Unknown(near))
 	p.Warning = true
 	return p
 }
@@ -250,7 +250,8 @@ func place(c *Connector, d *Declarations) Problems {
 			problems = append(problems, c.missing(v.spec.Name))
 		case v.spec.DefaultValue != nil && !r.Counts(*v.spec.DefaultValue):
 			p := c.missing(v.spec.Name)
-			p.Text += fmt.Sprintf(": the plugin's default %q does not count, since where requests go comes from the user alone", *v.spec.DefaultValue)
+			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the user alone",
+				strings.TrimSuffix(p.Text, "."), *v.spec.DefaultValue)
 			problems = append(problems, p)
 		}
 	}
@@ -295,7 +296,7 @@ func (c *Connector) gives(spec *wit.SettingSpec) bool {
 }
 
 func (c *Connector) missing(name string) Problem {
-	return Problem{File: c.File, Line: 1, Setting: name, Code: setting.CodeMissing, Text: "required setting is missing"}
+	return Problem{File: c.File, Line: 1, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
 
 // frameRules are Kafka Connect's own rules across settings.
@@ -353,7 +354,7 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 			continue
 		}
 		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
-		p := e.coded(setting.CodeUnknown, unknown(guess.Nearest(e.Key)))
+		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		problems = append(problems, p)
 	}

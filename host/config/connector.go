@@ -98,7 +98,7 @@ func misspeltClass(entries []Entry) (Entry, bool) {
 // WithoutClass is the problem of a connector that names no class: the key that was to do so is shown where one looks like it.
 func (c *Connector) WithoutClass() Problem {
 	if e, ok := misspeltClass(c.Entries); ok {
-		return e.problem("unknown setting; the nearest known one is %s, which is required", classKey)
+		return e.problem("%s, which is required", setting.Unknown(classKey))
 	}
 	return c.missing(classKey)
 }

@@ -58,7 +58,7 @@ func TestComponentProblems(t *testing.T) {
 	const good = "name=c\nconnector.class=ShopSource\nshop.address=h\n"
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good + "shop#00.table=t\nshop#7.table=t\nshop#123.filter#01.low=a", ""},
-		{"missing", "connector.class=x", "c.properties:1: shop.address: required setting is missing"},
+		{"missing", "connector.class=x", `c.properties:1: shop.address: Missing required configuration "shop.address" which has no default value.`},
 		{"empty", good[:strings.Index(good, "shop")] + "shop.address=", "c.properties:3: shop.address: Invalid value  for configuration shop.address: String must be non-empty"},
 		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x", "c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low"},
 		{"four digits", good + "shop#0000.table=x", "c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table"},
@@ -240,7 +240,7 @@ func TestPartProblems(t *testing.T) {
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
-c.properties:1: transforms.a.field: required setting is missing`
+c.properties:1: transforms.a.field: Missing required configuration "field" which has no default value.`
 	if diff := cmp.Diff(want, lines(Checker{}.Part(t.Context(), c, "transforms.a.", smt))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -38,11 +38,3 @@ func matchesWhole(pattern, text string) bool {
 	re, err := regexp.Compile("^(?:" + pattern + ")$")
 	return err != nil || re.MatchString(text)
 }
-
-// unknown is the text for a key that nobody declared.
-func unknown(near string) string {
-	if near != "" {
-		return "unknown setting; the nearest known one is " + near
-	}
-	return "unknown setting"
-}

@@ -90,8 +90,8 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 	for _, p := range append(place(connector(t, ""), d), uncounted(t.Context(), connector(t, "x.address=a\nx.port=1"), d)...) {
 		text += p.String() + "\n"
 	}
-	want := `c.properties:1: x.address: required setting is missing: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
-c.properties:1: x.port: required setting is missing: the plugin's default "8443" does not count, since where requests go comes from the user alone
+	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
+c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" does not count, since where requests go comes from the user alone
 c.properties:1: x.scheme: warning: not set, and the plugin's default "http" does not count: http.scheme comes from the user alone
 c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does not count: http.proxy.type comes from the user alone
 `

@@ -158,7 +158,7 @@ func (w *Worker) check() Problems {
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:
-			problems = append(problems, e.warning("%s", unknown(d.Nearest(e.Key))))
+			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}
 	}
 	if w.File != "" && !w.Given("bootstrap.servers") {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +17,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Handlers that a sasl.login.callback.handler.class may name.
@@ -111,12 +112,12 @@ func extensions(m jaasModule) map[string]string {
 	return found
 }
 
-func (s security) bearerModule(known []string, prefixes ...string) (jaasModule, error) {
+func (s security) bearerModule(known *setting.Table) (jaasModule, error) {
 	m, err := s.jaas(oauthModule)
 	if err != nil {
 		return m, err
 	}
-	if err := s.checkOptions(m, known, append(prefixes, "extension_")); err != nil {
+	if err := s.checkOptions(m, known); err != nil {
 		return m, err
 	}
 	for name, value := range extensions(m) {
@@ -134,7 +135,7 @@ type tokenFile struct {
 }
 
 func (f tokenFile) check() (jaasModule, error) {
-	return f.bearerModule(oauthOptions, "ssl.")
+	return f.bearerModule(oauthOptions)
 }
 
 func (f tokenFile) token(context.Context, jaasModule) (string, error) {
@@ -169,10 +170,18 @@ func (t *tokenService) TurnedAway() {
 
 type oauthClient struct{ id, secret, scope string }
 
-var oauthOptions = []string{"clientId", "clientSecret", "scope"}
+// oauthOptions are those of tokens from elsewhere, unsecuredOptions of those that are made here.
+var (
+	oauthOptions = setting.Of(option("clientId", wit.KindText), option("clientSecret", wit.KindPassword), option("scope", wit.KindText),
+		option("ssl.{name}", wit.KindText), option("extension_{name}", wit.KindText))
+	unsecuredOptions = setting.Of(option(unsecured+"StringClaim_{name}", wit.KindText), option(unsecured+"NumberClaim_{name}", wit.KindDouble),
+		option(unsecured+"ListClaim_{name}", wit.KindText), option(unsecured+"LifetimeSeconds", wit.KindDouble),
+		option(unsecured+"PrincipalClaimName", wit.KindText), option(unsecured+"ScopeClaimName", wit.KindText),
+		option("extension_{name}", wit.KindText))
+)
 
 func (t *tokenService) check() (jaasModule, error) {
-	m, err := t.bearerModule(oauthOptions, "ssl.")
+	m, err := t.bearerModule(oauthOptions)
 	if err != nil {
 		return m, err
 	}
@@ -287,7 +296,7 @@ type unsecuredTokens struct{ security }
 const unsecured = "unsecuredLogin"
 
 func (u unsecuredTokens) check() (jaasModule, error) {
-	m, err := u.bearerModule(nil, unsecured)
+	m, err := u.bearerModule(unsecuredOptions)
 	if err != nil {
 		return m, err
 	}
@@ -303,10 +312,7 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 		case "StringClaim":
 			claims[name] = value
 		case "NumberClaim", "LifetimeSeconds":
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return "", u.wrongLogon("sasl.jaas.config", "%s: expected a number, found something else", option)
-			}
+			n, _ := setting.Decimal(value)
 			if kind == "LifetimeSeconds" {
 				life = n
 			} else {

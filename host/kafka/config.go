@@ -259,7 +259,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		case known:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, noEffect))
 		case prefix != "":
-			warnings = append(warnings, warning(name, setting.CodeUnknown, unknown+meant(short, sortedKeys(settings[s]))))
+			warnings = append(warnings, warning(name, setting.CodeUnknown, unknownAmong(short, sortedKeys(settings[s]))))
 		}
 	}
 	return warnings, nil
@@ -281,8 +281,6 @@ func Owns(name string) bool {
 	_, known := settings[sideCommon][name]
 	return known || isSecurity(name) || strings.HasPrefix(name, proxyPrefix)
 }
-
-const unknown = "unknown setting of Kafka's clients"
 
 // EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
 // of [BrokerOptions.Listen].

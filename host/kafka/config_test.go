@@ -42,10 +42,10 @@ func TestParse(t *testing.T) {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{
-		"consumer.max.poll.recods: unknown setting of Kafka's clients, did you mean max.poll.records?",
+		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
 		"producer.acks: taken as 1, since offsets are stored behind acknowledged records only",
 		"producer.batch.size: has no effect here",
-		"producer.something.else.entirely: unknown setting of Kafka's clients",
+		"producer.something.else.entirely: unknown setting",
 	}, texts(warnings)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

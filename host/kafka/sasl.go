@@ -9,6 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Login modules that a sasl.jaas.config may name, by mechanism.
@@ -91,23 +94,37 @@ func (s security) user(class string) (saslUser, error) {
 			return saslUser{}, s.wrongLogon("sasl.jaas.config", `expected %s="…", found nothing`, option)
 		}
 	}
-	known := []string{"username", "password"}
+	known := plainOptions
 	if class == scramModule {
-		known = append(known, "tokenauth")
+		known = scramOptions
 	}
-	if err := s.checkOptions(m, known, nil); err != nil {
+	if err := s.checkOptions(m, known); err != nil {
 		return saslUser{}, err
 	}
 	return saslUser{m.options["username"], m.options["password"], strings.EqualFold(m.options["tokenauth"], "true")}, nil
 }
 
-// checkOptions refuses options of a login module that would be passed over.
-func (s security) checkOptions(m jaasModule, known, prefixes []string) error {
-	for _, option := range slices.Sorted(maps.Keys(m.options)) {
-		if slices.Contains(known, option) || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(option, p) }) {
-			continue
+// Options of login modules.
+var (
+	plainOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword))
+	scramOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword), option("tokenauth", wit.KindBoolean))
+)
+
+func option(name string, kind wit.SettingKind) wit.SettingSpec {
+	return wit.SettingSpec{Name: name, Kind: kind}
+}
+
+// checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does not show.
+func (s security) checkOptions(m jaasModule, known *setting.Table) error {
+	for _, name := range slices.Sorted(maps.Keys(m.options)) {
+		spec, ok := known.Find(name)
+		why := setting.Unknown(known.Nearest(name))
+		if ok {
+			why = setting.Check{Secret: true}.Value(&spec, m.options[name])
 		}
-		return s.wrongLogon("sasl.jaas.config", "unknown option %s of the login module%s", option, meant(option, known))
+		if why != "" {
+			return s.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", name, why)
+		}
 	}
 	return nil
 }

@@ -185,7 +185,7 @@ func TestSecuritySettings(t *testing.T) {
 		{"ssl.keymanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
 		{"ssl.trustmanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
 		{"ssl.secure.random.implementation", "x", tlsOn, verdict{warns: "has no effect here"}},
-		{"ssl.keystor.location", "x", tlsOn, verdict{warns: "did you mean ssl.keystore.location?"}},
+		{"ssl.keystor.location", "x", tlsOn, verdict{warns: "the nearest known one is ssl.keystore.location"}},
 
 		{"sasl.mechanism", "PLAIN", without(saslOn("", plainLogon), "sasl.mechanism"), verdict{}},
 		{"sasl.mechanism", "SCRAM-SHA-256", without(saslOn("", scramLogon), "sasl.mechanism"), verdict{}},
@@ -196,7 +196,8 @@ func TestSecuritySettings(t *testing.T) {
 		{"sasl.mechanism", "PLAIN", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
 		{"sasl.jaas.config", plainLogon, saslOn("PLAIN", ""), verdict{}},
 		{"sasl.jaas.config", plainModule + ` required username="alice";`, saslOn("PLAIN", ""), verdict{wrong: `expected password="…"`}},
-		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`, saslOn("PLAIN", ""), verdict{wrong: "unknown option passwort of the login module, did you mean password?"}},
+		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`, saslOn("PLAIN", ""), verdict{wrong: "option passwort of the login module: unknown setting; the nearest known one is password"}},
+		{"sasl.jaas.config", scramModule + ` required username="alice" password="x" tokenauth="perhaps";`, saslOn("SCRAM-SHA-256", ""), verdict{wrong: "option tokenauth of the login module: Invalid value [hidden] for configuration tokenauth: Expected value to be either true or false"}},
 		{"sasl.jaas.config", plainModule + ` required username="alice" password="hush-hush"`, saslOn("PLAIN", ""), verdict{wrong: "semicolon"}},
 		{"sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;", saslOn("PLAIN", ""), verdict{wrong: "expected " + plainModule}},
 		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`, saslOn("SCRAM-SHA-256", ""), verdict{}},

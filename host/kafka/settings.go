@@ -315,14 +315,11 @@ func (p property) give(c *Config, name, value string) (note string, err error) {
 	return note, nil
 }
 
-// meant is a hint at the known name that a wrong one looks most like.
-func meant(name string, known []string) string {
+// unknownAmong is the text for a name that is none of the known ones.
+func unknownAmong(name string, known []string) string {
 	var t setting.Table
 	for _, k := range known {
 		t.Declare(wit.SettingSpec{Name: k})
 	}
-	if near := t.Nearest(name); near != "" {
-		return ", did you mean " + near + "?"
-	}
-	return ""
+	return setting.Unknown(t.Nearest(name))
 }

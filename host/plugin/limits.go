@@ -1,13 +1,13 @@
 package plugin
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Limits fence a plugin in. A zero field stands for its default.
@@ -37,15 +37,29 @@ var limits = []struct {
 	name  string
 	field func(*Limits) *int64
 	or    int64
+	doc   string
 }{
-	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20},
-	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20},
-	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100},
-	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0}, // by function: callTimes
-	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8},
-	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000},
-	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0}, // half of memory.bytes
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Most memory of an instance."},
+	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20, "Most bytes that the results of one call may take."},
+	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100, "Lines that are logged for one connector."},
+	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."}, // callTimes
+	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Instances for one connector."},
+	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
+	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0, "Memory at which an instance is replaced; half of memory.bytes."},
 }
+
+// limitTable declares them.
+var limitTable = func() *setting.Table {
+	t := &setting.Table{}
+	for _, limit := range limits {
+		var value *string
+		if limit.or != 0 {
+			value = setting.Is(strconv.FormatInt(limit.or, 10))
+		}
+		t.Declare(setting.Spec(limit.name, wit.KindLong, wit.Low, value, limit.doc, setting.AtLeast(1)))
+	}
+	return t
+}()
 
 // callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second, "encode": time.Second, "settle": time.Second,
@@ -90,7 +104,7 @@ const maxCallMs = 24 * 60 * 60 * 1000
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / pageBytes) }
 
-// limitsOf parses the settings `plugin.<name>.limits.*` of a worker. Other keys are left alone.
+// limitsOf reads the settings `plugin.<name>.limits.*` of a worker. Other keys are left alone.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
 	all := map[string]Limits{}
 	for key, value := range settings {
@@ -100,22 +114,26 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		}
 		at := strings.LastIndex(rest, ".limits.")
 		if at <= 0 {
-			return nil, fmt.Errorf("%s: expected plugin.NAME.limits.LIMIT", key)
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: "expected plugin.NAME.limits.LIMIT"}
 		}
 		name, limit := rest[:at], rest[at+len(".limits."):]
-		field := fieldOf(limit)
-		if field == nil {
-			return nil, fmt.Errorf("%s: unknown limit %s: expected one of %s", key, limit, strings.Join(limitNames(), ", "))
+		spec, known := limitTable.Find(limit)
+		if !known {
+			near := limitTable.Nearest(limit)
+			if near != "" {
+				near = limitSetting(name, near)
+			}
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: setting.Unknown(near)}
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		if err != nil || n <= 0 {
-			return nil, fmt.Errorf("%s: expected a number above 0, found %q", key, value)
+		spec.Name = key
+		if why := (setting.Check{}).Value(&spec, value); why != "" {
+			return nil, setting.Problem{Setting: key, Code: setting.CodeInvalid, Text: why}
 		}
 		l, ok := all[name]
 		if !ok {
 			l = base
 		}
-		*field(&l) = n
+		*fieldOf(limit)(&l), _ = setting.Integer(wit.KindLong, value)
 		all[name] = l
 	}
 	return all, nil
@@ -139,12 +157,4 @@ func fieldOf(name string) func(*Limits) *int64 {
 		}
 	}
 	return nil
-}
-
-func limitNames() (names []string) {
-	for _, limit := range limits {
-		names = append(names, limit.name)
-	}
-	slices.Sort(names)
-	return names
 }

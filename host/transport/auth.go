@@ -220,9 +220,13 @@ func checkHeaders(roles Roles) error {
 func oauthBy(c *Config, roles Roles, s Surroundings) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint), ClientID: roles.Text(role.OAuthClientID),
 		Secret: roles.Text(role.OAuthClientSecret)}
-	options := btp.TokenOptions{Verbatim: true, InHeader: !strings.EqualFold(roles.Text(role.OAuthClientAuth), "body"), Scope: roles.Text(role.OAuthScope),
+	r := roleReader{roles: roles}
+	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"), Scope: roles.Text(role.OAuthScope),
 		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
+	if r.err != nil {
+		return r.err
+	}
 	c.Route.forTokens(&options)
 	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
 		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())

@@ -242,8 +242,17 @@ func TestConfigOfRoles(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	_, err = ConfigOf(roleMap{"http.port": "x"}, Surroundings{})
-	wantFault(t, err, wit.FaultConfig, `"x"`)
+	for role, c := range map[string]struct{ value, want string }{
+		"http.port":                {"x", "Not a number of type INT"},
+		"retry.max":                {"-1", "Value must be at least 0"},
+		"http.read-timeout-ms":     {"9223372036854775807", "Value must be no more than 1099511627776"},
+		"http.requests-per-second": {"NaN", "Not a number of type DOUBLE"},
+		"http.client-in":           {"qurey", "String must be one of: header, query"},
+		"tls.allow-legacy":         {"perhaps", "Expected value to be either true or false"},
+	} {
+		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Surroundings{})
+		wantFault(t, err, wit.FaultConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
+	}
 }
 
 func TestRetriesByCode(t *testing.T) {

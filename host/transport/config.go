@@ -158,28 +158,6 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	return c, nil
 }
 
-// roleReader keeps the first error.
-type roleReader struct {
-	roles Roles
-	err   error
-}
-
-func (r *roleReader) number(role string) int {
-	text := r.roles.Text(role)
-	if text == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(text))
-	if (err != nil || n < 0) && r.err == nil {
-		r.err = wrong(r.roles, role, "expected a whole number from 0, found %q", text)
-	}
-	return n
-}
-
-func (r *roleReader) milliseconds(role string) time.Duration {
-	return time.Duration(r.number(role)) * time.Millisecond
-}
-
 // wrong is the fault of a setting.
 func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
 	f := faultf(wit.FaultConfig, format, args...)

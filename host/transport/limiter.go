@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,20 +33,14 @@ const defaultConcurrent = 4
 func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 	r := roleReader{roles: roles}
 	c.Limits = Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
+	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
+	c.ClientInQuery = r.is(role.ClientIn, "query")
 	if r.err != nil {
 		return r.err
-	}
-	if text := strings.TrimSpace(roles.Text(role.RequestsPerSecond)); text != "" {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(n >= 0 && n <= 1e6) {
-			return wrong(roles, role.RequestsPerSecond, "expected a number from 0 to 1000000, found %q", text)
-		}
-		c.Limits.PerSecond = n
 	}
 	if c.Limits.Windows, err = ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
 		return wrong(roles, role.MaintenanceWindows, "%v", err)
 	}
-	c.ClientInQuery = strings.EqualFold(strings.TrimSpace(roles.Text(role.ClientIn)), "query")
 	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
 		return nil
 	}

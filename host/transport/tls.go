@@ -16,9 +16,13 @@ import (
 
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
 func secureBy(c *Config, roles Roles, s Surroundings) error {
+	r := roleReader{roles: roles}
 	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore), Protocol: roles.Text(role.TLSProtocol),
-		AllowLegacy: on(roles.Text(role.TLSAllowLegacy)), Logger: s.Logger,
+		AllowLegacy: r.flag(role.TLSAllowLegacy), Logger: s.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
+	if r.err != nil {
+		return r.err
+	}
 	o := own
 	c.explain = func(err error) error { return keystore.Explain(err, o) }
 	if o.Key == nil && s.Key != nil {
@@ -97,8 +101,6 @@ func storeBy(roles Roles, prefix string) *keystore.Location {
 func (s *Store) location() *keystore.Location {
 	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
-
-func on(text string) bool { return text == "1" || strings.EqualFold(text, "true") }
 
 func storeFault(err error) *wit.Fault {
 	f := faultf(wit.FaultConfig, "%v", err)

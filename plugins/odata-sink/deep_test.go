@@ -103,7 +103,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.max.batch.size=500"), "sap.odata.max.batch.size", "Value 500 for configuration sap.odata.max.batch.size is not built yet; built: 1"},
 		{append(orders, "topics=Orders, Customers"), "", ""}, // which the host looks at, after transforms
 		{append(orders, "sap.odata#1.service=/s", "sap.odata#1.entityset=X", "sap.odata#1.topic=Orders"), "sap.odata#1.topic", "Topic Orders stands in sap.odata#00.topic already"},
-		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "Unknown configuration"},
+		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},
 	} {
 		setting, message := "", ""
 		inquiry, err := newPlugin().Validate(Alias, configuration(c.settings...), false, nil, nil)

@@ -33,7 +33,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, condition("0", "OrderID", "bt", "1")...), "sap.odata#00.filter#0.property", "Missing required configuration \"sap.odata#00.filter#0.high\""},
 		{append(orders, condition("0", "OrderID", "eq", "1", "2")...), "sap.odata#00.filter#0.high", "Invalid value 2 for configuration sap.odata#00.filter#0.high: expected it with the operators bt and nb only, found eq"},
 		{append(orders, "sap.odata#00.filter#0.option=eq", "sap.odata#00.filter#0.low=1"), "sap.odata#00.filter#0.option", "Missing required configuration \"sap.odata#00.filter#0.property\""},
-		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property", "Unknown configuration \"sap.odata#00.filtr#00.property\"; the nearest known name is \"sap.odata#00.filter#00.property\""},
+		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property", "unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
 		{append(orders, "sap.odata.sap.client=100", "sap.odata.sap.client.in=QUERY"), "", ""},
 		{append(orders, "sap.odata.sap.client.in=header"), "", ""},
 		{append(orders, "sap.odata.sap.client.in=cookie"), "sap.odata.sap.client.in", "Invalid value cookie for configuration sap.odata.sap.client.in: String must be one of: header, query"},

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Bounds on what a registry may do.
@@ -49,7 +50,7 @@ type Settings struct {
 func Parse(given map[string]string) (s Settings, err error) {
 	text := given["schema.registry.url"]
 	if strings.TrimSpace(text) == "" {
-		return s, errors.New(`Missing required configuration "schema.registry.url" which has no default value.`)
+		return s, errors.New(setting.Missing("schema.registry.url"))
 	}
 	for item := range strings.SplitSeq(text, ",") {
 		u, err := url.Parse(strings.TrimSpace(item))

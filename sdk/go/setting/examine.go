@@ -33,7 +33,7 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
 			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value, Visible: true,
-				Errors: []string{Unknown(s.Name, t.Nearest(s.Name))}})
+				Errors: []string{Unknown(t.Nearest(s.Name))}})
 		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
 			out = append(out, t.examine(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
 		}

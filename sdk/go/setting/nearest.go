@@ -118,10 +118,9 @@ func Distance(a, b string) int {
 }
 
 // Unknown is the text for a name that nobody declared; near is the nearest declared one, "" for none.
-func Unknown(name, near string) string {
-	text := `Unknown configuration "` + name + `"`
-	if near != "" {
-		text += `; the nearest known name is "` + near + `"`
+func Unknown(near string) string {
+	if near == "" {
+		return "unknown setting"
 	}
-	return text
+	return "unknown setting; the nearest known one is " + near
 }

@@ -1,0 +1,75 @@
+package transport
+
+import (
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// declared is what values of roles are to be, whatever kind a plugin's declaration says.
+var declared = setting.Of(
+	number(role.Port), number(role.MaxConcurrent), number(role.MaxConnections), number(role.RetryMax),
+	milliseconds(role.ConnectTimeoutMS), milliseconds(role.ReadTimeoutMS), milliseconds(role.RetryMinBackoffMS),
+	milliseconds(role.RetryMaxBackoffMS), milliseconds(role.ProxyOutageMS),
+	setting.Spec(role.RequestsPerSecond, wit.KindDouble, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1_000_000)),
+	setting.Spec(role.TLSAllowLegacy, wit.KindBoolean, wit.Low, nil, ""),
+	setting.Spec(role.ClientIn, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "query")),
+	setting.Spec(role.OAuthClientAuth, wit.KindText, wit.Low, nil, "", setting.Allowed("header", "body")),
+)
+
+func number(name string) wit.SettingSpec {
+	return setting.Spec(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
+}
+
+// milliseconds are at most 34 years, which a [time.Duration] can hold.
+func milliseconds(name string) wit.SettingSpec {
+	return setting.Spec(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
+}
+
+// roleReader reads values of roles that are declared; it keeps the first error.
+type roleReader struct {
+	roles Roles
+	err   error
+}
+
+// text is the value of a role, "" where it is not given or cannot be.
+func (r *roleReader) text(name string) string {
+	text := strings.TrimSpace(r.roles.Text(name))
+	spec, known := declared.Find(name)
+	if text == "" || !known {
+		return text
+	}
+	spec.Name = r.roles.Setting(name)
+	if why := (setting.Check{}).Value(&spec, text); why != "" {
+		if r.err == nil {
+			r.err = wrong(r.roles, name, "%s", why)
+		}
+		return ""
+	}
+	return text
+}
+
+func (r *roleReader) number(name string) int {
+	n, _ := setting.Integer(wit.KindLong, r.text(name))
+	return int(n)
+}
+
+func (r *roleReader) decimal(name string) float64 {
+	n, _ := setting.Decimal(r.text(name))
+	return n
+}
+
+func (r *roleReader) flag(name string) bool {
+	on, _ := setting.Flag(r.text(name))
+	return on
+}
+
+// is tells whether the value of an enumeration is this one, in any case.
+func (r *roleReader) is(name, value string) bool { return strings.EqualFold(r.text(name), value) }
+
+func (r *roleReader) milliseconds(name string) time.Duration {
+	return time.Duration(r.number(name)) * time.Millisecond
+}
