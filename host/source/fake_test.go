@@ -37,6 +37,8 @@ type service struct {
 	requests []string
 	// answer may change what is answered; nil answers as it is.
 	answer func(page int, body string) (status uint16, answer string, cut bool)
+	// lose is how many requests that must not be sent twice get no answer.
+	lose int
 	// before is called before each request is answered.
 	before func(r *wit.Request)
 	retry  transport.Retry
@@ -73,6 +75,10 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r.Target)
+	if s.lose > 0 && !r.Repeatable && r.Target != "/open" {
+		s.lose--
+		return nil, &transport.NoAnswer{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
+	}
 	status, body, cut := uint16(200), "", false
 	if lines, ok := s.follows[r.Target]; ok {
 		body = strings.Join(lines, "\n") + "\n"
@@ -119,6 +125,7 @@ type reader struct {
 	feeds       int
 	fingerprint string
 	exact       bool
+	once        bool // its requests must not be sent twice
 	acks        bool
 	pollMs      uint32
 	polls       bool // also with a period of 0
@@ -186,7 +193,7 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 		r.causes = append(r.causes, "start")
 	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
-	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: true}, Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
+	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once}, Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
 	if r.wakes {
 		f.Position = nil
 	}
@@ -197,7 +204,7 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Fi
 	switch {
 	case response.Status == 410:
 		return 0, &wit.Fault{Kind: wit.FaultGone, Message: "the link is gone"}
-	case response.Status >= 500:
+	case response.Status >= 500 || response.Status == 429:
 		return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))

@@ -67,13 +67,17 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	since(&f.task.count.fetch, start)
 	if err != nil {
+		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
+		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
+			return end, &wit.Fault{Kind: wit.FaultTransient, Message: lost.Error()}
+		}
 		return end, &finalError{err}
 	}
 	defer answer.Body.Close()
 	end, err = p.read(transport.Within(ctx), answer)
 	if err != nil {
 		p.broken(err)
-		if tried.retry.Names(strconv.Itoa(int(answer.Status))) {
+		if fetch.Request.Repeatable && tried.retry.Names(strconv.Itoa(int(answer.Status))) {
 			err = &finalError{err} // the transport has repeated it as often as it may be
 		}
 	}

@@ -598,3 +598,28 @@ func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
 		}
 	})
 }
+
+// A request that must not be sent twice, and that has no answer or one that asks to be sent again, goes through the plugin: it is asked
+// what comes next, as after a start.
+func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
+	for _, status := range []uint16{0, 503, 429} {
+		synctest.Test(t, func(t *testing.T) {
+			asks := &reader{once: true}
+			w := newWorld(asks, []string{"a=1"})
+			if status == 0 {
+				w.service.lose = 2
+			}
+			asked := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				if asked++; asked <= 2 && status != 0 {
+					return status, body, false
+				}
+				return 200, body, false
+			}
+			w.ok(t)
+			if causes := strings.Join(asks.causes, " "); causes != "start start start" {
+				t.Errorf("%d: the plugin was asked: %s", status, causes)
+			}
+		})
+	}
+}

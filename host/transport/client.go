@@ -130,7 +130,7 @@ func (c *Client) Close() {
 // another origin; config for certificates; data for requests that must not be sent).
 //
 // Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no Cloud
-// Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429. Retry.Codes does not
+// Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429 and the request is no GET. Retry.Codes does not
 // count for them: what any other answer says of the request is in its body, which the caller reads.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// A mistake of ours is the request's: what must not be sent twice may be on its way.

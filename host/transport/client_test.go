@@ -93,6 +93,14 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 func get(target string) *wit.Request {
 	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
 }
+
+// once is a GET that begins something at the service.
+func once(target string) *wit.Request {
+	r := get(target)
+	r.Repeatable = false
+	return r
+}
+
 func post(target string) *wit.Request {
 	return &wit.Request{Method: "POST", Target: target, Body: []byte("{}")}
 }
@@ -268,6 +276,8 @@ func TestRetriesByCode(t *testing.T) {
 		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3, false},
 		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1, false},
 		"POST on 408 and 429":            {[]int{408, 429, 201}, post("/"), 10, 201, 3, false},
+		"once on 429":                    {[]int{429, 200}, once("/"), 10, 429, 1, false},
+		"once on 503":                    {[]int{503, 200}, once("/"), 10, 503, 1, false},
 		"POST not on 500":                {[]int{500, 201}, post("/"), 10, 500, 1, false},
 		"POST not on 502":                {[]int{502, 201}, post("/"), 10, 502, 1, false},
 		"POST not on 503":                {[]int{503, 201}, post("/"), 10, 503, 1, false},

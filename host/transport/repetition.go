@@ -378,9 +378,13 @@ func (p *place) redirect(e *exchange, status int, location string, free bool) (*
 }
 
 // asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not repeatable
-// only those are sent again that the service says it has not taken up.
+// only those are sent again that the service says it has not taken up; whether a GET that begins something is one of them its caller
+// finds out.
 func (e *exchange) asksAgain(retry Retry, status int) bool {
 	if !e.repeatable {
+		if e.method == http.MethodGet || e.method == http.MethodHead {
+			return false
+		}
 		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
 	}
 	return retry.Names(strconv.Itoa(status))

@@ -288,7 +288,7 @@ func (pg *page) finished(next *deltaPlace) {
 			level = wit.LevelDebug
 		}
 	}
-	when := "as " + pg.feed.cronSource + " says"
+	when := "as " + pg.feed.setting(nameCron) + " says"
 	if pg.feed.cron == "" {
 		when = "in " + (time.Duration(pg.feed.period) * time.Second).String()
 	}
