@@ -64,10 +64,10 @@ func packContext(o *opened) []byte {
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, string(f.query), f.name, f.address} {
+		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, f.cursor, string(f.query), f.name, f.address} {
 			b = pack.Text(b, s)
 		}
-		b = pack.Number(pack.Number(b, f.period), f.pageSize)
+		b = pack.Number(pack.Number(pack.Number(b, f.period), f.pageSize), f.lookback)
 		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals, f.options.Lenient} {
 			b = pack.Flag(b, on)
 		}
@@ -88,10 +88,10 @@ func unpackContext(context []byte) (*opened, error) {
 	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}, at: int64(r.Number())}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
-		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, (*string)(&f.query), &f.name, &f.address} {
+		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, &f.cursor, (*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
-		f.period, f.pageSize = r.Number(), r.Number()
+		f.period, f.pageSize, f.lookback = r.Number(), r.Number(), r.Number()
 		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient} {
 			*on = r.Flag()
 		}
@@ -174,6 +174,9 @@ func (f *feed) compile() error {
 	}
 	if !f.atom {
 		f.pages.FormatOption = "$format=json"
+	}
+	if err := f.makeCursor(s); err != nil {
+		return err
 	}
 	f.pages.Ready()
 	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}

@@ -25,12 +25,16 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 		if done, when := at.Done(); done {
 			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" && now-when >= int64(f.period)*1000
 			switch {
+			case cause.Snapshot != nil:
+				at = nil // all rows are read now, also where a cursor leaves most out
 			case f.period < 0 && f.cron == "":
 				return wit.Step{Finished: wit.Chosen}, nil
 			case !due:
 				return wit.Step{Idle: wit.Chosen}, nil
 			}
-			at = nil
+			if at != nil {
+				at = f.pages.FirstBehind(at, now)
+			}
 		}
 	}
 	if at == nil {

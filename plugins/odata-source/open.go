@@ -142,14 +142,17 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 	if f.atom {
 		format = "atom"
 	}
-	mode := "full"
+	mode, cursor := "full", ""
 	if f.tracking.on {
 		mode = "delta"
+	}
+	if f.cursor != "" {
+		cursor = " cursor=" + f.cursor
 	}
 	origin := o.origin.String()
 	if o.origin.Host == "" {
 		origin = "destination:" + v.Text(config.Destination)
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
-		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint()
+		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint() + cursor
 }

@@ -108,6 +108,7 @@ func declareShared(t *setting.Table) {
 			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks for page.size rows at a "+
 			"time ($top), by key where keys sort and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
+	declareCursor(both)
 	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
 		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
 		setting.Display("Times"))
@@ -166,6 +167,9 @@ type entry struct {
 	// period in seconds, -1: once, unless cron has the times of extractions.
 	period int
 	cron   string
+	// cursor is the property of a cursor, "" for none.
+	cursor   string
+	lookback int
 	// cronSource is the name of the setting that says it.
 	cronSource string
 	pageSize   int
@@ -188,7 +192,8 @@ func entries(v setting.Values) []entry {
 	for _, g := range config.Groups(v) {
 		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
 			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
-			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron), cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
+			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron), cursor: g.Text(nameCursor), lookback: g.Number(nameLookback),
+			cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
 		e.tracking = readTracking(v, g)
 		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
 		_, shared := v.Given("sap.odata." + nameFormat)
@@ -236,6 +241,7 @@ func examine(given []wit.Setting) []wit.Examined {
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
 		examineReads(v, &e.reads, examined)
+		examineCursor(&e, examined)
 		for _, other := range all[:i] {
 			if other.service == e.service && other.set == e.set && other.id == e.id {
 				setting.Complain(examined, config.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+

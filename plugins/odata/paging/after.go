@@ -26,6 +26,14 @@ const (
 
 // After is the place behind the page.
 func (pg *Page) After() (*Place, error) {
+	next, err := pg.after()
+	if err == nil {
+		pg.note(next)
+	}
+	return next, err
+}
+
+func (pg *Page) after() (*Place, error) {
 	at, read := &pg.At, &pg.Out.Page
 	next := *at
 	next.refused, next.without, next.tries = "", false, 0
@@ -358,7 +366,7 @@ func (pg *Page) answered(next *Place) (*Place, error) {
 // service's own links; where there is none, from its start.
 func (pg *Page) distrust(next *Place, why string) (*Place, error) {
 	at, f := pg.At, pg.Set
-	*next = Place{url: next.url, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
+	*next = Place{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
 		shifts: at.shifts, further: at.further, least: at.least,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	counts := positional(at.link, at.seen-at.base)
@@ -391,7 +399,7 @@ func (pg *Page) anew(next *Place, why string) (*Place, error) {
 		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(mostPasses)+" times. If its rows are changed all the time, read it when they "+
 			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
-	first := pg.start(next.unordered, next.uncounted)
+	first := pg.startOf(&pg.At, next.unordered, next.uncounted)
 	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began, next.least
 	if next.further {
 		first.least = max(first.least, next.seen)
@@ -490,12 +498,12 @@ func (pg *Page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
 // first tells whether the page is a load's first one, which can be asked for with fewer options.
 func (pg *Page) first() bool {
 	at := &pg.At
-	return at.tries < mostTries && at.seen == 0 && at.url == pg.start(at.unordered, at.uncounted).url
+	return at.tries < mostTries && at.seen == 0 && at.url == pg.startOf(at, at.unordered, at.uncounted).url
 }
 
 // all is the first page with all options, where leaving them out was of no use: also after a restart.
 func (pg *Page) all() *Place {
-	p := pg.start(false, false)
+	p := pg.startOf(&pg.At, false, false)
 	p.tries = mostTries
 	pg.keep(p)
 	return p
@@ -551,18 +559,18 @@ func (f *Set) fewerOptions(at *Place, body []byte) *Place {
 	namesCount := bytes.Contains(bytes.ToLower(body), []byte(strings.TrimPrefix(f.countName(), "$")))
 	switch {
 	case at.refused != "" && orders && counts:
-		return f.start(true, false)
+		return f.startOf(at, true, false)
 	case at.refused != "":
 		return nil
 	case orders && counts && namesCount:
-		return f.start(false, true)
+		return f.startOf(at, false, true)
 	case orders && counts:
-		return f.start(true, false)
+		return f.startOf(at, true, false)
 	case counts && f.Ordered && !namesCount:
 		// Without $orderby it wasn't accepted either.
-		return f.start(false, true)
+		return f.startOf(at, false, true)
 	case counts, orders:
-		return f.start(true, true)
+		return f.startOf(at, true, true)
 	}
 	return nil
 }

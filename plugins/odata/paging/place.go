@@ -60,6 +60,8 @@ type Place struct {
 	without bool
 	// warned: it was said that more rows came than the service counted.
 	warned bool
+	// cursor is what loads by a cursor remember.
+	cursor cursorPlace
 	// done: the load is complete; at is when its last page came, began when it was begun, in milliseconds since 1970.
 	done      bool
 	at, began int
@@ -98,7 +100,8 @@ func (p *Place) items() []Item {
 		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
 		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail}, {Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
-		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "began", Number: &p.began, Least: 1}, {Name: "at", Number: &p.at, Least: 1},
+		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from}, {Name: "high", Text: &p.cursor.high},
+		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1}, {Name: "at", Number: &p.at, Least: 1},
 	}
 }
 

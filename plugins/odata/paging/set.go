@@ -37,6 +37,8 @@ type Set struct {
 	// percent-encoded; nil: there are none of the user's. Options are what else the user wants in each request.
 	Filter  func(own string) string
 	Options []string
+	// Cursor is nil where each load reads all rows.
+	Cursor *Cursor
 	// Query of all requests that are built here.
 	Query uri.Query
 	// Type is the set's entity type; Layout and Key, the nodes of the key's schema, are those of its rows.
@@ -78,6 +80,7 @@ type Page struct {
 	order order
 	// content is what the page holds.
 	content content
+	cursor  cursorPage
 	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the service does
 	// not heed the filter by key or the order, or since its count says that rows were left out.
 	handed   int
@@ -114,7 +117,7 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 		return nil, false
 	}
 	pg.handed += len(rows)
-	return rows, true
+	return pg.recognise(rows), true
 }
 
 // Resolve turns a link of the page into a target on the connector's origin.
@@ -132,7 +135,7 @@ func (pg *Page) Resolve(link decode.Link) (string, error) {
 
 // First is where a load begins, at a time in milliseconds since 1970.
 func (f *Set) First(now int64) *Place {
-	at := f.start(false, false)
+	at := f.startOf(&Place{}, false, false)
 	at.began = int(now)
 	return at
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// start is the place of a load's first page.
-func (f *Set) start(unordered, uncounted bool) *Place {
-	at := &Place{count: -1, unordered: unordered, uncounted: uncounted}
+// startOf is the place of the first page of the load that another place is of.
+func (f *Set) startOf(load *Place, unordered, uncounted bool) *Place {
+	at := &Place{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted}
 	at.url = f.url(at, "", 0)
 	return at
 }
@@ -29,7 +29,7 @@ func (f *Set) Target(at *Place) string {
 	case checkEnd:
 		return f.url(at, "", 0)
 	case checkWithout:
-		return f.start(true, at.uncounted).url
+		return f.startOf(at, true, at.uncounted).url
 	}
 	return at.url
 }
@@ -43,6 +43,11 @@ func (f *Set) url(at *Place, filter string, skip int) string { return f.sorted(a
 // sorted is url in the order of the keys, or with " desc" in the reverse one.
 func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
 	var options []string
+	if from := f.Cursor.above(at); from != "" && filter != "" {
+		filter = from + " and (" + filter + ")"
+	} else {
+		filter += from
+	}
 	if filter = f.filter(filter); filter != "" {
 		options = append(options, "$filter="+filter)
 	}

@@ -33,6 +33,8 @@ type Settings struct {
 	Prefix         string
 	Select, Expand []string
 	Conditions     []Condition
+	// Cursor is a property that is read besides, "" for none.
+	Cursor string
 	// Raw are options of a query as they stand in a URL.
 	Raw string
 }
@@ -57,6 +59,7 @@ func (s *Settings) Empty() bool {
 // Pack appends the settings for [Unpack].
 func (s *Settings) Pack(dst []byte) []byte {
 	dst = pack.Text(pack.Texts(pack.Texts(pack.Text(dst, s.Prefix), s.Select), s.Expand), s.Raw)
+	dst = pack.Text(dst, s.Cursor)
 	dst = pack.Number(dst, len(s.Conditions))
 	for _, c := range s.Conditions {
 		for _, text := range []string{c.Prefix, c.Property, c.Option, c.Low, c.High} {
@@ -68,7 +71,7 @@ func (s *Settings) Pack(dst []byte) []byte {
 
 // Unpack reads what [Settings.Pack] wrote.
 func Unpack(r *pack.Reader) Settings {
-	s := Settings{Prefix: r.Text(), Select: r.Texts(), Expand: r.Texts(), Raw: r.Text()}
+	s := Settings{Prefix: r.Text(), Select: r.Texts(), Expand: r.Texts(), Raw: r.Text(), Cursor: r.Text()}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.Conditions = append(s.Conditions, Condition{r.Text(), r.Text(), r.Text(), r.Text(), r.Text()})
 	}
@@ -110,6 +113,9 @@ func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error)
 		if err := q.condition(m, root, &s.Conditions[i], s.Prefix+Expand); err != nil {
 			return nil, err
 		}
+	}
+	if root.structure.Property(s.Cursor) != nil && !root.shown(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
+		root.hidden = append(root.hidden, s.Cursor)
 	}
 	q.View = root.view()
 	if root.projects() {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Names of the settings of a cursor, behind `sap.odata#NN.` or, for all sets, `sap.odata.`.
+const (
+	nameCursor   = "cursor.property"
+	nameLookback = "cursor.lookback"
+)
+
+func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
+	both(nameCursor, wit.KindText, wit.Medium, "",
+		"Property that grows with each change of a row, such as a time of change: the first extraction reads all rows, each later one those "+
+			"whose property is at least the highest value seen. For sets without change tracking; deleted rows don't show.",
+		setting.Display("Cursor"))
+	both(nameLookback, wit.KindLong, wit.Low, "0",
+		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of numbers. For rows that are "+
+			"committed late, and those that change while others are read. Rows that came before and are the same are left out.",
+		setting.AtLeast(0), setting.Display("Look-back"))
+}
+
+// cursor makes the cursor of a feed whose layout is made; it has the layout watch the property.
+func (f *feed) makeCursor(s *edm.Structure) error {
+	if f.cursor == "" {
+		return nil
+	}
+	refuse := func(name, given, why string) error { return fault.Config(name, setting.Invalid(name, given, why)) }
+	p := s.Property(f.cursor)
+	var names []string
+	for i := range s.Properties {
+		if grows(&s.Properties[i]) {
+			names = append(names, s.Properties[i].Name)
+		}
+	}
+	name := f.setting(nameCursor)
+	switch {
+	case p == nil:
+		return refuse(name, f.cursor, f.cursor+" is no property of "+s.QualifiedName()+fault.Among(f.cursor, names, "it has none that grows"))
+	case !grows(p):
+		return refuse(name, f.cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+fault.Among("", names, "no property of the set will do"))
+	case f.lookback > 0 && p.Type.Primitive == edm.String:
+		return refuse(f.setting(nameLookback), "", "expected 0 with "+f.cursor+", which is a text")
+	}
+	nodes, err := f.model.ReadSchema(f.asked.View, f.options)
+	if err != nil {
+		return err
+	}
+	column := slices.IndexFunc(f.layout.Columns, func(c decode.Column) bool { return c.Name == f.cursor })
+	node := slices.IndexFunc(nodes[0].Members, func(m wit.Member) bool { return m.Name == f.cursor })
+	if column < 0 || node < 0 {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: "the cursor " + f.cursor + " is not read"}
+	}
+	f.layout.Watch = append(slices.Clone(f.layout.Watch), column)
+	watched, at, member := len(f.layout.Watch), len(f.layout.Watch)-1, nodes[0].Members[node].Node
+	f.pages.Cursor = &paging.Cursor{Property: p, Lookback: int64(f.lookback), Of: func(out *decode.Output, row int) (string, bool) {
+		place := out.Watched[row*watched+at]
+		text, _, err := value.Text(p.Type.Primitive, nodes, member, out.Data[place.Start:place.Start+place.Size])
+		return text, err == nil
+	}}
+	return nil
+}
+
+// grows tells whether a property can be a cursor: one that the service orders and filters by.
+func grows(p *edm.Property) bool {
+	switch p.Type.Primitive {
+	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
+		return p.Filterable
+	}
+	return false
+}
+
+// examineCursor complains of a look-back without a cursor, and of a cursor where changes are tracked.
+func examineCursor(e *entry, examined []wit.Examined) {
+	if e.cursor != "" && e.tracking.on {
+		name := config.InGroup(e.number, nameTrackChanges)
+		setting.Complain(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.number, nameCursor)+": a set is read by changes or by a cursor"))
+	}
+	if e.lookback > 0 && e.cursor == "" {
+		name := config.InGroup(e.number, nameLookback)
+		setting.Complain(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.number, nameCursor)+" with it"))
+	}
+}

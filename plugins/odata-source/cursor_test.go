@@ -1,0 +1,126 @@
+package main
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// poll reads a feed once more, as when its period is over.
+func (l *load) poll(feed uint32, offset []wit.Field) []wit.Field {
+	l.t.Helper()
+	l.rows, l.values, l.targets = nil, nil, nil
+	cause := wit.Cause{Poll: wit.Chosen}
+	for range 100 {
+		step, err := l.p.Next(l.opened.Context, feed, offset, cause, 1_700_000_000_000)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if step.Fetch == nil {
+			return offset
+		}
+		if offset, err = l.page(feed, step.Fetch); err != nil {
+			l.t.Fatal(err)
+		}
+		cause = wit.Cause{More: wit.Chosen}
+		if done, _ := wit.Lookup(offset, "done"); done.Boolean != nil {
+			return offset
+		}
+	}
+	l.t.Fatal("the load doesn't end")
+	return nil
+}
+
+// TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late within the look-back.
+func TestCursor(t *testing.T) {
+	for _, c := range []struct {
+		settings []string
+		late     bool // a row that is committed late is found
+	}{
+		{nil, false},
+		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
+		{[]string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, true},
+		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"), true},
+	} {
+		s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+		change := func(order, date string) {
+			t.Helper()
+			r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")", strings.NewReader(`{"OrderDate":"`+date+`"}`))
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if w.Code >= 300 {
+				t.Fatalf("%d: %s", w.Code, w.Body)
+			}
+		}
+		change("10250", "2024-05-05T12:00:00")
+		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"}, c.settings)...)
+		offset, err := l.run(0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.same(s, "Orders")
+		came := func(orders ...string) {
+			t.Helper()
+			slices.Sort(l.rows)
+			var expected []string
+			for _, o := range orders {
+				expected = append(expected, "["+o+"]")
+			}
+			if !slices.Equal(l.rows, expected) {
+				t.Errorf("%v: expected rows %v, found %v by %v", c.settings, expected, l.rows, l.targets)
+			}
+		}
+		offset = l.poll(0, offset)
+		came()
+		if asked, _ := url.PathUnescape(l.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
+			t.Errorf("%v: asked for %s", c.settings, asked)
+		}
+		change("10248", "2024-05-05T12:00:00") // the same as the highest
+		change("10251", "2024-05-06T12:00:00")
+		offset = l.poll(0, offset)
+		came("10248", "10251")
+		change("10249", "2024-05-06T11:00:00")
+		change("10252", "2024-05-07T00:00:00")
+		offset = l.poll(0, offset)
+		if c.late {
+			came("10249", "10252")
+		} else {
+			came("10252")
+		}
+		offset = l.poll(0, offset)
+		came()
+		step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Snapshot: wit.Ptr("all")}, 1_700_000_000_000)
+		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
+			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
+		}
+	}
+}
+
+// TestCursorsThatCannotBe are refused by name.
+func TestCursorsThatCannotBe(t *testing.T) {
+	s := service.New(service.Options{Rows: 4})
+	for _, c := range []struct {
+		settings []string
+		message  string
+	}{
+		{[]string{"sap.odata#00.cursor.property=OrderDat"}, "OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
+		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"}, "expected 0 with ShipCity, which is a text"},
+		{[]string{"sap.odata#00.cursor.lookback=5"}, "expected sap.odata#00.cursor.property with it"},
+	} {
+		l := &load{t: t, service: s, p: &plugin{}}
+		settings := configuration(append(set("00", "Orders"), c.settings...)...)
+		asked, err := l.p.Open(Component, settings, nil, nil)
+		if err == nil {
+			_, err = l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])})
+		}
+		if err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
+		}
+	}
+}

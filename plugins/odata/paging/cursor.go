@@ -1,0 +1,230 @@
+package paging
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Cursor is a property that grows with each change of a row. The first load of a set reads all its rows, each later one those whose
+// property is at least the highest value seen, less a look-back. Rows that came before and are the same are recognised and left out.
+type Cursor struct {
+	Property *edm.Property
+	// Lookback is in seconds for dates and times, else in the numbers' own unit.
+	Lookback int64
+	// Of reads the property of a row of an output, as Atom writes it; false: it is null.
+	Of func(out *decode.Output, row int) (text string, ok bool)
+}
+
+// cursorPlace is the part of a place that is about the cursor.
+type cursorPlace struct {
+	// from is the least value that the load asks for, "" for all rows. high is the highest one that came.
+	from, high string
+	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
+	known, fresh string
+}
+
+// mostMarks bounds what a place remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
+const mostMarks = 24 << 10
+
+// mark is a row as a later load recognises it.
+type mark struct{ value, hash string }
+
+func packMarks(marks []mark) string {
+	texts := make([]string, len(marks))
+	for i, m := range marks {
+		texts[i] = string(uri.AppendEscaped(nil, m.value)) + " " + m.hash
+	}
+	return strings.Join(texts, ",")
+}
+
+func unpackMarks(s string) []mark {
+	var marks []mark
+	for text := range strings.SplitSeq(s, ",") {
+		if value, hash, ok := strings.Cut(text, " "); ok {
+			marks = append(marks, mark{uri.Unescape(value), hash})
+		}
+	}
+	return marks
+}
+
+// lower is a value less the look-back.
+func (c *Cursor) lower(text string) string {
+	if c.Lookback == 0 {
+		return text
+	}
+	switch t := c.Property.Type.Primitive; t {
+	case edm.DateTime, edm.DateTimeOffset:
+		at, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
+		if err != nil {
+			return text
+		}
+		at = at.Add(-time.Duration(c.Lookback) * time.Second)
+		if at.Year() < 1 {
+			return "0001-01-01T00:00:00" + zone(t)
+		}
+		return at.Format("2006-01-02T15:04:05.999") + zone(t)
+	case edm.Decimal:
+		n, ok := new(big.Rat).SetString(text)
+		if !ok {
+			return text
+		}
+		_, fraction, _ := strings.Cut(text, ".")
+		return n.Sub(n, new(big.Rat).SetInt64(c.Lookback)).FloatString(len(fraction))
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n-c.Lookback > n {
+			return text
+		}
+		return strconv.FormatInt(n-c.Lookback, 10)
+	}
+}
+
+func zone(t edm.Primitive) string {
+	if t == edm.DateTimeOffset {
+		return "Z"
+	}
+	return ""
+}
+
+// atLeast tells whether a value is not below another.
+func (c *Cursor) atLeast(a, b string) bool {
+	order, ok := value.Compare(c.Property.Type.Primitive, a, b)
+	return ok && order >= 0
+}
+
+// above is the condition on the rows of a load, "" for all.
+func (c *Cursor) above(at *Place) string {
+	if c == nil || at.cursor.from == "" {
+		return ""
+	}
+	return c.Property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: c.Property.Type.Primitive, Text: at.cursor.from}))
+}
+
+// cursorPage is what a page knows of the rows of loads before, and of its own.
+type cursorPage struct {
+	known map[string]bool
+	high  string
+	marks []mark
+}
+
+// beginCursor readies the page.
+func (pg *Page) beginCursor() {
+	pg.cursor = cursorPage{}
+	if pg.Cursor == nil {
+		return
+	}
+	known := unpackMarks(pg.At.cursor.known)
+	pg.cursor = cursorPage{known: make(map[string]bool, len(known)), high: pg.At.cursor.high, marks: unpackMarks(pg.At.cursor.fresh)}
+	for _, m := range known {
+		pg.cursor.known[m.hash] = true
+	}
+}
+
+// recognise takes note of rows' cursors and leaves out rows that came in a load before. Origins stay as they are.
+func (pg *Page) recognise(rows []wit.Row) []wit.Row {
+	c := pg.Cursor
+	if c == nil {
+		return rows
+	}
+	first := len(pg.Out.Rows) - len(rows)
+	kept := rows[:0:0]
+	for i := range rows {
+		text, ok := c.Of(&pg.Out, first+i)
+		if !ok {
+			kept = append(kept, rows[i])
+			continue
+		}
+		if pg.cursor.high == "" || c.atLeast(text, pg.cursor.high) {
+			pg.cursor.high = text
+		}
+		h := noHash
+		for _, d := range []wit.Datum{rows[i].Key, rows[i].Value} {
+			h.add(pg.Out.Data[d.Start : d.Start+d.Size])
+		}
+		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
+		if c.atLeast(text, c.lower(pg.cursor.high)) {
+			pg.cursor.marks = append(pg.cursor.marks, mark{text, hash})
+			if len(pg.cursor.marks) > 4*mostMarks/markBytes {
+				pg.prune()
+			}
+		}
+		if !pg.cursor.known[hash] {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}
+
+// markBytes is about what a mark takes.
+const markBytes = 32
+
+// prune forgets rows that the next load does not ask for, and where they are too many those with the least values.
+func (pg *Page) prune() {
+	c, at := pg.Cursor, &pg.cursor
+	least := c.lower(at.high)
+	at.marks = slices.DeleteFunc(at.marks, func(m mark) bool { return !c.atLeast(m.value, least) })
+	size := 0
+	for _, m := range at.marks {
+		size += len(m.value) + len(m.hash) + 2
+	}
+	if size <= mostMarks {
+		return
+	}
+	slices.SortStableFunc(at.marks, func(a, b mark) int {
+		order, _ := value.Compare(c.Property.Type.Primitive, b.value, a.value)
+		return order
+	})
+	kept := 0
+	for size = 0; kept < len(at.marks) && size <= mostMarks; kept++ {
+		size += len(at.marks[kept].value) + len(at.marks[kept].hash) + 2
+	}
+	sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(len(at.marks))+" rows are within the look-back of the cursor; "+
+		strconv.Itoa(len(at.marks)-kept)+" of them can't be remembered and may come again: sap.odata#"+pg.Number+".cursor.lookback bounds them")
+	at.marks = at.marks[:kept]
+}
+
+// note puts what the page knows of the cursor into the place behind it.
+func (pg *Page) note(next *Place) {
+	if pg.Cursor == nil {
+		return
+	}
+	at := pg.At.cursor
+	if next.pass > pg.At.pass {
+		next.cursor = cursorPlace{from: at.from, high: at.high, known: at.known} // the load begins anew
+		return
+	}
+	if pg.cursor.high != "" {
+		pg.prune()
+	}
+	next.cursor = cursorPlace{from: at.from, high: pg.cursor.high, known: at.known, fresh: packMarks(pg.cursor.marks)}
+	if !next.done {
+		return
+	}
+	next.cursor.from = ""
+	if next.cursor.known, next.cursor.fresh = next.cursor.fresh, ""; next.cursor.known == "" {
+		next.cursor.known = at.known // nothing came
+	}
+}
+
+// FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from it on.
+func (f *Set) FirstBehind(done *Place, now int64) *Place {
+	carried := Place{}
+	if f.Cursor != nil && done.cursor.high != "" {
+		carried.cursor = cursorPlace{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high, known: done.cursor.known}
+	}
+	at := f.startOf(&carried, false, false)
+	at.began = int(now)
+	return at
+}
