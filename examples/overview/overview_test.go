@@ -3,6 +3,7 @@ package overview
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -142,7 +143,11 @@ func TestSinksRun(t *testing.T) {
 		sinks++
 		folder := t.TempDir()
 		for _, name := range []string{file, "entity-set.properties"} { // the source fills the topic, once
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(moved.Replace(read(t, name))), 0o600); err != nil {
+			text := moved.Replace(read(t, name))
+			if name == "dynamic.properties" { // the source doesn't say what is to be done
+				text += "\ntransforms=mode\ntransforms.mode.type=org.apache.kafka.connect.transforms.InsertField$Value\ntransforms.mode.static.field=MODE\ntransforms.mode.static.value=I\n"
+			}
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -151,6 +156,9 @@ func TestSinksRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		demo = service.New(service.Options{Rows: 40, Switches: service.Switches{CSRF: true}})
+		if file == "update.properties" {
+			copyDetails(t, demo)
+		}
 		h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true, Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
@@ -164,6 +172,23 @@ func TestSinksRun(t *testing.T) {
 	if sinks < 3 {
 		t.Errorf("%d sinks ran", sinks)
 	}
+}
+
+// copyDetails makes the entities that are there to be updated, with other values.
+func copyDetails(t *testing.T, demo *service.Service) {
+	t.Helper()
+	plain := service.New(service.Options{Rows: 40})
+	demo.Set("csrf", "false")
+	plain.Each("Order_Details", func(_ string, fields map[string]string) {
+		body := fmt.Sprintf(`{"OrderID":%s,"ProductID":%s,"UnitPrice":"0","Quantity":0,"Discount":0}`, fields["OrderID"], fields["ProductID"])
+		r := httptest.NewRequest("POST", service.SAPPath+"Order_DetailCopies", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		if demo.ServeHTTP(answer, r); answer.Code != http.StatusCreated {
+			t.Fatalf("%d %s", answer.Code, answer.Body)
+		}
+	})
+	demo.Set("csrf", "true")
 }
 
 // TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding alone.

@@ -434,6 +434,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 	s := service.New(service.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
 	settings := destination()
+	settings = append(settings, wit.Setting{Name: "sap.odata.enable.batch", Value: "0"})
 	for name, value := range map[string]string{"service": "/sap/opu/odata/sap/NORTHWIND_SRV", "entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
 		settings = append(settings, wit.Setting{Name: "sap.odata#00." + name, Value: value})
 	}

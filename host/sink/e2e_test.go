@@ -84,7 +84,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Cleanup(client.Close)
 	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: host}, {Name: "sap.odata.host.port", Value: port},
 		{Name: "sap.odata#00.service", Value: strings.TrimSuffix(northwind.SAPPath, "/")}, {Name: "sap.odata#00.entityset", Value: "OrderCopies"},
-		{Name: "sap.odata#00.topic", Value: "orders"}, {Name: "topics", Value: "orders"}}
+		{Name: "sap.odata#00.topic", Value: "orders"}, {Name: "topics", Value: "orders"}, {Name: "sap.odata.enable.batch", Value: "0"}}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		list = append(list, wit.Setting{Name: name, Value: value})

@@ -1,93 +1,166 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// body writes an entity as verbose JSON, without `d`, which services take. Rules:
+// body writes entities, as verbose JSON without `d` or as Atom entries. Rules for both:
 //
-//   - a field without property is refused by name, unless it is null;
-//   - properties that metadata say can't be created are left out: services refuse them, and rows that were read hold them;
+//   - a field without property is refused by name, unless it is null, or as the settings say;
+//   - properties that metadata say can't be created, or updated, are left out: services refuse them, and rows that were read hold them;
 //   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service numbers it or takes
 //     its default;
-//   - structs of navigation properties are inserted along (deep insert).
-func (p *plugin) body(dst []byte, s *structure, t tree) ([]byte, error) {
-	return p.object(dst, s, t, "")
+//   - structs of navigation properties are inserted along (deep insert); updates with such are refused.
+type body struct {
+	p   *plugin
+	how *manner
+	// updates: the entity is changed, not inserted.
+	updates bool
+	// keys, where they are not nil, stand for the key properties of the row, whatever its value says of them.
+	keys []keyValue
+	// without are fields of the row that are none of the entity's.
+	without func(name string) bool
 }
 
-// object writes a struct of a type; where is its path from the row, for messages.
-func (p *plugin) object(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	dst = append(dst, '{')
-	first := true
-	var failed error
-	ok := p.members(t, func(name string, member tree) bool {
-		mark := len(dst)
-		if !first {
-			dst = append(dst, ',')
-		}
-		dst = append(jsontext.AppendString(dst, name), ':')
-		written := false
-		dst, written, failed = p.field(dst, s, name, member, where)
-		if !written {
-			dst = dst[:mark]
-		}
-		first = first && !written
-		return failed == nil
-	})
-	if !ok {
-		failed = misfit(where, "a struct of "+s.QualifiedName(), "another kind of value")
-	}
-	return append(dst, '}'), failed
+// keyValue is the value of a key property.
+type keyValue struct {
+	property *edm.Property
+	value    value.Converted
 }
 
-// field writes a member's value; written is false where it is left out.
-func (p *plugin) field(dst []byte, s *structure, name string, member tree, where string) (out []byte, written bool, err error) {
-	where = join(where, name)
-	if property := s.properties[name]; property != nil {
-		return p.property(dst, s, property, member, where)
+// cell is a member of a struct, as it is to be written.
+type cell struct {
+	property   *edm.Property
+	navigation *edm.Navigation
+	// null: a property without a value. plain is that of a primitive property; inner the type of a complex one or of an entity.
+	null  bool
+	plain value.Converted
+	inner *structure
+}
+
+// cell decides about a member; ok is false where it is left out.
+func (b *body) cell(s *structure, name string, member tree, where string) (c cell, ok bool, err error) {
+	if c.property = s.properties[name]; c.property != nil {
+		return b.property(s, c.property, member, where)
 	}
 	n := s.navigations[name]
 	switch {
 	case member.null():
-		return dst, false, nil
+		return c, false, nil
+	case n == nil && where == name && b.without != nil && b.without(name), n == nil && b.how.ignoreUnknown:
+		return c, false, nil
+	case n == nil && b.how.failUnknown:
+		return c, false, &wit.Fault{Kind: wit.FaultConfig, Message: where + ": " + s.QualifiedName() + " has no such property (" + unknownFields + " = fail)"}
 	case n == nil:
-		return dst, false, refuse(where + ": " + s.QualifiedName() + " has no such property")
+		return c, false, refuse(where + ": " + s.QualifiedName() + " has no such property")
+	case b.updates:
+		return c, false, refuse(where + ": nested content goes with inserts only, because OData v2 has no update of an entity together with others; leave the field out, or write its entities by a topic of their own")
 	case s.inner[name] == nil:
-		return dst, false, refuse(where + ": $metadata doesn't say which type it leads to")
-	case n.Many:
-		dst, err = p.array(dst, s.inner[name], member, where)
-	default:
-		dst, err = p.object(dst, s.inner[name], member, where)
+		return c, false, refuse(where + ": $metadata doesn't say which type it leads to")
 	}
-	return dst, true, err
+	return cell{navigation: n, inner: s.inner[name]}, true, nil
 }
 
-func (p *plugin) property(dst []byte, s *structure, property *edm.Property, member tree, where string) (out []byte, written bool, err error) {
+func (b *body) property(s *structure, property *edm.Property, member tree, where string) (c cell, ok bool, err error) {
+	key := s.IsKey(property.Name)
+	c.property = property
 	switch {
-	case !property.Creatable && !s.IsKey(property.Name):
-		return dst, false, nil
-	case member.null() && (!property.Nullable || s.IsKey(property.Name)):
-		return dst, false, nil
+	case b.updates && !property.Updatable, !b.updates && !property.Creatable && !key:
+		return c, false, nil
+	case member.null() && (!property.Nullable || key):
+		return c, false, nil
 	case member.null():
-		return append(dst, "null"...), true, nil
+		c.null = true
+		return c, true, nil
 	case property.Type.Primitive != edm.NotPrimitive:
-		c, err := value.Convert(property, member.schema(), member.value)
-		if err != nil {
-			return dst, false, refuse(where + ": " + err.Error())
+		if c.plain, err = b.how.convert(property, member.schema(), member.value); err != nil {
+			return c, false, refuse(where + ": " + err.Error())
 		}
-		return c.AppendJSON(dst), true, nil
+		return c, true, nil
 	case s.inner[property.Name] == nil:
-		return dst, false, refuse(where + ": its type " + property.Type.Name + " is neither a type of OData v2 nor declared in $metadata")
+		return c, false, refuse(where + ": its type " + property.Type.Name + " is neither a type of OData v2 nor declared in $metadata")
 	}
-	dst, err = p.object(dst, s.inner[property.Name], member, where)
-	return dst, true, err
+	c.inner = s.inner[property.Name]
+	return c, true, nil
 }
 
-func (p *plugin) array(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	items, ok := p.items(t)
+// convert makes a property's value, as the settings want it where it has no room.
+func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Converted, error) {
+	if m.lossy {
+		return value.ConvertLossy(property, n, v)
+	}
+	c, err := value.ConvertWithin(property, n, v)
+	if misfit := (*value.MisfitError)(nil); errors.As(err, &misfit) && v == nil {
+		err = &value.MisfitError{Expected: misfit.Expected, Found: "null"}
+	}
+	return c, err
+}
+
+// each visits the members of a struct that are written.
+func (b *body) each(s *structure, t tree, where string, visit func(name, where string, c cell, member tree) error) error {
+	var failed error
+	outer := where == ""
+	if outer {
+		for i := range b.keys {
+			k := &b.keys[i]
+			if b.updates && !k.property.Updatable {
+				continue
+			}
+			if err := visit(k.property.Name, k.property.Name, cell{property: k.property, plain: k.value}, tree{}); err != nil {
+				return err
+			}
+		}
+	}
+	ok := b.p.members(t, func(name string, member tree) bool {
+		if outer && b.keys != nil && s.IsKey(name) {
+			return true
+		}
+		at := join(where, name)
+		c, written, err := b.cell(s, name, member, at)
+		if err == nil && written {
+			err = visit(name, at, c, member)
+		}
+		failed = err
+		return err == nil
+	})
+	if !ok {
+		return misfit(where, "a struct of "+s.QualifiedName(), "another kind of value")
+	}
+	return failed
+}
+
+// json writes a struct of a type; where is its path from the row, for messages.
+func (b *body) json(dst []byte, s *structure, t tree, where string) ([]byte, error) {
+	dst = append(dst, '{')
+	first := true
+	err := b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(jsontext.AppendString(dst, name), ':')
+		switch {
+		case c.null:
+			dst = append(dst, "null"...)
+		case c.inner == nil:
+			dst = c.plain.AppendJSON(dst)
+		case c.navigation != nil && c.navigation.Many:
+			dst, err = b.jsonArray(dst, c.inner, member, where)
+		default:
+			dst, err = b.json(dst, c.inner, member, where)
+		}
+		return err
+	})
+	return append(dst, '}'), err
+}
+
+func (b *body) jsonArray(dst []byte, s *structure, t tree, where string) ([]byte, error) {
+	items, ok := b.p.items(t)
 	if !ok {
 		return dst, misfit(where, "an array of "+s.QualifiedName(), "another kind of value")
 	}
@@ -97,11 +170,35 @@ func (p *plugin) array(dst []byte, s *structure, t tree, where string) ([]byte, 
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = p.object(dst, s, item, where); err != nil {
+		if dst, err = b.json(dst, s, item, where); err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, ']'), nil
+}
+
+// without tells which fields of a row say what is to be done with it, and are no properties.
+func (m *manner) without(name string) bool {
+	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == fieldDeletedAt || name == fieldRecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+}
+
+// Fields that sources of this kind add to their rows.
+const (
+	fieldRecordMode    = "RECORDMODE"
+	fieldDeletedAt     = "DELETED_AT"
+	fieldChangeMode    = "ODQ_CHANGEMODE"
+	fieldEntityCounter = "ODQ_ENTITYCNTR"
+)
+
+// deleted tells whether a row is what such a source writes for a deleted entity.
+func (p *plugin) deleted(content tree) bool {
+	for _, name := range []string{fieldRecordMode, fieldChangeMode} {
+		if m, ok := p.member(content, name); ok {
+			text, _ := m.value.(string)
+			return text == "D"
+		}
+	}
+	return false
 }
 
 func join(where, name string) string {

@@ -12,7 +12,7 @@ import (
 // Every request names the client in its query; lanes, memos and what follows from them don't.
 func TestClientInQuery(t *testing.T) {
 	const query = "?sap-client=100&sap-language=DE"
-	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.sap.client=100", "sap.odata.sap.language=DE")
+	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0", "sap.odata.sap.client=100", "sap.odata.sap.language=DE")
 	var deliveries [2][]wit.Delivery
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
 		settings := configuration(append(given, more)...)

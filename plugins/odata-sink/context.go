@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +15,14 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 2"
+const contextVersion = "odata-sink 3"
 
 // opened is what open worked out.
 type opened struct {
-	deletes bool
+	manner
 	targets []target
+	// services are the paths of all services, each once.
+	services []string
 }
 
 // target is an entity set that a topic's records go to.
@@ -27,8 +30,27 @@ type target struct {
 	entry
 	// path of the set, post the same with the query, root that of its service with the query, for CSRF tokens.
 	path, post, root string
-	model            *edm.Model
-	entity           *structure
+	// sap: the service's $metadata has SAP's namespace. at is the service's place among all.
+	sap    bool
+	at     int
+	model  *edm.Model
+	entity *structure
+}
+
+// learned is what a service's answers have shown, which need not be shown again.
+type learned struct {
+	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs.
+	noBatch, one, repeats bool
+	// most is how many bytes a batch may have, 0 for no limit.
+	most int
+}
+
+// state is a context: what open worked out, and what was learned of each service since.
+type state struct {
+	*opened
+	learned []learned
+	// packed is what open worked out, packed.
+	packed string
 }
 
 // structure is a type made ready for look-ups by name.
@@ -64,7 +86,7 @@ func (t *target) ready() {
 	t.entity = all[t.model.Structures[0].QualifiedName()]
 }
 
-func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
 	if err := known(component); err != nil {
 		return wit.SinkOpening{}, err
 	}
@@ -89,43 +111,56 @@ func (p *plugin) Open(component string, given []wit.Setting, state []byte, answe
 	if len(answers) != len(services) {
 		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " + strconv.Itoa(len(answers))}
 	}
-	models := make([]*edm.Model, len(services))
+	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
-		models[i] = m
+		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(spaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	o := &opened{deletes: v.On(enableDelete)}
+	o := &opened{manner: mannerOf(v), services: services}
 	for _, e := range all {
-		t, err := newTarget(e, models[slices.Index(services, e.service)], o.deletes)
+		at := slices.Index(services, e.service)
+		t, err := newTarget(e, models[at], &o.manner)
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
+		t.sap, t.at = sap[at], at
 		o.targets = append(o.targets, *t)
 		out.Topics = append(out.Topics, e.topic)
 	}
-	out.Context = packContext(o)
+	s := &state{opened: o, learned: make([]learned, len(services)), packed: string(o.pack())}
+	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
 }
 
+// spaceSAP is the namespace of SAP's annotations.
+const spaceSAP = "http://www.sap.com/Protocols/SAPData"
+
 // newTarget finds the set in the metadata and checks that it can be written.
-func newTarget(e entry, m *edm.Model, deletes bool) (*target, error) {
+func newTarget(e entry, m *edm.Model, how *manner) (*target, error) {
 	name := config.InGroup(e.number, nameEntitySet)
 	set, s, err := service.FindSet(m, e.service, e.set, name)
 	if err != nil {
 		return nil, err
 	}
+	updates := how.mode == modeUpdate || how.mode == modeMerge || how.mode == modePatch || how.mode == modeUpsert
 	refused := ""
 	switch {
-	case !set.Creatable:
+	case !set.Creatable && (how.mode == modeInsert || how.mode == modeUpsert):
 		refused = "sap:creatable=\"false\""
-	case deletes && !set.Deletable:
+	case !set.Updatable && updates:
+		refused = "sap:updatable=\"false\", and " + operationMode + " is " + how.mode
+	case len(s.Key) == 0 && updates:
+		refused = "no key, and " + operationMode + " is " + how.mode
+	case how.deletes && !set.Deletable:
 		refused = "sap:deletable=\"false\", and " + enableDelete + " is on"
-	case deletes && len(s.Key) == 0:
+	case how.deletes && len(s.Key) == 0:
 		refused = "no key, and " + enableDelete + " is on"
+	case how.deleteRecords && !set.Deletable:
+		refused = "sap:deletable=\"false\", and " + deleteRecords + " is on"
 	}
 	if refused != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
@@ -133,67 +168,127 @@ func newTarget(e entry, m *edm.Model, deletes bool) (*target, error) {
 	return &target{entry: e, path: e.service + "/" + service.Address(set), model: &edm.Model{Structures: m.Closure(s, true)}}, nil
 }
 
-func packContext(o *opened) []byte {
-	b := pack.Flag(pack.Text(nil, contextVersion), o.deletes)
+// words, numbers, switches and lists are the settings in the order in which they are packed.
+func (m *manner) words() []*string {
+	return []*string{&m.mode, &m.property, &m.first, &m.update, &m.uncertain, &m.filter}
+}
+
+func (m *manner) numbers() []*int { return []*int{&m.most, &m.lanes} }
+
+func (m *manner) switches() []*bool {
+	return []*bool{&m.deletes, &m.deleteRecords, &m.tunnel, &m.keyFromRecord, &m.tags, &m.bare, &m.retryTags, &m.lossy, &m.ignoreUnknown, &m.failUnknown,
+		&m.atom, &m.batches, &m.oneByOne, &m.allTogether}
+}
+
+func (m *manner) lists() []*[]string {
+	return []*[]string{&m.existsCodes, &m.notFoundCodes, &m.httpCodes}
+}
+
+func (o *opened) pack() []byte {
+	var b []byte
+	for _, s := range o.words() {
+		b = pack.Text(b, *s)
+	}
+	for _, n := range o.numbers() {
+		b = pack.Number(b, *n)
+	}
+	for _, f := range o.switches() {
+		b = pack.Flag(b, *f)
+	}
+	for _, l := range o.lists() {
+		b = pack.Texts(b, *l)
+	}
+	b = pack.Texts(b, o.services)
 	b = pack.Number(b, len(o.targets))
 	for i := range o.targets {
 		t := &o.targets[i]
 		for _, s := range []string{t.number, t.service, t.set, t.topic, string(t.query), t.path} {
 			b = pack.Text(b, s)
 		}
+		b = pack.Number(pack.Flag(b, t.sap), t.at)
 		b = edm.Pack(b, t.model.Structures)
 	}
 	return b
 }
 
-func unpackContext(context []byte) (*opened, error) {
-	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
-	r := pack.Open(context)
-	if r.Text() != contextVersion {
-		return nil, stale
+// unpack reads what pack wrote; ok is false where it did not.
+func (o *opened) unpack(packed string) (ok bool) {
+	r := pack.Open([]byte(packed))
+	for _, s := range o.words() {
+		*s = r.Text()
 	}
-	o := &opened{deletes: r.Flag()}
+	for _, n := range o.numbers() {
+		*n = r.Number()
+	}
+	for _, f := range o.switches() {
+		*f = r.Flag()
+	}
+	for _, l := range o.lists() {
+		*l = r.Texts()
+	}
+	o.services = r.Texts()
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		t := target{}
 		for _, s := range []*string{&t.number, &t.service, &t.set, &t.topic, (*string)(&t.query), &t.path} {
 			*s = r.Text()
 		}
+		t.sap, t.at = r.Flag(), r.Number()
 		t.model = edm.Unpack(r)
-		if r.Bad || len(t.model.Structures) == 0 {
-			return nil, stale
+		if r.Bad || len(t.model.Structures) == 0 || t.at < 0 || t.at >= len(o.services) {
+			return false
 		}
 		t.ready()
 		o.targets = append(o.targets, t)
 	}
-	if !r.Done() {
-		return nil, stale
+	return r.Done()
+}
+
+func (s *state) pack() []byte {
+	b := pack.Number(pack.Text(nil, contextVersion), len(s.learned))
+	for _, l := range s.learned {
+		b = pack.Number(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.most)
 	}
-	return o, nil
+	return pack.Text(b, s.packed)
 }
 
 // cached is what the instance made of a context.
 type cached struct {
-	context string
-	opened  *opened
+	packed string
+	opened *opened
 }
 
 const mostContexts = 4
 
-func (p *plugin) context(context []byte) (*opened, error) {
+// state reads a context.
+func (p *plugin) state(context []byte) (*state, error) {
+	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
+	r := pack.Open(context)
+	if r.Text() != contextVersion {
+		return nil, stale
+	}
+	s := &state{}
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), most: r.Number()})
+	}
+	s.packed = r.Text()
+	if !r.Done() {
+		return nil, stale
+	}
 	for i := range p.contexts {
-		if p.contexts[i].context == string(context) {
-			return p.contexts[i].opened, nil
+		if p.contexts[i].packed == s.packed {
+			s.opened = p.contexts[i].opened
+			return s, nil
 		}
 	}
-	o, err := unpackContext(context)
-	if err != nil {
-		return nil, err
+	s.opened = &opened{}
+	if !s.opened.unpack(s.packed) || len(s.learned) != len(s.opened.services) {
+		return nil, stale
 	}
 	if len(p.contexts) == mostContexts {
 		p.contexts = p.contexts[1:]
 	}
-	p.contexts = append(p.contexts, cached{string(context), o})
-	return o, nil
+	p.contexts = append(p.contexts, cached{s.packed, s.opened})
+	return s, nil
 }
 
 // target finds where a topic's records go.

@@ -4,60 +4,52 @@ import (
 	"errors"
 	"hash/fnv"
 	"strconv"
+	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // errorClass is the class under which refused rows stand in headers of dead letters.
 const errorClass = "org.apache.kafka.connect.errors.DataException"
 
-// hintConfirm asks for a read of an entity whose DELETE was answered 412: is it gone?
-const hintConfirm = "confirm"
-
-// operation is what a delivery does.
-type operation int
-
-const (
-	insert operation = iota
-	remove
-	confirm
-)
-
-// Encode makes a request of each row: POST for values, DELETE for tombstones.
-func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, _ []wit.RecordID, _ []string,
+// Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
+func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID, originTopics []string,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	p.learn(schemas)
-	o, err := p.context(context)
+	s, err := p.state(context)
 	if err != nil {
 		return wit.Deliveries{}, err
 	}
+	hinted := make(map[uint32]string, len(hints))
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+	}
 	var out wit.Deliveries
+	plan := newGrouping(s)
 	for i := range rows {
-		at := uint32(i)
-		hint := ""
-		for _, h := range hints {
-			if h.Row == at {
-				hint = h.Text
-			}
-		}
+		e := encoding{p: p, s: s, row: &rows[i], data: data, hint: readHint(hinted[uint32(i)])}
 		var topic string
 		if int(rows[i].Topic) < len(topics) {
 			topic = topics[rows[i].Topic]
 		}
-		d, err := p.delivery(o, o.target(topic), topic, &rows[i], data, hint)
+		e.target = s.target(topic)
+		if i < len(origins) && int(origins[i].Topic) < len(originTopics) {
+			e.origin, e.originTopic = origins[i], originTopics[origins[i].Topic]
+		}
+		q, err := e.request(topic)
 		switch {
 		case err != nil:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: at, ErrorClass: errorClass, Fault: *asFault(err)})
-		case d == nil:
-			out.Ignored = append(out.Ignored, at)
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass, Fault: *asFault(err)})
+		case q == nil:
+			out.Ignored = append(out.Ignored, uint32(i))
 		default:
-			d.Rows = []uint32{at}
-			out.Ready = append(out.Ready, *d)
+			q.row = uint32(i)
+			plan.add(q)
 		}
 	}
+	out.Ready = plan.deliveries()
 	return out, nil
 }
 
@@ -69,102 +61,361 @@ func asFault(err error) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultData, Message: err.Error()}
 }
 
-// delivery is the request for a row; nil: it is ignored.
-func (p *plugin) delivery(o *opened, t *target, topic string, row *wit.Row, data []byte, hint string) (*wit.Delivery, error) {
-	if t == nil {
+// encoding is one row on its way to a request.
+type encoding struct {
+	p           *plugin
+	s           *state
+	target      *target
+	row         *wit.Row
+	data        []byte
+	hint        hint
+	origin      wit.RecordID
+	originTopic string
+
+	key, content     tree
+	hasKey, hasValue bool
+	// keys are the values of all key properties; missing is why there are none.
+	keys    []keyValue
+	missing error
+}
+
+// request is what a row comes to.
+type request struct {
+	operation
+	row    uint32
+	to     *target
+	method string
+	// place is its path, query what stands behind it.
+	place, query string
+	headers      []wit.Header
+	body         []byte
+	// lane tells entities apart.
+	lane string
+	hint hint
+	// predicate is the entity's, "" where the row doesn't say its key.
+	predicate string
+	// sent is what a look compares with.
+	sent       []byte
+	repeatable bool
+}
+
+// request decides what a row asks for; nil: it is ignored.
+func (e *encoding) request(topic string) (*request, error) {
+	if e.target == nil {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Message: "no entity set is configured for topic " + topic}
 	}
-	key, hasKey, err := p.read(row.Key, data)
-	if err != nil {
+	var err error
+	if e.key, e.hasKey, err = e.p.read(e.row.Key, e.data); err != nil {
 		return nil, err
 	}
-	content, hasValue, err := p.read(row.Value, data)
-	if err != nil {
+	if e.content, e.hasValue, err = e.p.read(e.row.Value, e.data); err != nil {
 		return nil, err
 	}
-	content, key = p.resolve(content), p.resolve(key)
-	if !hasValue {
-		if !o.deletes {
+	e.content, e.key = e.p.resolve(e.content), e.p.resolve(e.key)
+	if !e.hasValue {
+		if !e.s.deletes {
 			return nil, nil
 		}
-		return p.deletion(t, key, hasKey, hint)
+		if !e.hasKey {
+			return nil, refuse("a tombstone without a key says nothing about what to delete")
+		}
+		e.keys, e.missing = e.p.keys(e.s, e.target, e.key, true)
+		return e.deletion()
 	}
-	body, err := p.body(nil, t.entity, content)
+	e.findKeys()
+	mode, err := e.mode()
+	switch {
+	case err != nil:
+		return nil, err
+	case mode == stepInsert:
+		return e.insertion()
+	case mode == modeDelete:
+		return e.deletion()
+	case mode == modeUpsert:
+		return e.upsert()
+	}
+	return e.update(mode, false)
+}
+
+// modeDelete deletes; the other modes are those of the setting.
+const modeDelete = "delete"
+
+// mode is what is to be done with a row that has a value.
+func (e *encoding) mode() (string, error) {
+	if e.s.deleteRecords && e.p.deleted(e.content) {
+		return modeDelete, nil
+	}
+	if e.s.mode != modeDynamic {
+		return e.s.mode, nil
+	}
+	m, ok := e.p.member(e.content, e.s.property)
+	text, isText := m.value.(string)
+	if !ok || !isText {
+		return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found no text")
+	}
+	switch strings.ToUpper(strings.TrimSpace(text)) {
+	case "I":
+		return modeInsert, nil
+	case "U":
+		return modeUpdate, nil
+	case "M":
+		return modeMerge, nil
+	case "D":
+		return modeDelete, nil
+	}
+	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " + strconv.Quote(text))
+}
+
+// findKeys takes the key from where the settings want it.
+func (e *encoding) findKeys() {
+	if !e.s.keyFromRecord {
+		e.keys, e.missing = e.p.keys(e.s, e.target, e.content, false)
+		if e.missing == nil {
+			return
+		}
+	}
+	if !e.hasKey {
+		if e.s.keyFromRecord {
+			e.missing = refuse("the record has no key, and " + keyFrom + " is record")
+		}
+		return
+	}
+	keys, missing := e.p.keys(e.s, e.target, e.key, true)
+	if missing == nil || e.s.keyFromRecord {
+		e.keys, e.missing = keys, missing
+	}
+}
+
+// keys are the values of all key properties that a struct has; bare: the value of the only one may stand for itself.
+func (p *plugin) keys(s *state, t *target, from tree, bare bool) ([]keyValue, error) {
+	var keys []keyValue
+	for _, name := range t.entity.Key {
+		property := t.entity.properties[name]
+		if property == nil {
+			return nil, refuse("the key property " + name + " of " + t.entity.QualifiedName() + " isn't declared in $metadata")
+		}
+		member, ok := p.member(from, name)
+		if !ok && bare && len(t.entity.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) && !from.null() {
+			member, ok = from, true
+		}
+		if !ok || member.null() {
+			return nil, refuse("the key needs property " + name + " of " + t.entity.QualifiedName() + ": expected a struct of all key properties")
+		}
+		c, err := s.convert(property, member.schema(), member.value)
+		if err != nil {
+			return nil, refuse("key property " + name + ": " + err.Error())
+		}
+		keys = append(keys, keyValue{property, c})
+	}
+	if len(keys) == 0 {
+		return nil, refuse(t.entity.QualifiedName() + " has no key")
+	}
+	return keys, nil
+}
+
+func predicateOf(keys []keyValue) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	all := make([]uri.Key, len(keys))
+	for i, k := range keys {
+		all[i] = uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type, Text: k.value.Text}}
+	}
+	return string(uri.AppendPredicate(nil, all))
+}
+
+// laneOf is what tells the entity from others: the same however its key is written.
+func (e *encoding) laneOf() string {
+	if e.missing != nil || len(e.keys) == 0 {
+		// A key of its own making: the record's bytes, or its place where there are none.
+		if e.hasKey {
+			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
+		}
+		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
+	}
+	same := make([]keyValue, len(e.keys))
+	for i, k := range e.keys {
+		switch k.value.Type {
+		case edm.Guid:
+			k.value.Text = strings.ToLower(k.value.Text)
+		case edm.Decimal:
+			if strings.Contains(k.value.Text, ".") {
+				k.value.Text = strings.TrimSuffix(strings.TrimRight(k.value.Text, "0"), ".")
+			}
+		}
+		same[i] = k
+	}
+	return predicateOf(same)
+}
+
+// start makes what all requests of the row have.
+func (e *encoding) start(op operation, method string) *request {
+	q := &request{operation: op, to: e.target, method: method, place: e.target.path, lane: e.laneOf(), hint: e.hint}
+	if e.missing == nil {
+		q.predicate = predicateOf(e.keys)
+	}
+	return q
+}
+
+// at is start for a request of the entity itself.
+func (e *encoding) at(op operation, method string) (*request, error) {
+	if e.missing != nil {
+		return nil, e.missing
+	}
+	q := e.start(op, method)
+	q.place += q.predicate
+	return q, nil
+}
+
+// reading is a request that reads the entity.
+func (e *encoding) reading(op operation) (*request, error) {
+	q, err := e.at(op, "GET")
 	if err != nil {
 		return nil, err
 	}
-	predicate, missing := p.predicate(t, content)
-	if missing != nil && hasKey {
-		predicate, missing = p.predicate(t, key)
+	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+	return q, nil
+}
+
+// media is the type of bodies.
+func (m *manner) media() string {
+	if m.atom {
+		return "application/atom+xml"
 	}
-	lane := laneOf(t, predicate)
-	if missing != nil {
-		// A key of its own making: the record's bytes, or its place where there are none.
-		lane = laneOf(t, string(data[row.Key.Start:row.Key.Start+row.Key.Size]))
-		if !hasKey {
-			lane = laneOf(t, strconv.FormatInt(row.Offset, 10))
+	return "application/json"
+}
+
+// write puts the row's value into a request.
+func (e *encoding) write(q *request, updates bool) (err error) {
+	b := body{p: e.p, how: &e.s.manner, updates: updates, without: e.s.without}
+	if e.s.keyFromRecord {
+		if e.missing != nil {
+			return e.missing
 		}
+		b.keys = e.keys
 	}
-	if hint == wit.HintUncertain {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was inserted is not looked up yet"}
+	kind := "application/json"
+	if e.s.atom {
+		kind = "application/atom+xml;type=entry"
+		q.body, err = b.atom(nil, e.target.entity, e.content)
+	} else {
+		q.body, err = b.json(nil, e.target.entity, e.content, "")
 	}
-	request := wit.Request{Method: "POST", Target: t.post, Body: body, TokenFrom: &t.root, Headers: []wit.Header{
-		{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"},
-		{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
-	return &wit.Delivery{Request: request, Memo: memo(insert, t.path), Lane: lane}, nil
+	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()}, wit.Header{Name: "Content-Type", Value: kind})
+	return err
+}
+
+func (e *encoding) insertion() (*request, error) {
+	q := e.start(insert, "POST")
+	if err := e.write(q, false); err != nil {
+		return nil, err
+	}
+	if e.hint.uncertain() {
+		return e.check(q)
+	}
+	if e.s.uncertain == "repeatable" {
+		q.headers = append(q.headers, e.identity()...)
+	}
+	q.repeatable = e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
+	return q, nil
+}
+
+// identity tells the service by what it knows a POST again: made from the record's place in its topic, so that it is the same whenever
+// it is sent, by whichever run. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal digits and a
+// time without zone.
+func (e *encoding) identity() []wit.Header {
+	h := fnv.New128a()
+	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" + strconv.FormatInt(e.origin.Offset, 10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
+	const digits = "0123456789ABCDEF"
+	var id []byte
+	for _, c := range h.Sum(nil) {
+		id = append(id, digits[c>>4], digits[c&15])
+	}
+	return []wit.Header{{Name: "RequestID", Value: string(id)}, {Name: "RepeatabilityCreation", Value: moment(max(e.row.Timestamp, 0))}}
+}
+
+// update changes an entity by a method of the settings.
+func (e *encoding) update(mode string, upserts bool) (*request, error) {
+	op, method := put, "PUT"
+	switch mode {
+	case modeMerge:
+		op, method = merge, "MERGE"
+	case modePatch:
+		op, method = patch, "PATCH"
+	}
+	if upserts {
+		op += upsertPut - put
+	}
+	if e.hint.uncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was changed can't be seen"}
+	}
+	if e.s.tags && !e.hint.tagged {
+		reading := readTag
+		if upserts {
+			reading = readTagOfUpsert
+		}
+		return e.reading(reading)
+	}
+	q, err := e.at(op, method)
+	if err != nil {
+		return nil, err
+	}
+	e.match(q)
+	return q, e.write(q, true)
+}
+
+// match adds If-Match. A request with an ETag must not be sent twice where a conflict refuses the row: the second one would find what
+// the first one changed.
+func (e *encoding) match(q *request) {
+	tag := "*"
+	q.repeatable = true
+	switch {
+	case e.s.bare, e.s.tags && e.hint.tag == "":
+		return
+	case e.s.tags:
+		tag, q.repeatable = e.hint.tag, e.s.retryTags
+	}
+	q.headers = append(q.headers, wit.Header{Name: "If-Match", Value: tag})
+}
+
+// upsert updates or inserts, in the order of the settings, or as the answer before has said.
+func (e *encoding) upsert() (*request, error) {
+	if e.missing != nil {
+		return nil, e.missing
+	}
+	if e.hint.uncertain() {
+		return e.reading(lookOfUpsert)
+	}
+	step := e.hint.step
+	if step == "" {
+		step = e.s.first
+	}
+	if step == stepUpdate {
+		return e.update(e.s.manner.update, true)
+	}
+	q, err := e.insertion()
+	if q != nil {
+		q.operation = upsertInsert
+	}
+	return q, err
 }
 
 // deletion deletes an entity, or reads it to see whether it is gone.
-func (p *plugin) deletion(t *target, key tree, hasKey bool, hint string) (*wit.Delivery, error) {
-	if !hasKey {
-		return nil, refuse("a tombstone without a key says nothing about what to delete")
+func (e *encoding) deletion() (*request, error) {
+	if e.hint.uncertain() {
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was deleted by this record can't be seen"}
 	}
-	predicate, err := p.predicate(t, key)
+	if e.hint.step == hintConfirm {
+		return e.reading(confirm)
+	}
+	if e.s.tags && !e.hint.tagged {
+		return e.reading(readTagOfRemoval)
+	}
+	q, err := e.at(remove, "DELETE")
 	if err != nil {
 		return nil, err
 	}
-	d := &wit.Delivery{Lane: laneOf(t, predicate), Memo: memo(remove, t.path+predicate), Request: wit.Request{Method: "DELETE", Target: t.query.On(t.path + predicate),
-		Repeatable: true, TokenFrom: &t.root, Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "If-Match", Value: "*"},
-			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}}
-	if hint == hintConfirm {
-		d.Memo = memo(confirm, t.path+predicate)
-		d.Request = wit.Request{Method: "GET", Target: t.query.On(t.path + predicate), Repeatable: true,
-			Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
-	}
-	return d, nil
+	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()})
+	e.match(q)
+	return q, nil
 }
-
-// predicate is the key predicate that a struct with all key properties comes to.
-func (p *plugin) predicate(t *target, from tree) (string, error) {
-	var keys []uri.Key
-	for _, name := range t.entity.Key {
-		member, ok := p.member(from, name)
-		if !ok || member.null() {
-			return "", refuse("the key needs property " + name + " of " + t.entity.QualifiedName() + ": expected a struct of all key properties")
-		}
-		property := t.entity.properties[name]
-		if property == nil {
-			return "", refuse("the key property " + name + " of " + t.entity.QualifiedName() + " isn't declared in $metadata")
-		}
-		c, err := value.Convert(property, member.schema(), member.value)
-		if err != nil {
-			return "", refuse("key property " + name + ": " + err.Error())
-		}
-		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: c.Type, Text: c.Text}})
-	}
-	if len(keys) == 0 {
-		return "", refuse(t.entity.QualifiedName() + " has no key")
-	}
-	return string(uri.AppendPredicate(nil, keys)), nil
-}
-
-// laneOf is a stable hash of an entity: rows of one key go one after another (P20).
-func laneOf(t *target, key string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(t.path))
-	h.Write([]byte(key))
-	return h.Sum32()
-}
-
-// memo is what settle needs to know of a delivery.
-func memo(op operation, target string) []byte { return pack.Text(pack.Number(nil, int(op)), target) }

@@ -1,5 +1,5 @@
-// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, and deletes for tombstones,
-// one request a record.
+// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, updates and deletes, several in a
+// $batch request.
 package main
 
 import (

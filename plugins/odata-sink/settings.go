@@ -23,8 +23,36 @@ const (
 	nameTopic     = "topic"
 
 	operationMode   = "sap.odata.operation.mode"
+	modeProperty    = "sap.odata.operation.mode.property"
+	upsertFirst     = "sap.odata.upsert.first"
+	upsertMethod    = "sap.odata.upsert.method"
+	methodTunnel    = "sap.odata.method.tunnel"
 	enableDelete    = "sap.odata.enable.delete"
+	deleteRecords   = "sap.odata.delete.records"
+	existsCodes     = "sap.odata.exists.codes"
+	notFoundCodes   = "sap.odata.notfound.codes"
+	keyFrom         = "sap.odata.key.from"
+	etag            = "sap.odata.etag"
+	etagConflict    = "sap.odata.etag.conflict"
+	lossy           = "sap.odata.lossy"
+	unknownFields   = "sap.odata.unknown.fields"
+	requestFormat   = "sap.odata.request.format"
+	enableBatch     = "sap.odata.enable.batch"
+	maxBatchSize    = "sap.odata.max.batch.size"
+	changesets      = "sap.odata.changesets"
 	insertUncertain = "sap.odata.insert.uncertain"
+	checkFilter     = "sap.odata.check.filter"
+	maxInFlight     = "sap.odata.max.in.flight"
+)
+
+// Words of operation.mode.
+const (
+	modeInsert  = "insert"
+	modeUpdate  = "update"
+	modeDynamic = "dynamic"
+	modeMerge   = "merge"
+	modePatch   = "patch"
+	modeUpsert  = "upsert"
 )
 
 var settings = declare()
@@ -34,6 +62,8 @@ func declare() *setting.Table {
 	config.Declare(t)
 	declareSets(t)
 	declareWriting(t)
+	declareEntities(t)
+	declareBatches(t)
 	return t
 }
 
@@ -53,33 +83,73 @@ func declareSets(t *setting.Table) {
 func declareWriting(t *setting.Table) {
 	group := setting.In("Writing")
 	t.Declare(
-		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is("insert"), "How records are written: insert sends POST.",
-			setting.Allowed("insert", "update", "dynamic", "merge", "patch", "upsert"), group, setting.Display("Operation")),
+		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is(modeInsert), "How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
+			"dynamic goes by a field of the value ("+modeProperty+"); upsert updates what is there and inserts what isn't.",
+			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert), group, setting.Display("Operation")),
+		setting.Spec(modeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
+			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
+		setting.Spec(upsertFirst, wit.KindText, wit.Low, setting.Is(stepUpdate), "What upsert tries first, update or insert; the other one follows only where the service says that the entity isn't there, or is.",
+			setting.Allowed(stepUpdate, stepInsert), group, setting.Display("First of an upsert")),
+		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge), "Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch, "put"), group, setting.Display("Update of an upsert")),
+		setting.Spec(existsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity is there already, besides 409 and texts that say so.", group, setting.Display("Codes of existing")),
+		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity isn't there, besides 404 and 410.", group, setting.Display("Codes of missing")),
+		setting.Spec(methodTunnel, wit.KindText, wit.Low, setting.Is("0"), "1 sends PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Methods inside POST")),
 		setting.Spec(enableDelete, wit.KindText, wit.Medium, setting.Is("0"),
-			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be a struct of all key properties.",
+			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be a struct of all key properties, or the value of the only one.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
+		setting.Spec(deleteRecords, wit.KindText, wit.Medium, setting.Is("0"),
+			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE or ODQ_CHANGEMODE is D) into DELETE, and leaves the fields out that it adds.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Records of deletes")),
 		setting.Spec(insertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
-			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail refuses the record, which is not sent again.",
-			setting.Allowed("fail", "check", "repeatable", "retry"), setting.Role(role.SinkUncertain), group, setting.Display("Lost answers")),
+			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail reports the record, which is not sent again; check looks by the key, or by "+checkFilter+
+				", whether it is there; repeatable sends SAP's RequestID, by which the service does nothing twice, and checks where the service doesn't say that it knows it; retry sends it again, which may double it.",
+			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
+		setting.Spec(checkFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the record has no key: a property whose value tells records apart, or a filter in which {Name} stands for "+
+			"the value of property Name, such as Reference eq {Reference}.", group, setting.Display("Filter of the check")),
 		setting.Spec("sap.odata.flush.trigger.size", wit.KindInt, wit.Medium, setting.Is("500"), "Number of records that are written without waiting for more.",
 			setting.AtLeast(1), setting.Role(role.SinkFlushRows), group, setting.Display("Flush size")),
 		setting.Spec("sap.odata.flush.interval.ms", wit.KindLong, wit.Low, setting.Is("1000"), "How long records wait for more before they are written, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.SinkFlushIntervalMS), group, setting.Display("Flush interval")),
-		setting.Spec("sap.odata.max.in.flight", wit.KindInt, wit.Low, setting.Is("8"),
-			"Number of requests at a time; records of one key are always written one after another.",
+		setting.Spec(maxInFlight, wit.KindInt, wit.Low, setting.Is("8"),
+			"Number of requests at a time, where "+maxConcurrent+" allows as many; records of one key are always written one after another.",
 			setting.AtLeast(1), setting.AtMost(64), setting.Role(role.SinkInFlight), group, setting.Display("Requests at a time")),
 	)
-	t.Restrict(operationMode, "insert")
-	t.Restrict(insertUncertain, "fail")
-	later := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
-		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation), harmless...)
-	}
-	later("operation.mode.property", wit.KindText, "Field of the value that says I (POST) or U (PUT), with operation.mode = dynamic.")
-	later("max.batch.size", wit.KindInt, "Most operations in a $batch request; each record is a request of its own for now.", "1")
-	later("enable.batch", wit.KindText, "Whether operations are sent as $batch.", "0", "false")
-	later("exists.codes", wit.KindListOfText, "Codes by which the service says that an entity is there already.")
-	later("notfound.codes", wit.KindListOfText, "Codes by which the service says that an entity isn't there.")
-	later("check.filter", wit.KindText, "Filter that finds an entity whose insert was uncertain.")
+}
+
+const maxConcurrent = "sap.odata.max.concurrent.requests"
+
+// httpCodes are the codes after which the host sends a request again; inside a batch the plugin asks for it.
+const httpCodes = "sap.odata.http.codes"
+
+func declareEntities(t *setting.Table) {
+	group := setting.In("Entities")
+	t.Declare(
+		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes from: value, the record's value and what it lacks from the record's key; or record, the record's key alone.",
+			setting.Allowed("value", "record"), group, setting.Display("Key from")),
+		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and deletes, so that they overwrite; use reads the entity's ETag first and sends that; none sends no If-Match.",
+			setting.Allowed("any", "use", "none"), group, setting.Display("ETags")),
+		setting.Spec(etagConflict, wit.KindText, wit.Low, setting.Is("refuse"), "What happens with "+etag+" = use where the entity was changed since its ETag was read: refuse refuses the record, retry reads the ETag anew.",
+			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
+		setting.Spec(lossy, wit.KindText, wit.Low, setting.Is("refuse"), "refuse refuses records with values that a property has no room for; allow makes them fit: integers lose their upper bits, digits behind the scale are rounded.",
+			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
+		setting.Spec(unknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a field that the entity has no property for: refuse refuses the record, ignore leaves the field out, fail fails the task.",
+			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
+		setting.Spec(requestFormat, wit.KindText, wit.Low, setting.Is("json"), "Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"), group, setting.Display("Format")),
+	)
+}
+
+func declareBatches(t *setting.Table) {
+	group := setting.In("Batches")
+	t.Declare(
+		setting.Spec(enableBatch, wit.KindText, wit.Medium, setting.Is("1"), "1 sends several operations in one $batch request, where the service has it; 0 makes each record a request of its own.",
+			setting.Allowed(setting.Flags...), group, setting.Display("Batches")),
+		setting.Spec(maxBatchSize, wit.KindInt, wit.Medium, setting.Is("500"), "Most operations in a $batch request. What is gathered ("+"sap.odata.flush.trigger.size"+") is spread over as many requests as may be under way.",
+			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
+		setting.Spec(changesets, wit.KindText, wit.Low, setting.Is("auto"), "Operations of a batch of which all or none are done: one makes each of them a changeset, all puts all of them into one, "+
+			"auto is one for services of SAP, which refuse more by default, and else all, until the service refuses it.",
+			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
+	)
 }
 
 // entry is one entity set of the connector, as its settings say.
@@ -98,6 +168,30 @@ func entries(v setting.Values) []entry {
 	return all
 }
 
+// manner is how records are written, as the settings say.
+type manner struct {
+	mode, property, first, update         string
+	uncertain, filter                     string
+	deletes, deleteRecords, tunnel        bool
+	keyFromRecord, tags, bare, retryTags  bool
+	lossy, ignoreUnknown, failUnknown     bool
+	atom, batches, oneByOne, allTogether  bool
+	most, lanes                           int
+	existsCodes, notFoundCodes, httpCodes []string
+}
+
+func mannerOf(v setting.Values) manner {
+	return manner{mode: v.Word(operationMode), property: v.Text(modeProperty), first: v.Word(upsertFirst), update: v.Word(upsertMethod),
+		uncertain: v.Word(insertUncertain), filter: v.Text(checkFilter),
+		deletes: v.On(enableDelete), deleteRecords: v.On(deleteRecords), tunnel: v.On(methodTunnel),
+		keyFromRecord: v.Word(keyFrom) == "record", tags: v.Word(etag) == "use", bare: v.Word(etag) == "none", retryTags: v.Word(etagConflict) == "retry",
+		lossy: v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore", failUnknown: v.Word(unknownFields) == "fail",
+		atom: v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
+		oneByOne: v.Word(changesets) == "one", allTogether: v.Word(changesets) == "all",
+		most: v.Number(maxBatchSize), lanes: max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent))),
+		existsCodes: v.List(existsCodes), notFoundCodes: v.List(notFoundCodes), httpCodes: v.List(httpCodes)}
+}
+
 // examine checks all settings; what is wrong stands in the errors.
 func examine(given []wit.Setting) []wit.Examined {
 	examined := config.Examine(settings, given)
@@ -114,6 +208,12 @@ func examine(given []wit.Setting) []wit.Examined {
 					" already; its records can go to one entity set only")
 			}
 		}
+	}
+	if v.Word(operationMode) == modeDynamic && v.Text(modeProperty) == "" {
+		setting.Complain(examined, modeProperty, setting.Missing(modeProperty)+"; "+operationMode+" = "+modeDynamic+" goes by it")
+	}
+	if _, given := v.Given(modeProperty); given && v.Word(operationMode) != modeDynamic {
+		setting.Complain(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty), "it says nothing without "+operationMode+" = "+modeDynamic))
 	}
 	return examined
 }

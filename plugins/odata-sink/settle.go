@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -9,54 +11,157 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Settle says what became of a delivery's row.
+// Settle says what became of a delivery's rows.
 func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
-	verdicts, err := p.verdicts(note, rows, response)
-	return wit.Settled{Verdicts: verdicts}, err
+	s, err := p.state(context)
+	if err != nil {
+		return wit.Settled{}, err
+	}
+	before := slices.Clone(s.learned)
+	verdicts, err := s.verdicts(note, rows, &response)
+	settled := wit.Settled{Verdicts: verdicts}
+	if err == nil && !slices.Equal(before, s.learned) {
+		settled.Context = wit.Ptr(s.pack())
+	}
+	return settled, err
 }
 
-func (p *plugin) verdicts(note []byte, rows []uint32, response wit.Response) ([]wit.Verdict, error) {
+// asked is a request as settle knows it again.
+type asked struct {
+	operation
+	place string
+	// at is the service's place among all.
+	at   int
+	hint hint
+	// predicate is the entity's key, only in batches; sent what a look compares with.
+	predicate, sent string
+	// batched: the answer stood in that to a batch, which only the service itself makes. fault of another kind than of the row are the task's.
+	batched bool
+}
+
+func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
+	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 	r := pack.Open(note)
-	op, target := operation(r.Number()), r.Text()
+	a := asked{operation: operation(r.Number()), place: r.Text()}
+	if a.operation == several {
+		b, ok := readTogether(r)
+		if !ok || b.at >= len(s.services) || len(b.asked) != len(rows) {
+			return nil, stale
+		}
+		return s.settleTogether(b, a.place, response)
+	}
 	if !r.Done() {
-		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
+		a.at, a.hint, a.sent = r.Number(), readHint(r.Text()), r.Text()
 	}
-	if op == insert {
-		return settleInsert(target, rows, &response)
+	if !r.Done() || a.at < 0 || a.at >= len(s.services) {
+		return nil, stale
 	}
-	if success(response.Status) && fault.IsHTML(response.Body) {
-		// A logon page says nothing of the row.
-		return nil, fault.NotData(target, "an answer of OData", response.Body)
-	}
-	if success(response.Status) && fault.IsError(response.Body) {
-		// Services behind gateways that hide the status: what the document says counts.
-		f := fault.Of(target, &response, response.Body)
-		f.Kind = wit.FaultData
-		return all(rows, refused(f)), nil
-	}
-	if ofTheCall(&response) {
-		return nil, fault.Of(target, &response, response.Body)
-	}
-	say(target, &response)
-	var v wit.Verdict
-	var err error
-	if op == confirm {
-		v, err = settleConfirm(target, &response)
-	} else {
-		v, err = settleDelete(target, &response)
-	}
+	v, err := s.settleOne(&a, response)
 	if err != nil {
 		return nil, err
 	}
 	return all(rows, v), nil
 }
 
+// methods of operations, for messages.
+var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT", merge: "MERGE", upsertMerge: "MERGE", patch: "PATCH", upsertPatch: "PATCH"}
+
+// what names a request in messages.
+func (a *asked) what() string {
+	method := methods[a.operation]
+	if method == "" {
+		method = "GET"
+	}
+	return method + " " + a.place
+}
+
+// repeatable tells whether the request may be sent twice, as far as one of a batch can.
+func (s *state) repeatable(a *asked) bool {
+	if a.operation == insert || a.operation == upsertInsert {
+		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.at].repeats
+	}
+	return !s.tags || !a.hint.tagged || a.hint.tag == "" || s.retryTags
+}
+
+// settleOne is the verdict on the row of one request.
+func (s *state) settleOne(a *asked, response *wit.Response) (v wit.Verdict, err error) {
+	switch a.operation {
+	case insert, upsertInsert:
+		if v, err = s.settleInsert(a, response); err == nil {
+			s.repeats(a, response)
+		}
+	default:
+		v, err = s.settleOther(a, response)
+	}
+	if err != nil {
+		return wit.Verdict{}, err
+	}
+	if v.Again != nil && v.Again.Fault != nil && v.Again.Hint == "" {
+		v.Again.Hint = a.hint.text() // the same request once more
+	}
+	if v.Again != nil && v.Again.Fault != nil && a.batched {
+		v.Again.WaitMs = retryAfter(response)
+	}
+	return v, nil
+}
+
+// repeats learns whether the service knows RequestIDs, from what it says of them.
+func (s *state) repeats(a *asked, response *wit.Response) {
+	if s.uncertain == "repeatable" && success(response.Status) {
+		s.learned[a.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
+	}
+}
+
+func headerOf(response *wit.Response, name string) string {
+	for _, h := range response.Headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// retryAfter reads seconds; what stands outside of batches the host has read.
+func retryAfter(response *wit.Response) uint32 {
+	seconds, err := strconv.ParseUint(strings.TrimSpace(headerOf(response, "Retry-After")), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint32(seconds) * 1000
+}
+
+func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, error) {
+	if success(response.Status) && fault.IsHTML(response.Body) {
+		// A logon page says nothing of the row.
+		return wit.Verdict{}, fault.NotData(a.what(), "an answer of OData", response.Body)
+	}
+	if success(response.Status) && fault.IsError(response.Body) {
+		// Services behind gateways that hide the status: what the document says counts.
+		f := fault.Of(a.what(), response, response.Body)
+		f.Kind = wit.FaultData
+		return refused(f), nil
+	}
+	if ofTheCall(response) {
+		return wit.Verdict{}, fault.Of(a.what(), response, response.Body)
+	}
+	say(a.place, response)
+	switch a.operation {
+	case remove:
+		return s.settleDelete(a, response)
+	case confirm:
+		return settleConfirm(a.place, response)
+	case readTag, readTagOfUpsert, readTagOfRemoval:
+		return s.settleTag(a, response)
+	case look, lookOfUpsert, find, probe:
+		return s.settleCheck(a, response)
+	}
+	return s.settleUpdate(a, response)
+}
+
 // say logs what the service tells beside its answer.
 func say(target string, response *wit.Response) {
-	for _, h := range response.Headers {
-		if strings.EqualFold(h.Name, "sap-message") {
-			sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(h.Value)))
-		}
+	if text := headerOf(response, "sap-message"); text != "" {
+		sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(text)))
 	}
 }
 
@@ -66,12 +171,7 @@ func say(target string, response *wit.Response) {
 func ofTheCall(response *wit.Response) bool {
 	switch response.Status {
 	case 403:
-		for _, h := range response.Headers {
-			if strings.EqualFold(h.Name, "x-csrf-token") && strings.EqualFold(h.Value, "required") {
-				return true
-			}
-		}
-		return !fault.IsError(response.Body)
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
 	case 404, 410:
 		return fault.IsHTML(response.Body)
 	}
@@ -94,45 +194,74 @@ func refused(f *wit.Fault) wit.Verdict { return wit.Verdict{Refused: f} }
 // again counts as an attempt, since it carries a fault.
 func again(f *wit.Fault) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Fault: f}} }
 
+// anew goes on with something else, which counts as none.
+func anew(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.text()}} }
+
 func success(status uint16) bool { return status >= 200 && status <= 299 }
+
+// named tells whether codes of the settings name an answer, by its status or by the message code in it.
+func named(codes []string, status uint16, code string) bool {
+	return slices.ContainsFunc(codes, func(c string) bool {
+		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
+	})
+}
 
 // settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because services that number
 // entities would make a second one. Answers of a client's fault say so by their status. Any other one may come from a gateway whose
 // service did its work; it counts for nothing but what an error document of OData in it says: that the entity is locked, or with 503
-// that the service is not there. Message codes are the host's business, who knows which are to be tried again. What remains is a
+// that the service is not there. Inside the answer to a batch such a document is the service's own, which stores nothing of a changeset that
+// fails. Message codes are the host's business, who knows which are to be tried again. What remains is a
 // refusal of kind transient, by which nobody knows what became of the row.
-func settleInsert(target string, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
-	what := "POST " + target
+func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
+	what := a.what()
 	f := fault.Of(what, response, response.Body)
 	code, message, document := fault.Document(response.Body)
 	if !document && !refusedByClient(response.Status) {
 		f.Code = nil
 	}
+	failed := response.Status != 0 && !success(response.Status)
 	switch {
+	case response.Status == 0 && s.repeatable(a):
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: what + ": no answer came"}), nil
 	case response.Status == 0:
-		return all(rows, refused(uncertain(target, "no answer came"))), nil
+		return refused(uncertain(a.place, "no answer came")), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
-		return nil, fault.NotData(what, "an answer of OData", response.Body)
+		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
 	case success(response.Status) && !fault.IsError(response.Body):
-		say(target, response)
-		return all(rows, written()), nil
+		say(a.place, response)
+		return written(), nil
 	case document && fault.Locked(code, message), document && response.Status == 503:
 		f.Kind = wit.FaultTransient
-		return all(rows, again(f)), nil
+		return again(f), nil
+	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
+		return anew(a.hint.to(stepUpdate)), nil
+	case failed && document && a.batched && !refusedByClient(response.Status):
+		f.Kind = wit.FaultData
+		return refused(f), nil
 	case !refusedByClient(response.Status): // a success with an error among them: a gateway may hide the status
 		f.Kind = wit.FaultTransient
-		return all(rows, refused(f)), nil
+		return refused(f), nil
 	case ofTheCall(response), response.Status == 404, response.Status == 405:
-		return nil, f
-	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && fault.Exists(response.Status, message):
+		return wit.Verdict{}, f
+	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
+		if a.operation == upsertInsert {
+			return anew(a.hint.to(stepUpdate)), nil
+		}
 		f.Kind = wit.FaultConflict
 	}
-	v, err := verdict(f, response)
-	if err != nil {
-		return nil, err
-	}
-	return all(rows, v), nil
+	return verdict(f, response)
+}
+
+// exists tells whether a refusal says that the entity is there already.
+func (s *state) exists(status uint16, code, message string) bool {
+	return fault.Exists(status, message) || named(s.existsCodes, status, code)
+}
+
+// missing tells whether a refusal says that the entity isn't there.
+func (s *state) missing(response *wit.Response) bool {
+	code, _, _ := fault.Document(response.Body)
+	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 && named(s.notFoundCodes, response.Status, code)
 }
 
 // refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the client's.
@@ -140,21 +269,72 @@ func refusedByClient(status uint16) bool { return status >= 400 && status <= 499
 
 func uncertain(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
-		", so the entity may have been created; it is not sent again (" + insertUncertain + " = fail): look whether it is there before the record is sent anew"}
+		", so the entity may have been created; it is not sent again (" + insertUncertain + "): look whether it is there before the record is sent anew"}
+}
+
+// conflict is the verdict on a request whose ETag is of yesterday.
+func (s *state) conflict(a *asked) wit.Verdict {
+	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " + a.hint.tag + " was read"}
+	if !s.retryTags {
+		return refused(f)
+	}
+	f.Kind = wit.FaultTransient
+	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
+}
+
+// settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
+func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, error) {
+	upserts := a.operation == upsertPut || a.operation == upsertMerge || a.operation == upsertPatch
+	tagged := s.tags && a.hint.tag != ""
+	f := fault.Of(a.what(), response, response.Body)
+	switch {
+	case success(response.Status):
+		return written(), nil
+	case response.Status == 0 && s.repeatable(a):
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
+	case response.Status == 0:
+		return refused(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
+	case response.Status == 412 && tagged:
+		return s.conflict(a), nil
+	case upserts && (s.missing(response) || response.Status == 412):
+		return anew(a.hint.to(stepInsert)), nil
+	case s.missing(response):
+		f.Kind = wit.FaultNotFound
+		return refused(f), nil
+	case response.Status == 428:
+		f.Message += " (" + etag + " = none sends no If-Match; any and use do)"
+		return refused(f), nil
+	case response.Status == 405 || response.Status == 501:
+		return wit.Verdict{}, f // the next row fares no better
+	}
+	return s.rest(a, f, response)
+}
+
+// rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the host doesn't
+// see the status, by which it would send it again.
+func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+	code, _, _ := fault.Document(response.Body)
+	if a.batched && named(s.httpCodes, response.Status, code) {
+		f.Kind = wit.FaultTransient
+		return again(f), nil
+	}
+	return verdict(f, response)
 }
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some services, which is
 // looked up.
-func settleDelete(target string, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleDelete(a *asked, response *wit.Response) (wit.Verdict, error) {
 	switch {
-	case success(response.Status), response.Status == 404, response.Status == 410:
+	case success(response.Status), s.missing(response):
 		return written(), nil
+	case response.Status == 412 && s.tags && a.hint.tag != "":
+		return s.conflict(a), nil
 	case response.Status == 412:
-		return wit.Verdict{Again: &wit.Retry{Hint: hintConfirm}}, nil
+		return anew(a.hint.to(hintConfirm)), nil
 	case response.Status == 0:
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: "DELETE " + target + ": no answer came"}), nil
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: "DELETE " + a.place + ": no answer came"}), nil
 	}
-	return verdict(fault.Of("DELETE "+target, response, response.Body), response)
+	return s.rest(a, fault.Of("DELETE "+a.place, response, response.Body), response)
 }
 
 // settleConfirm reads the answer to whether an entity is gone.
@@ -172,6 +352,23 @@ func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
 		v.Again.Hint = hintConfirm
 	}
 	return v, err
+}
+
+// settleTag reads the ETag of an entity that is to be changed.
+func (s *state) settleTag(a *asked, response *wit.Response) (wit.Verdict, error) {
+	switch {
+	case success(response.Status):
+		h := a.hint
+		h.tagged, h.tag = true, tagOf(response)
+		return anew(h), nil
+	case s.missing(response) && a.operation == readTagOfUpsert:
+		return anew(a.hint.to(stepInsert)), nil
+	case s.missing(response) && a.operation == readTagOfRemoval:
+		return written(), nil
+	case response.Status == 0:
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
+	}
+	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }
 
 // verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the rest is the

@@ -93,7 +93,7 @@ func (x *exchange) negotiate() *fault {
 		case "application/json":
 			x.json = true
 			return nil
-		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*":
+		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*", "multipart/mixed":
 			x.json = false
 			return nil
 		}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// In batches, and in every operation, each record is written once, whatever becomes of requests and answers; or the task fails and names
+// what is uncertain.
+func TestBatchesWriteEveryRecordOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: written})
+	on := func(settings ...string) []string { return append([]string{"sap.odata.enable.batch=1"}, settings...) }
+	batches := func(most int) func(*testing.T, service.Ledger) {
+		return func(t *testing.T, l service.Ledger) {
+			if l.Batches == 0 || l.Batches > most {
+				t.Errorf("expected at most %d batches, found %d", most, l.Batches)
+			}
+		}
+	}
+	none := func(t *testing.T, l service.Ledger) {
+		if l.Batches != 0 {
+			t.Errorf("expected no batch, found %d", l.Batches)
+		}
+	}
+	switches := func(pairs ...string) map[string]string {
+		m := map[string]string{"csrf": "true"}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	const match, inside, batch = "match", "POST " + service.SAPPath + "OrderCopies", "$batch"
+	uncertain := []string{"it may have been written or not, and is not sent again", "topic Orders, partition 0, offset "}
+	all := []*writing{
+		{name: "default", switches: switches("rotate-session", "both"), settings: on(), check: batches(8)},
+		{name: "together", switches: switches(), settings: on("sap.odata.changesets=all"), check: batches(8)},
+		{name: "refused-together", switches: switches("changesets", "one"), settings: on("sap.odata.changesets=all"), check: batches(16)},
+		{name: "taken-apart", switches: switches(match, inside, "status", "400", "status-count", "1"), settings: on("sap.odata.changesets=all"), check: batches(12)},
+		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"), settings: on("errors.tolerance=all"), partly: true},
+		{name: "one-refused-fails", switches: switches(match, inside, "status", "400", "status-count", "1", "status-message", "Not so"), settings: on(), partly: true, fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
+		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(), check: batches(16)},
+		{name: "no-parts-behind", switches: switches(match, inside, "batch-stop", "true", "status", "400", "status-count", "1"), settings: on("sap.odata.insert.uncertain=check", "errors.tolerance=all"), partly: true},
+		{name: "too-large", switches: switches("batch-limit", "4000"), settings: on(), check: batches(60)},
+		{name: "not-there", switches: switches("no-batch", "true"), settings: on(), check: none},
+		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"), settings: on(), check: batches(8)},
+		{name: "lost", switches: switches("lose-answer", "1"), settings: on(), fails: uncertain},
+		{name: "lost-checked", switches: switches("lose-answer", "2"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when", "after"), settings: on(), fails: uncertain},
+		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2", "status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain, partly: true},
+		{name: "repeatable", switches: switches("repeatability", "true", "lose-answer", "1"), settings: on("sap.odata.insert.uncertain=repeatable")},
+		{name: "upsert", switches: switches(), settings: on("sap.odata.operation.mode=upsert"), check: batches(16)},
+		{name: "upsert-lost", switches: switches("lose-answer", "3"), settings: on("sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert")},
+		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert", "sap.odata.method.tunnel=1"}, check: none},
+		{name: "atom", switches: switches(), settings: on("sap.odata.request.format=atom"), check: batches(8)},
+		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=MODE", "transforms=m", "transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.m.static.field=MODE", "transforms.m.static.value=i"), check: batches(8)},
+		{name: "update-of-nothing", switches: switches(), settings: on("sap.odata.operation.mode=update"), partly: true, fails: []string{"topic Orders, partition 0, offset ", "HTTP 404"}},
+	}
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data,
+		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
+		p.file("there.properties", source("there", address, "Orders")...)}
+	for _, w := range all {
+		args = append(args, w.start(p))
+	}
+	run := p.run(args...)
+	if run.code != 1 {
+		t.Fatalf("expected exit 1, found %d\n%s", run.code, run.stderr)
+	}
+	withoutPassword(t, run.stdout, run.stderr)
+	for _, w := range all {
+		t.Run(w.name, func(t *testing.T) {
+			(&reading{name: w.name, fails: w.fails, service: w.service, check: w.check}).judge(t, run)
+			for entity, n := range w.service.Ledger().Writes {
+				if n.Created > 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			found := entities(w.service, "OrderCopies")
+			if all := cmp.Equal(entities(w.service, "Orders"), found); all == w.partly {
+				t.Errorf("expected all to be there: %t, found %d of %d", !w.partly, len(found), written)
+			}
+			if strings.Contains(w.name, "checked") && w.service.Ledger().Statuses[200] == 0 {
+				t.Error("expected the records in doubt to be looked up")
+			}
+		})
+	}
+}

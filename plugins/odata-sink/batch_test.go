@@ -1,0 +1,325 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// oneLane has everything that may share a batch in one.
+const oneLane = "sap.odata.max.in.flight=1"
+
+func products(more ...string) []string { return append(set("00", "ProductCopies"), more...) }
+
+func set1(t *testing.T, s *service.Service, switches ...string) {
+	t.Helper()
+	for _, line := range switches {
+		name, value, _ := strings.Cut(line, "=")
+		if err := s.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Batches in every manner of changesets: guilty rows are refused, all others are written once, and the order of a key is kept.
+func TestBatches(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		settings, switches []string
+		requests           int // $batch, at most
+	}{
+		{"auto at SAP", nil, nil, 6},
+		{"all", []string{"sap.odata.changesets=all"}, nil, 9},
+		{"all in batches of 7", []string{"sap.odata.changesets=all", "sap.odata.max.batch.size=7"}, nil, 60},
+		{"all, refused", []string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 9},
+		{"limited", nil, []string{"batch-limit=3000"}, 80},
+		{"Atom", []string{"sap.odata.request.format=atom"}, nil, 6},
+		{"none there", nil, []string{"no-batch=true"}, 3},
+		{"off", []string{"sap.odata.enable.batch=0"}, nil, 0},
+		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
+		{"in all lanes", []string{"sap.odata.max.in.flight=4"}, nil, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{})
+			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
+			set1(t, s, c.switches...)
+			h := w.host("ProductCopies")
+			var want []string
+			guilty := map[int]bool{}
+			for i := range 60 {
+				op := "I"
+				name := fmt.Sprint("name ", i)
+				if i%20 == 7 {
+					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true // longer than the service takes, by a lossy connector
+				} else {
+					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
+				}
+				h.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", op)
+			}
+			for i := range 60 {
+				if i%20 == 7 {
+					guilty[len(h.rows)] = true // not there
+				}
+				h.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
+			}
+			h.tombstone("ProductID", int64(3))
+			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
+			h.run()
+			if h.failed != nil {
+				t.Fatal(h.failed)
+			}
+			for i, found := range h.outcomes {
+				if guilty[i] == (found == wasWritten) || found == inDoubt {
+					t.Errorf("row %d: %s (%v)", i, found, h.reasons[i])
+				}
+			}
+			slices.Sort(want)
+			left := h.products(s)
+			slices.Sort(left)
+			if diff := cmp.Diff(want, left); diff != "" {
+				t.Error(diff)
+			}
+			batches := 0
+			for _, q := range h.requests {
+				if strings.HasSuffix(q.Target, "/$batch") {
+					batches++
+				}
+			}
+			if batches > c.requests || c.requests > 0 && batches == 0 {
+				t.Errorf("expected at most %d batches, found %d", c.requests, batches)
+			}
+			for entity, n := range s.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("%s was created %d times", entity, n.Created)
+				}
+			}
+		})
+	}
+}
+
+// What was learned is kept: the second time nothing is tried in vain.
+func TestLearnsFromAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings, switches []string
+		first, second      int
+	}{
+		"changesets of one":   {nil, []string{"changesets=one"}, 2, 1},
+		"smaller bodies":      {nil, []string{"batch-limit=6000"}, 0, 0},
+		"no batch":            {nil, []string{"no-batch=true"}, 21, 20},
+		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := service.New(service.Options{})
+			w := open(t, s, append([]string{"sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane}, c.settings...)...)
+			set1(t, s, c.switches...)
+			requests := func(from int) *hosting {
+				h := w.host("ProductCopies")
+				for i := range 20 {
+					h.add(wit.Datum{}, h.dynamic(product(from+i, "x")))
+				}
+				h.run()
+				h.all(wasWritten)
+				return h
+			}
+			first, second := len(requests(100).requests), requests(200)
+			if c.first > 0 && (first != c.first || len(second.requests) != c.second) {
+				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first, len(second.requests))
+			}
+			refused := s.Ledger().Statuses[413]
+			requests(300)
+			if s.Ledger().Statuses[413] != refused {
+				t.Error("a body that is too large was sent in spite of the answers before")
+			}
+		})
+	}
+}
+
+// An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up; nothing is done twice.
+func TestBatchAnswerCutOff(t *testing.T) {
+	for _, mode := range []string{"insert", "upsert"} {
+		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode, "sap.odata.upsert.first=insert")...)
+		for end, whole := 0, 1; end < whole; end++ {
+			whole = cutOff(t, opened, end, mode)
+		}
+	}
+}
+
+func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
+	t.Helper()
+	s := service.New(service.Options{})
+	w := &writing{t: t, service: s, p: opened.p, context: opened.context}
+	h := w.host("ProductCopies")
+	for i := range 3 {
+		h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+	}
+	h.answer = func(q *wit.Request) wit.Response {
+		r := h.exchange(q)
+		if whole == 0 {
+			whole = len(r.Body)
+			r.Body = r.Body[:min(end, len(r.Body))]
+		}
+		return r
+	}
+	h.run()
+	if h.failed != nil {
+		t.Fatalf("%d bytes: %v", end, h.failed)
+	}
+	for i, found := range h.outcomes {
+		if found != wasWritten && (found != inDoubt || mode == "upsert") {
+			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, h.reasons[i])
+		}
+	}
+	for entity, n := range s.Ledger().Writes {
+		if n.Created != 1 {
+			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
+		}
+	}
+	return whole
+}
+
+// Answers as odd services give them, to a batch of three inserts.
+func TestOddBatchAnswers(t *testing.T) {
+	part := func(status string, more ...string) string {
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") + "\r\n\r\n"
+	}
+	set := func(status string, more ...string) string {
+		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + strings.Replace(part(status, more...), "--b", "--c", 1) + "--c--\r\n"
+	}
+	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
+	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
+	for _, c := range []struct {
+		name, kind, body string
+		status           int
+		want             string
+	}{
+		{"all well", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 202, "written written written"},
+		{"HTTP 200", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 200, "written written written"},
+		{"bare", mixed, part("201 Created") + bad + part("201 Created") + end, 202, "written data written"},
+		{"an error inside the changeset", mixed, set("201 Created") + set("409 Conflict") + set("201 Created") + end, 202, "written conflict written"},
+		{"later parts missing", mixed, set("201 Created") + bad + end, 202, "written data in doubt"},
+		{"too few", mixed, set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"too few, with ids", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 3\r\n") + end, 202, "written in doubt written"},
+		{"too many", mixed, set("201 Created") + set("201 Created") + set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP", "\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202, "data written written"},
+		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
+		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created", "Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
+		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
+		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
+		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200, "in doubt in doubt in doubt"},
+		{"nothing", "", "", 202, "in doubt in doubt in doubt"},
+		{"502", "text/html", "<html>Bad Gateway</html>", 502, "in doubt in doubt in doubt"},
+		{"no answer", "", "", 0, "in doubt in doubt in doubt"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t, service.New(service.Options{}), products(oneLane)...)
+			h := w.host("ProductCopies")
+			for i := range 3 {
+				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+			}
+			sent := 0
+			h.answer = func(*wit.Request) wit.Response {
+				if sent++; sent > 1 {
+					t.Error("sent again")
+				}
+				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}}, Body: []byte(c.body)}
+			}
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
+// The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after they were done,
+// answers cut off, rows that are wrong. What is in doubt is checked.
+func TestFold(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 13))
+		s := service.New(service.Options{})
+		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
+			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
+			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
+		set1(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
+		model, refusedRows := map[string]string{}, map[int]bool{}
+		for flush := range 4 {
+			h := w.host("ProductCopies")
+			for row := range 1 + r.IntN(40) {
+				id := r.IntN(8)
+				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
+				_, there := model[key]
+				switch kind := r.IntN(10); {
+				case kind < 2:
+					h.tombstone("ProductID", int64(id))
+					delete(model, key)
+					continue
+				case kind == 2: // the service refuses it
+					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1", "ReorderLevel", "x", "OP", "U")
+					refusedRows[row] = true
+				case kind < 6:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
+					if refusedRows[row] = there; !there {
+						model[key] = name
+					}
+				default:
+					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
+					if refusedRows[row] = !there; there {
+						model[key] = name
+					}
+				}
+			}
+			troubles := 0
+			h.answer = func(q *wit.Request) wit.Response {
+				trouble := r.IntN(12)
+				if troubles++; troubles > 60 {
+					trouble = 12
+				}
+				switch trouble {
+				case 0: // before
+					return wit.Response{Status: 503, Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
+				case 1:
+					return wit.Response{Status: 429}
+				case 2: // it never arrived, as far as we know
+					return wit.Response{}
+				case 3: // after
+					h.exchange(q)
+					return wit.Response{}
+				case 4:
+					h.exchange(q)
+					return wit.Response{Status: 502, Body: []byte("<html>Bad Gateway</html>")}
+				case 5:
+					a := h.exchange(q)
+					if q.Method == "POST" {
+						a.Body = a.Body[:len(a.Body)*r.IntN(10)/10]
+					}
+					return a
+				}
+				return h.exchange(q)
+			}
+			h.faults = 100
+			h.run()
+			if h.failed != nil {
+				t.Fatalf("seed %d: %v", seed, h.failed)
+			}
+			for i, found := range h.outcomes {
+				// One that the service would have refused, because another one is there, stays in doubt where no answer came.
+				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] && found == wasWritten {
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found, h.reasons[i], refusedRows[i])
+				}
+			}
+			clear(refusedRows)
+		}
+		found := map[string]string{}
+		s.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
+		if diff := cmp.Diff(model, found); diff != "" {
+			t.Fatalf("seed %d\n%s", seed, diff)
+		}
+	}
+}

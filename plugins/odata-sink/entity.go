@@ -1,0 +1,165 @@
+package main
+
+import (
+	"math/big"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// tagOf is the ETag of an entity that was read, from the header or from the document, "" where it has none.
+func tagOf(response *wit.Response) string {
+	if tag := headerOf(response, "ETag"); tag != "" {
+		return tag
+	}
+	if v, err := jsontext.Parse(response.Body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		return v.At("__metadata", "etag").Text
+	}
+	r := markup.NewReader(response.Body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open {
+		return ""
+	}
+	tag, _ := r.Attribute("etag")
+	return tag
+}
+
+// settleCheck says whether an insert that was uncertain was applied.
+func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, error) {
+	lost := func() wit.Verdict {
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}}}
+	}
+	unknown := func(why string) wit.Verdict {
+		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why})
+	}
+	switch {
+	case response.Status == 0:
+		return lost(), nil
+	case !success(response.Status) && !s.missing(response), a.operation == probe && !success(response.Status):
+		return verdict(fault.Of(a.what(), response, response.Body), response)
+	}
+	switch a.operation {
+	case lookOfUpsert:
+		if s.missing(response) {
+			return anew(a.hint.to(stepInsert)), nil
+		}
+		return anew(a.hint.to(stepUpdate)), nil
+	case look:
+		if s.missing(response) {
+			return anew(a.hint.to(stepInsert)), nil
+		}
+		if field := difference(a.sent, response.Body); field != "" {
+			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may have made it, or changed it since"), nil
+		}
+		return written(), nil
+	case find:
+		switch count, ok := entitiesIn(response.Body); {
+		case s.missing(response) || !ok:
+			return unknown("expected a list of entities, found something else"), nil
+		case count > 0:
+			return written(), nil
+		}
+	}
+	return anew(a.hint.to(stepInsert)), nil
+}
+
+// entitiesIn counts the entities of a feed; ok: it is one.
+func entitiesIn(body []byte) (count int, ok bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		v = v.At("d")
+		if v.Kind == jsontext.Object {
+			v = v.At("results")
+		}
+		return len(v.Items), v.Kind == jsontext.Array
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
+		return 0, false
+	}
+	for {
+		switch kind, err := r.Next(); {
+		case err != nil:
+			return 0, false
+		case kind == markup.End:
+			return count, true
+		case kind == markup.Open:
+			if r.Local == "entry" {
+				count++
+			}
+			if r.Skip() != nil {
+				return 0, false
+			}
+		}
+	}
+}
+
+// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both have is compared,
+// and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for nothing.
+func difference(sent string, body []byte) string {
+	if sent == "" {
+		return ""
+	}
+	given, err := jsontext.Parse([]byte(sent))
+	if err != nil {
+		return ""
+	}
+	found, err := jsontext.Parse(body)
+	if err != nil {
+		return "document"
+	}
+	if found.Has("d") {
+		found = found.At("d")
+	}
+	for _, m := range given.Members {
+		if !found.Has(m.Name) {
+			continue
+		}
+		if other := found.At(m.Name); !sameValue(m.Value, other) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+func sameValue(a, b jsontext.Value) bool {
+	if a.Kind == jsontext.Object || a.Kind == jsontext.Array || b.Kind == jsontext.Object || b.Kind == jsontext.Array {
+		return true // complex values and nested content
+	}
+	if a.Kind == jsontext.Null || b.Kind == jsontext.Null {
+		return a.Text == "" && b.Text == "" && a.Kind != jsontext.True && b.Kind != jsontext.True
+	}
+	if a.Kind == b.Kind && a.Text == b.Text {
+		return true
+	}
+	if a.Kind != jsontext.String && a.Kind != jsontext.Number || b.Kind != jsontext.String && b.Kind != jsontext.Number {
+		return false
+	}
+	one, other := strings.TrimSuffix(a.Text, "+0000)/"), strings.TrimSuffix(b.Text, "+0000)/")
+	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other, ")/"), " ")
+	if one == other || strings.EqualFold(one, other) && len(one) == 36 { // guids
+		return true
+	}
+	const longest = 400 // digits that are worth comparing
+	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one, other) {
+		return false
+	}
+	x, ok := new(big.Rat).SetString(one)
+	y, ok2 := new(big.Rat).SetString(other)
+	return ok && ok2 && x.Cmp(y) == 0
+}
+
+// plainExponents tells whether both are numbers whose exponents have three digits at most: longer ones would take the memory of their value.
+func plainExponents(texts ...string) bool {
+	for _, t := range texts {
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
+		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" || len(exponent) > 4 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"hash/fnv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// operation is what a request does. Those of an upsert go on with the other one.
+type operation int
+
+const (
+	insert operation = iota
+	remove
+	// confirm reads an entity that was to be deleted.
+	confirm
+	put
+	merge
+	patch
+	upsertPut
+	upsertMerge
+	upsertPatch
+	upsertInsert
+	// readTag reads an entity for its ETag.
+	readTag
+	readTagOfUpsert
+	readTagOfRemoval
+	// look and find read whether an insert was applied, probe whether the service is there.
+	look
+	lookOfUpsert
+	find
+	probe
+	// several is a batch.
+	several
+)
+
+// class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.
+type class int
+
+const (
+	once class = iota
+	often
+	reads
+	classes
+)
+
+func (q *request) class() class {
+	switch {
+	case q.operation == readTag || q.operation == readTagOfUpsert || q.operation == readTagOfRemoval:
+		return reads
+	case q.repeatable:
+		return often
+	}
+	return once
+}
+
+// alone tells whether a request shares no batch.
+func (q *request) alone() bool {
+	return q.hint.single || q.operation == confirm || q.operation >= look
+}
+
+// size is about what a request adds to a batch, in bytes.
+func (q *request) size() int { return len(q.body) + len(q.place) + 400 }
+
+// group is requests of one delivery, of different entities.
+type group struct {
+	class    class
+	at       int
+	requests []*request
+	size     int
+}
+
+// line is the groups of a lane, one after another, and the one in which each entity stands last.
+type line struct {
+	groups []*group
+	last   map[string]int
+	// open are the groups that take more, by class and service, as positions among all plus one.
+	open map[[2]int]int
+}
+
+// grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
+type grouping struct {
+	s     *state
+	lines map[uint32]*line
+	order []uint32
+}
+
+func newGrouping(s *state) *grouping { return &grouping{s: s, lines: map[uint32]*line{}} }
+
+// laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many rows.
+func (g *grouping) laneNumber(q *request) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(q.to.path))
+	h.Write([]byte(q.lane))
+	if !g.s.batches {
+		return h.Sum32()
+	}
+	return h.Sum32() % uint32(g.s.lanes)
+}
+
+// mostBytes is how large a batch gets, whatever the service takes.
+const mostBytes = 8 << 20
+
+func (g *grouping) add(q *request) {
+	number := g.laneNumber(q)
+	l := g.lines[number]
+	if l == nil {
+		l = &line{last: map[string]int{}, open: map[[2]int]int{}}
+		g.lines[number] = l
+		g.order = append(g.order, number)
+	}
+	learned := g.s.learned[q.to.at]
+	key := q.to.path + q.lane
+	if g.s.batches && !learned.noBatch && !q.alone() {
+		kind := [2]int{int(q.class()), q.to.at}
+		if n := l.open[kind]; n > l.last[key] && g.fits(l.groups[n-1], q) {
+			into := l.groups[n-1]
+			into.requests, into.size = append(into.requests, q), into.size+q.size()
+			l.last[key] = n
+			return
+		}
+		l.open[kind] = len(l.groups) + 1
+	}
+	l.groups = append(l.groups, &group{class: q.class(), at: q.to.at, requests: []*request{q}, size: q.size()})
+	l.last[key] = len(l.groups)
+}
+
+// fits tells whether a group takes one more.
+func (g *grouping) fits(into *group, q *request) bool {
+	most, bytes := g.s.most, mostBytes
+	for _, h := range []hint{q.hint, into.requests[0].hint} {
+		if h.most > 0 {
+			most = min(most, h.most)
+		}
+	}
+	if limit := g.s.learned[q.to.at].most; limit > 0 {
+		bytes = min(bytes, limit)
+	}
+	return len(into.requests) < most && into.size+q.size() <= bytes
+}
+
+func (g *grouping) deliveries() []wit.Delivery {
+	var out []wit.Delivery
+	for _, number := range g.order {
+		for _, one := range g.lines[number].groups {
+			d := g.s.single(one.requests[0])
+			if len(one.requests) > 1 {
+				d = g.s.together(one)
+			}
+			d.Lane = number
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+var versions = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}
+
+// single is the delivery of one request.
+func (s *state) single(q *request) wit.Delivery {
+	target := q.place
+	if q.query != "" {
+		target += "?" + q.query
+	}
+	r := wit.Request{Method: q.method, Target: q.to.query.On(target), Headers: q.headers, Body: q.body, Repeatable: q.repeatable}
+	if q.method == "GET" {
+		r.Headers = append(r.Headers, versions[1])
+	} else {
+		r.TokenFrom = &q.to.root
+		r.Headers = append(r.Headers, versions...)
+		if s.tunnel && q.method != "POST" {
+			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
+		}
+	}
+	return wit.Delivery{Request: r, Rows: []uint32{q.row}, Memo: q.memo()}
+}
+
+// memo is what settle needs to know of a delivery.
+func memo(op operation, target string) []byte { return pack.Text(pack.Number(nil, int(op)), target) }
+
+func (q *request) memo() []byte {
+	return pack.Text(pack.Text(pack.Number(memo(q.operation, q.place), q.to.at), q.hint.text()), string(q.sent))
+}
+
+// together is the delivery of several requests in a batch.
+func (s *state) together(g *group) wit.Delivery {
+	d := wit.Delivery{}
+	to := g.requests[0].to
+	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
+	var parts []batch.Part
+	layout := make([]int, 0, len(g.requests)) // how many operations each part has
+	for i, q := range g.requests {
+		target := strings.TrimPrefix(q.place, to.service+"/")
+		o := batch.Operation{Method: q.method, Target: target, Headers: q.headers, Body: q.body}
+		switch last := len(parts) - 1; {
+		case g.class == reads:
+			parts, layout = append(parts, batch.Part{Operations: []batch.Operation{o}}), append(layout, 1)
+		case i > 0 && all && !q.hint.alone && !g.requests[i-1].hint.alone:
+			parts[last].Operations = append(parts[last].Operations, o)
+			layout[last]++
+		default:
+			parts, layout = append(parts, batch.Part{Changeset: true, Operations: []batch.Operation{o}}), append(layout, 1)
+		}
+		d.Rows = append(d.Rows, q.row)
+	}
+	content, boundary := batch.Append(nil, parts)
+	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root, Repeatable: g.class != once,
+		Headers: append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}
+	m := pack.Number(memo(several, to.service+"/$batch"), g.at)
+	m = pack.Flag(pack.Number(m, len(content)), g.class == reads)
+	m = pack.Number(m, len(layout))
+	for _, n := range layout {
+		m = pack.Number(m, n)
+	}
+	for _, q := range g.requests {
+		m = pack.Text(pack.Text(pack.Text(pack.Number(m, int(q.operation)), q.place), q.predicate), q.hint.text())
+	}
+	d.Memo = m
+	return d
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Steps of a row: what its next request is for, where that is not what it begins with.
+const (
+	// hintConfirm asks for a read of an entity whose DELETE was answered 412: is it gone?
+	hintConfirm = "confirm"
+	stepInsert  = "insert"
+	stepUpdate  = "update"
+)
+
+// hint is how a row is to be encoded anew, as `settle` has said it.
+type hint struct {
+	// step is one of the steps, or the host's `uncertain`.
+	step string
+	// alone: in a changeset of its own; single: in no batch; most: with so many others in a batch at most, 0 for any number.
+	alone, single bool
+	most          int
+	// tagged: the ETag was read, "" where the entity has none.
+	tagged bool
+	tag    string
+}
+
+const (
+	wordAlone, wordSingle = "alone", "single"
+	wordMost, wordTag     = "most=", "etag="
+)
+
+// text is what the host keeps.
+func (h hint) text() string {
+	var words []string
+	if h.alone {
+		words = append(words, wordAlone)
+	}
+	if h.single {
+		words = append(words, wordSingle)
+	}
+	if h.most > 0 {
+		words = append(words, wordMost+strconv.Itoa(h.most))
+	}
+	if h.step != "" {
+		words = append(words, h.step)
+	}
+	if h.tagged {
+		words = append(words, wordTag+h.tag) // it may hold blanks, so it is the last
+	}
+	return strings.Join(words, " ")
+}
+
+func readHint(text string) (h hint) {
+	for text != "" {
+		if tag, ok := strings.CutPrefix(text, wordTag); ok {
+			h.tagged, h.tag = true, tag
+			break
+		}
+		var word string
+		word, text, _ = strings.Cut(text, " ")
+		switch most, limited := strings.CutPrefix(word, wordMost); {
+		case limited:
+			h.most, _ = strconv.Atoi(most)
+		case word == wordAlone:
+			h.alone = true
+		case word == wordSingle:
+			h.single = true
+		default:
+			h.step = word
+		}
+	}
+	return h
+}
+
+// to is the hint for another step, without what the one before has read.
+func (h hint) to(step string) hint {
+	h.step, h.tagged, h.tag = step, false, ""
+	return h
+}
+
+func (h hint) uncertain() bool { return h.step == wit.HintUncertain }

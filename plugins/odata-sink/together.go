@@ -1,0 +1,333 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// together is a batch as settle knows it again.
+type together struct {
+	at, size int
+	// reads: its parts are no changesets.
+	reads bool
+	// layout is how many operations each part has.
+	layout []int
+	asked  []asked
+}
+
+func readTogether(r *pack.Reader) (b together, ok bool) {
+	b.at, b.size, b.reads = r.Number(), r.Number(), r.Flag()
+	count := 0
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		b.layout = append(b.layout, r.Number())
+		if last := b.layout[len(b.layout)-1]; last <= 0 || last > 1<<20 {
+			return b, false
+		}
+		count += b.layout[len(b.layout)-1]
+	}
+	for range count {
+		if r.Bad {
+			return b, false
+		}
+		b.asked = append(b.asked, asked{operation: operation(r.Number()), at: b.at, place: r.Text(), predicate: r.Text(), hint: readHint(r.Text()), batched: true})
+	}
+	return b, r.Done() && b.at >= 0
+}
+
+// settleTogether is the verdicts on the rows of a batch.
+func (s *state) settleTogether(b together, place string, response *wit.Response) ([]wit.Verdict, error) {
+	what := "POST " + place
+	switch status := response.Status; {
+	case success(status):
+		return s.settleParts(b, what, response)
+	case status == 413:
+		// P18: smaller from now on.
+		s.learned[b.at].most = max(1, b.size/2)
+		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
+	case status == 404 || status == 405 || status == 415 || status == 501:
+		// There is none; whether the service is there at all, the requests without a batch show.
+		s.learned[b.at].noBatch = true
+		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
+	case status == 401, ofTheCall(response):
+		return nil, fault.Of(what, response, response.Body)
+	case status == 408 || status == 429:
+		f := fault.Of(what, response, response.Body)
+		return b.each(func(a *asked) wit.Verdict {
+			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+		}), nil
+	case refusedByClient(status), status == 500 && s.allRepeatable(b):
+		// Nothing of it was done, and which of its parts is to blame it doesn't say.
+		return b.halves(), nil
+	}
+	// Nobody knows what was done, but for what the answer itself says (P19).
+	return b.judge(func(a *asked) (wit.Verdict, error) {
+		whole := *a
+		whole.batched = false
+		return s.settleOne(&whole, response)
+	})
+}
+
+func (s *state) allRepeatable(b together) bool {
+	for i := range b.asked {
+		if !s.repeatable(&b.asked[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *together) each(f func(a *asked) wit.Verdict) []wit.Verdict {
+	verdicts := make([]wit.Verdict, len(b.asked))
+	for i := range b.asked {
+		verdicts[i] = f(&b.asked[i])
+	}
+	return verdicts
+}
+
+// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows stays known.
+func (b *together) judge(f func(a *asked) (wit.Verdict, error)) ([]wit.Verdict, error) {
+	return b.each(func(a *asked) wit.Verdict {
+		v, err := f(a)
+		if err == nil {
+			return v
+		}
+		of := *asFault(err)
+		if of.Kind != wit.FaultUnauthorized {
+			of.Kind = wit.FaultConfig
+		}
+		return refused(&of)
+	}), nil
+}
+
+// halves sends the rows again in batches of half the size, and the last two each by itself.
+func (b *together) halves() []wit.Verdict {
+	half := len(b.asked) / 2
+	return b.each(func(a *asked) wit.Verdict {
+		h := a.hint
+		if h.most = half; half < 2 {
+			h.most, h.single = 0, true
+		}
+		return anew(h)
+	})
+}
+
+// outcome is what the answer to a batch says of one operation.
+type outcome struct {
+	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is said of it.
+	message *batch.Message
+	failed  bool
+}
+
+// settleParts reads the parts of the answer.
+func (s *state) settleParts(b together, what string, response *wit.Response) ([]wit.Verdict, error) {
+	if fault.IsHTML(response.Body) {
+		return nil, fault.NotData(what, "an answer to a batch", response.Body)
+	}
+	kind := headerOf(response, "Content-Type")
+	_, multipart := batch.Boundary(kind)
+	var d batch.Document
+	if multipart || kind == "" {
+		d, multipart = batch.Parse(kind, response.Body)
+	}
+	if !multipart {
+		f := fault.NotData(what, "an answer to a batch", response.Body)
+		f.Kind = wit.FaultTransient
+		if fault.IsError(response.Body) {
+			f = fault.Of(what, response, response.Body)
+			f.Kind, f.Code = wit.FaultTransient, nil
+		}
+		return b.each(func(a *asked) wit.Verdict { return s.unknown(a, f) }), nil
+	}
+	outcomes := b.match(d)
+	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " + strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
+	if !d.Complete {
+		said.Message += ", because it is cut off"
+	}
+	at, allAlone, allWritten := 0, len(b.asked) > 1, true
+	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
+		o := outcomes[at]
+		at++
+		v, err := s.settlePart(a, o, said)
+		allAlone, allWritten = allAlone && a.hint.alone, allWritten && err == nil && v.Written != nil
+		return v, err
+	})
+	if allAlone && allWritten {
+		// One by one the service takes what it refused together.
+		s.learned[b.at].one = true
+	}
+	return verdicts, err
+}
+
+// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that does no harm.
+func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
+	if s.repeatable(a) {
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
+	}
+	return refused(f)
+}
+
+func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, error) {
+	if o.message == nil {
+		own := *said
+		own.Message = a.what() + ": " + said.Message
+		return s.unknown(a, &own), nil
+	}
+	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers, Body: o.message.Body}
+	if !o.failed {
+		return s.settleOne(a, answer)
+	}
+	// Nothing of a changeset that failed is stored, and which of its operations is to blame it doesn't say.
+	f := fault.Of(a.what(), answer, answer.Body)
+	_, _, document := fault.Document(answer.Body)
+	switch status := answer.Status; {
+	case status == 401, ofTheCall(answer):
+		return wit.Verdict{}, f
+	case status == 408 || status == 429 || status == 503 && document:
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
+	case !refusedByClient(status) && !document && !s.repeatable(a):
+		f.Kind = wit.FaultTransient
+		return refused(f), nil
+	}
+	h := a.hint
+	h.alone = true
+	return anew(h), nil
+}
+
+// match says which message of an answer is for which operation: by position, since many services don't say Content-IDs; by Content-ID where
+// the positions can't be right.
+func (b *together) match(d batch.Document) []outcome {
+	outcomes := make([]outcome, len(b.asked))
+	byPosition := len(d.Parts) == len(b.layout) || len(d.Parts) < len(b.layout) && (!d.Complete || endsFailed(d))
+	first := 0 // operation of the part
+	for i, n := range b.layout {
+		if i >= len(d.Parts) || !byPosition {
+			break
+		}
+		b.part(outcomes[first:first+n], &d.Parts[i])
+		first += n
+	}
+	if byPosition && !b.contradicted(outcomes, distinct(d)) {
+		return outcomes
+	}
+	clear(outcomes)
+	b.byID(outcomes, d)
+	if b.contradicted(outcomes, distinct(d)) {
+		clear(outcomes)
+	}
+	return outcomes
+}
+
+// endsFailed: services leave out what stands behind a part that failed.
+func endsFailed(d batch.Document) bool {
+	if len(d.Parts) == 0 {
+		return false
+	}
+	last := &d.Parts[len(d.Parts)-1]
+	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
+}
+
+// part takes the answers to the operations of a part. One to a changeset is believed only where all of it is there and is of one mind.
+func (b *together) part(outcomes []outcome, p *batch.Parsed) {
+	n := len(outcomes)
+	if len(p.Messages) == 1 && p.Messages[0].Complete && p.Messages[0].Status() != 0 {
+		m := &p.Messages[0]
+		switch failed := m.Status() >= 400; {
+		case n == 1:
+			outcomes[0].message = m
+		case failed:
+			for i := range outcomes {
+				outcomes[i] = outcome{m, true}
+			}
+		}
+		return
+	}
+	if !p.Complete || len(p.Messages) != n {
+		return
+	}
+	for i := range p.Messages {
+		if m := &p.Messages[i]; !m.Complete || !success(m.Status()) {
+			return
+		}
+	}
+	for i := range outcomes {
+		outcomes[i].message = &p.Messages[i]
+	}
+}
+
+// byID takes the answers of parts with one message by their Content-ID.
+func (b *together) byID(outcomes []outcome, d batch.Document) {
+	if !distinct(d) {
+		return
+	}
+	for i := range d.Parts {
+		p := &d.Parts[i]
+		if len(p.Messages) != 1 || !p.Messages[0].Complete || p.Messages[0].Status() == 0 {
+			continue
+		}
+		id, err := strconv.Atoi(p.Messages[0].ID)
+		if err != nil || id < 1 || id > len(outcomes) {
+			continue
+		}
+		first := 0
+		for _, n := range b.layout {
+			if id > first && id <= first+n {
+				b.part(outcomes[first:first+n], p)
+			}
+			first += n
+		}
+	}
+}
+
+// distinct tells whether the Content-IDs of an answer are what was sent: services that count in each changeset anew say the same one
+// twice.
+func distinct(d batch.Document) bool {
+	seen := map[string]bool{}
+	for i := range d.Parts {
+		for j := range d.Parts[i].Messages {
+			id := d.Parts[i].Messages[j].ID
+			if id != "" && seen[id] {
+				return false
+			}
+			seen[id] = true
+		}
+	}
+	return true
+}
+
+// contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is for another operation.
+func (b *together) contradicted(outcomes []outcome, ids bool) bool {
+	keys := map[string]int{}
+	for i := range b.asked {
+		if k := b.asked[i].predicate; k != "" {
+			keys[b.asked[i].place+k] = i
+		}
+	}
+	part, end := 0, 0
+	for i, o := range outcomes {
+		for i >= end {
+			end += b.layout[part]
+			part++
+		}
+		if o.message == nil {
+			continue
+		}
+		if id, err := strconv.Atoi(o.message.ID); err == nil && ids && !b.reads && (o.failed && (id <= end-b.layout[part-1] || id > end) || !o.failed && id != i+1) {
+			return true
+		}
+		if at := o.message.Header("Location"); at != "" && b.asked[i].predicate != "" && success(o.message.Status()) {
+			_, made, err := uri.ParsePredicate(at)
+			if err != nil {
+				continue
+			}
+			if other, ours := keys[b.asked[i].place+string(uri.AppendPredicate(nil, made))]; ours && other != i {
+				return true
+			}
+		}
+	}
+	return false
+}

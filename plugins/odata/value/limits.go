@@ -1,0 +1,142 @@
+package value
+
+import (
+	"encoding/base64"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// limits of the integers of EDM, least and most.
+var limits = map[edm.Primitive][2]int64{edm.SByte: {math.MinInt8, math.MaxInt8}, edm.Byte: {0, math.MaxUint8}, edm.Int16: {math.MinInt16, math.MaxInt16},
+	edm.Int32: {math.MinInt32, math.MaxInt32}, edm.Int64: {math.MinInt64, math.MaxInt64}}
+
+// ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of range, a text that is too
+// long, a decimal with too many digits is a *[MisfitError] that names the limits.
+func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+	c, err := Convert(p, n, v)
+	if err != nil {
+		if l, bounded := limits[p.Type.Primitive]; bounded && numeric(v) && !timed(n) {
+			return c, &MisfitError{p.Type.Primitive.String() + " from " + strconv.FormatInt(l[0], 10) + " to " + strconv.FormatInt(l[1], 10), describe(v, n)}
+		}
+		return c, err
+	}
+	switch c.Type {
+	case edm.String:
+		if size := utf8.RuneCountInString(c.Text); p.Length > 0 && size > p.Length {
+			return c, &MisfitError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters", strconv.Itoa(size) + " characters: " + describe(v, n)}
+		}
+	case edm.Binary:
+		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 && size > p.Length {
+			return c, &MisfitError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes", strconv.Itoa(size) + " bytes"}
+		}
+	case edm.Decimal:
+		if !fits(c.Text, p) {
+			return c, &MisfitError{decimalLimits(p), c.Text}
+		}
+	}
+	return c, nil
+}
+
+func numeric(v any) bool {
+	switch v.(type) {
+	case float32, float64, datum.Decimal:
+		return true
+	}
+	_, ok := whole(v)
+	return ok
+}
+
+func decimalLimits(p *edm.Property) string {
+	text := "Edm.Decimal"
+	if p.Precision > 0 {
+		text += " of at most " + strconv.Itoa(p.Precision) + " digits"
+	}
+	if p.Scale >= 0 && !p.VariableScale {
+		text += " with at most " + strconv.Itoa(p.Scale) + " of them behind the point"
+	}
+	return text
+}
+
+// fits tells whether the digits of a decimal have room in the property.
+func fits(text string, p *edm.Property) bool {
+	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
+	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")
+	scaled := p.Scale >= 0 && !p.VariableScale
+	if scaled && len(after) > p.Scale {
+		return false
+	}
+	if p.Precision <= 0 {
+		return true
+	}
+	if scaled {
+		return len(before) <= max(p.Precision-p.Scale, 0)
+	}
+	return len(before)+len(after) <= p.Precision
+}
+
+// ConvertLossy is [Convert], but what doesn't fit is made to, as Java's conversions make it: integers lose their upper bits, digits behind a
+// property's scale are rounded to the nearest, to the even one of two. Texts that are too long stay as they are.
+func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
+	if _, bounded := limits[p.Type.Primitive]; bounded && !timed(n) {
+		if i, ok := truncated(v); ok {
+			v, n = narrow(p.Type.Primitive, i), nil
+		}
+	}
+	c, err := Convert(p, n, v)
+	if err == nil && c.Type == edm.Decimal && p.Scale >= 0 && !p.VariableScale && len(c.Text) < mostScale {
+		c.Text = rounded(c.Text, p.Scale)
+	}
+	return c, err
+}
+
+func truncated(v any) (int64, bool) {
+	switch x := v.(type) {
+	case float32:
+		return int64(x), finite(float64(x))
+	case float64:
+		return int64(x), finite(x)
+	}
+	return whole(v)
+}
+
+func narrow(t edm.Primitive, i int64) int64 {
+	switch t {
+	case edm.SByte:
+		return int64(int8(i))
+	case edm.Byte:
+		return int64(uint8(i))
+	case edm.Int16:
+		return int64(int16(i))
+	case edm.Int32:
+		return int64(int32(i))
+	}
+	return i
+}
+
+// rounded cuts a decimal to a scale.
+func rounded(text string, scale int) string {
+	_, after, _ := strings.Cut(text, ".")
+	if len(after) <= scale {
+		return text
+	}
+	unscaled, ok := new(big.Int).SetString(strings.Replace(text, ".", "", 1), 10)
+	if !ok {
+		return text
+	}
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(after)-scale)), nil)
+	quotient, rest := new(big.Int).QuoRem(unscaled, unit, new(big.Int))
+	twice := new(big.Int).Abs(rest)
+	twice.Lsh(twice, 1)
+	if order := twice.Cmp(unit); order > 0 || order == 0 && quotient.Bit(0) == 1 {
+		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))
+	}
+	out, _ := pointed(quotient, scale)
+	return out
+}

@@ -1,0 +1,54 @@
+package value_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// What is out of a property's range is refused with the limits, or made to fit where that is asked for.
+func TestLimits(t *testing.T) {
+	of := func(p edm.Primitive) edm.Property {
+		return edm.Property{Type: edm.Type{Primitive: p}, Length: -1, Precision: -1, Scale: -1}
+	}
+	text, raw, amount, varying := of(edm.String), of(edm.Binary), of(edm.Decimal), of(edm.Decimal)
+	text.Length, raw.Length, amount.Precision, amount.Scale = 3, 2, 5, 2
+	varying.Precision, varying.Scale, varying.VariableScale = 5, 2, true
+	for _, c := range []struct {
+		property edm.Property
+		v        any
+		within   string
+		lossy    string
+	}{
+		{of(edm.Int16), int64(70000), "expected Edm.Int16 from -32768 to 32767, found integer 70000", "4464"},
+		{of(edm.Int16), int16(-5), "-5", "-5"},
+		{of(edm.Byte), int64(-1), "expected Edm.Byte from 0 to 255, found integer -1", "255"},
+		{of(edm.SByte), int32(200), "expected Edm.SByte from -128 to 127, found integer 200", "-56"},
+		{of(edm.Int32), int64(math.MaxInt64), "expected Edm.Int32 from -2147483648 to 2147483647, found integer 9223372036854775807", "-1"},
+		{of(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to 9223372036854775807, found float64 1.5", "1"},
+		{of(edm.Int32), "x", `expected Edm.Int32, found "x"`, `expected Edm.Int32, found "x"`},
+		{text, "äöü", "äöü", "äöü"}, {text, "abcd", `expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},
+		{raw, []byte{1, 2}, "AQI=", "AQI="}, {raw, []byte{1, 2, 3}, "expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
+		{amount, "123.45", "123.45", "123.45"}, {amount, "-000123.4500", "-000123.45", "-000123.45"},
+		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 123.455", "123.46"},
+		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 123.465", "123.46"},
+		{amount, "-0.005", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found -0.005", "0.00"},
+		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 1234.5", "1234.5"},
+		{varying, "1.2345", "1.2345", "1.2345"}, {varying, "12.3456", "expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},
+	} {
+		show := func(c value.Converted, err error) string {
+			if err != nil {
+				return err.Error()
+			}
+			return c.Text
+		}
+		if found := show(value.ConvertWithin(&c.property, nil, c.v)); found != c.within {
+			t.Errorf("%s of %v: expected %s, found %s", c.property.Type.Primitive, c.v, c.within, found)
+		}
+		if found := show(value.ConvertLossy(&c.property, nil, c.v)); found != c.lossy {
+			t.Errorf("%s of %v, lossy: expected %s, found %s", c.property.Type.Primitive, c.v, c.lossy, found)
+		}
+	}
+}
