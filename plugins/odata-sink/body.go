@@ -179,23 +179,20 @@ func (b *body) jsonArray(dst []byte, s *structure, t tree, where string) ([]byte
 
 // without tells which fields of a row say what is to be done with it, and are no properties.
 func (m *manner) without(name string) bool {
-	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == fieldDeletedAt || name == fieldRecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == edm.DeletedAt || name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
-// Fields that sources of this kind add to their rows.
+// Control fields of ODP, which are no properties at other services.
 const (
-	fieldRecordMode    = "RECORDMODE"
-	fieldDeletedAt     = "DELETED_AT"
 	fieldChangeMode    = "ODQ_CHANGEMODE"
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
 // deleted tells whether a row is what such a source writes for a deleted entity.
 func (p *plugin) deleted(content tree) bool {
-	for _, name := range []string{fieldRecordMode, fieldChangeMode} {
-		if m, ok := p.member(content, name); ok {
-			text, _ := m.value.(string)
-			return text == "D"
+	for _, name := range []string{edm.RecordMode, fieldChangeMode} {
+		if m, ok := p.member(content, name); ok && m.value == "D" {
+			return true
 		}
 	}
 	return false
