@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"context"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -36,23 +35,4 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 	c.told[key] = true
 	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting reveal in the worker's settings lets it see them",
 		"plugin", info.Name, "version", info.Version, "file", info.Origin, "settings", withheld, "reveal", "plugin."+info.Name+".reveal")
-}
-
-// sourceReader and sinkWriter call instances that open with what their version may see.
-type sourceReader struct {
-	*plugin.Reader
-	code sourceCode
-}
-
-func (r sourceReader) OpenSource(ctx context.Context, component string, _ []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
-	return r.Reader.OpenSource(ctx, component, r.code.task.planned(r.code.pool.Module()), state, answers)
-}
-
-type sinkWriter struct {
-	*plugin.Instance
-	code sinkCode
-}
-
-func (w sinkWriter) OpenSink(ctx context.Context, component string, _ []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
-	return w.Instance.OpenSink(ctx, component, w.code.task.planned(w.code.pool.Module()), state, answers)
 }

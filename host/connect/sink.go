@@ -29,7 +29,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
 	task := sink.NewTask(sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sinkVersions{binding, t}, Client: c.client, Registry: c.registry(),
+		Versions: sink.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
 			o := t.consumerOptions(topics, r)
 			ends.read(o.Topics, o.Regex)
@@ -49,9 +49,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		Rows:          roles.Int(role.SinkFlushRows),
 		Every:         roles.Duration(role.SinkFlushIntervalMS),
 		InFlight:      roles.Int(role.SinkInFlight),
-		TolerateAll:   c.tolerateAll(),
-		LogErrors:     c.boolean("errors.log.enable"),
-		LogMessages:   c.boolean("errors.log.include.messages"),
+		Tolerance:     c.tolerance(),
 		Uncertain:     &c.uncertain,
 		Settled:       &c.settled,
 		Reach:         c.reached,
@@ -96,50 +94,3 @@ func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.Consume
 	}
 	return o
 }
-
-// sinkVersions and sinkCode are what a sink's task knows of plugins.
-type sinkVersions struct {
-	binding *plugin.Binding
-	task    *task
-}
-
-func (v sinkVersions) Current() sink.Code { return sinkCode{v.binding.Current(), v.task} }
-
-func (v sinkVersions) Candidate() sink.Code {
-	if p := v.binding.Candidate(); p != nil {
-		return sinkCode{p, v.task}
-	}
-	return nil
-}
-
-func (v sinkVersions) Promote(c sink.Code) { v.binding.Promote(c.(sinkCode).pool) }
-
-func (v sinkVersions) Reject(c sink.Code, reason string) {
-	v.binding.Reject(c.(sinkCode).pool, reason)
-}
-
-func (v sinkVersions) Again(err error) bool { return v.binding.Again(err) }
-
-type sinkCode struct {
-	pool *plugin.Pool
-	task *task
-}
-
-func (c sinkCode) Acquire(ctx context.Context) (sink.Writer, error) {
-	i, err := c.pool.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sinkWriter{i, c}, nil
-}
-
-func (c sinkCode) AcquireFresh(ctx context.Context) (sink.Writer, error) {
-	i, err := c.pool.AcquireFresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sinkWriter{i, c}, nil
-}
-
-func (c sinkCode) Release(w sink.Writer) { c.pool.Release(w.(sinkWriter).Instance) }
-func (c sinkCode) Version() string       { return c.pool.Module().Version }

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/source"
+	core "github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -39,7 +40,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	defer transforms.close()
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sourceVersions{binding, t}, Client: c.client, Registry: c.registry(),
+		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
 			k, key := c.producing()
@@ -54,7 +55,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		EnsureTopic:    c.ensureTopic,
 		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
-		TolerateAll:    c.tolerateAll(),
+		Tolerance:      c.tolerance(),
 		Once:           once,
 		StopWithin:     stopWithin,
 		Logger:         c.o.Logger,
@@ -120,49 +121,12 @@ func (c *connector) boolean(name string) bool {
 	return b
 }
 
-func (c *connector) tolerateAll() bool {
-	return strings.EqualFold(c.config.Setting("errors.tolerance", c.o.Worker), "all")
+func (c *connector) tolerance() core.Tolerance {
+	return core.Tolerance{TolerateAll: strings.EqualFold(c.config.Setting("errors.tolerance", c.o.Worker), "all"),
+		LogErrors: c.boolean("errors.log.enable"), LogMessages: c.boolean("errors.log.include.messages")}
 }
 
-// sourceVersions, sourceCode, sourceProducer and sourceOffsets are what a source task knows of plugins, producers and offsets.
-type sourceVersions struct {
-	binding *plugin.Binding
-	task    *task
-}
-
-func (v sourceVersions) Current() source.Code { return sourceCode{v.binding.Current(), v.task} }
-
-func (v sourceVersions) Candidate() source.Code {
-	if p := v.binding.Candidate(); p != nil {
-		return sourceCode{p, v.task}
-	}
-	return nil
-}
-
-func (v sourceVersions) Promote(c source.Code) { v.binding.Promote(c.(sourceCode).pool) }
-
-func (v sourceVersions) Reject(c source.Code, reason string) {
-	v.binding.Reject(c.(sourceCode).pool, reason)
-}
-
-func (v sourceVersions) Again(err error) bool { return v.binding.Again(err) }
-
-type sourceCode struct {
-	pool *plugin.Pool
-	task *task
-}
-
-func (c sourceCode) Acquire(ctx context.Context) (source.Reader, error) {
-	r, err := c.pool.Reader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sourceReader{r, c}, nil
-}
-
-func (c sourceCode) Release(r source.Reader) { r.(sourceReader).Close() }
-func (c sourceCode) Version() string         { return c.pool.Module().Version }
-
+// sourceProducer and sourceOffsets are what a source task knows of producers and offsets.
 type sourceProducer struct{ *kafka.Producer }
 
 func (p sourceProducer) NewBatch() source.Batch { return p.Producer.NewBatch() }

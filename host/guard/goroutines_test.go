@@ -17,7 +17,7 @@ var unguarded = map[string]string{
 	"host/source/feed.go: func":              "closes a channel around stages that guard each chunk; timers that end a context",
 	"host/source/feed.go: hurry":             "sets a timer",
 	"host/source/feed.go: cancel":            "ends a context",
-	"host/sink/deliver.go: func":             "guards each delivery",
+	"host/sink/dispatch.go: func":            "guards each delivery, and the encoding of a batch",
 	"host/sink/task.go: func":                "closes a channel around what guards each batch; timers that end a context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":             "sets a deadline",

@@ -122,7 +122,7 @@ func (w *writing) resolved(row uint32) {
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
 func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
 	t, d := w.task, w.tries[row].doubt
-	t.count.faults.Add(1)
+	t.count.faults.All.Add(1)
 	if w.tries[row].attempts++; retryable && w.tries[row].attempts <= t.o.Client.Retry().Times() && w.stopping.Err() == nil {
 		t.log.Warn("row in doubt to be checked again", "record", w.batch.items[row].String(), "error", f)
 		return true, nil

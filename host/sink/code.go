@@ -8,7 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,26 +22,47 @@ type Writer interface {
 	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error)
 }
 
-// Code is one version of a plugin at work for one connector: *plugin.Pool.
-type Code interface {
-	Acquire(ctx context.Context) (Writer, error)
-	// AcquireFresh is Acquire of an instance that has done nothing yet.
-	AcquireFresh(ctx context.Context) (Writer, error)
-	Release(Writer)
-	// Version is for messages.
-	Version() string
+// Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run.
+type (
+	Code     = task.Code[Writer]
+	Versions = task.Versions[Writer]
+)
+
+// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see of the task's; nil: all of them.
+func Bound(b *plugin.Binding, settings func(plugin.Info) []wit.Setting) Versions {
+	return task.Of(b, task.Calls[Writer](&writers{settings}))
 }
 
-// Versions is what a connector runs and what it could run: *plugin.Binding. Codes are comparable.
-type Versions interface {
-	Current() Code
-	// Candidate is a newer version that nobody has judged yet, nil if there is none.
-	Candidate() Code
-	Promote(Code)
-	Reject(c Code, reason string)
-	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just rolled back,
-	// and then the one before is the candidate.
-	Again(err error) bool
+type writers struct {
+	settings func(plugin.Info) []wit.Setting
+}
+
+func (c *writers) Acquire(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
+	acquire := p.Acquire
+	if fresh {
+		acquire = p.AcquireFresh
+	}
+	i, err := acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &instance{i, c.settings, p}, nil
+}
+
+func (c *writers) Release(p *plugin.Pool, w Writer) { p.Release(w.(*instance).Instance) }
+
+// instance opens with what its version may see.
+type instance struct {
+	*plugin.Instance
+	settings func(plugin.Info) []wit.Setting
+	pool     *plugin.Pool
+}
+
+func (i *instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	if i.settings != nil {
+		settings = i.settings(i.pool.Module())
+	}
+	return i.Instance.OpenSink(ctx, component, settings, state, answers)
 }
 
 // Client makes the exchanges: *transport.Client.
@@ -70,17 +93,4 @@ type Rebalances struct {
 	Note     func(topic string, partition int32, next int64) string
 	Limit    func(bytes int)
 	Noted    func(topic string, partition int32, next int64, note string)
-}
-
-func do(ctx context.Context, code Code, call func(Writer) error) error {
-	return doWith(ctx, code, code.Acquire, call)
-}
-
-func doWith(ctx context.Context, code Code, acquire func(context.Context) (Writer, error), call func(Writer) error) error {
-	w, err := acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer code.Release(w)
-	return call(w)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -161,7 +162,7 @@ func (w *writing) job(j *job) ([]job, error) {
 	w.task.count.requests.Add(1)
 	start := time.Now()
 	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
-	since(&w.task.count.send, start)
+	w.task.count.send.Since(start)
 	var lost *transport.NoAnswer
 	switch {
 	case errors.As(err, &lost):
@@ -231,16 +232,16 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 // version that encoded the delivery, since no other one can read the memo; if what it worked out no longer fits, it is opened anew
 // before. An answer is there: it is judged even when requests on their way are no longer waited for.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
-	defer since(&w.task.count.settle, time.Now())
+	defer w.task.count.settle.Since(time.Now())
 	ctx := w.task.settling
 	for fresh, reopened := false, false; ; fresh = true {
 		verdicts, err = w.verdicts(ctx, j, response, fresh)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return verdicts, err
-		case stale(err) && !reopened:
+		case task.Stale(err) && !reopened:
 			reopened = true
-			opened, failure := w.reopen(ctx, j.opened)
+			opened, failure := w.task.reopen(ctx, j.opened)
 			if failure != nil {
 				err = fmt.Errorf("%w; %w", err, failure)
 				if fresh {
@@ -271,7 +272,7 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	}
 	defer func() { <-j.opened.settling }()
 	var settled wit.Settled
-	err = doWith(ctx, j.opened.code, acquire, func(p Writer) error {
+	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.newest()
 		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
 		return err
@@ -385,31 +386,31 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case lost != nil && lost.Status != 0:
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		w.doubt(row, lost, false)
 		return false, nil
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		w.doubt(row, fmt.Errorf("%w (%w)", lost, f), false)
 		return false, nil
 	case j.retryable(f, status, t.o.Client.Retry()):
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), status, f), false)
 		return false, nil
 	case ofAllRows(f):
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		return false, &recordError{item: item, stage: "write", err: f}
 	case f.Kind == wit.FaultConflict && !j.Request.Repeatable && !t.o.TolerateAll && t.ledger.suspected(item):
 		// The run that was killed may have written it. All of them are found before the task fails.
-		t.count.faults.Add(1)
+		t.count.faults.All.Add(1)
 		w.doubt(row, fmt.Errorf("a run before this one, which was killed, may have written it: %w", f), true)
 		return false, nil
 	}
@@ -459,7 +460,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		}
 		return true, nil
 	}
-	t.count.faults.Add(1)
+	t.count.faults.All.Add(1)
 	if w.tries[row].attempts++; w.tries[row].attempts <= t.o.Client.Retry().Times() {
 		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
 		return true, nil
@@ -485,7 +486,7 @@ func (w *writing) idle(row uint32, r *wit.Retry) int {
 
 // encode makes deliveries of rows of the batch.
 func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
-	return w.encodeBy(w.task.current(), rows, hints, false)
+	return w.encodeBy(w.task.plugin.Opened(), rows, hints, false)
 }
 
 // errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way that the version
@@ -506,22 +507,22 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bo
 	var by hashed
 	for attempt, reopened := 0, false; ; {
 		start := time.Now()
-		err = do(w.working, o.code, func(p Writer) error {
+		err = task.Do(w.working, o.code, func(p Writer) error {
 			var context []byte
 			context, by = o.newest()
 			d, err = p.Encode(w.working, context, &part, origins, hints)
 			return err
 		})
-		since(&w.task.count.encode, start)
+		w.task.count.encode.Since(start)
 		var f *wit.Fault
 		switch {
-		case stale(err) && !reopened:
-			if o, err = w.reopen(w.working, o); err != nil {
+		case task.Stale(err) && !reopened:
+			if o, err = w.task.reopen(w.working, o); err != nil {
 				return nil, err
 			}
 			reopened = true
 			continue
-		case unsent && w.task.o.Versions.Again(err):
+		case unsent && w.task.plugin.Again(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
 			return nil, errAdopt
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
@@ -589,7 +590,7 @@ func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries)
 		}
 		item := w.batch.items[rows[f.Origin]]
 		if ofAllRows(&f.Fault) {
-			t.count.faults.Add(1)
+			t.count.faults.All.Add(1)
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
 		if err := t.refuse(item, "encode", &f.Fault); err != nil {
@@ -609,23 +610,8 @@ func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries)
 	return jobs, nil
 }
 
-func stale(err error) bool {
-	var f *wit.Fault
-	return errors.As(err, &f) && f.Kind == wit.FaultStale
-}
-
-// reopen opens a version anew because what it worked out no longer fits.
-func (w *writing) reopen(ctx context.Context, o *opened) (*opened, error) {
-	w.task.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
-	if err := w.task.paceReopening(ctx); err != nil {
-		return nil, err
-	}
-	fresh, err := w.task.open(ctx, o.code)
-	if err != nil {
-		return nil, fmt.Errorf("open anew: %w", err)
-	}
-	if w.task.current().code == o.code { // a delivery of the version before settles by its own
-		w.task.take(fresh)
-	}
-	return fresh, nil
+// reopen opens a version anew because what it worked out no longer fits. A delivery of the version before settles by its own.
+func (t *Task) reopen(ctx context.Context, o *opened) (*opened, error) {
+	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	return t.plugin.Reopen(ctx, o)
 }

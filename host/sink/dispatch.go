@@ -176,8 +176,8 @@ func (d *dispatch) fits(e *encoded) bool {
 
 // changed tells whether batches are encoded otherwise now than those of the queue were.
 func (d *dispatch) changed() bool {
-	_, newest := d.task.current().newest()
-	return newest != d.hashed || d.task.adopting()
+	_, newest := d.task.plugin.Opened().newest()
+	return newest != d.hashed || d.task.plugin.Waiting()
 }
 
 // recall takes back batches of which nothing was sent, where they are to be encoded again: those behind the last one of which something was.
@@ -186,9 +186,9 @@ func (d *dispatch) recall() {
 	if d.encoding || at == 0 || !d.changed() {
 		return
 	}
-	_, newest := d.task.current().newest()
+	_, newest := d.task.plugin.Opened().newest()
 	if e := d.encoded; e != nil {
-		if at--; at == 0 && e.mixed || e.hashed == newest && !d.task.adopting() {
+		if at--; at == 0 && e.mixed || e.hashed == newest && !d.task.plugin.Waiting() {
 			return // it waits for those before it, and no longer
 		}
 		e.takenBack(e.jobs)
@@ -216,8 +216,8 @@ func (d *dispatch) again(w *writing) (over bool, err error) {
 	switch {
 	case !alone && (w.adopt || d.changed()):
 		return false, nil
-	case w.adopt || d.task.adopting():
-		if err := d.task.adopt(d.stopping); err != nil {
+	case w.adopt || d.task.plugin.Waiting():
+		if _, err := d.task.plugin.Adopt(d.stopping); err != nil {
 			return true, d.given(err)
 		}
 	}
@@ -253,8 +253,8 @@ func (d *dispatch) begin(b *batch) (over bool, err error) {
 	case !alone && (d.changed() || d.bytes+b.bytes()+t.ledger.bytes() > maxHeld):
 		return false, nil
 	}
-	if alone && t.adopting() {
-		if err := t.adopt(d.stopping); err != nil {
+	if alone && t.plugin.Waiting() {
+		if _, err := t.plugin.Adopt(d.stopping); err != nil {
 			return true, err
 		}
 	}
@@ -313,7 +313,7 @@ func (w *writing) deliveries() ([]job, error) {
 	if len(w.rows) == 0 {
 		return nil, nil
 	}
-	return w.encodeBy(t.current(), w.rows, w.doubted(w.rows), true)
+	return w.encodeBy(t.plugin.Opened(), w.rows, w.doubted(w.rows), true)
 }
 
 // made takes the deliveries of a batch.
@@ -332,7 +332,7 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 		d.finish(w)
 		return
 	}
-	_, newest := d.task.current().newest()
+	_, newest := d.task.plugin.Opened().newest()
 	e := &encoded{writing: w, jobs: jobs, hashed: newest}
 	first, bytes := true, w.batch.bytes()
 	for n := range jobs {

@@ -222,8 +222,8 @@ func TestServiceRefusesARow(t *testing.T) {
 func TestPartitionsMove(t *testing.T) {
 	const orders = 1200
 	x := newStack(t, northwind.Options{Switches: northwind.Switches{SlowFirstByte: 2 * time.Millisecond}})
-	x.put(t, 4, numbers(1, orders)...)
-	x.options.Rows = 50
+	x.put(t, 4, numbers(1, orders-200)...)
+	x.options.Rows, x.options.Once = 50, false
 	binding, err := x.manager.Bind("c", wit.ComponentSink, "ODataSink", "")
 	ok(t, err)
 	defer binding.Close()
@@ -232,8 +232,22 @@ func TestPartitionsMove(t *testing.T) {
 	var tasks [2]*Task
 	var faults [2]error
 	var running sync.WaitGroup
+	joined := make(chan struct{}, 1) // the second task has partitions
 	start := func(n int) {
 		o := x.options
+		o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+			assigned := r.Assigned
+			r.Assigned = func(partitions map[string][]int32) {
+				assigned(partitions)
+				if n == 1 && len(partitions) > 0 {
+					select {
+					case joined <- struct{}{}:
+					default:
+					}
+				}
+			}
+			return x.options.NewConsumer(topics, r)
+		}
 		o.Task, o.Component, o.Versions = n, binding.Component().Name, VersionsOf(binding)
 		tasks[n] = NewTask(o)
 		running.Go(func() { faults[n] = tasks[n].Run(ctx) })
@@ -245,6 +259,14 @@ func TestPartitionsMove(t *testing.T) {
 		<-tick.C
 	}
 	start(1)
+	select {
+	case <-joined:
+	case <-ctx.Done():
+	}
+	x.put(t, 4, numbers(orders-199, orders)...)
+	for _, task := range tasks {
+		task.Finish()
+	}
 	running.Wait()
 	if ctx.Err() != nil || faults[0] != nil || faults[1] != nil {
 		t.Fatal(ctx.Err(), faults)

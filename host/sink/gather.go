@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -211,7 +210,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		b.rows.Rows = append(b.rows.Rows, row)
 		read = append(read, i)
 	}
-	since(&g.task.count.convert, start)
+	g.task.count.convert.Since(start)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
 		for _, i := range read {
@@ -222,7 +221,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	}
 	start = time.Now()
 	faults, err := g.chain.Apply(ctx, &b.rows)
-	since(&g.task.count.transform, start)
+	g.task.count.transform.Since(start)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
@@ -243,7 +242,7 @@ func (b *batch) originate(i *item, part uint32) {
 }
 
 // arrived says what does not fit of the topics that rows have.
-func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.current().topics) }
+func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
 
 // transformed finds out which rows came of which record.
 func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
@@ -349,25 +348,10 @@ func earlier(err, other error) bool {
 
 // refuse settles a row that cannot be written where such rows are tolerated; else it returns the task's fault.
 func (t *Task) refuse(i *item, stage string, err error) error {
-	t.count.faults.Add(1)
-	if !t.o.TolerateAll {
-		return &recordError{item: i, stage: stage, err: err}
-	}
-	t.count.skipped.Add(1)
-	t.logSkipped(i, stage, err)
-	t.ledger.settle(i, false)
-	return nil
-}
-
-// logSkipped says that a record was left out, always; how much about it is the user's choice.
-func (t *Task) logSkipped(i *item, stage string, err error) {
-	r, level := i.record, slog.LevelWarn
-	if t.o.LogErrors {
-		level = slog.LevelError
-	}
-	about := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err}
-	if t.o.LogMessages {
-		about = append(about, "timestamp", r.Timestamp.UnixMilli(), "record", i.String())
-	}
-	t.log.Log(context.Background(), level, "record skipped", about...)
+	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: stage, err: err}, func() {
+		r := i.record
+		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err},
+			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })
+		t.ledger.settle(i, false)
+	})
 }

@@ -129,7 +129,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 		for offset := s.first; offset <= s.last; offset++ {
 			one := spot{topic, partition, offset}
 			if t.skip.count(one) > 0 {
-				t.count.skipped.Add(1)
+				t.count.faults.Skipped.Add(1)
 				t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", one.String())
 				settled = append(settled, span{offset, offset})
 				t.o.Uncertain.settled(one)

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -46,12 +46,8 @@ type Options struct {
 	InFlight int
 	// CommitEvery is how often offsets are committed while a batch is being written; they are also at its end. Default 1 s.
 	CommitEvery time.Duration
-	// TolerateAll skips rows that cannot be converted or that the service refuses, counted and logged (`errors.tolerance=all`).
-	// Default: the task fails.
-	TolerateAll bool
-	// LogErrors has skipped rows logged as errors, else as warnings (`errors.log.enable`); LogMessages with key and timestamp
-	// (`errors.log.include.messages`).
-	LogErrors, LogMessages bool
+	// Tolerance is for records that cannot be converted or that the service refuses.
+	task.Tolerance
 	// Once is [Task.Finish] from the start. It needs CaughtUp.
 	Once bool
 	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.
@@ -93,12 +89,10 @@ type Task struct {
 	// broken gets what ends the task from the group's callbacks.
 	broken chan error
 
-	mu     sync.Mutex
-	opened *opened
-	doubt  error // see doubtful
-	// reopened is when the plugin was opened anew last, reopenings how often in succession.
-	reopened   time.Time
-	reopenings int
+	plugin *task.Plugin[Writer, *opened]
+
+	mu    sync.Mutex
+	doubt error // see doubtful
 }
 
 // opened is a plugin version that has been opened.
@@ -160,12 +154,10 @@ type Progress struct {
 type Stages struct{ Convert, Transform, Encode, Send, Settle time.Duration }
 
 type counters struct {
-	read, written, ignored, batches, requests, skipped, faults, again atomic.Int64
-	// nanoseconds
-	convert, transform, encode, send, settle atomic.Int64
+	read, written, ignored, batches, requests, again atomic.Int64
+	faults                                           task.Faults
+	convert, transform, encode, send, settle         task.Clock
 }
-
-func since(stage *atomic.Int64, start time.Time) { stage.Add(int64(time.Since(start))) }
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
@@ -192,6 +184,9 @@ func NewTask(o Options) *Task {
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled, o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *opened]{
+		New: func(c Code) *opened { return &opened{code: c, settling: make(chan struct{}, 1)} }, Of: func(o *opened) Code { return o.code },
+		Call: t.call, Fits: t.fits})
 	if o.Once {
 		t.Finish()
 	}
@@ -204,16 +199,9 @@ func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 // Progress is safe to call at any time.
 func (t *Task) Progress() Progress {
 	c := &t.count
-	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(), Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.skipped.Load(), Faults: c.faults.Load(), Again: c.again.Load(), Open: t.ledger.open(),
-		Stages: Stages{time.Duration(c.convert.Load()), time.Duration(c.transform.Load()), time.Duration(c.encode.Load()),
-			time.Duration(c.send.Load()), time.Duration(c.settle.Load())}}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.opened != nil {
-		p.Version = t.opened.code.Version()
-	}
-	return p
+	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(), Batches: c.batches.Load(), Requests: c.requests.Load(),
+		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), Again: c.again.Load(), Open: t.ledger.open(), Version: t.plugin.Version(),
+		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
 
 // Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish]. An error
@@ -225,14 +213,14 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	if t.skip, err = parseDecisions(skipSetting, t.o.Skip); err != nil {
 		return err
 	}
-	o, err := t.open(ctx, t.o.Versions.Current())
+	o, err := t.plugin.Start(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("open: %w", err)
+		return err
 	}
-	t.take(o)
+	t.plugin.Take(o)
 	g, err := t.newGatherer(ctx)
 	if err != nil {
 		return err
@@ -404,84 +392,19 @@ func (t *Task) commitLast(ctx context.Context) error {
 	}
 }
 
-// open has a version of the plugin work out what it needs.
-func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
-	o := &opened{code: code, settling: make(chan struct{}, 1)}
-	err := transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = do(ctx, code, func(w Writer) error {
-			opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)
-			if err != nil {
-				return err
-			}
-			if opening.Ready != nil {
-				o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
-			}
-			need = opening.Ask
-			return nil
-		})
-		return need, err
-	})
-	return o, err
-}
-
-// paceReopening pauses where the plugin asks to be opened anew soon after it was: each time, it asks the service for documents.
-func (t *Task) paceReopening(ctx context.Context) error {
-	t.mu.Lock()
-	if time.Since(t.reopened) > 10*time.Second {
-		t.reopenings = 0
+// call makes one call of open.
+func (t *Task) call(ctx context.Context, w Writer, o *opened, state []byte, answers []wit.Response) (*wit.Need, error) {
+	opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)
+	if err == nil && opening.Ready != nil {
+		o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
 	}
-	t.reopened = time.Now()
-	n := t.reopenings
-	t.reopenings++
-	t.mu.Unlock()
-	if n == 0 {
-		return nil
-	}
-	return transport.Idle(ctx, n, 0)
+	return opening.Ask, err
 }
 
-func (t *Task) take(o *opened) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.opened = o
-}
-
-func (t *Task) current() *opened {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.opened
-}
-
-// adopting tells whether another version of the plugin waits for a batch boundary.
-func (t *Task) adopting() bool {
-	return t.o.Versions.Candidate() != nil || t.o.Versions.Current() != t.current().code
-}
-
-// adopt takes a newer version of the plugin at a batch boundary, if there is one and it fits: one that wants the same topics.
-func (t *Task) adopt(ctx context.Context) error {
-	v := t.o.Versions
-	if c := v.Candidate(); c != nil {
-		o, err := t.open(ctx, c)
-		if err == nil && !slices.Equal(o.topics, t.current().topics) {
-			err = fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", t.current().topics, o.topics)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			v.Reject(c, err.Error())
-		default:
-			v.Promote(c)
-			t.take(o)
-		}
-	}
-	if current := v.Current(); current != t.current().code {
-		// promoted by another task of the connector
-		o, err := t.open(ctx, current)
-		if err != nil {
-			return fmt.Errorf("open version %s of the plugin: %w", current.Version(), err)
-		}
-		t.take(o)
+// fits tells whether a newer version can go on: one that wants the same topics.
+func (t *Task) fits(_ context.Context, o *opened) error {
+	if was := t.plugin.Opened().topics; !slices.Equal(o.topics, was) {
+		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", was, o.topics)
 	}
 	return nil
 }

@@ -10,34 +10,7 @@ import (
 )
 
 // VersionsOf makes a binding what a task runs.
-func VersionsOf(b *plugin.Binding) Versions { return binding{b} }
-
-type binding struct{ *plugin.Binding }
-
-func (b binding) Current() Code { return code{b.Binding.Current()} }
-
-func (b binding) Candidate() Code {
-	if p := b.Binding.Candidate(); p != nil {
-		return code{p}
-	}
-	return nil
-}
-
-func (b binding) Promote(c Code)               { b.Binding.Promote(c.(code).Pool) }
-func (b binding) Reject(c Code, reason string) { b.Binding.Reject(c.(code).Pool, reason) }
-
-type code struct{ *plugin.Pool }
-
-func (c code) Acquire(ctx context.Context) (Reader, error) {
-	r, err := c.Pool.Reader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-func (c code) Release(r Reader) { r.(*plugin.Reader).Close() }
-func (c code) Version() string  { return c.Module().Version }
+func VersionsOf(b *plugin.Binding) Versions { return Bound(b, nil) }
 
 // ProducerOf makes a Kafka client what a feed writes with.
 func ProducerOf(p *kafka.Producer) Producer { return producer{p} }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -114,10 +115,10 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 	if !errors.As(err, &row) || row.row != 1 || convert.ErrorClass(err) != convert.TooLargeException || !strings.Contains(err.Error(), "producer.max.request.size") {
 		t.Errorf("expected the second row, found %v", err)
 	}
-	tolerant, stopTolerant := newHeavy(t, registry, Options{TolerateAll: true}, func(*chunk) {})
+	tolerant, stopTolerant := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
 	defer stopTolerant()
 	fill(c)
-	if err := tolerant.work(t.Context(), c); err != nil || c.produced.Len() != 2 || tolerant.feed.task.count.skipped.Load() != 1 {
+	if err := tolerant.work(t.Context(), c); err != nil || c.produced.Len() != 2 || tolerant.feed.task.count.faults.Skipped.Load() != 1 {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
@@ -161,14 +162,14 @@ func TestPartitionsOfFeeds(t *testing.T) {
 // Conversions end with the feed, and that is no row's fault.
 func TestShapingEndsWithItsContext(t *testing.T) {
 	registry := record.NewRegistry()
-	s, stop := newHeavy(t, registry, Options{TolerateAll: true}, func(*chunk) {})
+	s, stop := newHeavy(t, registry, Options{Tolerance: task.Tolerance{TolerateAll: true}}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
 	c.reset("t", "GET /x")
 	c.batch.Rows = make([]wit.Row, 1000)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.work(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.faults.Load() != 0 {
-		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.faults.Load())
+	if err := s.work(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.faults.All.Load() != 0 {
+		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.faults.All.Load())
 	}
 }

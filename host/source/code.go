@@ -7,7 +7,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,25 +25,44 @@ type Reader interface {
 	CheckOffset(ctx context.Context, partition, offset []wit.Field) error
 }
 
-// Code is one version of a plugin at work for one connector: *plugin.Pool. Readers share its instances: a page may fail with a
-// *plugin.Abandoned because of another one.
-type Code interface {
-	Acquire(ctx context.Context) (Reader, error)
-	Release(Reader)
-	// Version is for messages.
-	Version() string
+// Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run. Readers share
+// instances: a page may fail with a *plugin.Abandoned because of another one.
+type (
+	Code     = task.Code[Reader]
+	Versions = task.Versions[Reader]
+)
+
+// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see of the task's; nil: all of them.
+func Bound(b *plugin.Binding, settings func(plugin.Info) []wit.Setting) Versions {
+	return task.Of(b, task.Calls[Reader](&readers{settings}))
 }
 
-// Versions is what a connector runs and what it could run: *plugin.Binding. Codes are comparable.
-type Versions interface {
-	Current() Code
-	// Candidate is a newer version that nobody has judged yet, nil if there is none.
-	Candidate() Code
-	Promote(Code)
-	Reject(c Code, reason string)
-	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just rolled back,
-	// and then the one before is the candidate.
-	Again(err error) bool
+type readers struct {
+	settings func(plugin.Info) []wit.Setting
+}
+
+func (c *readers) Acquire(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
+	r, err := p.Reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &reading{r, c.settings, p}, nil
+}
+
+func (c *readers) Release(_ *plugin.Pool, r Reader) { r.(*reading).Close() }
+
+// reading opens with what its version may see.
+type reading struct {
+	*plugin.Reader
+	settings func(plugin.Info) []wit.Setting
+	pool     *plugin.Pool
+}
+
+func (r *reading) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+	if r.settings != nil {
+		settings = r.settings(r.pool.Module())
+	}
+	return r.Reader.OpenSource(ctx, component, settings, state, answers)
 }
 
 // Client makes the exchanges: *transport.Client.

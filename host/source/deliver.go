@@ -19,7 +19,7 @@ func (f *feed) produce() {
 			}); err != nil {
 				f.fail(err)
 			}
-			since(&f.task.count.produce, start)
+			f.task.count.produce.Since(start)
 		}
 		f.sent <- c
 	}

@@ -322,6 +322,8 @@ func (c *fakeCode) Acquire(ctx context.Context) (Reader, error) {
 	}
 	return c.reader, nil
 }
+func (c *fakeCode) AcquireFresh(ctx context.Context) (Reader, error) { return c.Acquire(ctx) }
+
 func (c *fakeCode) Release(Reader)  { c.out.Unlock() }
 func (c *fakeCode) Version() string { return c.reader.version }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -91,7 +92,7 @@ func (t *Task) resume(ctx context.Context, o *opened, w *wit.Feed, stored []wit.
 		return p, &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
 			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
 	}
-	err = do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
 	if err != nil {
 		return p, fmt.Errorf("the plugin refuses the stored offset: %w", err)
 	}
@@ -173,11 +174,7 @@ func (f *feed) closeProducer() {
 
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
 
-// logSkipped says that a row was left out, always; how much about it is the user's choice.
-func (f *feed) logSkipped(page string, row uint32, stage string, err error, about ...any) {
-	level := slog.LevelWarn
-	if f.task.o.LogErrors {
-		level = slog.LevelError
-	}
-	f.log.Log(context.Background(), level, "row skipped", append([]any{"page", page, "row", row, "stage", stage, "error", err}, about...)...)
+// skipped says that a row was left out.
+func (f *feed) skipped(page string, row uint32, stage string, err error, more func() []any) {
+	f.task.o.Say(f.log, "row skipped", []any{"page", page, "row", row, "stage", stage, "error", err}, more)
 }

@@ -65,7 +65,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	defer p.giveBack()
 	start := time.Now()
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
-	since(&f.task.count.fetch, start)
+	f.task.count.fetch.Since(start)
 	if err != nil {
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
@@ -139,7 +139,7 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 	for {
 		start := time.Now()
 		n, err := io.ReadFull(body, piece)
-		since(&p.feed.task.count.fetch, start)
+		p.feed.task.count.fetch.Since(start)
 		last := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			if n > 0 && p.fetch.RepeatsExactly {
@@ -236,7 +236,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	from, data := len(b.Rows), len(b.Data)
 	start := time.Now()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
-	since(&p.feed.task.count.decode, start)
+	p.feed.task.count.decode.Since(start)
 	if err != nil {
 		p.chunk.cut(from)
 		return portion, err
@@ -329,14 +329,12 @@ func (p *page) faults(faults []wit.RowFault) error {
 		if p.skip.inside && rf.Origin <= p.skip.row {
 			continue
 		}
-		p.feed.task.count.faults.Add(1)
-		if !p.feed.task.o.TolerateAll {
+		t := p.feed.task
+		if err := t.o.Refuse(&t.count.faults, &rowError{rf.Origin, &rf.Fault}, func() { p.feed.skipped(p.what, rf.Origin, "decode", &rf.Fault, nil) }); err != nil {
 			p.chunk.truncate(rf.Origin)
 			p.whole = -1 // this chunk carries no place: what it holds comes again
-			return &rowError{rf.Origin, &rf.Fault}
+			return err
 		}
-		p.feed.task.count.skipped.Add(1)
-		p.feed.logSkipped(p.what, rf.Origin, "decode", &rf.Fault)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	defer func() { <-f.task.pages }()
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
-		if f.opened.code != f.task.o.Versions.Current() {
+		if f.opened.code != f.task.plugin.Current() {
 			return end, errSwapped
 		}
 		return end, err
@@ -247,8 +247,8 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.log.Info("page to be asked for again", "reason", shared)
 		return nil
 	}
-	f.task.count.faults.Add(1)
-	if f.task.o.Versions.Again(err) {
+	f.task.count.faults.All.Add(1)
+	if f.task.plugin.Again(err) {
 		f.askedAgain()
 		return f.onTrial(ctx, a, err)
 	}

@@ -69,7 +69,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
 		faults, err := s.chain.Apply(ctx, &c.batch)
-		since(&s.feed.task.count.transform, start)
+		s.feed.task.count.transform.Since(start)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
@@ -80,7 +80,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 		}
 	}
 	start := time.Now()
-	defer since(&s.feed.task.count.convert, start)
+	defer s.feed.task.count.convert.Since(start)
 	if err := s.convert(ctx, c); err != nil {
 		return err
 	}
@@ -96,13 +96,10 @@ func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
 	if int(at) < len(c.origins) {
 		row = c.origins[at]
 	}
-	t.count.faults.Add(1)
-	if !t.o.TolerateAll {
-		return fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	}
-	t.count.skipped.Add(1)
-	s.feed.logSkipped(c.page, row, stage, err, s.about(c, at)...)
-	return nil
+	fault := fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
+	return t.o.Refuse(&t.count.faults, fault, func() {
+		s.feed.skipped(c.page, row, stage, err, func() []any { return about(c, at) })
+	})
 }
 
 // convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
@@ -271,10 +268,7 @@ func (s *shaper) records(rows, c *chunk) {
 }
 
 // about is what a row is that becomes a record, for errors.log.include.messages.
-func (s *shaper) about(c *chunk, at uint32) []any {
-	if !s.feed.task.o.LogMessages {
-		return nil
-	}
+func about(c *chunk, at uint32) []any {
 	for i := range c.batch.Rows {
 		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {
 			return []any{"topic", c.batch.Topics[r.Topic], "timestamp", r.Timestamp}

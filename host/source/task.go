@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/cron"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/offset"
-	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -43,11 +42,8 @@ type Options struct {
 	Headers HeaderConverter
 	// EnsureTopic is called before the first record of a topic. Default: nothing, the broker creates it or not.
 	EnsureTopic func(ctx context.Context, topic string) error
-	// TolerateAll skips rows that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task fails.
-	TolerateAll bool
-	// LogErrors has skipped rows logged as errors, else as warnings (`errors.log.enable`); LogMessages with topic
-	// and timestamp (`errors.log.include.messages`).
-	LogErrors, LogMessages bool
+	// Tolerance is for rows.
+	task.Tolerance
 	// Once ends Run when every feed is caught up and acknowledged.
 	Once bool
 	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.
@@ -71,18 +67,14 @@ type HeaderConverter interface {
 
 // Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
 type Task struct {
-	o     Options
-	log   *slog.Logger
-	pages chan struct{} // tokens for pages being read
-	count counters
+	o      Options
+	log    *slog.Logger
+	pages  chan struct{} // tokens for pages being read
+	count  counters
+	plugin *task.Plugin[Reader, *opened]
 
-	judging    sync.Mutex // held while a version is judged
-	judgeAfter time.Time
-
-	mu sync.Mutex
-	// opened is what the current code opened.
-	opened *opened
-	feeds  []*feed
+	mu    sync.Mutex
+	feeds []*feed
 }
 
 // opened is a plugin version that has been opened.
@@ -114,12 +106,10 @@ type Progress struct {
 type Stages struct{ Fetch, Decode, Transform, Convert, Produce time.Duration }
 
 type counters struct {
-	read, written, bytes, pages, skipped, faults, repeated, resumed atomic.Int64
-	fetch, decode, transform, convert, produce                      atomic.Int64
+	read, written, bytes, pages, repeated, resumed atomic.Int64
+	faults                                         task.Faults
+	fetch, decode, transform, convert, produce     task.Clock
 }
-
-// since adds the time since a moment to a stage's.
-func since(stage *atomic.Int64, start time.Time) { stage.Add(int64(time.Since(start))) }
 
 // NewTask makes a task; nothing runs before [Task.Run].
 func NewTask(o Options) *Task {
@@ -141,24 +131,23 @@ func NewTask(o Options) *Task {
 	if o.Headers == nil {
 		o.Headers = convert.SimpleHeaders{Registry: o.Registry}
 	}
-	return &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *opened]{
+		New: func(c Code) *opened { return &opened{code: c} }, Of: func(o *opened) Code { return o.code }, Call: t.call, Fits: t.compatible})
+	return t
 }
 
 // Progress is safe to call at any time.
 func (t *Task) Progress() Progress {
 	c := &t.count
-	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(), Skipped: c.skipped.Load(),
-		Faults: c.faults.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
-		Stages: Stages{time.Duration(c.fetch.Load()), time.Duration(c.decode.Load()), time.Duration(c.transform.Load()),
-			time.Duration(c.convert.Load()), time.Duration(c.produce.Load())}}
+	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(), Skipped: c.faults.Skipped.Load(),
+		Faults: c.faults.All.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load(), Version: t.plugin.Version(),
+		Stages: Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.CaughtUp = t.opened != nil
+	p.CaughtUp = t.plugin.Opened() != nil
 	for _, f := range t.feeds {
 		p.CaughtUp = p.CaughtUp && f.caughtUp.Load()
-	}
-	if t.opened != nil {
-		p.Version = t.opened.code.Version()
 	}
 	return p
 }
@@ -203,9 +192,9 @@ var errOther = errors.New("another feed of the task has failed")
 
 // start opens the plugin and finds where its feeds stand.
 func (t *Task) start(ctx context.Context) error {
-	o, err := t.open(ctx, t.o.Versions.Current())
+	o, err := t.plugin.Start(ctx)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
+		return err
 	}
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
@@ -218,48 +207,18 @@ func (t *Task) start(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.opened, t.feeds = o, feeds
+	t.plugin.Take(o)
+	t.feeds = feeds
 	return nil
 }
 
-// open has a version of the plugin work out what it needs.
-func (t *Task) open(ctx context.Context, code Code) (*opened, error) {
-	o := &opened{code: code}
-	err := transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = do(ctx, code, func(r Reader) error {
-			opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
-			if err != nil {
-				return err
-			}
-			if opening.Ready != nil {
-				o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
-			}
-			need = opening.Ask
-			return nil
-		})
-		return need, err
-	})
-	return o, err
-}
-
-// do makes a call that belongs to no page; again where a page broke the instance before it could be made.
-func do(ctx context.Context, code Code, call func(Reader) error) (err error) {
-	for range soonAgain {
-		var shared *plugin.Abandoned
-		if err = doOnce(ctx, code, call); !errors.As(err, &shared) {
-			return err
-		}
+// call makes one call of open.
+func (t *Task) call(ctx context.Context, r Reader, o *opened, state []byte, answers []wit.Response) (*wit.Need, error) {
+	opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
+	if err == nil && opening.Ready != nil {
+		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds
 	}
-	return err
-}
-
-func doOnce(ctx context.Context, code Code, call func(Reader) error) error {
-	r, err := code.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer code.Release(r)
-	return call(r)
+	return opening.Ask, err
 }
 
 // checkFeeds refuses feeds that would store their offsets in one place.
