@@ -3,7 +3,8 @@
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
-//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline    the processor time of two binaries, in turns, as a ratio
+//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline    the processor time of two binaries, in turns, as a ratio;
+//	                                                                   of sinks, which sink measures alone, the time that passes, too
 package main
 
 import (
@@ -54,6 +55,7 @@ var sections = []struct {
 		return nil
 	}},
 	{"pipeline", pipeline},
+	{"sink", sink},
 	{"start", start},
 	{"memory", memory},
 	{"feeds", feeds},
@@ -66,7 +68,7 @@ func main() {
 	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
-	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline runs both in turns and prints the ratio of their processor time")
+	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline and sink run both in turns and print the ratios")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.Parse()

@@ -164,17 +164,25 @@ func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, service
 	if err != nil {
 		return u, err
 	}
+	u, log, err := b.worker(ctx, culvert, data, worker, connector)
+	if err == nil {
+		u.stages, err = stagesOf(log)
+	}
+	return u, err
+}
+
+// worker runs a worker of a binary until its connector has done all that there is.
+func (b *bench) worker(ctx context.Context, culvert, data, worker, connector string) (u used, log string, err error) {
 	c := exec.CommandContext(ctx, culvert, "run", "--once", "--data", filepath.Join(b.dir, data), worker, connector)
-	var log bytes.Buffer
-	c.Stderr = &log
+	var errs bytes.Buffer
+	c.Stderr = &errs
 	started := time.Now()
 	if err := c.Run(); err != nil {
-		return u, fmt.Errorf("%w: %s", err, log.String())
+		return u, "", fmt.Errorf("%w: %s", err, errs.String())
 	}
 	u.wall, u.cpu = time.Since(started), c.ProcessState.UserTime()+c.ProcessState.SystemTime()
 	u.peak = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
-	u.stages, err = stagesOf(log.String())
-	return u, err
+	return u, errs.String(), nil
 }
 
 // peers starts the demo service and a broker of its own.
@@ -233,7 +241,7 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f  %6.3f  %8.3f  %8.3f\n", s.name, s.format, s.transforms, median(took[i][0]), median(took[i][1]),
 			median(ratios), slices.Min(ratios), slices.Max(ratios))
 	}
-	return nil
+	return b.copied(ctx, broker)
 }
 
 // pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The sink writes orders of a topic, one POST each, to a service that has none of them: a new one for each run. What stands between the
+// two answers some late.
+const (
+	copiesTopic = "copies"
+	slowCity    = "Slowtown"
+	// oneIn rows is such an order, answered so much later.
+	oneIn  = 1000
+	slowBy = 500 * time.Millisecond
+)
+
+// copying is what the sink is measured with: how many rows, and whether some are answered late.
+type copying struct {
+	name string
+	rows int
+	slow bool
+}
+
+// copyings are a start and a stop with one row, all rows, and all rows with one slow key in 1,000. A tenth of the rows that sources read
+// is enough: each is a request.
+func (b *bench) copyings() []copying {
+	rows := max(b.rows/10, 1)
+	return []copying{{"one row", 1, false}, {"all alike", rows, false}, {"one slow key in 1,000", rows, true}}
+}
+
+// fill writes the orders of a case to a topic.
+func (b *bench) fill(ctx context.Context, broker string, c copying) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	const id = `{"type":"struct","optional":false,"fields":[{"field":"OrderID","type":"int32","optional":false}`
+	for n := range c.rows {
+		city := "Köln"
+		if c.slow && n%oneIn == oneIn/2 {
+			city = slowCity
+		}
+		client.Produce(ctx, &kgo.Record{Topic: topicOf(c), Key: fmt.Appendf(nil, `{"schema":%s]},"payload":{"OrderID":%d}}`, id, n+1),
+			Value: fmt.Appendf(nil, `{"schema":%s,{"field":"ShipCity","type":"string","optional":true}]},"payload":{"OrderID":%d,"ShipCity":%q}}`, id, n+1, city)}, nil)
+	}
+	return client.Flush(ctx)
+}
+
+func topicOf(c copying) string { return fmt.Sprintf("%s-%d-%t", copiesTopic, c.rows, c.slow) }
+
+// late passes requests on, those with a slow order later.
+func late(service string) (*http.Server, string, error) {
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
+	to.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if bytes.Contains(body, []byte(slowCity)) {
+			time.Sleep(slowBy)
+		}
+		to.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	return server, listener.Addr().String(), nil
+}
+
+// copyOnce runs the worker of a binary until a topic has been written to a new service.
+func (b *bench) copyOnce(ctx context.Context, culvert, data, name, broker string, c copying) (u used, err error) {
+	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", "1", "--user", "demo", "--password", "secret")
+	if err != nil {
+		return u, err
+	}
+	defer service.stop()
+	server, address, err := late(service.address)
+	if err != nil {
+		return u, err
+	}
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(address)
+	worker, connector := filepath.Join(b.dir, name+"-worker.properties"), filepath.Join(b.dir, name+".properties")
+	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\noffset.storage.topic=offsets-"+name+"\n"), 0o644); err != nil {
+		return u, err
+	}
+	if err := os.WriteFile(connector, []byte(`name=`+name+`
+connector.class=ODataSink
+topics=`+topicOf(c)+`
+sap.odata.host.address=127.0.0.1
+sap.odata.host.port=`+port+`
+sap.odata.host.protocol=http
+sap.odata.user.name=demo
+sap.odata.user.pwd=secret
+sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SRV
+sap.odata#00.entityset=OrderCopies
+sap.odata#00.topic=`+topicOf(c)+`
+`), 0o644); err != nil {
+		return u, err
+	}
+	u, _, err = b.worker(ctx, culvert, data, worker, connector)
+	return u, err
+}
+
+// sink is topic → transforms → sandbox → service, one request a row.
+func sink(ctx context.Context, b *bench) error {
+	broker, err := b.broker(ctx, "broker-sink")
+	if err != nil {
+		return err
+	}
+	defer broker.stop()
+	return b.copied(ctx, broker)
+}
+
+// copied runs the sink of one binary, or of two in turns.
+func (b *bench) copied(ctx context.Context, broker *process) error {
+	all := b.copyings()
+	for _, c := range all {
+		if err := b.fill(ctx, broker.address, c); err != nil {
+			return err
+		}
+	}
+	sides := []struct{ culvert, data string }{{b.culvert, "worker"}}
+	if b.against != "" {
+		sides = append(sides, struct{ culvert, data string }{b.against, "against"})
+	}
+	cpu, wall := make([][2][]float64, len(all)), make([][2][]float64, len(all))
+	for round := -1; round < b.rounds; round++ {
+		for i, c := range all {
+			if round < 0 && i > 0 {
+				continue // the first one fills the compile caches
+			}
+			for n := range sides {
+				at := (n + round + 1) % len(sides)
+				u, err := b.copyOnce(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("k%d-%d-%d", i, round+1, at), broker.address, c)
+				if err != nil {
+					return fmt.Errorf("%s: %w", sides[at].culvert, err)
+				}
+				if round >= 0 {
+					cpu[i][at], wall[i][at] = append(cpu[i][at], u.cpu.Seconds()), append(wall[i][at], u.wall.Seconds())
+				}
+			}
+		}
+	}
+	rows := all[len(all)-1].rows
+	fmt.Printf("sink: %d orders, a POST each; one in %d answered %v late where it says so; the workers' CPU and time, start and stop in it; medians of %d rounds\n", rows, oneIn, slowBy, b.rounds)
+	if len(sides) == 1 {
+		fmt.Println("orders                    s CPU    s elapsed   rows/s")
+		for i, c := range all {
+			fmt.Printf("%-22s  %7.2f  %11.2f  %7.0f\n", c.name, median(cpu[i][0]), median(wall[i][0]), float64(c.rows)/median(wall[i][0]))
+		}
+		return nil
+	}
+	fmt.Printf("ratios are %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
+	fmt.Println("orders                    s CPU   against   ratio (lowest–highest)    s elapsed   against   ratio (lowest–highest)")
+	for i, c := range all {
+		fmt.Printf("%-22s  %7.2f  %8.2f   %s", c.name, median(cpu[i][0]), median(cpu[i][1]), ratioOf(cpu[i]))
+		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[i][0]), median(wall[i][1]), ratioOf(wall[i]))
+	}
+	return nil
+}
+
+func ratioOf(took [2][]float64) string {
+	ratios := make([]float64, len(took[0]))
+	for n := range ratios {
+		ratios[n] = took[0][n] / took[1][n]
+	}
+	return fmt.Sprintf("%.3f (%.3f–%.3f)    ", median(ratios), slices.Min(ratios), slices.Max(ratios))
+}
