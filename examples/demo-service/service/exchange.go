@@ -250,6 +250,9 @@ func (x *exchange) route(rest string) *fault {
 	case first == "$batch":
 		return x.batch()
 	}
+	if x.mount.odp {
+		return x.odp(segments)
+	}
 	return x.resource(segments)
 }
 

@@ -12,12 +12,15 @@ type Ledger struct {
 	Operations        []Request               `json:"operations"` // those inside batches, likewise
 	Batches           int                     `json:"batches"`
 	LargestChangeset  int                     `json:"largestChangeset"`
-	Total             int                     `json:"total"`    // requests to the service, /__demo not counted
-	Statuses          map[int]int             `json:"statuses"` // answers by status
-	Pages             int                     `json:"pages"`    // feeds that were answered to their end
-	Deltas            int                     `json:"deltas"`   // pages of changes among them
-	Rows              int64                   `json:"rows"`     // entities in feeds, expanded ones not counted
-	Logons            int                     `json:"logons"`   // user and password checked and right
+	Total             int                     `json:"total"`      // requests to the service, /__demo not counted
+	Statuses          map[int]int             `json:"statuses"`   // answers by status
+	Pages             int                     `json:"pages"`      // feeds that were answered to their end
+	Deltas            int                     `json:"deltas"`     // pages of changes among them
+	Jobs              int                     `json:"jobs"`       // first extractions that ODP began
+	Terminated        int                     `json:"terminated"` // subscriptions of ODP that were ended
+	Refused536        int                     `json:"refused536"` // tokens of ODP that were too old
+	Rows              int64                   `json:"rows"`       // entities in feeds, expanded ones not counted
+	Logons            int                     `json:"logons"`     // user and password checked and right
 	FailedLogons      int                     `json:"failedLogons"`
 	FailedLogonsOf    map[string]int          `json:"failedLogonsOf"` // by user
 	SessionsOpened    int                     `json:"sessionsOpened"`

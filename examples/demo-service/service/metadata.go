@@ -27,7 +27,7 @@ type edmx struct {
 func (d *edmx) f(format string, arguments ...any) { fmt.Fprintf(&d.Builder, format, arguments...) }
 
 func (d *edmx) document() {
-	mount, model := d.x.mount, d.x.service.model
+	mount, model := d.x.mount, d.x.model()
 	d.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, d.edmx, d.edmx, d.m, nsM)
 	if mount.sap {
 		d.f(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
@@ -46,6 +46,9 @@ func (d *edmx) document() {
 	}
 	for _, a := range model.associations {
 		d.association(a)
+	}
+	if mount.odp {
+		d.odpTypes()
 	}
 	if !mount.sap { // Microsoft's Northwind keeps types and container apart
 		d.f("</%sSchema>\n", d.edm)
@@ -151,7 +154,7 @@ func (d *edmx) association(a *association) {
 }
 
 func (d *edmx) container() {
-	mount, model := d.x.mount, d.x.service.model
+	mount, model := d.x.mount, d.x.model()
 	d.f(`<%sEntityContainer Name="%s" %s:IsDefaultEntityContainer="true"`, d.edm, mount.container, d.m)
 	if mount.sap {
 		d.f(` sap:supported-formats="atom json"`)
@@ -174,12 +177,15 @@ func (d *edmx) container() {
 		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
 			mount.namespace, a.name, d.edm, a.principalRole, a.principal.name, d.edm, a.dependentRole, a.dependent.name, d.edm)
 	}
+	if mount.odp {
+		d.odpFunctions()
+	}
 	d.f("</%sEntityContainer>\n", d.edm)
 }
 
 // serviceDocument lists the entity sets.
 func (x *exchange) serviceDocument() *fault {
-	tables := x.service.model.tables
+	tables := x.model().tables
 	if x.json {
 		b := []byte(`{"d":{"EntitySets":[`)
 		for i, t := range tables {

@@ -47,8 +47,10 @@ type Service struct {
 	sw     Switches
 	visits map[string]int // how often a feed was asked for, while differ is on
 	lives  int            // how often delta tokens expired
-	churns int            // pages served while churn is on
-	fresh  int64          // numbers for keys of inserted rows
+	dead   map[string]int // by set: the number of changes below which tokens of ODP have expired
+	odp    map[string]*odpSource
+	churns int   // pages served while churn is on
+	fresh  int64 // numbers for keys of inserted rows
 
 	changing sync.Mutex // one changeset at a time
 	repeats  repeats
@@ -66,8 +68,10 @@ func New(o Options) *Service {
 	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches, visits: map[string]int{},
 		users: &users{failures: map[string]int{}}, front: newDispatcher(book)}
 	s.front.employ(o.Servers)
+	s.odp = newODP(s.model)
 	s.mounts = []*mount{
 		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
+		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
 		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
 	}
 	return s
@@ -79,6 +83,7 @@ type mount struct {
 	namespace string
 	container string
 	sap       bool
+	odp       bool // the service for operational data provisioning
 }
 
 func (m *mount) language() string {

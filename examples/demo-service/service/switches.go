@@ -44,13 +44,15 @@ type Switches struct {
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
-	Delta         string // delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link), off, or silent
-	DeltaHost     string // delta-host: origin of the delta links only
-	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
-	Tombstones    string // tombstones: on (default) or off: whether deltas tell of deleted rows
-	ExpiredStatus int    // expired-status: status of the answer to an expired token; 0: 410
-	Accepted      int    // accepted: so many next requests for tracked feeds are answered 202
-	RetryAfter    int    // retry-after: seconds to wait, in the answers 202; 0: 1
+	Delta         string        // delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link), off, or silent
+	DeltaHost     string        // delta-host: origin of the delta links only
+	DeltaQuotes   string        // delta-quotes: on (default) or off: whether tokens in delta links are quoted
+	Tombstones    string        // tombstones: on (default) or off: whether deltas tell of deleted rows
+	ExpiredStatus int           // expired-status: status of the answer to an expired token; 0: 410
+	TokenIn       string        // token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf… alone
+	Job           time.Duration // job: how long ODP's first extractions take before their first byte
+	Accepted      int           // accepted: so many next requests for tracked feeds are answered 202
+	RetryAfter    int           // retry-after: seconds to wait, in the answers 202; 0: 1
 
 	Match         string        // match: the faults below concern requests whose "METHOD path?query" contains this text
 	Break         string        // break: reset, length or truncate: how the next feeds break off
@@ -136,6 +138,11 @@ var switchDefinitions = []switchDefinition{
 	word("delta-quotes", func(s *Switches) *string { return &s.DeltaQuotes }, "on", "off"),
 	word("tombstones", func(s *Switches) *string { return &s.Tombstones }, "on", "off"),
 	number("expired-status", func(s *Switches) *int { return &s.ExpiredStatus }),
+	word("token-in", func(s *Switches) *string { return &s.TokenIn }, "", "delta", "next", "links"),
+	{"job", func(s *Switches, text string) (err error) {
+		s.Job, err = time.ParseDuration(text)
+		return err
+	}},
 	number("accepted", func(s *Switches) *int { return &s.Accepted }),
 	number("retry-after", func(s *Switches) *int { return &s.RetryAfter }),
 	word("match", func(s *Switches) *string { return &s.Match }),
@@ -183,9 +190,14 @@ func (s *Service) Set(name, text string) error {
 		s.front.expire()
 		return nil
 	case "expire-tokens":
+		dead := map[string]int{}
+		for name, o := range s.odp {
+			dead[name] = o.base.changesSoFar() + 1
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.lives++
+		s.dead = dead
 		return nil
 	case "unlock-users":
 		s.users.unlock()
