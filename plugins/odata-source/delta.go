@@ -26,7 +26,7 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 		return wit.Step{Idle: wit.Chosen}, nil
 	case at == nil:
 		at = f.firstDelta(now)
-	case at.phase == phaseOpen && cause.Start != nil:
+	case at.phase == phaseOpen && cause.More == nil:
 		at.phase, at.url = phaseWait, f.functionURL(f.odp.subscribed)
 	}
 	if at.rest {

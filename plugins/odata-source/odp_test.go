@@ -1,0 +1,258 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const odpNorthwind = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV"
+
+func odpSet(set string, more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + odpNorthwind, "sap.odata#00.entityset=FactsOf" + set, "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)
+}
+
+// TestODP reads a set of an ODP service whole and what changes then, wherever the token stands, quoted or not.
+func TestODP(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches service.Switches
+		settings []string
+	}{
+		{"delta link", service.Switches{}, nil},
+		{"pages", service.Switches{PageSize: 10}, nil},
+		{"in the next link", service.Switches{PageSize: 10, TokenIn: "next"}, nil},
+		{"in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"}, nil},
+		{"without quotes", service.Switches{DeltaQuotes: "off"}, nil},
+		{"without quotes in the next link", service.Switches{DeltaQuotes: "off", TokenIn: "next"}, nil},
+		{"Atom", service.Switches{PageSize: 10}, []string{"sap.odata#00.format=atom"}},
+		{"Atom, in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"}, []string{"sap.odata#00.format=atom"}},
+		{"202", service.Switches{Accepted: 2}, nil},
+		{"tombstones", service.Switches{}, []string{"sap.odata#00.deletes=tombstone"}},
+		{"without before images", service.Switches{}, []string{"sap.odata#00.before.images=drop"}},
+		{"a filter", service.Switches{}, []string{"sap.odata#00.select=ProductName"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			f := newFollower(t, s, odpSet("Products", c.settings...)...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			for key := range f.state {
+				if strings.Contains(key, " ") {
+					t.Fatalf("the key is %s", key)
+				}
+			}
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New", "Discontinued": false})
+			before := len(f.log)
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			var modes []string
+			for _, e := range f.log[before:] {
+				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
+			}
+			if images := strings.Contains(strings.Join(modes, ","), "U[255]"); images == strings.Contains(c.name, "before images") && c.name != "a filter" {
+				t.Errorf("rows %v", modes)
+			}
+			write(t, s, "DELETE", "Products(3)", nil)
+			before = len(f.log)
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			gone := f.log[before:]
+			if len(gone) != 1 || gone[0].tombstone != (c.name == "tombstones") {
+				t.Fatalf("deleted: %v", gone)
+			}
+			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" || v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
+				t.Errorf("deleted: %v", v)
+			}
+			if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
+				t.Errorf("%d jobs, %d answers 536", l.Jobs, l.Refused536)
+			}
+		})
+	}
+}
+
+// TestODPAsksOnce: the first extraction is asked for once, when the offset that says so is stored, wherever its answer is lost.
+func TestODPAsksOnce(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		job  time.Duration
+		// lose tells whether an answer is lost on its way.
+		lose func(q *wit.Request) bool
+	}{
+		{"the answer", 0, func(q *wit.Request) bool { return q.Target == odpNorthwind+"/FactsOfProducts?$format=json" }},
+		{"a later page", 0, func(q *wit.Request) bool { return strings.Contains(q.Target, "skiptoken") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+			f := newFollower(t, s, odpSet("Products")...)
+			lost := false
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if lost || !c.lose(q) {
+					return nil
+				}
+				lost = true
+				if stored := fmt.Sprint(f.stored); strings.HasSuffix(q.Target, "Products?$format=json") && (f.stored == nil || q.Repeatable || q.PatienceMs == nil) {
+					t.Errorf("asked for with the offset %s stored: %+v", stored, q)
+				}
+				return errKilled
+			}
+			if err := f.catchUp(start); !errors.Is(err, errKilled) {
+				t.Fatal(err)
+			}
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, s, "DELETE", "Products(4)", nil)
+			f.start()
+			for range 2 {
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			if l := s.Ledger(); l.Jobs != 1 {
+				t.Errorf("%d jobs", l.Jobs)
+			}
+		})
+	}
+}
+
+// TestODPOfSomebodyElse: a queue that is open already is another reader's.
+func TestODPOfSomebodyElse(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	if err := newFollower(t, s, odpSet("Products")...).catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
+	var fault *wit.Fault
+	if !errors.As(err, &fault) || fault.Kind != wit.FaultConfig || fault.Setting == nil || *fault.Setting != deltaTakeover {
+		t.Errorf("found %v", err)
+	}
+	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
+		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
+	}
+	f := newFollower(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+	if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
+		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
+	}
+}
+
+// TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
+func TestODPRecovery(t *testing.T) {
+	for _, c := range []struct{ name, links, setting, message string }{
+		{"off", "", "", "recover goes on from the oldest link"},
+		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
+		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
+		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30})
+			settings := odpSet("Products")
+			if c.setting != "" {
+				settings = append(settings, c.setting)
+			}
+			f := newFollower(t, s, settings...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			first, _ := wit.Lookup(f.stored, "url")
+			old := tokenOf(*first.Text)
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
+			refused := false
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				switch {
+				case strings.Contains(q.Target, "deltatoken") && !refused:
+					refused = true
+					r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
+				case strings.Contains(q.Target, "DeltaLinksOf"):
+					token := old
+					if c.links != "" {
+						token = c.links
+					}
+					r.Body = []byte(`{"d":{"results":[{"DeltaToken":"D29990101000000_000000009","CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"` + token + `","CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`)
+					if c.links == "-" {
+						r.Body = []byte(`{"d":{"results":[]}}`)
+					}
+				case strings.Contains(q.Target, old):
+					// The demo service has one generation; this one keeps more.
+					r.Status = 200
+					r.Body = []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too","ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
+				}
+				return nil
+			}
+			err := f.catchUp(poll)
+			if c.message == "" && err != nil || c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)) {
+				t.Fatalf("found %v\n%s", err, strings.Join(f.targets, "\n"))
+			}
+			if c.message == "" {
+				f.equals(s, "Products", "ProductID", "ProductName")
+			}
+		})
+	}
+}
+
+// TestODPResumes is T2 without the host: with one generation of tokens nothing is missing and no token is too old, wherever the reader
+// is killed.
+func TestODPResumes(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for round := range 40 {
+		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
+		f := newFollower(t, s, odpSet("Products")...)
+		f.piece = 300 + r.IntN(20_000)
+		for range 40 {
+			for range r.IntN(6) {
+				id := 1 + r.IntN(77)
+				switch {
+				case r.IntN(3) == 0 && f.stored != nil && !slices.ContainsFunc(f.stored, func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != phaseChanges }):
+					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+				default:
+					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
+				}
+			}
+			cause := poll
+			if f.kill = r.IntN(12); r.IntN(3) == 0 {
+				f.kill = -1
+			}
+			if f.stored == nil {
+				cause = start
+			}
+			if err := f.catchUp(cause); errors.Is(err, errKilled) {
+				f.start()
+				cause = start
+			} else if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		f.kill = -1
+		for range 2 {
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
+			t.Fatalf("round %d: %d jobs, %d answers 536", round, l.Jobs, l.Refused536)
+		}
+	}
+}
