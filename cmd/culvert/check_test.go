@@ -71,8 +71,8 @@ func TestPluginsCheck(t *testing.T) {
 	}{
 		{"plugin.all.limits.memory.bytes=67108864", "at most 67,108,864", 0},
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
-		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: expected a number above 0, found \"0\"", 2},
-		{"plugin.all.limits.cal.ms=5", "unknown limit cal.ms: expected one of call.ms, calls, instances, log.lines.per.second, memory.bytes, recycle.bytes, result.bytes", 2},
+		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration plugin.all.limits.call.ms: Value must be at least 1", 2},
+		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
 	} {
 		if r := p.run("plugins", "check", "--set", c.set, all); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) {

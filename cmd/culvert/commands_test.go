@@ -153,6 +153,16 @@ func TestPlugins(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, "sap.odata.host.address") {
 		t.Errorf("exit %d\n%s", r.code, r.stdout)
 	}
+	r = p.run("plugins", "show", "odata-source", "--template", "--plugins", plugins(t))
+	template := p.file("template.properties", strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")...)
+	if r.code != 0 || !strings.Contains(r.stdout, "\nsap.odata.host.address=\n") || !strings.Contains(r.stdout, "\n#sap.odata#00.topic=") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	r = p.run("validate", template, "--plugins", plugins(t))
+	if want := "sap.odata.host.address: Missing required configuration"; r.code != 1 || !strings.Contains(r.stdout, want) ||
+		strings.Contains(r.stdout, "unknown") {
+		t.Errorf("expected what is to be filled in to be missing and nothing else to be wrong, found %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
 	if r = p.run("plugins", "check", plugins(t)+"/odata-source.wasm"); r.code != 0 || !strings.Contains(r.stdout, "accepted") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}

@@ -221,7 +221,7 @@ func writeConnector(path string, settings map[string]string) error {
 	switch filepath.Ext(path) {
 	case ".properties":
 		for _, key := range slices.Sorted(maps.Keys(settings)) {
-			data = append(data, escaped(key, true)+"="+escaped(settings[key], false)+"\n"...)
+			data = append(data, PropertiesLine(key, settings[key])+"\n"...)
 		}
 	default: // JSON is YAML, too
 		var err error
@@ -252,6 +252,11 @@ func readsAs(path string, data []byte, settings map[string]string) error {
 		return fmt.Errorf("%s would not be read as it is written: a key or a value has characters that files cannot hold", path)
 	}
 	return nil
+}
+
+// PropertiesLine is a setting as properties have it, so that it is read as it was.
+func PropertiesLine(key, value string) string {
+	return escaped(key, true) + "=" + escaped(value, false)
 }
 
 // escaped is a key or a value as properties have it, so that it is read as it was.

@@ -119,11 +119,11 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		name, limit := rest[:at], rest[at+len(".limits."):]
 		spec, known := limitTable.Find(limit)
 		if !known {
-			near := limitTable.Nearest(limit)
-			if near != "" {
-				near = limitSetting(name, near)
+			text := setting.Unknown("")
+			if near := limitTable.Nearest(limit); near != "" {
+				text = setting.Unknown(limitSetting(name, near))
 			}
-			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: setting.Unknown(near)}
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: text + "; limits are " + limitNames()}
 		}
 		spec.Name = key
 		if why := (setting.Check{}).Value(&spec, value); why != "" {
@@ -157,4 +157,12 @@ func fieldOf(name string) func(*Limits) *int64 {
 		}
 	}
 	return nil
+}
+
+func limitNames() string {
+	var names []string
+	for _, limit := range limits {
+		names = append(names, limit.name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -195,7 +195,7 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 
 func TestLimitSettings(t *testing.T) {
 	for setting, want := range map[string]string{
-		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown limit memory: expected one of call.ms, calls, instances, log.lines.per.second, memory.bytes",
+		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown setting; limits are memory.bytes, result.bytes, log.lines.per.second, call.ms, instances, calls, recycle.bytes",
 		"plugin.x.memory.bytes":  "expected plugin.NAME.limits.LIMIT",
 	} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{setting: "1"}})
@@ -205,7 +205,7 @@ func TestLimitSettings(t *testing.T) {
 	}
 	for _, value := range []string{"", "0", "-1", "1k"} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
-		if err == nil || !strings.Contains(err.Error(), "expected a number above 0") {
+		if err == nil || !strings.Contains(err.Error(), "Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ") {
 			t.Errorf("%q: %v", value, err)
 		}
 	}
