@@ -15,18 +15,29 @@ import (
 )
 
 // clock fences the time of an instance's calls. A guest comes by when its fuel is used up and whenever it calls out.
+//
+// What counts is the guest's own work: the fuel that it used, by what fuel takes in this very call where nothing disturbs it, and the time
+// in functions of the host's. So a call is not ended because it waits for a processor, of ours or of the machine's; yet no call takes
+// longer than clockFactor times its limit.
 type clock struct {
-	// ctx is the caller's; limit is the call's time, which is up at the deadline.
-	ctx      context.Context
-	limit    time.Duration
-	deadline time.Time
-	// canceled: the deadline is that of a caller who does not wait any more.
-	canceled bool
-	// yielded is when others were let in.
-	yielded time.Time
-	// began is when the call got its processor.
+	// ctx is the caller's; limit is the call's time, began when it began.
+	ctx   context.Context
+	limit time.Duration
 	began time.Time
-	ticks int64
+	// canceled is when the call ends whose caller does not wait any more, zero while he does.
+	canceled time.Time
+	// yielded is when others were let in, turn when the call got its processor.
+	yielded, turn time.Time
+	ticks         int64
+	// perTick is what the guest works for one, at most maxTick: the least of a window's so far.
+	perTick time.Duration
+	// resumed is when the guest went on after the last tick; outside is the time in functions of the host's, away that since then.
+	resumed       time.Time
+	outside, away time.Duration
+	entered       time.Time // a function of the host's
+	// window is the time of the last windowTicks ticks.
+	window      time.Duration
+	windowTicks int
 }
 
 const (
@@ -36,13 +47,26 @@ const (
 	yieldEvery = time.Millisecond
 	// turnTime is how long a call keeps its processor while others wait for one.
 	turnTime = 10 * time.Millisecond
+	// clockFactor is how many times its limit a call may take by the clock.
+	clockFactor = 10
+	// windowLength is how many ticks are looked at together: some ms, within which a machine under load lets a guest work undisturbed every now
+	// and then.
+	windowLength = 8
 )
 
 // Overdue is the reason of a [*Trap] when a call took longer than its limit.
-type Overdue struct{ Limit time.Duration }
+type Overdue struct {
+	Limit time.Duration
+	// Took is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a processor.
+	Took time.Duration
+}
 
 func (o *Overdue) Error() string {
-	return fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
+	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
+	if o.Took > 0 {
+		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Took.Round(time.Millisecond), clockFactor)
+	}
+	return text
 }
 
 // maxStackBytes is how large the engine's stack for a call may grow, which lies beside the guest's memory: it doubles from 10 KiB on, so
@@ -65,23 +89,46 @@ func (c *canceled) Unwrap() error { return c.err }
 
 // start begins a call.
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, deadline: now.Add(limit), yielded: now, began: now}
+	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, turn: now, resumed: now, perTick: maxTick()}
 }
 
 // look ends the call that is running if its time is up, by a panic that the engine turns into the call's error with the guest's
 // stack. Nothing in a guest can catch it: exceptions are refused. The instance is closed when it comes back; closing it here would
 // take its memory away under the frames that are left.
 func (c *clock) look(now time.Time) {
-	if grace := now.Add(graceAfterCancel); !c.canceled && grace.Before(c.deadline) && c.ctx.Err() != nil {
-		c.canceled, c.deadline = true, grace
+	if c.canceled.IsZero() && c.ctx.Err() != nil {
+		c.canceled = now.Add(graceAfterCancel)
 	}
+	took := now.Sub(c.began)
 	switch {
-	case now.Before(c.deadline):
-	case c.canceled:
+	case took >= c.limit && c.work() >= c.limit:
+		panic(&Overdue{Limit: c.limit})
+	case took >= clockFactor*c.limit:
+		panic(&Overdue{Limit: c.limit, Took: took})
+	case !c.canceled.IsZero() && !now.Before(c.canceled):
 		panic(&canceled{c.ctx.Err()})
-	default:
-		panic(&Overdue{c.limit})
 	}
+}
+
+// work is what the call has worked for.
+func (c *clock) work() time.Duration { return time.Duration(c.ticks)*c.perTick + c.outside }
+
+// called notes that a function of the host's was called from then till now.
+func (c *clock) called(from, till time.Time) {
+	took := till.Sub(from)
+	c.outside += took
+	c.away += took
+}
+
+// used notes a tick.
+func (c *clock) used(now time.Time) {
+	c.ticks++
+	c.window += now.Sub(c.resumed) - c.away
+	if c.windowTicks++; c.windowTicks == windowLength {
+		c.perTick = min(c.perTick, c.window/windowLength)
+		c.window, c.windowTicks = 0, 0
+	}
+	c.resumed, c.away = now, 0
 }
 
 // ended is the error of a call whose result is to be read no further, because its caller has given up.
@@ -98,16 +145,17 @@ const watchEvery = 1024
 // tick is called by a guest whose fuel is used up. Being here is enough for the garbage collector; other goroutines get their turn
 // every now and then.
 func (c *clock) tick(p *processors) {
-	c.ticks++
 	now := time.Now()
+	c.used(now)
 	c.look(now)
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()
 		c.yielded = time.Now()
+		c.resumed = c.yielded
 	}
-	if now.Sub(c.began) >= turnTime && p.pass() {
-		c.began = time.Now()
-		c.deadline = c.deadline.Add(c.began.Sub(now)) // it did not run
+	if now.Sub(c.turn) >= turnTime && p.pass() {
+		c.turn = time.Now()
+		c.resumed = c.turn
 	}
 }
 
@@ -149,12 +197,17 @@ type watcherOfCalls struct{}
 // Before looks at the clock.
 func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-		i.clock.look(time.Now())
+		i.clock.entered = time.Now()
+		i.clock.look(i.clock.entered)
 	}
 }
 
-// After does nothing.
-func (watcherOfCalls) After(context.Context, api.Module, api.FunctionDefinition, []uint64) {}
+// After notes the time that it took.
+func (watcherOfCalls) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
+	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+		i.clock.called(i.clock.entered, time.Now())
+	}
+}
 
 // Abort does nothing.
 func (watcherOfCalls) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

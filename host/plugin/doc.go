@@ -22,7 +22,7 @@
 // Fences: time, memory, the size of a result, the rate of log lines and the depth of recursion are limited for each plugin
 // ([Limits], limits.go has the table). A guest that breaks one, traps, or breaks the contract costs its instance and fails its call
 // with a [*Trap]; nothing else is touched. Time is fenced by fuel: every module is rewritten by package meter before it is compiled
-// (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out (clock.go); then the engine's stack for it is looked
+// (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out (clock.go, which counts the fuel as time); then the engine's stack for it is looked
 // at too.
 //
 // A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it took over is

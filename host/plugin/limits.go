@@ -20,7 +20,8 @@ type Limits struct {
 	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout and stderr
 	// included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
-	// CallMs is how long a call may take, in milliseconds, whatever its function. Default by function: 1 s for decode, apply, test,
+	// CallMs is how long a call may work, in milliseconds, whatever its function; by the clock it may take ten times as long, since it may
+	// have to wait for a processor. Default by function: 1 s for decode, apply, test,
 	// encode and settle, 10 s for all others.
 	CallMs int64
 	// Instances is how many instances of a module there may be for one connector. Default 8.

@@ -157,6 +157,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), admission: newAdmission(o.MemoryBytes, logger)}}
 	defer m.loader.notice.end()
+	maxTick() // measured before anything competes for the processors
 	if o.Watch {
 		// Before the first look, so that nothing falls between.
 		if m.watcher, err = newWatcher(m, o.Folders, o.Debounce); err != nil {

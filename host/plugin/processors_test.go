@@ -74,7 +74,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					}
 					in()
 					for range pick.IntN(5) {
-						time.Sleep(10 * time.Millisecond)
+						<-time.After(turnTime) // the bubble's time: nobody waits for it
 						running.Add(-1)
 						p.pass()
 						in()

@@ -82,6 +82,7 @@ func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
 
 // logFromGuest is the contract's log. The upper halves of the stack's slots are garbage.
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
+	began := time.Now()
 	i, _ := ctx.Value(instanceKey{}).(*Instance)
 	level, ptr, size := uint32(stack[0]), uint32(stack[1]), uint32(stack[2])
 	text, ok := m.Memory().Read(ptr, size)
@@ -95,7 +96,9 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)",
 			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name, "log.lines.per.second"))}})
 	default:
-		i.clock.look(time.Now())
+		now := time.Now()
+		i.clock.called(began, now)
+		i.clock.look(now)
 	}
 }
 
