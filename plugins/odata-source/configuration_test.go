@@ -219,14 +219,14 @@ func TestTools(t *testing.T) {
 			list = append(list, wit.Setting{Name: name, Value: value})
 		}
 		reply, err := l.p.Run(command, list, configuration(), nil, nil)
-		if err != nil || reply.Ask == nil {
-			return "", err
+		for err == nil && reply.Ask != nil {
+			var answers []wit.Response
+			for _, q := range reply.Ask.Requests {
+				answers = append(answers, l.exchange(&q))
+			}
+			reply, err = l.p.Run(command, list, configuration(), reply.Ask.State, answers)
 		}
-		var answers []wit.Response
-		for _, q := range reply.Ask.Requests {
-			answers = append(answers, l.exchange(&q))
-		}
-		if reply, err = l.p.Run(command, list, configuration(), nil, answers); err != nil {
+		if err != nil {
 			return "", err
 		}
 		if !json.Valid([]byte(*reply.Document)) {
@@ -241,7 +241,8 @@ func TestTools(t *testing.T) {
 	}{
 		{"ping", []string{"s=" + northwind + "/"}, `{"service":"/V2/Northwind/Northwind.svc","collections":`},
 		{"list-entitysets", []string{"service=" + northwind}, `{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`},
-		{"extract-schema", []string{"s=" + northwind, "e=Order_Details"}, `{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"4","connect.decimal.precision":"19"},"field":"UnitPrice"}`},
+		{"peek", []string{"s=" + northwind, "e=Order_Details", "n=2"}, `{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`},
+		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
 		document, err := run(c.command, c.options...)
 		if err != nil || !strings.Contains(document, c.part) {
@@ -254,8 +255,8 @@ func TestTools(t *testing.T) {
 		}
 	}
 	commands := l.p.Commands()
-	if len(commands) != 4 || commands[0].Name != "ping" {
-		t.Errorf("expected ping to be the first of four commands, found %+v", commands)
+	if len(commands) != 6 || commands[0].Name != "ping" {
+		t.Errorf("expected ping to be the first of six commands, found %+v", commands)
 	}
 }
 

@@ -29,6 +29,10 @@ func (p *plugin) Commands() []wit.Command {
 		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{root}},
 		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{root}},
 		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{root, set}},
+		{Name: commandPeek, Usage: "Shows the first rows of an entity set as they will be in records, with their types; nothing is written anywhere. " +
+			"A set of the connector's file is read as that says.", Options: peekOptions(root, set)},
+		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.", Options: []wit.SettingSpec{
+			setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil, "Only services whose name or path begins so.")}},
 		checkup.Declare(),
 	}
 }
@@ -38,16 +42,31 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	if command == checkup.Command {
 		return checkup.Run(services(given), config.Query(settings.Values(given)), options, answers)
 	}
+	if command == commandServices {
+		return listServices(option(options, optionPrefix), given, state, answers)
+	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
-	case command != "ping" && command != "list-entitysets" && command != "extract-schema":
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected ping, list-entitysets, extract-schema or doctor"}
+	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek:
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
+			", expected ping, list-entitysets, extract-schema, peek, list-services or doctor"}
 	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
-	case command == "extract-schema" && set == "":
+	case (command == "extract-schema" || command == commandPeek) && set == "":
 		return wit.Reply{}, fault.Config(optionSet, command+" needs the entity set's name: -e NAME")
 	}
 	root = path(root)
+	if command == commandPeek {
+		rows := 10
+		if text := option(options, optionRows, "rows"); text != "" {
+			n, ok := setting.Integer(wit.KindInt, text)
+			if !ok || n < 1 || n > mostPeeked {
+				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text, "expected 1 to "+strconv.Itoa(mostPeeked)))
+			}
+			rows = int(n)
+		}
+		return peek(root, strings.Trim(set, "/"), rows, given, state, answers)
+	}
 	if len(answers) == 0 {
 		query := config.Query(settings.Values(given))
 		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, query)}}
@@ -67,7 +86,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	case "list-entitysets":
 		v = listSets(m)
 	default:
-		v, err = extractSchema(root, set, m, given)
+		return extractSchema(root, set, m, given)
 	}
 	if err != nil {
 		return wit.Reply{}, err
@@ -161,60 +180,16 @@ func listSets(m *edm.Model) jsontext.Value {
 	return list
 }
 
-// extractSchema shows schemas in the form of Kafka Connect's JSON converter.
-func extractSchema(root, set string, m *edm.Model, given []wit.Setting) (jsontext.Value, error) {
-	e := entry{number: "00", service: root, set: set, options: edm.Options{ScaleFallback: settings.Values(given).Number(scaleFallback)}}
-	for _, configured := range entries(settings.Values(given)) {
-		if configured.service == root && configured.set == set {
-			e = configured
-		}
-	}
-	f, err := newFeed(e, m)
+// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the user wants.
+func extractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Reply, error) {
+	f, err := newFeed(configured(root, set, given), m)
 	if err != nil {
-		return jsontext.Value{}, err
+		return wit.Reply{}, err
 	}
-	key := jsontext.Value{}
+	var schemas []wit.Schema
 	if f.key.Nodes != nil {
-		key = schemaDocument(f.key.Nodes, 0, "")
+		schemas = append(schemas, f.key)
 	}
-	return jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)),
-		member("key", key), member("value", schemaDocument(f.value.Nodes, 0, ""))), nil
-}
-
-var kindNames = [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64", wit.Float32: "float",
-	wit.Float64: "double", wit.Boolean: "boolean", wit.Text: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Mapping: "map", wit.Structure: "struct"}
-
-// schemaDocument is a node as the JSON converter writes schemas.
-func schemaDocument(nodes []wit.Node, at uint32, field string) jsontext.Value {
-	n := &nodes[at]
-	v := jsontext.Of(member("type", jsontext.Text(kindNames[n.Kind])))
-	add := func(name string, x jsontext.Value) { v.Members = append(v.Members, member(name, x)) }
-	switch n.Kind {
-	case wit.Structure:
-		fields := jsontext.List()
-		for _, m := range n.Members {
-			fields.Items = append(fields.Items, schemaDocument(nodes, m.Node, m.Name))
-		}
-		add("fields", fields)
-	case wit.Array:
-		add("items", schemaDocument(nodes, n.Element, ""))
-	}
-	add("optional", jsontext.Bool(n.Optional))
-	if n.Name != nil {
-		add("name", jsontext.Text(*n.Name))
-	}
-	if n.Version != nil {
-		add("version", count(int(*n.Version)))
-	}
-	if len(n.Parameters) > 0 {
-		parameters := jsontext.Of()
-		for _, p := range n.Parameters {
-			parameters.Members = append(parameters.Members, member(p.Name, jsontext.Text(p.Value)))
-		}
-		add("parameters", parameters)
-	}
-	if field != "" {
-		add("field", jsontext.Text(field))
-	}
-	return v
+	schemas = append(schemas, f.value)
+	return wit.Reply{Schemas: &schemas}, nil
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cursor is a property that grows with each change of a row. The first load of a set reads all its rows, each later one those whose
-// property is at least the highest value seen, less a look-back. Rows that came before and are the same are recognised and left out.
+// Cursor is a property that grows with each change of a row. The first load of a set reads all its rows, each later one
+// those whose property is at least the highest value seen, less a look-back. Rows that came before and are the same are
+// recognised and left out.
 type Cursor struct {
 	Property *edm.Property
 	// Lookback is in seconds for dates and times, else in the numbers' own unit.
@@ -218,7 +219,8 @@ func (pg *Page) note(next *Place) {
 	}
 }
 
-// FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from it on.
+// FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from
+// it on.
 func (f *Set) FirstBehind(done *Place, now int64) *Place {
 	carried := Place{}
 	if f.Cursor != nil && done.cursor.high != "" {
