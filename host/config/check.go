@@ -326,6 +326,9 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
+	} else if whole, err := regexp.Compile("^(?:" + regex + ")$"); dead != "" && regex != "" && err == nil && whole.MatchString(dead) {
+		e, _ := c.Entry("errors.deadletterqueue.topic.name")
+		problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters would be read as records, found %q", dead))
 	}
 	return problems
 }

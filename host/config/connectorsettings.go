@@ -78,8 +78,6 @@ func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 		return "exactly-once is not built yet: expected requested, found required"
 	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):
 		return "transactions are not built yet: expected poll, found " + v
-	case e.Key == "errors.deadletterqueue.topic.name" && v != "":
-		return "a topic for dead letters is not built yet: expected nothing, found " + v
 	case e.Key == "offsets.storage.topic" && v != "":
 		return "an offsets topic for one connector is not built yet: expected nothing, found " + v
 	}

@@ -26,8 +26,13 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		return err
 	}
 	defer ends.close()
+	letters, err := t.openDeadLetters(ctx, binding)
+	if err != nil {
+		return err
+	}
+	defer letters.close()
 	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
-	task := sink.NewTask(sink.Options{
+	options := sink.Options{
 		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: sink.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
@@ -59,7 +64,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		CaughtUp:      ends.reached,
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Logger:        c.o.Logger,
-	})
+	}
+	if letters != nil {
+		options.DeadLetters = letters
+	}
+	task := sink.NewTask(options)
 	var lag atomic.Int64
 	measuring, stop := context.WithCancel(ctx)
 	defer stop()

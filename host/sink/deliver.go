@@ -414,7 +414,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		w.doubt(row, fmt.Errorf("a run before this one, which was killed, may have written it: %w", f), true)
 		return false, nil
 	}
-	return false, t.refuse(item, "write", f)
+	return false, t.refuse(item, StageWrite, f)
 }
 
 // proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what the plugin read
@@ -471,7 +471,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
-	return false, t.refuse(item, "write", r.Fault)
+	return false, t.refuse(item, StageWrite, r.Fault)
 }
 
 // idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again, or one after
@@ -550,7 +550,7 @@ func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) (
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.refusal(rows[0], err.Error())}, nil
 		}
-		return nil, w.task.refuse(w.batch.items[rows[0]], "encode", err)
+		return nil, w.task.refuse(w.batch.items[rows[0]], StageEncode, err)
 	}
 	var jobs []job
 	middle := len(rows) / 2
@@ -593,7 +593,7 @@ func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries)
 			t.count.faults.All.Add(1)
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
-		if err := t.refuse(item, "encode", &f.Fault); err != nil {
+		if err := t.refuse(item, StageEncode, &f.Fault); err != nil {
 			return nil, err
 		}
 	}

@@ -267,7 +267,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	}
 	for i := range faults {
 		if f := &faults[i]; int(f.Origin) < len(read) {
-			if err := g.task.refuse(read[f.Origin], "transforms", &f.Fault); err != nil {
+			if err := g.task.refuse(read[f.Origin], StageTransforms, rowFault{f}); err != nil {
 				return err
 			}
 		}
@@ -275,19 +275,19 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	return nil
 }
 
-func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage string, err error) {
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage Stage, err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: -1}
 	if !r.Timestamp.IsZero() {
 		row.Timestamp = r.Timestamp.UnixMilli()
 	}
 	if row.Key, err = g.key.Decode(ctx, r.Topic, r.Key, b); err != nil {
-		return row, "key converter", err
+		return row, StageKey, err
 	}
 	if row.Value, err = g.value.Decode(ctx, r.Topic, r.Value, b); err != nil {
-		return row, "value converter", err
+		return row, StageValue, err
 	}
 	if len(r.Headers) > datum.MaxHeaders {
-		return row, "header converter", fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+		return row, StageHeaders, fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
 	}
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
@@ -346,9 +346,16 @@ func earlier(err, other error) bool {
 	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset)) < 0
 }
 
-// refuse settles a row that cannot be written where such rows are tolerated; else it returns the task's fault.
-func (t *Task) refuse(i *item, stage string, err error) error {
-	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: stage, err: err}, func() {
+// refuse settles a row that cannot be written where such rows are tolerated, when its dead letter is stored, if there is to be one; else
+// it returns the task's fault.
+func (t *Task) refuse(i *item, stage Stage, err error) error {
+	if t.o.TolerateAll && t.o.DeadLetters != nil {
+		if err := t.bury(i, stage, err); err != nil {
+			t.count.faults.All.Add(1)
+			return err
+		}
+	}
+	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: string(stage), err: err}, func() {
 		r := i.record
 		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err},
 			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })

@@ -24,6 +24,8 @@ type item struct {
 	sent bool
 	// written is how many of its rows are written by requests that must not be sent twice.
 	written int
+	// buried: a dead letter of it is stored, or about to be.
+	buried bool
 }
 
 // String names the record as an operator finds it.
@@ -250,6 +252,15 @@ func (l *ledger) settle(i *item, written bool) {
 	}
 	i.partition.advance()
 	i.partition.uncommitted = true // out of order, it belongs into the note
+}
+
+// bury says that a dead letter of a record is about to be sent; false: there is one already.
+func (l *ledger) bury(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := i.buried
+	i.buried = true
+	return !was
 }
 
 // unsettled tells whether rows of a record are not settled.

@@ -48,6 +48,8 @@ type Options struct {
 	CommitEvery time.Duration
 	// Tolerance is for records that cannot be converted or that the service refuses.
 	task.Tolerance
+	// DeadLetters gets the records of skipped rows before they are settled. Default: they are only logged.
+	DeadLetters DeadLetters
 	// Once is [Task.Finish] from the start. It needs CaughtUp.
 	Once bool
 	// CaughtUp tells whether everything up to the ends that topics had at its first call is committed.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,61 @@ func TestRefusedRows(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	})
+}
+
+// letters keeps dead letters, or refuses them.
+type letters struct {
+	mu      sync.Mutex
+	kept    []string
+	refuses error
+}
+
+func (l *letters) Send(ctx context.Context, letter Letter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refuses != nil {
+		return l.refuses
+	}
+	l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s", letter.Record.Value, letter.Record.Offset, letter.Stage, letter.Err))
+	return ctx.Err()
+}
+
+// A row that is skipped is settled when its dead letter is stored, and not before.
+func TestDeadLetters(t *testing.T) {
+	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
+	answer := func(_ int, body string) (uint16, error) {
+		if body == "d=400" {
+			return 400, nil
+		}
+		return 201, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x, kept := newWorld(&writer{}), &letters{}
+		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		x.group.put("t", 0, records...)
+		x.service.answer = answer
+		if p := x.ok(t).Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 {
+			t.Errorf("%+v", p)
+		}
+		slices.Sort(kept.kept)
+		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400", "bad@5: value converter: no document", "x@2: key converter: no document"}
+		if diff := cmp.Diff(want, kept.kept); diff != "" {
+			t.Error(diff)
+		}
+	})
+	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll, x.o.InFlight, x.o.DeadLetters = true, 1, &letters{refuses: errors.New("brokers are away")}
+			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
+			x.service.answer = answer
+			_, err := x.run(t)
+			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at), "it stays unwritten, because its dead letter cannot be stored: brokers are away")
+			if x.committed("t", 0) > at {
+				t.Errorf("committed %v", x.group.committed)
+			}
+		})
+	}
 }
 
 // A topic that nobody has configured is no record's fault: with errors.tolerance=all it would be emptied into nothing.
