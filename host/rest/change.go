@@ -99,7 +99,7 @@ func (x *exchange) created(info connect.Info) {
 	x.answer(http.StatusCreated, info)
 }
 
-func (x *exchange) create([]string) {
+func (x *exchange) create() {
 	var c creation
 	if !x.body(&c) {
 		return
@@ -118,14 +118,14 @@ func (x *exchange) create([]string) {
 	x.created(info)
 }
 
-func (x *exchange) putConfig(args []string) {
+func (x *exchange) putConfig() {
 	settings, ok := x.settings()
 	if !ok {
 		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	switch info, created, err := x.worker.Put(ctx, trimmed(args[0]), settings); {
+	switch info, created, err := x.worker.Put(ctx, trimmed(x.name()), settings); {
 	case err != nil:
 		x.failed(err, "")
 	case created:
@@ -135,7 +135,7 @@ func (x *exchange) putConfig(args []string) {
 	}
 }
 
-func (x *exchange) patchConfig(args []string) {
+func (x *exchange) patchConfig() {
 	var s written
 	if !x.body(&s) {
 		return
@@ -146,19 +146,19 @@ func (x *exchange) patchConfig(args []string) {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	info, err := x.worker.Patch(ctx, args[0], s.settings, s.null)
+	info, err := x.worker.Patch(ctx, x.name(), s.settings, s.null)
 	if err != nil {
-		x.failed(err, "Connector "+args[0]+" not found")
+		x.failed(err, "Connector "+x.name()+" not found")
 		return
 	}
 	x.answer(http.StatusOK, info)
 }
 
-func (x *exchange) remove(args []string) {
+func (x *exchange) remove() {
 	ctx, cancel := x.limited()
 	defer cancel()
-	if err := x.worker.Delete(ctx, args[0]); err != nil {
-		x.failed(err, "Connector "+args[0]+" not found")
+	if err := x.worker.Delete(ctx, x.name()); err != nil {
+		x.failed(err, "Connector "+x.name()+" not found")
 		return
 	}
 	x.done(http.StatusNoContent)

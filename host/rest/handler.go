@@ -21,8 +21,12 @@ const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
 func Handler(w Worker) http.Handler {
+	mux := http.NewServeMux()
+	for _, rs := range resources {
+		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) { (&exchange{rw, r, w}).dispatch(rs) })
+	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		x := exchange{w: rw, r: r, worker: w}
+		x := exchange{rw, r, w}
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
 			x.fail(http.StatusInternalServerError, p.Error())
 		})
@@ -31,18 +35,22 @@ func Handler(w Worker) http.Handler {
 			x.fail(http.StatusBadRequest, "Bad Request: expected a path without empty segments, encoded separators and control characters")
 			return
 		}
-		if len(path) == 1 && path[0] == "metrics" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			metrics(w).ServeHTTP(rw, r)
-			return
-		}
-		for _, rt := range routes {
-			if args, ok := rt.match(path); ok {
-				x.dispatch(rt, args)
-				return
-			}
-		}
-		x.framework(http.StatusNotFound)
+		mux.ServeHTTP(rw, at(r, path))
 	})
+}
+
+// at is a request for a path of these segments, in the one form that a mux does not redirect.
+func at(r *http.Request, path []string) *http.Request {
+	escaped := make([]string, len(path))
+	for i, segment := range path {
+		if escaped[i] = url.PathEscape(segment); segment == "." || segment == ".." {
+			escaped[i] = strings.ReplaceAll(segment, ".", "%2E")
+		}
+	}
+	clean := *r
+	clean.RequestURI = ""
+	clean.URL = &url.URL{Path: "/" + strings.Join(path, "/"), RawPath: "/" + strings.Join(escaped, "/"), RawQuery: r.URL.RawQuery}
+	return &clean
 }
 
 // segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty segments,
@@ -61,7 +69,7 @@ func segments(escaped string) ([]string, bool) {
 		}
 		part, _, _ = strings.Cut(part, ";")
 		decoded, err := url.PathUnescape(part)
-		if err != nil || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' }) {
+		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' }) {
 			return nil, false
 		}
 		parts[i] = decoded
@@ -69,54 +77,37 @@ func segments(escaped string) ([]string, bool) {
 	return parts, true
 }
 
-// route is a resource: its path, with * for a name, and what answers.
-type route struct {
+// resource is what stands at a path, and what answers for it. A mux's own patterns for methods will not do: its answers to other methods
+// are not Kafka Connect's.
+type resource struct {
 	path   string
 	allow  string // what OPTIONS says
-	get    func(x *exchange, args []string)
-	put    func(x *exchange, args []string)
-	post   func(x *exchange, args []string)
-	patch  func(x *exchange, args []string)
-	remove func(x *exchange, args []string)
+	get    func(*exchange)
+	put    func(*exchange)
+	post   func(*exchange)
+	patch  func(*exchange)
+	remove func(*exchange)
 }
 
-func (rt route) match(path []string) (args []string, ok bool) {
-	var pattern []string
-	if rt.path != "" {
-		pattern = strings.Split(rt.path, "/")
-	}
-	if len(pattern) != len(path) {
-		return nil, false
-	}
-	for i, p := range pattern {
-		switch p {
-		case "*":
-			args = append(args, path[i])
-		case path[i]:
-		default:
-			return nil, false
-		}
-	}
-	return args, true
-}
-
-var routes = []route{
-	{path: "", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
-	{path: "health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
-	{path: "connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, post: (*exchange).create},
-	{path: "connectors/*", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector, remove: (*exchange).remove},
-	{path: "connectors/*/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config, put: (*exchange).putConfig, patch: (*exchange).patchConfig},
-	{path: "connectors/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
-	{path: "connectors/*/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
-	{path: "connectors/*/tasks/*/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
-	{path: "connectors/*/pause", allow: "OPTIONS,PUT", put: (*exchange).pause},
-	{path: "connectors/*/resume", allow: "OPTIONS,PUT", put: (*exchange).resume},
-	{path: "connectors/*/stop", allow: "OPTIONS,PUT", put: (*exchange).stop},
-	{path: "connectors/*/restart", allow: "POST,OPTIONS", post: (*exchange).restart},
-	{path: "connectors/*/tasks/*/restart", allow: "POST,OPTIONS", post: (*exchange).restartTask},
-	{path: "culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
-	{path: "connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
-	{path: "connector-plugins/*/config/validate", allow: "OPTIONS,PUT", put: (*exchange).validate},
+var resources = []resource{
+	{path: "/", allow: ""}, // nothing stands anywhere else
+	{path: "/{$}", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
+	{path: "/health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
+	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, post: (*exchange).create},
+	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector, remove: (*exchange).remove},
+	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config, put: (*exchange).putConfig, patch: (*exchange).patchConfig},
+	{path: "/connectors/{name}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
+	{path: "/connectors/{name}/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
+	{path: "/connectors/{name}/tasks/{task}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
+	{path: "/connectors/{name}/pause", allow: "OPTIONS,PUT", put: (*exchange).pause},
+	{path: "/connectors/{name}/resume", allow: "OPTIONS,PUT", put: (*exchange).resume},
+	{path: "/connectors/{name}/stop", allow: "OPTIONS,PUT", put: (*exchange).stop},
+	{path: "/connectors/{name}/restart", allow: "POST,OPTIONS", post: (*exchange).restart},
+	{path: "/connectors/{name}/tasks/{task}/restart", allow: "POST,OPTIONS", post: (*exchange).restartTask},
+	{path: "/culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
+	{path: "/connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
+	{path: "/connector-plugins/{name}/config/validate", allow: "OPTIONS,PUT", put: (*exchange).validate},
+	{path: "/metrics", get: (*exchange).metrics},
 }
 
 type exchange struct {
@@ -125,36 +116,41 @@ type exchange struct {
 	worker Worker
 }
 
-func (x *exchange) dispatch(rt route, args []string) {
+func (x *exchange) dispatch(rs resource) {
 	method := x.r.Method
+	serve := rs.serves(method)
 	switch {
+	case rs.allow == "" && serve == nil:
+		x.framework(http.StatusNotFound)
 	case method == http.MethodOptions:
-		x.w.Header().Set("Allow", rt.allow)
+		x.w.Header().Set("Allow", rs.allow)
 		x.w.Header().Set("Content-Type", "text/plain")
-		x.w.Write([]byte(strings.ReplaceAll(rt.allow, ",", ", ")))
-	case rt.serves(method) == nil:
+		x.w.Write([]byte(strings.ReplaceAll(rs.allow, ",", ", ")))
+	case serve == nil:
 		x.framework(http.StatusMethodNotAllowed)
+	case rs.allow == "": // metrics, in a form of their own
+		serve(x)
 	case !x.media():
 	case x.contentType() == "":
 		x.framework(http.StatusNotAcceptable)
 	default:
-		rt.serves(method)(x, args)
+		serve(x)
 	}
 }
 
 // serves is what answers a method, nil for none.
-func (rt route) serves(method string) func(x *exchange, args []string) {
+func (rs resource) serves(method string) func(*exchange) {
 	switch method {
 	case http.MethodGet, http.MethodHead:
-		return rt.get
+		return rs.get
 	case http.MethodPut:
-		return rt.put
+		return rs.put
 	case http.MethodPost:
-		return rt.post
+		return rs.post
 	case http.MethodPatch:
-		return rt.patch
+		return rs.patch
 	case http.MethodDelete:
-		return rt.remove
+		return rs.remove
 	}
 	return nil
 }
@@ -236,14 +232,20 @@ func (x *exchange) refuse(status int, message string) {
 	x.w.Write(data)
 }
 
-func (x *exchange) root([]string) { x.answer(http.StatusOK, x.worker.Root()) }
+// name and task are what the path names.
+func (x *exchange) name() string { return x.r.PathValue("name") }
+func (x *exchange) task() string { return x.r.PathValue("task") }
+
+func (x *exchange) metrics() { metrics(x.worker).ServeHTTP(x.w, x.r) }
+
+func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Root()) }
 
 type health struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
 
-func (x *exchange) health([]string) {
+func (x *exchange) health() {
 	ctx, cancel := context.WithTimeout(x.r.Context(), healthTimeout)
 	defer cancel()
 	err := x.worker.Ready(ctx)
@@ -257,7 +259,7 @@ func (x *exchange) health([]string) {
 	}
 }
 
-func (x *exchange) connectors([]string) {
+func (x *exchange) connectors() {
 	names := x.worker.Names()
 	expand, ok := x.r.URL.Query()["expand"]
 	if !ok {
@@ -286,60 +288,60 @@ func (x *exchange) connectors([]string) {
 	x.answer(http.StatusOK, all)
 }
 
-func (x *exchange) connector(args []string) {
-	if info, ok := x.worker.Info(args[0]); ok {
+func (x *exchange) connector() {
+	if info, ok := x.worker.Info(x.name()); ok {
 		x.answer(http.StatusOK, info)
 		return
 	}
-	x.notFound(args[0])
+	x.notFound(x.name())
 }
 
 func (x *exchange) notFound(name string) {
 	x.fail(http.StatusNotFound, "Connector "+name+" not found")
 }
 
-func (x *exchange) config(args []string) {
-	if info, ok := x.worker.Info(args[0]); ok {
+func (x *exchange) config() {
+	if info, ok := x.worker.Info(x.name()); ok {
 		x.answer(http.StatusOK, info.Config)
 		return
 	}
-	x.notFound(args[0])
+	x.notFound(x.name())
 }
 
-func (x *exchange) status(args []string) {
-	if status, ok := x.worker.Status(args[0]); ok {
+func (x *exchange) status() {
+	if status, ok := x.worker.Status(x.name()); ok {
 		x.answer(http.StatusOK, status)
 		return
 	}
-	x.fail(http.StatusNotFound, "No status found for connector "+args[0])
+	x.fail(http.StatusNotFound, "No status found for connector "+x.name())
 }
 
-func (x *exchange) tasks(args []string) {
-	if tasks, ok := x.worker.Tasks(args[0]); ok {
+func (x *exchange) tasks() {
+	if tasks, ok := x.worker.Tasks(x.name()); ok {
 		x.answer(http.StatusOK, append([]connect.TaskInfo{}, tasks...))
 		return
 	}
-	x.notFound(args[0])
+	x.notFound(x.name())
 }
 
-func (x *exchange) taskStatus(args []string) {
-	n, err := strconv.Atoi(args[1])
+func (x *exchange) taskStatus() {
+	n, err := strconv.Atoi(x.task())
 	if err != nil {
 		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
 		return
 	}
-	status, _ := x.worker.Status(args[0])
+	status, _ := x.worker.Status(x.name())
 	for _, task := range status.Tasks {
 		if task.ID == n {
 			x.answer(http.StatusOK, task)
 			return
 		}
 	}
-	x.fail(http.StatusNotFound, "No status found for task "+args[0]+"-"+args[1])
+	x.fail(http.StatusNotFound, "No status found for task "+x.name()+"-"+x.task())
 }
 
 // plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
-func (x *exchange) plugins([]string) {
+func (x *exchange) plugins() {
 	only := true
 	if given, ok := x.r.URL.Query()["connectorsOnly"]; ok && given[0] != "" {
 		only = strings.EqualFold(given[0], "true")

@@ -6,9 +6,26 @@ import (
 	"testing"
 )
 
+// Paths that a mux would lead elsewhere are answered where they are.
+func TestPathsAreNotRedirected(t *testing.T) {
+	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404, "/connectors/../x/": 404, "/connectors/;a/config": 400,
+		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404, "/metricsx": 404} {
+		r := httptest.NewRequest("GET", "/", nil)
+		u, err := url.Parse("http://x" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL = u
+		w := httptest.NewRecorder()
+		if Handler(&standIn{}).ServeHTTP(w, r); w.Code != want || w.Header().Get("Location") != "" {
+			t.Errorf("%s: expected %d, found %d %s", path, want, w.Code, w.Body)
+		}
+	}
+}
+
 // FuzzPath: every path has an answer, and segments come out as they were escaped.
 func FuzzPath(f *testing.F) {
-	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28", "/connectors/./x/"} {
+	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28", "/connectors/./x/", "/connectors/;a/config"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {

@@ -28,7 +28,7 @@ type Reloaded struct {
 	Error string `json:"error,omitempty"`
 }
 
-func (x *exchange) reload([]string) {
+func (x *exchange) reload() {
 	if w, ok := x.worker.(Reloading); ok {
 		if r, ok := w.Reload(); ok {
 			x.answer(http.StatusOK, r)

@@ -34,9 +34,9 @@ func (x *exchange) failed(err error, unknown string) {
 // done answers what was done and has nothing to show.
 func (x *exchange) done(status int) { x.w.WriteHeader(status) }
 
-func (x *exchange) pause(args []string)  { x.steer(x.worker.Pause, args[0], http.StatusAccepted) }
-func (x *exchange) resume(args []string) { x.steer(x.worker.Resume, args[0], http.StatusAccepted) }
-func (x *exchange) stop(args []string)   { x.steer(x.worker.Stop, args[0], http.StatusNoContent) }
+func (x *exchange) pause()  { x.steer(x.worker.Pause, x.name(), http.StatusAccepted) }
+func (x *exchange) resume() { x.steer(x.worker.Resume, x.name(), http.StatusAccepted) }
+func (x *exchange) stop()   { x.steer(x.worker.Stop, x.name(), http.StatusNoContent) }
 
 func (x *exchange) steer(do func(string) error, name string, status int) {
 	if err := do(name); err != nil {
@@ -49,8 +49,8 @@ func (x *exchange) steer(do func(string) error, name string, status int) {
 // restart restarts a connector. Its tasks are made anew with it, whatever includeTasks says: a task belongs to the life of its connector.
 // With a parameter that is true the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with
 // onlyFailed nothing happens where none of that has failed.
-func (x *exchange) restart(args []string) {
-	name := args[0]
+func (x *exchange) restart() {
+	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
 	status, ok := x.worker.Status(name)
 	affected := false
@@ -88,9 +88,9 @@ func restarting(s connect.Status, includeTasks, onlyFailed bool) (connect.Status
 }
 
 // restartTask restarts the connector of a task, and so the others too.
-func (x *exchange) restartTask(args []string) {
-	name := args[0]
-	n, err := strconv.ParseInt(args[1], 10, 32)
+func (x *exchange) restartTask() {
+	name := x.name()
+	n, err := strconv.ParseInt(x.task(), 10, 32)
 	if err != nil {
 		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
 		return

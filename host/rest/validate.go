@@ -18,14 +18,14 @@ func Invalid(errors ...string) string {
 }
 
 // validate answers 200 with all errors inside, as soon as the class is known.
-func (x *exchange) validate(args []string) {
+func (x *exchange) validate() {
 	settings, ok := x.settings()
 	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
 	defer cancel()
-	v, err := x.worker.Validate(ctx, args[0], settings)
+	v, err := x.worker.Validate(ctx, x.name(), settings)
 	if err != nil {
 		x.failed(err, "")
 		return
