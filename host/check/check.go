@@ -71,7 +71,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, k.rivals(ctx, c)...)
-		problems = append(problems, destination(c, component, k.Worker.Providers)...)
+		problems = append(problems, destination(ctx, c, component, k.Worker.Providers)...)
 	}
 	problems.Sort()
 	return problems
@@ -229,14 +229,14 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 }
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
-func destination(c *config.Connector, component wit.Component, providers *config.Providers) config.Problems {
+func destination(ctx context.Context, c *config.Connector, component wit.Component, providers *config.Providers) config.Problems {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
 	s, err := service.New(component, c, providers, nil, nil)
 	if err == nil {
-		err = s.Check()
+		err = s.Check(ctx)
 	}
 	if err != nil {
 		var fault *wit.Fault

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,6 +17,7 @@ type Options struct {
 	SkipHostCheck bool                      // the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
 	Name          func(field string) string // what the user calls a field, see FieldLocation and the others; nil = the field itself
 	Logger        *slog.Logger              // nil = slog.Default
+	Context       context.Context           // ends the first reading of the stores; nil = nothing does
 }
 
 func (o *Options) key() names   { return names{role: "keystore", name: o.Name} }
@@ -41,7 +43,7 @@ func ClientTLS(o Options) (*tls.Config, error) {
 		return nil, err
 	}
 	if o.Key != nil {
-		w, err := watch(*o.Key, o.key(), o.logger(), (*Store).Certificate)
+		w, err := watch(o.Context, *o.Key, o.key(), o.logger(), (*Store).Certificate)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +52,7 @@ func ClientTLS(o Options) (*tls.Config, error) {
 	var trust *watched[anchors]
 	if o.Trust != nil {
 		var err error
-		if trust, err = watch(*o.Trust, o.trust(), o.logger(), readAnchors); err != nil {
+		if trust, err = watch(o.Context, *o.Trust, o.trust(), o.logger(), readAnchors); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
@@ -38,7 +39,7 @@ func bounded(t *testing.T, n int, f func()) {
 // use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{left: 30_000}} // little, so that a fuzzer is not busy with hashing
+	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}} // little, so that a fuzzer is not busy with hashing
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -128,7 +129,7 @@ func FuzzSafes(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(signed)
-		w := newWork()
+		w := newWork(context.Background())
 		var safes []contentInfo
 		if err := unmarshal(signed, &safes); err != nil {
 			f.Fatal(err)
@@ -185,7 +186,7 @@ func FuzzDecrypt(f *testing.F) {
 		if err := unmarshal(algorithm, &a); err != nil {
 			return
 		}
-		if plain, err := decrypt(a, data, "changeit", &work{left: 30_000}); err == nil && len(plain) >= len(data) {
+		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil && len(plain) >= len(data) {
 			t.Errorf("%d bytes of %d", len(plain), len(data))
 		}
 	})
@@ -258,7 +259,7 @@ func TestHostileLengths(t *testing.T) {
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
 			bounded(t, len(content), func() {
-				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork()}).readJKS(content)
+				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(content)
 				expectFault(t, err, "location", "cannot be read")
 			})
 		})
@@ -303,12 +304,12 @@ func TestHostileWork(t *testing.T) {
 	}
 	for name, algorithm := range cases {
 		bounded(t, 0, func() {
-			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork()); err == nil || errors.Is(err, errPassword) {
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil || errors.Is(err, errPassword) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
-	w := newWork()
+	w := newWork(t.Context())
 	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxWork / 10})
 	var err error
 	for range 11 {

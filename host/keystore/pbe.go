@@ -2,13 +2,15 @@ package keystore
 
 import (
 	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
-	"crypto/pbkdf2"
+	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/subtle"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
@@ -30,10 +32,25 @@ const (
 	maxScrypt     = 64 << 20 // bytes
 )
 
-// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a domain.
-type work struct{ left int }
+// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a domain. It ends with
+// ctx.
+type work struct {
+	ctx  context.Context
+	left int
+}
 
-func newWork() *work { return &work{left: maxWork} }
+func newWork(ctx context.Context) *work { return &work{ctx, maxWork} }
+
+// ended is the error of a derivation whose result nobody waits for any more; it is asked for every lookEvery iterations.
+func (w *work) ended(iteration int) error {
+	if iteration%lookEvery != 0 {
+		return nil
+	}
+	return w.ctx.Err()
+}
+
+// lookEvery is about a ms.
+const lookEvery = 4096
 
 func (w *work) spend(iterations int) error {
 	if iterations < 1 || iterations > maxIterations {
@@ -171,7 +188,10 @@ func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte
 		work.Write(diversifier)
 		work.Write(input)
 		a := work.Sum(nil)
-		for range iterations - 1 {
+		for n := range iterations - 1 {
+			if err := w.ended(n); err != nil {
+				return nil, err
+			}
 			work.Reset()
 			work.Write(a)
 			a = work.Sum(a[:0])
@@ -283,7 +303,30 @@ func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte
 			return nil, err
 		}
 	}
-	return pbkdf2.Key(prf.make, password, p.Salt, p.Iterations, size)
+	return derived(prf.make, password, p.Salt, p.Iterations, size, w)
+}
+
+// derived is the key derivation of RFC 8018, section 5.2. The library's cannot be stopped, and millions of iterations take seconds.
+func derived(make func() hash.Hash, password string, salt []byte, iterations, size int, w *work) (key []byte, err error) {
+	prf := hmac.New(make, []byte(password))
+	for block := uint32(1); len(key) < size; block++ {
+		prf.Reset()
+		prf.Write(salt)
+		prf.Write(binary.BigEndian.AppendUint32(nil, block))
+		u := prf.Sum(nil)
+		sum := bytes.Clone(u)
+		for n := range iterations - 1 {
+			if err := w.ended(n); err != nil {
+				return nil, err
+			}
+			prf.Reset()
+			prf.Write(u)
+			u = prf.Sum(u[:0])
+			subtle.XORBytes(sum, sum, u)
+		}
+		key = append(key, sum...)
+	}
+	return key[:size], nil
 }
 
 // utf16BE is a password as Java's stores hash it.

@@ -7,6 +7,7 @@
 package keystore
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"fmt"
@@ -62,10 +63,10 @@ type entry struct {
 }
 
 // Open reads a store. Errors are of type [*Error] and name the field of Location to mend.
-func Open(l Location) (*Store, error) { return open(l, names{}) }
+func Open(l Location) (*Store, error) { return open(context.Background(), l, names{}) }
 
-func open(l Location, n names) (*Store, error) {
-	s := &Store{location: l, names: n, work: newWork()}
+func open(ctx context.Context, l Location, n names) (*Store, error) {
+	s := &Store{location: l, names: n, work: newWork(ctx)}
 	want := kind("")
 	if l.Type != "" {
 		var err error

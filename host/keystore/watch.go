@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"slices"
@@ -22,13 +23,16 @@ type watched[T any] struct {
 }
 
 // watch reads a store for the first time, which must succeed.
-func watch[T any](l Location, n names, log *slog.Logger, read func(*Store) (T, error)) (*watched[T], error) {
+func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger, read func(*Store) (T, error)) (*watched[T], error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	w := &watched[T]{location: l, names: n, log: log, read: read}
 	if l.PEM == nil {
 		path, _ := splitDomain(l.Path)
 		w.seen = lookAt([]string{path})
 	}
-	s, current, err := w.open()
+	s, current, err := w.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +45,8 @@ func watch[T any](l Location, n names, log *slog.Logger, read func(*Store) (T, e
 	return w, nil
 }
 
-func (w *watched[T]) open() (*Store, T, error) {
-	s, err := open(w.location, w.names)
+func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
+	s, err := open(ctx, w.location, w.names)
 	if err != nil {
 		var none T
 		return nil, none, err
@@ -60,7 +64,7 @@ func (w *watched[T]) get() T {
 		return w.current
 	}
 	w.seen = now
-	s, current, err := w.open()
+	s, current, err := w.open(context.Background())
 	if err != nil {
 		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before", "store", w.store.what, "error", err)
 		return w.current

@@ -73,13 +73,13 @@ func (s *Service) HasDestination() bool { return s.target != nil }
 func (s *Service) Version() int64 { return s.version.Load() }
 
 // Check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not known then.
-func (s *Service) Check() error {
+func (s *Service) Check(ctx context.Context) error {
 	roles := s.roles()
 	if s.target != nil {
-		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings())
+		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings(ctx))
 		return err
 	}
-	client, err := s.Open(context.Background())
+	client, err := s.Open(ctx)
 	if err == nil {
 		client.Close()
 	}
@@ -95,7 +95,7 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.config()
+	c, err := s.config(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -112,16 +112,16 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.config()
+	return s.config(ctx)
 }
 
-func (s *Service) surroundings() transport.Surroundings {
-	return transport.Surroundings{VCAP: os.Getenv(vcapServices), Logger: s.log, Lockouts: s.lockouts}
+func (s *Service) surroundings(ctx context.Context) transport.Surroundings {
+	return transport.Surroundings{Context: ctx, VCAP: os.Getenv(vcapServices), Logger: s.log, Lockouts: s.lockouts}
 }
 
 // config is what the settings come to now; s.mu is held.
-func (s *Service) config() (transport.Config, error) {
-	roles, around := s.roles(), s.surroundings()
+func (s *Service) config(ctx context.Context) (transport.Config, error) {
+	roles, around := s.roles(), s.surroundings(ctx)
 	var c transport.Config
 	var err error
 	if s.target != nil {
@@ -171,7 +171,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	if !s.read() && !moved {
 		return nil, nil
 	}
-	c, err := s.config()
+	c, err := s.config(ctx)
 	if err != nil { // half of a change, maybe: the rest comes with the next one
 		s.log.Error("changed settings of the service can't be used, those before are kept", "error", err)
 		return nil, nil

@@ -93,6 +93,8 @@ type Roles interface {
 
 // Surroundings are what settings lean on. The zero value has nothing.
 type Surroundings struct {
+	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations; nil: nothing does.
+	Context context.Context
 	// VCAP is the text of VCAP_SERVICES.
 	VCAP string
 	// Logger. Default: discards.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -32,11 +33,11 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 		o.Trust = s.Trust.location()
 	}
 	var err error
-	if c.ownTLS, err = tlsOf(own); err != nil {
+	if c.ownTLS, err = tlsOf(s.Context, own); err != nil {
 		return err
 	}
 	if c.TLS = c.ownTLS; o.Key != own.Key || o.Trust != own.Trust {
-		if c.TLS, err = tlsOf(o); err != nil {
+		if c.TLS, err = tlsOf(s.Context, o); err != nil {
 			return err
 		}
 	}
@@ -64,10 +65,11 @@ func tlsSetting(roles Roles, field string) string {
 }
 
 // tlsOf is nil where nothing is said.
-func tlsOf(o keystore.Options) (*tls.Config, error) {
+func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy {
 		return nil, nil
 	}
+	o.Context = ctx
 	config, err := keystore.ClientTLS(o)
 	if err != nil {
 		return nil, storeFault(err)
