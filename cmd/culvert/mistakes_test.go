@@ -134,7 +134,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 			address := strings.TrimPrefix(server.URL, "http://")
 			files := []string{p.file("orders.properties", source("orders", address, "Orders")...)}
 			if what.sink {
-				files = append(files, p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...))
+				files = append(files, p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0")...))
 			}
 			c := p.start(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data}, files...)...)
 			c.eventually("a request", func() bool { return g.waiting.Load() > 0 })

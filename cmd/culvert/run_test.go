@@ -239,7 +239,7 @@ func TestTransformsAcrossColumns(t *testing.T) {
 func sinkOf(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
 	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata.enable.batch=0"}
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
 	var topics []string
 	for i := 0; i < len(pairs); i += 2 {
 		prefix := fmt.Sprintf("sap.odata#%02d.", i/2)

@@ -54,7 +54,7 @@ func (w *writing) start(p *place) string {
 	}))
 	p.t.Cleanup(server.Close)
 	lines := instead(sinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
-		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
+		"sap.odata.enable.batch=0", "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 	w.lines = instead(lines, w.settings...)
 	return p.file(w.name+".properties", w.lines...)
 }
