@@ -48,6 +48,7 @@ func TestRealCAP(t *testing.T) {
 	t.Run("Read", s.testRead)
 	t.Run("Extremes", s.testExtremes)
 	t.Run("Again", s.testAgain)
+	t.Run("Changes", s.testChanges)
 	t.Run("Password", s.testPassword)
 	t.Run("Ping", s.testPing)
 	t.Run("Write", s.testWrite)
@@ -493,6 +494,67 @@ func (s *capService) testAgain(t *testing.T) {
 		if got := len(p.records("again")); got != 3000 {
 			t.Errorf("round %d: expected 3000 records, found %d", round, got)
 		}
+	}
+}
+
+// What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives none.
+func (s *capService) testChanges(t *testing.T) {
+	p := newPlace(t)
+	changes := []string{"track-changes=1", "exec-period=60"}
+	atom := p.file("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers", "changes-atom", changes...)...)...)
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, atom); r.code != 1 || !strings.Contains(r.stderr, "format = json asks in the other format") {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	file := p.file("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers", "changes", append(changes, "format=json")...)...)...)
+	for round, want := range []int{3000, 3000, 3001, 3001} {
+		if round == 2 {
+			s.send(t, "MERGE", capPath+"/Customers("+s.someCustomer(t)+")", `{"name":"Changed"}`)
+		}
+		if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+		records := p.records("changes")
+		if len(records) != want {
+			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
+		}
+		if value := records[len(records)-1]["value"].(map[string]any); round >= 2 && value["name"] != "Changed" {
+			t.Errorf("round %d: the last record is %v", round, value)
+		}
+	}
+}
+
+// someCustomer is the key of a customer as in a URL.
+func (s *capService) someCustomer(t *testing.T) string {
+	var answer struct {
+		D struct {
+			Results []struct {
+				Metadata struct{ URI string } `json:"__metadata"`
+			}
+		}
+	}
+	if err := json.Unmarshal(s.get(t, capPath+"/Customers?$top=1&$format=json"), &answer); err != nil || len(answer.D.Results) != 1 {
+		t.Fatal(err, answer)
+	}
+	_, key, _ := strings.Cut(answer.D.Results[0].Metadata.URI, "/Customers(")
+	return strings.TrimSuffix(key, ")")
+}
+
+// send changes an entity.
+func (s *capService) send(t *testing.T, method, path, body string) {
+	t.Helper()
+	q, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("If-Match", "*")
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if text, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
+		t.Fatalf("%s %s: %s %s", method, path, r.Status, text)
 	}
 }
 

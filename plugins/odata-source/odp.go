@@ -72,11 +72,7 @@ func (f *feed) functionURL(name string) string {
 
 // tokenURL is a delta link made of a token.
 func (f *feed) tokenURL(token string) string {
-	url := f.service + "/" + f.address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'"
-	if !f.atom {
-		url += "&$format=json"
-	}
-	return f.query.On(url)
+	return f.query.On(f.service + "/" + f.address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
 }
 
 // relink is a delta link with another token, in the form of the one before, if there is one.
