@@ -274,7 +274,7 @@ func (pg *page) noLink() error {
 		text += "load, found none: the service doesn't track changes of this set"
 	}
 	if pg.atom && pg.feed.odp == nil {
-		text += " in Atom. " + pg.feed.setting(nameFormat) + " = json asks in the other format, in which some services give one"
+		text += "; " + pg.feed.setting(nameFormat) + " = json asks in the other format, in which some services give one"
 	}
 	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) + " = 0 reads it whole each time"}
 }
