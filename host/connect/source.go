@@ -43,7 +43,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		Offsets: sourceOffsets{writer, c.o.Offsets, name},
 		NewProducer: func(string) (source.Producer, error) {
-			k, key := c.producing()
+			k, key := c.sharedBy("producer.override.")
 			if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
 				k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
 			}
@@ -70,11 +70,10 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	return task.Run(ctx)
 }
 
-// producing is the configuration of the connector's producers, with what tells it apart from others: feeds of all connectors that
-// change nothing in the worker's producers share one client, and so do those that change the same. A secret is read again for each
-// logon, from where the connector has it: with one, the client is the connector's own.
-func (c *connector) producing() (k kafka.Config, key string) {
-	const prefix = "producer.override."
+// sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what tells it apart
+// from others: connectors that change nothing in the worker's share one client, and so do those that change the same. A secret is read
+// again for each logon, from where the connector has it: with one, the client is the connector's own.
+func (c *connector) sharedBy(prefix string) (k kafka.Config, key string) {
 	own := map[string]string{}
 	for _, e := range c.config.Entries {
 		if !strings.HasPrefix(e.Key, prefix) {

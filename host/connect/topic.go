@@ -16,11 +16,8 @@ func (c *connector) openAdmin() (err error) {
 	if c.isSink() {
 		return nil // its dead letters will need one
 	}
-	k := c.kafka
-	if k.Admin.ClientID == "" {
-		k.Admin.ClientID = "connector-adminclient-" + c.config.Name
-	}
-	c.admin, err = kafka.NewAdmin(k)
+	k, key := c.sharedBy("admin.override.")
+	c.admin, err = k.SharedAdmin(key, "connector-adminclient")
 	return err
 }
 

@@ -23,6 +23,8 @@ type Admin struct {
 	client *kgo.Client
 	guard  *guard
 	admin  *kadm.Client
+	// release lets go of a client that others share; nil: it is this one's own.
+	release func()
 }
 
 // NewAdmin opens a client; Close ends it.
@@ -35,7 +37,7 @@ func NewAdmin(c Config) (*Admin, error) {
 	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
-	return &Admin{c, client, guard, admin}, nil
+	return &Admin{config: c, client: client, guard: guard, admin: admin}, nil
 }
 
 // NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions about what they
@@ -45,8 +47,14 @@ func NewConsumerAdmin(c Config) (*Admin, error) {
 	return NewAdmin(c)
 }
 
-// Close ends the client.
-func (a *Admin) Close() { a.client.Close() }
+// Close ends the client, or lets go of one that others share.
+func (a *Admin) Close() {
+	if a.release != nil {
+		a.release()
+		return
+	}
+	a.client.Close()
+}
 
 // ClusterID is the cluster's id, as REST's root shows it.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {

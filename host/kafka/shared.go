@@ -18,6 +18,8 @@ type shared struct {
 	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is opened.
 	opening   panics.Mutex
 	producing map[string]*producing
+	// administering are those that administrators share, under the same lock.
+	administering map[string]*administering
 }
 
 func (s *shared) root() *shared {
