@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/source"
@@ -41,14 +40,20 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
-		Offsets: sourceOffsets{writer, c.o.Offsets, name},
-		NewProducer: func(string) (source.Producer, error) {
+		Stored: func(_ context.Context, partition []wit.Field) (fields []wit.Field, err error) {
+			fields, _, err = c.o.Offsets.Get(name, partition)
+			return fields, err
+		},
+		NewOutput: func(string) (source.Output, error) {
 			k, key := c.sharedBy("producer.override.")
 			if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
 				k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
 			}
 			p, err := k.SharedProducer(key, "connector-producer")
-			return sourceProducer{p}, err
+			if err != nil {
+				return nil, err
+			}
+			return kafka.NewOutput(p, writer), nil
 		},
 		NewChain:       transforms.source(),
 		NewConverters:  c.converters,
@@ -123,24 +128,4 @@ func (c *connector) boolean(name string) bool {
 func (c *connector) tolerance() core.Tolerance {
 	return core.Tolerance{TolerateAll: strings.EqualFold(c.config.Setting("errors.tolerance", c.o.Worker), "all"),
 		LogErrors: c.boolean("errors.log.enable"), LogMessages: c.boolean("errors.log.include.messages")}
-}
-
-// sourceProducer and sourceOffsets are what a source task knows of producers and offsets.
-type sourceProducer struct{ *kafka.Producer }
-
-func (p sourceProducer) NewBatch() source.Batch { return p.Producer.NewBatch() }
-
-func (p sourceProducer) Produce(ctx context.Context, b source.Batch, done func(n int, err error)) {
-	p.Producer.Produce(ctx, b.(*kafka.Batch), done)
-}
-
-type sourceOffsets struct {
-	*offset.Writer
-	store     *offset.Store
-	connector string
-}
-
-func (o sourceOffsets) Get(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
-	fields, _, err := o.store.Get(o.connector, partition)
-	return fields, err
 }

@@ -280,17 +280,6 @@ func (p *Producer) Err() error {
 	return p.failure
 }
 
-// Begin is where a transaction begins, before the first batch of a page. Without exactly-once it does nothing.
-func (p *Producer) Begin() error { return nil }
-
-// Commit is where a transaction ends behind the page's last batch and its offset. Without exactly-once it does
-// nothing: batches are acknowledged one by one by their done functions.
-func (p *Producer) Commit(context.Context) error { return nil }
-
-// Abort is where a transaction is given up because the page broke off. Without exactly-once it does nothing: records
-// that were sent stay, and come again from the last stored offset.
-func (p *Producer) Abort(context.Context) error { return nil }
-
 // Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by then fail.
 // Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {

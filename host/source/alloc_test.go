@@ -15,7 +15,7 @@ import (
 
 // stillProducer sends nothing.
 type stillProducer struct {
-	Producer
+	Output
 	batch Batch
 }
 
@@ -48,7 +48,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	}
 	f := &feed{task: NewTask(Options{Registry: registry})}
 	batch := &keptBatch{}
-	f.producer = &stillProducer{batch: batch}
+	f.output = &stillProducer{batch: batch}
 	f.opened = &opened{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &shaper{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,6 +37,8 @@ type slowProducer struct {
 	queue    chan func()
 	late     *lateRecords
 	all      *sync.WaitGroup
+	// failed is the first failure, which all later batches have too.
+	failed error
 }
 
 // lateRecords are those that were never acknowledged, of all producers.
@@ -67,7 +70,7 @@ func (b *sentBatch) wrong() string {
 
 func (p *slowProducer) NewBatch() Batch { return &fakeBatch{} }
 
-func (p *slowProducer) Produce(_ context.Context, batch Batch, done func(int, error)) {
+func (p *slowProducer) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
 	b := &sentBatch{records: batch.(*fakeBatch).records}
 	for i := range b.records {
 		r := &b.records[i]
@@ -80,7 +83,16 @@ func (p *slowProducer) Produce(_ context.Context, batch Batch, done func(int, er
 			p.t.Errorf("produced %s=%.60s, expected %.60s", r.Key, r.Value, want)
 		}
 	}
-	p.queue <- func() { done(len(b.records), p.write(b)) }
+	p.queue <- func() {
+		err := p.write(b)
+		if p.failed == nil {
+			p.failed = err
+		}
+		if err = p.failed; err == nil && behind.Partition != nil {
+			p.broker.Acknowledged(behind.Partition, behind.Position)
+		}
+		done(len(b.records), err)
+	}
 }
 
 // write is what becomes of a batch.
@@ -107,7 +119,11 @@ func (p *slowProducer) write(b *sentBatch) error {
 	return nil
 }
 
-func (p *slowProducer) Flush(context.Context) error { return nil }
+func (p *slowProducer) Keeps() bool                     { return true }
+func (p *slowProducer) Begin(context.Context) error     { return nil }
+func (p *slowProducer) Commit(context.Context) error    { return nil }
+func (p *slowProducer) Abort(context.Context) error     { return nil }
+func (p *slowProducer) Flush(ctx context.Context) error { return p.broker.Flush(ctx) }
 
 // Close does not wait for what is under way, as that of a client that others share.
 func (p *slowProducer) Close(context.Context) error {
@@ -200,8 +216,8 @@ func shareMemory(t *testing.T, seed uint64) {
 			}
 			return 200, body, false
 		}
-		w.o.NewProducer = func(string) (Producer, error) {
-			p := &slowProducer{t, w.broker, rand.New(rand.NewPCG(chance.Uint64(), 1)), size, &failures, make(chan func(), 1000), late, &producers}
+		w.o.NewOutput = func(string) (Output, error) {
+			p := &slowProducer{t, w.broker, rand.New(rand.NewPCG(chance.Uint64(), 1)), size, &failures, make(chan func(), 1000), late, &producers, nil}
 			producers.Go(func() {
 				for f := range p.queue {
 					f()
@@ -265,7 +281,7 @@ func shareMemory(t *testing.T, seed uint64) {
 }
 
 // panickingProducer has a mistake where a batch is asked for.
-type panickingProducer struct{ Producer }
+type panickingProducer struct{ Output }
 
 func (panickingProducer) NewBatch() Batch { panic("a mistake in the producer") }
 
@@ -275,8 +291,8 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers()
 		w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return asIs{}, widening{12_000}, nil }
-		w.o.NewProducer = func(name string) (Producer, error) {
-			p, err := w.broker.producer(name)
+		w.o.NewOutput = func(name string) (Output, error) {
+			p, err := w.broker.output(name)
 			return panickingProducer{p}, err
 		}
 		if _, err := w.run(t); err == nil {

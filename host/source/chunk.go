@@ -35,6 +35,9 @@ type chunk struct {
 	// mark is where the feed stands when this chunk and all before it are acknowledged.
 	mark  place
 	moves bool // mark counts
+	// begins: it is the first of a page, or of what it was gone on with; ends: how the page ends with it.
+	begins bool
+	ends   ending
 	// fingerprint is what the mark belongs to.
 	fingerprint string
 	// barrier is closed when the mark is durable, nil where nobody waits.
@@ -49,6 +52,18 @@ type chunk struct {
 	settled chan settlement
 	done    func(n int, err error)
 }
+
+// ending is how a page ends with a chunk.
+type ending int
+
+const (
+	// goesOn: it does not.
+	goesOn ending = iota
+	// isWhole: it is at its end, or is gone on with from the chunk's mark.
+	isWhole
+	// breaksOff: it comes again from its start.
+	breaksOff
+)
 
 // settlement is what became of a chunk's records.
 type settlement struct {
@@ -68,6 +83,7 @@ func (c *chunk) reset(topic, page string) {
 	c.batch.Topics = append(c.batch.Topics, topic)
 	c.page, c.origins = page, c.origins[:0]
 	c.mark, c.moves, c.barrier = place{}, false, nil
+	c.begins, c.ends = false, goesOn
 	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.slim()
 }

@@ -5,8 +5,7 @@ package source
 import (
 	"context"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/task"
@@ -78,29 +77,24 @@ type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error)
 }
 
-// Batch is a run of records that is acknowledged as a whole: *kafka.Batch.
-type Batch interface {
-	Add() *kgo.Record
-	Headers(n int) []kgo.RecordHeader
-	Len() int
-}
+// Batch is a run of records that is acknowledged as a whole.
+type Batch = kafka.Records
 
-// Producer writes the records of one feed. done functions are called in the order of Produce, once all that came before is
-// acknowledged too; after a failure all are called with it. They must not block. An empty batch is a mark.
-type Producer interface {
+// Output is where a feed writes its records and its offset to: *kafka.Output. done functions are called in the order of Produce, once all
+// that came before is acknowledged too; after a failure all are called with it. They must not block. An empty batch is a mark.
+type Output interface {
 	NewBatch() Batch
-	Produce(ctx context.Context, b Batch, done func(n int, err error))
+	// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with behind it. Else it comes
+	// again from its start.
+	Keeps() bool
+	// Begin and Commit are around the batches of a page, or of a part of it that need not come again; Abort is in the place of Commit
+	// where a page broke off that comes again from its start.
+	Begin(ctx context.Context) error
+	// Produce sends a batch. The offset behind it counts when the batch does.
+	Produce(ctx context.Context, b Batch, behind kafka.Offset, done func(n int, err error))
+	Commit(ctx context.Context) error
+	Abort(ctx context.Context) error
+	// Flush returns when the offset behind what was acknowledged is stored.
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
-}
-
-// Offsets stores the offsets of the task's connector: an offset.Writer with its store. It writes what was acknowledged from
-// time to time.
-type Offsets interface {
-	// Get is the stored offset of a partition; nil: none.
-	Get(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
-	// Acknowledged says that everything up to an offset is in Kafka.
-	Acknowledged(partition, offset []wit.Field)
-	// Flush returns when what was acknowledged is stored.
-	Flush(ctx context.Context) error
 }

@@ -5,18 +5,15 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// produce is the third stage: it sends and does not wait for answers. Where records go out in transactions, one begins here
-// with the first chunk of a page and is committed behind the page's last (kafka.Producer's Begin, Commit, Abort).
+// produce is the third stage: it sends and does not wait for answers.
 func (f *feed) produce() {
 	for c := range f.shaped {
 		if c.err == nil && f.failed.Err() == nil {
 			start := time.Now()
-			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing", func() error {
-				f.producer.Produce(f.failed, c.produced, c.done)
-				return nil
-			}); err != nil {
+			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing", func() error { return f.produceOne(c) }); err != nil {
 				f.fail(err)
 			}
 			f.task.count.produce.Since(start)
@@ -25,8 +22,32 @@ func (f *feed) produce() {
 	}
 }
 
-// settle is the last stage: in the order in which chunks were sent it waits until they are acknowledged, moves the offset, and
-// gives them back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
+func (f *feed) produceOne(c *chunk) error {
+	if c.begins {
+		if err := f.output.Begin(f.failed); err != nil {
+			return fmt.Errorf("%s: %w", c.page, err)
+		}
+	}
+	var behind kafka.Offset
+	if c.moves {
+		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint)}
+	}
+	f.output.Produce(f.failed, c.produced, behind, c.done)
+	end := f.output.Commit
+	switch c.ends {
+	case goesOn:
+		return nil
+	case breaksOff:
+		end = f.output.Abort
+	}
+	if err := end(f.failed); err != nil {
+		return fmt.Errorf("%s: %w", c.page, err)
+	}
+	return nil
+}
+
+// settle is the last stage: in the order in which chunks were sent it waits until they are acknowledged, and gives them
+// back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
 func (f *feed) settle() {
 	for c := range f.sent {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling", func() error { return f.settleOne(c) }); err != nil {
@@ -52,11 +73,8 @@ func (f *feed) settleOne(c *chunk) error {
 	case <-f.failed.Done():
 		return nil
 	}
-	if c.moves {
-		f.task.o.Offsets.Acknowledged(f.partition, c.mark.stored(c.fingerprint))
-	}
 	if c.barrier != nil {
-		if err := f.task.o.Offsets.Flush(f.failed); err != nil {
+		if err := f.output.Flush(f.failed); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
 		close(c.barrier)

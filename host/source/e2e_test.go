@@ -122,19 +122,19 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	}
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings, Versions: VersionsOf(binding), Client: client,
-		Registry: registry, Once: true, Logger: quiet, Offsets: OffsetsOf(offsets, "c", writer),
+		Registry: registry, Once: true, Logger: quiet, Stored: StoredIn(offsets, "c"),
 		NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, convert.Use{Key: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, convert.Use{Schemas: registry})
 			}
 			return key, value, err
 		},
-		NewProducer: func(string) (Producer, error) {
+		NewOutput: func(string) (Output, error) {
 			p, err := kafka.NewProducer(k, "")
 			if err != nil {
 				return nil, err
 			}
-			return ProducerOf(p), nil
+			return kafka.NewOutput(p, writer), nil
 		},
 		EnsureTopic: func(ctx context.Context, topic string) error {
 			_, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic})

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/pause"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -442,7 +443,7 @@ type fakeProducer struct {
 	done  sync.WaitGroup
 }
 
-func (b *broker) producer(string) (Producer, error) {
+func (b *broker) output(string) (Output, error) {
 	p := &fakeProducer{b: b, queue: make(chan func(), 1000)}
 	p.done.Go(func() {
 		for f := range p.queue {
@@ -456,7 +457,7 @@ func (p *fakeProducer) NewBatch() Batch {
 	return &fakeBatch{records: make([]kgo.Record, 0, 2*enoughRows+5000)}
 }
 
-func (p *fakeProducer) Produce(_ context.Context, batch Batch, done func(int, error)) {
+func (p *fakeProducer) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
 	p.queue <- func() {
 		time.Sleep(time.Millisecond) // what is acknowledged is settled before more is written
 		if p.b.slow != nil {
@@ -482,11 +483,18 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, done func(int, er
 			failed = errKilled // written, and the answer lost
 		}
 		p.b.mu.Unlock()
+		if failed == nil && behind.Partition != nil {
+			p.b.Acknowledged(behind.Partition, behind.Position)
+		}
 		done(n, failed)
 	}
 }
 
-func (p *fakeProducer) Flush(context.Context) error { return nil }
+func (p *fakeProducer) Keeps() bool                     { return true }
+func (p *fakeProducer) Begin(context.Context) error     { return nil }
+func (p *fakeProducer) Commit(context.Context) error    { return nil }
+func (p *fakeProducer) Abort(context.Context) error     { return nil }
+func (p *fakeProducer) Flush(ctx context.Context) error { return p.b.Flush(ctx) }
 func (p *fakeProducer) Close(context.Context) error {
 	close(p.queue)
 	p.done.Wait()
@@ -525,8 +533,8 @@ func newWorld(r *reader, pages ...[]string) *world {
 		r.feeds = 1
 	}
 	w := &world{service: &service{pages: pages, retry: noRetries()}, versions: &versions{current: &fakeCode{reader: r}}, broker: newBroker()}
-	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service, Registry: record.NewRegistry(), Offsets: w.broker,
-		NewProducer: w.broker.producer, Once: true, Logger: slog.New(slog.DiscardHandler),
+	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service, Registry: record.NewRegistry(), Stored: w.broker.Get,
+		NewOutput: w.broker.output, Once: true, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
 	return w
 }

@@ -33,11 +33,11 @@ type feed struct {
 	standing []wit.Field
 	caughtUp atomic.Bool
 
-	producer Producer
-	free     chan *chunk
-	decoded  chan *chunk
-	shaped   chan *chunk
-	sent     chan *chunk
+	output  Output
+	free    chan *chunk
+	decoded chan *chunk
+	shaped  chan *chunk
+	sent    chan *chunk
 
 	// failed ends the stages: its cause is the feed's fault.
 	failed context.Context
@@ -61,7 +61,7 @@ var errStopped = errors.New("the stop took too long")
 func (t *Task) newFeed(ctx context.Context, o *opened, index uint32) (*feed, error) {
 	w := &o.feeds[index]
 	f := &feed{task: t, name: w.Name, partition: w.Partition, fingerprint: w.Fingerprint, opened: o, index: index, log: t.log.With("feed", w.Name)}
-	stored, err := t.o.Offsets.Get(ctx, w.Partition)
+	stored, err := t.o.Stored(ctx, w.Partition)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
@@ -102,12 +102,12 @@ func (t *Task) resume(ctx context.Context, o *opened, w *wit.Feed, stored []wit.
 // run is the feed's life: until ctx ends, and then for as long as a stop may take.
 func (f *feed) run(ctx context.Context) (err error) {
 	o := &f.task.o
-	if f.producer, err = o.NewProducer(f.name); err != nil {
+	if f.output, err = o.NewOutput(f.name); err != nil {
 		return err
 	}
 	shaper, err := f.newShaper(ctx)
 	if err != nil {
-		f.closeProducer()
+		f.closeOutput()
 		return err
 	}
 	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
@@ -149,8 +149,8 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	} else {
 		hurry()
 	}
-	storeErr := f.task.o.Offsets.Flush(late)
-	f.closeProducer()
+	storeErr := f.output.Flush(late)
+	f.closeOutput()
 	f.fail(nil)
 	switch {
 	case cause != nil && !errors.Is(cause, errStopped):
@@ -166,10 +166,10 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	return nil
 }
 
-func (f *feed) closeProducer() {
+func (f *feed) closeOutput() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = f.producer.Close(ctx) // failures were reported with their batches
+	_ = f.output.Close(ctx) // failures were reported with their batches
 }
 
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }

@@ -26,6 +26,8 @@ type page struct {
 	number uint32
 
 	chunk *chunk
+	// passed: a chunk of it was.
+	passed bool
 	// last is the number of the row that came last, -1 before the first; keys is the digest over all rows so far.
 	last int64
 	keys digest
@@ -370,7 +372,21 @@ func (p *page) pass(ctx context.Context) error {
 	if !c.moves && p.fetch.Position != nil && p.fetch.RepeatsExactly && !p.skipping && p.whole >= 0 {
 		c.mark, c.moves = place{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys}, true
 	}
+	c.begins, p.passed = !p.passed, true
 	return p.feed.hand(ctx, c)
+}
+
+// ends says how a page ends that broke off, where some of it was passed on.
+func (p *page) ends(how ending) {
+	if !p.passed || p.feed.failed.Err() != nil {
+		return
+	}
+	c, err := p.feed.take(p.feed.failed, p.what)
+	if err != nil {
+		return
+	}
+	c.ends = how
+	_ = p.feed.hand(p.feed.failed, c)
 }
 
 func (f *feed) hand(ctx context.Context, c *chunk) error {
@@ -396,7 +412,7 @@ func (p *page) finish(ctx context.Context) error {
 	if p.end.Next != nil {
 		next = *p.end.Next
 	}
-	p.chunk.mark, p.chunk.moves = place{fields: next}, true
+	p.chunk.mark, p.chunk.moves, p.chunk.ends = place{fields: next}, true, isWhole
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
@@ -415,14 +431,20 @@ func (p *page) broken(err error) {
 		_ = p.pass(f.failed)
 	}
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
+		p.ends(breaksOff)
 		return
 	}
 	if p.skipping || p.skip.beyond > 0 {
 		return // nothing new was delivered: f.at stands
 	}
 	at := place{fields: *p.fetch.Position}
-	if p.fetch.RepeatsExactly && p.delivered() {
+	if p.fetch.RepeatsExactly && f.output.Keeps() && p.delivered() {
 		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
+	}
+	if at.inside {
+		p.ends(isWhole)
+	} else {
+		p.ends(breaksOff)
 	}
 	if !at.inside && p.last >= 0 {
 		f.fromStart = func() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -25,9 +26,9 @@ func (brokenService) Do(context.Context, *wit.Request) (*transport.Answer, error
 	panic("a mistake in the transport")
 }
 
-type brokenProducer struct{ Producer }
+type brokenProducer struct{ Output }
 
-func (brokenProducer) Produce(context.Context, Batch, func(int, error)) {
+func (brokenProducer) Produce(context.Context, Batch, kafka.Offset, func(int, error)) {
 	panic("a mistake in the producer")
 }
 
@@ -39,8 +40,8 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			w.o.NewConverters = func() (convert.Converter, convert.Converter, error) { return broken{}, broken{}, nil }
 		},
 		"producing": func(w *world) {
-			w.o.NewProducer = func(name string) (Producer, error) {
-				p, err := w.broker.producer(name)
+			w.o.NewOutput = func(name string) (Output, error) {
+				p, err := w.broker.output(name)
 				return brokenProducer{p}, err
 			}
 		},

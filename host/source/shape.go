@@ -157,6 +157,7 @@ func (s *shaper) ahead(ctx context.Context, c *chunk) error {
 		}
 	}()
 	part.out, c.out = c.out, part.out
+	part.begins, c.begins = c.begins, false
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	sent = true
@@ -240,7 +241,7 @@ func headersTooLarge() error {
 
 // records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
 func (s *shaper) records(rows, c *chunk) {
-	c.produced = s.feed.producer.NewBatch()
+	c.produced = s.feed.output.NewBatch()
 	for i := range s.spans {
 		sp := &s.spans[i]
 		row := &rows.batch.Rows[sp.row]

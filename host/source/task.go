@@ -30,9 +30,10 @@ type Options struct {
 	Versions  Versions
 	Client    Client
 	Registry  *record.Registry
-	Offsets   Offsets
-	// NewProducer opens a producer; each feed has one. The task closes it.
-	NewProducer func(feed string) (Producer, error)
+	// Stored is the stored offset of a partition; nil: none.
+	Stored func(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
+	// NewOutput opens an output; each feed has one. The task closes it.
+	NewOutput func(feed string) (Output, error)
 	// NewChain makes the transforms of one feed; nil: there are none.
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters of one feed.
