@@ -24,7 +24,7 @@ const (
 	slowCity    = "Slowtown"
 	// oneIn rows is such an order, answered so much later.
 	oneIn  = 1000
-	slowBy = 500 * time.Millisecond
+	slowBy = 2 * time.Second
 )
 
 // copying is what the sink is measured with: how many rows, and whether some are answered late.
@@ -110,6 +110,7 @@ sap.odata.host.port=`+port+`
 sap.odata.host.protocol=http
 sap.odata.user.name=demo
 sap.odata.user.pwd=secret
+sap.odata.max.in.flight=8
 sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SRV
 sap.odata#00.entityset=OrderCopies
 sap.odata#00.topic=`+topicOf(c)+`
