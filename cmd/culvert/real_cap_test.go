@@ -517,7 +517,7 @@ func (s *capService) testChanges(t *testing.T) {
 		if len(records) != want {
 			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
 		}
-		if value := records[len(records)-1]["value"].(map[string]any); round >= 2 && value["name"] != "Changed" {
+		if value := records[len(records)-1]["value"].(map[string]any)["payload"].(map[string]any); round >= 2 && value["name"] != "Changed" {
 			t.Errorf("round %d: the last record is %v", round, value)
 		}
 	}

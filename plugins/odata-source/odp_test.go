@@ -256,3 +256,39 @@ func TestODPResumes(t *testing.T) {
 		}
 	}
 }
+
+// TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
+func TestRetire(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, odpSet("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	retire := func(settings ...string) (string, error) {
+		var state []byte
+		var answers []wit.Response
+		for {
+			reply, err := f.p.Run(commandRetire, nil, configuration(settings...), state, answers)
+			if err != nil || reply.Ask == nil {
+				if err != nil {
+					return "", err
+				}
+				return *reply.Document, nil
+			}
+			state, answers = reply.Ask.State, nil
+			for _, q := range reply.Ask.Requests {
+				answer, _ := f.exchange(&q)
+				answers = append(answers, answer)
+			}
+		}
+	}
+	if said, err := retire(f.settings...); err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
+		t.Errorf("%s, %v, %d subscriptions ended", said, err, s.Ledger().Terminated)
+	}
+	if said, err := retire(tracked00("Products")...); err != nil || !strings.Contains(said, "keeps no queue") {
+		t.Errorf("%s, %v", said, err)
+	}
+	if said, err := retire(set("00", "Products")...); err == nil {
+		t.Errorf("a connector without delta mode: %s", said)
+	}
+}

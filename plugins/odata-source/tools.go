@@ -33,6 +33,7 @@ func (p *plugin) Commands() []wit.Command {
 			"A set of the connector's file is read as that says.", Options: peekOptions(root, set)},
 		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.", Options: []wit.SettingSpec{
 			setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil, "Only services whose name or path begins so.")}},
+		{Name: commandRetire, Usage: "Ends what a connector in delta mode has opened at its services: the queues of changes of ODP. Stop the connector first, and delete it or its offsets afterwards."},
 		checkup.Declare(),
 	}
 }
@@ -42,6 +43,9 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	if command == checkup.Command {
 		return checkup.Run(services(given), config.Query(settings.Values(given)), options, answers)
 	}
+	if command == commandRetire {
+		return retire(given, state, answers)
+	}
 	if command == commandServices {
 		return listServices(option(options, optionPrefix), given, state, answers)
 	}
@@ -49,7 +53,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	switch {
 	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek:
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
-			", expected ping, list-entitysets, extract-schema, peek, list-services or doctor"}
+			", expected ping, list-entitysets, extract-schema, peek, list-services, retire or doctor"}
 	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
 	case (command == "extract-schema" || command == commandPeek) && set == "":
