@@ -143,7 +143,7 @@ func TestPlan(t *testing.T) {
 func TestCauses(t *testing.T) {
 	s := service.New(service.Options{Switches: service.Switches{PageSize: 500}})
 	l := newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
-	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 70_000 {
+	if p := l.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
 		t.Errorf("expected a period of 60000 ms, found %v", p)
 	}
 	step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
@@ -255,7 +255,7 @@ func TestTools(t *testing.T) {
 		}
 	}
 	commands := l.p.Commands()
-	if len(commands) != 6 || commands[0].Name != "ping" {
+	if len(commands) != 7 || commands[0].Name != "ping" {
 		t.Errorf("expected ping to be the first of seven commands, found %+v", commands)
 	}
 }
