@@ -68,7 +68,7 @@ func packContext(o *opened) []byte {
 			b = pack.Text(b, s)
 		}
 		b = pack.Number(pack.Number(pack.Number(b, f.period), f.pageSize), f.lookback)
-		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals, f.options.Lenient} {
+		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals, f.options.Lenient, f.options.Dates} {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
@@ -92,7 +92,7 @@ func unpackContext(context []byte) (*opened, error) {
 			*s = r.Text()
 		}
 		f.period, f.pageSize, f.lookback = r.Number(), r.Number(), r.Number()
-		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient} {
+		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates} {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())

@@ -66,7 +66,7 @@ func servicesOf(all []entry) []string {
 
 // newFeed finds the set in the metadata.
 func newFeed(e entry, m *edm.Model) (*feed, error) {
-	set, s, err := service.FindSet(m, e.service, e.set, config.InGroup(e.number, nameEntitySet))
+	set, s, err := findSet(&e, m)
 	if err != nil {
 		return nil, err
 	}

@@ -200,3 +200,80 @@ func TestDeafServices(t *testing.T) {
 		}
 	}
 }
+
+// TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in cursors.
+func TestDates(t *testing.T) {
+	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
+		`<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/>` +
+		`<Property Name="At" Type="Edm.DateTime"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			w.Write([]byte(metadata))
+			return
+		}
+		w.Write([]byte(`{"d":{"__count":"2","results":[{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`))
+	})
+	settings := append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t"}, condition("0", "Day", "ge", "1969-12-31")...)
+	for _, c := range []struct {
+		settings []string
+		kind     string
+		rows     []string
+	}{
+		{nil, wit.NameTimestamp, []string{"[1 1706659200000 1706702400000]", "[2 -86400000 <nil>]"}},
+		{[]string{"sap.odata#00.date.mapping=DATE"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
+		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
+	} {
+		l := newLoad(t, service, join(settings, c.settings)...)
+		offset, err := l.run(0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes := l.opened.Feeds[0].Value.Nodes
+		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind || strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
+			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
+		}
+		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil || *high.Text != "2024-01-31T00:00:00") {
+			t.Errorf("%v: the cursor is at %v", c.settings, high)
+		}
+	}
+}
+
+// TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and parameters included.
+func TestFunctionImports(t *testing.T) {
+	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
+		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
+		`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/>` +
+		`<FunctionImport Name="Rated" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="GET"><Parameter Name="rating" Type="Edm.Int32" Mode="In" Nullable="false"/></FunctionImport>` +
+		`<FunctionImport Name="Post" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="POST"/><FunctionImport Name="One" ReturnType="N.T" EntitySet="S"/>` +
+		`</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "$metadata"):
+			w.Write([]byte(metadata))
+		case r.URL.Path != "/s/Rated" || r.URL.Query().Get("rating") != "3":
+			http.NotFound(w, r)
+		case r.URL.Query().Get("$skiptoken") == "":
+			w.Write([]byte(`{"d":{"__count":"3","results":[{"ID":1},{"ID":2}],"__next":"/s/Rated?rating=3&$skiptoken=x"}}`))
+		default:
+			w.Write([]byte(`{"d":{"results":[{"ID":7}]}}`))
+		}
+	})
+	of := func(name string, more ...string) []string {
+		return append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"}, more...)
+	}
+	l := newLoad(t, service, append(of("Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
+	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
+		t.Errorf("%v, %v", l.rows, err)
+	}
+	for name, says := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)", "Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
+		settings := configuration(of(name)...)
+		asked, err := l.p.Open(Component, settings, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: expected %s, found %v", name, says, err)
+		}
+	}
+}

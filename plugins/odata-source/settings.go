@@ -34,6 +34,7 @@ const (
 	nameNullable       = "nullable"
 	namePaging         = "paging"
 	nameCron           = "cron.expression"
+	nameDateMapping    = "date.mapping"
 
 	scaleFallback   = "sap.odata.decimal.scale.fallback"
 	decimalRounding = "sap.odata.decimal.rounding.mode"
@@ -108,6 +109,9 @@ func declareShared(t *setting.Table) {
 			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks for page.size rows at a "+
 			"time ($top), by key where keys sort and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
+	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
+		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; timestamp makes them Timestamp, as all others.",
+		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
 	declareCursor(both)
 	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
 		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
@@ -199,7 +203,7 @@ func entries(v setting.Values) []entry {
 		_, shared := v.Given("sap.odata." + nameFormat)
 		e.formatted = own || shared
 		e.options = edm.Options{Delta: e.tracking.on, PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
-			Lenient: g.Word(nameNullable) == "lenient"}
+			Lenient: g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date"}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
 				if r.name == v.Word(decimalRounding) {

@@ -87,6 +87,9 @@ func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*Layou
 		}
 		if p.Type.Primitive != edm.NotPrimitive && !p.Type.Collection {
 			c.Type = p.Type.Primitive
+			if o.Date(p) {
+				c.As = AsDate
+			}
 			scale(&c, p, o)
 		} else {
 			inner, err := m.Inner(s, p)

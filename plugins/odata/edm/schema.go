@@ -30,6 +30,8 @@ type Options struct {
 	ScaleFallback int
 	// Rounding of digits behind the scale; the default refuses them.
 	Rounding Rounding
+	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping = date`).
+	Dates bool
 	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
 	Delta bool
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
@@ -40,6 +42,14 @@ type Options struct {
 func (o Options) Optional(s *Structure, p *Property) bool {
 	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.Control())
 }
+
+// Date tells whether a property is a date without a time of day, and shown as one.
+func (o Options) Date(p *Property) bool {
+	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
+}
+
+// displayDate is the sap:display-format of dates.
+const displayDate = "Date"
 
 // Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key (P24).
 const (
@@ -195,6 +205,10 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.Node {
 	case Binary:
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
+		if b.options.Date(p) {
+			logical(wit.Int32, wit.NameDate)
+			return n
+		}
 		logical(wit.Int64, wit.NameTimestamp)
 	case Time:
 		logical(wit.Int32, wit.NameTime)

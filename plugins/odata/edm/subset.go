@@ -71,7 +71,7 @@ func packProperty(dst []byte, p *Property) []byte {
 	dst = pack.Text(pack.Flag(pack.Flag(dst, p.VariableScale), p.Etag), control(p))
 	dst = pack.Flag(pack.Flag(dst, p.Sortable), p.Filterable)
 	dst = pack.Flag(pack.Flag(dst, p.Creatable), p.Updatable)
-	dst = pack.Flag(dst, p.Feed != nil)
+	dst = pack.Flag(pack.Flag(dst, p.DisplayFormat == displayDate), p.Feed != nil)
 	if p.Feed != nil {
 		dst = pack.Flag(pack.Text(pack.Text(dst, p.Feed.Path), p.Feed.Namespace), p.Feed.Keep)
 	}
@@ -108,6 +108,9 @@ func unpackProperty(r *pack.Reader) Property {
 	p.Semantics = r.Text()
 	p.Sortable, p.Filterable = r.Flag(), r.Flag()
 	p.Creatable, p.Updatable = r.Flag(), r.Flag()
+	if r.Flag() {
+		p.DisplayFormat = displayDate
+	}
 	if r.Flag() {
 		p.Feed = &FeedPlace{Path: r.Text(), Namespace: r.Text(), Keep: r.Flag()}
 	}

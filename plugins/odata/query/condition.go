@@ -17,6 +17,8 @@ type condition struct {
 	setting, text string
 	operator      string
 	property      *edm.Property
+	// dated: rows hold the property's day alone.
+	dated bool
 	// operands are literals; one of type 0 is null.
 	operands []uri.Literal
 	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row,

@@ -51,6 +51,7 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 	r := &Rows{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
 	for i := range q.checked {
 		c := &q.checked[i]
+		c.dated = o.Date(c.property)
 		column := memberOf(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Members[column].Node}
 		k.steps = positions(nodes, k.node, c.path[1:])
@@ -221,7 +222,7 @@ func (c *condition) against(operator string, found text, operand uri.Literal, ap
 		fallthrough
 	default:
 		order, ok := value.Compare(t, found.text, operand.Text)
-		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) {
+		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) || c.dated && day(found.text) == day(operand.Text) {
 			return false
 		}
 		orders = []int{order}
@@ -292,6 +293,9 @@ func near(t edm.Primitive, a, b string) bool {
 	}
 	return false
 }
+
+// day is a point in time without its time of day.
+func day(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 
 // cutMillis is a point in time without digits behind milliseconds, zone and zeros at its end.
 func cutMillis(s string) string {
