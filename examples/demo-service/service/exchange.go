@@ -52,7 +52,7 @@ func (x *exchange) serve(rest string) {
 
 // answer checks everything that concerns all requests, then looks for the resource.
 func (x *exchange) answer(rest string) *fault {
-	q, f := parseQuery(x.r.URL.RawQuery)
+	q, f := parseQuery(heeded(x.r.URL.RawQuery, x.sw.Ignore))
 	if f != nil {
 		return f
 	}

@@ -208,10 +208,22 @@ func (p *filterParser) primary() (*expression, error) {
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
 }
 
-// path is a property, or a property inside a complex one.
+// path is a property, or a property inside a complex one or behind a navigation to one entity.
 func (p *filterParser) path(name string) (*expression, error) {
 	first, rest, nested := strings.Cut(name, "/")
 	i := p.typ.property(first)
+	if n := p.typ.navigation(first); n != nil && nested && !n.many {
+		inner, err := (&filterParser{p.lexer, n.target.typ}).path(rest)
+		if err != nil {
+			return nil, err
+		}
+		return &expression{kind: inner.kind, eval: func(r *row) value {
+			if one := n.one(r); one != nil {
+				return inner.eval(one)
+			}
+			return value{null: true}
+		}}, nil
+	}
 	if i < 0 {
 		return nil, fmt.Errorf("no property '%s' exists in type '%s'", first, p.typ.name)
 	}

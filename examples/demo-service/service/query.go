@@ -167,3 +167,19 @@ func naturalOrder(terms []order, typ *entityType) bool {
 	}
 	return true
 }
+
+// heeded is a query string without the options that are ignored.
+func heeded(raw, ignored string) string {
+	if ignored == "" {
+		return raw
+	}
+	names := paths(ignored)
+	var kept []string
+	for part := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(part, "=")
+		if name, err := url.QueryUnescape(name); err != nil || !slices.Contains(names, name) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "&")
+}

@@ -30,6 +30,9 @@ type condition struct {
 func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
 	c := condition{setting: given.Prefix + Option, operator: given.Option}
 	steps := strings.Split(given.Property, "/")
+	if len(steps) > mostSteps {
+		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)], "expected at most "+strconv.Itoa(mostSteps)+" steps")
+	}
 	for i := range steps {
 		steps[i] = strings.TrimSpace(steps[i])
 	}

@@ -6,6 +6,7 @@ package query
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -273,12 +274,18 @@ func (l *level) at(name string) *level {
 	return nil
 }
 
+// mostSteps bounds a path; schemas nest no deeper.
+const mostSteps = 20
+
 // expand grows the tree by paths of navigation properties.
 func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
-		at := l
+		at, depth := l, 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
+			if depth++; depth > mostSteps {
+				return refuse(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(mostSteps)+" steps")
+			}
 			n := at.structure.Navigation(step)
 			if n == nil {
 				return refuse(name, path, at.noNavigation(step))

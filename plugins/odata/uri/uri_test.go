@@ -2,6 +2,7 @@ package uri
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,5 +157,29 @@ func FuzzResolve(f *testing.F) {
 			t.Errorf("%q can't be sent", target)
 		}
 		ParsePredicate(link)
+	})
+}
+
+// FuzzPredicate: what is read as a key predicate is written as one that reads the same.
+func FuzzPredicate(f *testing.F) {
+	for _, s := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)", "Set(guid'x')", "Set(A=1L,)", "Set()", "Set('(')", "Set(X'00')/Nav(2.5M)"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		set, keys, err := ParsePredicate(address)
+		unnamed := func(k Key) bool { return k.Name == "" }
+		if err != nil || len(keys) == 1 && keys[0].Name != "" || len(keys) > 1 && slices.ContainsFunc(keys, unnamed) {
+			return // a single key is written without its name, several with them
+		}
+		written := string(AppendPredicate(AppendEscaped(nil, set), keys))
+		again, read, err := ParsePredicate(written)
+		if err != nil || again != set || len(read) != len(keys) {
+			t.Fatalf("%q: %s: %q %v, %v", address, written, again, read, err)
+		}
+		for i := range keys {
+			if keys[i].Name != "" && (read[i].Name != keys[i].Name || read[i].Literal != keys[i].Literal) {
+				t.Errorf("%q: %s: key %d is %v, was %v", address, written, i, read[i], keys[i])
+			}
+		}
 	})
 }

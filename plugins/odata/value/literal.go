@@ -33,6 +33,9 @@ func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	return uri.Literal{Type: t, Text: out}, nil
 }
 
+// mostDigits is far more than any decimal has, and few enough to compare with.
+const mostDigits = 1000
+
 // mostShown is how much of a value an error repeats, in bytes.
 const mostShown = 60
 
@@ -116,7 +119,9 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		bounds := integers[t]
 		return strconv.FormatInt(n, 10), err == nil && n >= bounds.least && n <= bounds.most
 	case edm.Decimal:
-		s = strings.TrimPrefix(s, "+")
+		if s = strings.TrimPrefix(s, "+"); len(s) > mostDigits || s == "." {
+			return "", false
+		}
 		if strings.HasPrefix(s, ".") {
 			s = "0" + s
 		}

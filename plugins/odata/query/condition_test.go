@@ -1,0 +1,108 @@
+package query
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// TestContradicts: a row counts as wrong only where no service that heeds the condition would answer it.
+func TestContradicts(t *testing.T) {
+	const null = "\x00"
+	for _, c := range []struct {
+		typ              edm.Primitive
+		option, low      string
+		high             string
+		fits, contradict []string
+	}{
+		{edm.Int32, "eq", "5", "", []string{"5"}, []string{"6", "-5", null}},
+		{edm.Int32, "ne", "5", "", []string{"6", null}, []string{"5"}},
+		{edm.Int32, "in", "5,6", "", []string{"5", "6"}, []string{"7", null}},
+		{edm.Int32, "bt", "5", "7", []string{"5", "6", "7"}, []string{"4", "8", null}},
+		{edm.Int32, "nb", "5", "7", []string{"4", "8", null}, []string{"5", "6", "7"}},
+		{edm.Int32, "le", "0", "", []string{"0", "-1", null}, []string{"1"}},
+		{edm.Int32, "eq", "0", "", []string{"0", null}, []string{"1"}},
+		{edm.Int32, "eq", "null", "", []string{null, "0"}, []string{"1"}},
+		{edm.Int32, "ne", "null", "", []string{"1", "0"}, []string{null}},
+		{edm.String, "eq", "Abc", "", []string{"Abc", "ABC ", "abc"}, []string{"Abd", "", null}},
+		{edm.String, "eq", "42", "", []string{"0000042", "42"}, []string{"43", "42a"}},
+		{edm.String, "eq", "", "", []string{"", " ", null}, []string{"a"}},
+		{edm.String, "ne", "Abc", "", []string{"abc", "x", null}, []string{"Abc"}},
+		{edm.String, "ge", "M", "", []string{"M", "N", "m", "z", "a", "Ä", "é"}, []string{"A", "L"}},
+		{edm.String, "lt", "M", "", []string{"A", "a", "l"}, []string{"z", "Z"}},
+		{edm.Decimal, "eq", "1.5", "", []string{"1.50"}, []string{"1.51"}},
+		{edm.Double, "eq", "0.1", "", []string{"0.1", "0.10000000149"}, []string{"0.2"}},
+		{edm.DateTime, "ge", "2024-01-31T12:00:00", "", []string{"2024-01-31T12:00:00", "2024-01-31T12:00:00.001"}, []string{"2024-01-31T11:59:59.999", null}},
+		{edm.DateTime, "gt", "2024-01-31T12:00:00", "", []string{"2024-01-31T12:00:00" /* and a fraction that no format has */, "2024-02-01T00:00:00"}, []string{"2024-01-30T00:00:00"}},
+		{edm.DateTime, "gt", "2024-01-31T12:00:00.0005", "", []string{"2024-01-31T12:00:00"}, []string{"2024-01-31T11:00:00"}},
+		{edm.Guid, "eq", "0a1b2c3d-0000-1111-2222-333344445555", "", []string{"0A1B2C3D-0000-1111-2222-333344445555"}, []string{"0A1B2C3D-0000-1111-2222-333344445556"}},
+		{edm.Boolean, "eq", "true", "", []string{"true"}, []string{"false", null}},
+	} {
+		k := condition{operator: c.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: c.typ, Name: c.typ.String()}, Precision: -1, Scale: -1}}
+		if err := k.read(&Condition{Property: "P", Option: c.option, Low: c.low, High: c.high}); err != nil {
+			t.Errorf("%v %s %s: %v", c.typ, c.option, c.low, err)
+			continue
+		}
+		for i, list := range [][]string{c.fits, c.contradict} {
+			for _, found := range list {
+				if k.contradicts(text{found, found == null}, false) != (i == 1) {
+					t.Errorf("%v %s %s %s: contradicts %q: %v", c.typ, c.option, c.low, c.high, found, i == 0)
+				}
+				// What a service cannot answer is not chosen here either; what it may answer perhaps is.
+				if i == 1 && k.meets(text{found, found == null}) {
+					t.Errorf("%v %s %s %s: meets %q", c.typ, c.option, c.low, c.high, found)
+				}
+			}
+		}
+	}
+}
+
+func TestItems(t *testing.T) {
+	for list, want := range map[string][]string{
+		"": nil, "a": {"a"}, "a, b ,c": {"a", "b", "c"}, "'a,b', c": {"'a,b'", "c"}, "O'Neil, D'Arcy": {"O'Neil", "D'Arcy"}, "'O''Neil, x',y": {"'O''Neil, x'", "y"},
+		"datetime'2024-01-01T00:00:00',datetime'2024-01-02T00:00:00'": {"datetime'2024-01-01T00:00:00'", "datetime'2024-01-02T00:00:00'"}, "1,,2": {"1", "", "2"},
+	} {
+		found := items(list)
+		same := len(found) == len(want)
+		for i := range want {
+			same = same && found[i] == want[i]
+		}
+		if !same {
+			t.Errorf("%s: expected %q, found %q", list, want, found)
+		}
+	}
+}
+
+// FuzzCompile: whatever settings say, they are refused by a fault or make a query whose options can stand in a request line.
+func FuzzCompile(f *testing.F) {
+	f.Add("ID,Lines/Number", "Lines/Of", "Lines/Number", "gt", "5", "", "search=x")
+	f.Add("*", "Lines", "Name", "in", "a,'b,c'", "", "$filter=ID eq 1&x")
+	f.Add("", "", "Of/ID", "bt", "1", "2", "$top=5")
+	line := &edm.Structure{Namespace: "N", Name: "Line", Key: []string{"Number"}, Properties: []edm.Property{
+		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1}}, Navigations: []edm.Navigation{{Name: "Of", Target: "N.Order"}}}
+	order := &edm.Structure{Namespace: "N", Name: "Order", Key: []string{"ID"}, Properties: []edm.Property{
+		{Name: "ID", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1},
+		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true, Precision: -1, Scale: -1}},
+		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
+	m := &edm.Model{Structures: []*edm.Structure{order, line}}
+	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {
+		q, err := Compile(Settings{Prefix: "p.", Select: items(selected), Expand: items(expanded), Raw: raw,
+			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}}, m, order)
+		if err != nil {
+			return
+		}
+		for _, option := range append(q.Options(), q.Filter("ID gt 1")) {
+			for i := range len(option) {
+				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
+					t.Fatalf("%q holds %q", option, c)
+				}
+			}
+		}
+		if _, err := m.ViewSchema(q.View, edm.Options{}); err != nil {
+			t.Error(err)
+		}
+		if _, err := q.Rows(m, edm.Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
