@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/host/pause"
 )
 
-// openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder already.
+// openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder
+// already.
 func (h *Host) openBroker(ctx context.Context, closing *closers) error {
 	listen, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
 	if err != nil || !embedded {
@@ -54,7 +55,8 @@ func (h *Host) reach(ctx context.Context, admin *kafka.Admin) (string, error) {
 			return "", fmt.Errorf("bootstrap.servers: %w", err)
 		}
 		if !warned {
-			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers", strings.Join(h.kafka.Bootstrap, ","), "error", err)
+			h.log.Warn("no broker of bootstrap.servers answers yet", "bootstrap.servers",
+				strings.Join(h.kafka.Bootstrap, ","), "error", err)
 		}
 		if pause.For(reaching, time.Second) != nil {
 			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachWithin, err)

@@ -21,7 +21,8 @@ func (w worker) changing() (*reloader, error) {
 	switch {
 	case w.host.config.Once || w.host.config.Files.Folder == "":
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
-			Message: "REST changes connectors where the worker follows a folder (run --config FOLDER): here they are changed by their files"}
+			Message: "REST changes connectors where the worker follows a folder (run --config FOLDER): here they are " +
+				"changed by their files"}
 	case r == nil || herder == nil:
 		return nil, starting
 	}
@@ -56,17 +57,20 @@ func (w worker) stored(name string) (config.Now, bool) {
 	return config.Now{}, false
 }
 
-// own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for its author.
+// own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for
+// its author.
 func (r *reloader) own(now config.Now) error {
 	if holds := r.store.Holds(now.File); holds != "" && holds != now.Name {
 		return &rest.Refusal{Status: http.StatusConflict,
-			Message: fmt.Sprintf("Connector %s runs on as it was, and its file %s holds something else: mend or remove the file first", now.Name, now.File)}
+			Message: fmt.Sprintf("Connector %s runs on as it was, and its file %s holds something else: mend or "+
+				"remove the file first", now.Name, now.File)}
 	}
 	return nil
 }
 
 // Create makes a connector that is not there yet.
-func (w worker) Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error) {
+func (w worker) Create(ctx context.Context, name string, settings map[string]string,
+	target connect.Target) (connect.Info, error) {
 	r, err := w.changing()
 	if err != nil {
 		return connect.Info{}, err
@@ -84,7 +88,8 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 }
 
 // Put gives a connector a configuration; created: it was not there.
-func (w worker) Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error) {
+func (w worker) Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool,
+	err error) {
 	r, err := w.changing()
 	if err != nil {
 		return info, false, err
@@ -140,12 +145,14 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known to be one.
-// What is checked is what is stored.
-func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error, target connect.Target) error {
+// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known
+// to be one. What is checked is what is stored.
+func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
+	target connect.Target) error {
 	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name + ")"}
+			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name +
+				")"}
 	}
 	settings["name"] = name
 	full, err := w.unmasked(name, settings)

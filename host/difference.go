@@ -8,10 +8,11 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of the worker whose
-// REST listens where the files say, unless it knows better. It sends nothing itself. passwords tells for a connector which of its
-// settings are not to be shown. The error is for files that cannot be read, or have's.
-func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) (plan []config.Step, passwords func(*config.Connector, string) bool, err error) {
+// Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of
+// the worker whose REST listens where the files say, unless it knows better. It sends nothing itself. passwords tells
+// for a connector which of its settings are not to be shown. The error is for files that cannot be read, or have's.
+func Difference(ctx context.Context, c Config, have func(rest string) ([]config.Now, error)) (plan []config.Step,
+	passwords func(*config.Connector, string) bool, err error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
 		return nil, nil, err

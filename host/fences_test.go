@@ -20,7 +20,8 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// outsideTheTable are constants named like bounds that are none of those that a plugin, a service or a file meets, with the reason.
+// outsideTheTable are constants named like bounds that are none of those that a plugin, a service or a file meets, with
+// the reason.
 var outsideTheTable = map[string]string{
 	"abi.maxFlat":                    "the canonical ABI's",
 	"canon.maxFlat":                  "the canonical ABI's",
@@ -69,8 +70,9 @@ var outsideTheTable = map[string]string{
 	"route.longestHead":              "answers of the user's own proxy",
 }
 
-// The README's table of bounds says what the code does, has every bound that a package of the host or of the contract exports, and those
-// that it does not export by the names that bounds have (but for the named ones); each of its tests exists.
+// The README's table of bounds says what the code does, has every bound that a package of the host or of the contract
+// exports, and those that it does not export by the names that bounds have (but for the named ones); each of its tests
+// exists.
 func TestTableOfBounds(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -78,7 +80,8 @@ func TestTableOfBounds(t *testing.T) {
 	}
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../wit"), map[string]bool{}
-	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| ([0-9]+) \\| ([^|]*)\\| (`[a-zA-Z.]+` )?\\| `((?:Test|Fuzz)[A-Za-z0-9]+)` \\|$")
+	row := regexp.MustCompile("(?m)^\\| ([^|]+) \\| ([0-9]+) \\| ([^|]*)\\| (`[a-zA-Z.]+` )?\\| " +
+		"`((?:Test|Fuzz)[A-Za-z0-9]+)` \\|$")
 	rows := row.FindAllStringSubmatch(string(readme), -1)
 	if len(rows) < 30 {
 		t.Fatalf("expected a table of bounds, found %d rows", len(rows))
@@ -219,7 +222,8 @@ func evaluated(t *testing.T, e ast.Expr) string {
 	t.Helper()
 	text := types.ExprString(e)
 	isTime := strings.Contains(text, "time.")
-	for unit, d := range map[string]time.Duration{"time.Millisecond": time.Millisecond, "time.Second": time.Second, "time.Minute": time.Minute} {
+	for unit, d := range map[string]time.Duration{"time.Millisecond": time.Millisecond, "time.Second": time.Second,
+		"time.Minute": time.Minute} {
 		text = strings.ReplaceAll(text, unit, fmt.Sprint(d.Milliseconds()))
 	}
 	v, err := types.Eval(token.NewFileSet(), nil, token.NoPos, text)

@@ -1,5 +1,5 @@
-// Package host runs a worker: it reads its configuration, opens plugins and Kafka, and runs connectors. It is the API for programs
-// that embed culvert: host.New(ctx, config), then Run.
+// Package host runs a worker: it reads its configuration, opens plugins and Kafka, and runs connectors. It is the API
+// for programs that embed culvert: host.New(ctx, config), then Run.
 package host
 
 import (
@@ -31,8 +31,8 @@ import (
 type Config struct {
 	// Files of the worker and of its connectors.
 	Files config.Files
-	// Settings of the worker that go before its file, by name; Environ is the environment as os.Environ gives it, of which
-	// CULVERT_… count.
+	// Settings of the worker that go before its file, by name; Environ is the environment as os.Environ gives it, of
+	// which CULVERT_… count.
 	Settings map[string]string
 	Environ  []string
 	// Data is the folder of the embedded broker and of caches. Default culvert-data.
@@ -45,7 +45,8 @@ type Config struct {
 	Once bool
 	// ResumeLogons has secrets that a service refused tried once more: see [transport.Lockouts].
 	ResumeLogons bool
-	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default: lines of the Logger.
+	// Compiling hears how long plugins are compiled at the start, where that has to be: see [plugin.Options]. Default:
+	// lines of the Logger.
 	Compiling func(took time.Duration)
 	// Logger. Default slog.Default().
 	Logger *slog.Logger
@@ -79,9 +80,10 @@ type Host struct {
 	root    rest.Root
 }
 
-// New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors need and checks the
-// connectors with them; other plugins are loaded later, so that they delay nothing. It sends nothing. Errors are a [SetupError], of
-// config.Problems where it is the configuration, or that of ctx; warnings are logged.
+// New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors
+// need and checks the connectors with them; other plugins are loaded later, so that they delay nothing. It sends
+// nothing. Errors are a [SetupError], of config.Problems where it is the configuration, or that of ctx; warnings are
+// logged.
 func New(ctx context.Context, c Config) (*Host, error) {
 	if c.Data == "" {
 		c.Data = defaultData
@@ -128,17 +130,19 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	return h, nil
 }
 
-// refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from a folder in
-// which another one is sound, or from files in the plugin folders, which may be anybody's.
+// refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from
+// a folder in which another one is sound, or from files in the plugin folders, which may be anybody's.
 func (h *Host) refuse(problems config.Problems) error {
 	sound := slices.ContainsFunc(h.in.Connectors, func(c *config.Connector) bool { return c.Problems.Err() == nil })
 	if h.config.Files.Folder == "" || !sound {
-		problems = append(problems, slices.DeleteFunc(h.in.Problems(), func(p config.Problem) bool { return p.Alone })...)
+		problems = append(problems, slices.DeleteFunc(h.in.Problems(),
+			func(p config.Problem) bool { return p.Alone })...)
 	}
 	return problems.Err()
 }
 
-// Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that cannot be read.
+// Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that
+// cannot be read.
 func Check(ctx context.Context, c Config) (config.Problems, error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
@@ -148,8 +152,9 @@ func Check(ctx context.Context, c Config) (config.Problems, error) {
 	return append(problems, h.in.Problems()...), nil
 }
 
-// open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's, each connector
-// has its own. toRun: REST listens before anything is compiled, and plugins that no connector needs wait.
+// open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's,
+// each connector has its own. toRun: REST listens before anything is compiled, and plugins that no connector needs
+// wait.
 func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems, err error) {
 	if c.Data == "" {
 		c.Data = defaultData
@@ -179,7 +184,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if _, err := offset.Parse(in.Worker.All()); err != nil {
 		add(err)
 	}
-	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting), in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
+	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),
+		in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
 		add(err)
 	}
 	_, embedded, err := kafka.EmbeddedListen(h.kafka.Bootstrap)
@@ -213,7 +219,8 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.mu.Lock()
 	h.plugins = plugins
 	h.mu.Unlock()
-	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded, Registry: h.registry,
+	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
+		Registry:   h.registry,
 		Connectors: in.Connectors}
 	for _, connector := range in.Connectors {
 		// What will not run anyway is not looked at with plugins that were not loaded for it.
@@ -266,22 +273,27 @@ func unique(problems config.Problems) config.Problems {
 	return once
 }
 
-// OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the folders.
+// OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the
+// folders.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
 	return openPlugins(ctx, c, w, registry, nil, false)
 }
 
-// openPlugins is OpenPlugins where those that are needed come first, nil: all are waited for; only: the others are left alone.
-func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed, only bool) (*plugin.Manager, error) {
+// openPlugins is OpenPlugins where those that are needed come first, nil: all are waited for; only: the others are left
+// alone.
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed,
+	only bool) (*plugin.Manager, error) {
 	defer atWork()()
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
-	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data), Adopted: adoptedFile(c.Data), Settings: w.All(),
+	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data),
+		Adopted: adoptedFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
 		NeededOnly: only, MemoryBytes: guestMemory(w)})
 }
 
-// adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is none.
+// adoptedFile is where it is kept which versions of plugins were taken: in the data folder, and nowhere where there is
+// none.
 func adoptedFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
@@ -289,8 +301,8 @@ func adoptedFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches; "" where
-// neither can be written, and then they are compiled anew each time.
+// cacheFolder is where compiled plugins are kept: in the data folder where there is one, else among the user's caches;
+// "" where neither can be written, and then they are compiled anew each time.
 func cacheFolder(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		user, err := os.UserCacheDir()
@@ -307,8 +319,8 @@ func cacheFolder(data string) string {
 }
 
 // Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
-// [SetupError] before anything runs, else the faults of tasks and connectors, with Once alone: each a [connect.Failure], and in a
-// SetupError where the file of one of them is refused.
+// [SetupError] before anything runs, else the faults of tasks and connectors, with Once alone: each a
+// [connect.Failure], and in a SetupError where the file of one of them is refused.
 func (h *Host) Run(ctx context.Context) error {
 	tuning, stop := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
@@ -345,8 +357,8 @@ func (h *Host) Run(ctx context.Context) error {
 	return nil
 }
 
-// Reload has the folder of connectors read again, whether or not it seems to have changed; without a folder, or before Run has opened
-// everything, it does nothing.
+// Reload has the folder of connectors read again, whether or not it seems to have changed; without a folder, or before
+// Run has opened everything, it does nothing.
 func (h *Host) Reload() {
 	h.mu.Lock()
 	r := h.reloads
@@ -392,7 +404,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	}
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
-		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(), Logger: h.log}, h.in.Connectors)
+		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(),
+		Version: restVersion(), Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -418,8 +431,10 @@ func (h *Host) listen() error {
 		h.log.Info("REST listens", "url", "http://"+local(address))
 	}
 	if open := server.Open(); len(open) > 0 {
-		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can change connectors and read their settings, passwords "+
-			"that are written in them included (for this machine alone: listeners=http://127.0.0.1:8083; else set rest.allowed.hosts to its names, "+
+		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can change "+
+			"connectors and read their settings, passwords "+
+			"that are written in them included (for this machine alone: listeners=http://127.0.0.1:8083; else set "+
+			"rest.allowed.hosts to its names, "+
 			"and rest.config.masked=true, or have the file name secrets as ${file:PATH:KEY})", "listens", open)
 	}
 	return nil

@@ -49,7 +49,8 @@ func TestRunWithoutConnectors(t *testing.T) {
 	}
 }
 
-// REST that others reach and nothing guards is told of once; Host is checked for this machine alone, unless the user says which names it has.
+// REST that others reach and nothing guards is told of once; Host is checked for this machine alone, unless the user
+// says which names it has.
 func TestRESTIsGuarded(t *testing.T) {
 	for _, c := range []struct {
 		settings string
@@ -64,7 +65,8 @@ func TestRESTIsGuarded(t *testing.T) {
 	} {
 		var log strings.Builder
 		worker := write(t, "worker.properties", "bootstrap.servers=embedded\n"+c.settings+"\n")
-		h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
+			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +82,8 @@ func TestRESTIsGuarded(t *testing.T) {
 		answer.Body.Close()
 		h.Close()
 		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warned || answer.StatusCode != c.status {
-			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warned, c.status, n, answer.StatusCode, &log)
+			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warned, c.status, n,
+				answer.StatusCode, &log)
 		}
 	}
 }
@@ -114,12 +117,15 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
 }
 
 func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
-	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\nplugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
-	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	worker := write(t, "worker.properties",
+		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\nplugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
+	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
+		Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{worker + ":2: producer.linger.ms: Invalid value ", worker + ":3: offset.storage.partitions: Invalid value "} {
+	for _, want := range []string{worker + ":2: producer.linger.ms: Invalid value ", worker +
+		":3: offset.storage.partitions: Invalid value "} {
 		if !strings.Contains(problems.Error(), want) {
 			t.Errorf("expected %q in\n%s", want, problems.Error())
 		}
@@ -128,7 +134,8 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	for _, p := range problems {
 		lines = append(lines, p.String())
 	}
-	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at /nowhere/java"; got != want {
+	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at "+
+		"/nowhere/java"; got != want {
 		t.Errorf("expected %q last, found %q", want, got)
 	}
 	_, err = New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})

@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/host/transport"
 )
 
-// OpenLockouts opens the memory of refused logons (P10). There is one for a user of this machine, whatever the command and the data
-// folder, because users are locked by all of them together. Where it can't be kept among the user's files, it is in the data folder,
-// with a warning: commands with another data folder do not know then.
+// OpenLockouts opens the memory of refused logons (P10). There is one for a user of this machine, whatever the command
+// and the data folder, because users are locked by all of them together. Where it can't be kept among the user's files,
+// it is in the data folder, with a warning: commands with another data folder do not know then.
 func OpenLockouts(data string, log *slog.Logger) (*transport.Lockouts, error) {
 	user, err := os.UserCacheDir()
 	if err == nil {
@@ -25,7 +25,8 @@ func OpenLockouts(data string, log *slog.Logger) (*transport.Lockouts, error) {
 	if second != nil {
 		return nil, fmt.Errorf("%w; and in the user's folder: %w", second, err)
 	}
-	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers with another one (give them the same --data, "+
+	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers "+
+		"with another one (give them the same --data, "+
 		"or a HOME that can be written)", "folder", folder, "error", err)
 	return lockouts, nil
 }

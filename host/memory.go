@@ -17,10 +17,10 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// collector sets the garbage collector's target by what the worker does: while rows move, garbage may grow to four times what is
-// alive, which is the largest single lever on throughput; at rest the target is Go's own and what is not needed goes back to the
-// system. Memory is limited to half of the machine's, or of the container's, so that it cannot run away. What GOGC or GOMEMLIMIT
-// say counts instead.
+// collector sets the garbage collector's target by what the worker does: while rows move, garbage may grow to four
+// times what is alive, which is the largest single lever on throughput; at rest the target is Go's own and what is not
+// needed goes back to the system. Memory is limited to half of the machine's, or of the container's, so that it cannot
+// run away. What GOGC or GOMEMLIMIT say counts instead.
 type collector struct {
 	fixed   bool // GOGC is given
 	working bool
@@ -31,17 +31,19 @@ type collector struct {
 const (
 	workingPercent = 400
 	restingPercent = 100
-	// garbage is what there may be of it while rows move where more is alive than a quarter of it, down to a percentage of leastPercent.
+	// garbage is what there may be of it while rows move where more is alive than a quarter of it, down to a percentage
+	// of leastPercent.
 	garbage      = 48 << 20
 	leastPercent = 50
-	// paceEvery is how often the target follows what is alive; lookEvery is how often the collector looks; restAfter is after how many looks without a change the worker is at rest.
+	// paceEvery is how often the target follows what is alive; lookEvery is how often the collector looks; restAfter is
+	// after how many looks without a change the worker is at rest.
 	paceEvery = 100 * time.Millisecond
 	lookEvery = time.Second
 	restAfter = 3
 )
 
-// atWork sets the target for work until the returned function is called: while rows move, and while plugins are loaded, which at
-// the usual target costs a third more time.
+// atWork sets the target for work until the returned function is called: while rows move, and while plugins are loaded,
+// which at the usual target costs a third more time.
 func atWork() (done func()) {
 	limit := debug.SetMemoryLimit(-1)
 	if os.Getenv("GOMEMLIMIT") == "" {
@@ -109,8 +111,8 @@ func (c *collector) set(percent int) {
 	debug.SetGCPercent(percent)
 }
 
-// percentFor is the target while rows move and so much is alive: four times a small heap costs little memory and saves much time, four
-// times that of many feeds would be most of what the worker holds.
+// percentFor is the target while rows move and so much is alive: four times a small heap costs little memory and saves
+// much time, four times that of many feeds would be most of what the worker holds.
 func percentFor(alive uint64) int {
 	if alive*workingPercent/100 <= garbage {
 		return workingPercent
@@ -128,7 +130,8 @@ func alive() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there is.
+// guestMemory is what all instances of plugins together may have: what the worker says, else a quarter of what there
+// is.
 func guestMemory(w *config.Worker) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
@@ -142,9 +145,9 @@ const fallbackMemory = 2 << 30
 // available is the memory that the container may use, or that the machine has, in bytes.
 func available() int64 { return availableIn(os.DirFS("/")) }
 
-// availableIn is the least that the machine has, and that the control groups of this process allow: its own and those around it, of
-// version 2 and of version 1. In a container the path of the own group may be one that only the machine knows: then the mount's root is
-// that group.
+// availableIn is the least that the machine has, and that the control groups of this process allow: its own and those
+// around it, of version 2 and of version 1. In a container the path of the own group may be one that only the machine
+// knows: then the mount's root is that group.
 func availableIn(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	take := func(text string) {

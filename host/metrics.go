@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// pluginFigures makes what a worker knows of its plugins visible. Counters are those of a version since it was loaded: they begin
-// anew with a restart, as Prometheus expects.
+// pluginFigures makes what a worker knows of its plugins visible. Counters are those of a version since it was loaded:
+// they begin anew with a restart, as Prometheus expects.
 type pluginFigures struct{ modules func() []plugin.Info }
 
 // figure is one of a plugin version's.
@@ -24,7 +24,8 @@ type figure struct {
 var versionLabels = []string{"plugin", "version", "hash"}
 
 func describedFigure(name, help string, more ...string) *prometheus.Desc {
-	return prometheus.NewDesc("culvert_plugin_"+name, help, append(versionLabels[:len(versionLabels):len(versionLabels)], more...), nil)
+	return prometheus.NewDesc("culvert_plugin_"+name, help,
+		append(versionLabels[:len(versionLabels):len(versionLabels)], more...), nil)
 }
 
 func counter(name, help string, value func(*plugin.Metrics) float64) figure {
@@ -36,24 +37,39 @@ func gauge(name, help string, value func(*plugin.Metrics) float64) figure {
 }
 
 var figures = []figure{
-	counter("calls_total", "Calls of a plugin's functions.", func(m *plugin.Metrics) float64 { return float64(m.Calls) }),
-	counter("call_seconds_total", "Time spent in calls, the copying of arguments and results included.", func(m *plugin.Metrics) float64 { return m.Seconds }),
-	gauge("longest_call_seconds", "The longest call so far.", func(m *plugin.Metrics) float64 { return m.LongestSeconds }),
-	counter("ticks_total", "How often a guest at work came by, about once in 0.2 ms.", func(m *plugin.Metrics) float64 { return float64(m.Ticks) }),
-	counter("bytes_in_total", "Bytes handed to a plugin as arguments.", func(m *plugin.Metrics) float64 { return float64(m.BytesIn) }),
-	counter("bytes_out_total", "Bytes taken from a plugin as results.", func(m *plugin.Metrics) float64 { return float64(m.BytesOut) }),
-	counter("faults_total", "Calls that a plugin answered with a fault.", func(m *plugin.Metrics) float64 { return float64(m.Faults) }),
-	counter("traps_total", "Calls that ended badly and cost their instance, those that broke a limit included.", func(m *plugin.Metrics) float64 { return float64(m.Traps) }),
-	counter("stopped_total", "How often a version was stopped for a connector because it broke too often.", func(m *plugin.Metrics) float64 { return float64(m.Stopped) }),
-	gauge("memory_high_water_bytes", "The most memory that one instance had.", func(m *plugin.Metrics) float64 { return float64(m.MemoryBytes) }),
-	gauge("instances", "Instances that are there now.", func(m *plugin.Metrics) float64 { return float64(m.Instances) }),
-	counter("instances_started_total", "Instances that were made.", func(m *plugin.Metrics) float64 { return float64(m.Started) }),
-	counter("instances_recycled_total", "Instances that were replaced because of their age or size.", func(m *plugin.Metrics) float64 { return float64(m.Recycled) }),
+	counter("calls_total", "Calls of a plugin's functions.",
+		func(m *plugin.Metrics) float64 { return float64(m.Calls) }),
+	counter("call_seconds_total", "Time spent in calls, the copying of arguments and results included.",
+		func(m *plugin.Metrics) float64 { return m.Seconds }),
+	gauge("longest_call_seconds", "The longest call so far.",
+		func(m *plugin.Metrics) float64 { return m.LongestSeconds }),
+	counter("ticks_total", "How often a guest at work came by, about once in 0.2 ms.",
+		func(m *plugin.Metrics) float64 { return float64(m.Ticks) }),
+	counter("bytes_in_total", "Bytes handed to a plugin as arguments.",
+		func(m *plugin.Metrics) float64 { return float64(m.BytesIn) }),
+	counter("bytes_out_total", "Bytes taken from a plugin as results.",
+		func(m *plugin.Metrics) float64 { return float64(m.BytesOut) }),
+	counter("faults_total", "Calls that a plugin answered with a fault.",
+		func(m *plugin.Metrics) float64 { return float64(m.Faults) }),
+	counter("traps_total", "Calls that ended badly and cost their instance, those that broke a limit included.",
+		func(m *plugin.Metrics) float64 { return float64(m.Traps) }),
+	counter("stopped_total", "How often a version was stopped for a connector because it broke too often.",
+		func(m *plugin.Metrics) float64 { return float64(m.Stopped) }),
+	gauge("memory_high_water_bytes", "The most memory that one instance had.",
+		func(m *plugin.Metrics) float64 { return float64(m.MemoryBytes) }),
+	gauge("instances", "Instances that are there now.",
+		func(m *plugin.Metrics) float64 { return float64(m.Instances) }),
+	counter("instances_started_total", "Instances that were made.",
+		func(m *plugin.Metrics) float64 { return float64(m.Started) }),
+	counter("instances_recycled_total", "Instances that were replaced because of their age or size.",
+		func(m *plugin.Metrics) float64 { return float64(m.Recycled) }),
 }
 
 var (
-	abortedFigure = describedFigure("aborted_calls_total", "Calls that broke a limit, by its name in the settings.", "limit")
-	infoFigure    = describedFigure("info", "A version of a plugin: active (new connectors get it), retired (only old ones run it), or refused.", "file", "state")
+	abortedFigure = describedFigure("aborted_calls_total", "Calls that broke a limit, by its name in the settings.",
+		"limit")
+	infoFigure = describedFigure("info", "A version of a plugin: active (new connectors get it), retired (only "+
+		"old ones run it), or refused.", "file", "state")
 )
 
 // Describe lists all figures.
@@ -81,7 +97,8 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 		}
 		if at := info.Hash + state + info.Origin; !seen[at] {
 			seen[at] = true
-			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash, label(info.Origin), state)
+			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash,
+				label(info.Origin), state)
 		}
 		if info.Name == "" {
 			continue // refused without having been asked for its name
@@ -99,7 +116,8 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(m), v.plugin, v.version, v.hash)
 		}
 		for _, limit := range plugin.Fences() {
-			to <- prometheus.MustNewConstMetric(abortedFigure, prometheus.CounterValue, float64(m.Aborted[limit]), v.plugin, v.version, v.hash, limit)
+			to <- prometheus.MustNewConstMetric(abortedFigure, prometheus.CounterValue, float64(m.Aborted[limit]),
+				v.plugin, v.version, v.hash, limit)
 		}
 	}
 }
@@ -140,9 +158,11 @@ func (w worker) Metrics() prometheus.Gatherer {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "culvert_plugins_" + name, Help: help},
 			func() float64 { return float64(value(w.host.guestMemory())) }))
 	}
-	memory("memory_bytes", "Memory that is counted for all instances of plugins.", func(m plugin.Memory) int64 { return m.Used })
+	memory("memory_bytes", "Memory that is counted for all instances of plugins.",
+		func(m plugin.Memory) int64 { return m.Used })
 	memory("memory_limit_bytes", "What it may come to.", func(m plugin.Memory) int64 { return m.Bound })
-	memory("memory_waiting", "Calls that wait until there is room for an instance.", func(m plugin.Memory) int64 { return m.Waiting })
+	memory("memory_waiting", "Calls that wait until there is room for an instance.",
+		func(m plugin.Memory) int64 { return m.Waiting })
 	w.host.mu.Lock()
 	reloads := w.host.reloads
 	w.host.mu.Unlock()

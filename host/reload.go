@@ -16,15 +16,17 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// reloader brings the connectors that run to what a folder of files says, each time that it says something else. A connector is checked
-// whole before anything of it is touched; one that is bad, or whose file is, runs on as it was, and all others are none of its business.
+// reloader brings the connectors that run to what a folder of files says, each time that it says something else. A
+// connector is checked whole before anything of it is touched; one that is bad, or whose file is, runs on as it was,
+// and all others are none of its business.
 type reloader struct {
 	host    *Host
 	store   *config.FolderStore
 	checker check.Checker
 	log     *slog.Logger
 
-	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time before would undo it.
+	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
+	// before would undo it.
 	applying sync.Mutex
 	// target is what a connector that is new is to do.
 	target connect.Target
@@ -45,8 +47,10 @@ const (
 )
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker, log: h.log, target: connect.Running,
-		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker,
+		log: h.log, target: connect.Running,
+		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
+			reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
 		if err := c.Problems.Err(); err != nil {
 			r.refused[c.Name] = err.Error() // which was logged
@@ -57,7 +61,8 @@ func newReloader(h *Host) *reloader {
 
 // check finds the problems of a connector that are not known yet.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
-	return slices.DeleteFunc(unique(r.checker.Check(ctx, c)), func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+	return slices.DeleteFunc(unique(r.checker.Check(ctx, c)),
+		func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
 }
 
 // watch follows the folder until ctx ends.
@@ -98,7 +103,10 @@ func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 	r.files = s.Connectors
 	r.mu.Unlock()
 	r.checker = r.checker.Among(s.Connectors)
-	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems { return r.check(ctx, c) }, r.checker.Declared)
+	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems {
+		return r.check(ctx,
+			c)
+	}, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off
 	}
@@ -122,7 +130,8 @@ func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 		r.last = time.Now()
 	}
 	if s.Asked {
-		r.log.Info("the folder of connectors was read again, as was asked for", "config", r.host.config.Files.Folder, "outcome", outcome)
+		r.log.Info("the folder of connectors was read again, as was asked for", "config", r.host.config.Files.Folder,
+			"outcome", outcome)
 	}
 }
 
@@ -165,9 +174,11 @@ func (r *reloader) say(step config.Step) (news bool) {
 	case config.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
 	case config.InPlace:
-		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File, "settings", step.Settings)
+		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
+			"settings", step.Settings)
 	case config.Restart:
-		log.Info("reload: settings have changed, and its tasks are made anew", "file", step.Connector.File, "settings", step.Settings)
+		log.Info("reload: settings have changed, and its tasks are made anew", "file", step.Connector.File, "settings",
+			step.Settings)
 	case config.Remove:
 		log.Info("reload: its file is gone, and it stops; its offsets stay")
 	case config.Nothing:
@@ -232,7 +243,8 @@ func (w worker) Reload() (rest.Reload, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: map[string]int64{}, Connectors: []rest.Reloaded{}, Problems: []string{}}
+	answer := rest.Reload{Folder: w.host.config.Files.Folder, Reloads: map[string]int64{},
+		Connectors: []rest.Reloaded{}, Problems: []string{}}
 	for outcome, n := range r.counts {
 		answer.Reloads[outcome] = n
 	}
@@ -243,18 +255,22 @@ func (w worker) Reload() (rest.Reload, bool) {
 		answer.Problems = append(answer.Problems, p.String())
 	}
 	for _, n := range herder.Now() {
-		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File, Error: r.refused[n.Name]})
+		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File,
+			Error: r.refused[n.Name]})
 	}
 	return answer, true
 }
 
 var (
 	reloadsFigure = prometheus.NewDesc("culvert_reloads_total",
-		"Reloads of the folder of connectors, by what they came to: applied, refused (at least one connector's change was), unchanged (asked for, and nothing was new).",
+		"Reloads of the folder of connectors, by what they came to: applied, refused (at least one connector's "+
+			"change was), unchanged (asked for, and nothing was new).",
 		[]string{"outcome"}, nil)
 	refusedFigure = prometheus.NewDesc("culvert_connector_config_refused",
-		"1 for each connector whose configuration in the folder is refused: what ran before it goes on, or it is FAILED.", []string{"connector"}, nil)
-	folderFigure = prometheus.NewDesc("culvert_config_folder_readable", "1 while the folder of connectors can be read, else 0.", nil, nil)
+		"1 for each connector whose configuration in the folder is refused: what ran before it goes on, or it is "+
+			"FAILED.", []string{"connector"}, nil)
+	folderFigure = prometheus.NewDesc("culvert_config_folder_readable",
+		"1 while the folder of connectors can be read, else 0.", nil, nil)
 )
 
 // reloadFigures makes reloads visible.

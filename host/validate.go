@@ -14,7 +14,8 @@ import (
 )
 
 // starting answers what cannot be done yet: clients try again after a conflict.
-var starting = &rest.Refusal{Status: http.StatusConflict, Message: "Cannot complete request momentarily: the worker is still starting up"}
+var starting = &rest.Refusal{Status: http.StatusConflict,
+	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
 // Validate is what a check of a configuration finds, for a plugin of a class.
 func (w worker) Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error) {
@@ -52,7 +53,8 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 // classOf is the class of a configuration; the error is a Refusal.
 func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	if _, given := c.Entry("connector.class"); !given {
-		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Connector config contains no connector type: expected connector.class"}
+		return "", &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector config contains no connector type: expected connector.class"}
 	}
 	class, err := checker.Class(c.Text("connector.class"))
 	if err != nil {
@@ -62,7 +64,8 @@ func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 }
 
 func noClass(class string, err error) error {
-	return &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements Connector and which name matches " + class + ": " + err.Error()}
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements Connector " +
+		"and which name matches " + class + ": " + err.Error()}
 }
 
 // asServerFault is a refusal with the status that Kafka Connect's validate has for it: tools know it so.
@@ -111,6 +114,7 @@ func (h *Host) checking() *check.Checker {
 	if h.reloads != nil {
 		all = h.reloads.all()
 	}
-	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka, Embedded: h.checker.Embedded, Registry: h.registry,
+	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
+		Embedded: h.checker.Embedded, Registry: h.registry,
 		Connectors: all}
 }

@@ -5,7 +5,8 @@ import "runtime/debug"
 // kafkaVersion is the release of Kafka Connect whose answers REST gives.
 const kafkaVersion = "4.3.1"
 
-// Release is the version that the program was built as; it sets this before it does anything else. Empty: the module's own.
+// Release is the version that the program was built as; it sets this before it does anything else. Empty: the module's
+// own.
 var Release string
 
 // Version is this build's version and commit, as far as the build knows them.

@@ -78,13 +78,14 @@ func (w worker) Resume(name string) error  { return w.steer(name, (*connect.Herd
 func (w worker) Stop(name string) error    { return w.steer(name, (*connect.Herder).Stop) }
 func (w worker) Restart(name string) error { return w.steer(name, (*connect.Herder).Restart) }
 
-// steer does something about a connector, where connectors run until they are stopped. In a run that ends by itself it would end with
-// success, and what it was to move would lie there.
+// steer does something about a connector, where connectors run until they are stopped. In a run that ends by itself it
+// would end with success, and what it was to move would lie there.
 func (w worker) steer(name string, do func(*connect.Herder, string) error) error {
 	h := w.herder()
 	switch {
 	case w.host.config.Once:
-		return &rest.Refusal{Status: http.StatusMethodNotAllowed, Message: "Nothing is paused, stopped or restarted by REST in a run with --once"}
+		return &rest.Refusal{Status: http.StatusMethodNotAllowed,
+			Message: "Nothing is paused, stopped or restarted by REST in a run with --once"}
 	case h == nil:
 		return starting
 	}

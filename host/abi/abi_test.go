@@ -36,7 +36,8 @@ func instantiate(t testing.TB, module []byte, limit int64) *Guest {
 
 // test is an interface beside the contract's: no function there has more than 16 core parameters.
 type test interface {
-	Wide(bytes []byte, text string, small uint8, number uint32, long int64, flag bool, some *string, none *int64, texts []string, real float64, pairs []wit.Pair) (string, error)
+	Wide(bytes []byte, text string, small uint8, number uint32, long int64, flag bool, some *string, none *int64,
+		texts []string, real float64, pairs []wit.Pair) (string, error)
 	Posted() uint32
 }
 
@@ -48,7 +49,8 @@ func TestSpilledParameters(t *testing.T) {
 	}
 	var said string
 	for range 3 {
-		fault, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200), uint32(1<<31), int64(-5), true, wit.Ptr("some"),
+		fault, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
+			uint32(1<<31), int64(-5), true, wit.Ptr("some"),
 			(*int64)(nil), []string{"a", "bb"}, 0.5, []wit.Pair{{Name: "n", Value: "v"}})
 		if fault != nil || err != nil {
 			t.Fatal(fault, err)
@@ -69,7 +71,8 @@ func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
 	var said string
-	_, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte{}, "", uint8(0), uint32(0), int64(0), false, wit.Ptr(""), (*int64)(nil), []string{"", ""}, 0.0, []wit.Pair{{}})
+	_, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte{}, "", uint8(0), uint32(0), int64(0),
+		false, wit.Ptr(""), (*int64)(nil), []string{"", ""}, 0.0, []wit.Pair{{}})
 	var violation *Violation
 	if !errors.As(err, &violation) || !strings.Contains(err.Error(), "larger than allowed") {
 		t.Error(err)
@@ -87,8 +90,9 @@ func randomRow(r *rand.Rand) wit.Row {
 	datum := func() wit.Datum {
 		return wit.Datum{Form: wit.Form(r.IntN(5)), Schema: r.Uint32(), Start: r.Uint32(), Size: r.Uint32()}
 	}
-	return wit.Row{Origin: r.Uint32(), Topic: r.Uint32(), Partition: int32(r.Uint32()), Offset: int64(r.Uint64()), Timestamp: int64(r.Uint64()),
-		Key: datum(), Value: datum(), Headers: datum()}
+	return wit.Row{Origin: r.Uint32(), Topic: r.Uint32(), Partition: int32(r.Uint32()), Offset: int64(r.Uint64()),
+		Timestamp: int64(r.Uint64()),
+		Key:       datum(), Value: datum(), Headers: datum()}
 }
 
 // Rows by copying, by field, and by the reflective codec are the same bytes and the same rows.

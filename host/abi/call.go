@@ -7,10 +7,11 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to the
-// result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a [*Refusal] of
-// arguments that cannot be passed.
-func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Fault, err error) {
+// Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to
+// the result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a
+// [*Refusal] of arguments that cannot be passed.
+func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Fault,
+	err error) {
 	g.Start()
 	var trap error
 	alloc := func(size, align uint32) (ptr uint32, err error) {
@@ -41,8 +42,8 @@ type quiet struct{ g *Guest }
 
 func (q quiet) View(ptr, size uint32) ([]byte, bool) { return q.g.memory.Read(ptr, size) }
 
-// PassLowered lowers a list by reflection, puts it into the guest and appends its pointer and length to the core parameters. It
-// is called at the list's turn among the parameters, before any block is written: it allocates.
+// PassLowered lowers a list by reflection, puts it into the guest and appends its pointer and length to the core
+// parameters. It is called at the list's turn among the parameters, before any block is written: it allocates.
 func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 	image, err := canon.Lower(list)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package abi speaks the canonical ABI with one guest: memory, arguments, calls, results. It knows the shapes of the contract's
-// rows and lists, but not what they mean.
+// Package abi speaks the canonical ABI with one guest: memory, arguments, calls, results. It knows the shapes of the
+// contract's rows and lists, but not what they mean.
 //
-// Everything that comes from a guest is doubted: pointers, lengths, alignment, discriminants and text are checked in 64 bits
-// before they are used, and copied out before the guest runs again. What does not hold is a [*Violation]; after one the instance
-// has to be thrown away like after a trap.
+// Everything that comes from a guest is doubted: pointers, lengths, alignment, discriminants and text are checked in 64
+// bits before they are used, and copied out before the guest runs again. What does not hold is a [*Violation]; after
+// one the instance has to be thrown away like after a trap.
 package abi
 
 import (
@@ -19,7 +19,8 @@ const DefaultResultBytes = 64 << 20
 // maxFlat is the number of core parameters from which on all of them travel through memory, by the canonical ABI.
 const maxFlat = 16
 
-// Violation is something that a guest must not do: a pointer past its memory, an unknown case, a result that is too large.
+// Violation is something that a guest must not do: a pointer past its memory, an unknown case, a result that is too
+// large.
 type Violation struct{ Text string }
 
 func (v *Violation) Error() string { return v.Text }
@@ -47,8 +48,8 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // Refused makes a [*Refusal].
 func Refused(format string, args ...any) error { return &Refusal{fmt.Errorf(format, args...)} }
 
-// Guest is one instance of a module. It belongs to one goroutine at a time. Its buffers are reused from call to call, so that a
-// call whose arguments and results fit them allocates nothing.
+// Guest is one instance of a module. It belongs to one goroutine at a time. Its buffers are reused from call to call,
+// so that a call whose arguments and results fit them allocates nothing.
 type Guest struct {
 	module  api.Module
 	memory  api.Memory
@@ -65,7 +66,8 @@ type Guest struct {
 	// bytesIn and bytesOut count what crossed, for metrics.
 	bytesIn, bytesOut uint64
 
-	// Ended tells whether what came of a call is to be read no further, and why; nil: it is read. It is asked within large results.
+	// Ended tells whether what came of a call is to be read no further, and why; nil: it is read. It is asked within
+	// large results.
 	Ended func() error
 	// ended is what it said.
 	ended error
@@ -90,8 +92,9 @@ type Block int
 // NewGuest returns the guest in an instantiated module. resultBytes limits what the results of one call may take, 0:
 // [DefaultResultBytes].
 func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
-	g := &Guest{module: module, memory: module.ExportedMemory("memory"), realloc: module.ExportedFunction("cabi_realloc"),
-		funcs: map[string]*Func{}, limit: uint64(resultBytes)}
+	g := &Guest{module: module, memory: module.ExportedMemory("memory"),
+		realloc: module.ExportedFunction("cabi_realloc"),
+		funcs:   map[string]*Func{}, limit: uint64(resultBytes)}
 	if resultBytes <= 0 {
 		g.limit = DefaultResultBytes
 	}
@@ -104,8 +107,8 @@ func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
 	return g, nil
 }
 
-// Begin calls those of the named exports that there are, functions without parameters and results: what a guest does before
-// everything else.
+// Begin calls those of the named exports that there are, functions without parameters and results: what a guest does
+// before everything else.
 func (g *Guest) Begin(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		f := g.module.ExportedFunction(name)
@@ -113,7 +116,8 @@ func (g *Guest) Begin(ctx context.Context, names ...string) error {
 			continue
 		}
 		if d := f.Definition(); len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
-			return Violated("%s: expected a function without parameters and results, found %d and %d", name, len(d.ParamTypes()), len(d.ResultTypes()))
+			return Violated("%s: expected a function without parameters and results, found %d and %d", name,
+				len(d.ParamTypes()), len(d.ResultTypes()))
 		}
 		if err := g.run(ctx, f, nil); err != nil {
 			return err
@@ -122,8 +126,8 @@ func (g *Guest) Begin(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// Func returns the exported function of that name, nil if there is none. Looking one up costs an engine stack of 10 KB, so this
-// is done at the first call only.
+// Func returns the exported function of that name, nil if there is none. Looking one up costs an engine stack of 10 KB,
+// so this is done at the first call only.
 func (g *Guest) Func(name string) *Func {
 	if f, ok := g.funcs[name]; ok {
 		return f
@@ -132,7 +136,8 @@ func (g *Guest) Func(name string) *Func {
 	if call == nil {
 		return nil
 	}
-	f := &Func{Name: name, call: call, post: g.module.ExportedFunction("cabi_post_" + name), results: len(call.Definition().ResultTypes())}
+	f := &Func{Name: name, call: call, post: g.module.ExportedFunction("cabi_post_" + name),
+		results: len(call.Definition().ResultTypes())}
 	g.funcs[name] = f
 	return f
 }
@@ -148,8 +153,8 @@ func (g *Guest) Start() {
 	g.blocks, g.flat, g.spent, g.ended = g.blocks[:0], g.flat[:0], 0, nil
 }
 
-// Add asks for a block of memory for the arguments; empty ones are asked for too, because some guests make a vector of whatever
-// pointer they get.
+// Add asks for a block of memory for the arguments; empty ones are asked for too, because some guests make a vector of
+// whatever pointer they get.
 func (g *Guest) Add(size int, align uint32) Block {
 	// No guest has 4 GiB to give: a size that does not fit is refused by its allocator.
 	g.blocks = append(g.blocks, block{size: uint32(min(size, 1<<32-1)), align: align})
@@ -183,7 +188,8 @@ func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error
 		return 0, Violated("cabi_realloc: expected a pointer that is a multiple of %d, found %#x", align, ptr)
 	}
 	if uint64(ptr)+uint64(size) > uint64(g.memory.Size()) {
-		return 0, Violated("cabi_realloc: %d bytes at %#x lie past the end of memory (%d bytes)", size, ptr, g.memory.Size())
+		return 0, Violated("cabi_realloc: %d bytes at %#x lie past the end of memory (%d bytes)", size, ptr,
+			g.memory.Size())
 	}
 	g.bytesIn += uint64(size)
 	return ptr, nil
@@ -206,8 +212,8 @@ func (g *Guest) PassList(b Block, length int) {
 	g.flat = append(g.flat, uint64(g.blocks[b].ptr), uint64(uint32(length)))
 }
 
-// Call calls f with what was passed and returns its core result, which is a pointer to the results for every function of the
-// contract that has any. The caller copies the results out and then calls [Guest.Done].
+// Call calls f with what was passed and returns its core result, which is a pointer to the results for every function
+// of the contract that has any. The caller copies the results out and then calls [Guest.Done].
 func (g *Guest) Call(ctx context.Context, f *Func) (uint32, error) {
 	stack := g.stack[:max(len(g.flat), f.results)]
 	copy(stack, g.flat)

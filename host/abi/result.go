@@ -41,8 +41,8 @@ func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	return view, nil
 }
 
-// List returns the memory of a list of n elements, checked and charged to the limit of the call's results. It holds until the
-// next call into the guest.
+// List returns the memory of a list of n elements, checked and charged to the limit of the call's results. It holds
+// until the next call into the guest.
 func (g *Guest) List(ptr, n, element, align uint32) ([]byte, error) {
 	size := uint64(n) * uint64(element)
 	if err := g.charge(size); err != nil {
@@ -55,11 +55,13 @@ func (g *Guest) List(ptr, n, element, align uint32) ([]byte, error) {
 		return nil, nil
 	}
 	if size > 1<<32-1 {
-		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr, g.memory.Size())
+		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr,
+			g.memory.Size())
 	}
 	view, ok := g.memory.Read(ptr, uint32(size))
 	if !ok {
-		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr, g.memory.Size())
+		return nil, Violated("list of %d elements at %#x lies past the end of memory (%d bytes)", n, ptr,
+			g.memory.Size())
 	}
 	return view, nil
 }

@@ -25,8 +25,8 @@ var (
 	_ [12]byte       = [unsafe.Offsetof(wit.Datum{}.Size)]byte{}
 )
 
-// sameOrder tells that this machine's numbers have the byte order of WebAssembly, so that rows are copied as they are. A
-// variable for the sake of the test of the other path.
+// sameOrder tells that this machine's numbers have the byte order of WebAssembly, so that rows are copied as they are.
+// A variable for the sake of the test of the other path.
 var sameOrder = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // PutRows writes rows into dst, which is RowBytes for each of them.

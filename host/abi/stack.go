@@ -14,8 +14,8 @@ func (g *Guest) run(ctx context.Context, f api.Function, stack []uint64) error {
 	return f.CallWithStack(ctx, stack)
 }
 
-// StackGrown is how large the native stack has become in the call that is running, in bytes, 0 where it has not grown. It doubles when
-// it is full. What it was before does not count: it stays as large as a function once needed it.
+// StackGrown is how large the native stack has become in the call that is running, in bytes, 0 where it has not grown.
+// It doubles when it is full. What it was before does not count: it stays as large as a function once needed it.
 func (g *Guest) StackGrown() int {
 	if n := stackBytes(g.running); n > g.stackBefore {
 		return n
@@ -23,8 +23,8 @@ func (g *Guest) StackGrown() int {
 	return 0
 }
 
-// stackBytes is the size of the stack that the engine keeps for a function. The engine has no other way of telling, so its field is
-// read by reflection; without one, stacks are bounded by the engine alone (some 100 MB), and a test fails.
+// stackBytes is the size of the stack that the engine keeps for a function. The engine has no other way of telling, so
+// its field is read by reflection; without one, stacks are bounded by the engine alone (some 100 MB), and a test fails.
 func stackBytes(f api.Function) int {
 	v := reflect.ValueOf(f)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
@@ -50,7 +50,8 @@ func stackField(t reflect.Type) int {
 		return last.at
 	}
 	at := -1
-	if f, ok := t.FieldByName("stack"); ok && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8 && len(f.Index) == 1 {
+	if f, ok := t.FieldByName("stack"); ok && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8 &&
+		len(f.Index) == 1 {
 		at = f.Index[0]
 	}
 	lastStack.Store(&stackPlace{t, at})

@@ -39,19 +39,21 @@ func (k *Checker) Among(connectors []*config.Connector) Checker {
 	return among
 }
 
-// Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms, its
-// converters, its destination.
+// Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms,
+// its converters, its destination.
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
 		return config.Problems{withoutClass(k.Plugins, c)}
 	}
 	var problems config.Problems
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
 	if version, ok := c.Entry("connector.plugin.version"); ok && err != nil {
 		// Another version tells well enough what else is wrong.
 		wanted := err
-		if info, component, err = Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink); err == nil {
+		if info, component, err = Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+			wit.ComponentSink); err == nil {
 			problems = append(problems, problem(version, wanted))
 		}
 	}
@@ -86,8 +88,10 @@ func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	return p
 }
 
-// ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it belongs to.
-func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component, found config.Problems) config.Problems {
+// ask has the plugin check the settings together. prefix is that of a transform or predicate, c the connector it
+// belongs to.
+func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
+	component wit.Component, found config.Problems) config.Problems {
 	part := c
 	if prefix != "" {
 		part = c.Part(prefix)
@@ -112,7 +116,8 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	case err != nil:
 		return config.Problems{problem(entry(c, "connector.class"), err)}
 	case inquiry.Done == nil:
-		return config.Problems{problem(entry(c, "connector.class"), fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
+		return config.Problems{problem(entry(c, "connector.class"),
+			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
 	}
 	return config.Examined(c, prefix, *inquiry.Done, found)
 }
@@ -147,17 +152,20 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range []string{"key.converter", "value.converter"} {
 		class, settings := c.Converter(which, k.Worker)
-		if _, err := convert.New(class, settings, convert.Use{Key: which == "key.converter", Schemas: k.Registry.For("")}); err != nil {
+		if _, err := convert.New(class, settings, convert.Use{Key: which == "key.converter",
+			Schemas: k.Registry.For("")}); err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 		}
 	}
 	if class, _ := c.Converter("header.converter", k.Worker); !knownHeaderConverter(class) {
-		problems = append(problems, problem(entry(c, "header.converter"), fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
+		problems = append(problems, problem(entry(c, "header.converter"),
+			fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
 	}
 	return problems
 }
 
-// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's settings.
+// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's
+// settings.
 func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range []string{"key.converter", "value.converter", "header.converter"} {
@@ -166,7 +174,8 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		}
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {
-				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the worker's counts with the worker's settings. "+
+				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the "+
+					"worker's counts with the worker's settings. "+
 					"To have both here: %s=%s", which, which, k.Worker.Text(which)))
 				p.Warning = true
 				problems = append(problems, p)
@@ -194,7 +203,8 @@ func (k *Checker) clients(c *config.Connector) config.Problems {
 	if err != nil {
 		problems = append(problems, c.Place(err))
 	}
-	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting), k.Worker.Text(kafka.OverrideAllowlistSetting))
+	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
+		k.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {
 		return problems // the worker's own problem
 	}
@@ -211,7 +221,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
 		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
-			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as in Kafka Connect: "+
+			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as "+
+				"in Kafka Connect: "+
 				"admin.override.bootstrap.servers makes them where the records go"))
 			p.Warning = true
 			problems = append(problems, p)
@@ -220,8 +231,9 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
 		for _, other := range k.Connectors {
 			if other.Name != c.Name && strings.TrimSpace(e.Value) == config.ConsumerGroup(other.Name) {
-				problems = append(problems, problem(e, fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
-					"each would take the other's records for read", other.Name)))
+				problems = append(problems, problem(e,
+					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
+						"each would take the other's records for read", other.Name)))
 			}
 		}
 	}
@@ -258,7 +270,8 @@ func entry(c *config.Connector, key string) config.Entry {
 
 func problem(e config.Entry, err error) config.Problem {
 	var unsettled *plugin.Unsettled
-	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), Alone: errors.As(err, &unsettled)}
+	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), Alone: errors.As(err,
+		&unsettled)}
 }
 
 var _ transport.Roles = config.Roles{}

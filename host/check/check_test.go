@@ -15,23 +15,39 @@ func TestCheck(t *testing.T) {
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good, ""},
-		{"no class", "name=x", `c.properties:1: connector.class: Missing required configuration "connector.class" which has no default value`},
-		{"misspelt class", "name=x\nconector.class=test.SpySource", "c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
-		{"unknown class", "name=x\nconnector.class=Nope", "c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
-		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none", "c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},
-		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9", "c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
+		{"no class", "name=x",
+			`c.properties:1: connector.class: Missing required configuration "connector.class" which has no default value`},
+		{"misspelt class", "name=x\nconector.class=test.SpySource",
+			"c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
+		{"unknown class", "name=x\nconnector.class=Nope",
+			"c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
+		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none",
+			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},
+		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
+			"c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
 		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},
-		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope", "c.properties:6: transforms.a.type: no plugin has it, and there are none"},
+		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope",
+			"c.properties:6: transforms.a.type: no plugin has it, and there are none"},
 		{"unknown converter", good + "\nvalue.converter=Nope", "c.properties:5: value.converter: "},
-		{"Avro", good + "\nvalue.converter=io.confluent.connect.avro.AvroConverter", `c.properties:5: value.converter: Missing required configuration "schema.registry.url"`},
-		{"Protobuf", good + "\nvalue.converter=io.confluent.connect.protobuf.ProtobufConverter", "c.properties:5: value.converter: value converter: Protobuf is not built yet"},
+		{"Avro", good + "\nvalue.converter=io.confluent.connect.avro.AvroConverter",
+			`c.properties:5: value.converter: Missing required configuration "schema.registry.url"`},
+		{"Protobuf", good + "\nvalue.converter=io.confluent.connect.protobuf.ProtobufConverter",
+			"c.properties:5: value.converter: value converter: Protobuf is not built yet"},
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: expected org.apache"},
-		{"address", strings.Replace(good, "localhost", "http://localhost/", 1), "c.properties:2: spy.address: expected a host name"},
-		{"a role that the host does nothing about", good + "\nspy.store=/x.jks", "c.properties:5: spy.store: not built yet"},
-		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a number of type INT"},
-		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1", "c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
-		{"another connector's group", good + "\nconsumer.override.group.id=connect-other", "c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of connector other"},
-		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected requested, found required: exactly-once needs a worker's file"},
+		{"address", strings.Replace(good, "localhost", "http://localhost/", 1),
+			"c.properties:2: spy.address: expected a host name"},
+		{"a role that the host does nothing about", good + "\nspy.store=/x.jks",
+			"c.properties:5: spy.store: not built yet"},
+		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: " +
+			"producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a " +
+			"number of type INT"},
+		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
+			"c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
+		{"another connector's group", good + "\nconsumer.override.group.id=connect-other",
+			"c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of " +
+				"connector other"},
+		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
+			"requested, found required: exactly-once needs a worker's file"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

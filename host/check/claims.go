@@ -14,8 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Claims are what only one connector of an installation may have, as plugins name them when they plan: each holds at an origin, for an
-// SAP client and a user. Checks find two that have one; package connect keeps account of what those have that run.
+// Claims are what only one connector of an installation may have, as plugins name them when they plan: each holds at an
+// origin, for an SAP client and a user. Checks find two that have one; package connect keeps account of what those have
+// that run.
 
 // holder is where claims of a connector hold, as its settings say.
 func holder(c *config.Connector, component wit.Component) string {
@@ -42,11 +43,13 @@ func Claimed(c *config.Connector, component wit.Component, claims []string) []st
 
 // ClaimedTwice is the fault of a connector that claims what another one has.
 func ClaimedTwice(claim, first, second string) error {
-	return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
-		"installation may have: %s does not start", first, second, claim, second)}
+	return &wit.Fault{Kind: wit.FaultConfig,
+		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
+			"installation may have: %s does not start", first, second, claim, second)}
 }
 
-// rivals finds claims that a connector before this one has, by what plugins plan offline. A plan that fails is told at the start.
+// rivals finds claims that a connector before this one has, by what plugins plan offline. A plan that fails is told at
+// the start.
 func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Problems {
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil
@@ -88,7 +91,8 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector) ([]string, erro
 	if err := c.Problems.Err(); err != nil {
 		return nil, err
 	}
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource)
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,8 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
-		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
+		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
+			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
 	}
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; there are %s", first, strings.Join(offered, ", "))
 }
@@ -54,9 +55,9 @@ type reworded struct {
 func (r *reworded) Error() string { return r.text }
 func (r *reworded) Unwrap() error { return r.cause }
 
-// fullClass is the name under which a component with this class or short form is declared; the class itself if there is none. As with
-// whole classes, what the user accepted goes before what comes with the program, and that before other plugins: by an alias or a short
-// form none of these takes what the others have.
+// fullClass is the name under which a component with this class or short form is declared; the class itself if there is
+// none. As with whole classes, what the user accepted goes before what comes with the program, and that before other
+// plugins: by an alias or a short form none of these takes what the others have.
 func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
 	modules := m.Modules()
 	builtIn := map[string]bool{}
@@ -91,11 +92,13 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 	case 1:
 		return names[0], true, nil
 	default:
-		return "", true, fmt.Errorf("expected one %s that is called %s, there are %s: give the whole class", kind, class, strings.Join(slices.Sorted(maps.Values(found)), ", "))
+		return "", true, fmt.Errorf("expected one %s that is called %s, there are %s: give the whole class", kind,
+			class, strings.Join(slices.Sorted(maps.Values(found)), ", "))
 	}
 }
 
-// nearness tells by which of its names a component is asked for: its own goes before an alias, and that before a short form.
+// nearness tells by which of its names a component is asked for: its own goes before an alias, and that before a short
+// form.
 func nearness(c *wit.Component, class string) int {
 	switch {
 	case c.Name == class:
@@ -136,7 +139,8 @@ func offered(m *plugin.Manager, kinds []wit.ComponentKind) []string {
 
 // Declared are the declarations of the plugin that a connector names; none where there is no such plugin.
 func (k *Checker) Declared(c *config.Connector) *config.Declarations {
-	_, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	_, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return config.Declare()
 	}

@@ -20,15 +20,18 @@ import (
 func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]wit.Component{
-		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x", Aliases: []string{"SpySource", "test.SpySource"}},
+		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x",
+			Aliases: []string{"SpySource", "test.SpySource"}},
 	} {
 		c.Kind = wit.ComponentSource
-		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "", wit.InterfaceSource)
+		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "",
+			wit.InterfaceSource)
 		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
+	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler)}
 	alone, err := plugin.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -41,12 +44,14 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	}
 	defer m.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := check.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil || info.Name != "spy" {
+		if info, _, err := check.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
+			info.Name != "spy" {
 			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
 		}
 	}
 	// Among themselves nobody can tell, and both are named.
-	if _, _, err := check.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil || !strings.Contains(err.Error(), "there are a, c (") {
+	if _, _, err := check.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
+		!strings.Contains(err.Error(), "there are a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes by its own
-// declarations: a file in the folder can't take a setting away from it by calling that a password.
+// Guest decides what a version of a plugin may see of the settings of its component. What comes with the program goes
+// by its own declarations: a file in the folder can't take a setting away from it by calling that a password.
 func Guest(m *plugin.Manager, info plugin.Info, own wit.Component) config.Guest {
 	if c := component(&info, own.Kind, own.Name); c != nil {
 		own = *c

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could lose data or
-// send secrets in the clear.
+// notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could
+// lose data or send secrets in the clear.
 func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
 	var problems config.Problems
 	for _, e := range c.Entries {
@@ -24,7 +24,8 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
 			continue // the plugin has said so, or something worse
 		}
-		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)", spec.Role())))
+		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)",
+			spec.Role())))
 	}
 	return problems
 }

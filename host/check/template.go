@@ -18,8 +18,9 @@ import (
 // templateWidth is where comments of a template are wrapped.
 const templateWidth = 100
 
-// Template writes a connector's properties file to fill in, from what the connector's class and the host declare: what is required stands
-// there without a value, all else as a comment with its default. Of a transform or predicate it is the lines for a connector's file.
+// Template writes a connector's properties file to fill in, from what the connector's class and the host declare: what
+// is required stands there without a value, all else as a comment with its default. Of a transform or predicate it is
+// the lines for a connector's file.
 func Template(w io.Writer, component wit.Component) error {
 	b := bufio.NewWriter(w)
 	t := templateWriter{w: b}
@@ -97,7 +98,8 @@ func (t templateWriter) setting(spec *wit.SettingSpec) {
 // leads tells whether a setting has to say where requests go, because no default of the plugin may.
 func leads(spec *wit.SettingSpec) bool {
 	r, _ := role.Find(spec.Role())
-	return (r.Name == role.Address || r.Name == role.Port) && (spec.DefaultValue == nil || !r.Counts(*spec.DefaultValue))
+	return (r.Name == role.Address || r.Name == role.Port) && (spec.DefaultValue == nil ||
+		!r.Counts(*spec.DefaultValue))
 }
 
 // line writes a setting as a properties file has it.

@@ -14,19 +14,26 @@ import (
 
 // A template names every setting, is read as a properties file, and lacks what it says is required and nothing else.
 func TestTemplate(t *testing.T) {
-	component := wit.Component{Name: "test.ShopSource", Kind: wit.ComponentSource, Documentation: "Rows of a shop.\nname=evil", Prefixes: []string{"shop."},
+	component := wit.Component{Name: "test.ShopSource", Kind: wit.ComponentSource,
+		Documentation: "Rows of a shop.\nname=evil", Prefixes: []string{"shop."},
 		Settings: []wit.SettingSpec{
-			setting.Spec("shop.address", wit.KindText, wit.High, nil, "Its host.\u2028x=y", setting.Required(), setting.Role("http.address")),
-			setting.Spec("shop.password", wit.KindPassword, wit.High, setting.Is("s3cret"), "Its password.", setting.Role("http.password")),
-			setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), strings.Repeat("How many of them there are. ", 9), setting.AtLeast(1), setting.AtMost(9)),
-			setting.Spec("shop#{n}.table", wit.KindText, wit.Low, nil, "A table.", setting.Required(), setting.In("Table {n}")),
-			setting.Spec("shop.path", wit.KindText, wit.Low, setting.Is(`C:\shop #1`), "Where.", setting.Allowed(`C:\shop #1`, "x")),
+			setting.Spec("shop.address", wit.KindText, wit.High, nil, "Its host.\u2028x=y", setting.Required(),
+				setting.Role("http.address")),
+			setting.Spec("shop.password", wit.KindPassword, wit.High, setting.Is("s3cret"), "Its password.",
+				setting.Role("http.password")),
+			setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"),
+				strings.Repeat("How many of them there are. ", 9), setting.AtLeast(1), setting.AtMost(9)),
+			setting.Spec("shop#{n}.table", wit.KindText, wit.Low, nil, "A table.", setting.Required(),
+				setting.In("Table {n}")),
+			setting.Spec("shop.path", wit.KindText, wit.Low, setting.Is(`C:\shop #1`), "Where.",
+				setting.Allowed(`C:\shop #1`, "x")),
 		}}
 	var text bytes.Buffer
 	if err := check.Template(&text, component); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\nshop.address=\n", "\n#shop.size=5\n", "(int, at least 1, at most 9)", "\n#shop#00.table=\n", "# --- Table 00 ---",
+	for _, want := range []string{"\nshop.address=\n", "\n#shop.size=5\n", "(int, at least 1, at most 9)",
+		"\n#shop#00.table=\n", "# --- Table 00 ---",
 		"\n#shop.password=\n", "connector.class=test.ShopSource\n", "\n#tasks.max=1\n", "(required, string)"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("expected %q in\n%s", want, text.String())
@@ -47,7 +54,8 @@ func TestTemplate(t *testing.T) {
 	for _, e := range entries {
 		values[e.Key] = e.Value
 	}
-	if len(problems) > 0 || values["shop.path"] != `C:\shop #1` || values["shop.size"] != "5" || values["shop#00.table"] != "" {
+	if len(problems) > 0 || values["shop.path"] != `C:\shop #1` || values["shop.size"] != "5" ||
+		values["shop#00.table"] != "" {
 		t.Errorf("found %v, %v", values, problems)
 	}
 	b := checktest.WithSpy(t)
@@ -59,7 +67,8 @@ func TestTemplate(t *testing.T) {
 	if err := check.Template(&text, spy); err != nil {
 		t.Fatal(err)
 	}
-	filled := strings.NewReplacer("\nspy.address=", "\nspy.address=localhost", "\nspy.port=", "\nspy.port=80").Replace(text.String())
+	filled := strings.NewReplacer("\nspy.address=", "\nspy.address=localhost", "\nspy.port=",
+		"\nspy.port=80").Replace(text.String())
 	c := b.Connector(t, strings.Split(filled, "\n")...)
 	if problems := b.Checker.Check(t.Context(), c); problems.Err() != nil {
 		t.Errorf("expected a file that is whole with address and port, found %v", problems)

@@ -28,13 +28,16 @@ type Tool struct {
 	client    *transport.Client // nil before it is needed
 }
 
-// OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error about them
-// is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the plugin.
-func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector, lockouts *transport.Lockouts, logger *slog.Logger) (*Tool, error) {
+// OpenTool finds the plugin of a connector's class and checks the connector's settings by their declarations; an error
+// about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
+// plugin.
+func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
+	lockouts *transport.Lockouts, logger *slog.Logger) (*Tool, error) {
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
-	info, component, err := Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	info, component, err := Find(m, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource,
+		wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entry(c, "connector.class"), err)}
 	}
@@ -53,7 +56,8 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers, lockouts: lockouts, logger: logger}, nil
+	return &Tool{connector: c, component: component, info: info, plugins: m, binding: b, providers: w.Providers,
+		lockouts: lockouts, logger: logger}, nil
 }
 
 // Close ends the session with the service and lets go of the plugin.
@@ -64,8 +68,8 @@ func (t *Tool) Close() {
 	t.binding.Close()
 }
 
-// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud Connector that is away
-// is not waited for. It is called before the first of them.
+// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
+// Connector that is away is not waited for. It is called before the first of them.
 func (t *Tool) Once() { t.once = true }
 
 // Commands are those of the plugin, in its order.
@@ -80,8 +84,8 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 	return commands, err
 }
 
-// Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the connector's destination, all
-// of them as one session.
+// Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
+// connector's destination, all of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
 	if err := t.open(ctx); err != nil {
 		return answer, err
@@ -148,8 +152,8 @@ func (t *Tool) Setting(role string) string {
 	return config.NewRoles(config.DeclareComponent(t.component), t.connector).Setting(role)
 }
 
-// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked for. Changes
-// to it change nothing.
+// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
+// for. Changes to it change nothing.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	s, err := t.service()
 	if err != nil {

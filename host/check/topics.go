@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name promises.
+// Classes of Apache Kafka's transforms, without the package. What each of them does to topics is part of what its name
+// promises.
 const (
 	kafkaTransforms = "org.apache.kafka.connect.transforms."
 	classFilter     = "Filter"
@@ -22,7 +23,8 @@ const (
 )
 
 // keeping are those that leave every record in its topic.
-var keeping = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField", "InsertField", "InsertHeader", "MaskField", "ReplaceField",
+var keeping = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField", "InsertField",
+	"InsertHeader", "MaskField", "ReplaceField",
 	"SetSchemaMetadata", "TimestampConverter", "ValueToKey", classFilter}
 
 // effect is what a chain of transforms may do to topics.
@@ -57,7 +59,8 @@ func effectOf(m *plugin.Manager, c *config.Connector) effect {
 	return e
 }
 
-// transformClass is the class of a transform or predicate without Apache Kafka's package; !known: it is somebody else's.
+// transformClass is the class of a transform or predicate without Apache Kafka's package; !known: it is somebody
+// else's.
 func transformClass(m *plugin.Manager, class, version string, kind wit.ComponentKind) (name string, known bool) {
 	_, component, err := Find(m, class, version, kind)
 	if err != nil {
@@ -79,8 +82,9 @@ func TopicSettings(c *config.Connector, component wit.Component) []config.Entry 
 	return all
 }
 
-// unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing, as far as they are
-// known before anything runs: where a transform may change the topic, the first record tells, see package sink.
+// unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing,
+// as far as they are known before anything runs: where a transform may change the topic, the first record tells, see
+// package sink.
 func (k *Checker) unreached(c *config.Connector, component wit.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
@@ -98,9 +102,11 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 	for _, e := range all {
 		switch {
 		case len(read) > 0 && !slices.Contains(read, e.Value):
-			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no record can reach", strings.Join(read, ", "), e.Value)))
+			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
+				"record can reach", strings.Join(read, ", "), e.Value)))
 		case len(read) == 0 && !whole.MatchString(e.Value):
-			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a whole, found %q, which no record can reach", pattern, e.Value)))
+			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a "+
+				"whole, found %q, which no record can reach", pattern, e.Value)))
 		}
 	}
 	if does.drops {
@@ -112,8 +118,9 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 			for n, e := range all {
 				names[n] = e.Key + " (" + e.Value + ")"
 			}
-			problems = append(problems, problem(entry(c, "topics"), fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
-				strings.Join(names, ", "), topic)))
+			problems = append(problems, problem(entry(c, "topics"),
+				fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
+					strings.Join(names, ", "), topic)))
 		}
 	}
 	return problems
@@ -122,7 +129,8 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 // ByTopic tells whether a record's topic alone decides in which one the connector's transforms leave it.
 func ByTopic(m *plugin.Manager, c *config.Connector) bool { return effectOf(m, c).byTopic }
 
-// Reserved are the topics that take no records of connectors: Kafka's own, those of the worker, and those of any of its connectors.
+// Reserved are the topics that take no records of connectors: Kafka's own, those of the worker, and those of any of its
+// connectors.
 func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserved) {
 	for _, setting := range []struct{ name, use string }{
 		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
@@ -131,7 +139,8 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
 	}
 	for _, c := range connectors {
-		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")), fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
+		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")),
+			fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
 	}
 	return r
 }
@@ -151,8 +160,8 @@ func topics(c *config.Connector, component wit.Component) config.Problems {
 	return problems
 }
 
-// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may change the topic,
-// the first record tells.
+// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may
+// change the topic, the first record tells.
 func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))

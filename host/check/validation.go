@@ -54,21 +54,23 @@ type Value struct {
 
 // kindNames and importances are Kafka's.
 var (
-	kindNames = map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindPassword: "PASSWORD", wit.KindShort: "SHORT", wit.KindInt: "INT",
+	kindNames = map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindPassword: "PASSWORD", wit.KindShort: "SHORT",
+		wit.KindInt:  "INT",
 		wit.KindLong: "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST", wit.KindClassName: "CLASS"}
 	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
 
-// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its transforms and
-// predicates, those of its plugin. The error is for one whose class is not known. Passwords are hidden; references stay as they were
-// written.
+// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
+// transforms and predicates, those of its plugin. The error is for one whose class is not known. Passwords are hidden;
+// references stay as they were written.
 func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
 	info, component, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, err
 	}
-	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c, password: Passwords(k.Plugins), at: map[string]int{}}
+	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c,
+		password: Passwords(k.Plugins), at: map[string]int{}}
 	common := config.CommonSettings(component.Kind)
 	for _, spec := range common {
 		switch spec.Name {
@@ -139,12 +141,14 @@ func (v *validating) examined(spec wit.SettingSpec) wit.Examined {
 func (v *validating) part(k *Checker, prefix, group, class string, kind wit.ComponentKind) {
 	first := len(v.Configs)
 	of := func(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) wit.Examined {
-		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules})
+		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: wit.Low, Documentation: doc,
+			Rules: rules})
 	}
 	v.add("", of("type", wit.KindClassName, "Class.", wit.Rule{Required: wit.Chosen}))
 	v.add("", of("plugin.version", wit.KindText, "Version of the plugin; the newest unless given."))
 	if kind == wit.ComponentTransformation {
-		v.add("", of("predicate", wit.KindText, "Alias of the predicate that tells for which records the transform is."))
+		v.add("", of("predicate", wit.KindText,
+			"Alias of the predicate that tells for which records the transform is."))
 		v.add("", of("negate", wit.KindBoolean, "Whether it is for the others instead."))
 	}
 	if _, component, err := Find(k.Plugins, class, "", kind); err == nil {
@@ -167,8 +171,10 @@ func (v *validating) group(name string) {
 // add adds a setting, once.
 func (v *validating) add(prefix string, e wit.Examined) {
 	spec := e.Spec
-	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue, Importance: importances[spec.Importance],
-		Documentation: spec.Documentation, Required: setting.IsRequired(&spec) || spec.Name == "name" && prefix == "", Order: -1, Width: widths[0],
+	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
+		Importance:    importances[spec.Importance],
+		Documentation: spec.Documentation, Required: setting.IsRequired(&spec) || spec.Name == "name" &&
+			prefix == "", Order: -1, Width: widths[0],
 		Display: spec.Name, Dependents: []string{}}
 	if v.find(d.Name) != nil {
 		return
@@ -204,7 +210,8 @@ func (v *validating) add(prefix string, e wit.Examined) {
 		d.Default = &hidden
 	}
 	v.at[d.Name] = len(v.Configs)
-	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{}, e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
+		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
 }
 
 func (v *validating) find(name string) *Validated {
@@ -215,8 +222,8 @@ func (v *validating) find(name string) *Validated {
 	return &v.Configs[i]
 }
 
-// complain puts problems at their settings. Those of keys that nobody declares get a definition, since there are tools that fail where
-// none is.
+// complain puts problems at their settings. Those of keys that nobody declares get a definition, since there are tools
+// that fail where none is.
 func (v *validating) complain(problems config.Problems, declared *config.Declarations) {
 	for _, p := range problems {
 		if p.Warning {
@@ -231,7 +238,8 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 		}
 		at := v.find(name)
 		if at == nil {
-			v.add("", v.examined(wit.SettingSpec{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}))
+			v.add("", v.examined(wit.SettingSpec{Name: name, Importance: wit.Low,
+				Documentation: "Nobody declares it."}))
 			at = v.find(name)
 		}
 		if text := Told(p); !slices.Contains(at.Value.Errors, text) {
@@ -288,6 +296,7 @@ var commonGroups = map[string]grouping{
 	"topics":                            {"Common", 4, "LONG", "Topics"},
 	"topics.regex":                      {"Common", 4, "LONG", "Topics regex"},
 	"errors.deadletterqueue.topic.name": {"Error Handling", 6, "MEDIUM", "Dead Letter Queue Topic Name"},
-	"errors.deadletterqueue.topic.replication.factor": {"Error Handling", 7, "MEDIUM", "Dead Letter Queue Topic Replication Factor"},
-	"errors.deadletterqueue.context.headers.enable":   {"Error Handling", 8, "MEDIUM", "Enable Error Context Headers"},
+	"errors.deadletterqueue.topic.replication.factor": {"Error Handling", 7, "MEDIUM",
+		"Dead Letter Queue Topic Replication Factor"},
+	"errors.deadletterqueue.context.headers.enable": {"Error Handling", 8, "MEDIUM", "Enable Error Context Headers"},
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/culvert-project/culvert/host/check/checktest"
 )
 
-// What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no password.
+// What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no
+// password.
 func TestValidate(t *testing.T) {
 	b := checktest.WithSpy(t)
-	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0", "spy.password=geheim", "spy.adress=x",
+	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
+		"spy.password=geheim", "spy.adress=x",
 		"transforms=a", "transforms.a.type=no.such.Thing")
 	v, err := b.Checker.Validate(t.Context(), c)
 	if err != nil {
@@ -32,17 +34,20 @@ func TestValidate(t *testing.T) {
 			errors[s.Value.Name] = s.Value.Errors
 		}
 	}
-	if n != v.Errors || strings.Join(errors["tasks.max"], "") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
+	if n != v.Errors || strings.Join(errors["tasks.max"],
+		"") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
 		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
 		t.Errorf("found %d errors, %v", v.Errors, errors)
 	}
-	if groups := strings.Join(v.Groups, ","); !strings.HasPrefix(groups, "Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
+	if groups := strings.Join(v.Groups, ","); !strings.HasPrefix(groups,
+		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
 		t.Errorf("found groups %s", groups)
 	}
 	if strings.Contains(string(data), "geheim") {
 		t.Errorf("found a password in %s", data)
 	}
-	if v, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource")); err != nil || v.Configs[0].Value.Name != "name" ||
+	if v, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource")); err != nil ||
+		v.Configs[0].Value.Name != "name" ||
 		!v.Configs[0].Definition.Required {
 		t.Errorf("found %v %+v", err, v)
 	}

@@ -41,18 +41,21 @@ func TestChecksEnd(t *testing.T) {
 		}
 		for _, most := range []int{0, 100, whole.looks - 1} {
 			problems := check(&counting{Context: context.Background(), most: most})
-			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil || !strings.Contains(problems[n-1].Text, "context canceled") {
+			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
+				!strings.Contains(problems[n-1].Text, "context canceled") {
 				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
 			}
 		}
 	}
 }
 
-// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with their product.
+// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with
+// their product.
 func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}
 	for i := range 4_000 {
-		component.Settings = append(component.Settings, wit.SettingSpec{Name: fmt.Sprintf("mad.%s%d.{a}.{b}", strings.Repeat("n", 150), i), Kind: wit.KindText})
+		component.Settings = append(component.Settings, wit.SettingSpec{Name: fmt.Sprintf("mad.%s%d.{a}.{b}",
+			strings.Repeat("n", 150), i), Kind: wit.KindText})
 	}
 	for i := range 99 {
 		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))

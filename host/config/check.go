@@ -24,9 +24,10 @@ type Checker struct {
 	Others []*Declarations
 }
 
-// Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and unknown keys.
-// Unknown keys under the component's own prefixes are errors (a misspelt filter would export the whole table), unless
-// unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a problem of its own.
+// Component checks what can be said by declarations alone, without asking the plugin: values, what is missing, and
+// unknown keys. Unknown keys under the component's own prefixes are errors (a misspelt filter would export the whole
+// table), unless unknown.settings says warn; other unknown keys are warnings. A check that its context ends is a
+// problem of its own.
 func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Component) Problems {
 	own := DeclareComponent(component)
 	frame := Declare(CommonSettings(component.Kind)...)
@@ -74,7 +75,8 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess f
 	switch {
 	case ok:
 		problems := ch.checkEntry(e, &spec, own)
-		if value, unused := connectorUnused[e.Key]; unused && problems == nil && !strings.EqualFold(strings.TrimSpace(e.Value), value) {
+		if value, unused := connectorUnused[e.Key]; unused && problems == nil &&
+			!strings.EqualFold(strings.TrimSpace(e.Value), value) {
 			problems = Problems{e.warning("has no effect: not built yet")}
 		}
 		return problems
@@ -108,8 +110,8 @@ func (ch Checker) providers() *Providers {
 	return ch.Worker.Providers
 }
 
-// unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error: under its prefix,
-// or nearly so, or without the prefix.
+// unknown is the problem of a key that nobody declared. What looks like a setting of the component's own is an error:
+// under its prefix, or nearly so, or without the prefix.
 func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
 	near := guess.Nearest(e.Key)
 	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
@@ -164,7 +166,8 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 	secret := IsSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
 	if name := spec.Role(); secret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
-			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is not used", name)}
+			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+
+				"not used", name)}
 		}
 	}
 	named := *spec
@@ -184,25 +187,29 @@ var variable = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-
 // quotedVariable is the same inside a value such as that of sasl.jaas.config.
 var quotedVariable = regexp.MustCompile(`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
-// literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its user be locked.
+// literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its
+// user be locked.
 func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 	value, password := strings.TrimSpace(e.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
-		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}")}
+		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, " +
+			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case !e.Secret && reference.MatchString(value):
-		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
+		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it "+
+			"stands. "+
 			"There are %s; the worker's config.providers declares others", providers.names())}
 	case password && !e.Secret && (variable.MatchString(value) || quotedVariable.MatchString(value)):
-		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}")}
+		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
+			"of the environment is ${env:NAME}")}
 	}
 	return nil
 }
 
-// belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, a topic creation group's or a
-// client's: they are looked at where those are.
+// belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, a topic creation
+// group's or a client's: they are looked at where those are.
 func belongs(c *Connector, key string) bool {
 	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
 		"producer.override.", "consumer.override.", "admin.override."}) {
@@ -232,8 +239,8 @@ func missing(ctx context.Context, c *Connector, d *Declarations) Problems {
 	return problems
 }
 
-// place finds a service that is nowhere: settings with the roles of address and port are required unless a destination of BTP has
-// both, and where the plugin has a default, which does not count for where a byte goes.
+// place finds a service that is nowhere: settings with the roles of address and port are required unless a destination
+// of BTP has both, and where the plugin has a default, which does not count for where a byte goes.
 func place(c *Connector, d *Declarations) Problems {
 	roles := NewRoles(d, c)
 	if roles.Has(role.Destination) {
@@ -250,7 +257,8 @@ func place(c *Connector, d *Declarations) Problems {
 			problems = append(problems, c.missing(v.spec.Name))
 		case v.spec.DefaultValue != nil && !r.Counts(*v.spec.DefaultValue):
 			p := c.missing(v.spec.Name)
-			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the user alone",
+			p.Text = fmt.Sprintf("%s: the plugin's default %q does not count, since where requests go comes from the "+
+				"user alone",
 				strings.TrimSuffix(p.Text, "."), *v.spec.DefaultValue)
 			problems = append(problems, p)
 		}
@@ -278,7 +286,8 @@ func uncounted(ctx context.Context, c *Connector, d *Declarations) Problems {
 			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
 		}
-		p := Entry{Key: spec.Name, File: c.File, Line: 1}.warning("not set, and the plugin's default (not shown) does not count: %s comes from the user alone", spec.Role())
+		p := Entry{Key: spec.Name, File: c.File, Line: 1}.warning("not set, and the plugin's default (not shown) "+
+			"does not count: %s comes from the user alone", spec.Role())
 		if spec.Kind != wit.KindPassword {
 			p.Text = strings.Replace(p.Text, "(not shown)", strconv.Quote(*spec.DefaultValue), 1)
 		}
@@ -320,21 +329,24 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		problems = append(problems, entry.problem("expected either topics or topics.regex, found both"))
 	case regex != "":
 		if _, err := regexp.Compile(regex); err != nil {
-			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex, "Invalid regex: "+err.Error())))
+			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex,
+				"Invalid regex: "+err.Error())))
 		}
 	}
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
-	} else if whole, err := regexp.Compile("^(?:" + regex + ")$"); dead != "" && regex != "" && err == nil && whole.MatchString(dead) {
+	} else if whole, err := regexp.Compile("^(?:" + regex + ")$"); dead != "" && regex != "" && err == nil &&
+		whole.MatchString(dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
-		problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters would be read as records, found %q", dead))
+		problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
+			"would be read as records, found %q", dead))
 	}
 	return problems
 }
 
-// Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless they look like
-// known ones.
+// Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless
+// they look like known ones.
 func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, component wit.Component) Problems {
 	part, own := c.Part(prefix), DeclareComponent(component)
 	known := DeclareComponent(component)
@@ -382,8 +394,9 @@ func (c *Connector) lineNear(name string) int {
 	return 1
 }
 
-// Examined turns what a plugin's validate said into problems, each at the line of its setting. What this package found about a
-// setting itself goes before what the plugin says of it, and of a password that was given a plugin can know nothing.
+// Examined turns what a plugin's validate said into problems, each at the line of its setting. What this package found
+// about a setting itself goes before what the plugin says of it, and of a password that was given a plugin can know
+// nothing.
 func Examined(c *Connector, prefix string, examined []wit.Examined, found Problems) Problems {
 	var problems Problems
 	for _, x := range examined {

@@ -23,15 +23,16 @@ type Connector struct {
 	Problems Problems
 }
 
-// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything else is a
-// problem.
+// LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
+// else is a problem.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
 	entries, problems, err := ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(entries) == 0 && problems.Err() == nil {
-		problems = append(problems, Problem{File: file, Text: "the file is empty: expected the settings of a connector"})
+		problems = append(problems, Problem{File: file,
+			Text: "the file is empty: expected the settings of a connector"})
 	}
 	c, more := NewConnector(file, entries, providers)
 	c.Problems = append(problems, more...)
@@ -55,8 +56,8 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 // classKey is the key that every connector has and no worker.
 const classKey = "connector.class"
 
-// IsConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt key maybe, or
-// they hold what only connectors have and no brokers, or nothing that a worker's file holds.
+// IsConnector tells whether the entries are a connector's rather than a worker's: they name a class, under a misspelt
+// key maybe, or they hold what only connectors have and no brokers, or nothing that a worker's file holds.
 func IsConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
 		return slices.ContainsFunc(entries, func(e Entry) bool { return slices.Contains(keys, e.Key) })
@@ -82,7 +83,8 @@ func ofWorker(e Entry) bool {
 }
 
 // connectorPrefixes are those of settings that connectors have, too, and of stages.
-var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.", "consumer.override.",
+var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.",
+	"consumer.override.",
 	"admin.override.", "transforms.", "predicates."}
 
 // misspeltClass is the entry whose key was to be connector.class, as it seems.
@@ -95,7 +97,8 @@ func misspeltClass(entries []Entry) (Entry, bool) {
 	return entries[i], true
 }
 
-// WithoutClass is the problem of a connector that names no class: the key that was to do so is shown where one looks like it.
+// WithoutClass is the problem of a connector that names no class: the key that was to do so is shown where one looks
+// like it.
 func (c *Connector) WithoutClass() Problem {
 	if e, ok := misspeltClass(c.Entries); ok {
 		return e.problem("%s, which is required", setting.Unknown(classKey))
@@ -131,7 +134,8 @@ func (c *Connector) Entry(key string) (Entry, bool) {
 	return c.Entries[i], true
 }
 
-// Text is the value of a key without blanks around it; if it is not given, the default of Kafka Connect's own definition.
+// Text is the value of a key without blanks around it; if it is not given, the default of Kafka Connect's own
+// definition.
 func (c *Connector) Text(key string) string {
 	if v, ok := c.Get(key); ok {
 		return strings.TrimSpace(v)
@@ -173,8 +177,8 @@ func (c *Connector) Prefixed(prefix string) map[string]string {
 	return m
 }
 
-// Converter is the class and the settings of `key.converter`, `value.converter` or `header.converter`: the connector's own if it
-// names a class, with its own settings only, else the worker's, as in Kafka Connect.
+// Converter is the class and the settings of `key.converter`, `value.converter` or `header.converter`: the connector's
+// own if it names a class, with its own settings only, else the worker's, as in Kafka Connect.
 func (c *Connector) Converter(which string, w *Worker) (class string, settings map[string]string) {
 	if own := c.Text(which); own != "" {
 		return own, c.Prefixed(which + ".")
@@ -202,8 +206,8 @@ type Stage struct {
 // Predicate is a predicate that a stage names.
 type Predicate struct{ Alias, Class, Version, Prefix string }
 
-// Part is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut off, and where
-// they stand.
+// Part is a transform or predicate of the connector seen as a configuration of its own: its settings, prefix cut off,
+// and where they stand.
 func (c *Connector) Part(prefix string) *Connector {
 	part := &Connector{Name: c.Name, File: c.File}
 	for _, e := range c.Entries {
@@ -231,23 +235,28 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 	problems = append(problems, c.twice(predicates)...)
 	for _, alias := range List(transforms.Value) {
 		prefix := "transforms." + alias + "."
-		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"), Prefix: prefix}
+		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
+			Prefix: prefix}
 		if s.Class == "" {
-			problems = append(problems, transforms.problem("%stype is missing: expected the class of transform %q", prefix, alias))
+			problems = append(problems, transforms.problem("%stype is missing: expected the class of transform %q",
+				prefix, alias))
 		}
 		negate, given := c.Entry(prefix + "negate")
 		if b, ok := Boolean(negate.Value); ok {
 			s.Negate = b
 		} else if given {
-			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key, strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
+			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key,
+				strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := strings.TrimSpace(named.Value)
 			if !slices.Contains(known, name) {
-				problems = append(problems, named.problem("expected one of predicates (%s), found %q", strings.Join(known, ", "), name))
+				problems = append(problems, named.problem("expected one of predicates (%s), found %q",
+					strings.Join(known, ", "), name))
 			}
 			p := "predicates." + name + "."
-			s.Predicate = &Predicate{Alias: name, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"), Prefix: p}
+			s.Predicate = &Predicate{Alias: name, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"),
+				Prefix: p}
 		} else if s.Negate {
 			problems = append(problems, negate.problem("expected %spredicate with it", prefix))
 		}
@@ -255,7 +264,8 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 	}
 	for _, alias := range known {
 		if c.Text("predicates."+alias+".type") == "" {
-			problems = append(problems, predicates.problem("predicates.%s.type is missing: expected the class of predicate %q", alias, alias))
+			problems = append(problems,
+				predicates.problem("predicates.%s.type is missing: expected the class of predicate %q", alias, alias))
 		}
 	}
 	return stages, problems

@@ -17,12 +17,15 @@ func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 
 // component is what a source plugin might declare.
 func component() wit.Component {
-	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.", "shop#"}, Settings: []wit.SettingSpec{
+	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
+		"shop#"}, Settings: []wit.SettingSpec{
 		declared("shop.address", wit.KindText, "", "", acting("http.address"), wit.Rule{Required: wit.Chosen}),
-		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1), wit.Rule{AtMost: wit.Ptr(int64(65535))}),
+		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1),
+			wit.Rule{AtMost: wit.Ptr(int64(65535))}),
 		declared("shop.protocol", wit.KindText, "https", "", acting("http.scheme"), allowed("http", "https")),
 		declared("shop.user", wit.KindText, "", "", acting("http.user")),
-		declared("shop.password", wit.KindPassword, "", "", acting("http.password"), wit.Rule{Alias: wit.Ptr("shop.pwd")}),
+		declared("shop.password", wit.KindPassword, "", "", acting("http.password"),
+			wit.Rule{Alias: wit.Ptr("shop.pwd")}),
 		declared("shop.codes", wit.KindListOfText, "408,429", "", acting("retry.codes")),
 		declared("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
 		declared("shop.store.type", wit.KindText, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
@@ -58,59 +61,94 @@ func TestComponentProblems(t *testing.T) {
 	const good = "name=c\nconnector.class=ShopSource\nshop.address=h\n"
 	cases := []struct{ name, text, want string }{
 		{"nothing wrong", good + "shop#00.table=t\nshop#7.table=t\nshop#123.filter#01.low=a", ""},
-		{"missing", "connector.class=x", `c.properties:1: shop.address: Missing required configuration "shop.address" which has no default value.`},
-		{"empty", good[:strings.Index(good, "shop")] + "shop.address=", "c.properties:3: shop.address: Invalid value  for configuration shop.address: String must be non-empty"},
-		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x", "c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low"},
-		{"four digits", good + "shop#0000.table=x", "c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table"},
-		{"relaxed", good + "unknown.settings=warn\nshop.adress=x", "c.properties:5: shop.adress: warning: unknown setting; the nearest known one is shop.address"},
-		{"misspelt elsewhere", good + "task.max=2", "c.properties:4: task.max: warning: unknown setting; the nearest known one is tasks.max"},
+		{"missing", "connector.class=x",
+			`c.properties:1: shop.address: Missing required configuration "shop.address" which has no default value.`},
+		{"empty", good[:strings.Index(good, "shop")] + "shop.address=",
+			"c.properties:3: shop.address: Invalid value  for configuration shop.address: String must be non-empty"},
+		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x",
+			"c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low"},
+		{"four digits", good + "shop#0000.table=x",
+			"c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table"},
+		{"relaxed", good + "unknown.settings=warn\nshop.adress=x",
+			"c.properties:5: shop.adress: warning: unknown setting; the nearest known one is shop.address"},
+		{"misspelt elsewhere", good + "task.max=2",
+			"c.properties:4: task.max: warning: unknown setting; the nearest known one is tasks.max"},
 		{"like nothing", good + "zzzzzzzzzzzz=2", "c.properties:4: zzzzzzzzzzzz: warning: unknown setting"},
-		{"number", good + "shop.port=https", "c.properties:4: shop.port: Invalid value https for configuration shop.port: Not a number of type INT"},
-		{"bounds", good + "shop.port=0", "c.properties:4: shop.port: Invalid value 0 for configuration shop.port: Value must be at least 1"},
+		{"number", good + "shop.port=https",
+			"c.properties:4: shop.port: Invalid value https for configuration shop.port: Not a number of type INT"},
+		{"bounds", good + "shop.port=0",
+			"c.properties:4: shop.port: Invalid value 0 for configuration shop.port: Value must be at least 1"},
 		{"enumeration in any case", good + "shop.protocol=HTTPS", ""},
-		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: Invalid value ftp for configuration shop.protocol: String must be one of: http, https"},
-		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: Invalid value JKS for configuration shop.store.type: String must be one of: jks, pem"},
-		{"tasks.max", good + "tasks.max=0", "c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
+		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: Invalid value ftp for " +
+			"configuration shop.protocol: String must be one of: http, https"},
+		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: Invalid " +
+			"value JKS for configuration shop.store.type: String must be one of: jks, pem"},
+		{"tasks.max", good + "tasks.max=0",
+			"c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
-			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
-			"there is no worker's file, and the embedded broker, which is used then, cannot do it. With a Kafka it is not built yet either: leave the setting out"},
+			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
+			"Kafka and exactly.once.source.support=enabled; " +
+			"there is no worker's file, and the embedded broker, which is used then, cannot do it. With a Kafka it " +
+			"is not built yet either: leave the setting out"},
 		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
 			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
-		{"predicate without a list", good + "predicates.b.type=x", "c.properties:4: predicates.b.type: warning: has no effect: predicates does not name b"},
-		{"without its prefix", good + "table=x", "c.properties:4: table: unknown setting; the nearest known one is shop#00.table"},
-		{"without its prefix, with another number", good + "shop#07.table=t\ntable=x", "c.properties:5: table: unknown setting; the nearest known one is shop#07.table"},
-		{"without its prefix and misspelt", good + "protocl=http", "c.properties:4: protocl: unknown setting; the nearest known one is shop.protocol"},
-		{"with its number alone", good + "00.table=x", "c.properties:4: 00.table: unknown setting; the nearest known one is shop#00.table"},
-		{"a prefix that is misspelt", good + "shopp.wait.ms=1", "c.properties:4: shopp.wait.ms: unknown setting; the nearest known one is shop.wait.ms"},
-		{"without its prefix, relaxed", good + "unknown.settings=warn\ntable=x", "c.properties:5: table: warning: unknown setting; the nearest known one is shop#00.table"},
-		{"own prefix, wrong one", good + "shop.table=x", "c.properties:4: shop.table: unknown setting; the nearest known one is shop#00.table"},
-		{"own prefix, without what stands between", good + "shop.ms=1", "c.properties:4: shop.ms: unknown setting; the nearest known one is shop.wait.ms"},
+		{"predicate without a list", good + "predicates.b.type=x",
+			"c.properties:4: predicates.b.type: warning: has no effect: predicates does not name b"},
+		{"without its prefix", good + "table=x",
+			"c.properties:4: table: unknown setting; the nearest known one is shop#00.table"},
+		{"without its prefix, with another number", good + "shop#07.table=t\ntable=x",
+			"c.properties:5: table: unknown setting; the nearest known one is shop#07.table"},
+		{"without its prefix and misspelt", good + "protocl=http",
+			"c.properties:4: protocl: unknown setting; the nearest known one is shop.protocol"},
+		{"with its number alone", good + "00.table=x",
+			"c.properties:4: 00.table: unknown setting; the nearest known one is shop#00.table"},
+		{"a prefix that is misspelt", good + "shopp.wait.ms=1",
+			"c.properties:4: shopp.wait.ms: unknown setting; the nearest known one is shop.wait.ms"},
+		{"without its prefix, relaxed", good + "unknown.settings=warn\ntable=x",
+			"c.properties:5: table: warning: unknown setting; the nearest known one is shop#00.table"},
+		{"own prefix, wrong one", good + "shop.table=x",
+			"c.properties:4: shop.table: unknown setting; the nearest known one is shop#00.table"},
+		{"own prefix, without what stands between", good + "shop.ms=1",
+			"c.properties:4: shop.ms: unknown setting; the nearest known one is shop.wait.ms"},
 		{"a template that takes anything", good + "shop.colour=x", "c.properties:4: shop.colour: unknown setting"},
-		{"a template that takes anything, misspelt", good + "shop.heder.API-Key=x", "c.properties:4: shop.heder.API-Key: unknown setting; the nearest known one is shop.header.API-Key"},
+		{"a template that takes anything, misspelt", good + "shop.heder.API-Key=x",
+			"c.properties:4: shop.heder.API-Key: unknown setting; the nearest known one is shop.header.API-Key"},
 		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
-		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: has no effect: a setting of the worker, which stands in the worker's file"},
+		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
+			"has no effect: a setting of the worker, which stands in the worker's file"},
 		{"a provider that nobody declared", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: warning: " +
-			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, env and file; the worker's config.providers declares others"},
+			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
+			"env and file; the worker's config.providers declares others"},
 		{"also where it is no password", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: warning: " +
-			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, env and file; the worker's config.providers declares others"},
+			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
+			"env and file; the worker's config.providers declares others"},
 		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
+			"${env:NAME}"},
 		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
+			"${env:NAME}"},
 		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
+			"${env:NAME}"},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
-		{"an empty password", good + "shop.pwd=", "c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
-		{"an empty name", strings.Replace(good, "name=c", "name=", 1), "c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
+		{"an empty password", good + "shop.pwd=",
+			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
+		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
+			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
 		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: " +
-			"expected a password, found what is shown in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
-		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD", "c.properties:4: producer.override.ssl.key.password: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+			"expected a password, found what is shown in the place of one: write the password, or a reference to it " +
+			"such as ${file:PATH:KEY}"},
+		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
+			"c.properties:4: producer.override.ssl.key.password: warning: " +
+				"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
+				"${env:NAME}"},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(t.Context(), connector(t, c.text), component()))
+			got := lines(Checker{Worker: plainWorker(t, ""), Embedded: true}.Component(t.Context(), connector(t,
+				c.text), component()))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -121,7 +159,8 @@ func TestComponentProblems(t *testing.T) {
 // What a group of settings lacks is said where the group begins.
 func TestExaminedStandsWithItsGroup(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
-	missing := []wit.Examined{{Spec: wit.SettingSpec{Name: "shop#01.service"}, Errors: []string{"missing"}}, {Spec: wit.SettingSpec{Name: "shop.address"}, Errors: []string{"missing"}}}
+	missing := []wit.Examined{{Spec: wit.SettingSpec{Name: "shop#01.service"}, Errors: []string{"missing"}},
+		{Spec: wit.SettingSpec{Name: "shop.address"}, Errors: []string{"missing"}}}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
 	if diff := cmp.Diff(want, lines(Examined(c, "", missing, nil))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -144,7 +183,8 @@ func TestWorkerFilesThatCannotBeRead(t *testing.T) {
 		}
 	}
 	path := filepath.Join(dir, "empty")
-	if _, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil); err != nil || problems != nil {
+	if _, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil); err != nil ||
+		problems != nil {
 		t.Errorf("expected the environment to do, found %v %v", problems, err)
 	}
 }
@@ -153,10 +193,13 @@ func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
 	ch := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
-		"connector.class=x\ntopics=a\ntopics.regex=b":                               "c.properties:3: topics.regex: expected either topics or topics.regex, found both",
-		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters would be read as records, found \"ab\"",
-		"connector.class=x\ntopics=a\nerrors.log.enable=true":                       "",
-		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE":                      "",
+		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:3: topics.regex: " +
+			"expected either topics or topics.regex, found both",
+		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
+			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
+			"would be read as records, found \"ab\"",
+		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
+		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
 		if got := lines(ch.Component(t.Context(), connector(t, text), sink)); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
@@ -168,7 +211,8 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	d := DeclareComponent(component())
 	c.Entries[3].Secret = true // as if a provider had given the port
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(t.Context(), c, component()), c, c.Entries, NewRoles(d, c))
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(t.Context(), c, component()), c, c.Entries,
+		NewRoles(d, c))
 	if strings.Contains(shown, "hunter2") {
 		t.Errorf("found a secret in %s", shown)
 	}
@@ -179,9 +223,11 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	c := connector(t, "connector.class=x\nshop.address= host \nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
+	c := connector(t, "connector.class=x\nshop.address= host "+
+		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
 	r := NewRoles(DeclareComponent(component()), c)
-	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ", r.Text("http.password"), " ",
+	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
+		r.Text("http.password"), " ",
 		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ", r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
 		t.Errorf("found %s", got)
 	}
@@ -190,15 +236,18 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is one, it knows.
+// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
+// one, it knows.
 func TestGuestSettings(t *testing.T) {
 	c := connector(t, "name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 		"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
 	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindText, "", ""),
 		declared("producer.override.sasl.jaas.config", wit.KindText, "", ""))
-	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address", Value: "h"},
-		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table", Value: "t"}, {Name: "topics", Value: "a"}}
+	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address",
+		Value: "h"},
+		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
+			Value: "t"}, {Name: "topics", Value: "a"}}
 	if diff := cmp.Diff(want, (&Guest{Own: DeclareComponent(greedy)}).Settings(c)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -216,7 +265,8 @@ predicates.p.type=P
 predicates.p.pattern=y`)
 	stages, problems := c.Stages()
 	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
-	want := []Stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b", Class: "B", Prefix: "transforms.b."}}
+	want := []Stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b",
+		Class: "B", Prefix: "transforms.b."}}
 	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
 		t.Errorf("(-want +got)\n%s%v", diff, problems)
 	}
@@ -237,7 +287,8 @@ c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
 
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
-	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText, "", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
+	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText,
+		"", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:1: transforms.a.field: Missing required configuration "field" which has no default value.`
@@ -248,38 +299,54 @@ c.properties:1: transforms.a.field: Missing required configuration "field" which
 
 func TestDocuments(t *testing.T) {
 	cases := []struct{ file, text, want, problems string }{
-		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`, "name=n connector.class=x tasks.max=1 b=true", ""},
+		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`,
+			"name=n connector.class=x tasks.max=1 b=true", ""},
 		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
-			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
+			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its " +
+				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
 		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
-			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: not a setting: expected inside config\n" +
+			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
+				"not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
 		// As GET /connectors/NAME answers, in any order.
 		{"c.json", `{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
-		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x", ""},
-		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x", "c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
-		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`, "name=n connector.class=x", ""},
+		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
+			""},
+		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x",
+			"c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
+			"name=n connector.class=x", ""},
 		{"c.json", `{"name":"n","initial_state":"PAUSED","config":{}}`, "name=n",
-			"c.json:1: initial_state: not built yet: expected RUNNING, found PAUSED; take the file away from the others as long as its connector is not to run"},
+			"c.json:1: initial_state: not built yet: expected RUNNING, found PAUSED; take the file away from the " +
+				"others as long as its connector is not to run"},
 		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
 		{"c.json", "", "", ""},
 		{"c.json", "name=n", "", "c.json:1: invalid JSON: invalid character 'a' in literal null (expecting 'u')"},
-		{"c.properties", "\xff\xfen\x00", "", "c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		{"c.properties", "\xff\xfen\x00", "",
+			"c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
 		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
-		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: source", "name=n connector.class=x tasks.max=2", ""},
+		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: " +
+			"source", "name=n connector.class=x tasks.max=2", ""},
 		{"c.yaml", "name: n\ninitial_state: STOPPED\nconfig: {connector: {class: x}}", "name=n connector.class=x",
-			"c.yaml:2: initial_state: not built yet: expected RUNNING, found STOPPED; take the file away from the others as long as its connector is not to run"},
-		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}", "name=n connector.class=x config.action.reload=none", ""},
-		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c", ""},
+			"c.yaml:2: initial_state: not built yet: expected RUNNING, found STOPPED; take the file away from the " +
+				"others as long as its connector is not to run"},
+		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
+			"name=n connector.class=x config.action.reload=none", ""},
+		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",
+			""},
 		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
 		{"c.yaml", "# nothing", "", ""},
 		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: EOF"},
 		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
-		{"c.json", `{"config":[{"a":1}]}`, "", "c.json:1: config: expected text, a number or a boolean, found an object or a list"},
-		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no", "offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
-		{"w.yaml", "a: 1\n  b: 2", "", "w.yaml:1: invalid YAML: yaml: line 2: mapping values are not allowed in this context"},
-		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1", "w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
+		{"c.json", `{"config":[{"a":1}]}`, "",
+			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
+		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
+			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
+		{"w.yaml", "a: 1\n  b: 2", "",
+			"w.yaml:1: invalid YAML: yaml: line 2: mapping values are not allowed in this context"},
+		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
+			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
 	for _, c := range cases {
 		entries, problems := Read(c.file, []byte(c.text))
@@ -313,8 +380,12 @@ func TestProviders(t *testing.T) {
 		{"", "${file:/nowhere/x:nope}", "", "no such file"},
 		{"", "${env:CONFIG_TEST_MISSING}", "", "nothing there by that name"},
 		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
-		{"config.providers=f\nconfig.providers.f.class=" + kafka + "FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "", "outside allowed.paths"},
-		{"config.providers=e\nconfig.providers.e.class=" + kafka + "EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "", "does not match allowlist.pattern"},
+		{"config.providers=f\nconfig.providers.f.class=" + kafka +
+			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "",
+			"outside allowed.paths"},
+		{"config.providers=e\nconfig.providers.e.class=" + kafka +
+			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "",
+			"does not match allowlist.pattern"},
 	}
 	for _, c := range cases {
 		worker, _ := Read("w.properties", []byte(c.worker))
@@ -327,28 +398,34 @@ func TestProviders(t *testing.T) {
 			}
 			continue
 		}
-		if got[0].Value != c.want || got[0].Raw != c.value || len(problems) > 0 || got[0].Secret == (c.value == c.want) {
+		if got[0].Value != c.want || got[0].Raw != c.value || len(problems) > 0 ||
+			got[0].Secret == (c.value == c.want) {
 			t.Errorf("%s: found %q %v", c.value, got[0].Value, problems)
 		}
 	}
 	worker, _ := Read("w.properties", []byte("config.providers=v\nconfig.providers.v.class=com.example.Vault"))
-	if _, problems := NewProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(), `w.properties:2: config.providers.v.class: expected`) {
+	if _, problems := NewProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(),
+		`w.properties:2: config.providers.v.class: expected`) {
 		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
 	}
 }
 
 func TestWorkerLayers(t *testing.T) {
-	entries, _ := Read("w.properties", []byte("bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
-	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2", "CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
+	entries, _ := Read("w.properties",
+		[]byte("bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
+	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2",
+		"CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"), w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
+	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"),
+		w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
 	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
 		t.Errorf("found %s", got)
 	}
 	c := connector(t, "value.converter=own\nvalue.converter.a=1")
-	if class, settings := c.Converter("key.converter", w); class != JSONConverter || settings["schemas.enable"] != "false" {
+	if class, settings := c.Converter("key.converter", w); class != JSONConverter ||
+		settings["schemas.enable"] != "false" {
 		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
 	}
 	if class, settings := c.Converter("value.converter", w); class != "own" || fmt.Sprint(settings) != "map[a:1]" {
@@ -357,7 +434,8 @@ func TestWorkerLayers(t *testing.T) {
 }
 
 func TestWorkerProblems(t *testing.T) {
-	entries, _ := Read("w.properties", []byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x"))
+	entries, _ := Read("w.properties",
+		[]byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
 	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
 w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
@@ -404,23 +482,28 @@ func TestIsConnector(t *testing.T) {
 
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded", "a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
+	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded",
+		"a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
 		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	files, err := Folder(dir)
-	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"), filepath.Join(dir, "b.JSON"),
+	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
+		filepath.Join(dir, "b.JSON"),
 		filepath.Join(dir, "c.yml")}, Folder: dir}
 	if diff := cmp.Diff(want, files); diff != "" || err != nil {
 		t.Errorf("(-want +got)\n%s%v", diff, err)
 	}
 	in, problems, err := Load(files, nil, nil)
-	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them runs, since offsets belong to the name\n"+
-		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them runs, since offsets belong to the name",
+	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and "+
+		"%[2]s: none of them runs, since offsets belong to the name\n"+
+		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them "+
+		"runs, since offsets belong to the name",
 		files.Connectors[0], files.Connectors[1])
-	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" || in.Connectors[1].Name != "c" {
+	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" ||
+		in.Connectors[1].Name != "c" {
 		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
 	}
 	if diff := cmp.Diff(wantLines, lines(in.Problems())); diff != "" {
@@ -436,8 +519,9 @@ func TestFolder(t *testing.T) {
 func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
-	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x", "large.json": strings.Repeat(" ", MaxFileBytes+1),
-		"many.json": "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
+	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
+		"large.json": strings.Repeat(" ", MaxFileBytes+1),
+		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -447,7 +531,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, _, err := Load(files, nil, nil)
-	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many + ": expected at most 10000 settings, found 10001"
+	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many +
+		": expected at most 10000 settings, found 10001"
 	if diff := cmp.Diff(want, lines(in.Problems())); diff != "" || err != nil || in.Connectors[0].Problems != nil {
 		t.Errorf("(-want +got)\n%s%v", diff, err)
 	}
@@ -471,7 +556,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		}
 	}()
 	for range 20 {
-		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") && !strings.Contains(err.Error(), "at most") {
+		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") &&
+			!strings.Contains(err.Error(), "at most") {
 			t.Error(err)
 		}
 	}

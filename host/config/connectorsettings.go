@@ -9,7 +9,8 @@ import (
 // commonSettings are Kafka Connect's own settings of every connector, in its order.
 var commonSettings = []wit.SettingSpec{
 	framed("name", wit.KindText, "", wit.High, "Globally unique name of this connector."),
-	framed("connector.class", wit.KindText, "", wit.High, "Class of the connector, or an alias of it.", wit.Rule{Required: wit.Chosen}),
+	framed("connector.class", wit.KindText, "", wit.High, "Class of the connector, or an alias of it.",
+		wit.Rule{Required: wit.Chosen}),
 	framed("connector.plugin.version", wit.KindText, "", wit.Medium, "Version of the plugin; the newest unless given."),
 	framed("tasks.max", wit.KindInt, "1", wit.High, "Largest number of tasks.", atLeast(1)),
 	framed("tasks.max.enforce", wit.KindBoolean, "true", wit.Low, "Whether more tasks than tasks.max are refused."),
@@ -21,31 +22,46 @@ var commonSettings = []wit.SettingSpec{
 	framed("header.converter.plugin.version", wit.KindText, "", wit.Low, "Its version."),
 	framed("transforms", wit.KindListOfText, "", wit.Low, "Aliases of the transforms, in their order."),
 	framed("predicates", wit.KindListOfText, "", wit.Low, "Aliases of the predicates."),
-	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none", "restart")),
-	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium, "How long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
-	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium, "Longest pause between two tries, in milliseconds.", atLeast(1)),
-	framed("errors.tolerance", wit.KindText, "none", wit.Medium, "none stops at the first bad record, all goes on.", allowed("none", "all")),
-	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium, "Log skipped records as errors. They are logged in any case: false logs them as warnings."),
-	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "And with them what they hold that tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
-	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: error, or warn; the worker's unless given.", allowed("error", "warn")),
+	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none",
+		"restart")),
+	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
+		"How long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
+	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium,
+		"Longest pause between two tries, in milliseconds.", atLeast(1)),
+	framed("errors.tolerance", wit.KindText, "none", wit.Medium, "none stops at the first bad record, all goes on.",
+		allowed("none", "all")),
+	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium,
+		"Log skipped records as errors. They are logged in any case: false logs them as warnings."),
+	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "And with them what they hold that "+
+		"tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
+	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: "+
+		"error, or warn; the worker's unless given.", allowed("error", "warn")),
 }
 
 var sourceSettings = []wit.SettingSpec{
-	framed("topic.creation.groups", wit.KindListOfText, "", wit.Low, "Groups of topics that are created with settings of their own."),
-	framed("exactly.once.support", wit.KindText, "requested", wit.Medium, "Whether the connector must have exactly-once.", allowed("requested", "required")),
-	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end.", allowed("poll", "interval", "connector")),
-	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low, "How often transactions end, in milliseconds.", atLeast(1)),
+	framed("topic.creation.groups", wit.KindListOfText, "", wit.Low,
+		"Groups of topics that are created with settings of their own."),
+	framed("exactly.once.support", wit.KindText, "requested", wit.Medium,
+		"Whether the connector must have exactly-once.", allowed("requested", "required")),
+	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end.", allowed("poll",
+		"interval", "connector")),
+	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
+		"How often transactions end, in milliseconds.", atLeast(1)),
 	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone."),
 }
 
 var sinkSettings = []wit.SettingSpec{
 	framed("topics", wit.KindListOfText, "", wit.High, "Topics to read."),
 	framed("topics.regex", wit.KindText, "", wit.High, "Topics to read, as a regular expression."),
-	framed("errors.uncertain.send", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which nobody knows whether they were written, that are to be sent again: once for each time that one is named."),
-	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which nobody knows whether they were written, that are to be left out."),
-	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium, "Topic for records that could not be handled."),
+	framed("errors.uncertain.send", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which "+
+		"nobody knows whether they were written, that are to be sent again: once for each time that one is named."),
+	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which "+
+		"nobody knows whether they were written, that are to be left out."),
+	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium,
+		"Topic for records that could not be handled."),
 	framed("errors.deadletterqueue.topic.replication.factor", wit.KindShort, "3", wit.Medium, "Its replicas."),
-	framed("errors.deadletterqueue.context.headers.enable", wit.KindBoolean, "false", wit.Medium, "Whether headers tell what happened."),
+	framed("errors.deadletterqueue.context.headers.enable", wit.KindBoolean, "false", wit.Medium,
+		"Whether headers tell what happened."),
 }
 
 // common declares all of them, for defaults.
@@ -63,7 +79,8 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 	return commonSettings
 }
 
-// connectorNotBuilt are settings of connectors that must not be passed over in silence while what they ask for is not built.
+// connectorNotBuilt are settings of connectors that must not be passed over in silence while what they ask for is not
+// built.
 func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 	v := strings.TrimSpace(e.Value)
 	switch {
@@ -72,8 +89,10 @@ func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 		if worker == nil || worker.File == "" {
 			why = "there is no worker's file, and the embedded broker, which is used then, cannot do it"
 		}
-		return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a Kafka and " +
-			"exactly.once.source.support=enabled; " + why + ". With a Kafka it is not built yet either: leave the setting out"
+		return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
+			"Kafka and " +
+			"exactly.once.source.support=enabled; " + why +
+			". With a Kafka it is not built yet either: leave the setting out"
 	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required"):
 		return "exactly-once is not built yet: expected requested, found required"
 	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):
@@ -84,14 +103,15 @@ func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
 	return ""
 }
 
-// connectorUnused are settings of connectors without effect so far, where passing them over loses nothing: at other values than
-// these they make a warning.
+// connectorUnused are settings of connectors without effect so far, where passing them over loses nothing: at other
+// values than these they make a warning.
 var connectorUnused = map[string]string{
 	"errors.retry.timeout":             "0",
 	"transaction.boundary.interval.ms": "",
 }
 
-func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string, rules ...wit.Rule) wit.SettingSpec {
+func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string,
+	rules ...wit.Rule) wit.SettingSpec {
 	s := declared(name, kind, value, doc, rules...)
 	s.Importance = importance
 	return s

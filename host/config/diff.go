@@ -26,13 +26,13 @@ const (
 	Refuse Effect = "refuse"
 )
 
-// placeRoles are settings that the HTTP client of a connector takes while it works. A role that ends in a dot stands for all below it.
-// Where the requests go is none of them: positions of a source belong to one service.
+// placeRoles are settings that the HTTP client of a connector takes while it works. A role that ends in a dot stands
+// for all below it. Where the requests go is none of them: positions of a source belong to one service.
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// Compare tells what it means for a connector, of which written are the settings as they were written and d its plugin's declarations, to
-// be configured as c. settings are those that differ.
+// Compare tells what it means for a connector, of which written are the settings as they were written and d its
+// plugin's declarations, to be configured as c. settings are those that differ.
 func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect, settings []string) {
 	now := c.Raw()
 	for key := range now {
@@ -55,7 +55,10 @@ func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect
 	for _, key := range settings {
 		spec, ok := d.Find(key)
 		role := spec.Role()
-		if !ok || !slices.ContainsFunc(placeRoles, func(r string) bool { return role == r || strings.HasSuffix(r, ".") && strings.HasPrefix(role, r) }) {
+		if !ok || !slices.ContainsFunc(placeRoles, func(r string) bool {
+			return role == r || strings.HasSuffix(r,
+				".") && strings.HasPrefix(role, r)
+		}) {
 			return Restart, settings
 		}
 	}
@@ -97,9 +100,10 @@ type Step struct {
 	Goes bool
 }
 
-// Plan is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds the problems of a
-// connector that is not the one that runs; declared are the declarations of its plugin.
-func Plan(have []Now, files []*Connector, check func(*Connector) Problems, declared func(*Connector) *Declarations) []Step {
+// Plan is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds
+// the problems of a connector that is not the one that runs; declared are the declarations of its plugin.
+func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
+	declared func(*Connector) *Declarations) []Step {
 	by := map[string]Now{}
 	for _, n := range have {
 		by[n.Name] = n

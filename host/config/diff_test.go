@@ -14,7 +14,8 @@ func TestPlan(t *testing.T) {
 	role := func(name, role string) wit.SettingSpec {
 		return wit.SettingSpec{Name: name, Kind: wit.KindText, Rules: []wit.Rule{{Role: &role}}}
 	}
-	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via", "http.destination"))
+	d := Declare(role("user", "http.user"), role("host", "http.address"), role("max", "retry.max"), role("via",
+		"http.destination"))
 	file := func(path string, lines ...string) *Connector {
 		entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
 		c, more := NewConnector(path, entries, nil)
@@ -37,24 +38,36 @@ func TestPlan(t *testing.T) {
 		files []*Connector
 		want  string
 	}{
-		{"nothing", []Now{has(a)}, []*Connector{file("b.properties", "host=h", "user=u", "# in another order, and file", "name=a")}, "a nothing"},
-		{"in place", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=h", "max=1")}, "a in place [max user]"},
-		{"in place, but it has failed", []Now{unsettled}, []*Connector{file("a.properties", "name=a", "user=v", "host=h")}, "a restart [user]"},
-		{"another service", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=i")}, "a restart [host user]"},
-		{"an unknown setting", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=u", "host=h", "transforms=x")}, "a restart [transforms]"},
-		{"the service of a destination", []Now{has(file("a.properties", "name=a", "via=D"))}, []*Connector{file("a.properties", "name=a", "via=D", "user=u")},
+		{"nothing", []Now{has(a)}, []*Connector{file("b.properties", "host=h", "user=u", "# in another order, and file",
+			"name=a")}, "a nothing"},
+		{"in place", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=h", "max=1")},
+			"a in place [max user]"},
+		{"in place, but it has failed", []Now{unsettled}, []*Connector{file("a.properties", "name=a", "user=v",
+			"host=h")}, "a restart [user]"},
+		{"another service", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=v", "host=i")},
+			"a restart [host user]"},
+		{"an unknown setting", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "user=u", "host=h",
+			"transforms=x")}, "a restart [transforms]"},
+		{"the service of a destination", []Now{has(file("a.properties", "name=a", "via=D"))},
+			[]*Connector{file("a.properties", "name=a", "via=D", "user=u")},
 			"a restart [user]"},
 		{"new and gone", []Now{has(a)}, []*Connector{file("b.properties", "x=1")}, "a remove; b create"},
-		{"renamed in its file", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "user=u")}, "a remove; b create"},
-		{"refused by the check", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "bad=1")}, "a refuse, goes on"},
-		{"renamed and refused", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "bad=1")}, "a refuse, goes on"},
+		{"renamed in its file", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "user=u")},
+			"a remove; b create"},
+		{"refused by the check", []Now{has(a)}, []*Connector{file("a.properties", "name=a", "bad=1")},
+			"a refuse, goes on"},
+		{"renamed and refused", []Now{has(a)}, []*Connector{file("a.properties", "name=b", "bad=1")},
+			"a refuse, goes on"},
 		{"cannot be read", []Now{has(file("a.json", `{"name":"a"}`))}, []*Connector{broken("a")}, "a refuse, goes on"},
 		{"new and bad", nil, []*Connector{file("b.properties", "bad=1")}, "b refuse"},
 		{"bad as before", []Now{has(broken("a"))}, []*Connector{broken("a")}, "a.json refuse"},
-		{"bad, and good now", []Now{has(broken("a"))}, []*Connector{file("a.json", `{"name":"a"}`)}, "a create; a.json remove"},
-		{"bad by its check, and good now", []Now{{Name: "a", File: "a.properties", Refused: true}}, []*Connector{a}, "a restart"},
-		{"one name in two files", []Now{has(a), has(file("b.properties", "x=1"))}, namedApart([]*Connector{file("a.properties", "name=a", "user=u", "host=h"),
-			file("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
+		{"bad, and good now", []Now{has(broken("a"))}, []*Connector{file("a.json", `{"name":"a"}`)},
+			"a create; a.json remove"},
+		{"bad by its check, and good now", []Now{{Name: "a", File: "a.properties", Refused: true}}, []*Connector{a},
+			"a restart"},
+		{"one name in two files", []Now{has(a), has(file("b.properties", "x=1"))},
+			namedApart([]*Connector{file("a.properties", "name=a", "user=u", "host=h"),
+				file("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
 		{"names that change places", []Now{has(file("a.properties", "name=x")), has(file("b.properties", "name=y"))},
 			[]*Connector{file("a.properties", "name=y"), file("b.properties", "name=x")}, "x nothing; y nothing"},
 	} {

@@ -13,8 +13,8 @@ import (
 )
 
 // readJSON reads a connector as Kafka's standalone worker takes it: a flat object of settings, REST's request
-// `{"name":…,"config":{…}}`, or REST's answer, which has `tasks` and `type` too. Numbers and booleans are kept as text, as
-// Kafka Connect does.
+// `{"name":…,"config":{…}}`, or REST's answer, which has `tasks` and `type` too. Numbers and booleans are kept as text,
+// as Kafka Connect does.
 func readJSON(file string, data []byte) ([]Entry, Problems) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
@@ -57,7 +57,8 @@ func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
 			config, inside = append([]Entry{e}, config...), 0
 		case e.Key == "name" && config[inside].Value == e.Value:
 		case e.Key == "name":
-			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q", config[inside].Value, e.Value))
+			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q",
+				config[inside].Value, e.Value))
 		case e.Key == "initial_state" && !strings.EqualFold(strings.TrimSpace(e.Value), "running"):
 			problems = append(problems, e.problem("not built yet: expected RUNNING, found %s; "+
 				"take the file away from the others as long as its connector is not to run", e.Value))
@@ -128,15 +129,16 @@ func (r *jsonReader) config(e Entry, opened json.Delim) error {
 
 func (r *jsonReader) refuseNested(e Entry, opened json.Delim) error {
 	if opened == 0 {
-		r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found null; leave the setting out to have its default"))
+		r.problems = append(r.problems,
+			e.problem("expected text, a number or a boolean, found null; leave the setting out to have its default"))
 		return nil
 	}
 	r.problems = append(r.problems, e.problem("expected text, a number or a boolean, found an object or a list"))
 	return r.skip()
 }
 
-// members reads the members of an object up to its brace; other is called for values that are not plain, with the brace or bracket
-// that it stands behind, or 0 for null.
+// members reads the members of an object up to its brace; other is called for values that are not plain, with the brace
+// or bracket that it stands behind, or 0 for null.
 func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
@@ -189,8 +191,9 @@ func (r *jsonReader) skip() error {
 }
 
 // readYAML reads a worker's or a connector's file in YAML. A mapping inside a mapping is a key with a dot, so
-// `offset.flush.interval.ms: 1` and the nested form say the same; values are the text that stands there (`007` and `no` are not read
-// as numbers or booleans). A connector may also have the form that REST has for it, with its settings below `config`.
+// `offset.flush.interval.ms: 1` and the nested form say the same; values are the text that stands there (`007` and `no`
+// are not read as numbers or booleans). A connector may also have the form that REST has for it, with its settings
+// below `config`.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
 	var root, more yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))
@@ -201,7 +204,8 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 		return nil, Problems{{File: file, Line: 1, Text: "invalid YAML: " + err.Error()}}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, Problems{{File: file, Line: max(more.Line, 1), Text: "expected one document in the file, found another behind ---"}}
+		return nil, Problems{{File: file, Line: max(more.Line, 1),
+			Text: "expected one document in the file, found another behind ---"}}
 	}
 	if len(root.Content) == 0 {
 		return nil, nil
@@ -219,8 +223,8 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	return r.entries, r.problems
 }
 
-// restForm cuts a document of the form that REST has for connectors into `config` and what stands beside it. nil: it has another form;
-// a worker's file may have a mapping `config`, too (`config.storage.topic`).
+// restForm cuts a document of the form that REST has for connectors into `config` and what stands beside it. nil: it
+// has another form; a worker's file may have a mapping `config`, too (`config.storage.topic`).
 func restForm(n *yaml.Node) (config, beside *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return nil, nil

@@ -1,8 +1,8 @@
-// Package config reads what users write: worker files, connector files, environment and flags. It knows Kafka Connect's settings
-// and those of this worker by name, and the settings of plugins only by their declarations and roles.
+// Package config reads what users write: worker files, connector files, environment and flags. It knows Kafka Connect's
+// settings and those of this worker by name, and the settings of plugins only by their declarations and roles.
 //
-// Keys stay flat. Kafka Connect has keys that are prefixes of others (`transforms` and `transforms.a.type`), so nothing here ever
-// makes a tree of them, and `#` or `{}` in a key mean nothing to the readers.
+// Keys stay flat. Kafka Connect has keys that are prefixes of others (`transforms` and `transforms.a.type`), so nothing
+// here ever makes a tree of them, and `#` or `{}` in a key mean nothing to the readers.
 package config
 
 import (
@@ -68,9 +68,9 @@ const (
 	MaxSettings  = 10_000
 )
 
-// ReadFile reads the entries of a file by the ending of its name: .yaml or .yml, .json, else .properties; a file that begins with a
-// brace is JSON whatever its name, as for Kafka's standalone worker. A key that is given twice stands once, with its last value, and
-// makes a warning. The error is for what cannot be read, and names the file.
+// ReadFile reads the entries of a file by the ending of its name: .yaml or .yml, .json, else .properties; a file that
+// begins with a brace is JSON whatever its name, as for Kafka's standalone worker. A key that is given twice stands
+// once, with its last value, and makes a warning. The error is for what cannot be read, and names the file.
 func ReadFile(path string) ([]Entry, Problems, error) {
 	data, err := readRegular(path)
 	if err != nil {
@@ -83,8 +83,9 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 // readTries is how often a file is read that changes while it is read.
 const readTries = 3
 
-// readRegular reads a file of bounded size. What is no file (a folder, a pipe, a device) is not opened: it may never end. A file that
-// somebody writes at the same time is read again, because half a file may be a valid one with half a password.
+// readRegular reads a file of bounded size. What is no file (a folder, a pipe, a device) is not opened: it may never
+// end. A file that somebody writes at the same time is read again, because half a file may be a valid one with half a
+// password.
 func readRegular(path string) ([]byte, error) {
 	for range readTries {
 		before, err := os.Stat(path)
@@ -98,7 +99,8 @@ func readRegular(path string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
 		}
-		if os.SameFile(before, after) && before.Size() == after.Size() && int64(len(data)) == after.Size() && before.ModTime().Equal(after.ModTime()) {
+		if os.SameFile(before, after) && before.Size() == after.Size() && int64(len(data)) == after.Size() &&
+			before.ModTime().Equal(after.ModTime()) {
 			return data, nil
 		}
 	}
@@ -157,7 +159,8 @@ func Read(path string, data []byte) ([]Entry, Problems) {
 	}
 	entries, problems := readDocument(path, data)
 	if len(entries) > MaxSettings {
-		return nil, Problems{{File: path, Text: fmt.Sprintf("expected at most %d settings, found %d", MaxSettings, len(entries))}}
+		return nil, Problems{{File: path, Text: fmt.Sprintf("expected at most %d settings, found %d", MaxSettings,
+			len(entries))}}
 	}
 	entries, twice := lastCounts(entries)
 	return entries, append(problems, twice...)
@@ -180,7 +183,8 @@ func lastCounts(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	for i, e := range entries {
 		if before, ok := last[e.Key]; ok {
-			problems = append(problems, e.warning("given twice, the first time in line %d: the last one counts", entries[before].Line))
+			problems = append(problems, e.warning("given twice, the first time in line %d: the last one counts",
+				entries[before].Line))
 		}
 		last[e.Key] = i
 	}
@@ -196,14 +200,15 @@ func lastCounts(entries []Entry) ([]Entry, Problems) {
 	return kept, problems
 }
 
-// decoded is a file's content as UTF-8, without a byte order mark: as it is where it is valid UTF-8, else from ISO-8859-1, as Java
-// before 9 and many editors wrote properties.
+// decoded is a file's content as UTF-8, without a byte order mark: as it is where it is valid UTF-8, else from
+// ISO-8859-1, as Java before 9 and many editors wrote properties.
 func decoded(data []byte) ([]byte, error) {
 	switch data = bytes.TrimPrefix(data, []byte("\ufeff")); {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return nil, errors.New("the file is in UTF-16: expected UTF-8; save it in that encoding")
 	case bytes.IndexByte(data, 0) >= 0:
-		return nil, fmt.Errorf("expected text in UTF-8, found a byte 0 in line %d", 1+bytes.Count(data[:bytes.IndexByte(data, 0)], []byte("\n")))
+		return nil, fmt.Errorf("expected text in UTF-8, found a byte 0 in line %d",
+			1+bytes.Count(data[:bytes.IndexByte(data, 0)], []byte("\n")))
 	case utf8.Valid(data):
 		return data, nil
 	}

@@ -14,17 +14,17 @@ type Files struct {
 	Worker string
 	// Connectors, one file each.
 	Connectors []string
-	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own connector alone;
-	// of files that were named all run or none, as with Kafka's standalone worker.
+	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own
+	// connector alone; of files that were named all run or none, as with Kafka's standalone worker.
 	Folder string
 }
 
 // endings are those of connectors' files in a folder.
 var endings = []string{".properties", ".json", ".yaml", ".yml"}
 
-// Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties, .json, .yaml or .yml
-// file a connector's, be it a folder of that name: Docker makes one where a file to mount is missing. Other files and folders
-// inside are left alone.
+// Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties, .json,
+// .yaml or .yml file a connector's, be it a folder of that name: Docker makes one where a file to mount is missing.
+// Other files and folders inside are left alone.
 func Folder(dir string) (Files, error) {
 	f := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
@@ -37,7 +37,8 @@ func Folder(dir string) (Files, error) {
 		case strings.HasPrefix(name, "."):
 		case slices.Contains([]string{"worker.properties", "worker.yaml", "worker.yml"}, name):
 			if f.Worker != "" {
-				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker), name)
+				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker),
+					name)
 			}
 			f.Worker = path
 		case slices.Contains(endings, strings.ToLower(filepath.Ext(name))):
@@ -47,8 +48,8 @@ func Folder(dir string) (Files, error) {
 	return f, nil
 }
 
-// Arguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's, unless it is a
-// connector's.
+// Arguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's, unless
+// it is a connector's.
 func Arguments(files []string) (Files, error) {
 	var connector bool
 	for i, file := range files {
@@ -82,8 +83,8 @@ func (in *Installation) Problems() Problems {
 	return problems
 }
 
-// Load reads the files, with the environment as os.Environ gives it and flags by setting name. The error is for a worker's file that
-// cannot be read; the problems are the worker's, and each connector has its own.
+// Load reads the files, with the environment as os.Environ gives it and flags by setting name. The error is for a
+// worker's file that cannot be read; the problems are the worker's, and each connector has its own.
 func Load(files Files, environ []string, flags map[string]string) (*Installation, Problems, error) {
 	worker, problems, err := LoadWorker(files.Worker, environ, flags)
 	if err != nil {
@@ -126,8 +127,8 @@ func namedApart(connectors []*Connector) (apart []*Connector) {
 	return apart
 }
 
-// clash makes one connector that must not run, the first, of several that have one name: offsets belong to the name, and nobody
-// knows which of them is meant.
+// clash makes one connector that must not run, the first, of several that have one name: offsets belong to the name,
+// and nobody knows which of them is meant.
 func clash(same []*Connector) {
 	if len(same) == 1 {
 		return
@@ -143,8 +144,9 @@ func clash(same []*Connector) {
 			e = Entry{Key: "name", File: c.File, Line: 1}
 		}
 		problems = append(problems, c.Problems...)
-		problems = append(problems, e.problem("expected a name that no other connector has, found %q in %s: none of them runs, "+
-			"since offsets belong to the name", c.Name, strings.Join(files, " and ")))
+		problems = append(problems,
+			e.problem("expected a name that no other connector has, found %q in %s: none of them runs, "+
+				"since offsets belong to the name", c.Name, strings.Join(files, " and ")))
 	}
 	same[0].Problems = problems
 }

@@ -21,21 +21,22 @@ import (
 )
 
 const (
-	// lookEvery is how often a folder is looked at in any case: network drives and some mounts tell nobody what happens to them, and an
-	// event may be lost.
+	// lookEvery is how often a folder is looked at in any case: network drives and some mounts tell nobody what happens
+	// to them, and an event may be lost.
 	lookEvery = 5 * time.Second
 	// movingLooks is after how many looks, settle apart, a file that never rests is warned of.
 	movingLooks = 100
-	// returnLooks is for how many looks a file must be missing from a folder that is another one than before, until it counts as
-	// deleted: files that are copied into it come one after the other.
+	// returnLooks is for how many looks a file must be missing from a folder that is another one than before, until it
+	// counts as deleted: files that are copied into it come one after the other.
 	returnLooks = 20
 )
 
-// FolderStore is a folder of files as a [Store], one file for each connector, as [Folder] finds them. Target states are kept in memory:
-// they hold as long as the worker runs, as in Kafka Connect's standalone mode.
+// FolderStore is a folder of files as a [Store], one file for each connector, as [Folder] finds them. Target states are
+// kept in memory: they hold as long as the worker runs, as in Kafka Connect's standalone mode.
 //
-// A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors write beside it
-// and rename, copy in pieces, delete and write anew. Files that still change are taken as they were; they hold up no other.
+// A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors
+// write beside it and rename, copy in pieces, delete and write anew. Files that still change are taken as they were;
+// they hold up no other.
 type FolderStore struct {
 	dir    string
 	worker *Worker
@@ -71,9 +72,11 @@ type watchedFile struct {
 	of      string // the stamp that loaded was read at
 }
 
-// NewFolderStore makes a store of a folder whose references are resolved by the worker's providers. Nothing is read before Watch.
+// NewFolderStore makes a store of a folder whose references are resolved by the worker's providers. Nothing is read
+// before Watch.
 func NewFolderStore(dir string, w *Worker, log *slog.Logger) *FolderStore {
-	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: watch.Settle, kicks: make(chan struct{}, 1), targets: map[string]string{},
+	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: watch.Settle,
+		kicks: make(chan struct{}, 1), targets: map[string]string{},
 		files: map[string]*watchedFile{}}
 }
 
@@ -103,9 +106,9 @@ func (s *FolderStore) Get(name string) (Stored, bool) {
 	return Stored{Connector: s.now.Connectors[i], Target: s.targets[name]}, true
 }
 
-// Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties; without one
-// NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half, and holds as it was written when Put
-// returns.
+// Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties;
+// without one NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half, and
+// holds as it was written when Put returns.
 func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	if stored.Target != "" {
 		s.mu.Lock()
@@ -154,7 +157,8 @@ func (s *FolderStore) file(name string) (string, error) {
 	return "", fmt.Errorf("expected it in one file, found it in %s", strings.Join(files, " and "))
 }
 
-// newFiles is how many names are tried for the file of a connector: there may be a file of that name with another connector in it.
+// newFiles is how many names are tried for the file of a connector: there may be a file of that name with another
+// connector in it.
 const newFiles = 100
 
 func (s *FolderStore) newFile(name string) (string, error) {
@@ -249,7 +253,8 @@ func readsAs(path string, data []byte, settings map[string]string) error {
 		found[e.Key] = e.Raw
 	}
 	if !maps.Equal(found, settings) {
-		return fmt.Errorf("%s would not be read as it is written: a key or a value has characters that files cannot hold", path)
+		return fmt.Errorf("%s would not be read as it is written: a key or a value has characters that files cannot "+
+			"hold", path)
 	}
 	return nil
 }
@@ -415,14 +420,16 @@ func (s *FolderStore) look() (different, restless bool) {
 	}
 	if err != nil {
 		s.identity = nil
-		return s.found(Problems{{File: s.dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run on as they are: %v", withoutPath(err))}}), false
+		return s.found(Problems{{File: s.dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
+			"on as they are: %v", withoutPath(err))}}), false
 	}
 	if s.identity == nil || !os.SameFile(s.identity, identity) {
 		if len(s.files) > 0 { // it was another one, or away
 			s.returned = returnLooks
 		}
 		if s.returned > 0 && len(files.Connectors) == 0 {
-			return s.found(Problems{{File: s.dir, Text: "the folder of connectors is another one than before, and empty, as where a drive is not mounted: " +
+			return s.found(Problems{{File: s.dir, Text: "the folder of connectors is another one than before, and " +
+				"empty, as where a drive is not mounted: " +
 				"all run on as they are"}}), false
 		}
 		s.identity = identity
@@ -477,7 +484,8 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 			f.loaded, f.of = loadAny(path, s.worker.Providers), stamp
 		}
 		if f.moving++; f.moving == movingLooks {
-			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was", "file", path)
+			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was",
+				"file", path)
 		}
 		return false, true
 	}
@@ -494,7 +502,8 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 	return true, false
 }
 
-// workersFile finds settings of the worker that differ from those that it runs with. A file that is half written says nothing.
+// workersFile finds settings of the worker that differ from those that it runs with. A file that is half written says
+// nothing.
 func (s *FolderStore) workersFile(path string) Problems {
 	if path == "" || path != s.worker.File {
 		return nil
@@ -506,7 +515,8 @@ func (s *FolderStore) workersFile(path string) Problems {
 	s.workers, s.workerAt = stamp, nil
 	entries, problems, err := ReadFile(path)
 	if err != nil || problems.Err() != nil {
-		p := Problem{File: path, Warning: true, Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
+		p := Problem{File: path, Warning: true,
+			Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
 		s.workerAt = Problems{p}
 		return s.workerAt
 	}
@@ -519,7 +529,8 @@ func (s *FolderStore) workersFile(path string) Problems {
 		e := s.worker.origin[key]
 		if e.File == path && !slices.ContainsFunc(entries, func(now Entry) bool { return now.Key == key }) {
 			e.Line = 1
-			s.workerAt = append(s.workerAt, e.warning("was taken out of the file, which holds when the worker is started again"))
+			s.workerAt = append(s.workerAt,
+				e.warning("was taken out of the file, which holds when the worker is started again"))
 		}
 	}
 	return s.workerAt
@@ -538,8 +549,8 @@ func (s *FolderStore) linked() []string {
 	return dirs
 }
 
-// listener hears of events in a folder, in the one around it, and in those that its files are links to. Where it can't, the looks
-// that are taken from time to time have to do.
+// listener hears of events in a folder, in the one around it, and in those that its files are links to. Where it can't,
+// the looks that are taken from time to time have to do.
 type listener struct {
 	store   *FolderStore
 	folders *watch.Folders
@@ -552,7 +563,8 @@ func (l *listener) follow(more []string) {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
 			l.failed = true
-			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", lookEvery, "error", err)
+			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", lookEvery,
+				"error", err)
 		}
 	}
 	if l.folders == nil {

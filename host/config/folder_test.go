@@ -30,7 +30,8 @@ func follow(t *testing.T, dir string) *followed {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	f := &followed{t: t, dir: dir, store: NewFolderStore(dir, w, slog.New(slog.DiscardHandler)), told: make(chan Snapshot)}
+	f := &followed{t: t, dir: dir, store: NewFolderStore(dir, w, slog.New(slog.DiscardHandler)),
+		told: make(chan Snapshot)}
 	f.store.settle, f.store.every = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -115,8 +116,10 @@ func TestFolderIsFollowed(t *testing.T) {
 	f.put("b.json", `{"name":"b","config":{"x":"3"}}`)
 	f.until("a 2\nb 3")
 	f.put("c.properties", "name=a\nx=9\n")
-	f.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and c.properties: none of them runs, " +
-		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and c.properties: " +
+	f.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and " +
+		"c.properties: none of them runs, " +
+		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found " +
+		"\"a\" in a.properties and c.properties: " +
 		"none of them runs, since offsets belong to the name\nb 3")
 	f.must(os.Remove(filepath.Join(dir, "a.properties")))
 	f.until("a 9\nb 3")
@@ -135,7 +138,8 @@ func TestFolderIsFollowed(t *testing.T) {
 	}
 }
 
-// A file that grows counts when it has come to rest: what it held before holds until then, and other files are not held up.
+// A file that grows counts when it has come to rest: what it held before holds until then, and other files are not held
+// up.
 func TestFileThatGrows(t *testing.T) {
 	f := follow(t, t.TempDir())
 	f.put("a.properties", "x=before\n")
@@ -158,7 +162,8 @@ func TestFileThatGrows(t *testing.T) {
 		}
 	}()
 	f.put("b.properties", "x=1\n")
-	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is, and is read whole.
+	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
+	// and is read whole.
 	for {
 		f.last = <-f.told
 		if strings.Contains(f.shown(f.last), "b 1") {
@@ -170,7 +175,8 @@ func TestFileThatGrows(t *testing.T) {
 	for f.shown(f.last) != want {
 		f.last = <-f.told
 		for _, c := range f.last.Connectors {
-			if c.Problems.Err() != nil && c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
+			if c.Problems.Err() != nil &&
+				c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
 				t.Errorf("found %v", c.Problems)
 			}
 		}
@@ -212,7 +218,8 @@ func TestLinksThatAreSwapped(t *testing.T) {
 		}
 	}
 	version("..1", "1")
-	for _, link := range [][2]string{{"..1", "..data"}, {"..data/a.properties", "a.properties"}, {"..data/b.properties", "b.properties"}} {
+	for _, link := range [][2]string{{"..1", "..data"}, {"..data/a.properties", "a.properties"}, {"..data/b.properties",
+		"b.properties"}} {
 		if err := os.Symlink(link[0], filepath.Join(dir, link[1])); err != nil {
 			t.Fatal(err)
 		}
@@ -237,13 +244,16 @@ func TestFolderThatVanishes(t *testing.T) {
 	f.put("b.properties", "x=1\n")
 	f.until("a 1\nb 1", "", "a 1", "b 1")
 	f.must(os.Rename(dir, dir+".away"))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or directory")
+	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or " +
+		"directory")
 	f.must(os.Mkdir(dir, 0o700))
-	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is not mounted: all run on as they are")
+	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is " +
+		"not mounted: all run on as they are")
 	f.must(os.Remove(dir))
 	f.must(os.Rename(dir+".away", dir))
 	gone := f.shown(f.last)
-	f.until("a 1\nb 1", gone, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or directory")
+	f.until("a 1\nb 1", gone, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: "+
+		"no such file or directory")
 	f.put("a.properties", "x=2\n")
 	f.until("a 2\nb 1")
 	f.must(os.Remove(filepath.Join(dir, "a.properties")))
@@ -275,7 +285,8 @@ func TestPutAndDelete(t *testing.T) {
 				s, _ := f.store.Get(name)
 				t.Fatalf("%s: expected %q, found %q in %q", name, want, s.Connector.Raw(), f.shown(f.last))
 			}
-			if s, ok := f.store.Get(name); ok && s.Connector.Problems.Err() == nil && cmp.Equal(want, s.Connector.Raw()) {
+			if s, ok := f.store.Get(name); ok && s.Connector.Problems.Err() == nil && cmp.Equal(want,
+				s.Connector.Raw()) {
 				return
 			}
 		}
@@ -298,21 +309,24 @@ func TestPutAndDelete(t *testing.T) {
 	}
 }
 
-// A connector is not written where another one is, nor where nobody knows which file counts; what was seen before a write is stale.
+// A connector is not written where another one is, nor where nobody knows which file counts; what was seen before a
+// write is stale.
 func TestPutBesideOthers(t *testing.T) {
 	f := follow(t, t.TempDir())
 	f.put("a.json", `{"name": "b", "x": "1"}`)
 	f.until("b 1")
 	before := f.last
 	put := func(name string) error {
-		return f.store.Put(t.Context(), name, Stored{Connector: &Connector{Name: name, Entries: []Entry{{Key: "x", Raw: "2"}}}})
+		return f.store.Put(t.Context(), name, Stored{Connector: &Connector{Name: name, Entries: []Entry{{Key: "x",
+			Raw: "2"}}}})
 	}
 	f.must(put("a"))
 	if !f.store.Stale(before) {
 		t.Error("expected what was told before to be stale")
 	}
 	now, ok := f.store.Snapshot()
-	if shown := f.shown(now); !ok || f.store.Stale(now) || f.store.Holds(filepath.Join(f.dir, "a.json")) != "b" || f.store.Holds(filepath.Join(f.dir, "a-2.json")) != "a" {
+	if shown := f.shown(now); !ok || f.store.Stale(now) || f.store.Holds(filepath.Join(f.dir, "a.json")) != "b" ||
+		f.store.Holds(filepath.Join(f.dir, "a-2.json")) != "a" {
 		t.Errorf("found %s", shown)
 	}
 	f.put("c.json", `{"name": "a", "x": "3"}`)

@@ -13,17 +13,19 @@ type Guest struct {
 	// Own are the declarations of its component, Others those of other components that are loaded.
 	Own    *Declarations
 	Others []*Declarations
-	// BuiltIn: it comes with the program. Plugins of a folder don't get what stands behind `${file:…}` and `${dir:…}`, but for the
-	// settings that Reveal names (`plugin.NAME.reveal`), as the user writes them or as the plugin declares them.
+	// BuiltIn: it comes with the program. Plugins of a folder don't get what stands behind `${file:…}` and `${dir:…}`,
+	// but for the settings that Reveal names (`plugin.NAME.reveal`), as the user writes them or as the plugin declares
+	// them.
 	BuiltIn bool
 	Reveal  []string
 	// Prefix is in front of the settings of a transform or a predicate where the user writes them.
 	Prefix string
 }
 
-// Settings are what the plugin is given: the settings that it declares, under their declared names and as the user wrote them, and the
-// connector's name, class, topics and number of tasks. A value that it may not see is [Mask]. Everything undeclared is left out (a
-// misspelt password must not get in by its wrong name), and so is what the host alone uses, whatever the plugin declares.
+// Settings are what the plugin is given: the settings that it declares, under their declared names and as the user
+// wrote them, and the connector's name, class, topics and number of tasks. A value that it may not see is [Mask].
+// Everything undeclared is left out (a misspelt password must not get in by its wrong name), and so is what the host
+// alone uses, whatever the plugin declares.
 func (g *Guest) Settings(c *Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, e := range c.Entries {
@@ -97,21 +99,23 @@ func (g *Guest) Withheld(c *Connector) []string {
 	var keys []string
 	for _, e := range c.Entries {
 		_, declared := g.Own.Find(e.Key)
-		if declared && !hostAlone(e.Key) && g.withholds(e) && !IsSecret(e.Key, append([]*Declarations{g.Own}, g.Others...)...) {
+		if declared && !hostAlone(e.Key) && g.withholds(e) && !IsSecret(e.Key, append([]*Declarations{g.Own},
+			g.Others...)...) {
 			keys = append(keys, g.Prefix+e.Key)
 		}
 	}
 	return keys
 }
 
-// IsSecret tells whether a setting's value is a secret: one of the declarations says password, or gives it a role whose values are
-// secrets; or none of them has it, unless by a template for any name, and it ends as names of secrets do.
+// IsSecret tells whether a setting's value is a secret: one of the declarations says password, or gives it a role whose
+// values are secrets; or none of them has it, unless by a template for any name, and it ends as names of secrets do.
 func IsSecret(key string, declared ...*Declarations) bool {
 	found := false
 	for _, d := range declared {
 		for _, spec := range d.Matching(key) {
 			found = found || !strings.HasSuffix(spec.Name, "{name}") // which stands for what nobody has thought of
-			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules, func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
+			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
+				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
 				return true
 			}
 		}
@@ -122,11 +126,14 @@ func IsSecret(key string, declared ...*Declarations) bool {
 // secretNames are what names of secrets end with.
 var secretNames = []string{"password", "pwd", "secret"}
 
-var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true, "topics.regex": true}
+var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.max": true, "topics": true,
+	"topics.regex": true}
 
-// hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other stages.
+// hostAlone tells whether only the host has any business with the key: settings of converters, Kafka clients and other
+// stages.
 func hostAlone(key string) bool {
-	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.", "admin.",
+	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.",
+		"admin.",
 		"transforms.", "predicates.", "errors.", "config.providers"} {
 		if strings.HasPrefix(key, prefix) {
 			return true

@@ -10,9 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name does.
+// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name
+// does.
 func TestSecretsByAnybodysWord(t *testing.T) {
-	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")))
+	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
+		"", "", acting("http.header.{name}")))
 	own := Declare(
 		declared("shop.key", wit.KindText, "", ""),                            // another plugin says password
 		declared("shop.token", wit.KindText, "", "", acting("http.password")), // its own role does
@@ -20,7 +22,8 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 		declared("shop.set.password", wit.KindText, "", ""), // declared, and by nobody as a secret
 		declared("shop.header.a{name}", wit.KindText, "", ""), declared("shop.free.{name}", wit.KindText, "", ""),
 		declared("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
-	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true, "shop.set.password": false, "shop.header.apikey": true,
+	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,
+		"shop.set.password": false, "shop.header.apikey": true,
 		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false, "shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
 		if got := IsSecret(key, own, others); got != want {
 			t.Errorf("%s: expected %v, found %v", key, want, got)
@@ -28,7 +31,8 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 	}
 }
 
-// Values from files go to the plugins that come with the program, and to those of a folder where the user says so; secrets to none.
+// Values from files go to the plugins that come with the program, and to those of a folder where the user says so;
+// secrets to none.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "value"), []byte("kept"), 0o600); err != nil {
@@ -47,19 +51,23 @@ func TestValuesFromFiles(t *testing.T) {
 		guest Guest
 		want  []wit.Setting
 	}{
-		"built in":           {Guest{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
-		"of a folder":        {Guest{}, settings(Mask, "open", Mask, Mask, Mask)},
-		"revealed":           {Guest{Reveal: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask, "kept", Mask)},
-		"revealed as one":    {Guest{Reveal: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept", "pre-kept")},
+		"built in":    {Guest{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
+		"of a folder": {Guest{}, settings(Mask, "open", Mask, Mask, Mask)},
+		"revealed": {Guest{Reveal: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask,
+			"kept", Mask)},
+		"revealed as one": {Guest{Reveal: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept",
+			"pre-kept")},
 		"revealed, a secret": {Guest{Reveal: []string{"shop.password"}}, settings(Mask, "open", Mask, Mask, Mask)},
-		"of a transform":     {Guest{Prefix: "transforms.x.", Reveal: []string{"shop.address", "transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
+		"of a transform": {Guest{Prefix: "transforms.x.", Reveal: []string{"shop.address",
+			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
 	} {
 		x.guest.Own = DeclareComponent(component())
 		if diff := cmp.Diff(x.want, x.guest.Settings(c)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
-		if diff := cmp.Diff(x.want, x.guest.Planned(c, settings("kept", "open", Mask, "kept", "pre-kept"))); diff != "" {
+		if diff := cmp.Diff(x.want, x.guest.Planned(c, settings("kept", "open", Mask, "kept",
+			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
 		}
 	}
@@ -68,26 +76,35 @@ func TestValuesFromFiles(t *testing.T) {
 // Where requests go, and what secures them, comes from the user alone.
 func TestDefaultsThatDoNotCount(t *testing.T) {
 	d := Declare(
-		declared("x.address", wit.KindText, "evil.example", "", acting("http.address")), declared("x.port", wit.KindInt, "8443", "", acting("http.port")),
-		declared("x.scheme", wit.KindText, "http", "", acting("http.scheme")), declared("x.proxy", wit.KindText, "http", "", acting("http.proxy.type")),
+		declared("x.address", wit.KindText, "evil.example", "", acting("http.address")), declared("x.port", wit.KindInt,
+			"8443", "", acting("http.port")),
+		declared("x.scheme", wit.KindText, "http", "", acting("http.scheme")), declared("x.proxy", wit.KindText, "http",
+			"", acting("http.proxy.type")),
 		declared("x.proxy.address", wit.KindText, "evil.example:1", "", acting("http.proxy.address")),
 		declared("x.tokens", wit.KindText, "https://evil.example", "", acting("http.oauth.token-endpoint")),
-		declared("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old", wit.KindText, "1", "", acting("tls.allow-legacy")),
-		declared("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), declared("x.host", wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
-		declared("x.user", wit.KindText, "evil", "", acting("http.user")), declared("x.windows", wit.KindText, "* * * * * ?/24h", "", acting("http.maintenance-windows")),
-		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindText, "evil", "", acting("http.whatever")))
+		declared("x.trust", wit.KindText, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old",
+			wit.KindText, "1", "", acting("tls.allow-legacy")),
+		declared("x.destination", wit.KindText, "EVIL", "", acting("http.destination")), declared("x.host",
+			wit.KindText, "evil", "", acting("http.header.x-forwarded-host")),
+		declared("x.user", wit.KindText, "evil", "", acting("http.user")), declared("x.windows", wit.KindText,
+			"* * * * * ?/24h", "", acting("http.maintenance-windows")),
+		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindText,
+			"evil", "", acting("http.whatever")))
 	r := NewRoles(d, connector(t, "x.address=good.example"))
-	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address", "http.oauth.token-endpoint", "tls.truststore.location",
+	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
+		"http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows", "http.whatever"} {
 		if r.Has(name) || r.Given(name) {
 			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
 		}
 	}
-	if len(r.Prefix("http.header.")) > 0 || r.Text("http.address") != "good.example" || r.Text("http.read-timeout-ms") != "5" {
+	if len(r.Prefix("http.header.")) > 0 || r.Text("http.address") != "good.example" ||
+		r.Text("http.read-timeout-ms") != "5" {
 		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
 	}
 	text := ""
-	for _, p := range append(place(connector(t, ""), d), uncounted(t.Context(), connector(t, "x.address=a\nx.port=1"), d)...) {
+	for _, p := range append(place(connector(t, ""), d), uncounted(t.Context(), connector(t, "x.address=a\nx.port=1"),
+		d)...) {
 		text += p.String() + "\n"
 	}
 	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
@@ -102,11 +119,15 @@ c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does 
 
 // A value that somebody calls a secret is not used where it would be shown, and no message shows it.
 func TestSecretInAPublicRole(t *testing.T) {
-	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{declared("shop.pwd", wit.KindText, "", "", acting("http.address")),
+	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.SettingSpec{declared("shop.pwd",
+		wit.KindText, "", "", acting("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
-	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code", wit.KindPassword, "", ""))}
-	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(t.Context(), connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
-	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose values are shown: it is not used\n"+
+	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
+		wit.KindPassword, "", ""))}
+	found := Checker{Worker: plainWorker(t, ""), Others: others}.Component(t.Context(), connector(t,
+		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
+	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
+		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT", found.Error()); diff != "" {
 		t.Error(diff)
 	}

@@ -6,13 +6,15 @@ import (
 	"strings"
 )
 
-// IsPassword tells whether the value of a connector's setting is a secret: by what is declared (see [IsSecret]), or by Kafka's own
-// declarations of clients where the connector overrides them.
+// IsPassword tells whether the value of a connector's setting is a secret: by what is declared (see [IsSecret]), or by
+// Kafka's own declarations of clients where the connector overrides them.
 func IsPassword(key string, declared ...*Declarations) bool {
-	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.", "admin."}) {
+	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
+		"admin."}) {
 		return IsSecret(client, workerDeclarations())
 	}
-	return IsSecret(key, declared...) || slices.ContainsFunc(registrySecrets, func(name string) bool { return strings.HasSuffix(key, name) })
+	return IsSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
+		func(name string) bool { return strings.HasSuffix(key, name) })
 }
 
 // registrySecrets are those of converters that end otherwise.
@@ -30,9 +32,10 @@ func Masked(settings map[string]string, password func(key string) bool) map[stri
 	return masked
 }
 
-// Unmasked is a configuration as it is to be stored or checked, of one that somebody was shown masked and sends back: [Mask] stands for
-// the value that is stored, as it was written. The error names the settings for which there is none. It is for every route that takes a
-// configuration, for PATCH after the patch was applied; answers are 400 with the error's text.
+// Unmasked is a configuration as it is to be stored or checked, of one that somebody was shown masked and sends back:
+// [Mask] stands for the value that is stored, as it was written. The error names the settings for which there is none.
+// It is for every route that takes a configuration, for PATCH after the patch was applied; answers are 400 with the
+// error's text.
 func Unmasked(given, stored map[string]string) (map[string]string, error) {
 	settings := make(map[string]string, len(given))
 	var missing []string
@@ -48,7 +51,8 @@ func Unmasked(given, stored map[string]string) (map[string]string, error) {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for the one that is stored, and there is none", strings.Join(missing, ", "), Mask)
+		return nil, fmt.Errorf("%s: expected a value, found %s, which stands for the one that is stored, and there "+
+			"is none", strings.Join(missing, ", "), Mask)
 	}
 	return settings, nil
 }

@@ -10,7 +10,8 @@ import (
 )
 
 func TestMaskedSettings(t *testing.T) {
-	d := Declare(wit.SettingSpec{Name: "shop.key", Kind: wit.KindPassword}, wit.SettingSpec{Name: "shop.word.pwd", Kind: wit.KindText}, wit.SettingSpec{Name: "shop.header.{name}", Kind: wit.KindPassword})
+	d := Declare(wit.SettingSpec{Name: "shop.key", Kind: wit.KindPassword}, wit.SettingSpec{Name: "shop.word.pwd",
+		Kind: wit.KindText}, wit.SettingSpec{Name: "shop.header.{name}", Kind: wit.KindPassword})
 	stored := map[string]string{
 		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader", "other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
 		"producer.override.sasl.jaas.config": "j", "consumer.override.ssl.keystore.password": "p", "admin.override.client.id": "me",
@@ -39,7 +40,8 @@ func TestMaskedSettings(t *testing.T) {
 	if diff := cmp.Diff(stored, back); diff != "" {
 		t.Error(diff)
 	}
-	_, err = Unmasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y", "b.pwd": Mask})
+	_, err = Unmasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
+		"b.pwd": Mask})
 	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {
 		t.Errorf("expected the settings to be named, found %v", err)
 	}

@@ -6,7 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// readProperties reads Java's properties syntax exactly as java.util.Properties.load does, and notes the line of each entry.
+// readProperties reads Java's properties syntax exactly as java.util.Properties.load does, and notes the line of each
+// entry.
 func readProperties(file string, data []byte) ([]Entry, Problems) {
 	var entries []Entry
 	var problems Problems
@@ -22,7 +23,8 @@ func readProperties(file string, data []byte) ([]Entry, Problems) {
 		key, err := unescape(rawKey)
 		value, err2 := unescape(rawValue)
 		if err != nil || err2 != nil {
-			problems = append(problems, Problem{File: file, Line: at, Setting: rawKey, Text: `expected four hexadecimal digits behind \u`})
+			problems = append(problems, Problem{File: file, Line: at, Setting: rawKey,
+				Text: `expected four hexadecimal digits behind \u`})
 			continue
 		}
 		entries = append(entries, Entry{Key: key, Value: value, Raw: value, File: file, Line: at})
@@ -37,8 +39,8 @@ func naturalLines(s string) []string {
 
 const propertyBlanks = " \t\f"
 
-// logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come out empty;
-// only a first line can be a comment, and a comment is never continued.
+// logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come
+// out empty; only a first line can be a comment, and a comment is never continued.
 func logicalLine(lines []string) (string, int) {
 	first := strings.TrimLeft(lines[0], propertyBlanks)
 	if first == "" || first[0] == '#' || first[0] == '!' {
@@ -68,7 +70,8 @@ func continued(line string) (string, bool) {
 	return line[:len(line)-1], true
 }
 
-// splitProperty cuts at the first blank, = or : that is not escaped; one = or : with blanks around it belongs to the cut.
+// splitProperty cuts at the first blank, = or : that is not escaped; one = or : with blanks around it belongs to the
+// cut.
 func splitProperty(line string) (key, value string) {
 	end := len(line)
 	for i := 0; i < len(line); i++ {

@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. The three are there under these
-// names without being asked for; `config.providers` of the worker may declare others, by Kafka's class names.
+// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. The three are there
+// under these names without being asked for; `config.providers` of the worker may declare others, by Kafka's class
+// names.
 //
-// One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference itself, which
-// then is sent as a password and locks a user.
+// One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference
+// itself, which then is sent as a password and locks a user.
 type Providers struct{ byName map[string]provider }
 
 // names of the providers, for messages.
@@ -48,7 +49,8 @@ const (
 
 // lacks says what is not there.
 func (k providerKind) lacks() string {
-	return [...]string{ofEnvironment: "the environment of this program has no such variable", ofFile: "the file has no such key",
+	return [...]string{ofEnvironment: "the environment of this program has no such variable",
+		ofFile:   "the file has no such key",
 		ofFolder: "the folder has no such file"}[k]
 }
 
@@ -56,7 +58,8 @@ const providerClasses = "org.apache.kafka.common.config.provider."
 
 // NewProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
 func NewProviders(worker []Entry) (*Providers, Problems) {
-	p := &Providers{map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil), "env": environmentProvider(nil)}}
+	p := &Providers{map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
+		"env": environmentProvider(nil)}}
 	byKey := map[string]Entry{}
 	for _, e := range worker {
 		byKey[e.Key] = e
@@ -70,7 +73,8 @@ func NewProviders(worker []Entry) (*Providers, Problems) {
 		prefix := "config.providers." + name + "."
 		class, ok := byKey[prefix+"class"]
 		if !ok {
-			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name, prefix))
+			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name,
+				prefix))
 			continue
 		}
 		made, problem := makeProvider(class, prefix, byKey)
@@ -102,7 +106,8 @@ func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider,
 		}
 		return environmentProvider(re), nil
 	}
-	problem := class.problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q", providerClasses, class.Value)
+	problem := class.problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q",
+		providerClasses, class.Value)
 	return provider{}, &problem
 }
 
@@ -177,8 +182,8 @@ func inside(allowed []string, path string) error {
 // reference is Kafka's pattern: ${provider:key} or ${provider:path:key}.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// Resolve returns the entries with their references replaced. References to providers that nobody declared stay as they are, as in
-// Kafka (a transform's replacement may look like one).
+// Resolve returns the entries with their references replaced. References to providers that nobody declared stay as they
+// are, as in Kafka (a transform's replacement may look like one).
 func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)

@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles are the settings of a connector that the host acts on, by what they are for (`http.address`, `retry.codes`) and never by
-// name. Defaults of the plugin are in where one counts for the role, see package role: where a byte goes, and what secures it, comes
-// from the user alone. They hold secrets, and show none when printed.
+// Roles are the settings of a connector that the host acts on, by what they are for (`http.address`, `retry.codes`) and
+// never by name. Defaults of the plugin are in where one counts for the role, see package role: where a byte goes, and
+// what secures it, comes from the user alone. They hold secrets, and show none when printed.
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
@@ -24,8 +24,8 @@ type roleValue struct {
 	has   bool
 }
 
-// NewRoles collects the settings with a role of a component. Declarations whose name is a template take part only where the
-// connector gives a value; the first declaration of a role counts.
+// NewRoles collects the settings with a role of a component. Declarations whose name is a template take part only where
+// the connector gives a value; the first declaration of a role counts.
 func NewRoles(d *Declarations, c *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for _, spec := range d.Specs() {
@@ -97,8 +97,8 @@ func (r Roles) Duration(role string) time.Duration {
 	return time.Duration(r.Int(role)) * time.Millisecond
 }
 
-// Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may hold
-// "sap-client".
+// Prefix is the values of all roles that begin so and have one, by what follows the prefix: Prefix("http.header.") may
+// hold "sap-client".
 func (r Roles) Prefix(prefix string) map[string]string {
 	values := map[string]string{}
 	for role, v := range r.byRole {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was given in
-// place is as it was.
+// Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was
+// given in place is as it was.
 func (c *Connector) Again(p *Providers) (*Connector, error) {
 	entries := slices.Clone(c.Entries)
 	for i := range entries {

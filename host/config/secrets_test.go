@@ -17,7 +17,8 @@ func secretsOf(t *testing.T) (p *Providers, c *Connector, dir string) {
 	p, problems := NewProviders(nil)
 	c, more := NewConnector("c.properties", []Entry{
 		{Key: "fixed", Value: "x", Raw: "x"},
-		{Key: "password", Value: "${file:" + dir + "/some.properties:password}", Raw: "${file:" + dir + "/some.properties:password}"},
+		{Key: "password", Value: "${file:" + dir + "/some.properties:password}", Raw: "${file:" + dir +
+			"/some.properties:password}"},
 		{Key: "token", Value: "Bearer ${dir:" + dir + ":token}", Raw: "Bearer ${dir:" + dir + ":token}"},
 	}, p)
 	if err := append(problems, more...).Err(); err != nil {
@@ -44,7 +45,8 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if keys := c.Differing(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" || again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
+	if keys := c.Differing(again); len(keys) != 1 || keys[0] != "token" || again.Text("token") != "Bearer due" ||
+		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
 		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
 	}
 	if e, _ := again.Entry("token"); !e.Secret || e.Raw != "Bearer ${dir:"+dir+":token}" {
@@ -60,10 +62,13 @@ func TestReferencesAreReadAgain(t *testing.T) {
 
 // Settings whose name ends with a word of the user's own.
 func TestNamesOfOnesOwn(t *testing.T) {
-	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}), declared("x.header.fixed", wit.KindText, "", ""))
-	c, _ := NewConnector("c.properties", []Entry{{Key: "x.header.API-Key", Value: "k"}, {Key: "x.header.fixed", Value: "f"}, {Key: "x.header.", Value: "e"}}, &Providers{})
+	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}),
+		declared("x.header.fixed", wit.KindText, "", ""))
+	c, _ := NewConnector("c.properties", []Entry{{Key: "x.header.API-Key", Value: "k"}, {Key: "x.header.fixed",
+		Value: "f"}, {Key: "x.header.", Value: "e"}}, &Providers{})
 	r := NewRoles(d, c)
-	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" || r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.Given("http.header.API-Key") {
+	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
+		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.Given("http.header.API-Key") {
 		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
 	if _, ok := d.Find("x.header."); ok {

@@ -40,8 +40,8 @@ func (l layer) Read() (map[string]any, error) {
 	return m, nil
 }
 
-// LoadWorker makes a worker's configuration of a file ("" for none), the environment as os.Environ gives it, and flags by setting
-// name. The error is for a file that cannot be read; everything else is a problem.
+// LoadWorker makes a worker's configuration of a file ("" for none), the environment as os.Environ gives it, and flags
+// by setting name. The error is for a file that cannot be read; everything else is a problem.
 func LoadWorker(file string, environ []string, flags map[string]string) (*Worker, Problems, error) {
 	var entries []Entry
 	var problems Problems
@@ -53,9 +53,13 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 	}
 	w, more := NewWorker(file, entries, environ, flags)
 	if problems.Err() != nil { // nobody knows what it was to hold
-		more = slices.DeleteFunc(more, func(p Problem) bool { return p.Setting == "bootstrap.servers" && !w.Given(p.Setting) })
+		more = slices.DeleteFunc(more, func(p Problem) bool {
+			return p.Setting == "bootstrap.servers" &&
+				!w.Given(p.Setting)
+		})
 	} else if file != "" && len(entries) == 0 && more.Err() != nil {
-		return w, Problems{{File: file, Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
+		return w, Problems{{File: file,
+			Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
 	}
 	return w, append(problems, more...), nil
 }
@@ -84,8 +88,8 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 	return w, problems
 }
 
-// defaults are those of the declarations. Without a file nobody has thought of who may read passwords by REST, so it is for this machine
-// alone.
+// defaults are those of the declarations. Without a file nobody has thought of who may read passwords by REST, so it is
+// for this machine alone.
 func defaults(file string) layer {
 	var l layer
 	for _, s := range workerSettings {
@@ -105,8 +109,8 @@ const listensAlone = "http://127.0.0.1:8083"
 // fromEnvironment is in front of the variable's name in Entry.File.
 const fromEnvironment = "environment "
 
-// environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms. As in Kafka's container images, _ is a dot,
-// __ an underscore and ___ a dash.
+// environment turns CULVERT_OFFSET_FLUSH_INTERVAL_MS into offset.flush.interval.ms. As in Kafka's container images, _
+// is a dot, __ an underscore and ___ a dash.
 func environment(environ []string) layer {
 	var l layer
 	for _, variable := range environ {
@@ -151,10 +155,12 @@ func (w *Worker) check() Problems {
 					problems = append(problems, e.coded(setting.CodeNotBuilt, text))
 				}
 			}
-		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key), e.Key) > 2: // a setting of the topic
+		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key),
+			e.Key) > 2: // a setting of the topic
 		case ofPlugin(e.Key):
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
-		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key), e.Key) > 2: // a variable of something else
+		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
+			e.Key) > 2: // a variable of something else
 		case hasPrefix(e.Key, unusedPrefixes):
 			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:
@@ -175,10 +181,12 @@ func ofPlugin(key string) bool {
 }
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.
-var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.", "consumer.", "admin.", "ssl.", "sasl.", "security."}
+var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.",
+	"consumer.", "admin.", "ssl.", "sasl.", "security."}
 
 // clientSettings are those of all Kafka clients, which package kafka looks at.
-var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms", "reconnect.backoff.ms",
+var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms",
+	"reconnect.backoff.ms",
 	"reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
 	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
 
@@ -237,8 +245,8 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 	return m
 }
 
-// Current is the value of a setting at this time: references to config providers in it are resolved anew, so that it follows the file
-// that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
+// Current is the value of a setting at this time: references to config providers in it are resolved anew, so that it
+// follows the file that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
 func (w *Worker) Current(name string) (value string, ok bool) {
 	e, given := w.origin[name]
 	if !given || !e.Secret {
@@ -281,8 +289,8 @@ func (w *Worker) All() map[string]string {
 	return m
 }
 
-// PluginFolders is plugin.path, as far as its entries are folders, with a warning for each of the others: real workers' files name
-// places of Java plugins, which Kafka Connect passes over too where they do not exist.
+// PluginFolders is plugin.path, as far as its entries are folders, with a warning for each of the others: real workers'
+// files name places of Java plugins, which Kafka Connect passes over too where they do not exist.
 func (w *Worker) PluginFolders() (folders []string, warnings Problems) {
 	for _, f := range w.List("plugin.path") {
 		if info, err := os.Stat(f); err == nil && info.IsDir() {

@@ -19,7 +19,8 @@ func TestCurrent(t *testing.T) {
 		}
 	}
 	put("logon=before")
-	entries, _ := Read("w.properties", []byte("bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n"))
+	entries, _ := Read("w.properties",
+		[]byte("bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n"))
 	w, problems := NewWorker("w.properties", entries, nil, nil)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
@@ -43,7 +44,8 @@ func TestCurrent(t *testing.T) {
 func TestPasswordsAreNotShown(t *testing.T) {
 	for _, s := range workerSettings {
 		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") {
-			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") || s.Kind != wit.KindPassword {
+			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") ||
+				s.Kind != wit.KindPassword {
 				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
 			}
 		}

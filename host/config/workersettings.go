@@ -15,38 +15,61 @@ const (
 	HeaderConverter = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 )
 
-// workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in unused, too.
+// workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in
+// unused, too.
 var workerSettings = slices.Concat(generalSettings, proxySettings, securitySettings)
 
 // workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
 
 var generalSettings = []wit.SettingSpec{
-	declared("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` (`embedded:PORT`) for the broker that is built in, which is for trying out."),
-	declared("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a module in a folder goes before a built-in one of the same name."),
-	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of all plugins' instances together, in bytes; a quarter of what the machine or its control group gives unless given. Connectors that find none left take turns; one is always let in.", atLeast(1)),
-	declared("key.converter", wit.KindClassName, JSONConverter, "Converter of record keys; its own settings follow as key.converter.…"),
-	declared("value.converter", wit.KindClassName, JSONConverter, "Converter of record values; its own settings follow as value.converter.…"),
+	declared("bootstrap.servers", wit.KindListOfText, "embedded", "Kafka brokers as host:port, or `embedded` "+
+		"(`embedded:PORT`) for the broker that is built in, which is for trying out."),
+	declared("plugin.path", wit.KindListOfText, "", "Folders with .wasm plugins, besides those that are built in; a "+
+		"module in a folder goes before a built-in one of the same name."),
+	declared("plugins.memory.bytes", wit.KindLong, "", "Memory of all plugins' instances together, in bytes; a "+
+		"quarter of what the machine or its control group gives unless given. Connectors that find none left take "+
+		"turns; one is always let in.", atLeast(1)),
+	declared("key.converter", wit.KindClassName, JSONConverter,
+		"Converter of record keys; its own settings follow as key.converter.…"),
+	declared("value.converter", wit.KindClassName, JSONConverter,
+		"Converter of record values; its own settings follow as value.converter.…"),
 	declared("header.converter", wit.KindClassName, HeaderConverter, "Converter of header values."),
 	declared("offset.storage.topic", wit.KindText, "connect-offsets", "Topic with the offsets of sources."),
-	declared("offset.flush.interval.ms", wit.KindLong, "60000", "How often offsets are written, in milliseconds.", atLeast(1)),
-	declared("offset.flush.timeout.ms", wit.KindLong, "5000", "How long one writing of offsets may take, in milliseconds; what is not written then is written with the next.", atLeast(1)),
+	declared("offset.flush.interval.ms", wit.KindLong, "60000", "How often offsets are written, in milliseconds.",
+		atLeast(1)),
+	declared("offset.flush.timeout.ms", wit.KindLong, "5000", "How long one writing of offsets may take, in "+
+		"milliseconds; what is not written then is written with the next.", atLeast(1)),
 	declared("offset.storage.partitions", wit.KindInt, "", "Partitions of the offsets topic if it has to be made."),
-	declared("offset.storage.replication.factor", wit.KindShort, "", "Replicas of the offsets topic if it has to be made; the broker's default unless given."),
-	declared("task.shutdown.graceful.timeout.ms", wit.KindLong, "5000", "How long tasks may take to stop, all together, in milliseconds.", atLeast(0)),
-	declared("listeners", wit.KindListOfText, "http://:8083", "Where REST listens: http://HOST:PORT; no host means all addresses. Empty: no REST. Without a worker's file: http://127.0.0.1:8083."),
-	declared("rest.allowed.hosts", wit.KindListOfText, "", "Names that requests to REST may call this worker by, in their Host, besides localhost and loopback addresses. Without it Host is checked on loopback listeners alone."),
-	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows [hidden] for values of password settings; false: configurations as they are written, as Kafka Connect does."),
-	declared("rest.advertised.host.name", wit.KindText, "", "Host under which others reach this worker, for worker_id."),
+	declared("offset.storage.replication.factor", wit.KindShort, "",
+		"Replicas of the offsets topic if it has to be made; the broker's default unless given."),
+	declared("task.shutdown.graceful.timeout.ms", wit.KindLong, "5000",
+		"How long tasks may take to stop, all together, in milliseconds.", atLeast(0)),
+	declared("listeners", wit.KindListOfText, "http://:8083", "Where REST listens: http://HOST:PORT; no host means "+
+		"all addresses. Empty: no REST. Without a worker's file: http://127.0.0.1:8083."),
+	declared("rest.allowed.hosts", wit.KindListOfText, "", "Names that requests to REST may call this worker by, in "+
+		"their Host, besides localhost and loopback addresses. Without it Host is checked on loopback listeners alone."),
+	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows [hidden] for values of password "+
+		"settings; false: configurations as they are written, as Kafka Connect does."),
+	declared("rest.advertised.host.name", wit.KindText, "",
+		"Host under which others reach this worker, for worker_id."),
 	declared("rest.advertised.port", wit.KindInt, "", "Port under which others reach this worker, for worker_id."),
-	declared("unknown.settings", wit.KindText, "error", "What an unknown key under a plugin's own prefix is: error, or warn.", allowed("error", "warn")),
-	declared("config.providers", wit.KindListOfText, "", "Names of config providers; file, dir and env are there anyway."),
-	declared("errors.tolerance", wit.KindText, "none", "For connectors that do not say: none stops at the first bad record, all goes on.", allowed("none", "all")),
-	declared("errors.log.enable", wit.KindBoolean, "false", "For connectors that do not say: log skipped records as errors, not as warnings."),
-	declared("errors.log.include.messages", wit.KindBoolean, "false", "For connectors that do not say: and with them what they hold that tells them apart."),
-	declared("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: how long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
-	declared("errors.retry.delay.max.ms", wit.KindLong, "60000", "For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
-	declared("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are spoken to.", allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
+	declared("unknown.settings", wit.KindText, "error",
+		"What an unknown key under a plugin's own prefix is: error, or warn.", allowed("error", "warn")),
+	declared("config.providers", wit.KindListOfText, "",
+		"Names of config providers; file, dir and env are there anyway."),
+	declared("errors.tolerance", wit.KindText, "none",
+		"For connectors that do not say: none stops at the first bad record, all goes on.", allowed("none", "all")),
+	declared("errors.log.enable", wit.KindBoolean, "false",
+		"For connectors that do not say: log skipped records as errors, not as warnings."),
+	declared("errors.log.include.messages", wit.KindBoolean, "false",
+		"For connectors that do not say: and with them what they hold that tells them apart."),
+	declared("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: how long a failed operation "+
+		"is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
+	declared("errors.retry.delay.max.ms", wit.KindLong, "60000",
+		"For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
+	declared("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are spoken to.", allowed("PLAINTEXT", "SSL",
+		"SASL_PLAINTEXT", "SASL_SSL")),
 	declared("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
 	declared("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 
@@ -58,9 +81,13 @@ var generalSettings = []wit.SettingSpec{
 	declared("status.storage.replication.factor", wit.KindShort, "", "Its replicas."),
 	declared("offset.storage.file.filename", wit.KindText, "", "File with the offsets of a standalone Java worker."),
 	declared("plugin.discovery", wit.KindText, "", "How Java plugins are found."),
-	declared("connector.client.config.override.policy", wit.KindText, "All", "Which settings of their Kafka clients connectors may override: All, None, Principal (security.protocol, sasl.mechanism, sasl.jaas.config) or Allowlist."),
-	declared("connector.client.config.override.allowlist", wit.KindListOfText, "", "Those that the policy Allowlist lets them override, without a prefix."),
-	declared("exactly.once.source.support", wit.KindText, "disabled", "Exactly-once for sources.", allowed("disabled", "preparing", "enabled")),
+	declared("connector.client.config.override.policy", wit.KindText, "All", "Which settings of their Kafka clients "+
+		"connectors may override: All, None, Principal (security.protocol, sasl.mechanism, sasl.jaas.config) or "+
+		"Allowlist."),
+	declared("connector.client.config.override.allowlist", wit.KindListOfText, "",
+		"Those that the policy Allowlist lets them override, without a prefix."),
+	declared("exactly.once.source.support", wit.KindText, "disabled", "Exactly-once for sources.", allowed("disabled",
+		"preparing", "enabled")),
 	declared("admin.listeners", wit.KindListOfText, "", "Where /admin listens."),
 	declared("rest.advertised.listener", wit.KindText, "", "Listener that others are told."),
 	declared("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST."),

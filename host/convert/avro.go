@@ -15,12 +15,12 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// avroConverter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro binary. The
-// structured bytes of a batch are Avro binary by the same mapping, so that a value is copied behind its prefix wherever the two
-// agree, which is for every schema without unions of several types, enums and fixed.
+// avroConverter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
+// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied behind its
+// prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
 //
-// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its annotated
-// type (narrowed there), text that is not UTF-8, bytes behind the value.
+// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
+// annotated type (narrowed there), text that is not UTF-8, bytes behind the value.
 type avroConverter struct {
 	use      Use
 	o        avroOptions
@@ -89,8 +89,10 @@ func newAvro(settings map[string]string, u Use) (Converter, error) {
 		name      string
 		otherwise bool
 	}{
-		{&c.o.enhanced, "enhanced.avro.schema.support", false}, {&c.o.scrub, "scrub.invalid.names", false}, {&c.o.meta, "connect.meta.data", true},
-		{&c.o.optionalKeys, "allow.optional.map.keys", false}, {&c.o.flatten, "flatten.singleton.unions", true}, {&c.o.keepNulls, "ignore.default.for.nullables", false},
+		{&c.o.enhanced, "enhanced.avro.schema.support", false}, {&c.o.scrub, "scrub.invalid.names", false}, {&c.o.meta,
+			"connect.meta.data", true},
+		{&c.o.optionalKeys, "allow.optional.map.keys", false}, {&c.o.flatten, "flatten.singleton.unions",
+			true}, {&c.o.keepNulls, "ignore.default.for.nullables", false},
 		{&c.settings.register, "auto.register.schemas", true}, {&c.settings.latest, "use.latest.version", false},
 		{&c.settings.normalize, "normalize.schemas", false},
 	} {
@@ -130,7 +132,8 @@ func orElse(text, otherwise string) string {
 	return text
 }
 
-// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or `value.subject.name.strategy`.
+// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
+// `value.subject.name.strategy`.
 func subjectStrategy(settings map[string]string, key bool) (func(topic, name string) (string, error), error) {
 	setting, suffix := "value.subject.name.strategy", "-value"
 	if key {
@@ -151,11 +154,13 @@ func subjectStrategy(settings map[string]string, key bool) (func(topic, name str
 	case "TopicRecordNameStrategy":
 		return func(topic, name string) (string, error) { return topic + "-" + name, needName(name) }, nil
 	}
-	return nil, configError("Invalid value %s for configuration %s: expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy "+
+	return nil, configError("Invalid value %s for configuration %s: expected TopicNameStrategy, RecordNameStrategy "+
+		"or TopicRecordNameStrategy "+
 		"of io.confluent.kafka.serializers.subject, others are not built", class, setting)
 }
 
-func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
 	var p *avroProgram
 	in := b.Bytes(d)
 	switch d.Form {
@@ -320,7 +325,8 @@ func (c *avroConverter) sameLayout(ctx context.Context, p *avroProgram, id int) 
 	return layoutsEqual(p.text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
 }
 
-// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical forms differ.
+// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
+// forms differ.
 func layoutsEqual(own string, texts []string, what string) error {
 	mine, err := parseAvro([]string{own})
 	if err != nil {
@@ -331,7 +337,8 @@ func layoutsEqual(own string, texts []string, what string) error {
 		return &Stop{fmt.Errorf("%s: %w", what, err)}
 	}
 	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
-		return &Stop{fmt.Errorf("%s is not that of the record, and records are not rewritten for another one: expected %s, found %s",
+		return &Stop{fmt.Errorf("%s is not that of the record, and records are not rewritten for another one: "+
+			"expected %s, found %s",
 			what, cutTo(string(a), MaxErrorBytes), cutTo(string(b), MaxErrorBytes))}
 	}
 	return nil
@@ -361,7 +368,8 @@ func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b
 		if len(data) > 0 {
 			found = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
 		}
-		return wit.Datum{}, dataError("expected a zero byte and the four bytes of a schema's id in front of the Avro value, found %s", found)
+		return wit.Datum{}, dataError("expected a zero byte and the four bytes of a schema's id in front of the Avro "+
+			"value, found %s", found)
 	}
 	id := int(binary.BigEndian.Uint32(data[1:]))
 	r := c.readers[readingKey{topic, id}]
@@ -420,8 +428,8 @@ func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit
 	return d, nil
 }
 
-// reading gets the schema of an id and makes the reader of its values. What the registry does not know is the record's fault, and
-// asked again for the next one.
+// reading gets the schema of an id and makes the reader of its values. What the registry does not know is the record's
+// fault, and asked again for the next one.
 func (c *avroConverter) reading(ctx context.Context, topic string, id int) (*avroReading, error) {
 	if c.client == nil {
 		return nil, errors.New("AvroConverter: made without a schema registry")
@@ -498,7 +506,8 @@ func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic strin
 	return nil
 }
 
-// version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the Avro schema says none.
+// version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the Avro schema
+// says none.
 func (c *avroConverter) version(ctx context.Context, root *avro.SchemaNode, topic, text string) (*int32, error) {
 	if property(root, "connect.version") != nil {
 		return nil, nil

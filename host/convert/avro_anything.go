@@ -6,7 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is set.
+// anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is
+// set.
 const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confluent.connect.avro","fields":[` +
 	`{"name":"boolean","type":["null","boolean"],"default":null},{"name":"bytes","type":["null","bytes"],"default":null},` +
 	`{"name":"double","type":["null","double"],"default":null},{"name":"float","type":["null","float"],"default":null},` +
@@ -128,7 +129,8 @@ func writeAnythings(w *walk, dst []byte, pairs bool) ([]byte, *Error) {
 	return append(dst, 0), nil
 }
 
-// readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first counts.
+// readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
+// counts.
 func readAnything(w *walk, dst []byte) ([]byte, *Error) {
 	start, set := len(dst), false
 	for field := range anyFields {
@@ -171,7 +173,8 @@ func readAnythingField(w *walk, dst []byte, field int) ([]byte, *Error) {
 	case anyArray, anyMap:
 		return readAnythings(w, dst, field == anyMap)
 	}
-	s := map[int]step{anyBytes: {op: bytesStep}, anyDouble: {op: floatStep, size: 8}, anyFloat: {op: floatStep, size: 4},
+	s := map[int]step{anyBytes: {op: bytesStep}, anyDouble: {op: floatStep, size: 8}, anyFloat: {op: floatStep,
+		size: 4},
 		anyInt: {op: numberStep, size: 32}, anyLong: {op: numberStep, size: 64}, anyString: {op: textStep}}[field]
 	tag := map[int]byte{anyBytes: datum.TagBytes, anyDouble: datum.TagFloat64, anyFloat: datum.TagFloat32,
 		anyInt: datum.TagInt32, anyLong: datum.TagInt64, anyString: datum.TagText}[field]

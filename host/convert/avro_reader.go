@@ -18,7 +18,8 @@ import (
 // maxUnionBranches is how many types a union may have: each of them writes all others as nulls.
 const maxUnionBranches = 1000
 
-// avroReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to the other's.
+// avroReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to
+// the other's.
 type avroReader struct {
 	o     avroOptions
 	nodes []wit.Node
@@ -60,8 +61,9 @@ func textProperty(n *avro.SchemaNode, name string) string {
 	return text
 }
 
-// logicalPrefix stands in front of the names of logical types and their attributes while a schema is parsed: the specification has
-// readers pass over a logical type that makes no sense, a decimal with a negative scale for example, and AvroData reads it.
+// logicalPrefix stands in front of the names of logical types and their attributes while a schema is parsed: the
+// specification has readers pass over a logical type that makes no sense, a decimal with a negative scale for example,
+// and AvroData reads it.
 const logicalPrefix = "culvert."
 
 // relaxed is the text of a schema with logicalPrefix.
@@ -316,7 +318,8 @@ func (r *avroReader) decimal(w *wit.Node, n *avro.SchemaNode) bool {
 	precision, _ := jsonInteger(property(n, logicalPrefix+"precision"))
 	w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterScale, Value: strconv.FormatInt(scale, 10)})
 	if precision != defaultPrecision && precision != 0 {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterPrecision, Value: strconv.FormatInt(precision, 10)})
+		w.Parameters = append(w.Parameters, wit.Setting{Name: wit.ParameterPrecision,
+			Value: strconv.FormatInt(precision, 10)})
 	}
 	return true
 }
@@ -342,7 +345,8 @@ func (r *avroReader) enum(w *wit.Node, n *avro.SchemaNode) (step, error) {
 // array makes an array, or a map of an array of the entries that AvroData writes.
 func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolved(n.Items)
-	entry := item.Type == "record" && (fullName(item) == avroNamespace+"."+avroMapEntry || property(item, "connect.internal.type") == avroMapEntry)
+	entry := item.Type == "record" && (fullName(item) == avroNamespace+"."+avroMapEntry || property(item,
+		"connect.internal.type") == avroMapEntry)
 	if !entry {
 		w.Kind = wit.Array
 		id, s, err := r.node(item, avroField{}, depth+1)
@@ -355,7 +359,8 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 	}
 	key, value := fields["key"], fields["value"]
 	if len(item.Fields) != 2 || key == nil || value == nil {
-		return step{}, dataError("Found map encoded as array of key-value pairs, but array elements do not match the expected format.")
+		return step{}, dataError("Found map encoded as array of key-value pairs, but array elements do not match the " +
+			"expected format.")
 	}
 	name := fullName(item)
 	if r.open[name] {
@@ -426,7 +431,8 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 	}
 	if version != nil && *version >= 0 {
 		if w.Version != nil && *w.Version != *version {
-			return dataError("Mismatched versions: version already added to SchemaBuilder (%d) differs from version in source schema (%d)", *w.Version, *version)
+			return dataError("Mismatched versions: version already added to SchemaBuilder (%d) differs from version "+
+				"in source schema (%d)", *w.Version, *version)
 		}
 		w.Version = version
 	}
@@ -438,7 +444,8 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)
 			if !ok {
-				return dataError("Expected schema parameter values to be strings but found: %s", cut(fmt.Sprint(parameters[name])))
+				return dataError("Expected schema parameter values to be strings but found: %s",
+					cut(fmt.Sprint(parameters[name])))
 			}
 			setParameter(w, name, value)
 		}
@@ -470,14 +477,16 @@ func (r *avroReader) name(w *wit.Node, n *avro.SchemaNode) error {
 			return dataError("Invalid schema name: %s", cut(fmt.Sprint(given)))
 		}
 		name = text
-	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" && nameOf(w) != wit.NameDecimal:
+	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
+		nameOf(w) != wit.NameDecimal:
 		name = fullName(n)
 	}
 	if name == "" || strings.HasPrefix(name, avroNamespace+"."+avroDefaultName) {
 		return nil
 	}
 	if w.Name != nil && *w.Name != name {
-		return dataError("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source schema (%s)", *w.Name, cut(name))
+		return dataError("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+
+			"schema (%s)", *w.Name, cut(name))
 	}
 	w.Name = wit.Ptr(name)
 	return nil

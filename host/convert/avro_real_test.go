@@ -17,8 +17,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values of all types become what AvroData makes of them: the same schema and the same bytes; and its bytes become the same document
-// again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData, which is not on Maven Central.
+// Values of all types become what AvroData makes of them: the same schema and the same bytes; and its bytes become the
+// same document again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData, which is not on Maven
+// Central.
 func TestRealAvro(t *testing.T) {
 	all := avroCorpus(4000)
 	file := filepath.Join(t.TempDir(), "documents")
@@ -66,10 +67,12 @@ func TestRealAvro(t *testing.T) {
 			}
 		}
 		if wrong++; wrong <= 15 {
-			t.Errorf("document %s\nAvroData %s\nours     %s", document, strings.Join(kafkas, "\n         "), strings.Join(ours, "\n         "))
+			t.Errorf("document %s\nAvroData %s\nours     %s", document, strings.Join(kafkas, "\n         "),
+				strings.Join(ours, "\n         "))
 		}
 	}
-	t.Logf("%d documents, %d refused by AvroData, %d of them for a name twice, %d with a number of more digits, %d differ", len(all), refused, redefined, longer, wrong)
+	t.Logf("%d documents, %d refused by AvroData, %d of them for a name twice, %d with a number of more digits, %d "+
+		"differ", len(all), refused, redefined, longer, wrong)
 	if refused > len(all)/3 {
 		t.Errorf("expected few documents to be refused, found %d of %d", refused, len(all))
 	}
@@ -81,16 +84,19 @@ var avroReadings = [][3]string{
 	{"", `{"type":"fixed","name":"a.F","size":3}`, "010203"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},{"name":"n","type":["string","null"]}]}`, "0400ff02"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"u","type":["null","int","string",{"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}]},{"name":"v","type":["int","string"]}]}`, "060a020261"},
-	{"enhanced.avro.schema.support=true", `{"type":"record","name":"n.R","fields":[{"name":"u","type":["null",{"type":"enum","name":"E","symbols":["A","B"]},"long",{"type":"array","items":"long"}]}]}`, "0604020400"},
+	{"enhanced.avro.schema.support=true",
+		`{"type":"record","name":"n.R","fields":[{"name":"u","type":["null",{"type":"enum","name":"E","symbols":["A","B"]},"long",{"type":"array","items":"long"}]}]}`, "0604020400"},
 	{"", `{"type":"array","items":"int"}`, "0302020400"},
 	{"", `{"type":"map","values":{"type":"array","items":["null","boolean"]}}`, "02026104020100" + "00"},
 	{"", `{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"value","type":"string"},{"name":"key","type":"int"}]}}`, "0202610600"},
 	{"", `{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.type":"int16"},"doc":"fd","default":7},{"name":"s","type":{"type":"string","avro.java.string":"String"}}]}`, "0e0278"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"t","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"o","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"m","type":{"type":"int","logicalType":"time-millis"}}]}`, "020406"},
-	{"connect.meta.data=false", `{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.doc":"x","connect.parameters":{"p":"1"}},"default":1}]}`, "0e"},
+	{"connect.meta.data=false",
+		`{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.doc":"x","connect.parameters":{"p":"1"}},"default":1}]}`, "0e"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"l","type":{"type":"record","name":"P","fields":[{"name":"x","type":"double"}]}},{"name":"r","type":"P"}]}`, "000000000000f03f0000000000000040"},
 	{"", `"null"`, ""},
-	{"", `{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"int","logicalType":"date"},"default":3}]}`, "02"},
+	{"", `{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"int","logicalType":"date"},"default":3}]}`,
+		"02"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"i","type":{"type":"int","connect.type":"int99"}}]}`, "02"},
 	{"", `{"type":"string","connect.version":"x"}`, "0261"},
 }
@@ -126,7 +132,8 @@ func TestRealAvroReads(t *testing.T) {
 			got = "!" + err.Error()
 		} else if d.Form == wit.Absent {
 			got = "null"
-		} else if out, _, err := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false").Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
+		} else if out, _, err := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false").
+			Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
 			t.Error(err)
 		} else {
 			got = string(out)
@@ -140,7 +147,8 @@ func TestRealAvroReads(t *testing.T) {
 // avroCorpus is documents with schemas by chance, always the same.
 func avroCorpus(n int) (all []string) {
 	g := &generator{Rand: rand.New(rand.NewPCG(3, 4))}
-	// AvroData takes a name that stands inside itself for a cycle, and two types of one name are refused by Avro: each has its own.
+	// AvroData takes a name that stands inside itself for a cycle, and two types of one name are refused by Avro: each
+	// has its own.
 	numbered := 0
 	var named func(s *schema)
 	named = func(s *schema) {
@@ -151,8 +159,10 @@ func avroCorpus(n int) (all []string) {
 			s.Name = fmt.Sprint(g.of("M", "a.b.C", "Größe", "b.ä"), numbered)
 			numbered++
 		}
-		if i := slices.Index([]string{"a", "Größe", "x.y", `q"`, "_1", "<&>"}, strings.TrimRight(s.Field, "0123456789")); i >= 0 {
-			s.Field = []string{"a", "Größe", "xy", "q", "_1", "B"}[i] + s.Field[len(strings.TrimRight(s.Field, "0123456789")):]
+		if i := slices.Index([]string{"a", "Größe", "x.y", `q"`, "_1", "<&>"}, strings.TrimRight(s.Field,
+			"0123456789")); i >= 0 {
+			s.Field = []string{"a", "Größe", "xy", "q", "_1", "B"}[i] + s.Field[len(strings.TrimRight(s.Field,
+				"0123456789")):]
 		}
 		if s.Items != nil && s.Items.Type == "double" {
 			s.Items.Type, s.Items.Default, s.Default = "int64", nil, nil // Avro 1.12 reads them as float
@@ -185,7 +195,8 @@ func TestRealAvroGolden(t *testing.T) {
 	var text strings.Builder
 	n := 0
 	for i, answer := range runTool(t, "avro", "Avro.java", file) {
-		if !strings.Contains(answer, "!") && !strings.Contains(answer, `"float"`) && !strings.Contains(answer, `"items":"MapEntry"`) && n < 150 {
+		if !strings.Contains(answer, "!") && !strings.Contains(answer, `"float"`) && !strings.Contains(answer,
+			`"items":"MapEntry"`) && n < 150 {
 			n++
 			fmt.Fprintf(&text, "%s\t%s\n", documents[i], answer)
 		}

@@ -44,8 +44,8 @@ type avroOptions struct {
 	keepNulls bool
 }
 
-// avroWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The order of
-// the JSON members is that of Avro's Schema.toString.
+// avroWriter writes the Avro schema of a schema of ours, and finds the steps from the one's bytes to the other's. The
+// order of the JSON members is that of Avro's Schema.toString.
 type avroWriter struct {
 	nodes []wit.Node
 	o     avroOptions
@@ -84,7 +84,8 @@ func digestsOf(nodes []wit.Node) [][sha256.Size]byte {
 	}
 	for id := len(nodes) - 1; id >= 0; id-- {
 		n := &nodes[id]
-		b = append(b[:0], byte(n.Kind), flagOf(n.Name != nil), flagOf(n.Doc != nil), flagOf(n.Version != nil), flagOf(n.DefaultValue != nil))
+		b = append(b[:0], byte(n.Kind), flagOf(n.Name != nil), flagOf(n.Doc != nil), flagOf(n.Version != nil),
+			flagOf(n.DefaultValue != nil))
 		for _, s := range []*string{n.Name, n.Doc} {
 			if s != nil {
 				text(*s)
@@ -176,7 +177,8 @@ func (w *avroWriter) node(dst []byte, id uint32, space string, bare bool) ([]byt
 	if n.DefaultValue != nil {
 		branches[0], branches[1] = branches[1], branches[0]
 	}
-	return append(dst, ']'), step{op: unionStep, branches: branches, same: s.same && valueFirst == (n.DefaultValue != nil)}, nil
+	return append(dst, ']'), step{op: unionStep, branches: branches, same: s.same &&
+		valueFirst == (n.DefaultValue != nil)}, nil
 }
 
 // union appends a structure that stands for a union of several types.
@@ -221,7 +223,8 @@ func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, e
 }
 
 // avroTypes are the names of Avro's types for kinds that have one.
-var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array", "map", "record"}
+var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
+	"map", "record"}
 
 func (w *avroWriter) value(dst []byte, id uint32, space string) ([]byte, step, error) {
 	n := &w.nodes[id]
@@ -377,7 +380,8 @@ func (w *avroWriter) enum(dst []byte, n *wit.Node, id uint32, space string) ([]b
 func (w *avroWriter) fixed(dst []byte, n *wit.Node, id uint32, space, text string) ([]byte, step, error) {
 	size, bad := strconv.ParseInt(text, 10, 32)
 	if bad != nil || size < 0 {
-		return dst, step{}, dataError("expected a number of bytes in the parameter %s, found %s", fixedSize, quoted(text))
+		return dst, step{}, dataError("expected a number of bytes in the parameter %s, found %s", fixedSize,
+			quoted(text))
 	}
 	s := step{op: padStep, size: int(size)}
 	if nameOf(n) == wit.NameDecimal {
@@ -456,7 +460,8 @@ func (w *avroWriter) structure(dst []byte, id uint32, space string) ([]byte, ste
 }
 
 // field appends a field of a record. keepNulls: a null is written as such though there is a default.
-func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string, keepNulls bool) ([]byte, step, error) {
+func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string, keepNulls bool) ([]byte, step,
+	error) {
 	if err := checkName(name); err != nil {
 		return dst, step{}, err
 	}
@@ -474,10 +479,12 @@ func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string
 	if doc != "" {
 		dst = appendJSON(append(dst, `,"doc":`...), doc)
 	}
-	entries := n.Kind == wit.Mapping && !(w.nodes[n.Key].Kind == wit.Text && (!w.nodes[n.Key].Optional || w.o.optionalKeys))
+	entries := n.Kind == wit.Mapping && !(w.nodes[n.Key].Kind == wit.Text && (!w.nodes[n.Key].Optional ||
+		w.o.optionalKeys))
 	switch {
 	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
-		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is fine.
+		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
+		// fine.
 	case n.DefaultValue != nil:
 		dst, err = w.defaultValue(append(dst, `,"default":`...), id)
 	case n.Optional:
@@ -486,7 +493,8 @@ func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string
 	return append(dst, '}'), s, err
 }
 
-// replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs do.
+// replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
+// do.
 func replaceNull(s step, value []byte) (step, error) {
 	full := &s.branches[0] // a node with a default has its value in front
 	w := walk{ctx: context.Background(), in: value, most: MaxEnvelopeBytes}
@@ -500,8 +508,8 @@ func replaceNull(s step, value []byte) (step, error) {
 	return s, nil
 }
 
-// define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro cannot have
-// and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
+// define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
+// cannot have and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
 func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool, err error) {
 	parts := strings.Split(strings.TrimRight(name, "."), ".")
 	for i := range parts {
@@ -561,7 +569,8 @@ func appendJSON(dst []byte, s string) []byte {
 	return out
 }
 
-// checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a digit.
+// checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
+// digit.
 func checkName(name string) error {
 	if name == "" {
 		return &Error{SchemaParseException, "Empty name: names of Avro have at least one character"}
@@ -574,7 +583,8 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return &Error{SchemaParseException, what + cut(name) + "; scrub.invalid.names=true of the converter writes such names in another way"}
+		return &Error{SchemaParseException, what + cut(name) +
+			"; scrub.invalid.names=true of the converter writes such names in another way"}
 	}
 	return nil
 }
@@ -620,7 +630,8 @@ func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
 		}
 		if text, given := parameter(n, wit.ParameterPrecision); given {
 			if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
-				return dst, dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision, quoted(text))
+				return dst, dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
+					quoted(text))
 			}
 		}
 		dst = strconv.AppendInt(append(dst, `,"scale":`...), scale, 10)
@@ -632,7 +643,8 @@ func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
 			return dst, err
 		}
 	}
-	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis", wit.NameDate: "date"}[name]
+	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis",
+		wit.NameDate: "date"}[name]
 	if decimal {
 		logical = "decimal"
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a batch,
-// or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike. They differ where
-// the branches of a union stand in another order, and where one side has a type that the other does not know: enum, fixed, a
-// union of several types, a map with optional keys.
+// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
+// batch, or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike.
+// They differ where the branches of a union stand in another order, and where one side has a type that the other does
+// not know: enum, fixed, a union of several types, a map with optional keys.
 type step struct {
 	op stepOp
 	// size: bytes of a fixed or a float, bits of an integer.
@@ -80,7 +80,8 @@ func (w *walk) bad(text string) *Error {
 	return &Error{DataException, "byte " + strconv.Itoa(w.i) + " of the Avro value: " + text}
 }
 
-// look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the context.
+// look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
+// context.
 func (w *walk) look(from int, dst []byte) *Error {
 	if w.i == from {
 		if w.empty++; w.empty > datum.MaxEmptyStructures {
@@ -132,7 +133,8 @@ func (s *step) run(w *walk, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
-			return dst, w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
+			return dst, w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) +
+				" bits")
 		}
 		return datum.AppendNumber(dst, n), nil
 	case booleanStep:
@@ -315,7 +317,8 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if len(b) > s.size || s.op == padStep && len(b) < s.size {
-			return dst, &Error{DataException, "expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b))}
+			return dst, &Error{DataException, "expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " +
+				strconv.Itoa(len(b))}
 		}
 		sign := byte(0)
 		if len(b) > 0 && b[0] >= 0x80 {
@@ -343,7 +346,8 @@ func (s *step) pick(w *walk, dst []byte) ([]byte, *Error) {
 			continue // null
 		}
 		if found >= 0 {
-			return dst, &Error{DataException, "the union has values in both " + quoted(s.names[found]) + " and " + quoted(s.names[m])}
+			return dst, &Error{DataException, "the union has values in both " + quoted(s.names[found]) + " and " +
+				quoted(s.names[m])}
 		}
 		found = m
 	}

@@ -45,7 +45,8 @@ func fakeRegistry(t testing.TB, schemas ...string) string {
 
 func appendLength(n int) []byte { return datum.AppendNumber(nil, int64(n)) }
 
-// rememberingRegistry is a client of a registry without a socket, which gives the last schema number 1 and finds no versions.
+// rememberingRegistry is a client of a registry without a socket, which gives the last schema number 1 and finds no
+// versions.
 func rememberingRegistry(s registry.Settings) (*registry.Client, error) {
 	var body []byte
 	return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -85,8 +86,8 @@ func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit
 	return d
 }
 
-// The golden file holds what AvroData makes of documents: its schema, its bytes, and the document that they become again;
-// TestRealAvroGolden compares it with AvroData itself.
+// The golden file holds what AvroData makes of documents: its schema, its bytes, and the document that they become
+// again; TestRealAvroGolden compares it with AvroData itself.
 func TestWritesWhatAvroDataWrites(t *testing.T) {
 	cases := goldenAvro(t)
 	if len(cases) < 100 {
@@ -95,7 +96,8 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 	for _, g := range cases {
 		got := avroOf(t, g[0])
 		if !sameJSON(g[1], got[0]) || g[2] != got[1] || !sameJSON(g[3], got[2]) {
-			t.Errorf("document %s\nAvroData %s\nours     %s", g[0], strings.Join(g[1:], "\n         "), strings.Join(got, "\n         "))
+			t.Errorf("document %s\nAvroData %s\nours     %s", g[0], strings.Join(g[1:], "\n         "),
+				strings.Join(got, "\n         "))
 		}
 	}
 }
@@ -114,9 +116,11 @@ func goldenAvro(t *testing.T) (cases [][]string) {
 
 const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
 
-// A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is, behind zero and id.
+// A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is,
+// behind zero and id.
 func TestAvroIsACopy(t *testing.T) {
-	for strategy, subject := range map[string]string{"": "orders-value", "io.confluent.kafka.serializers.subject.TopicNameStrategy": "orders-value",
+	for strategy, subject := range map[string]string{"": "orders-value",
+		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
 		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
 		"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy": "orders-a.Person"} {
 		fake := srfake.New()
@@ -130,7 +134,8 @@ func TestAvroIsACopy(t *testing.T) {
 		d := datumOf(t, json, b, person)
 		for range 3 {
 			out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
-			if want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...); err != nil || null || !bytes.Equal(out, want) {
+			if want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...); err != nil || null || !bytes.Equal(out,
+				want) {
 				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
 			}
 		}
@@ -148,20 +153,21 @@ func TestRegistryThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := 0
 		c, json, b := avroPair(t, "http://registry.test")
-		client, err := registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}}, roundTrip(func(r *http.Request) (*http.Response, error) {
-			if answers++; answers < 5 {
-				if !strings.Contains(c.client.Away(), "does not answer") && answers > 1 {
-					t.Errorf("expected the outage in the status, found %q", c.client.Away())
+		client, err := registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
+			roundTrip(func(r *http.Request) (*http.Response, error) {
+				if answers++; answers < 5 {
+					if !strings.Contains(c.client.Away(), "does not answer") && answers > 1 {
+						t.Errorf("expected the outage in the status, found %q", c.client.Away())
+					}
+					return [...]func() (*http.Response, error){
+						func() (*http.Response, error) { return nil, errors.New("connection refused") },
+						func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
+						func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
+						func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
+					}[answers-1]()
 				}
-				return [...]func() (*http.Response, error){
-					func() (*http.Response, error) { return nil, errors.New("connection refused") },
-					func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
-					func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
-					func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
-				}[answers-1]()
-			}
-			return answer(r, 200, `{"id":9}`), nil
-		}), slog.New(slog.DiscardHandler))
+				return answer(r, 200, `{"id":9}`), nil
+			}), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +183,8 @@ func TestRegistryThatIsAway(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		answers = 0
 		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
-		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil || err.Error() != "the task ends" {
+		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil ||
+			err.Error() != "the task ends" {
 			t.Errorf("expected the end of the task, found %v", err)
 		}
 	})
@@ -188,17 +195,19 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func answer(r *http.Request, status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Request: r, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+	return &http.Response{StatusCode: status, Request: r, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// What a registry refuses is no record's fault when it is about the schema or the user, and the record's when it names an id that
-// nobody knows.
+// What a registry refuses is no record's fault when it is about the schema or the user, and the record's when it names
+// an id that nobody knows.
 func TestRefusalsOfARegistry(t *testing.T) {
 	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
 	known := func(settings ...string) error {
-		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p"}, settings...)...)
+		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO",
+			"basic.auth.user.info", "u:p"}, settings...)...)
 		_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 		return err
 	}
@@ -237,7 +246,8 @@ func incompatible(t *testing.T) error {
 	})
 	c, json, b := avroPair(t, fake.URL())
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
-	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") || !strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
+	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
+		!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
 		t.Errorf("expected what the registry said and the schema, found %v", err)
 	}
 	return err
@@ -260,7 +270,8 @@ func TestSettingsOfAvro(t *testing.T) {
 			name, value, _ := strings.Cut(pair, "=")
 			m[name] = value
 		}
-		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
+		if _, err := New("AvroConverter", m, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException ||
+			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
 		}
 	}
@@ -270,16 +281,19 @@ func TestSettingsOfAvro(t *testing.T) {
 func TestNamesOfAvro(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); ErrorClass(err) != SchemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
+		odd)); ErrorClass(err) != SchemaParseException || !strings.Contains(err.Error(), "scrub.invalid.names") {
 		t.Errorf("expected a refusal with advice, found %v", err)
 	}
 	c, json, b = avroPair(t, fakeRegistry(t), "scrub.invalid.names", "true")
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); err != nil || !strings.Contains(c.last.text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, odd)); err != nil ||
+		!strings.Contains(c.last.text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
 		t.Errorf("expected other names, found %s, %v", c.last.text, err)
 	}
 	// Two types of one name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
-	if got := avroOf(t, twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) && !strings.Contains(got[0], `"name":"N_2"`) {
+	if got := avroOf(t, twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
+		!strings.Contains(got[0], `"name":"N_2"`) {
 		t.Errorf("expected both types, found %q", got)
 	}
 }
@@ -297,14 +311,16 @@ func TestBranchesOfAUnionAreBounded(t *testing.T) {
 	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
-	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != DataException || !strings.Contains(err.Error(), "expected at most 1000") {
+	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b); ErrorClass(err) != DataException ||
+		!strings.Contains(err.Error(), "expected at most 1000") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
 }
 
 // Whatever stands in a topic is read or refused in time, and never becomes more than it may.
 func FuzzAvro(f *testing.F) {
-	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`, `{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
+	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`,
+		`{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
 		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingSchema}
 	c, _, b := avroPair(f, fakeRegistry(f, schemas...))
 	for id := range schemas {
@@ -343,8 +359,8 @@ func sameJSON(a, b string) bool {
 	return reflect.DeepEqual(withoutItems(x), withoutItems(y))
 }
 
-// withoutItems leaves out the defaults of arrays and maps: AvroData reads nulls for their items where these may be null, and loses
-// them where items have a default of their own; ours are what was written.
+// withoutItems leaves out the defaults of arrays and maps: AvroData reads nulls for their items where these may be
+// null, and loses them where items have a default of their own; ours are what was written.
 func withoutItems(v any) any {
 	switch x := v.(type) {
 	case []any:
@@ -371,7 +387,8 @@ func avroOf(t *testing.T, document string) []string {
 	if err != nil {
 		return []string{"!" + err.Error(), "", ""}
 	}
-	a, err := New(ClassAvro, map[string]string{"schema.registry.url": fakeRegistry(t)}, Use{Schemas: b.Registry, Registry: openRegistry})
+	a, err := New(ClassAvro, map[string]string{"schema.registry.url": fakeRegistry(t)}, Use{Schemas: b.Registry,
+		Registry: openRegistry})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,8 @@ func BenchmarkOrderRow(b *testing.B) {
 	for name, schemas := range map[string]string{"plain": "false", "schemas": "true"} {
 		g := goldensOf(b, "order-plain")
 		batch := &record.Batch{Registry: record.NewRegistry()}
-		d, err := newConverter(b, ClassJSON, batch.Registry).Decode(b.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		d, err := newConverter(b, ClassJSON, batch.Registry).Decode(b.Context(), "t",
+			[]byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -29,7 +30,8 @@ func BenchmarkOrderRow(b *testing.B) {
 				dst, _, _ = c.Encode(b.Context(), dst[:0], math.MaxInt32, "t", batch, d)
 			}
 		})
-		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode(b.Context(), "t", []byte(g.value), batch)
+		plain, err := newConverter(b, ClassJSON, batch.Registry, "schemas.enable", "false").Decode(b.Context(), "t",
+			[]byte(g.value), batch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -57,9 +59,11 @@ func BenchmarkOrderRow(b *testing.B) {
 func TestNoAllocationForARow(t *testing.T) {
 	g := goldensOf(t, "order-plain")
 	batch := &record.Batch{Registry: record.NewRegistry()}
-	for _, settings := range [][]string{{"schemas.enable", "true"}, {"schemas.enable", "false"}, {"decimal.format", "numeric"}} {
+	for _, settings := range [][]string{{"schemas.enable", "true"}, {"schemas.enable", "false"}, {"decimal.format",
+		"numeric"}} {
 		c := newConverter(t, ClassJSON, batch.Registry, settings...)
-		d, err := newConverter(t, ClassJSON, batch.Registry).Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
+		d, err := newConverter(t, ClassJSON, batch.Registry).Decode(t.Context(), "t",
+			[]byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), batch)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// ample is how long a conversion of some megabytes may take here: many times what it needs, and far less than one that is not linear.
+// ample is how long a conversion of some megabytes may take here: many times what it needs, and far less than one that
+// is not linear.
 const ample = 2 * time.Minute
 
 // soon runs f and fails the test where it has not ended after [ample].
@@ -40,7 +41,8 @@ func nestedSchema(depth int) string {
 	schema := `{"type":"string"}`
 	for range depth {
 		schema = strings.TrimSuffix(schema, "}") + `,"field":"a"}`
-		schema = `{"type":"struct","fields":[` + schema + `,{"type":"string","optional":true,"field":"b"},{"type":"string","optional":true,"field":"c"}]}`
+		schema = `{"type":"struct","fields":[` + schema +
+			`,{"type":"string","optional":true,"field":"b"},{"type":"string","optional":true,"field":"c"}]}`
 	}
 	return schema
 }
@@ -103,7 +105,8 @@ func TestMembersTwiceAndOutOfTurn(t *testing.T) {
 func TestHostileRecordsAreReadInTime(t *testing.T) {
 	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }
 	decimal := func(scale string) string {
-		return `{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"` + scale + `"}}`
+		return `{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"` +
+			scale + `"}}`
 	}
 	list := func(n int, item func(i int) string) string {
 		var b strings.Builder
@@ -116,8 +119,10 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		return b.String()
 	}
 	repeated := func(n int, item string) string { return list(n, func(int) string { return item }) }
-	wide := `{"type":"struct","fields":[` + list(9_000, func(i int) string { return fmt.Sprintf(`{"type":"int8","optional":true,"field":"f%d"}`, i) }) + `]}`
-	defaulted := `{"type":"struct","fields":[{"type":"string","field":"a","default":"` + strings.Repeat("x", 1<<20) + `"}]}`
+	wide := `{"type":"struct","fields":[` + list(9_000,
+		func(i int) string { return fmt.Sprintf(`{"type":"int8","optional":true,"field":"f%d"}`, i) }) + `]}`
+	defaulted := `{"type":"struct","fields":[{"type":"string","field":"a","default":"` + strings.Repeat("x", 1<<20) +
+		`"}]}`
 	deep := `{"type":"int8"}`
 	for range 400 {
 		deep = `{"type":"array","items":` + deep + `}`
@@ -134,31 +139,48 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		wrong = `{"` + longName + `":` + wrong + `}`
 	}
 	for name, c := range map[string]struct{ document, want string }{
-		"scale of 10^8":         {enveloped(decimal("100000000"), "1"), "expected a scale from -1000 to 1000"},
-		"scale of 2^31-1":       {enveloped(decimal("2147483647"), "0"), "expected a scale from -1000 to 1000"},
-		"scale out of 64 bits":  {enveloped(decimal("99999999999999999999"), "0"), "expected a scale from -1000 to 1000"},
-		"scale below 0":         {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
-		"exponent":              {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
-		"exponent of 0":         {enveloped(decimal("1000"), "0e32000"), ""},
-		"places":                {enveloped(decimal("2"), "1e-32000"), "more places than the scale"},
-		"zeros behind":          {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
-		"digits":                {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "more than 4096 bytes"},
-		"zeros before":          {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), ""},
-		"base64":                {enveloped(decimal("2"), `"`+strings.Repeat("MTIz", 1<<20)+`"`), "more than 4096 bytes"},
-		"absent members":        {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeated(300_000, "{}")+"]"), "more than"},
-		"unknown members":       {enveloped(wide, "{"+list(100_000, func(i int) string { return fmt.Sprintf(`"u%d":1`, i) })+"}"), ""},
-		"members out of turn":   {enveloped(wide, "{"+list(100_000, func(i int) string { return fmt.Sprintf(`"f%d":1`, 8999-i*7%9000) })+"}"), ""},
-		"defaults":              {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeated(300_000, "{}")+"]"), "more than"},
-		"defaults in defaults":  {enveloped(growing, "null"), "more than"},
-		"deep schema":           {enveloped(deep, "[]"), "expected at most 100 nodes in each other"},
-		"deep payload":          {enveloped(`{"type":"int8"}`, strings.Repeat("[", 900_000)), "nests deeper than 1000"},
-		"schema of many fields": {enveloped(strings.Replace(wide, "]", strings.Repeat(`,{"type":"int8","field":"g"}`, 1)+","+list(2000, func(i int) string { return fmt.Sprintf(`{"type":"int8","field":"h%d"}`, i) })+"]", 1), "{}"), "expected at most 10000 fields"},
-		"schema of 5 MB":        {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
-		"error of long names":   {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
-		"100,000 names":         {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}", ""},
-		"100,000 names twice":   {"{" + list(200_000, func(i int) string { return fmt.Sprintf(`"n%d":%d`, i%100_000, i) }) + "}", ""},
-		"one name many times":   {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "," + list(100_000, func(i int) string { return `"n0":"` + strings.Repeat("x", i%3) + `"` }) + "}", ""},
-		"a long integer":        {strings.Repeat("9", 4<<20), "does not fit 64 bits"},
+		"scale of 10^8":   {enveloped(decimal("100000000"), "1"), "expected a scale from -1000 to 1000"},
+		"scale of 2^31-1": {enveloped(decimal("2147483647"), "0"), "expected a scale from -1000 to 1000"},
+		"scale out of 64 bits": {enveloped(decimal("99999999999999999999"), "0"),
+			"expected a scale from -1000 to 1000"},
+		"scale below 0": {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
+		"exponent":      {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
+		"exponent of 0": {enveloped(decimal("1000"), "0e32000"), ""},
+		"places":        {enveloped(decimal("2"), "1e-32000"), "more places than the scale"},
+		"zeros behind":  {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
+		"digits":        {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "more than 4096 bytes"},
+		"zeros before":  {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), ""},
+		"base64": {enveloped(decimal("2"), `"`+strings.Repeat("MTIz", 1<<20)+`"`),
+			"more than 4096 bytes"},
+		"absent members": {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeated(300_000, "{}")+"]"),
+			"more than"},
+		"unknown members": {enveloped(wide, "{"+list(100_000, func(i int) string {
+			return fmt.Sprintf(`"u%d":1`,
+				i)
+		})+"}"), ""},
+		"members out of turn": {enveloped(wide, "{"+list(100_000, func(i int) string {
+			return fmt.Sprintf(`"f%d":1`,
+				8999-i*7%9000)
+		})+"}"), ""},
+		"defaults": {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeated(300_000, "{}")+"]"),
+			"more than"},
+		"defaults in defaults": {enveloped(growing, "null"), "more than"},
+		"deep schema":          {enveloped(deep, "[]"), "expected at most 100 nodes in each other"},
+		"deep payload":         {enveloped(`{"type":"int8"}`, strings.Repeat("[", 900_000)), "nests deeper than 1000"},
+		"schema of many fields": {enveloped(strings.Replace(wide, "]", strings.Repeat(`,{"type":"int8","field":"g"}`,
+			1)+","+list(2000, func(i int) string { return fmt.Sprintf(`{"type":"int8","field":"h%d"}`, i) })+"]", 1),
+			"{}"), "expected at most 10000 fields"},
+		"schema of 5 MB":      {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
+		"error of long names": {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
+		"100,000 names": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
+			""},
+		"100,000 names twice": {"{" + list(200_000, func(i int) string {
+			return fmt.Sprintf(`"n%d":%d`, i%100_000,
+				i)
+		}) + "}", ""},
+		"one name many times": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "," +
+			list(100_000, func(i int) string { return `"n0":"` + strings.Repeat("x", i%3) + `"` }) + "}", ""},
+		"a long integer": {strings.Repeat("9", 4<<20), "does not fit 64 bits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			soon(t, func(ctx context.Context) {
@@ -168,7 +190,8 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 					settings = nil
 				}
 				_, err := newConverter(t, ClassJSON, b.Registry, settings...).Decode(ctx, "t", []byte(c.document), b)
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || ErrorClass(err) == "") {
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
+					c.want) || ErrorClass(err) == "") {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
 				if err != nil && len(err.Error()) > 10_000 {
@@ -213,7 +236,8 @@ func TestNamesTwice(t *testing.T) {
 func TestHostileValuesAreWrittenInTime(t *testing.T) {
 	optional := func(n wit.Node) wit.Node { n.Optional = true; return n }
 	long := []byte(strings.Repeat("\x02x", 500_000))
-	decimal := wit.Node{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: "2"}}}
+	decimal := wit.Node{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
+		Value: "2"}}}
 	maps := bytes.Repeat([]byte{datum.TagMap, 2, datum.TagText, 2, 'k'}, 900)
 	for _, odd := range [][]byte{{datum.TagNull}, {datum.TagMap, 2, datum.TagInt8, 2, datum.TagNull}} {
 		maps = append(maps[:900*5:900*5], odd...)
@@ -221,7 +245,8 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 	// Maps in the last entry of each other, which shows late that it needs pairs.
 	pairs := []byte{datum.TagNull}
 	for range 200 {
-		pairs = append(append([]byte{datum.TagMap, 4, datum.TagText, 2, 'k'}, pairs...), datum.TagInt8, 2, datum.TagNull)
+		pairs = append(append([]byte{datum.TagMap, 4, datum.TagText, 2, 'k'}, pairs...), datum.TagInt8, 2,
+			datum.TagNull)
 	}
 	blocks := func(n int, item []byte) []byte {
 		return append(bytes.Repeat(append([]byte{2}, item...), n), 0)
@@ -233,28 +258,44 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 		most  int
 		want  string
 	}{
-		"empty structures": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}}, b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
-		"arrays of them": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2}, {Kind: wit.Structure}},
+		"empty structures": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Structure}},
+			b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"arrays of them": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2},
+			{Kind: wit.Structure}},
 			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
-		"maps of them": {nodes: []wit.Node{{Kind: wit.Mapping, Key: 1, Element: 1}, {Kind: wit.Structure}}, b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
-		"as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2}, {Kind: wit.Structure}},
+		"maps of them": {nodes: []wit.Node{{Kind: wit.Mapping, Key: 1, Element: 1}, {Kind: wit.Structure}},
+			b: datum.AppendNumber(nil, 1<<40), want: "structures without bytes"},
+		"as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Array, Element: 2},
+			{Kind: wit.Structure}},
 			b: blocks(2000, append(datum.AppendNumber(nil, 8000), 0)), want: "structures without bytes"},
-		"nulls with a default": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, optional(wit.Node{Kind: wit.Bytes, DefaultValue: wit.Ptr(append(datum.AppendNumber(nil, 1<<20), make([]byte, 1<<20)...))})},
-			b: append(append(datum.AppendNumber(nil, 100_000), bytes.Repeat([]byte{2}, 100_000)...), 0), want: "more than 1048576 bytes"},
-		"control characters": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 60<<20)), want: "more than 1048576 bytes"},
-		"some of them":       {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 200_000)), want: "more than 1048576 bytes"},
-		"few of them":        {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 100_000))},
-		"text as text":       {class: ClassString, nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 2<<20)), want: "more than 1048576 bytes"},
-		"bytes":              {class: ClassByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil, make([]byte, 2<<20)), want: "more than 1048576 bytes"},
-		"many floats":        {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text}}, b: append(append(datum.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
-		"a long decimal":     {nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
-		"and as text":        {class: ClassString, nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
-		"dynamic maps":       {b: maps},
-		"dynamic pairs":      {b: pairs},
-		"deep dynamic":       {b: append(bytes.Repeat([]byte{datum.TagArray, 2}, 5000), datum.TagNull), want: "nested at most 1000 deep"},
-		"dynamic decimal": {class: ClassString, b: datum.AppendBytes(datum.AppendNumber([]byte{datum.TagDecimal}, 2), bytes.Repeat([]byte{0x55}, 1<<19)),
+		"nulls with a default": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, optional(wit.Node{Kind: wit.Bytes,
+			DefaultValue: wit.Ptr(append(datum.AppendNumber(nil, 1<<20), make([]byte, 1<<20)...))})},
+			b: append(append(datum.AppendNumber(nil, 100_000), bytes.Repeat([]byte{2}, 100_000)...),
+				0), want: "more than 1048576 bytes"},
+		"control characters": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 60<<20)),
+			want: "more than 1048576 bytes"},
+		"some of them": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 200_000)),
+			want: "more than 1048576 bytes"},
+		"few of them": {nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil, make([]byte, 100_000))},
+		"text as text": {class: ClassString, nodes: []wit.Node{{Kind: wit.Text}}, b: datum.AppendBytes(nil,
+			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+		"bytes": {class: ClassByteArray, nodes: []wit.Node{{Kind: wit.Bytes}}, b: datum.AppendBytes(nil,
+			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+		"many floats": {nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text}},
+			b: append(append(datum.AppendNumber(nil, 500_000), long...), 0), want: "more than 1048576 bytes"},
+		"a long decimal": {nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil, bytes.Repeat([]byte{0x55}, 1<<19)),
 			want: "4096 bytes"},
-		"dynamic nulls": {class: ClassString, b: append(datum.AppendNumber([]byte{datum.TagArray}, 40<<20), make([]byte, 40<<20)...), want: "more than 1000000 values"},
+		"and as text": {class: ClassString, nodes: []wit.Node{decimal}, b: datum.AppendBytes(nil,
+			bytes.Repeat([]byte{0x55}, 1<<19)), want: "4096 bytes"},
+		"dynamic maps":  {b: maps},
+		"dynamic pairs": {b: pairs},
+		"deep dynamic": {b: append(bytes.Repeat([]byte{datum.TagArray, 2}, 5000), datum.TagNull),
+			want: "nested at most 1000 deep"},
+		"dynamic decimal": {class: ClassString, b: datum.AppendBytes(datum.AppendNumber([]byte{datum.TagDecimal}, 2),
+			bytes.Repeat([]byte{0x55}, 1<<19)),
+			want: "4096 bytes"},
+		"dynamic nulls": {class: ClassString, b: append(datum.AppendNumber([]byte{datum.TagArray}, 40<<20), make([]byte,
+			40<<20)...), want: "more than 1000000 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			soon(t, func(ctx context.Context) {
@@ -273,7 +314,8 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 					class = ClassJSON
 				}
 				out, _, err := newConverter(t, class, b.Registry).Encode(ctx, []byte("before"), 1<<20, "t", b, d)
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || string(out) != "before") {
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
+					c.want) || string(out) != "before") {
 					t.Errorf("expected %q, found %.300v", c.want, err)
 				}
 				if strings.HasPrefix(c.want, "more than 1048576") && ErrorClass(err) != TooLargeException {
@@ -301,13 +343,15 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
+		ErrorClass(err) != "" {
 		t.Errorf("encode: %v", err)
 	}
 	s, _ := b.Registry.Intern([]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
 	b.Data = append(append(datum.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
 	d = wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
-	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) || ErrorClass(err) != "" {
+	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
+		ErrorClass(err) != "" {
 		t.Errorf("encode with a schema: %v", err)
 	}
 }
@@ -322,7 +366,8 @@ func TestLongEnvelopesAreRefused(t *testing.T) {
 		}
 		d := wit.Datum{Form: wit.Structured, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) == "") {
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
+			ErrorClass(err) == "") {
 			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
 		}
 	}
@@ -335,7 +380,8 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 	c := newConverter(t, ClassJSON, b.Registry).(*jsonConverter)
 	most, mostRead := 0, 0
 	for i := range 2 * schemas {
-		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas, strings.Repeat("d", size))
+		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
+			strings.Repeat("d", size))
 		b.Data = b.Data[:0]
 		d, err := c.Decode(t.Context(), "t", []byte(document), b)
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka Connect's
-// converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
+// Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka
+// Connect's converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
 package convert
 
 import (
@@ -15,15 +15,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears and keeps
-// it, so it belongs to one goroutine at a time; tasks have converters of their own.
+// Converter is one converter with its settings. It compiles what it needs for a schema when the schema first appears
+// and keeps it, so it belongs to one goroutine at a time; tasks have converters of their own.
 type Converter interface {
-	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class [TooLargeException].
-	// null tells that the record has no key or value at all (a tombstone): out is dst then. On an error out is dst too. A long
-	// conversion ends when ctx does, with ctx's error.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) (out []byte, null bool, err error)
-	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it was. A long
-	// conversion ends when ctx does, with ctx's error.
+	// Encode appends the bytes of a datum of b to dst, at most `most` of them: more is an error of the class
+	// [TooLargeException]. null tells that the record has no key or value at all (a tombstone): out is dst then. On an
+	// error out is dst too. A long conversion ends when ctx does, with ctx's error.
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) (out []byte,
+		null bool, err error)
+	// Decode appends what data says to b.Data and returns where. data nil is an absent datum. On an error b is as it
+	// was. A long conversion ends when ctx does, with ctx's error.
 	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error)
 }
 
@@ -35,8 +36,8 @@ const (
 	TooLargeException = "org.apache.kafka.common.errors.RecordTooLargeException"
 )
 
-// Stop is an error that is no record's fault and that no tolerance passes over: a schema registry that refuses a schema or its
-// user, for example. What was not converted stays where it is until that is mended.
+// Stop is an error that is no record's fault and that no tolerance passes over: a schema registry that refuses a schema
+// or its user, for example. What was not converted stays where it is until that is mended.
 type Stop struct{ Err error }
 
 func (e *Stop) Error() string { return e.Err.Error() }
@@ -84,10 +85,16 @@ const (
 )
 
 var classes = withPrimitives(map[string]func(settings map[string]string, u Use) (Converter, error){
-	ClassAvro:      newAvro,
-	ClassJSON:      func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
-	ClassString:    func(settings map[string]string, u Use) (Converter, error) { return newString(settings, u.Schemas) },
-	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) { return newByteArray(settings, u.Schemas) },
+	ClassAvro: newAvro,
+	ClassJSON: func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
+	ClassString: func(settings map[string]string, u Use) (Converter, error) {
+		return newString(settings,
+			u.Schemas)
+	},
+	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) {
+		return newByteArray(settings,
+			u.Schemas)
+	},
 })
 
 // Use is what a converter is made for.
@@ -96,8 +103,8 @@ type Use struct {
 	Key bool
 	// Schemas numbers the schemas of what is read, and knows those of what is written.
 	Schemas *record.Registry
-	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right, and
-	// converts nothing.
+	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right,
+	// and converts nothing.
 	Registry func(registry.Settings) (*registry.Client, error)
 }
 
@@ -114,8 +121,8 @@ func Classes() []string {
 	return names
 }
 
-// New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`); names that
-// the converter does not know are ignored, as in Kafka Connect.
+// New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`);
+// names that the converter does not know are ignored, as in Kafka Connect.
 func New(class string, settings map[string]string, u Use) (Converter, error) {
 	class = strings.TrimSpace(class)
 	for name, make := range classes {
@@ -128,7 +135,8 @@ func New(class string, settings map[string]string, u Use) (Converter, error) {
 		what = "key"
 	}
 	if format := later[class[strings.LastIndexByte(class, '.')+1:]]; format != "" {
-		return nil, configError("%s converter: %s is not built yet, found %q; there are %s", what, format, class, strings.Join(Classes(), ", "))
+		return nil, configError("%s converter: %s is not built yet, found %q; there are %s", what, format, class,
+			strings.Join(Classes(), ", "))
 	}
 	return nil, configError("%s converter: unknown class %q; there are %s", what, class, strings.Join(Classes(), ", "))
 }
@@ -156,5 +164,6 @@ func boolean(settings map[string]string, name string, otherwise bool) (bool, err
 
 // typeName is a kind's name in Kafka Connect, upper case as its messages have it.
 func typeName(k wit.Kind) string {
-	return [...]string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY", "MAP", "STRUCT"}[k]
+	return [...]string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
+		"MAP", "STRUCT"}[k]
 }

@@ -7,10 +7,11 @@ import (
 )
 
 // jsonNames are the types' names in the schemas of Kafka Connect's JSON converter.
-var jsonNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array", "map", "struct"}
+var jsonNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
+	"map", "struct"}
 
-// appendSchema writes a node and what is below it as Kafka Connect's JSON converter does, keys in its order. field is the name
-// of the member that it is the schema of, or nil; w is the node's writer.
+// appendSchema writes a node and what is below it as Kafka Connect's JSON converter does, keys in its order. field is
+// the name of the member that it is the schema of, or nil; w is the node's writer.
 func appendSchema(k *budget, dst []byte, nodes []wit.Node, node uint32, field *string, w *writer) ([]byte, error) {
 	n := &nodes[node]
 	dst = append(append(append(dst, `{"type":"`...), jsonNames[n.Kind]...), '"')

@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
-// FuzzInsideTypes makes schemas and rows of them at random, right ones and ones with a byte changed, and has all converters write them under
-// bounds: they end within their bound, and what the JSON converter has written with its schema it reads again, within its own.
+// FuzzInsideTypes makes schemas and rows of them at random, right ones and ones with a byte changed, and has all
+// converters write them under bounds: they end within their bound, and what the JSON converter has written with its
+// schema it reads again, within its own.
 func FuzzInsideTypes(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
@@ -39,7 +40,8 @@ func FuzzInsideTypes(f *testing.F) {
 		}
 		for _, class := range Classes() {
 			for _, datum := range []wit.Datum{d, dynamic} {
-				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b, datum)
+				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b,
+					datum)
 				if len(out) > int(most)+len("before") {
 					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), most)
 				}

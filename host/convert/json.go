@@ -11,11 +11,12 @@ import (
 
 // jsonConverter is Kafka Connect's JsonConverter.
 //
-// It writes what that class writes, byte for byte (keys of maps in the order in which they came). In what it reads it is as
-// lenient as that class where nothing gets lost, and stricter where Kafka would store something else without a word: a text in a
-// numeric field (0 there), a number that does not fit (wrapped there), a fraction in an integer field (cut there), a decimal
-// with more places than its schema, text behind the document (ignored there) are DataExceptions here. The strings "NaN",
-// "Infinity" and "-Infinity", which both write, are read back as such in fields of floats (0 there).
+// It writes what that class writes, byte for byte (keys of maps in the order in which they came). In what it reads it
+// is as lenient as that class where nothing gets lost, and stricter where Kafka would store something else without a
+// word: a text in a numeric field (0 there), a number that does not fit (wrapped there), a fraction in an integer field
+// (cut there), a decimal with more places than its schema, text behind the document (ignored there) are DataExceptions
+// here. The strings "NaN", "Infinity" and "-Infinity", which both write, are read back as such in fields of floats (0
+// there).
 type jsonConverter struct {
 	reg     *record.Registry
 	schemas bool
@@ -67,7 +68,8 @@ func newJSON(settings map[string]string, reg *record.Registry) (Converter, error
 		case "NUMERIC":
 			c.form.numericDecimals = true
 		default:
-			return nil, configError("Invalid value %s for configuration decimal.format: (case insensitive) String must be one of: BASE64, NUMERIC", text)
+			return nil, configError("Invalid value %s for configuration decimal.format: (case insensitive) String "+
+				"must be one of: BASE64, NUMERIC", text)
 		}
 	}
 	if text, given := settings["schemas.cache.size"]; given {
@@ -83,7 +85,8 @@ func newJSON(settings map[string]string, reg *record.Registry) (Converter, error
 	return c, nil
 }
 
-func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
 	var out []byte
 	c.budget.start(ctx, dst, most)
 	switch d.Form {
@@ -333,7 +336,8 @@ func (r *reader) begins(data []byte) bool {
 }
 
 func notAnEnvelope() error {
-	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not contain additional fields. " +
+	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
+		"contain additional fields. " +
 		"If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.")
 }
 

@@ -61,7 +61,8 @@ func TestWritesValuesThatJSONCannotSay(t *testing.T) {
 			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
 		}
 	}
-	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.Datum{}); !null || err != nil {
+	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.Datum{}); !null ||
+		err != nil {
 		t.Error("an absent datum must be a tombstone")
 	}
 }
@@ -70,8 +71,9 @@ func TestRefusesToWrite(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
 	for want, v := range map[string]any{
-		"Java class class java.math.BigDecimal does not have corresponding schema type.": datum.Decimal{Scale: 1, Unscaled: datum.Unscaled([]byte{1})},
-		"Java class class java.util.Date does not have corresponding schema type.":       datum.Instant(0),
+		"Java class class java.math.BigDecimal does not have corresponding schema type.": datum.Decimal{Scale: 1,
+			Unscaled: datum.Unscaled([]byte{1})},
+		"Java class class java.util.Date does not have corresponding schema type.": datum.Instant(0),
 		"Mismatching schema.": datum.List{datum.Nested{Schema: 1}},
 	} {
 		out, _, err := encode(t, c, reg, nil, v)
@@ -83,8 +85,10 @@ func TestRefusesToWrite(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "scale parameter not found") {
 		t.Errorf("a Decimal without scale: %v", err)
 	}
-	_, _, err = encode(t, c, reg, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}}}, {Kind: wit.Text}}, datum.Record{"\xff"})
-	if err == nil || !strings.Contains(err.Error(), `field "a": byte 1 of the structured value: text that is not UTF-8`) {
+	_, _, err = encode(t, c, reg, []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}}},
+		{Kind: wit.Text}}, datum.Record{"\xff"})
+	if err == nil || !strings.Contains(err.Error(),
+		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
 		t.Errorf("bad text: %v", err)
 	}
 }
@@ -98,18 +102,22 @@ func TestReadsWithoutSchema(t *testing.T) {
 		list = append(list, int64(1))
 	}
 	for text, want := range map[string]any{
-		` {"a" : 1 , "b":[true,null,"x"]} `: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: datum.List{true, nil, "x"}}},
-		`[` + many + `]`:                    list,
-		`1.0`:                               1.0,
-		`007`:                               int64(7),
-		`-9223372036854775808`:              int64(math.MinInt64),
-		`1e400`:                             math.Inf(1),
-		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`:      "ä😀/\uFFFDx\b\f\n\r\t\"\\",
-		`{"a":1,"b":2,"a":"long enough to move","c":3}`:    datum.Map{{Key: "a", Value: "long enough to move"}, {Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
-		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`:            datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: int64(3)}},
-		"\xef\xbb\xbf[]":                                   datum.List{},
+		` {"a" : 1 , "b":[true,null,"x"]} `: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: datum.List{true,
+			nil, "x"}}},
+		`[` + many + `]`:       list,
+		`1.0`:                  1.0,
+		`007`:                  int64(7),
+		`-9223372036854775808`: int64(math.MinInt64),
+		`1e400`:                math.Inf(1),
+		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`: "ä😀/\uFFFDx\b\f\n\r\t\"\\",
+		`{"a":1,"b":2,"a":"long enough to move","c":3}`: datum.Map{{Key: "a", Value: "long enough to move"},
+			{Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
+		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`: datum.Map{{Key: "a", Value: int64(1)}, {Key: "b",
+			Value: int64(3)}},
+		"\xef\xbb\xbf[]": datum.List{},
 		`"plain ascii text of more than eight bytes, ünd"`: "plain ascii text of more than eight bytes, ünd",
-		`{"a":{"b":{"c":[[],{}]}}}`:                        datum.Map{{Key: "a", Value: datum.Map{{Key: "b", Value: datum.Map{{Key: "c", Value: datum.List{datum.List{}, datum.Map{}}}}}}}},
+		`{"a":{"b":{"c":[[],{}]}}}`: datum.Map{{Key: "a", Value: datum.Map{{Key: "b",
+			Value: datum.Map{{Key: "c", Value: datum.List{datum.List{}, datum.Map{}}}}}}}},
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		d, err := c.Decode(t.Context(), "t", []byte(text), b)
@@ -143,9 +151,11 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 		`{"b":"x"}`: {nil, "x", nil, 1.5},
 		`{"x":[{}],"b":"first","b":"x","y":1,"d":null,"c":150e-2}`: {nil, "x", []byte{0, 0x96}, 1.5},
 		`{"b":"\u0078","\u0061":7,"c":-0.0100}`:                    {int32(7), "x", []byte{0xff}, 1.5},
-		`{"b":"x","c":92233720368547758070}`:                       {nil, "x", new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
+		`{"b":"x","c":92233720368547758070}`: {nil, "x",
+			new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
 	} {
-		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` + payload + `,"schema":` + pairSchema + ` }`} {
+		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` +
+			payload + `,"schema":` + pairSchema + ` }`} {
 			b := &record.Batch{Registry: reg}
 			d, err := c.Decode(t.Context(), "t", []byte(document), b)
 			if err != nil {
@@ -172,11 +182,15 @@ func TestRefusesToRead(t *testing.T) {
 		`{"schema":null}`:                     "JsonConverter with schemas.enable requires",
 		`{"schema":{},"payload":1}`:           "Schema must contain 'type' field",
 		`{"schema":{"type":"x"},"payload":1}`: "Unknown schema type: x",
-		`{"schema":{"type":"array"},"payload":1}`:                             "Array schema did not specify the element type",
-		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`:      "Map schema did not specify the value type",
-		`{"schema":{"type":"struct"},"payload":1}`:                            `Struct schema's "fields" argument is not an array.`,
-		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not specified properly",
-		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`:         "Schema parameters must have string values.",
+		`{"schema":{"type":"array"},"payload":1}`: "Array schema did not specify the " +
+			"element type",
+		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`: "Map schema did not specify the value " +
+			"type",
+		`{"schema":{"type":"struct"},"payload":1}`: `Struct schema's "fields" argument is not an array.`,
+		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not " +
+			"specified properly",
+		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`: "Schema parameters must have string " +
+			"values.",
 		enveloped(`{"a":1}`):                   `field "b": Invalid null value for required STRING field`,
 		enveloped(`{"a":"1","b":"x"}`):         `field "a": expected a JSON value for the type INT32, found STRING`,
 		enveloped(`{"a":3000000000,"b":"x"}`):  "does not fit the type INT32",
@@ -184,19 +198,21 @@ func TestRefusesToRead(t *testing.T) {
 		enveloped(`{"a":1,"b":5}`):             `field "b": expected a JSON value for the type STRING, found NUMBER`,
 		enveloped(`{"a":1,"b":"x","c":1.005}`): "more places than the scale 2",
 		enveloped(`{"a":1,"b":"x","c":"!"}`):   "expected base64",
-		enveloped(`{"a":1,"b":"x","c":true}`):  "Invalid type for Decimal, underlying representation should be numeric or bytes but was BOOLEAN",
-		enveloped(`[]`):                        "Structs should be encoded as JSON objects, but found ARRAY",
-		enveloped(`{"a":1,"b":"x"`):            "expected ',' or '}', found the end",
-		enveloped(`{"a":1,"b":"x"},`):          "expected a name in quotation marks",
-		enveloped(`{"a":1,"b":"x"}`) + "x":     "expected the end of the document, found 'x'",
-		enveloped("{\"a\":1,\"b\":\"\x01\"}"):  "no control character",
-		enveloped("{\"a\":1,\"b\":\"\xff\"}"):  "a string in UTF-8",
-		enveloped(`{"a":1,"b":"\x"}`):          "an escape",
-		strings.Repeat("[", 2000):              "JsonConverter with schemas.enable requires",
+		enveloped(`{"a":1,"b":"x","c":true}`): "Invalid type for Decimal, underlying representation should be " +
+			"numeric or bytes but was BOOLEAN",
+		enveloped(`[]`):                       "Structs should be encoded as JSON objects, but found ARRAY",
+		enveloped(`{"a":1,"b":"x"`):           "expected ',' or '}', found the end",
+		enveloped(`{"a":1,"b":"x"},`):         "expected a name in quotation marks",
+		enveloped(`{"a":1,"b":"x"}`) + "x":    "expected the end of the document, found 'x'",
+		enveloped("{\"a\":1,\"b\":\"\x01\"}"): "no control character",
+		enveloped("{\"a\":1,\"b\":\"\xff\"}"): "a string in UTF-8",
+		enveloped(`{"a":1,"b":"\x"}`):         "an escape",
+		strings.Repeat("[", 2000):             "JsonConverter with schemas.enable requires",
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		_, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != DataException || string(b.Data) != "before" {
+		if err == nil || !strings.Contains(err.Error(), want) || ErrorClass(err) != DataException ||
+			string(b.Data) != "before" {
 			t.Errorf("%s: expected %q, found %v", document, want, err)
 		}
 	}
@@ -210,7 +226,8 @@ func TestRefusesToRead(t *testing.T) {
 		`1.`:                      "a digit behind",
 		`nul`:                     "expected null",
 	} {
-		if _, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.20s: expected %q, found %v", document, want, err)
 		}
 	}
@@ -222,18 +239,22 @@ func TestNew(t *testing.T) {
 		"io.confluent.connect.protobuf.ProtobufConverter": "key converter: Protobuf is not built yet",
 		"org.example.Converter":                           `key converter: unknown class "org.example.Converter"`,
 	} {
-		if _, err := New(class, nil, Use{Key: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ClassJSON) {
+		if _, err := New(class, nil, Use{Key: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), ClassJSON) {
 			t.Error(err)
 		}
 	}
-	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"}, {"schema.content": "{"}, {"schemas.cache.size": "x"}} {
-		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil || ErrorClass(err) != ConfigException {
+	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
+		{"schema.content": "{"}, {"schemas.cache.size": "x"}} {
+		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
+			ErrorClass(err) != ConfigException {
 			t.Errorf("%v: %v", settings, err)
 		}
 	}
 	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
 	b := &record.Batch{Registry: reg}
-	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured || string(b.Bytes(d)) != "\x02x" {
+	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Form != wit.Structured ||
+		string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
 	if ErrorClass(errors.New("x")) != "" {
@@ -250,7 +271,8 @@ func FuzzHostileDatum(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		batch := &record.Batch{Registry: reg, Data: b}
-		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Structured, Schema: s, Size: uint32(len(b))})
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.Datum{Form: wit.Structured, Schema: s,
+			Size: uint32(len(b))})
 		if bad := datum.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
 			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
 		}
@@ -259,9 +281,12 @@ func FuzzHostileDatum(f *testing.F) {
 }
 
 func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "m", Node: 2}, {Name: "p", Node: 3}}},
-		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Mapping, Key: 5, Element: 6}, {Kind: wit.Mapping, Key: 4, Element: 7},
-		{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
+	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "m",
+		Node: 2}, {Name: "p", Node: 3}}},
+		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Mapping, Key: 5, Element: 6}, {Kind: wit.Mapping,
+			Key: 4, Element: 7},
+		{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Int16, Optional: true,
+			DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
 	return s.ID, s, err
 }
 

@@ -34,7 +34,8 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" + program}, args...)...)
+	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" +
+		program}, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -62,14 +63,16 @@ func TestRealPrimitives(t *testing.T) {
 	}
 }
 
-// rewriting is a document that both converters read and write anew. odd: a value in it may be of another type than its schema.
+// rewriting is a document that both converters read and write anew. odd: a value in it may be of another type than its
+// schema.
 type rewriting struct {
 	reader, writer, document string
 	odd                      bool
 }
 
-// Kafka's converter and ours read documents of all types and write them anew: byte for byte the same, and what Kafka refuses ours
-// refuses. Where a value is not of its schema's type ours may refuse what Kafka takes for 0 (TestRealDifferences).
+// Kafka's converter and ours read documents of all types and write them anew: byte for byte the same, and what Kafka
+// refuses ours refuses. Where a value is not of its schema's type ours may refuse what Kafka takes for 0
+// (TestRealDifferences).
 func TestRealDocuments(t *testing.T) {
 	all := corpus(10_000)
 	java, answers := ofKafka(t, all)
@@ -96,7 +99,8 @@ func TestRealDocuments(t *testing.T) {
 			t.Errorf("reader %q, writer %q, document %s\nKafka %s\nours  %s", w.reader, w.writer, w.document, want, got)
 		}
 	}
-	t.Logf("Java %d: %d documents, %d refused by Kafka, %d by us alone, %d with a number of more digits than it needs, %d differ", java, len(all), refused, stricter, longer, wrong)
+	t.Logf("Java %d: %d documents, %d refused by Kafka, %d by us alone, %d with a number of more digits than it "+
+		"needs, %d differ", java, len(all), refused, stricter, longer, wrong)
 	if refused < len(all)/50 || refused > len(all)/2 {
 		t.Errorf("expected some documents to be refused and most not, found %d of %d", refused, len(all))
 	}
@@ -105,8 +109,8 @@ func TestRealDocuments(t *testing.T) {
 	}
 }
 
-// Where our converter differs on purpose: Kafka takes what is no number for 0, cuts numbers off, loses signs and leaves a decimal with
-// another scale than its schema's.
+// Where our converter differs on purpose: Kafka takes what is no number for 0, cuts numbers off, loses signs and leaves
+// a decimal with another scale than its schema's.
 func TestRealDifferences(t *testing.T) {
 	const decimal = `{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"}}`
 	const withDefault = `{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int32","field":"x"}],"default":{"x":1},"field":"s"}]}`
@@ -125,7 +129,8 @@ func TestRealDifferences(t *testing.T) {
 	}
 	var all []rewriting
 	for _, c := range cases {
-		all = append(all, rewriting{writer: "schemas.enable=false decimal.format=NUMERIC", document: `{"schema":` + c.schema + `,"payload":` + c.payload + `}`})
+		all = append(all, rewriting{writer: "schemas.enable=false decimal.format=NUMERIC", document: `{"schema":` +
+			c.schema + `,"payload":` + c.payload + `}`})
 	}
 	_, answers := ofKafka(t, all)
 	for i, c := range cases {
@@ -134,7 +139,8 @@ func TestRealDifferences(t *testing.T) {
 			kafka = answers[i]
 		}
 		if got := all[i].rewrite(t); kafka != c.kafka || got != c.ours {
-			t.Errorf("%s: expected %s of Kafka and %s of ours, found %s and %s", all[i].document, c.kafka, c.ours, answers[i], got)
+			t.Errorf("%s: expected %s of Kafka and %s of ours, found %s and %s", all[i].document, c.kafka, c.ours,
+				answers[i], got)
 		}
 	}
 }
@@ -165,7 +171,8 @@ func documented(class string) bool { return class == DataException }
 func (w rewriting) rewrite(t *testing.T) string {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
-	reader, writer := newConverter(t, ClassJSON, b.Registry, settingsOf(w.reader)...), newConverter(t, ClassJSON, b.Registry, settingsOf(w.writer)...)
+	reader, writer := newConverter(t, ClassJSON, b.Registry, settingsOf(w.reader)...), newConverter(t, ClassJSON,
+		b.Registry, settingsOf(w.writer)...)
 	d, err := reader.Decode(t.Context(), "t", []byte(w.document), b)
 	if err != nil {
 		return "!" + ErrorClass(err)
@@ -191,8 +198,8 @@ func settingsOf(text string) []string {
 
 var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
 
-// sameButDigits: Java before 19 writes some numbers with more digits than are needed to read them back, or with another last digit
-// (JDK-4511638).
+// sameButDigits: Java before 19 writes some numbers with more digits than are needed to read them back, or with another
+// last digit (JDK-4511638).
 func sameButDigits(java, ours string) bool {
 	a, b := number.FindAllString(java, -1), number.FindAllString(ours, -1)
 	if number.ReplaceAllString(java, "#") != number.ReplaceAllString(ours, "#") || len(a) != len(b) {
@@ -216,7 +223,8 @@ func corpus(n int) []rewriting {
 	for range n {
 		w := rewriting{
 			reader: "replace.null.with.default=" + g.of(onOff...),
-			writer: fmt.Sprintf("schemas.enable=%s decimal.format=%s replace.null.with.default=%s", g.of(onOff...), g.of("BASE64", "NUMERIC"), g.of(onOff...)),
+			writer: fmt.Sprintf("schemas.enable=%s decimal.format=%s replace.null.with.default=%s", g.of(onOff...),
+				g.of("BASE64", "NUMERIC"), g.of(onOff...)),
 		}
 		if g.in(6) {
 			w.reader += " schemas.enable=false"
@@ -272,7 +280,8 @@ const logical = "org.apache.kafka.connect.data."
 
 func (g *generator) schema(depth int) *schema {
 	s := &schema{Optional: g.in(3)}
-	kinds := []string{"boolean", "int8", "int16", "int32", "int64", "float", "double", "string", "bytes", "Decimal", "Date", "Time", "Timestamp"}
+	kinds := []string{"boolean", "int8", "int16", "int32", "int64", "float", "double", "string", "bytes", "Decimal",
+		"Date", "Time", "Timestamp"}
 	if depth > 0 {
 		kinds = append(kinds, "array", "map", "struct", "struct", "struct", "struct")
 	}
@@ -338,7 +347,8 @@ func (g *generator) value(s *schema, odd int) string {
 		}
 		return g.of("0", "-2147483648", "2147483647", strconv.Itoa(int(int32(g.Uint32()))))
 	case "int64":
-		return g.of("0", "-9223372036854775808", "9223372036854775807", strconv.FormatInt(int64(g.Uint64()), 10), strconv.Itoa(g.IntN(2_000_000_000)*1000))
+		return g.of("0", "-9223372036854775808", "9223372036854775807", strconv.FormatInt(int64(g.Uint64()), 10),
+			strconv.Itoa(g.IntN(2_000_000_000)*1000))
 	case "float":
 		return g.float(float64(math.Float32frombits(g.Uint32())), 32)
 	case "double":
@@ -360,18 +370,22 @@ func (g *generator) float(bits float64, size int) string {
 	if math.IsNaN(bits) || math.IsInf(bits, 0) {
 		bits = 1
 	}
-	extremes := []string{"0", "1", "0.1", "1e7", "9999999", "1.0E-3", "0.00099", "12345678", "100", "1e21", "3.4028235e38", "1.4e-45", "1e-40", "16777216"}
+	extremes := []string{"0", "1", "0.1", "1e7", "9999999", "1.0E-3", "0.00099", "12345678", "100", "1e21",
+		"3.4028235e38", "1.4e-45", "1e-40", "16777216"}
 	if size == 64 {
-		extremes = append(extremes, "4.9e-324", "1.7976931348623157e308", "1e-310", "9007199254740993", "1e100", "123456789012345680")
+		extremes = append(extremes, "4.9e-324", "1.7976931348623157e308", "1e-310", "9007199254740993", "1e100",
+			"123456789012345680")
 	}
-	return g.of(g.of(extremes...), strconv.FormatFloat(bits, 'g', -1, size), strconv.FormatFloat(float64(g.IntN(2_000_000)-1_000_000)/1000, 'f', -1, 64))
+	return g.of(g.of(extremes...), strconv.FormatFloat(bits, 'g', -1, size),
+		strconv.FormatFloat(float64(g.IntN(2_000_000)-1_000_000)/1000, 'f', -1, 64))
 }
 
 func (g *generator) text() string {
 	var s strings.Builder
 	s.WriteByte('"')
 	for range g.IntN(12) {
-		s.WriteString(g.of("a", "Z", " ", "ä", "€", "中", "😀", "/", "<", "&", ">", "'", "\u2028", "\u007f", "\u0080", "\ufeff", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`,
+		s.WriteString(g.of("a", "Z", " ", "ä", "€", "中", "😀", "/", "<", "&", ">", "'", "\u2028", "\u007f", "\u0080",
+			"\ufeff", `\"`, `\\`, `\/`, `\b`, `\f`, `\n`, `\r`, `\t`,
 			`\u0000`, `\u001f`, `\u00e9`, `\u20AC`, `\uD83D\uDE00`, `\u2029`))
 	}
 	s.WriteByte('"')
@@ -454,5 +468,6 @@ func (g *generator) plain(depth int) string {
 			return g.of("{}", "{"+g.text()+":"+g.plain(depth-1)+"}")
 		}
 	}
-	return g.of("null", "true", "false", "0", "-7", strconv.FormatInt(int64(g.Uint64()), 10), "1.5", "1e3", "1E-7", "12345678.25", g.text())
+	return g.of("null", "true", "false", "0", "-7", strconv.FormatInt(int64(g.Uint64()), 10), "1.5", "1e3", "1E-7",
+		"12345678.25", g.text())
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// appendFloat writes a float32 (size 32) or float64 (size 64) in the form of Java's Float.toString and Double.toString: at
-// least one digit on either side of the point, and an exponent (`E7`, no plus sign) from 10^7 up and below 10^-3. The digits are
-// the shortest that read back as the same number, at least two, as Java has them since release 19; older releases write a digit
-// or two too many for some numbers of extreme size (1.17549435E-38 for 1.1754944E-38). Infinities and NaN are the caller's.
+// appendFloat writes a float32 (size 32) or float64 (size 64) in the form of Java's Float.toString and Double.toString:
+// at least one digit on either side of the point, and an exponent (`E7`, no plus sign) from 10^7 up and below 10^-3.
+// The digits are the shortest that read back as the same number, at least two, as Java has them since release 19; older
+// releases write a digit or two too many for some numbers of extreme size (1.17549435E-38 for 1.1754944E-38).
+// Infinities and NaN are the caller's.
 func appendFloat(dst []byte, v float64, size int) []byte {
 	if v == 0 {
 		if math.Signbit(v) {
@@ -88,8 +89,9 @@ func shortest(b []byte) []byte {
 	return b
 }
 
-// appendDecimal writes an unscaled value (two's complement, big-endian) and a scale in the form of Java's BigDecimal.toString:
-// plain, or with an exponent where the scale is negative or the number is below 10^-6. Up to 16 bytes it allocates nothing.
+// appendDecimal writes an unscaled value (two's complement, big-endian) and a scale in the form of Java's
+// BigDecimal.toString: plain, or with an exponent where the scale is negative or the number is below 10^-6. Up to 16
+// bytes it allocates nothing.
 func appendDecimal(dst, unscaled []byte, scale int) []byte {
 	unscaled = shortest(unscaled)
 	var room [64]byte
@@ -162,8 +164,8 @@ func padded(dst []byte, n uint64) []byte {
 	return strconv.AppendUint(dst, n, 10)
 }
 
-// wholeNumber is [datum.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes are there: those of rows are
-// mostly moments, of six.
+// wholeNumber is [datum.Number] of in[i:]. Numbers of up to eight bytes are read in one go where that many bytes are
+// there: those of rows are mostly moments, of six.
 func wholeNumber(in []byte, i int) (v int64, size int) {
 	if len(in)-i >= 8 {
 		x := binary.LittleEndian.Uint64(in[i:])

@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and without bytes behind.
+// TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and
+// without bytes behind.
 func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 500_000 {

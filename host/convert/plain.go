@@ -36,14 +36,16 @@ func newByteArray(_ map[string]string, reg *record.Registry) (Converter, error) 
 	return &byteArrayConverter{reg, s}, err
 }
 
-func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	switch d.Form {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.Dynamic:
 		if len(in) == 0 || in[0] != datum.TagBytes {
-			return dst, false, dataError("ByteArrayConverter is not compatible with schemaless values that are not bytes")
+			return dst, false, dataError("ByteArrayConverter is not compatible with schemaless values that are not " +
+				"bytes")
 		}
 		in = in[1:]
 	case wit.Structured:
@@ -63,7 +65,8 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		}
 		in = in[size:]
 	default:
-		return dst, false, dataError("ByteArrayConverter: expected a structured or dynamic datum, found form %d", d.Form)
+		return dst, false, dataError("ByteArrayConverter: expected a structured or dynamic datum, found form %d",
+			d.Form)
 	}
 	n, size := length(in, 0)
 	if size <= 0 || size+n != len(in) {
@@ -77,7 +80,8 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 	return append(dst, in[size:]...), false, nil
 }
 
-func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
+func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
+	error) {
 	if data == nil {
 		return wit.Datum{}, nil
 	}
@@ -92,8 +96,8 @@ func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Datum
 	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 }
 
-// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a hash), so
-// they are refused here.
+// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a
+// hash), so they are refused here.
 type stringConverter struct {
 	reg     *record.Registry
 	read    *record.Schema
@@ -107,7 +111,8 @@ func newString(settings map[string]string, reg *record.Registry) (Converter, err
 	if name, given := settings["converter.encoding"]; given {
 		var known bool
 		if c.charset, known = charsets[strings.ToUpper(strings.TrimSpace(name))]; !known {
-			return nil, configError("Invalid value %s for configuration converter.encoding: expected UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE or UTF-16LE", name)
+			return nil, configError("Invalid value %s for configuration converter.encoding: expected UTF-8, "+
+				"ISO-8859-1, US-ASCII, UTF-16, UTF-16BE or UTF-16LE", name)
 		}
 	}
 	var err error
@@ -115,7 +120,8 @@ func newString(settings map[string]string, reg *record.Registry) (Converter, err
 	return c, err
 }
 
-func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	k := &c.budget
 	k.start(ctx, dst, most)
@@ -188,8 +194,8 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	return appendOptional(b, c.read, c.scratch), nil
 }
 
-// javaText writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever the zone of the
-// process.
+// javaText writes what Java's toString says of a value. nodes is nil for schemaless values. Dates are in UTC, whatever
+// the zone of the process.
 type javaText struct {
 	nodes []wit.Node
 	*budget
@@ -313,7 +319,8 @@ func (j *javaText) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
 			if dst, err = j.append(dst, child(func(n *wit.Node) uint32 { return n.Key }), e.Key); err != nil {
 				return dst, err
 			}
-			if dst, err = j.append(append(dst, '='), child(func(n *wit.Node) uint32 { return n.Element }), e.Value); err != nil {
+			if dst, err = j.append(append(dst, '='), child(func(n *wit.Node) uint32 { return n.Element }),
+				e.Value); err != nil {
 				return dst, err
 			}
 		}
@@ -350,7 +357,8 @@ const (
 	utf16LE
 )
 
-var charsets = map[string]charset{"UTF-8": utf8Charset, "UTF8": utf8Charset, "ISO-8859-1": latinCharset, "LATIN1": latinCharset,
+var charsets = map[string]charset{"UTF-8": utf8Charset, "UTF8": utf8Charset, "ISO-8859-1": latinCharset,
+	"LATIN1":    latinCharset,
 	"ISO8859_1": latinCharset, "US-ASCII": asciiCharset, "ASCII": asciiCharset, "UTF-16": utf16Charset, "UTF-16BE": utf16BE, "UTF-16LE": utf16LE}
 
 // encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.

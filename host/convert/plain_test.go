@@ -25,9 +25,13 @@ func TestStringConverter(t *testing.T) {
 		{[]wit.Node{{Kind: wit.Boolean}}, true, "true"},
 		{date(wit.NameTimestamp, wit.Int64), int64(1709184496789), "Thu Feb 29 05:28:16 UTC 2024"},
 		{date(wit.NameDate, wit.Int32), int32(-1), "Wed Dec 31 00:00:00 UTC 1969"},
-		{[]wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: "2"}}}}, big.NewInt(-129), "-1.29"},
-		{[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}, {Name: "c", Node: 2}}},
-			{Kind: wit.Int32, Optional: true}, {Kind: wit.Array, Element: 3}, {Kind: wit.Text}}, datum.Record{nil, int32(1), datum.List{"x", "y"}}, "Struct{b=1,c=[x, y]}"},
+		{[]wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
+			Value: "2"}}}}, big.NewInt(-129), "-1.29"},
+		{[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}, {Name: "c",
+			Node: 2}}},
+			{Kind: wit.Int32, Optional: true}, {Kind: wit.Array,
+				Element: 3}, {Kind: wit.Text}}, datum.Record{nil, int32(1), datum.List{"x", "y"}},
+			"Struct{b=1,c=[x, y]}"},
 		{nil, datum.Map{{Key: "a", Value: nil}, {Key: "b", Value: int64(2)}}, "{a=null, b=2}"},
 		{nil, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"},
 	} {
@@ -50,7 +54,8 @@ func TestStringConverter(t *testing.T) {
 }
 
 func TestStringConverterEncodings(t *testing.T) {
-	for name, want := range map[string]string{"ISO-8859-1": "\xfc?", "US-ASCII": "??", "UTF-16": "\xfe\xff\x00\xfc\x20\xac", "utf-16le": "\xfc\x00\xac\x20"} {
+	for name, want := range map[string]string{"ISO-8859-1": "\xfc?", "US-ASCII": "??",
+		"UTF-16": "\xfe\xff\x00\xfc\x20\xac", "utf-16le": "\xfc\x00\xac\x20"} {
 		reg := record.NewRegistry()
 		c := newConverter(t, ClassString, reg, "converter.encoding", name)
 		got, _, err := encode(t, c, reg, []wit.Node{{Kind: wit.Text}}, "ü€")
@@ -63,7 +68,8 @@ func TestStringConverterEncodings(t *testing.T) {
 			t.Errorf("%s: read %q", name, back)
 		}
 	}
-	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"}, Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException {
+	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
+		Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException {
 		t.Error(err)
 	}
 }
@@ -85,7 +91,8 @@ func TestByteArrayConverter(t *testing.T) {
 		{[]wit.Node{{Kind: wit.Text}}, "x", "", false, "Invalid schema type for ByteArrayConverter: STRING"},
 	} {
 		got, null, err := encode(t, c, reg, x.nodes, x.v)
-		if got != x.want || null != x.null || (err == nil) != (x.error == "") || err != nil && !strings.Contains(err.Error(), x.error) {
+		if got != x.want || null != x.null || (err == nil) != (x.error == "") || err != nil &&
+			!strings.Contains(err.Error(), x.error) {
 			t.Errorf("%v: %q %v %v", x.v, got, null, err)
 		}
 	}

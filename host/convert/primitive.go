@@ -29,7 +29,8 @@ var primitives = []primitive{
 }
 
 // withPrimitives adds the converters of numbers and booleans to those of other classes.
-func withPrimitives(classes map[string]func(map[string]string, Use) (Converter, error)) map[string]func(map[string]string, Use) (Converter, error) {
+func withPrimitives(classes map[string]func(map[string]string, Use) (Converter,
+	error)) map[string]func(map[string]string, Use) (Converter, error) {
 	for _, p := range primitives {
 		classes[p.class] = func(_ map[string]string, u Use) (Converter, error) {
 			read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
@@ -39,15 +40,16 @@ func withPrimitives(classes map[string]func(map[string]string, Use) (Converter, 
 	return classes
 }
 
-// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of that type writes it,
-// numbers big-endian. Values of another type are refused: nothing is widened.
+// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of
+// that type writes it, numbers big-endian. Values of another type are refused: nothing is widened.
 type primitiveConverter struct {
 	primitive
 	reg  *record.Registry
 	read *record.Schema
 }
 
-func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch, d wit.Datum) ([]byte, bool, error) {
+func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
 	in := b.Bytes(d)
 	var v any
 	var size int
@@ -69,7 +71,8 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 		}
 		v, size, err = datum.Read(s.Nodes, 0, in)
 	default:
-		return dst, false, dataError("%sConverter: expected a structured or dynamic datum, found form %d", c.serde, d.Form)
+		return dst, false, dataError("%sConverter: expected a structured or dynamic datum, found form %d", c.serde,
+			d.Form)
 	}
 	switch {
 	case err != nil:
@@ -87,7 +90,8 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 		if c.kind == wit.Boolean {
 			return dst, false, dataError("BooleanConverter is not compatible with objects of type class %s", class)
 		}
-		return dst, false, dataError("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name, class, c.serde)
+		return dst, false, dataError("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name, class,
+			c.serde)
 	}
 	switch x := v.(type) {
 	case bool:
@@ -112,13 +116,15 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 		return wit.Datum{}, nil
 	}
 	if len(data) != c.size {
-		return wit.Datum{}, dataError("Failed to deserialize %s: Size of data received by %sDeserializer is not %d (it is %d)", c.name, c.serde, c.size, len(data))
+		return wit.Datum{}, dataError("Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
+			"(it is %d)", c.name, c.serde, c.size, len(data))
 	}
 	var v any
 	switch c.kind {
 	case wit.Boolean:
 		if data[0] > 1 {
-			return wit.Datum{}, dataError("Failed to deserialize boolean: Unexpected byte received by BooleanDeserializer: %d", int8(data[0]))
+			return wit.Datum{}, dataError("Failed to deserialize boolean: Unexpected byte received by "+
+				"BooleanDeserializer: %d", int8(data[0]))
 		}
 		v = data[0] == 1
 	case wit.Int16:

@@ -10,7 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java beside it). Behind Kafka's messages ours say what was expected.
+// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java beside it). Behind Kafka's messages ours
+// say what was expected.
 func TestPrimitivesAsKafka(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/convert/primitives.tsv")
 	if err != nil {
@@ -72,7 +73,8 @@ func TestPrimitivesAreBounded(t *testing.T) {
 	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {
 		t.Errorf("8 bytes of at most 8: %x, %v", out, err)
 	}
-	if out, _, err := c.Encode(t.Context(), []byte("x"), 7, "t", b, d); ErrorClass(err) != TooLargeException || string(out) != "x" {
+	if out, _, err := c.Encode(t.Context(), []byte("x"), 7, "t", b, d); ErrorClass(err) != TooLargeException ||
+		string(out) != "x" {
 		t.Errorf("8 bytes of at most 7: %x, %v", out, err)
 	}
 }

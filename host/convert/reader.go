@@ -20,8 +20,8 @@ type reader struct {
 	typ   string
 	// logical: the node is a Date, Time or Timestamp.
 	logical bool
-	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil where
-	// neither is allowed.
+	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil
+	// where neither is allowed.
 	branch, null []byte
 	// schema is the registered one, text its JSON; of root readers only.
 	schema *record.Schema
@@ -124,13 +124,15 @@ func (r *reader) read(p *parser, dst []byte) ([]byte, *Error) {
 	return r.value(p, append(dst, r.branch...), c)
 }
 
-// absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length most.
+// absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length
+// most.
 func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
 	if r.null == nil {
 		return dst, &Error{DataException, "Invalid null value for required " + r.typ + " field"}
 	}
 	if len(r.null) > most-len(dst) {
-		return dst, &Error{DataException, "with the defaults of absent values it has more than " + strconv.Itoa(MaxDecodedBytes) + " bytes"}
+		return dst, &Error{DataException, "with the defaults of absent values it has more than " +
+			strconv.Itoa(MaxDecodedBytes) + " bytes"}
 	}
 	return append(dst, r.null...), nil
 }
@@ -242,7 +244,8 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " + quoted(s)}
+			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " +
+				quoted(s)}
 		}
 	default:
 		return dst, r.mismatch(p)
@@ -277,7 +280,8 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 // readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
 func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	if !isNumber(c) {
-		return dst, &Error{DataException, "Invalid type for Decimal, underlying representation should be numeric or bytes but was " + p.kind()}
+		return dst, &Error{DataException,
+			"Invalid type for Decimal, underlying representation should be numeric or bytes but was " + p.kind()}
 	}
 	text, _, err := p.number()
 	if err != nil {
@@ -308,13 +312,14 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	case bad != nil:
 		return dst, bad
 	case unscaled == nil:
-		return dst, &Error{DataException, "the number " + cut(text) + " has more places than the scale " + strconv.Itoa(r.scale) + " of its schema"}
+		return dst, &Error{DataException, "the number " + cut(text) + " has more places than the scale " +
+			strconv.Itoa(r.scale) + " of its schema"}
 	}
 	return datum.AppendDecimal(dst, unscaled), nil
 }
 
-// scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left over. It does
-// so by writing zeros or leaving them out, before there is any arithmetic.
+// scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
+// over. It does so by writing zeros or leaving them out, before there is any arithmetic.
 func scaledDigits(mantissa []byte, shift int) (*big.Int, *Error) {
 	digits, negative := mantissa, mantissa[0] == '-'
 	if negative {
@@ -366,8 +371,8 @@ func shifted(n int64, places int) (int64, bool) {
 	return n, true
 }
 
-// readStructure first takes members as they should come, in the order of the schema. From the first one on that comes out of turn
-// it notes where each lies in what was read, and puts them in order at the end.
+// readStructure first takes members as they should come, in the order of the schema. From the first one on that comes
+// out of turn it notes where each lies in what was read, and puts them in order at the end.
 func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	if p.peek() != '{' {
 		return dst, &Error{DataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
@@ -409,9 +414,9 @@ func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	return dst, nil
 }
 
-// readShuffled goes on behind the name of a member that comes out of turn; next members were read before it, their places are in
-// p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the last counts, and each must fit its
-// type; members that the schema does not know are skipped.
+// readShuffled goes on behind the name of a member that comes out of turn; next members were read before it, their
+// places are in p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the
+// last counts, and each must fit its type; members that the schema does not know are skipped.
 func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte) ([]byte, *Error) {
 	start := len(dst)
 	if next > 0 {
@@ -559,8 +564,9 @@ func putCount(dst []byte, start, count int) []byte {
 	return dst
 }
 
-// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are int64, others
-// float64, objects are maps. Of a name that is there twice the last value counts, at the place of the first.
+// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
+// int64, others float64, objects are maps. Of a name that is there twice the last value counts, at the place of the
+// first.
 func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 	switch c := p.peek(); c {
 	case '"':
@@ -654,12 +660,12 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 	}
 }
 
-// entries are those of one object without schema, in p.seen from base on, with places counted from the object's first entry, which
-// begins at content.
+// entries are those of one object without schema, in p.seen from base on, with places counted from the object's first
+// entry, which begins at content.
 type entries struct {
 	base, content int
-	// hashes has a bit for each name while names are few, so that most are known to be new; numbers are those of entries by name when
-	// they are many.
+	// hashes has a bit for each name while names are few, so that most are known to be new; numbers are those of
+	// entries by name when they are many.
 	hashes  uint64
 	numbers map[string]int
 	// twice: the value of an entry stands at another place than its name.
@@ -669,7 +675,8 @@ type entries struct {
 // manyEntries is the number of entries from which on their names are kept in a map.
 const manyEntries = 32
 
-// add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's place.
+// add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's
+// place.
 func (n *entries) add(p *parser, dst []byte, e entry) {
 	name := dst[n.content+e.name : n.content+e.value]
 	earlier := -1

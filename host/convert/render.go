@@ -14,8 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// SchemaFormats are the forms in which [RenderSchemas] writes schemas: as Kafka Connect's JSON converter does, as Avro in Confluent's
-// mapping with `scrub.invalid.names`, and as JSON Schema of what the JSON converter writes without its envelope.
+// SchemaFormats are the forms in which [RenderSchemas] writes schemas: as Kafka Connect's JSON converter does, as Avro
+// in Confluent's mapping with `scrub.invalid.names`, and as JSON Schema of what the JSON converter writes without its
+// envelope.
 var SchemaFormats = []string{"connect", "avro", "json-schema"}
 
 // RenderSchemas writes schemas in one of [SchemaFormats]: one as it is, several as an array.
@@ -105,7 +106,8 @@ func described(s map[string]any, n *wit.Node) {
 	}
 }
 
-var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string", "string", "array", "object", "object"}
+var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
+	"string", "array", "object", "object"}
 
 // jsonSchema is a node's schema.
 func (r *renderer) jsonSchema(node uint32, w *writer) map[string]any {

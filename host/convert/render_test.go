@@ -9,10 +9,12 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema can have them.
+// Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema
+// can have them.
 func TestRenderSchemas(t *testing.T) {
 	nodes := []wit.Node{
-		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "Größe", Node: 1}, {Name: "labels", Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8}}},
+		{Kind: wit.Structure, Name: wit.Ptr("a.B-1"), Members: []wit.Member{{Name: "Größe", Node: 1}, {Name: "labels",
+			Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8}}},
 		{Kind: wit.Int32, Optional: true, DefaultValue: wit.Ptr(datum.AppendNumber(nil, 7)), Doc: wit.Ptr("how big")},
 		{Kind: wit.Mapping, Key: 3, Element: 4}, {Kind: wit.Text}, {Kind: wit.Boolean},
 		{Kind: wit.Mapping, Key: 6, Element: 7}, {Kind: wit.Int32}, {Kind: wit.Text},
@@ -20,7 +22,8 @@ func TestRenderSchemas(t *testing.T) {
 		{Kind: wit.Int64, Optional: true, Name: wit.Ptr(wit.NameTimestamp)},
 	}
 	for format, want := range map[string][]string{
-		"avro": {`"name":"B_1"`, `"name":"B_1_2"`, `{"default":7,"name":"Gr_C3_B6_C3_9Fe","type":[{"connect.default":7,"connect.doc":"how big","type":"int"},"null"]}`,
+		"avro": {`"name":"B_1"`, `"name":"B_1_2"`,
+			`{"default":7,"name":"Gr_C3_B6_C3_9Fe","type":[{"connect.default":7,"connect.doc":"how big","type":"int"},"null"]}`,
 			`{"type":"map","values":"boolean"}`, `{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"MapEntry","namespace":"io.confluent.connect.avro","type":"record"}`,
 			`{"default":null,"name":"at","type":["null",{"connect.name":"org.apache.kafka.connect.data.Timestamp","logicalType":"timestamp-millis","type":"long"}]}`},
 		"json-schema": {`"Größe":{"default":7,"description":"how big","maximum":2147483647,"minimum":-2147483648,"type":["integer","null"]}`,

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are allowed.
-// Its memory is kept from one document to the next.
+// parser walks over a JSON document as Jackson does with Kafka's settings: strict, but leading zeros of numbers are
+// allowed. Its memory is kept from one document to the next.
 type parser struct {
 	data  []byte
 	i     int
@@ -21,7 +21,8 @@ type parser struct {
 	ctx   context.Context
 	// most is how many bytes may be read into the destination, steps counts what stands between commas.
 	most, steps int
-	// spans is a stack of positions of members in what was read, for structures whose members come in another order than the schema's.
+	// spans is a stack of positions of members in what was read, for structures whose members come in another order
+	// than the schema's.
 	spans []span
 	// seen is a stack of the entries of objects without schema.
 	seen []entry
@@ -151,7 +152,8 @@ func (p *parser) name() ([]byte, *Error) {
 	return s, p.take(':')
 }
 
-// rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in it.
+// rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
+// it.
 func (p *parser) rawText() (s []byte, slashes bool, err *Error) {
 	p.i++
 	from, wide := p.i, false
@@ -341,8 +343,9 @@ func (p *parser) skip() *Error {
 	return err
 }
 
-// index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then on skip jumps
-// over them, so that a document whose levels are looked at one by one is not walked over once for each of them.
+// index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then
+// on skip jumps over them, so that a document whose levels are looked at one by one is not walked over once for each of
+// them.
 func (p *parser) index() *Error {
 	start := p.i
 	var ends []span

@@ -94,11 +94,12 @@ func (s *schemaReader) is(members map[string]int, name, word string) bool {
 	return s.p.word(word) == nil
 }
 
-// node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down, so nodes refer
-// to higher ones only.
+// node reads one schema and returns its number and the reader of its values. Numbers are given out from the root down,
+// so nodes refer to higher ones only.
 func (s *schemaReader) node(at, depth int) (uint32, *reader, *Error) {
 	if depth > datum.MaxSchemaDepth {
-		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) + " nodes in each other")
+		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaDepth) +
+			" nodes in each other")
 	}
 	if len(s.nodes) >= datum.MaxSchemaNodes {
 		return 0, nil, s.refuse("schema: expected at most " + strconv.Itoa(datum.MaxSchemaNodes) + " nodes")
@@ -222,7 +223,8 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 			return nil, s.refuse("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
-			return nil, &Error{SchemaBuilderException, "Cannot create field because of field name duplication " + cut(name)}
+			return nil, &Error{SchemaBuilderException, "Cannot create field because of field name duplication " +
+				cut(name)}
 		}
 		seen[name] = true
 		node, r, err := s.node(from, depth+1)

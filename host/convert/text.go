@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bytes of a JSON string by how they are written: as they are, escaped, or only after a look at the whole text (beyond ASCII).
+// Bytes of a JSON string by how they are written: as they are, escaped, or only after a look at the whole text (beyond
+// ASCII).
 const (
 	plain = iota
 	escaped

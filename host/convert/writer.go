@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates nothing
-// beyond dst.
+// A writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
+// nothing beyond dst.
 type writer struct {
 	shape shape
 	// lead is the text before a member of a structure: the comma and its name.
@@ -146,7 +146,8 @@ func shapeOf(n *wit.Node, f form) (s shape, scale int, err error) {
 		expected = wit.Int64
 	}
 	if n.Kind != expected {
-		return 0, 0, dataError("schema %s: expected the type %s, found %s", *n.Name, typeName(expected), typeName(n.Kind))
+		return 0, 0, dataError("schema %s: expected the type %s, found %s", *n.Name, typeName(expected),
+			typeName(n.Kind))
 	}
 	return s, scale, nil
 }
@@ -156,7 +157,8 @@ func scaleOf(n *wit.Node) (int, error) {
 		if p.Name == wit.ParameterScale {
 			scale, err := strconv.ParseInt(p.Value, 10, 32)
 			if err != nil || scale > datum.MaxScale || scale < -datum.MaxScale {
-				return 0, dataError("Invalid scale parameter found in Decimal schema: expected a scale from -%d to %d, found %s",
+				return 0, dataError("Invalid scale parameter found in Decimal schema: expected a scale from -%d to "+
+					"%d, found %s",
 					datum.MaxScale, datum.MaxScale, quoted(p.Value))
 			}
 			return int(scale), nil
@@ -232,7 +234,8 @@ func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 	return w.writeItems(k, dst, in, i)
 }
 
-// length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is bad.
+// length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is
+// bad.
 func length(in []byte, i int) (n, size int) {
 	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
 		if n = int(in[i] >> 1); n < len(in)-i {
@@ -463,7 +466,8 @@ func writeDynamic(k *budget, dst, in []byte, i, depth int) ([]byte, int, *Error)
 		k.met++
 		return writeDynamicItems(k, dst, in, i, depth, s)
 	case datum.TagDecimal:
-		return dst, i, &Error{DataException, "Java class class java.math.BigDecimal does not have corresponding schema type."}
+		return dst, i, &Error{DataException,
+			"Java class class java.math.BigDecimal does not have corresponding schema type."}
 	case datum.TagInstant:
 		return dst, i, &Error{DataException, "Java class class java.util.Date does not have corresponding schema type."}
 	case datum.TagStruct:
@@ -474,8 +478,9 @@ func writeDynamic(k *budget, dst, in []byte, i, depth int) ([]byte, int, *Error)
 
 var dynamicWriters = [...]writer{
 	datum.TagInt8: {shape: int8Shape}, datum.TagInt16: {shape: int16Shape}, datum.TagInt32: {shape: int32Shape},
-	datum.TagInt64: {shape: int64Shape}, datum.TagFloat32: {shape: float32Shape}, datum.TagFloat64: {shape: float64Shape},
-	datum.TagBytes: {shape: bytesShape},
+	datum.TagInt64: {shape: int64Shape}, datum.TagFloat32: {shape: float32Shape},
+	datum.TagFloat64: {shape: float64Shape},
+	datum.TagBytes:   {shape: bytesShape},
 }
 
 // skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
@@ -486,8 +491,9 @@ func (k *budget) skip(in []byte, i, depth int) int {
 	return k.survey(in, i, depth)
 }
 
-// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are all texts
-// make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which the writing finds again.
+// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are
+// all texts make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which
+// the writing finds again.
 func (k *budget) survey(in []byte, i, depth int) int {
 	if i >= len(in) || depth > datum.MaxDepth {
 		return -1
@@ -530,7 +536,8 @@ func (k *budget) survey(in []byte, i, depth int) int {
 	return i
 }
 
-// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold goes the short way.
+// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold
+// goes the short way.
 func dynamicEnd(in []byte, i int) int {
 	switch in[i] {
 	case datum.TagNull, datum.TagFalse, datum.TagTrue:

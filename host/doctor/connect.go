@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
-// connect goes to a target by the route, and tells of the steps through SAP Connectivity's proxy one by one: where several location
-// ids were tried, those of the last one. from is where the address stands.
+// connect goes to a target by the route, and tells of the steps through SAP Connectivity's proxy one by one: where
+// several location ids were tried, those of the last one. from is where the address stands.
 func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from source) net.Conn {
 	if v.failed {
 		return nil
@@ -37,7 +37,8 @@ func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from s
 			name, err := string(s), w.explain(e.Err, address)
 			if s == socks.StepProxy {
 				name += " " + w.route.Address()
-				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, which only applications on BTP reach?"}.explain(err)
+				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, " +
+					"which only applications on BTP reach?"}.explain(err)
 			}
 			if !v.record(name, e.Took, "", err) {
 				if conn != nil {
@@ -102,21 +103,25 @@ func (w *routeOut) explain(err error, address string) error {
 	name := w.name
 	switch {
 	case refused.Authentication():
-		return &mend{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this subaccount: BTP cockpit, Instances and Subscriptions", err}
+		return &mend{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
+			"subaccount: BTP cockpit, Instances and Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
 		return &mend{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
 		return &mend{name(route.NameAddressMap), "", err} // the error says where it is mended
 	case refused.Code == socks.NetworkUnreachable:
-		return &mend{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " + cockpitConnectors, err}
+		return &mend{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
+			cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
-		return &mend{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the internal host and port are wrong, or a firewall is between", err}
+		return &mend{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
+			"internal host and port are wrong, or a firewall is between", err}
 	}
 	return err
 }
 
 // secure takes the step of the TLS handshake. The connection is closed where it fails.
-func (v *Visit) secure(ctx context.Context, conn net.Conn, address string, config *tls.Config, explain func(error) error) net.Conn {
+func (v *Visit) secure(ctx context.Context, conn net.Conn, address string, config *tls.Config,
+	explain func(error) error) net.Conn {
 	if v.failed || config == nil {
 		return conn
 	}

@@ -1,5 +1,6 @@
-// Package doctor goes the way to Kafka and to a connector's service step by step and says at which step it ends, and who mends
-// that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of the SAP system.
+// Package doctor goes the way to Kafka and to a connector's service step by step and says at which step it ends, and
+// who mends that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of
+// the SAP system.
 //
 // It sends what a worker would send, once: no step is tried again, and a refused logon counts like any other.
 package doctor
@@ -117,7 +118,8 @@ const (
 )
 
 // attached says which Cloud Connectors the subaccount has, and whether those that are asked for are among them.
-func attached(ctx context.Context, r *route.Route, locations []string, setting string, o btp.TokenOptions) (string, error) {
+func attached(ctx context.Context, r *route.Route, locations []string, setting string, o btp.TokenOptions) (string,
+	error) {
 	if r.Info() == nil {
 		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
 	}
@@ -126,8 +128,10 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 		return "not known, which costs this line only: " + err.Error(), nil
 	}
 	if len(found) == 0 {
-		return "", &mend{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP 417 there means that the user is no administrator " +
-			"of the subaccount and does not hold the role Cloud Connector Administrator. It then shows in the " + cockpitConnectors,
+		return "", &mend{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
+			"417 there means that the user is no administrator " +
+			"of the subaccount and does not hold the role Cloud Connector Administrator. It then shows in the " +
+			cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}
 	text, there, named := "", map[string]bool{}, false
@@ -149,7 +153,8 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 	}
 	if !named {
 		// assumption: package btp knows by which name the list has location ids, if it has them at all
-		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, shows below", len(found), place(locations[0]), setting), nil
+		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, "+
+			"shows below", len(found), place(locations[0]), setting), nil
 	}
 	return "", &mend{setting, "The location ids are in the " + cockpitConnectors,
 		fmt.Errorf("expected a Cloud Connector %s, found %s", place(locations[0]), text)}

@@ -34,9 +34,9 @@ type Kafka struct {
 	Timeout time.Duration
 }
 
-// Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to, secured and
-// logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS and SASL, since a
-// broker tells it to nobody else.
+// Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,
+// secured and logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS
+// and SASL, since a broker tells it to nobody else.
 func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
 		k.Timeout = 30 * time.Second
@@ -56,7 +56,8 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 	reached := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := v.enter(ctx, w, k, address, source{"bootstrap.servers", "Does the broker listen there, and does nothing between refuse it?"})
+		conn := v.enter(ctx, w, k, address, source{"bootstrap.servers",
+			"Does the broker listen there, and does nothing between refuse it?"})
 		if conn == nil {
 			return
 		}
@@ -72,7 +73,8 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 			continue
 		}
 		reached[address] = true
-		from := source{w.name(route.NameAddressMap), fmt.Sprintf("Broker %d says in its advertised.listeners that it is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
+		from := source{w.name(route.NameAddressMap), fmt.Sprintf("Broker %d says in its advertised.listeners that it "+
+			"is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
 		if conn := v.enter(ctx, w, k, address, from); conn != nil {
 			conn.Close()
 		}
@@ -88,7 +90,8 @@ func (v *Visit) enter(ctx context.Context, w *routeOut, k Kafka, address string,
 		return nil
 	}
 	return v.secure(ctx, conn, address, k.TLS, func(err error) error {
-		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) ||
+		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
+			context.DeadlineExceeded) ||
 			errors.Is(err, syscall.ECONNRESET) {
 			return &mend{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
@@ -128,7 +131,8 @@ func protocol(err error, setting string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
-		return &mend{setting, "Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
+		return &mend{setting,
+			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
 		return &mend{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
 	case strings.Contains(err.Error(), "UNSUPPORTED_SASL_MECHANISM"):

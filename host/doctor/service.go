@@ -20,12 +20,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is that of a plugin which takes part: without an option it answers with the names of its steps as a JSON list, with
-// option step, {"ok":…,"setting":…,"message":…} about that step.
+// command is that of a plugin which takes part: without an option it answers with the names of its steps as a JSON
+// list, with option step, {"ok":…,"setting":…,"message":…} about that step.
 const command = "doctor"
 
-// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its service. The
-// last steps are the plugin's own.
+// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
+// service. The last steps are the plugin's own.
 func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 	tool.Once()
 	var c transport.Config

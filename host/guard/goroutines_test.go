@@ -13,12 +13,15 @@ import (
 
 // unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
 var unguarded = map[string]string{
-	"host/rest/server.go: s.http.Serve":      "the library's, which recovers in each request, as our handler does before it",
-	"host/source/feed.go: func":              "closes a channel around stages that guard each chunk; timers that end a context",
-	"host/source/feed.go: hurry":             "sets a timer",
-	"host/source/feed.go: cancel":            "ends a context",
-	"host/sink/dispatch.go: func":            "guards each delivery, and the encoding of a batch",
-	"host/sink/task.go: func":                "closes a channel around what guards each batch; timers that end a context",
+	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
+		"before it",
+	"host/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
+		"a context",
+	"host/source/feed.go: hurry":  "sets a timer",
+	"host/source/feed.go: cancel": "ends a context",
+	"host/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
+	"host/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
+		"context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":             "sets a deadline",
 	"host/tunnel/brokers.go: func":           "closes a connection",
@@ -80,7 +83,8 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 				}
 				key := filepath.ToSlash(strings.TrimPrefix(place.Filename, "../../")) + ": " + what
 				if unguarded[key] == "" {
-					t.Errorf("%s:%d: expected a goroutine that begins with a recover (guard.Recover, guard.Do, guard.Vital), or %q in the list with a reason",
+					t.Errorf("%s:%d: expected a goroutine that begins with a recover (guard.Recover, guard.Do, "+
+						"guard.Vital), or %q in the list with a reason",
 						place.Filename, place.Line, key)
 				}
 				used[key] = true
@@ -91,7 +95,8 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 					case *ast.GoStmt:
 						check(n.Pos(), n.Call.Fun)
 					case *ast.CallExpr:
-						if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && (s.Sel.Name == "Go" || s.Sel.Name == "AfterFunc") {
+						if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && (s.Sel.Name == "Go" ||
+							s.Sel.Name == "AfterFunc") {
 							check(n.Pos(), n.Args[len(n.Args)-1])
 						}
 					}
@@ -131,7 +136,8 @@ func guarded(f ast.Expr, files []*ast.File) bool {
 	return false
 }
 
-// recovers tells whether a body defers a recover, before it does anything else but name things, or is one call that ends panics.
+// recovers tells whether a body defers a recover, before it does anything else but name things, or is one call that
+// ends panics.
 func recovers(body *ast.BlockStmt) (yes bool) {
 	for _, s := range body.List {
 		ast.Inspect(s, func(n ast.Node) bool {

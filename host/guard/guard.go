@@ -1,6 +1,7 @@
-// Package guard keeps a mistake of the host's from ending more than it was made in: a panic becomes the fault of the task, request or
-// command that it happened in, with its stack in the log. State that several tasks share may be half changed by then. So a panic while
-// one of its locks is held ends the process, on purpose, and what restarts the worker finds everything as the brokers know it.
+// Package guard keeps a mistake of the host's from ending more than it was made in: a panic becomes the fault of the
+// task, request or command that it happened in, with its stack in the log. State that several tasks share may be half
+// changed by then. So a panic while one of its locks is held ends the process, on purpose, and what restarts the worker
+// finds everything as the brokers know it.
 package guard
 
 import (
@@ -22,8 +23,8 @@ func (p *Panic) Error() string {
 	return fmt.Sprintf("%s: a mistake in culvert, which its log shows with a stack: panic: %v", p.What, p.Value)
 }
 
-// Recover ends a panic. It is deferred where a goroutine begins, and in whatever may fail alone; err, unless nil, gets a [*Panic]. More is
-// called after that, to let others know.
+// Recover ends a panic. It is deferred where a goroutine begins, and in whatever may fail alone; err, unless nil, gets
+// a [*Panic]. More is called after that, to let others know.
 func Recover(log *slog.Logger, what string, err *error, more ...func(*Panic)) {
 	value := recover()
 	if value == nil {
@@ -33,7 +34,8 @@ func Recover(log *slog.Logger, what string, err *error, more ...func(*Panic)) {
 	if log == nil {
 		log = slog.Default()
 	}
-	log.Error("a mistake in culvert: what it was made in ends, everything else goes on. Please report it, with this stack", "in", what,
+	log.Error("a mistake in culvert: what it was made in ends, everything else goes on. Please report it, with this "+
+		"stack", "in", what,
 		"panic", fmt.Sprint(value), "stack", string(p.Stack))
 	if err != nil {
 		*err = p
@@ -62,7 +64,8 @@ var exit = func() { os.Exit(2) }
 
 // end says why the process ends, and ends it.
 func end(why string, value any) {
-	fmt.Fprintf(os.Stderr, "culvert ends on purpose: a panic in %s, so that nothing that several tasks share can be trusted any more: %v\n%s\n",
+	fmt.Fprintf(os.Stderr, "culvert ends on purpose: a panic in %s, so that nothing that several tasks share can be "+
+		"trusted any more: %v\n%s\n",
 		why, value, debug.Stack())
 	exit()
 }

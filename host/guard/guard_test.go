@@ -19,7 +19,8 @@ func TestRecover(t *testing.T) {
 		panic("a nil map")
 	}()
 	var p *Panic
-	if !errors.As(err, &p) || told != p || p.What != "task orders-0" || !strings.Contains(err.Error(), "task orders-0: a mistake in culvert") {
+	if !errors.As(err, &p) || told != p || p.What != "task orders-0" || !strings.Contains(err.Error(),
+		"task orders-0: a mistake in culvert") {
 		t.Errorf("expected a Panic, found %v", err)
 	}
 	for _, want := range []string{"task orders-0", "a nil map", "guard_test.go", "TestRecover"} {

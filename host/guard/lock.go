@@ -9,8 +9,8 @@ import (
 
 // Mutex is a lock of state that several tasks share. A panic in code that holds it ends the process.
 //
-// Where its Unlock is deferred the panic is seen at once. Where it is not, the lock stays held, and those who wait for it would wait for
-// ever: a lock that stays held after a panic that [Recover] has seen ends the process too.
+// Where its Unlock is deferred the panic is seen at once. Where it is not, the lock stays held, and those who wait for
+// it would wait for ever: a lock that stays held after a panic that [Recover] has seen ends the process too.
 type Mutex struct {
 	mu sync.Mutex
 	// turns counts how often it was held, and is odd while it is.
@@ -36,7 +36,8 @@ func (m *Mutex) Unlock() {
 	m.mu.Unlock()
 }
 
-// RWMutex is a [Mutex] that several may read under at once. Code under it holds it for a moment only: all of it defers the unlocking.
+// RWMutex is a [Mutex] that several may read under at once. Code under it holds it for a moment only: all of it defers
+// the unlocking.
 type RWMutex struct{ sync.RWMutex }
 
 // Unlock gives it free.

@@ -1,5 +1,5 @@
-// Package lock keeps a second process out of what one has to itself, by a lock of the operating system on a file. The system lets go
-// of it however the process ends.
+// Package lock keeps a second process out of what one has to itself, by a lock of the operating system on a file. The
+// system lets go of it however the process ends.
 package lock
 
 import (
@@ -17,8 +17,8 @@ var ErrTaken = errors.New("another process has it")
 // Lock is held until Release or the end of the process.
 type Lock struct{ file *os.File }
 
-// Take locks a file, which is made if it is missing and stays behind; it holds the number of the process that locked it last. It does
-// not wait.
+// Take locks a file, which is made if it is missing and stays behind; it holds the number of the process that locked it
+// last. It does not wait.
 func Take(name string) (*Lock, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

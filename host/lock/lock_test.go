@@ -19,7 +19,8 @@ func TestTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Take(name)
-	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrTaken) || !strings.HasSuffix(err.Error(), want) {
+	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrTaken) || !strings.HasSuffix(err.Error(),
+		want) {
 		t.Errorf("expected it to be taken %s, found %v", want, err)
 	}
 	if err := first.Release(); err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
-// BenchmarkShortestLoop is the worst case: a loop of four instructions, metered, with the engine's own switch, and without a
-// fence, in turns.
+// BenchmarkShortestLoop is the worst case: a loop of four instructions, metered, with the engine's own switch, and
+// without a fence, in turns.
 func BenchmarkShortestLoop(b *testing.B) {
 	loop := one(0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b)
 	plain, metered, _ := run(b, loop, meter.Options{})

@@ -59,8 +59,8 @@ func (w *bodyWriter) charge(n uint64) {
 	w.spend()
 }
 
-// chargeSome takes fuel for several turns of a small loop in advance and counts those that are left in a local, which is cheaper
-// than fuel in memory: 3 to 5 % of decoding.
+// chargeSome takes fuel for several turns of a small loop in advance and counts those that are left in a local, which
+// is cheaper than fuel in memory: 3 to 5 % of decoding.
 func (w *bodyWriter) chargeSome() {
 	w.op(opLocalGet, w.count)
 	w.ops(opIf, empty)
@@ -85,8 +85,8 @@ func (w *bodyWriter) chargeSize(local, shift uint32) {
 	w.spend()
 }
 
-// spend subtracts: the fuel and what is taken of it lie on the stack. The local saves reading the global twice; tick stands in the
-// else because engines lay out the code of the first branch as that which runs (3 % of decoding).
+// spend subtracts: the fuel and what is taken of it lie on the stack. The local saves reading the global twice; tick
+// stands in the else because engines lay out the code of the first branch as that which runs (3 % of decoding).
 func (w *bodyWriter) spend() {
 	w.ops(opI64Sub)
 	w.op(opLocalTee, w.left)

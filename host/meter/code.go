@@ -100,7 +100,8 @@ func (m *rewriter) locals(b *body, params uint32) {
 		m.valueType()
 	}
 	if limit := m.options.Limits.Locals; all > uint64(limit) {
-		panic(failure{&Exceeded{fmt.Sprintf("locals of function %d", m.imports+len(m.bodies)), int(min(all, 1<<40)), limit}})
+		panic(failure{&Exceeded{fmt.Sprintf("locals of function %d", m.imports+len(m.bodies)), int(min(all, 1<<40)),
+			limit}})
 	}
 	b.locals = uint32(all)
 }
@@ -176,7 +177,8 @@ func (m *rewriter) instructions(b *body) {
 			params, results := m.blockType()
 			passed.block(params, results)
 			p = 0
-			opened := label{loop: -1, height: max(0, passed.height-int(params)), params: int(params), results: int(results)}
+			opened := label{loop: -1, height: max(0, passed.height-int(params)), params: int(params),
+				results: int(results)}
 			switch op {
 			case 0x03:
 				passed.loops++
@@ -197,7 +199,8 @@ func (m *rewriter) instructions(b *body) {
 			}
 			m.blocks = append(m.blocks, opened)
 			if len(m.blocks) > m.options.Limits.Nesting {
-				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)), len(m.blocks),
+				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)),
+					len(m.blocks),
 					m.options.Limits.Nesting}})
 			}
 		case blockEnd:
@@ -225,7 +228,8 @@ func (m *rewriter) instructions(b *body) {
 			opening = false
 			n := m.count()
 			if targets += n + 1; targets > m.options.Limits.Targets {
-				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)), targets, m.options.Limits.Targets}})
+				panic(failure{&Exceeded{fmt.Sprintf("labels in br_table of function %d", m.imports+len(m.bodies)),
+					targets, m.options.Limits.Targets}})
 			}
 			for range n + 1 {
 				m.target(loops)

@@ -2,9 +2,10 @@ package meter
 
 import "fmt"
 
-// What a function takes to compile, in microseconds of a core of some 3 GHz, as it was measured with the compiler of wazero 1.12 on
-// shapes made for it (TestEffort holds them to it). Engines number the blocks of a function and search them again for each of its
-// joins, bring together the values of each local wherever branches meet, and at the heads of loops once more for each loop around.
+// What a function takes to compile, in microseconds of a core of some 3 GHz, as it was measured with the compiler of
+// wazero 1.12 on shapes made for it (TestEffort holds them to it). Engines number the blocks of a function and search
+// them again for each of its joins, bring together the values of each local wherever branches meet, and at the heads of
+// loops once more for each loop around.
 const (
 	// What a branch, a loop and the code that is added here weigh among the blocks, whose square counts.
 	weightBranch   = 4
@@ -19,8 +20,8 @@ const (
 	redundantShare = 1000
 )
 
-// label is an open block: the loop that it is, -1 for none, and what lies on the stack of values: height where it began, without the
-// values that it takes, and results, which it leaves.
+// label is an open block: the loop that it is, -1 for none, and what lies on the stack of values: height where it
+// began, without the values that it takes, and results, which it leaves.
 type label struct {
 	loop            int32
 	height, results int
@@ -85,7 +86,8 @@ var heights = func() (t [256]int8) {
 	set(-1, 0xa0, 0xa6)
 	set(-2, 0x36, 0x3e) // stores
 	set(1, 0x41, 0x44)  // constants
-	for op, by := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2, 0x3f: 1, 0xd0: 1, 0xd2: 1,
+	for op, by := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2,
+		0x3f: 1, 0xd0: 1, 0xd2: 1,
 		0x04: -1, 0x0d: -1, 0x0e: -1, 0x11: -1} {
 		t[op] = by
 	}
@@ -141,11 +143,13 @@ func (m *rewriter) weigh(b *body, p *passage, loops []loop) {
 	m.report.Effort = m.effort
 	m.report.Hardest = max(m.report.Hardest, effort)
 	if limit := m.options.Limits.Effort; effort > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, %d deep, %d locals)",
+		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
+			"%d deep, %d locals)",
 			m.imports+len(m.bodies), p.branches, p.loops, p.deepest, b.locals), effort, limit}})
 	}
 	m.atMost(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
 	if limit := m.options.Limits.Values; p.values > limit {
-		panic(failure{&Exceeded{fmt.Sprintf("values passed by calls, blocks and jumps of function %d", m.imports+len(m.bodies)), p.values, limit}})
+		panic(failure{&Exceeded{fmt.Sprintf("values passed by calls, blocks and jumps of function %d",
+			m.imports+len(m.bodies)), p.values, limit}})
 	}
 }

@@ -51,7 +51,10 @@ func shapes() map[string]shape {
 	}
 	set := func(local int) []byte { return append(append(bytes.Clone(load), 0x21), leb(local)...) }
 	used := func(params int) []byte {
-		return join([]byte{0x41, 0, 0x41, 0}, each(params, func(i int) []byte { return append(append([]byte{0x20}, leb(i)...), 0x6a) }), []byte{0x36, 2, 0})
+		return join([]byte{0x41, 0, 0x41, 0}, each(params, func(i int) []byte {
+			return append(append([]byte{0x20},
+				leb(i)...), 0x6a)
+		}), []byte{0x36, 2, 0})
 	}
 	tables := func(open []byte) func(int) []byte {
 		return func(n int) []byte {
@@ -60,30 +63,44 @@ func shapes() map[string]shape {
 	}
 	return map[string]shape{
 		"loops behind each other": {0, func(n int) []byte { return repeat(turn, n) }},
-		"loops in each other":     {0, func(n int) []byte { return join(repeat(loop, n), repeat(join(branch(0), end), n)) }},
+		"loops in each other": {0, func(n int) []byte {
+			return join(repeat(loop, n), repeat(join(branch(0), end),
+				n))
+		}},
 		"jumps to the outermost loop": {0, func(n int) []byte {
 			return join(repeat(loop, n), each(n, func(i int) []byte { return join(branch(n-1-i), end) }))
 		}},
 		"jumps to the outermost block": {0, func(n int) []byte {
 			return join(each(n, func(i int) []byte { return join(block, branch(i)) }), repeat(end, n))
 		}},
-		"returns":                     {0, func(n int) []byte { return repeat(join(condition, []byte{0x0f, 0x0b}), n) }},
-		"tables of loops":             {0, tables(loop)},
-		"tables of blocks":            {0, tables(block)},
-		"a deep stack over loops":     {0, func(n int) []byte { return held(n, repeat(turn, n)) }},
-		"a deep stack over deep ones": {0, func(n int) []byte { return held(n, join(repeat(loop, n), repeat(join(branch(0), end), n))) }},
-		"copies":                      {0, func(n int) []byte { return repeat(join(load, load, load, []byte{0xfc, 0x0a, 0, 0}), n) }},
+		"returns": {0, func(n int) []byte {
+			return repeat(join(condition, []byte{0x0f, 0x0b}),
+				n)
+		}},
+		"tables of loops":         {0, tables(loop)},
+		"tables of blocks":        {0, tables(block)},
+		"a deep stack over loops": {0, func(n int) []byte { return held(n, repeat(turn, n)) }},
+		"a deep stack over deep ones": {0, func(n int) []byte {
+			return held(n, join(repeat(loop, n),
+				repeat(join(branch(0), end), n)))
+		}},
+		"copies": {0, func(n int) []byte {
+			return repeat(join(load, load, load, []byte{0xfc, 0x0a,
+				0, 0}), n)
+		}},
 		"locals over branches": {1000, func(n int) []byte {
 			return join(each(n, func(i int) []byte { return join(condition, set(i%1000), end) }), used(1000))
 		}},
 		"locals through loops": {1000, func(n int) []byte {
-			return join(repeat(loop, n), each(n, func(i int) []byte { return join(set(i%1000), branch(0), end) }), used(1000))
+			return join(repeat(loop, n), each(n, func(i int) []byte { return join(set(i%1000), branch(0), end) }),
+				used(1000))
 		}},
 	}
 }
 
 func (s shape) module(n int) []byte {
-	m := guesttest.Module{MemoryPages: 1, Exports: []guesttest.Function{{Name: "f", Params: bytes.Repeat([]byte{i32}, s.params), Body: s.body(n)}}}
+	m := guesttest.Module{MemoryPages: 1, Exports: []guesttest.Function{{Name: "f", Params: bytes.Repeat([]byte{i32},
+		s.params), Body: s.body(n)}}}
 	return m.Bytes()
 }
 
@@ -94,7 +111,8 @@ func compile(t *testing.T, module []byte) time.Duration {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	defer r.Close(ctx)
 	tick := api.GoModuleFunc(func(context.Context, api.Module, []uint64) {})
-	if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(tick, nil, []api.ValueType{api.ValueTypeI64}).
+	if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(tick, nil,
+		[]api.ValueType{api.ValueTypeI64}).
 		Export(meter.DefaultName).Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -131,22 +149,26 @@ func TestEffort(t *testing.T) {
 				}
 			}
 			took := compile(t, out)
-			t.Logf("%d of them in %d bytes: foretold %v, took %v", n, report.BytesIn, time.Duration(report.Hardest)*time.Microsecond, took)
+			t.Logf("%d of them in %d bytes: foretold %v, took %v", n, report.BytesIn,
+				time.Duration(report.Hardest)*time.Microsecond, took)
 			if took > factor*time.Duration(report.Hardest)*time.Microsecond {
-				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.Hardest, took)
+				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.Hardest,
+					took)
 			}
 			// What grows without end is refused before it takes long.
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.Exceeded); errors.As(err, &exceeded) {
-					if text := err.Error(); !strings.HasPrefix(text, "effort of compiling function 0 in microseconds") &&
+					if text := err.Error(); !strings.HasPrefix(text,
+						"effort of compiling function 0 in microseconds") &&
 						!strings.HasPrefix(text, "blocks in each other in function 0") {
 						t.Errorf("expected its effort to be refused, found %v", err)
 					}
 					break
 				}
 				if err != nil || report.Hardest > 4_000_000 {
-					t.Fatalf("%d: expected a refusal of its effort, found an effort of %d and %v", n, report.Hardest, err)
+					t.Fatalf("%d: expected a refusal of its effort, found an effort of %d and %v", n, report.Hardest,
+						err)
 				}
 			}
 		})
@@ -182,7 +204,8 @@ func TestEffortOfStacks(t *testing.T) {
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
 		if behind := effort(code, branches); behind != alone {
-			t.Errorf("%s: expected nothing to be left on the stack, found an effort of %d and %d alone", name, behind, alone)
+			t.Errorf("%s: expected nothing to be left on the stack, found an effort of %d and %d alone", name, behind,
+				alone)
 		}
 	}
 }

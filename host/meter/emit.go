@@ -7,7 +7,8 @@ const (
 	bulkFree = 1024
 	// pieceBytes is the most that is copied without a look at the fuel.
 	pieceBytes = 256 << 10
-	// paidAhead is how many turns of a small loop are paid for at once, smallPrice the most that one may cost in instructions.
+	// paidAhead is how many turns of a small loop are paid for at once, smallPrice the most that one may cost in
+	// instructions.
 	paidAhead  = 8
 	smallPrice = 64
 )
@@ -18,7 +19,8 @@ func (m *rewriter) emit() []byte {
 	// What is appended to the vectors of sections, by their id.
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
-		sectionImport: {append(append(sized(sized(nil, []byte(m.options.Module)), []byte(m.options.Name)), 0), uleb(nil, m.tickType())...)},
+		sectionImport: {append(append(sized(sized(nil, []byte(m.options.Module)), []byte(m.options.Name)), 0), uleb(nil,
+			m.tickType())...)},
 		sectionGlobal: {append(sleb([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
 	}
 	if added[sectionType] = [][]byte{types}; m.bulk {
@@ -142,8 +144,8 @@ func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
 	return loops[0].price/unit + 1
 }
 
-// smallLoops marks those that are paid for ahead, loops without calls and loops inside, and returns the dearest one's weight, 0 if
-// there are none.
+// smallLoops marks those that are paid for ahead, loops without calls and loops inside, and returns the dearest one's
+// weight, 0 if there are none.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
@@ -182,7 +184,8 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	if weight > 0 {
 		out = append(out, 1, 0x7f)
 	}
-	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1, count: b.locals + 1 + uint32(btoi(b.bulk)), weight: weight}
+	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1, count: b.locals + 1 + uint32(btoi(b.bulk)),
+		weight: weight}
 	if entry > 0 {
 		w.charge(entry)
 		m.report.Entries++

@@ -11,8 +11,8 @@ const (
 	tI64 = 0x7e
 )
 
-// generator makes valid modules at random. Every loop's head and function's entry takes one from a global, and traps where it is
-// used up, so that all of them end.
+// generator makes valid modules at random. Every loop's head and function's entry takes one from a global, and traps
+// where it is used up, so that all of them end.
 type generator struct {
 	rand *rand.Rand
 	// counted are the instructions, over several modules.
@@ -34,7 +34,8 @@ type signature struct {
 	result byte
 }
 
-// Globals: the fuel, exported so that each call gets some, an i32, an i64. Types of the module: one for each function, in the order of functions.
+// Globals: the fuel, exported so that each call gets some, an i32, an i64. Types of the module: one for each function,
+// in the order of functions.
 const (
 	globalFuel = iota
 	globalI32
@@ -71,7 +72,8 @@ func (g *generator) module() []byte {
 		sec(4, []byte{0x70, 1, 20, 30}), sec(5, []byte{1, pages, pages + 3}),
 		sec(6, []byte{tI32, 1, 0x41, 0, 0x0b}, []byte{tI32, 1, 0x41, 5, 0x0b}, []byte{tI64, 1, 0x42, 7, 0x0b}),
 		sec(7, exportItems...), sec(9, elements), []byte{12, 1, 1}, sec(10, bodies...),
-		sec(11, cat([]byte{1}, vec([]byte("some bytes that memory.init takes, in a segment that is dropped at times")))))
+		sec(11, cat([]byte{1},
+			vec([]byte("some bytes that memory.init takes, in a segment that is dropped at times")))))
 }
 
 func cat(parts ...[]byte) (all []byte) {
@@ -123,7 +125,8 @@ func (g *generator) op(name string, bytes ...byte) {
 
 // burn takes one from the fuel and traps without any.
 func (g *generator) burn() {
-	g.out = append(g.out, 0x23, globalFuel, 0x45, 0x04, 0x40, 0x00, 0x0b, 0x23, globalFuel, 0x41, 1, 0x6b, 0x24, globalFuel)
+	g.out = append(g.out, 0x23, globalFuel, 0x45, 0x04, 0x40, 0x00, 0x0b, 0x23, globalFuel, 0x41, 1, 0x6b, 0x24,
+		globalFuel)
 }
 
 func (g *generator) constant(t byte) {
@@ -239,7 +242,8 @@ func (g *generator) address(depth int) {
 // call calls a function of that result, directly or by the table, at times with another type than it has.
 func (g *generator) call(t byte, depth int) {
 	n := g.rand.IntN(len(g.functions))
-	if g.functions[n].result != t || n <= g.index && g.rand.IntN(8) > 0 { // mostly those that come later: recursion eats all fuel
+	// mostly those that come later: recursion eats all fuel
+	if g.functions[n].result != t || n <= g.index && g.rand.IntN(8) > 0 {
 		g.op("local.get", 0x20, g.local(t))
 		return
 	}
@@ -258,7 +262,8 @@ func (g *generator) call(t byte, depth int) {
 	g.op("call_indirect", 0x11, byte(n), 0)
 }
 
-// loop is one that goes on while a condition holds and there is fuel; without again nothing jumps back: it is one in name only.
+// loop is one that goes on while a condition holds and there is fuel; without again nothing jumps back: it is one in
+// name only.
 func (g *generator) loop(depth int, again bool) {
 	g.op("loop", 0x03, 0x40)
 	g.labels = append(g.labels, 0)

@@ -39,22 +39,24 @@ type Limits struct {
 	Nesting int
 	// Targets is how many labels the br_table instructions of a function may list in all. Default 65,536.
 	Targets int
-	// Effort bounds, for each function, what compiling it takes in microseconds, as it was measured with shapes made for it: the square of
-	// its blocks, its locals and what lies on its stack times its branches, its locals squared times its loops and their depth, and the
-	// labels of its tables times the loops around. Functions of a few KiB can take minutes and gigabytes otherwise. Default 4,000,000;
-	// the most that one of a Go guest was seen to need is 160,000.
+	// Effort bounds, for each function, what compiling it takes in microseconds, as it was measured with shapes made
+	// for it: the square of its blocks, its locals and what lies on its stack times its branches, its locals squared
+	// times its loops and their depth, and the labels of its tables times the loops around. Functions of a few KiB can
+	// take minutes and gigabytes otherwise. Default 4,000,000; the most that one of a Go guest was seen to need is
+	// 160,000.
 	Effort int
 	// TotalEffort is that of all functions. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	TotalEffort int
-	// Values is how many parameters and results the calls, blocks and jumps of a function may pass in all, each call counting eight
-	// more; a type may have 1,000 of each. Default 500,000.
+	// Values is how many parameters and results the calls, blocks and jumps of a function may pass in all, each call
+	// counting eight more; a type may have 1,000 of each. Default 500,000.
 	Values int
 	// Items is how many imports, globals and exports there may be, of each. Default 100,000.
 	Items int
-	// Segments is how many segments of data, and of elements, there may be: engines keep some hundred bytes for each. Default 100,000.
+	// Segments is how many segments of data, and of elements, there may be: engines keep some hundred bytes for each.
+	// Default 100,000.
 	Segments int
-	// TableElements is the most that all tables may have at the start, and element segments in all; it is shared out among the tables
-	// as their maximum. Default 1,048,576.
+	// TableElements is the most that all tables may have at the start, and element segments in all; it is shared out
+	// among the tables as their maximum. Default 1,048,576.
 	TableElements int
 }
 
@@ -140,8 +142,9 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.What, e.Found, e.Limit)
 }
 
-// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], the cause of the context's end, or says
-// what is malformed and at which byte. module is not changed. A module without code comes back as it is.
+// Rewrite returns the metered form of a core module. The error is a [*Refusal], an [*Exceeded], the cause of the
+// context's end, or says what is malformed and at which byte. module is not changed. A module without code comes back
+// as it is.
 func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
 	o = o.filled()
 	report.BytesIn = len(module)

@@ -23,7 +23,8 @@ const i32 = guesttest.I32
 
 // one is a module with one function f (i32 i32 i32) -> () of that body.
 func one(body ...byte) []byte {
-	m := guesttest.Module{MemoryPages: 40, Exports: []guesttest.Function{{Name: "f", Params: []byte{i32, i32, i32}, Body: append([]byte{0x01}, body...)}}}
+	m := guesttest.Module{MemoryPages: 40, Exports: []guesttest.Function{{Name: "f", Params: []byte{i32, i32, i32},
+		Body: append([]byte{0x01}, body...)}}}
 	return m.Bytes()
 }
 
@@ -43,54 +44,63 @@ func TestRefusals(t *testing.T) {
 		feature string
 		want    string
 	}{
-		"vectors":                {one(0xfd, 0x0c), "SIMD", ""},
-		"vector parameter":       {with([]byte{1, 1, 0x60, 1, 0x7b, 0}), "SIMD", ""},
-		"vector block":           {one(0x02, 0x7b, 0x0b), "SIMD", ""},
-		"atomics":                {one(0xfe, 0x10, 2, 0), "threads", ""},
-		"shared memory":          {with([]byte{5, 1, 3, 1, 2}), "threads", ""},
-		"tail call":              {one(0x12, 0), "tail calls", ""},
-		"indirect tail call":     {one(0x13, 0, 0), "tail calls", ""},
-		"throw":                  {one(0x08, 0), "exceptions", ""},
-		"try":                    {one(0x1f, 0x40, 0, 0x0b), "exceptions", ""},
-		"tags":                   {with([]byte{13, 0}), "exceptions", ""},
-		"call of a reference":    {one(0x14, 0), "typed references", ""},
-		"typed reference":        {with([]byte{1, 1, 0x60, 1, 0x64, 0, 0}), "typed references", ""},
-		"struct":                 {with([]byte{1, 1, 0x5f, 0}), "types of garbage collection", ""},
-		"memory of 64 bits":      {with([]byte{5, 1, 4, 1}), "memories of 64 bits", ""},
-		"two memories":           {with([]byte{5, 2, 0, 1, 0, 1}), "several memories", ""},
-		"another memory":         {one(0x3f, 1, 0x1a), "several memories", ""},
-		"fuel read":              {one(0x23, 0, 0x1a), "", "global 0: there are 0"},
-		"fuel written":           {one(0x42, 0, 0x24, 0), "", "global 0: there are 0"},
-		"fuel exported":          {with([]byte{7, 1, 1, 'x', 3, 0}), "", "global 0: there are 0"},
-		"fuel as an offset":      {with([]byte{5, 1, 0, 1}, []byte{11, 1, 0, 0x23, 0, 0x0b, 0}), "", "global 0: there are 0"},
-		"tick called":            {one(0x10, 1), "", "function 1: there are 1"},
-		"tick called, padded":    {one(0x10, 0x81, 0x80, 0x80, 0x80, 0x00), "", "function 1: there are 1"},
-		"tick referred to":       {one(0xd2, 1, 0x1a), "", "function 1: there are 1"},
-		"tick in a table":        {with(unit, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}), "", "function 1: there are 1"},
-		"tick in an expression":  {with(unit, []byte{3, 1, 0}, []byte{9, 1, 5, 0x70, 1, 0xd2, 1, 0x0b}), "", "function 1: there are 1"},
-		"tick exported":          {with(unit, []byte{3, 1, 0}, []byte{7, 1, 1, 'x', 0, 1}), "", "function 1: there are 1"},
-		"tick as the start":      {with(unit, []byte{3, 1, 0}, []byte{8, 1}), "", "function 1: there are 1"},
-		"tick imported":          {with(unit, append([]byte{2, 1, 13}, "culvert:meter\x04tick\x00\x00"...)), "", `imports from "culvert:meter", which is the meter's`},
+		"vectors":             {one(0xfd, 0x0c), "SIMD", ""},
+		"vector parameter":    {with([]byte{1, 1, 0x60, 1, 0x7b, 0}), "SIMD", ""},
+		"vector block":        {one(0x02, 0x7b, 0x0b), "SIMD", ""},
+		"atomics":             {one(0xfe, 0x10, 2, 0), "threads", ""},
+		"shared memory":       {with([]byte{5, 1, 3, 1, 2}), "threads", ""},
+		"tail call":           {one(0x12, 0), "tail calls", ""},
+		"indirect tail call":  {one(0x13, 0, 0), "tail calls", ""},
+		"throw":               {one(0x08, 0), "exceptions", ""},
+		"try":                 {one(0x1f, 0x40, 0, 0x0b), "exceptions", ""},
+		"tags":                {with([]byte{13, 0}), "exceptions", ""},
+		"call of a reference": {one(0x14, 0), "typed references", ""},
+		"typed reference":     {with([]byte{1, 1, 0x60, 1, 0x64, 0, 0}), "typed references", ""},
+		"struct":              {with([]byte{1, 1, 0x5f, 0}), "types of garbage collection", ""},
+		"memory of 64 bits":   {with([]byte{5, 1, 4, 1}), "memories of 64 bits", ""},
+		"two memories":        {with([]byte{5, 2, 0, 1, 0, 1}), "several memories", ""},
+		"another memory":      {one(0x3f, 1, 0x1a), "several memories", ""},
+		"fuel read":           {one(0x23, 0, 0x1a), "", "global 0: there are 0"},
+		"fuel written":        {one(0x42, 0, 0x24, 0), "", "global 0: there are 0"},
+		"fuel exported":       {with([]byte{7, 1, 1, 'x', 3, 0}), "", "global 0: there are 0"},
+		"fuel as an offset": {with([]byte{5, 1, 0, 1}, []byte{11, 1, 0, 0x23, 0, 0x0b, 0}), "",
+			"global 0: there are 0"},
+		"tick called":         {one(0x10, 1), "", "function 1: there are 1"},
+		"tick called, padded": {one(0x10, 0x81, 0x80, 0x80, 0x80, 0x00), "", "function 1: there are 1"},
+		"tick referred to":    {one(0xd2, 1, 0x1a), "", "function 1: there are 1"},
+		"tick in a table": {with(unit, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{9, 1, 0, 0x41, 0, 0x0b,
+			1, 1}), "", "function 1: there are 1"},
+		"tick in an expression": {with(unit, []byte{3, 1, 0}, []byte{9, 1, 5, 0x70, 1, 0xd2, 1, 0x0b}), "",
+			"function 1: there are 1"},
+		"tick exported": {with(unit, []byte{3, 1, 0}, []byte{7, 1, 1, 'x', 0, 1}), "",
+			"function 1: there are 1"},
+		"tick as the start": {with(unit, []byte{3, 1, 0}, []byte{8, 1}), "", "function 1: there are 1"},
+		"tick imported": {with(unit, append([]byte{2, 1, 13}, "culvert:meter\x04tick\x00\x00"...)), "",
+			`imports from "culvert:meter", which is the meter's`},
 		"tick's type":            {one(0x41, 0, 0x11, 1, 0), "", "type 1: there are 1"},
 		"tick's type of a block": {one(0x02, 1, 0x0b), "", "type 1: there are 1"},
 		"the meter's local":      {one(0x20, 3, 0x1a), "", "local 3: there are 3"},
 		"label":                  {one(0x0c, 1), "", "label 1: there are 1"},
 		"code behind the end":    {one(0x0b, 0x01), "", "goes on behind its end"},
-		"locals":                 {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
-		"table":                  {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of all tables: found 2097152"},
-		"tables in all":          {with([]byte{4, 2, 0x70, 0, 0x80, 0x80, 0x30, 0x70, 0, 0x80, 0x80, 0x30}), "", "elements of all tables: found 1572864"},
-		"claimed functions":      {with([]byte{3, 0xff, 0xff, 0xff, 0xff, 0x0f}), "", "4294967295 elements in 0 bytes"},
-		"long number":            {one(0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0), "", "a number of more than five bytes"},
-		"number beyond 32 bits":  {one(0x10, 0x80, 0x80, 0x80, 0x80, 0x10), "", "beyond 32 bits"},
-		"order":                  {with([]byte{3, 0}, []byte{1, 0}), "", "section 1 is out of order"},
-		"twice":                  {with([]byte{1, 0}, []byte{1, 0}), "", "section 1 is out of order"},
-		"bodies missing":         {with(unit, []byte{3, 1, 0}), "", "1 functions, 0 bodies"},
+		"locals": {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f,
+			0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
+		"table": {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "",
+			"elements of all tables: found 2097152"},
+		"tables in all": {with([]byte{4, 2, 0x70, 0, 0x80, 0x80, 0x30, 0x70, 0, 0x80, 0x80, 0x30}), "",
+			"elements of all tables: found 1572864"},
+		"claimed functions":     {with([]byte{3, 0xff, 0xff, 0xff, 0xff, 0x0f}), "", "4294967295 elements in 0 bytes"},
+		"long number":           {one(0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0), "", "a number of more than five bytes"},
+		"number beyond 32 bits": {one(0x10, 0x80, 0x80, 0x80, 0x80, 0x10), "", "beyond 32 bits"},
+		"order":                 {with([]byte{3, 0}, []byte{1, 0}), "", "section 1 is out of order"},
+		"twice":                 {with([]byte{1, 0}, []byte{1, 0}), "", "section 1 is out of order"},
+		"bodies missing":        {with(unit, []byte{3, 1, 0}), "", "1 functions, 0 bodies"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := meter.Rewrite(context.Background(), c.module, meter.Options{})
 			var refusal *meter.Refusal
 			switch {
-			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 || refusal.Offset > len(c.module)):
+			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 ||
+				refusal.Offset > len(c.module)):
 				t.Errorf("expected a refusal of %s, found %v", c.feature, err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("expected %q, found %v", c.want, err)
@@ -115,14 +125,15 @@ func TestLimits(t *testing.T) {
 	} {
 		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: l})
 		var exceeded *meter.Exceeded
-		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) || !strings.Contains(err.Error(), want) {
+		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
 }
 
-// What takes engines gigabytes and minutes for a few KiB is refused: values of many locals that come together at many branches, many
-// branches, blocks and calls that pass many values, many tables, many elements.
+// What takes engines gigabytes and minutes for a few KiB is refused: values of many locals that come together at many
+// branches, many branches, blocks and calls that pass many values, many tables, many elements.
 func TestModulesThatSwell(t *testing.T) {
 	const n = 1000
 	many := func(results ...byte) []byte { // a type that takes, and perhaps leaves, a thousand numbers
@@ -143,15 +154,22 @@ func TestModulesThatSwell(t *testing.T) {
 	table := append(append([]byte{0x70, 0}, leb(1<<20)...), 0x70, 0, 1)
 	numbers := bytes.Repeat([]byte{0x41, 0}, n)
 	for want, m := range map[string][]byte{
-		"effort of compiling function 0": module(bytes.Repeat([]byte{0x20, 0, 0x04, 0x40, 0x41, 1, 0x21, 1, 0x0b}, 8*n)),
-		"effort of compiling all functions": bytes.Replace(bytes.Replace(module(nil), section(3, 1, 0), section(3, append(leb(n), make([]byte, n)...)...), 1),
-			section(10, 1, 2, 0, 0x0b), section(10, append(leb(n), bytes.Repeat(append(append(leb(302), 0), append(bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), 0x0b)...), n)...)...), 1),
-		"values passed by calls":      module(bytes.Repeat(append(bytes.Clone(numbers), 0x10, 0), 500)),
-		"values passed by calls, ":    module(append(bytes.Repeat(append(bytes.Clone(numbers), 0x02, 0), 300), append(bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300)...)...)),
-		"elements of all tables":      module(nil, section(4, append([]byte{2}, table...)...)),
-		"elements of all segments":    module(nil, section(9, append(append([]byte{1, 1, 0}, leb(1<<20+1)...), make([]byte, 1<<20+1)...)...)),
-		"imports, globals or exports": module(nil, section(6, append(leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0, 0x0b}, 100_001)...)...)),
-		"parameters or results of a": append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append(append([]byte{1, 0x60}, leb(n+1)...),
+		"effort of compiling function 0": module(bytes.Repeat([]byte{0x20, 0, 0x04, 0x40, 0x41, 1, 0x21, 1, 0x0b},
+			8*n)),
+		"effort of compiling all functions": bytes.Replace(bytes.Replace(module(nil), section(3, 1, 0), section(3,
+			append(leb(n), make([]byte, n)...)...), 1),
+			section(10, 1, 2, 0, 0x0b), section(10, append(leb(n), bytes.Repeat(append(append(leb(302), 0),
+				append(bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), 0x0b)...), n)...)...), 1),
+		"values passed by calls": module(bytes.Repeat(append(bytes.Clone(numbers), 0x10, 0), 500)),
+		"values passed by calls, ": module(append(bytes.Repeat(append(bytes.Clone(numbers), 0x02, 0), 300),
+			append(bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300)...)...)),
+		"elements of all tables": module(nil, section(4, append([]byte{2}, table...)...)),
+		"elements of all segments": module(nil, section(9, append(append([]byte{1, 1, 0}, leb(1<<20+1)...),
+			make([]byte, 1<<20+1)...)...)),
+		"imports, globals or exports": module(nil, section(6, append(leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0,
+			0x0b}, 100_001)...)...)),
+		"parameters or results of a": append([]byte("\x00asm\x01\x00\x00\x00"), section(1, append(append([]byte{1,
+			0x60}, leb(n+1)...),
 			make([]byte, n+2)...)...)...),
 	} {
 		var limits meter.Limits
@@ -165,12 +183,15 @@ func TestModulesThatSwell(t *testing.T) {
 		}
 	}
 	types := module(nil)
-	types = append(append(types[:8:8], section(1, append(leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)...)...)...), section(3, 1, 0)...)
-	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil || err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
+	types = append(append(types[:8:8], section(1, append(leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)...)...)...),
+		section(3, 1, 0)...)
+	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil ||
+		err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
 		t.Error(err)
 	}
 	// Tables share what they may grow to.
-	out, _, err := meter.Rewrite(context.Background(), module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)), meter.Options{})
+	out, _, err := meter.Rewrite(context.Background(), module(nil, section(4, 2, 0x70, 0, 1, 0x70, 0, 1)),
+		meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
 		t.Errorf("expected two tables of at most %d elements, found %v %x", 1<<19, err, out)
 	}
@@ -205,7 +226,8 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing").Instantiate(ctx); err != nil {
+	env := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing")
+	if _, err := env.Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []*struct {
@@ -250,7 +272,8 @@ func TestCopies(t *testing.T) {
 			one, _ := plain.Memory().Read(0, memory)
 			two, _ := metered.Memory().Read(0, memory)
 			if first(errs[0]) != first(errs[1]) || !bytes.Equal(one, two) {
-				t.Fatalf("%s %#x %#x %#x: %v, %v, same memory: %v", name, to, from, size, errs[0], errs[1], bytes.Equal(one, two))
+				t.Fatalf("%s %#x %#x %#x: %v, %v, same memory: %v", name, to, from, size, errs[0], errs[1],
+					bytes.Equal(one, two))
 			}
 		}
 		if *ticks < 100 {
@@ -263,7 +286,8 @@ func TestCopies(t *testing.T) {
 func TestCharges(t *testing.T) {
 	// while --p0: nop * n
 	counting := func(n int) []byte {
-		return one(append(append([]byte{0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...), 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b)...)
+		return one(append(append([]byte{0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...), 0x20, 0, 0x41, 1,
+			0x6b, 0x22, 0, 0x0d, 0, 0x0b)...)
 	}
 	// while --p0: code
 	turns := func(code ...byte) []byte {
@@ -272,21 +296,26 @@ func TestCharges(t *testing.T) {
 	// the same in a module with two tables of 8,000 and a segment of elements
 	tables := func(code ...byte) []byte {
 		body := append(append([]byte{0}, turns(code...)...), 0x0b)
-		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0}, []byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0, 0xc0, 0x3e},
-			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0}, []byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0,
+			0xc0, 0x3e},
+			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+				0},
 			append([]byte{10, 1, byte(len(body))}, body...))
 	}
 	// a call through a table of a function without loops and calls
 	indirect := func(leaf ...byte) []byte {
-		body, leaf := append(append([]byte{0}, turns(0x41, 0, 0x11, 1, 0)...), 0x0b), append(append([]byte{0}, leaf...), 0x0b)
+		body, leaf := append(append([]byte{0}, turns(0x41, 0, 0x11, 1, 0)...), 0x0b), append(append([]byte{0}, leaf...),
+			0x0b)
 		code := append(append([]byte{10, 2, byte(len(body))}, body...), append([]byte{byte(len(leaf))}, leaf...)...)
-		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1}, []byte{4, 1, 0x70, 0, 1}, []byte{5, 1, 0, 1},
+		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1}, []byte{4, 1, 0x70, 0, 1},
+			[]byte{5, 1, 0, 1},
 			[]byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}, code)
 	}
 	// of a function that is imported
 	imported := func() []byte {
 		body := append(append([]byte{0}, turns(0x10, 0)...), 0x0b)
-		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, append([]byte{2, 1}, "\x03env\x07nothing\x00\x01"...), []byte{3, 1, 0},
+		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, append([]byte{2, 1},
+			"\x03env\x07nothing\x00\x01"...), []byte{3, 1, 0},
 			[]byte{7, 1, 1, 'f', 0, 1}, append([]byte{10, 1, byte(len(body))}, body...))
 	}
 	for _, c := range []struct {
@@ -308,8 +337,10 @@ func TestCharges(t *testing.T) {
 		{"short loop", counting(0), 100_000, 99, 101},
 		{"long body", counting(800), 10_000, 1400, 1511},
 		{"loop that is none", one(0x03, 0x40, 0x01, 0x0b), 100_000, 0, 0},
-		{"small loop, three turns", one(bytes.Join([][]byte{{0x03, 0x40, 0x41, 3, 0x21, 1, 0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, 10),
-			{0x20, 1, 0x41, 1, 0x6b, 0x22, 1, 0x0d, 0, 0x0b, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)...), 10_000, 97, 103},
+		{"small loop, three turns", one(bytes.Join([][]byte{{0x03, 0x40, 0x41, 3, 0x21, 1, 0x03, 0x40},
+			bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, 10),
+			{0x20, 1, 0x41, 1, 0x6b, 0x22, 1, 0x0d, 0, 0x0b, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0,
+				0x0b}}, nil)...), 10_000, 97, 103},
 		{"recursion", one(0x20, 0, 0x04, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x20, 0, 0x20, 0, 0x10, 0, 0x0b), 10_000, 9, 11},
 	} {
 		plain, metered, ticks := run(t, c.module, meter.Options{Budget: 1000})
@@ -327,12 +358,14 @@ func TestCharges(t *testing.T) {
 // Numbers that are padded, as LLVM writes them, are read, and names move with their functions.
 func TestPaddedNumbersAndNames(t *testing.T) {
 	names := []byte("\x04name\x00\x02\x01m\x01\x06\x01\x00\x03abc\x02\x06\x01\x00\x01\x00\x01x\x07\x03\x01\x00\x00")
-	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00, 0x0b}, append([]byte{0}, names...))
+	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00,
+		0x0b}, append([]byte{0}, names...))
 	out, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"; !bytes.Contains(out, []byte(want)) {
+	if want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"; !bytes.Contains(out,
+		[]byte(want)) {
 		t.Errorf("expected the names %q in %q", want, out)
 	}
 	if !bytes.Contains(out, []byte{0x10, 1, 0x0b}) {
@@ -346,12 +379,14 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 // Sections that name functions by index go, others stay.
 func TestCustomSections(t *testing.T) {
 	m := guesttest.Module{MemoryPages: -1, Exports: []guesttest.Function{{Name: "f"}},
-		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3", "metadata.code.branch_hint": "4", "producers": "kept"}}
+		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3",
+			"metadata.code.branch_hint": "4", "producers": "kept"}}
 	out, report, err := meter.Rewrite(context.Background(), m.Bytes(), meter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) || bytes.Contains(out, []byte("debug")) {
+	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) || bytes.Contains(out,
+		[]byte("debug")) {
 		t.Errorf("%+v", report)
 	}
 }
@@ -364,7 +399,8 @@ func FuzzRewrite(f *testing.F) {
 	f.Add(one(0x20, 0, 0x04, 0x40, 0x20, 0, 0x20, 0, 0x20, 0, 0x10, 0, 0x05, 0x0b))
 	f.Add(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b))
 	f.Add(one(0xd2, 0, 0x1a, 0x41, 0x80, 0x10, 0x40, 0, 0x1a))
-	f.Add(with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{6, 1, 0x7f, 0, 0x41, 0, 0x0b}, []byte{8, 0},
+	f.Add(with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{6, 1, 0x7f, 0, 0x41, 0,
+		0x0b}, []byte{8, 0},
 		[]byte{9, 1, 0, 0x41, 0, 0x0b, 1, 0}, []byte{10, 1, 2, 0, 0x0b}, []byte("\x00\x04name\x01\x04\x01\x00\x01a")))
 	for _, dir := range specFolders(f) {
 		files, _ := filepath.Glob(filepath.Join(dir, "*.0.wasm"))
@@ -377,7 +413,8 @@ func FuzzRewrite(f *testing.F) {
 	ctx := context.Background()
 	config := wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(16)
 	f.Fuzz(func(t *testing.T, module []byte) {
-		out, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: meter.Limits{ModuleBytes: 1 << 16, Locals: 1000}})
+		out, _, err := meter.Rewrite(context.Background(), module,
+			meter.Options{Limits: meter.Limits{ModuleBytes: 1 << 16, Locals: 1000}})
 		if err != nil {
 			return
 		}

@@ -25,7 +25,8 @@ const (
 )
 
 // order is the place of each section in a module, by id.
-var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, sectionTable: 4, sectionMemory: 5, sectionTag: 6, sectionGlobal: 7,
+var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, sectionTable: 4, sectionMemory: 5,
+	sectionTag: 6, sectionGlobal: 7,
 	sectionExport: 8, sectionStart: 9, sectionElement: 10, sectionDataCount: 11, sectionCode: 12, sectionData: 13}
 
 // rewriter holds what is known of a module while it is rewritten.
@@ -58,8 +59,8 @@ type rewriter struct {
 	bulk bool
 }
 
-// section is one of the module, with the new content where it has one already. Where imports and the like are appended, items is
-// what stood behind the count.
+// section is one of the module, with the new content where it has one already. Where imports and the like are appended,
+// items is what stood behind the count.
 type section struct {
 	id       byte
 	from, to int
@@ -204,7 +205,8 @@ func (m *rewriter) moved(f uint32) uint32 {
 	return f
 }
 
-// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those behind the original's.
+// fuel, tick, and the appended functions have these indices in the rewritten module, appended types those behind the
+// original's.
 func (m *rewriter) fuel() uint32     { return uint32(m.globals) }
 func (m *rewriter) tick() uint32     { return uint32(m.imports) }
 func (m *rewriter) copier() uint32   { return uint32(m.functions) + 1 }
@@ -412,8 +414,8 @@ func (m *rewriter) exportItems(n int) []byte {
 	return out
 }
 
-// elementItems rewrites element segments: flags say whether a segment is active (bit 0 off), names its table or is declared only
-// (bit 1), and holds expressions (bit 2).
+// elementItems rewrites element segments: flags say whether a segment is active (bit 0 off), names its table or is
+// declared only (bit 1), and holds expressions (bit 2).
 func (m *rewriter) elementItems(n int) []byte {
 	out := uleb(nil, uint32(n))
 	for range n {
@@ -475,7 +477,8 @@ func (m *rewriter) custom(s *section) bool {
 	case name == "name":
 		s.items, s.rewritten = m.names(), true
 		return true
-	case strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."), strings.HasPrefix(name, "metadata.code."), name == "linking":
+	case strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."), strings.HasPrefix(name,
+		"metadata.code."), name == "linking":
 		m.report.Dropped = append(m.report.Dropped, name)
 		m.at = m.end
 		return false

@@ -38,7 +38,8 @@ const (
 )
 
 // refused names the features behind instructions.
-var refused = map[opcode]string{isVector: "SIMD", isThread: "threads", isTail: "tail calls", isException: "exceptions", isTyped: "typed references"}
+var refused = map[opcode]string{isVector: "SIMD", isThread: "threads", isTail: "tail calls", isException: "exceptions",
+	isTyped: "typed references"}
 
 var opcodes = func() (t [256]opcode) {
 	set := func(o opcode, from, to int) {
@@ -62,9 +63,12 @@ var opcodes = func() (t [256]opcode) {
 	set(isTail, 0x12, 0x13)
 	set(isTyped, 0x14, 0x15)
 	set(isTyped, 0xd3, 0xd6)
-	for op, o := range map[int]opcode{0x00: leaves, 0x01: plain, 0x05: blockEnd, 0x0b: blockEnd, 0x0e: jumpTable, 0x0f: leaves, 0x10: calls,
-		0x11: callsIndirect, 0x18: isException, 0x19: isException, 0x1f: isException, 0x1a: plain, 0x1b: plain, 0x1c: selects, 0x41: const32,
-		0x42: const64, 0x43: float32, 0x44: float64, 0xd0: refNull, 0xd1: plain, 0xd2: refFunc, 0xfb: isTyped, 0xfc: misc, 0xfd: isVector,
+	for op, o := range map[int]opcode{0x00: leaves, 0x01: plain, 0x05: blockEnd, 0x0b: blockEnd, 0x0e: jumpTable,
+		0x0f: leaves, 0x10: calls,
+		0x11: callsIndirect, 0x18: isException, 0x19: isException, 0x1f: isException, 0x1a: plain, 0x1b: plain,
+		0x1c: selects, 0x41: const32,
+		0x42: const64, 0x43: float32, 0x44: float64, 0xd0: refNull, 0xd1: plain, 0xd2: refFunc, 0xfb: isTyped,
+		0xfc: misc, 0xfd: isVector,
 		0xfe: isThread} {
 		t[op] = o
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// TestRandomModules compares modules of generator, which end because they count down fuel of their own, as they are and metered.
+// TestRandomModules compares modules of generator, which end because they count down fuel of their own, as they are and
+// metered.
 func TestRandomModules(t *testing.T) {
 	randomModules(t, 400)
 }
@@ -36,7 +37,8 @@ func randomModules(t *testing.T, n int) {
 	})
 	t.Logf("instructions: %v", counted)
 	d.judge(t, n)
-	for _, what := range []string{"loop", "br_table", "call", "call_indirect", "if", "store", "load", "memory.fill", "memory.copy", "memory.init", "memory.grow", "table.fill", "ref.func"} {
+	for _, what := range []string{"loop", "br_table", "call", "call_indirect", "if", "store", "load", "memory.fill",
+		"memory.copy", "memory.init", "memory.grow", "table.fill", "ref.func"} {
 		if counted[what] < n/3 {
 			t.Errorf("expected more of %s, found %d in %d modules", what, counted[what], n)
 		}
@@ -59,9 +61,11 @@ type differential struct {
 // judge tells whether that was worth anything.
 func (d *differential) judge(t *testing.T, n int) {
 	t.Helper()
-	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; ends: %v", d.modules, d.calls, d.ticks,
+	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
+		"ends: %v", d.modules, d.calls, d.ticks,
 		d.invalid, d.refused, d.exceeded, d.report, d.ends)
-	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n || d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
+	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n ||
+		d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
 		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
 		t.Error("the modules are too dull")
 	}
@@ -111,7 +115,8 @@ const pairPages = 64
 
 func newPair(t *testing.T, d *differential) *pair {
 	ctx := context.Background()
-	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
+	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
 	_, err := w.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			w.ticks++
@@ -144,8 +149,10 @@ func (w *pair) compare(n int, code []byte) error {
 	rewritten, report, err := meter.Rewrite(context.Background(), code, meter.Options{Budget: w.budget})
 	w.note(func(d *differential) {
 		d.modules++
-		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut, &d.report.Functions: report.Functions,
-			&d.report.Leaves: report.Leaves, &d.report.Entries: report.Entries, &d.report.Loops: report.Loops, &d.report.Copies: report.Copies} {
+		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut,
+			&d.report.Functions: report.Functions,
+			&d.report.Leaves:    report.Leaves, &d.report.Entries: report.Entries, &d.report.Loops: report.Loops,
+			&d.report.Copies: report.Copies} {
 			*sum += n
 		}
 	})
@@ -237,7 +244,8 @@ func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 			}
 			w.ended("result")
 			for i, t := range exported[name].ResultTypes() {
-				if reference := t == api.ValueTypeExternref || t == 0x70; !reference && gotA[i] != gotB[i] || reference && (gotA[i] == 0) != (gotB[i] == 0) {
+				if reference := t == api.ValueTypeExternref || t == 0x70; !reference && gotA[i] != gotB[i] ||
+					reference && (gotA[i] == 0) != (gotB[i] == 0) {
 					return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
 				}
 			}

@@ -44,7 +44,8 @@ func TestGoGuest(t *testing.T) {
 		var m api.Module
 		for seed := range uint64(16) {
 			if m == nil {
-				if m, err = r.InstantiateModule(ctx, c, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")); err != nil {
+				if m, err = r.InstantiateModule(ctx, c,
+					wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -62,8 +63,10 @@ func TestGoGuest(t *testing.T) {
 	for _, budget = range []int64{meter.DefaultBudget, 0} {
 		got, gotErrors := results(rewritten)
 		for seed := range want {
-			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] || (wantErrors[seed] != "") != (seed%7 == 0) {
-				t.Errorf("seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed], wantErrors[seed], got[seed], gotErrors[seed])
+			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] ||
+				(wantErrors[seed] != "") != (seed%7 == 0) {
+				t.Errorf("seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed], wantErrors[seed], got[seed],
+					gotErrors[seed])
 			}
 		}
 	}

@@ -43,7 +43,8 @@ type world struct {
 
 func newWorld(ctx context.Context, t *testing.T, spectest []byte, budget int64) *world {
 	t.Helper()
-	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)), budget: budget}
+	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
+		budget: budget}
 	_, err := w.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			w.ticks++
@@ -52,7 +53,8 @@ func newWorld(ctx context.Context, t *testing.T, spectest []byte, budget int64) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig().WithName("spectest")); err != nil {
+	if _, err := w.runtime.InstantiateWithConfig(ctx, spectest,
+		wazero.NewModuleConfig().WithName("spectest")); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -105,9 +107,9 @@ func first(err error) string {
 	return startIndex.ReplaceAllString(s, "start function failed")
 }
 
-// TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, and compares the
-// results of every call, with a budget that never runs out and one that always does. What is invalid stays invalid, what is valid
-// stays valid.
+// TestSpecification runs the scripts of the specification's tests with the modules as they are and metered, and
+// compares the results of every call, with a budget that never runs out and one that always does. What is invalid stays
+// invalid, what is valid stays valid.
 func TestSpecification(t *testing.T) {
 	var calls, modules, refused, ticks int
 	for _, dir := range specFolders(t) {
@@ -253,7 +255,8 @@ func call(t *testing.T, where string, plain, metered *world, c *command) int {
 	}
 	types := one.ExportedFunction(c.Action.Field).Definition().ResultTypes()
 	for i := range gotOne {
-		if types[i] == api.ValueTypeI32 || types[i] == api.ValueTypeI64 || types[i] == api.ValueTypeF32 || types[i] == api.ValueTypeF64 {
+		if types[i] == api.ValueTypeI32 || types[i] == api.ValueTypeI64 || types[i] == api.ValueTypeF32 ||
+			types[i] == api.ValueTypeF64 {
 			if gotOne[i] != gotTwo[i] {
 				t.Errorf("%s: %s: plain: %#x, metered: %#x", where, c.Action.Field, gotOne, gotTwo)
 			}

@@ -37,7 +37,8 @@ func TestRealKeysAndValues(t *testing.T) {
 			want = append(want, line)
 		}
 	}
-	if diff := cmp.Diff(want, strings.SplitAfter(strings.TrimSuffix(string(written), "\n")+"\n", "\n")[:len(want)]); diff != "" || len(want) == 0 {
+	if diff := cmp.Diff(want, strings.SplitAfter(strings.TrimSuffix(string(written), "\n")+"\n",
+		"\n")[:len(want)]); diff != "" || len(want) == 0 {
 		t.Errorf("connect-worker.txt differs from what Kafka writes (-file +Kafka):\n%s", diff)
 	}
 }

@@ -7,9 +7,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// inOrderOfJava is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker that shows
-// or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is written as: it finds
-// only what stands in this order. (Apache Kafka 4.3.1 answers null for other orders; TestRealKafka asks it.)
+// inOrderOfJava is a partition with its fields in the order in which Java's HashMap has their names. A Connect worker
+// that shows or resets offsets over REST reads each key into a HashMap, and looks it up by the bytes that this map is
+// written as: it finds only what stands in this order. (Apache Kafka 4.3.1 answers null for other orders; TestRealKafka
+// asks it.)
 func inOrderOfJava(partition []wit.Field) []wit.Field {
 	// A HashMap doubles its 16 buckets when more than three quarters as many entries are in it.
 	buckets := uint32(16)

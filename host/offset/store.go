@@ -1,6 +1,6 @@
 // Package offset keeps the offsets of source connectors where Kafka Connect keeps them and as it writes them: a topic
-// (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both JSON.
-// Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
+// (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both
+// JSON. Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
 package offset
 
 import (
@@ -27,7 +27,8 @@ type Config struct {
 	Topic string
 	// Partitions is offset.storage.partitions. Default 25; the embedded broker has 1 whatever is set.
 	Partitions int32
-	// Replication is offset.storage.replication.factor. 0 (default): 3, or the broker's default where there are fewer brokers.
+	// Replication is offset.storage.replication.factor. 0 (default): 3, or the broker's default where there are fewer
+	// brokers.
 	Replication int16
 	// TopicConfigs are the other offset.storage.* settings, which go to the topic when it is created.
 	TopicConfigs map[string]string
@@ -43,7 +44,8 @@ func Defaults() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Errors are a [setting.Problem].
+// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Errors are a
+// [setting.Problem].
 func Parse(properties map[string]string) (Config, error) {
 	c := Defaults()
 	for name, value := range properties {
@@ -71,7 +73,8 @@ func Parse(properties map[string]string) (Config, error) {
 			}
 		}
 		if err != nil {
-			return Config{}, setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, err.Error())}
+			return Config{}, setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name,
+				value, err.Error())}
 		}
 	}
 	return c, nil
@@ -79,7 +82,8 @@ func Parse(properties map[string]string) (Config, error) {
 
 // Owns tells whether a worker's property is read by [Parse].
 func Owns(name string) bool {
-	return strings.HasPrefix(name, "offset.storage.") || name == "offset.flush.interval.ms" || name == "offset.flush.timeout.ms"
+	return strings.HasPrefix(name, "offset.storage.") || name == "offset.flush.interval.ms" ||
+		name == "offset.flush.timeout.ms"
 }
 
 // count parses a number of 1 or more; -1 leaves it to the broker.
@@ -125,8 +129,8 @@ type stored struct {
 	partition []wit.Field
 	offset    []wit.Field // nil: none
 	fault     error       // the offset cannot be read
-	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so does
-	// compaction: writing the fields in another order would leave two of them.
+	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
+	// does compaction: writing the fields in another order would leave two of them.
 	key []byte
 	// when and where the record stands in the topic.
 	when             time.Time
@@ -142,7 +146,8 @@ func Open(ctx context.Context, k kafka.Config, c Config, log *slog.Logger) (*Sto
 	if err := ensureTopic(ctx, k, c); err != nil {
 		return nil, err
 	}
-	// Offsets are acknowledged by all replicas whatever the worker's producers do, and are few: they do not wait for company.
+	// Offsets are acknowledged by all replicas whatever the worker's producers do, and are few: they do not wait for
+	// company.
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	client, err := kgo.NewClient(k.ProducerOpts()...)
 	if err != nil {
@@ -205,7 +210,8 @@ func (s *Store) Refresh(ctx context.Context) error {
 func (s *Store) take(r *kgo.Record) {
 	connector, partition, err := ParseKey(r.Key)
 	if err != nil {
-		s.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+		s.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+			r.Offset, "error", err)
 		return
 	}
 	read := &stored{
@@ -265,8 +271,8 @@ func (s *Store) All(connector string) (entries []Entry, err error) {
 	return entries, err
 }
 
-// Set writes offsets of a connector and waits until they are acknowledged, or the context ends: then they may or may not
-// have been written. Those written before for the same partitions are overtaken in any case.
+// Set writes offsets of a connector and waits until they are acknowledged, or the context ends: then they may or may
+// not have been written. Those written before for the same partitions are overtaken in any case.
 func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil

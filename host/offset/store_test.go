@@ -108,8 +108,10 @@ func TestStoreOverRestart(t *testing.T) {
 	b, k := openTestBroker(t, dir)
 	s := openTestStore(t, k, Defaults())
 	ctx := testContext(t)
-	odd := []wit.Field{wit.TextField("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerField("record", 1<<62), realField("ratio", 1e-9), wit.NullField("next")}
-	if err := s.Set(ctx, "orders", Entry{partition("/a", "B"), odd}, Entry{partition("/a", "C"), []wit.Field{}}); err != nil {
+	odd := []wit.Field{wit.TextField("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerField("record", 1<<62),
+		realField("ratio", 1e-9), wit.NullField("next")}
+	if err := s.Set(ctx, "orders", Entry{partition("/a", "B"), odd}, Entry{partition("/a", "C"),
+		[]wit.Field{}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Set(ctx, "other", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", 7)}}); err != nil {
@@ -117,7 +119,8 @@ func TestStoreOverRestart(t *testing.T) {
 	}
 	check := func(s *Store) {
 		t.Helper()
-		expectOffset(t, s, "orders", partition("/a", "B"), `{"url":"/x?$skiptoken='ä\uD83D\uDE00\u0001'","record":4611686018427387904,"ratio":1.0E-9,"next":null}`)
+		expectOffset(t, s, "orders", partition("/a", "B"),
+			`{"url":"/x?$skiptoken='ä\uD83D\uDE00\u0001'","record":4611686018427387904,"ratio":1.0E-9,"next":null}`)
 		expectOffset(t, s, "orders", partition("/a", "C"), `{}`)
 		expectOffset(t, s, "other", partition("/a", "B"), `{"record":7}`)
 		expectOffset(t, s, "orders", partition("/a", "D"), "none")
@@ -160,12 +163,15 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2,"url":"new"}`)
 	expectOffset(t, s, "orders", partition("/a", "gone"), "none")
 	expectOffset(t, s, "orders", partition("/a", "null"), "none")
-	expectOffset(t, s, "mirror", []wit.Field{wit.TextField("topic", "t"), realField("partition", 0), wit.TextField("cluster", "s")}, `{"offset":5}`)
+	expectOffset(t, s, "mirror", []wit.Field{wit.TextField("topic", "t"), realField("partition", 0),
+		wit.TextField("cluster", "s")}, `{"offset":5}`)
 
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.TextField("url", "newer")}}); err != nil {
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.TextField("url",
+		"newer")}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "new"), []wit.Field{wit.IntegerField("record", 3)}}); err != nil {
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "new"), []wit.Field{wit.IntegerField("record",
+		3)}}); err != nil {
 		t.Fatal(err)
 	}
 	lines := readRaw(t, k, c.Topic)
@@ -194,7 +200,8 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 		t.Errorf("all: %v, %v", entries, err)
 	}
 	// Writing mends it.
-	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", 2)}}); err != nil {
+	if err := s.Set(testContext(t), "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record",
+		2)}}); err != nil {
 		t.Fatal(err)
 	}
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
@@ -209,7 +216,8 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 		if n%2 == 1 {
 			writer, reader = two, one
 		}
-		if err := writer.Set(ctx, "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", int64(n))}}); err != nil {
+		if err := writer.Set(ctx, "orders", Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record",
+			int64(n))}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := reader.Refresh(ctx); err != nil {
@@ -247,7 +255,8 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		`["orders",{"entityset":"0","service":"/a"}] {"record":100}`,
 	}
 	got := readRaw(t, k, c.Topic)
-	if diff := cmp.Diff(want[:2], got[:2], cmpopts.SortSlices(strings.Compare)); diff != "" || len(got) != 3 || got[2] != want[2] {
+	if diff := cmp.Diff(want[:2], got[:2], cmpopts.SortSlices(strings.Compare)); diff != "" || len(got) != 3 ||
+		got[2] != want[2] {
 		t.Errorf("written: %v (-want +got):\n%s", got, diff)
 	}
 }

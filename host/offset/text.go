@@ -124,8 +124,8 @@ func appendString(text []byte, s string) []byte {
 	return append(text, '"')
 }
 
-// MaxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of others are read
-// too.
+// MaxFields is how many fields an offset or a partition in the topic may have. A plugin's have 64 KiB at most; those of
+// others are read too.
 const MaxFields = 10_000
 
 // ParseKey reads the key of a partition's record.
@@ -149,9 +149,9 @@ func ParseKey(key []byte) (connector string, partition []wit.Field, err error) {
 	return connector, partition, nil
 }
 
-// ParseFields reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point or an
-// exponent reals, as in Kafka Connect. Of a name given twice the last counts. The JSON value null is nil, an empty
-// object is not.
+// ParseFields reads a JSON object of null, booleans, numbers and texts. Whole numbers are integers, those with a point
+// or an exponent reals, as in Kafka Connect. Of a name given twice the last counts. The JSON value null is nil, an
+// empty object is not.
 func ParseFields(text []byte) ([]wit.Field, error) {
 	d := newDecoder(text)
 	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {

@@ -64,7 +64,8 @@ func TestAppendFields(t *testing.T) {
 		fields []wit.Field
 	}{
 		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.Field{
-			wit.TextField("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerField("record", 12), wit.NullField("next"), wit.BooleanField("done", false)}},
+			wit.TextField("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerField("record",
+				12), wit.NullField("next"), wit.BooleanField("done", false)}},
 		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.Field{
 			wit.TextField("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
 		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.Field{
@@ -73,9 +74,12 @@ func TestAppendFields(t *testing.T) {
 			wit.IntegerField("max", math.MaxInt64), wit.IntegerField("min", math.MinInt64)}},
 		{`{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,"e7":1.0E7,` +
 			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.Field{
-			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth", 0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
-			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny", math.SmallestNonzeroFloat64),
-			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg", -123.456e-10), realField("hundred", 100)}},
+			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth",
+				0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
+			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny",
+				math.SmallestNonzeroFloat64),
+			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg",
+				-123.456e-10), realField("hundred", 100)}},
 		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.Field{
 			realField("nan", math.NaN()), realField("inf", math.Inf(1)), realField("-inf", math.Inf(-1))}},
 		{`{}`, nil},
@@ -124,7 +128,8 @@ func TestParseFields(t *testing.T) {
 }
 
 func TestParseKeyRefuses(t *testing.T) {
-	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`, `{"a":{}}`, `["a",null]`, `["a",[]]`} {
+	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`,
+		`{"a":{}}`, `["a",null]`, `["a",[]]`} {
 		if c, p, err := ParseKey([]byte(text)); err == nil {
 			t.Errorf("%s: %q %v", text, c, p)
 		}
@@ -146,7 +151,8 @@ func TestSame(t *testing.T) {
 		{[]wit.Field{wit.IntegerField("p", 1)}, []wit.Field{wit.BooleanField("p", true)}, false},
 		{[]wit.Field{wit.NullField("p")}, []wit.Field{wit.TextField("p", "null")}, false},
 		{[]wit.Field{wit.NullField("p")}, nil, false},
-		{[]wit.Field{wit.TextField("a", `x" "b":"y`)}, []wit.Field{wit.TextField("a", "x"), wit.TextField("b", "y")}, false},
+		{[]wit.Field{wit.TextField("a", `x" "b":"y`)}, []wit.Field{wit.TextField("a", "x"), wit.TextField("b", "y")},
+			false},
 		{[]wit.Field{realField("p", math.MaxFloat64)}, []wit.Field{realField("p", math.MaxFloat64)}, true},
 		{nil, []wit.Field{}, true},
 	}
@@ -162,7 +168,8 @@ func TestSame(t *testing.T) {
 
 // FuzzFields: what can be read is written so that it reads the same, and stays as it is from then on.
 func FuzzFields(f *testing.F) {
-	for _, seed := range []string{`{}`, `null`, `{"a":1,"b":-1.5e-7,"c":null,"d":true,"e":"x"}`, `{"a":1e23}`, `{"a":"\ud800"}`, `{"a":-0}`, `{"a":0.1,"a":2}`} {
+	for _, seed := range []string{`{}`, `null`, `{"a":1,"b":-1.5e-7,"c":null,"d":true,"e":"x"}`, `{"a":1e23}`,
+		`{"a":"\ud800"}`, `{"a":-0}`, `{"a":0.1,"a":2}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -202,7 +209,8 @@ func FuzzReal(f *testing.F) {
 	})
 }
 
-// Offsets in the topic may be anybody's: names are told apart in time that grows with their number, and there are only so many.
+// Offsets in the topic may be anybody's: names are told apart in time that grows with their number, and there are only
+// so many.
 func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 	list := func(n int, name func(i int) string) []byte {
 		b := []byte{'{'}
@@ -218,10 +226,12 @@ func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
 	if err != nil || len(fields) != MaxFields || *fields[0].Value.Integer != 190_000 {
 		t.Errorf("%d fields, %v", len(fields), err)
 	}
-	if _, err := ParseFields(list(MaxFields+1, func(i int) string { return fmt.Sprint("n", i) })); err == nil || !strings.Contains(err.Error(), "at most 10000 fields") {
+	if _, err := ParseFields(list(MaxFields+1, func(i int) string { return fmt.Sprint("n", i) })); err == nil ||
+		!strings.Contains(err.Error(), "at most 10000 fields") {
 		t.Error(err)
 	}
-	if _, err := ParseFields([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil || len(err.Error()) > 1000 {
+	if _, err := ParseFields([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
+		len(err.Error()) > 1000 {
 		t.Errorf("%.200v", err)
 	}
 }

@@ -49,7 +49,8 @@ func (w *Writer) run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && failing: // said once
 		case err != nil:
-			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error", err)
+			w.store.log.Error("offsets are not written; they go with the next flush", "connector", w.connector, "error",
+				err)
 		case failing:
 			w.store.log.Info("offsets are written again", "connector", w.connector)
 		}

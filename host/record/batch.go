@@ -2,23 +2,24 @@ package record
 
 import "github.com/culvert-project/culvert/wit"
 
-// Batch is rows and the bytes that they point into. Schema ids in rows are those of Registry. A batch belongs to one goroutine
-// at a time; stages hand it on.
+// Batch is rows and the bytes that they point into. Schema ids in rows are those of Registry. A batch belongs to one
+// goroutine at a time; stages hand it on.
 //
-// Data only grows while a batch passes through transforms: what a transform writes is appended, so that rows which it left
-// unchanged keep their place.
+// Data only grows while a batch passes through transforms: what a transform writes is appended, so that rows which it
+// left unchanged keep their place.
 type Batch struct {
 	Registry *Registry
 	// Topics: Row.Topic is an index here. In sources 0 is the feed's topic.
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
-	// Held are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into another batch copies
-	// these too.
+	// Held are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
+	// another batch copies these too.
 	Held []*Schema
 }
 
-// Origins are the records that the rows of a batch came of, as they were read, before transforms: what a sink identifies them by.
+// Origins are the records that the rows of a batch came of, as they were read, before transforms: what a sink
+// identifies them by.
 type Origins struct {
 	// Topics: the topic of an ID is an index here.
 	Topics []string

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
-// FuzzRegistry registers schemas made at random, right ones and lists of nodes that are none: what is taken is found under its number as
-// long as a batch holds it, equal ones have one number, and what is in use stays within its bound.
+// FuzzRegistry registers schemas made at random, right ones and lists of nodes that are none: what is taken is found
+// under its number as long as a batch holds it, equal ones have one number, and what is in use stays within its bound.
 func FuzzRegistry(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint8(seed))

@@ -1,5 +1,5 @@
-// Package record holds what moves through the host: schemas under the host's numbers, and batches of rows with one arena of
-// bytes. It does not know where rows come from or go to.
+// Package record holds what moves through the host: schemas under the host's numbers, and batches of rows with one
+// arena of bytes. It does not know where rows come from or go to.
 package record
 
 import (
@@ -16,14 +16,15 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// MaxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time, as
+// MaxRegistryBytes is how many bytes the schemas of one connector may have together that are in use at the same time,
+// as
 // [datum.CheckSchema] counts them. Every page of a source and every record of a sink can bring new ones.
 const MaxRegistryBytes = 64 << 20
 
-// Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names them: an instance
-// of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Hold]), a converter that has compiled them. What
-// nobody names is forgotten, and its number is not used again. A registry is safe for use by several goroutines. Id 0 is never given out:
-// it stands for "no schema" in a datum without one.
+// Registry numbers schemas: equal structures have one number, below [wit.GuestSchemas], for as long as somebody names
+// them: an instance of a plugin that has declared them or was given them, a batch with rows of them ([Batch.Hold]), a
+// converter that has compiled them. What nobody names is forgotten, and its number is not used again. A registry is
+// safe for use by several goroutines. Id 0 is never given out: it stands for "no schema" in a datum without one.
 type Registry struct {
 	*store
 	owner *account
@@ -75,13 +76,16 @@ func (s *Schema) Root() *wit.Node { return &s.Nodes[0] }
 // Wit is the schema as it crosses the boundary.
 func (s *Schema) Wit() wit.Schema { return wit.Schema{ID: s.ID, Nodes: s.Nodes} }
 
-// NewRegistry returns an empty registry. What is registered through itself, and not through one made by [Registry.For], it never forgets.
+// NewRegistry returns an empty registry. What is registered through itself, and not through one made by [Registry.For],
+// it never forgets.
 func NewRegistry() *Registry {
-	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]named{}, owners: map[string]*account{}},
+	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]named{},
+		owners: map[string]*account{}},
 		&account{keeps: true, live: map[uint32]entry{}}}
 }
 
-// For is the registry with the same schemas and numbers in which what is new counts for a connector, up to [MaxRegistryBytes].
+// For is the registry with the same schemas and numbers in which what is new counts for a connector, up to
+// [MaxRegistryBytes].
 func (r *Registry) For(connector string) *Registry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,8 +97,8 @@ func (r *Registry) For(connector string) *Registry {
 	return &Registry{r.store, a}
 }
 
-// Intern returns the registered schema with these nodes, registering it if it is new. It refuses what [datum.CheckSchema] does, and what
-// is too much for the connector.
+// Intern returns the registered schema with these nodes, registering it if it is new. It refuses what
+// [datum.CheckSchema] does, and what is too much for the connector.
 func (r *Registry) Intern(nodes []wit.Node) (*Schema, error) {
 	size, err := datum.CheckSchema(nodes)
 	if err != nil {
@@ -141,8 +145,8 @@ func (r *Registry) keep(s *Schema) {
 	}
 }
 
-// room sees to room for a schema of that size; r.mu is held. What nobody names is known for certain only after the collector has run,
-// so it is asked where there is too much, at most once a second.
+// room sees to room for a schema of that size; r.mu is held. What nobody names is known for certain only after the
+// collector has run, so it is asked where there is too much, at most once a second.
 func (r *Registry) room(size int) error {
 	a := r.owner
 	if a.keeps || a.bytes+size <= MaxRegistryBytes {
@@ -158,7 +162,8 @@ func (r *Registry) room(size int) error {
 		a.looked = time.Now()
 	}
 	if a.bytes+size > MaxRegistryBytes {
-		return fmt.Errorf("schema: expected at most %d bytes of schemas of one connector that are in use, found %d", MaxRegistryBytes, a.bytes+size)
+		return fmt.Errorf("schema: expected at most %d bytes of schemas of one connector that are in use, found %d",
+			MaxRegistryBytes, a.bytes+size)
 	}
 	return nil
 }

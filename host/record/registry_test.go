@@ -12,7 +12,8 @@ import (
 func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 	r := NewRegistry()
 	nodes := func(name string) []wit.Node {
-		return []wit.Node{{Kind: wit.Structure, Name: &name, Members: []wit.Member{{Name: "a", Node: 1}}}, {Kind: wit.Int32}}
+		return []wit.Node{{Kind: wit.Structure, Name: &name, Members: []wit.Member{{Name: "a", Node: 1}}},
+			{Kind: wit.Int32}}
 	}
 	a, err := r.Intern(nodes("x"))
 	if err != nil {
@@ -39,7 +40,8 @@ func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
 	}
 }
 
-// A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40 fields.
+// A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40
+// fields.
 func TestSchemasAreTrees(t *testing.T) {
 	chain := func(n int, members int) []wit.Node {
 		nodes := make([]wit.Node, n)
@@ -64,7 +66,8 @@ func TestSchemasAreTrees(t *testing.T) {
 		return []wit.Node{root, node}
 	}
 	decimal := func(scale string) []wit.Node {
-		return []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale", Value: scale}}}}
+		return []wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
+			Value: scale}}}}
 	}
 	for name, c := range map[string]struct {
 		nodes []wit.Node
@@ -82,14 +85,15 @@ func TestSchemasAreTrees(t *testing.T) {
 		"no scale":         {decimal("x"), ""},
 		"good scale":       {decimal("-1000"), ""},
 	} {
-		if _, err := NewRegistry().Intern(c.nodes); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if _, err := NewRegistry().Intern(c.nodes); c.want == "" && err != nil || c.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}
 	}
 }
 
-// What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them all is stopped,
-// while another has all the room that it needs.
+// What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them
+// all is stopped, while another has all the room that it needs.
 func TestSchemasThatNobodyNamesAreForgotten(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
@@ -118,7 +122,8 @@ func TestSchemasThatNobodyNamesAreForgotten(t *testing.T) {
 			b.Hold(s)
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") || len(b.Held) < 20 {
+	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
+		len(b.Held) < 20 {
 		t.Errorf("%d were held, %v", len(b.Held), err)
 	}
 	for _, s := range b.Held {

@@ -15,8 +15,8 @@ const (
 	bodyTimeout = 30 * time.Second
 )
 
-// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka Connect: tools
-// know it so.
+// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka
+// Connect: tools know it so.
 func (x *exchange) body(into any) bool {
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer of a test has none
 	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyBytes))

@@ -78,7 +78,8 @@ func CheckName(name string) string {
 		}
 	}
 	if len(found) > 0 {
-		return "Invalid value " + name + " for configuration name: String may not contain control sequences but had the following ASCII chars: " +
+		return "Invalid value " + name +
+			" for configuration name: String may not contain control sequences but had the following ASCII chars: " +
 			strings.Join(found, ", ")
 	}
 	return ""

@@ -10,38 +10,42 @@ import (
 	"github.com/culvert-project/culvert/host/loopback"
 )
 
-// A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a part of that page and
-// lets it read everything. The request's Host still is the page's, so what comes to a loopback listener has to name this machine. Where
-// REST listens for others nobody but the user knows its names: there Host is checked when they are given.
+// A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a
+// part of that page and lets it read everything. The request's Host still is the page's, so what comes to a loopback
+// listener has to name this machine. Where REST listens for others nobody but the user knows its names: there Host is
+// checked when they are given.
 
-// guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any address, and says
-// nothing.
+// guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
+// address, and says nothing.
 func guarded(next http.Handler, allowed []string) http.Handler {
 	names := make([]string, len(allowed))
 	for i, name := range allowed {
 		names[i] = hostOf(name)
 	}
-	// Any page may have a browser send what needs no leave, such as POST without a body, with a right Host: it may not read the answer,
-	// but it would have been done. Browsers say so in Sec-Fetch-Site or Origin.
+	// Any page may have a browser send what needs no leave, such as POST without a body, with a right Host: it may not
+	// read the answer, but it would have been done. Browsers say so in Sec-Fetch-Site or Origin.
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		alone, _ := r.Context().Value(loopbackListener{}).(bool)
-		if path, ok := segments(r.URL.EscapedPath()); ok && slices.Equal(path, []string{"health"}) || !alone && len(names) == 0 || ours(r.Host, names) {
+		if path, ok := segments(r.URL.EscapedPath()); ok && slices.Equal(path, []string{"health"}) || !alone &&
+			len(names) == 0 || ours(r.Host, names) {
 			if err := origins.Check(r); err != nil {
 				x := exchange{w: w, r: r}
-				x.refuse(http.StatusForbidden, "The request comes from a page of another origin: pages in a browser may not change this worker")
+				x.refuse(http.StatusForbidden,
+					"The request comes from a page of another origin: pages in a browser may not change this worker")
 				return
 			}
 			next.ServeHTTP(w, r)
 			return
 		}
 		x := exchange{w: w, r: r}
-		x.refuse(http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the loopback interface, or a name of rest.allowed.hosts")
+		x.refuse(http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the "+
+			"loopback interface, or a name of rest.allowed.hosts")
 	})
 }
 
-// ours tells whether a Host names this machine, or is one of the names. What a proxy says about the Host before it, as in
-// X-Forwarded-Host, anybody could say: it does not count.
+// ours tells whether a Host names this machine, or is one of the names. What a proxy says about the Host before it, as
+// in X-Forwarded-Host, anybody could say: it does not count.
 func ours(host string, names []string) bool {
 	host = hostOf(host)
 	return host != "" && (loopbackName(host) || slices.Contains(names, host))
@@ -57,8 +61,8 @@ func hostOf(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// loopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one. Other addresses than
-// those of the loopback interface don't count, 0.0.0.0 among them.
+// loopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one.
+// Other addresses than those of the loopback interface don't count, 0.0.0.0 among them.
 func loopbackName(host string) bool {
 	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }

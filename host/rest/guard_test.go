@@ -33,7 +33,8 @@ func asked(t *testing.T, s *Server, line, host string, more ...string) (status i
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host, strings.Join(append(more, ""), "\r\n"))
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host, strings.Join(append(more,
+		""), "\r\n"))
 	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +44,8 @@ func asked(t *testing.T, s *Server, line, host string, more ...string) (status i
 	return r.StatusCode, string(text)
 }
 
-// A page whose name leads to this machine reads nothing from a loopback listener; elsewhere Host counts when the user says which.
+// A page whose name leads to this machine reads nothing from a loopback listener; elsewhere Host counts when the user
+// says which.
 func TestHostIsChecked(t *testing.T) {
 	loopback := served(t, "http://127.0.0.1:0")
 	named := served(t, "http://localhost:0", "Connect.Example.com", "10.1.2.3:8083")
@@ -82,9 +84,11 @@ func TestHostIsChecked(t *testing.T) {
 		for name, k := range map[string]struct {
 			server *Server
 			want   bool
-		}{"loopback": {loopback, c.loopback}, "named": {named, c.named}, "everywhere": {everywhere, c.everywhere}, "restricted": {restricted, c.restricted}} {
+		}{"loopback": {loopback, c.loopback}, "named": {named, c.named}, "everywhere": {everywhere,
+			c.everywhere}, "restricted": {restricted, c.restricted}} {
 			want := map[bool]int{true: 200, false: 403}[k.want]
-			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
+			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
+				"Forwarded: host=localhost")
 			if status == 400 && strings.Contains(c.host, "@") {
 				continue // net/http takes no such Host
 			}
@@ -98,8 +102,10 @@ func TestHostIsChecked(t *testing.T) {
 			}
 		}
 	}
-	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another host.
-	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors", "PUT /connectors/a/config", "OPTIONS /connectors",
+	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another
+	// host.
+	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",
+		"PUT /connectors/a/config", "OPTIONS /connectors",
 		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing", "GET http://evil.example/connectors"} {
 		host := "evil.example"
 		if strings.Contains(line, "http://") {
@@ -113,7 +119,9 @@ func TestHostIsChecked(t *testing.T) {
 
 // Names that could be nobody's are errors.
 func TestAllowedHostsAreChecked(t *testing.T) {
-	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts", "": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
+	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for " +
+		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
+		"": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
 		err := Options{AllowedHosts: []string{"fine", host}}.Check()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: expected %q, found %v", host, want, err)
@@ -123,7 +131,8 @@ func TestAllowedHostsAreChecked(t *testing.T) {
 
 // FuzzHost: what is let through names the loopback interface.
 func FuzzHost(f *testing.F) {
-	for _, host := range []string{"localhost:1", "[::1]:1", "a.localhost.", "127.0.0.1", "[::ffff:127.0.0.1]", "::1%lo", "localhost..", "[localhost]"} {
+	for _, host := range []string{"localhost:1", "[::1]:1", "a.localhost.", "127.0.0.1", "[::ffff:127.0.0.1]", "::1%lo",
+		"localhost..", "[localhost]"} {
 		f.Add(host)
 	}
 	f.Fuzz(func(t *testing.T, host string) {

@@ -32,7 +32,8 @@ func Handler(w Worker) http.Handler {
 		})
 		path, ok := segments(r.URL.EscapedPath())
 		if !ok {
-			x.fail(http.StatusBadRequest, "Bad Request: expected a path without empty segments, encoded separators and control characters")
+			x.fail(http.StatusBadRequest,
+				"Bad Request: expected a path without empty segments, encoded separators and control characters")
 			return
 		}
 		mux.ServeHTTP(rw, at(r, path))
@@ -49,12 +50,13 @@ func at(r *http.Request, path []string) *http.Request {
 	}
 	clean := *r
 	clean.RequestURI = ""
-	clean.URL = &url.URL{Path: "/" + strings.Join(path, "/"), RawPath: "/" + strings.Join(escaped, "/"), RawQuery: r.URL.RawQuery}
+	clean.URL = &url.URL{Path: "/" + strings.Join(path, "/"), RawPath: "/" + strings.Join(escaped, "/"),
+		RawQuery: r.URL.RawQuery}
 	return &clean
 }
 
-// segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty segments,
-// encoded / % and \, control characters. Matrix parameters are cut off.
+// segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty
+// segments, encoded / % and \, control characters. Matrix parameters are cut off.
 func segments(escaped string) ([]string, bool) {
 	escaped = strings.TrimPrefix(escaped, "/")
 	escaped = strings.TrimSuffix(escaped, "/")
@@ -64,12 +66,14 @@ func segments(escaped string) ([]string, bool) {
 	parts := strings.Split(escaped, "/")
 	for i, part := range parts {
 		upper := strings.ToUpper(part)
-		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") || strings.Contains(upper, "%5C") {
+		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") || strings.Contains(upper,
+			"%5C") {
 			return nil, false
 		}
 		part, _, _ = strings.Cut(part, ";")
 		decoded, err := url.PathUnescape(part)
-		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' }) {
+		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded,
+			func(r rune) bool { return r < ' ' }) {
 			return nil, false
 		}
 		parts[i] = decoded
@@ -77,8 +81,8 @@ func segments(escaped string) ([]string, bool) {
 	return parts, true
 }
 
-// resource is what stands at a path, and what answers for it. A mux's own patterns for methods will not do: its answers to other methods
-// are not Kafka Connect's.
+// resource is what stands at a path, and what answers for it. A mux's own patterns for methods will not do: its answers
+// to other methods are not Kafka Connect's.
 type resource struct {
 	path   string
 	allow  string // what OPTIONS says
@@ -94,8 +98,10 @@ var resources = []resource{
 	{path: "/{$}", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
 	{path: "/health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
 	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, post: (*exchange).create},
-	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector, remove: (*exchange).remove},
-	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config, put: (*exchange).putConfig, patch: (*exchange).patchConfig},
+	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector,
+		remove: (*exchange).remove},
+	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config,
+		put: (*exchange).putConfig, patch: (*exchange).patchConfig},
 	{path: "/connectors/{name}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
 	{path: "/connectors/{name}/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
 	{path: "/connectors/{name}/tasks/{task}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
@@ -155,8 +161,8 @@ func (rs resource) serves(method string) func(*exchange) {
 	return nil
 }
 
-// media tells whether what is sent is JSON, or nothing; else it has answered. What names another type is refused although there is no
-// body, as by Kafka Connect.
+// media tells whether what is sent is JSON, or nothing; else it has answered. What names another type is refused
+// although there is no body, as by Kafka Connect.
 func (x *exchange) media() bool {
 	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
 		return true
@@ -253,7 +259,8 @@ func (x *exchange) health() {
 	case err == nil:
 		x.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
 	case ctx.Err() != nil:
-		x.answer(http.StatusInternalServerError, health{"unhealthy", "Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
+		x.answer(http.StatusInternalServerError, health{"unhealthy",
+			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
 	default:
 		x.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
 	}

@@ -8,7 +8,8 @@ import (
 
 // Paths that a mux would lead elsewhere are answered where they are.
 func TestPathsAreNotRedirected(t *testing.T) {
-	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404, "/connectors/../x/": 404, "/connectors/;a/config": 400,
+	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
+		"/connectors/../x/": 404, "/connectors/;a/config": 400,
 		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404, "/metricsx": 404} {
 		r := httptest.NewRequest("GET", "/", nil)
 		u, err := url.Parse("http://x" + path)
@@ -25,7 +26,8 @@ func TestPathsAreNotRedirected(t *testing.T) {
 
 // FuzzPath: every path has an answer, and segments come out as they were escaped.
 func FuzzPath(f *testing.F) {
-	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28", "/connectors/./x/", "/connectors/;a/config"} {
+	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28",
+		"/connectors/./x/", "/connectors/;a/config"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {

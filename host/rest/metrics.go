@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metered is a [Worker] with figures, which GET /metrics answers in Prometheus' text format. Kafka Connect has no such resource: its
-// figures go out by JMX.
+// Metered is a [Worker] with figures, which GET /metrics answers in Prometheus' text format. Kafka Connect has no such
+// resource: its figures go out by JMX.
 type Metered interface{ Metrics() prometheus.Gatherer }
 
 // metrics answers a scrape.

@@ -2,7 +2,8 @@ package rest
 
 import "net/http"
 
-// Reloading is a [Worker] that follows a folder of files, which GET /culvert/reload tells of. Kafka Connect has no such resource.
+// Reloading is a [Worker] that follows a folder of files, which GET /culvert/reload tells of. Kafka Connect has no such
+// resource.
 type Reloading interface {
 	// Reload is not there where the worker follows no folder.
 	Reload() (r Reload, ok bool)
@@ -35,5 +36,6 @@ func (x *exchange) reload() {
 			return
 		}
 	}
-	x.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files, or is still starting up")
+	x.fail(http.StatusNotFound,
+		"The worker follows no folder of connectors: it runs named files, or is still starting up")
 }

@@ -54,7 +54,8 @@ var steered = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
 var configured = regexp.MustCompile(`^/connectors/?$|^/connectors/[^/]+(/config)?/?$`)
 
 // refused are calls that a real worker takes and ours does not: a null makes a connector there that is FAILED for ever.
-var refused = map[string]bool{"03-create-bad 39": true, "03-create-bad 40": true, "03-create-bad 41": true, "03-create-bad 42": true}
+var refused = map[string]bool{"03-create-bad 39": true, "03-create-bad 40": true, "03-create-bad 41": true,
+	"03-create-bad 42": true}
 
 // better are calls that are answered with another text than the real worker's, and why.
 var better = map[string]string{
@@ -135,7 +136,8 @@ func compare(t *testing.T, address string, c call) {
 	if c.Status == http.StatusInternalServerError {
 		return // Java's own text
 	}
-	if diff := cmp.Diff(strings.Replace(c.Headers["location"], "${worker}", "x", 1), r.Header.Get("Location")); diff != "" {
+	if diff := cmp.Diff(strings.Replace(c.Headers["location"], "${worker}", "x", 1),
+		r.Header.Get("Location")); diff != "" {
 		t.Errorf("%s: location (-recorded +found)\n%s", where, diff)
 	}
 	if better[fmt.Sprintf("%s %d", c.Seq, c.N)] != "" {
@@ -226,7 +228,8 @@ func nameIn(path string) string {
 	return name
 }
 
-func (s *standIn) Create(_ context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error) {
+func (s *standIn) Create(_ context.Context, name string, settings map[string]string,
+	target connect.Target) (connect.Info, error) {
 	if s.connectors[name] != nil {
 		return connect.Info{}, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
 	}
@@ -286,9 +289,12 @@ func (s *standIn) until(c call) {
 	}
 	k.tasks = nil
 	for i, task := range tasks {
-		status := connect.TaskStatus{ID: i, State: connect.State(task.(map[string]any)["state"].(string)), WorkerID: "${worker}", Version: "${version}"}
+		status := connect.TaskStatus{ID: i, State: connect.State(task.(map[string]any)["state"].(string)),
+			WorkerID: "${worker}", Version: "${version}"}
 		if status.State == connect.Failed {
-			status.Trace = "org.apache.kafka.connect.errors.ConnectException: Couldn't find or create file '${dir}/no/such/dir/out.txt' for FileStreamSinkTask\n${stack}\nCaused by: java.nio.file.NoSuchFileException: ${dir}/no/such/dir/out.txt\n${stack}\n"
+			status.Trace = "org.apache.kafka.connect.errors.ConnectException: Couldn't find or create file " +
+				"'${dir}/no/such/dir/out.txt' for FileStreamSinkTask\n${stack}\nCaused by: " +
+				"java.nio.file.NoSuchFileException: ${dir}/no/such/dir/out.txt\n${stack}\n"
 		}
 		k.tasks = append(k.tasks, status)
 	}
@@ -348,7 +354,8 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, bool) {
 	}
 	var tasks []connect.TaskInfo
 	for _, task := range k.tasks {
-		class := "org.apache.kafka.connect.file." + strings.TrimPrefix(k.config["connector.class"], "org.apache.kafka.connect.file.")
+		class := "org.apache.kafka.connect.file." + strings.TrimPrefix(k.config["connector.class"],
+			"org.apache.kafka.connect.file.")
 		config := map[string]string{"task.class": strings.TrimSuffix(class, "Connector") + "Task"}
 		for key, v := range k.config {
 			config[key] = v
@@ -369,7 +376,8 @@ func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 			Path string           `json:"path"`
 			Body []connect.Plugin `json:"body"`
 		}
-		if json.Unmarshal([]byte(line), &c) == nil && c.Path == fmt.Sprintf("/connector-plugins?connectorsOnly=%t", connectorsOnly) {
+		if json.Unmarshal([]byte(line), &c) == nil && c.Path == fmt.Sprintf("/connector-plugins?connectorsOnly=%t",
+			connectorsOnly) {
 			return c.Body
 		}
 	}
@@ -398,10 +406,13 @@ func TestListeners(t *testing.T) {
 	for listener, want := range map[string]string{
 		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
 		"https://:8443":                  "listeners: https is not built yet",
-		"localhost:8083":                 "listeners: Invalid value localhost:8083 for configuration listeners: expected http://HOST:PORT",
-		"http://localhost":               "listeners: Invalid value http://localhost for configuration listeners: expected http://HOST:PORT",
+		"localhost:8083": "listeners: Invalid value localhost:8083 for configuration listeners: " +
+			"expected http://HOST:PORT",
+		"http://localhost": "listeners: Invalid value http://localhost for configuration listeners: " +
+			"expected http://HOST:PORT",
 	} {
-		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(),
+			want) {
 			t.Errorf("%s: expected %q, found %v", listener, want, err)
 		}
 	}
@@ -426,7 +437,8 @@ func TestPanicsAreTheRequests(t *testing.T) {
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))
-		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) || !strings.Contains(w.Body.String(), "a mistake in culvert") {
+		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) ||
+			!strings.Contains(w.Body.String(), "a mistake in culvert") {
 			t.Errorf("found %d %s", w.Code, w.Body)
 		}
 	}

@@ -38,7 +38,8 @@ type Worker interface {
 	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
-	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a [Refusal] or
+	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a
+	// [Refusal] or
 	// [connect.ErrUnknownConnector].
 	Pause(name string) error
 	Resume(name string) error
@@ -65,8 +66,8 @@ type Server struct {
 type Options struct {
 	// Listeners are given as http://HOST:PORT; no host means all addresses.
 	Listeners []string
-	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback interface. Without any,
-	// Host is checked on loopback listeners alone.
+	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback
+	// interface. Without any, Host is checked on loopback listeners alone.
 	AllowedHosts []string
 }
 
@@ -86,7 +87,8 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 		}
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listeners: REST cannot listen on %s: %w (another port: listeners=http://:8084; none: listeners=)", l, err), s.Close())
+			return nil, errors.Join(fmt.Errorf("listeners: REST cannot listen on %s: %w (another port: "+
+				"listeners=http://:8084; none: listeners=)", l, err), s.Close())
 		}
 		s.listeners = append(s.listeners, listener)
 		s.addresses = append(s.addresses, listener.Addr().String())
@@ -103,7 +105,8 @@ func (o Options) Check() error {
 	}
 	for _, name := range o.AllowedHosts {
 		if strings.ContainsAny(name, "/@*?# \t") {
-			return invalid("rest.allowed.hosts", name, "expected names or addresses as they stand in a URL, such as connect.example.com")
+			return invalid("rest.allowed.hosts", name,
+				"expected names or addresses as they stand in a URL, such as connect.example.com")
 		}
 	}
 	return nil

@@ -46,9 +46,9 @@ func (x *exchange) steer(do func(string) error, name string, status int) {
 	x.done(status)
 }
 
-// restart restarts a connector. Its tasks are made anew with it, whatever includeTasks says: a task belongs to the life of its connector.
-// With a parameter that is true the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with
-// onlyFailed nothing happens where none of that has failed.
+// restart restarts a connector. Its tasks are made anew with it, whatever includeTasks says: a task belongs to the life
+// of its connector. With a parameter that is true the answer is its status, in which what is restarted by Kafka
+// Connect's rules is RESTARTING; with onlyFailed nothing happens where none of that has failed.
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")

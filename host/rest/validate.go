@@ -13,7 +13,8 @@ const changeTimeout = 90 * time.Second
 
 // Invalid is the text that clients know for a configuration that is refused.
 func Invalid(errors ...string) string {
-	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s\nYou can also find the above list of errors at "+
+	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s\nYou can also "+
+		"find the above list of errors at "+
 		"the endpoint `/connector-plugins/{connectorType}/config/validate`", len(errors), strings.Join(errors, "\n"))
 }
 

@@ -1,5 +1,6 @@
-// Package shown makes text of others fit to be shown: what plugins and services say of themselves is read on terminals, in tables, in
-// logs and in statuses, and must neither steer a terminal, nor look like something else, nor fill the screen.
+// Package shown makes text of others fit to be shown: what plugins and services say of themselves is read on terminals,
+// in tables, in logs and in statuses, and must neither steer a terminal, nor look like something else, nor fill the
+// screen.
 package shown
 
 import (
@@ -17,11 +18,12 @@ const (
 	MaxLines = 200
 )
 
-// harmless tells whether a character shows itself and does nothing else: no control character (escape sequences begin with one), none
-// that turns the direction of writing, is invisible or ends a line.
+// harmless tells whether a character shows itself and does nothing else: no control character (escape sequences begin
+// with one), none that turns the direction of writing, is invisible or ends a line.
 func harmless(r rune) bool {
 	return r < utf8.RuneSelf && r >= ' ' && r != 0x7f ||
-		r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
+		r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+			unicode.Co, unicode.Cs)
 }
 
 // plain tells whether a text of printable ASCII needs no work.
@@ -34,8 +36,8 @@ func plain(s string) bool {
 	return true
 }
 
-// Line is a text in one line: ends of lines and tabs become a blank, what is not harmless the replacement character, and what is beyond
-// MaxLine is counted.
+// Line is a text in one line: ends of lines and tabs become a blank, what is not harmless the replacement character,
+// and what is beyond MaxLine is counted.
 func Line(s string) string { return Within(s, MaxLine) }
 
 // Within is [Line] with a bound of its own.
@@ -94,8 +96,9 @@ func Text(s string) string {
 	return b.String()
 }
 
-// JSON is a JSON document that says the same in characters that are harmless: the others are written as \u escapes. They stand inside
-// of strings, or the document is none; invalid UTF-8 becomes the replacement character, as readers of JSON take it.
+// JSON is a JSON document that says the same in characters that are harmless: the others are written as \u escapes.
+// They stand inside of strings, or the document is none; invalid UTF-8 becomes the replacement character, as readers of
+// JSON take it.
 func JSON(document []byte) []byte {
 	clean := true
 	for i := 0; i < len(document) && clean; {
@@ -123,8 +126,8 @@ func JSON(document []byte) []byte {
 	return b.Bytes()
 }
 
-// Writer passes text on without what is not harmless, ends of lines and tabs apart. It neither cuts nor joins lines: who puts the text of
-// others into a line does that by [Line]. Each Write holds whole characters.
+// Writer passes text on without what is not harmless, ends of lines and tabs apart. It neither cuts nor joins lines:
+// who puts the text of others into a line does that by [Line]. Each Write holds whole characters.
 type Writer struct{ To io.Writer }
 
 // Write writes p as a whole.

@@ -44,7 +44,8 @@ func TestText(t *testing.T) {
 	if got := Text("a\x1b[m\r\n\tb\tc\n"); got != "a\ufffd[m\n\tb c\n" {
 		t.Errorf("found %q", got)
 	}
-	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != MaxLines || !strings.HasSuffix(got, "... (800 lines more)") {
+	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != MaxLines || !strings.HasSuffix(got,
+		"... (800 lines more)") {
 		t.Errorf("found %q", got[len(got)-40:])
 	}
 }
@@ -74,7 +75,8 @@ func FuzzShown(f *testing.F) {
 			}
 		}
 		var before, after map[string]string
-		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil || len(before) != len(after) || before["text"] != after["text"] {
+		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil ||
+			len(before) != len(after) || before["text"] != after["text"] {
 			t.Errorf("%q: %s became %s", text, document, safe)
 		}
 	})

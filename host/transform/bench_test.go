@@ -17,15 +17,19 @@ const classes = "org.apache.kafka.connect.transforms."
 
 // benchStages are the three transforms that speed is measured with.
 var benchStages = []Stage{
-	{Alias: "source", Class: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "SAP-PRD-100"}}},
-	{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"}, {Name: "exclude", Value: "f7"}}},
-	{Alias: "topic", Class: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "topic.field", Value: "topic"}}},
+	{Alias: "source", Class: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "static.field",
+		Value: "system"}, {Name: "static.value", Value: "SAP-PRD-100"}}},
+	{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames",
+		Value: "f0:id,f3:name"}, {Name: "exclude", Value: "f7"}}},
+	{Alias: "topic", Class: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "topic.field",
+		Value: "topic"}}},
 }
 
 var routedStages = append(benchStages[:2:2], Stage{Alias: "route", Class: classes + "RegexRouter",
 	Settings: []wit.Setting{{Name: "regex", Value: "(.*)"}, {Name: "replacement", Value: "sap.$1"}}})
 
-// columnStages move fields between columns; liveStages are those of benchStages, each for records that are no tombstones.
+// columnStages move fields between columns; liveStages are those of benchStages, each for records that are no
+// tombstones.
 var (
 	columnStages = []Stage{
 		{Alias: "key", Class: classes + "ValueToKey", Settings: []wit.Setting{{Name: "fields", Value: "f0,f3"}}},
@@ -35,27 +39,33 @@ var (
 	}
 	liveStages = func() (list []Stage) {
 		for _, s := range benchStages {
-			s.Predicate, s.Negate = &Predicate{Alias: "tombstone", Class: classes + "predicates.RecordIsTombstone"}, true
+			s.Predicate, s.Negate = &Predicate{Alias: "tombstone", Class: classes +
+				"predicates.RecordIsTombstone"}, true
 			list = append(list, s)
 		}
 		return list
 	}()
 )
 
-// maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in one.
+// maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in
+// one.
 var (
-	maskStages   = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: []wit.Setting{{Name: "fields", Value: "f3"}, {Name: "keep", Value: "4"}}}}
-	renameStages = []Stage{{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames", Value: "f3:name"}}}}
+	maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: []wit.Setting{{Name: "fields",
+		Value: "f3"}, {Name: "keep", Value: "4"}}}}
+	renameStages = []Stage{{Alias: "names", Class: classes + "ReplaceField$Value",
+		Settings: []wit.Setting{{Name: "renames", Value: "f3:name"}}}}
 )
 
 // tenFields makes rows of ten fields with together size bytes.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {
-	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64, Optional: true},
+	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64,
+		Optional: true},
 		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}
 	tree := datum.Record{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
 		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
-		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x", size/6-5)}[node])
+		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x",
+			size/6-5)}[node])
 	}
 	s, err := reg.Intern(nodes)
 	if err != nil {
@@ -68,7 +78,8 @@ func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch
 			t.Fatal(err)
 		}
 		b.Rows = append(b.Rows, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
+			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
 	}
 	return b
 }
@@ -101,13 +112,17 @@ func BenchmarkChainOfThree(b *testing.B) {
 		stages     []Stage
 		rows, size int
 	}{
-		{"500x1024", benchStages, 500, 1024}, {"500x1000", benchStages, 500, 1000}, {"500x1100", benchStages, 500, 1100}, {"512x1024", benchStages, 512, 1024},
-		{"100x1024", benchStages, 100, 1024}, {"2000x1024", benchStages, 2000, 1024}, {"500x4096", benchStages, 500, 4096},
-		{"500x200", benchStages, 500, 200}, {"route/500x1024", routedStages, 500, 1024}, {"rows/500x1024", routedStages[2:], 500, 1024},
+		{"500x1024", benchStages, 500, 1024}, {"500x1000", benchStages, 500, 1000}, {"500x1100", benchStages, 500,
+			1100}, {"512x1024", benchStages, 512, 1024},
+		{"100x1024", benchStages, 100, 1024}, {"2000x1024", benchStages, 2000, 1024}, {"500x4096", benchStages, 500,
+			4096},
+		{"500x200", benchStages, 500, 200}, {"route/500x1024", routedStages, 500, 1024}, {"rows/500x1024",
+			routedStages[2:], 500, 1024},
 		{"schemaless/500x1024", benchStages, 500, 1024},
 		{"columns/500x1024", columnStages, 500, 1024}, {"live/500x1024", liveStages, 500, 1024},
 		{"schemaless-columns/500x1024", columnStages, 500, 1024},
-		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200", maskStages, 500, 200},
+		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200",
+			maskStages, 500, 200},
 		{"schemaless-easy/500x1024", maskStages, 500, 1024},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -125,8 +140,10 @@ func BenchmarkChainOfThree(b *testing.B) {
 			b.ResetTimer()
 			before := cpu(b)
 			for range b.N {
-				batch.Rows, batch.Data, batch.Topics = append(batch.Rows[:0], rows...), batch.Data[:data], batch.Topics[:1]
-				if faults, err := chain.Apply(context.Background(), batch); err != nil || len(faults) > 0 || len(batch.Rows) != c.rows {
+				batch.Rows, batch.Data, batch.Topics = append(batch.Rows[:0],
+					rows...), batch.Data[:data], batch.Topics[:1]
+				if faults, err := chain.Apply(context.Background(), batch); err != nil || len(faults) > 0 ||
+					len(batch.Rows) != c.rows {
 					b.Fatal(err, faults)
 				}
 			}

@@ -1,6 +1,6 @@
-// Package transform runs the chain of transforms of a connector over batches. Stages that stand side by side and come from one
-// version of one plugin go to it as one chain, to be fused there; a predicate of one plugin on a transform of another is asked
-// first, and only the rows that it means are sent on.
+// Package transform runs the chain of transforms of a connector over batches. Stages that stand side by side and come
+// from one version of one plugin go to it as one chain, to be fused there; a predicate of one plugin on a transform of
+// another is asked first, and only the rows that it means are sent on.
 package transform
 
 import (
@@ -22,7 +22,8 @@ type Stage struct {
 	Alias string
 	// Class and Version choose the component; Version "" is the newest.
 	Class, Version string
-	// Settings are those behind `transforms.<alias>.`. Where SettingsFor is given, it says what a version of the plugin may see of them.
+	// Settings are those behind `transforms.<alias>.`. Where SettingsFor is given, it says what a version of the plugin
+	// may see of them.
 	Settings    []wit.Setting
 	SettingsFor func(plugin.Info) []wit.Setting
 	Predicate   *Predicate
@@ -48,8 +49,9 @@ type Options struct {
 	BatchRows int
 }
 
-// MaxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in several calls: each call
-// has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of them.
+// MaxGrowth is how many bytes of data and rows the plugins of one group may add to a batch that is sent to them in
+// several calls: each call has its own bound, `plugin.NAME.limits.result.bytes`, but a batch may have any number of
+// them.
 const MaxGrowth = 256 << 20
 
 // rowBytes is what a row takes besides its data.
@@ -124,11 +126,13 @@ func (c *Chain) bind(o Options) error {
 				return fmt.Errorf("predicates.%s.type, asked for by %spredicate: %w", s.Predicate.Alias, at, err)
 			}
 			if same(own, b) && s.Version == s.Predicate.Version {
-				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Settings: s.Predicate.Settings, Negate: s.Negate}
+				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Settings: s.Predicate.Settings,
+					Negate: s.Negate}
 				stage.condition = s.Predicate.SettingsFor
 				b.Close()
 			} else {
-				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class, Settings: s.Predicate.Settings}, settings: s.Predicate.SettingsFor}}}
+				other = &prepared{binding: b, stages: []staged{{Stage: wit.Stage{Component: s.Predicate.Class,
+					Settings: s.Predicate.Settings}, settings: s.Predicate.SettingsFor}}}
 			}
 		}
 		if n := len(c.groups); other == nil && n > 0 && c.groups[n-1].takes(own, s.Version) {
@@ -174,10 +178,11 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return all
 }
 
-// Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of the one that
-// it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out: their faults come back in order, with
-// Origin as the place in b.Rows as it was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a
-// plugin is found by halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
+// Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of
+// the one that it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out: their faults
+// come back in order, with Origin as the place in b.Rows as it was ([Chain.Input] has the row) and Stage as the place
+// in the whole chain. A row that traps a plugin is found by halving and fails alone. The faults are valid until the
+// next call. On an error nothing can be said of b.
 //
 // Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
@@ -234,7 +239,8 @@ func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
 		}
 		c.out = append(c.out, c.piece.Rows...)
 		if made := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); made > MaxGrowth {
-			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made, MaxGrowth)
+			return fmt.Errorf("the results for one batch have %d bytes more than it: at most %d are allowed", made,
+				MaxGrowth)
 		}
 	}
 	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
@@ -258,7 +264,8 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 	return err
 }
 
-// conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all together again.
+// conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
+// together again.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
 	matches, faults, err := g.condition.test(ctx, b)
 	for g.condition.again(ctx, err) {
@@ -274,7 +281,8 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 		c.faults = append(c.faults, f)
 	}
 	chosen := &c.chosen
-	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held, chosen.Rows = b.Registry, b.Topics, b.Data, b.Held, chosen.Rows[:0]
+	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held = b.Registry, b.Topics, b.Data, b.Held
+	chosen.Rows = chosen.Rows[:0]
 	c.others = c.others[:0]
 	for i, row := range b.Rows {
 		switch {
@@ -307,13 +315,14 @@ func merge(dst, a, b []wit.Row) []wit.Row {
 	return append(append(dst, a...), b...)
 }
 
-// halve sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand alone: these
-// fail (P32).
+// halve sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it stand
+// alone: these fail (P32).
 func (c *Chain) halve(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
 	if len(b.Rows) == 1 {
 		c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
-		c.faults = append(c.faults, wit.RowFault{Origin: b.Rows[0].Origin, Stage: uint32(g.first), ErrorClass: trapClass,
-			Fault: wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}})
+		c.faults = append(c.faults, wit.RowFault{Origin: b.Rows[0].Origin, Stage: uint32(g.first),
+			ErrorClass: trapClass,
+			Fault:      wit.Fault{Kind: wit.FaultInternal, Message: trap.Error()}})
 		b.Rows = b.Rows[:0]
 		return nil
 	}

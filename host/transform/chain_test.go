@@ -25,7 +25,8 @@ func odd(t testing.TB, version string) []byte {
 
 // numbered makes rows with n from 0 up, in two topics in turn.
 func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 1}, {Name: "s", Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
+	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 1}, {Name: "s",
+		Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +37,10 @@ func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
 			t.Fatal(err)
 		}
 		// several rows may share an origin
-		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1, Offset: int64(i), Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
+		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1,
+			Offset: int64(i), Timestamp: -1,
+			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
 	}
 	return b
 }
@@ -63,7 +66,8 @@ func mark(text string) Stage {
 }
 
 func insert(name, value string) Stage {
-	return Stage{Alias: "insert-" + name, Class: "InsertField$Value", Settings: []wit.Setting{{Name: "static.field", Value: name}, {Name: "static.value", Value: value}}}
+	return Stage{Alias: "insert-" + name, Class: "InsertField$Value", Settings: []wit.Setting{{Name: "static.field",
+		Value: name}, {Name: "static.value", Value: value}}}
 }
 
 func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...Stage) []wit.RowFault {
@@ -80,25 +84,29 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 	return faults
 }
 
-// A predicate of one plugin on a transform of another, both ways round, in pieces of every size: the rows keep their order.
+// A predicate of one plugin on a transform of another, both ways round, in pieces of every size: the rows keep their
+// order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	odds := Stage{Alias: "x", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "topic.field", Value: "t"}}, Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
+	odds := Stage{Alias: "x", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "topic.field", Value: "t"}},
+		Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
 	evens := odds
 	evens.Negate = true
 	byTopic := mark("m")
-	byTopic.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern", Value: "od+"}}}
+	byTopic.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
+		Value: "od+"}}}
 	drop := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "test.Odd"}}
 	for _, limit := range []int{1, 2, 5, 500} {
 		for name, x := range map[string]struct {
 			stages []Stage
 			want   []string
 		}{
-			"odd":        {[]Stage{odds}, []string{"even[0 -]", "odd[1 - odd]", "even[2 -]", "odd[3 - odd]"}},
-			"negated":    {[]Stage{evens}, []string{"even[0 - even]", "odd[1 -]", "even[2 - even]", "odd[3 -]"}},
-			"topic":      {[]Stage{byTopic}, []string{"even[0 -]", "odd[1 -m1]", "even[2 -]", "odd[3 -m1]"}},
-			"drop":       {[]Stage{drop, mark("a")}, []string{"even[0 -a1]", "even[2 -a1]"}},
-			"in a chain": {[]Stage{insert("i", "1"), odds, insert("j", "2"), mark("z")}, []string{"even[0 -z1 1 2]", "odd[1 -z1 1 odd 2]", "even[2 -z1 1 2]", "odd[3 -z1 1 odd 2]"}},
+			"odd":     {[]Stage{odds}, []string{"even[0 -]", "odd[1 - odd]", "even[2 -]", "odd[3 - odd]"}},
+			"negated": {[]Stage{evens}, []string{"even[0 - even]", "odd[1 -]", "even[2 - even]", "odd[3 -]"}},
+			"topic":   {[]Stage{byTopic}, []string{"even[0 -]", "odd[1 -m1]", "even[2 -]", "odd[3 -m1]"}},
+			"drop":    {[]Stage{drop, mark("a")}, []string{"even[0 -a1]", "even[2 -a1]"}},
+			"in a chain": {[]Stage{insert("i", "1"), odds, insert("j", "2"), mark("z")}, []string{"even[0 -z1 1 2]",
+				"odd[1 -z1 1 odd 2]", "even[2 -z1 1 2]", "odd[3 -z1 1 odd 2]"}},
 		} {
 			b := numbered(t, reg, 4)
 			if faults := run(t, m, b, limit, x.stages...); len(faults) > 0 {
@@ -114,15 +122,19 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 // Faults of any stage name the row as it came and the stage in the whole chain; the others go on.
 func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	filter := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern", Value: "even"}}}, Negate: false}
+	filter := Stage{Alias: "f", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "TopicNameMatches",
+		Settings: []wit.Setting{{Name: "pattern", Value: "even"}}}, Negate: false}
 	conditional := insert("i", "1")
 	conditional.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
-	offset := Stage{Alias: "o", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "partition.field", Value: "p!"}}}
-	offset.Predicate = &Predicate{Alias: "q", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern", Value: "none"}}}
+	offset := Stage{Alias: "o", Class: "InsertField$Value", Settings: []wit.Setting{{Name: "partition.field",
+		Value: "p!"}}}
+	offset.Predicate = &Predicate{Alias: "q", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
+		Value: "none"}}}
 	for _, limit := range []int{1, 4, 500} {
 		b := numbered(t, reg, 20)
 		before := append([]wit.Row(nil), b.Rows...)
-		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{filter, conditional, {Alias: "t", Class: "test.Trap"}, offset}, BatchRows: limit})
+		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{filter, conditional, {Alias: "t",
+			Class: "test.Trap"}, offset}, BatchRows: limit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +145,8 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 		}
 		var got []string
 		for _, f := range faults {
-			got = append(got, fmt.Sprint(f.Origin, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass, '.')+1:]))
+			got = append(got, fmt.Sprint(f.Origin, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
+				'.')+1:]))
 			if c.Input(f.Origin) != before[f.Origin] {
 				t.Errorf("fault at %d: the row is not as it came", f.Origin)
 			}
@@ -142,7 +155,8 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 		if diff := cmp.Diff([]string{"5 2 ConnectException", "13 1 DataException"}, got); diff != "" {
 			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
 		}
-		want := []string{"odd[1 - 1]", "odd[3 - 1]", "odd[7 - 1]", "odd[9 - 1]", "odd[11 - 1]", "odd[15 - 1]", "odd[17 - 1]", "odd[19 - 1]"}
+		want := []string{"odd[1 - 1]", "odd[3 - 1]", "odd[7 - 1]", "odd[9 - 1]", "odd[11 - 1]", "odd[15 - 1]",
+			"odd[17 - 1]", "odd[19 - 1]"}
 		if diff := cmp.Diff(want, texts(t, b)); diff != "" {
 			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
 		}
@@ -153,7 +167,8 @@ func TestTrapsAreHalved(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	b := numbered(t, reg, 100)
 	faults := run(t, m, b, 64, Stage{Alias: "t", Class: "test.Trap"})
-	if len(faults) != 3 || faults[0].Origin != 5 || faults[1].Origin != 6 || faults[2].Origin != 8 || len(texts(t, b)) != 97 {
+	if len(faults) != 3 || faults[0].Origin != 5 || faults[1].Origin != 6 || faults[2].Origin != 8 || len(texts(t,
+		b)) != 97 {
 		t.Fatalf("%d rows, %v", len(b.Rows), faults)
 	}
 	if !strings.Contains(faults[0].Fault.Message, "exit code 7") || faults[2].Fault.Message != "eight is refused" {
@@ -165,12 +180,14 @@ func TestTrapsAreHalved(t *testing.T) {
 func TestStagesAreGrouped(t *testing.T) {
 	m, _, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	own := insert("c", "3")
-	own.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern", Value: "x"}}}
+	own.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
+		Value: "x"}}}
 	other := insert("d", "4")
 	other.Predicate = &Predicate{Alias: "q", Class: "test.Odd"}
 	pinned := insert("f", "6")
 	pinned.Version = "0.1.0"
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1"), insert("b", "2"), own, other, insert("e", "5"), pinned, mark("x"), mark("y")}})
+	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("a", "1"), insert("b", "2"),
+		own, other, insert("e", "5"), pinned, mark("x"), mark("y")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +196,8 @@ func TestStagesAreGrouped(t *testing.T) {
 	for _, g := range c.groups {
 		got = append(got, strings.Join(g.aliases, " "))
 	}
-	if diff := cmp.Diff([]string{"insert-a insert-b insert-c", "insert-d", "insert-e", "insert-f", "markx marky"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"insert-a insert-b insert-c", "insert-d", "insert-e", "insert-f", "markx marky"},
+		got); diff != "" {
 		t.Error(diff)
 	}
 	if s := c.Status()["insert-e"]; s.Plugin != "smt" || s.Version != "0.1.0" {
@@ -191,10 +209,12 @@ func TestNewNamesTheSetting(t *testing.T) {
 	m, _, _ := manager(t, nil)
 	for want, s := range map[string]Stage{
 		"transforms.a.type: ": {Alias: "a", Class: "no.Such"},
-		"predicates.p.type, asked for by transforms.a.predicate: ": {Alias: "a", Class: "Filter", Predicate: &Predicate{Alias: "p", Class: "no.Such"}},
+		"predicates.p.type, asked for by transforms.a.predicate: ": {Alias: "a", Class: "Filter",
+			Predicate: &Predicate{Alias: "p", Class: "no.Such"}},
 		"transforms.a: regex: ": {Alias: "a", Class: "RegexRouter"},
-		"transforms.a: stage 0, InsertField$Value: No field insertion":     {Alias: "a", Class: "InsertField$Value"},
-		"transforms.a.type: transformation Filter: expected version 9.9.9": {Alias: "a", Class: "Filter", Version: "9.9.9"},
+		"transforms.a: stage 0, InsertField$Value: No field insertion": {Alias: "a", Class: "InsertField$Value"},
+		"transforms.a.type: transformation Filter: expected version 9.9.9": {Alias: "a", Class: "Filter",
+			Version: "9.9.9"},
 	} {
 		_, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{s}})
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -216,7 +236,8 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	}
 	put("odd.wasm", odd(t, "1.0.0"))
 	reg := record.NewRegistry()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache, Watch: true, Debounce: 20 * time.Millisecond})
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: reg, CacheDir: cache,
+		Watch: true, Debounce: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

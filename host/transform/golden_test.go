@@ -115,7 +115,8 @@ func readStage(t *testing.T, text string, n int) Stage {
 }
 
 func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
-	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"}, convert.Use{Schemas: reg})
+	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false"},
+		convert.Use{Schemas: reg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,8 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 		t.Fatal(err)
 	}
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
-	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"), Timestamp: number("timestamp")}
+	row := wit.Row{Origin: 77, Partition: int32(number("partition")), Offset: number("offset"),
+		Timestamp: number("timestamp")}
 	var err error
 	if row.Key, err = jsonConverter(t, reg).Decode(t.Context(), "t", g.record["key"], b); err != nil {
 		t.Fatal(err)
@@ -183,7 +185,8 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.Datum {
 	return wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 }
 
-// The plugin in its sandbox, and the host around it, make of each record what Kafka Connect 4.3.1 made of it (Replay.java there).
+// The plugin in its sandbox, and the host around it, make of each record what Kafka Connect 4.3.1 made of it
+// (Replay.java there).
 func TestTransformsAsKafkaDoes(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	files, _ := filepath.Glob("../../plugins/smt/testdata/*.golden")
@@ -222,7 +225,8 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 		return "dropped\n"
 	}
 	row := b.Rows[0]
-	out := "topic " + b.Topics[row.Topic] + "\nkey " + written(t, b, row.Key) + "\nvalue " + written(t, b, row.Value) + "\n"
+	out := "topic " + b.Topics[row.Topic] + "\nkey " + written(t, b, row.Key) + "\nvalue " + written(t, b, row.Value) +
+		"\n"
 	if row.Headers.Form == wit.Absent {
 		return out
 	}
@@ -236,7 +240,8 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowFault) string {
 		if h.Form == wit.Dynamic && h.Value[0] == datum.TagNull {
 			d = wit.Datum{}
 		}
-		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
+		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b,
+			&h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +295,8 @@ func equalOutcome(want, got string) bool {
 		if x, _, ok := strings.Cut(a[i], recordText); ok && strings.HasPrefix(b[i], x+recordText) {
 			continue
 		}
-		if !ok || json.Unmarshal([]byte("{"+x), &v) != nil || json.Unmarshal([]byte("{"+y), &w) != nil || !reflect.DeepEqual(v, w) {
+		if !ok || json.Unmarshal([]byte("{"+x), &v) != nil || json.Unmarshal([]byte("{"+y), &w) != nil ||
+			!reflect.DeepEqual(v, w) {
 			return false
 		}
 	}

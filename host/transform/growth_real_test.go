@@ -11,7 +11,8 @@ import (
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	const each = 8 << 20
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
-	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{mark(strings.Repeat("m", each))}, BatchRows: 1})
+	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{mark(strings.Repeat("m", each))},
+		BatchRows: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +21,8 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Apply(t.Context(), numbered(t, reg, MaxGrowth/each+2))
-	if err == nil || !strings.Contains(err.Error(), "more than it: at most 268435456 are allowed") || !strings.Contains(err.Error(), "transforms.mark") {
+	if err == nil || !strings.Contains(err.Error(), "more than it: at most 268435456 are allowed") ||
+		!strings.Contains(err.Error(), "transforms.mark") {
 		t.Errorf("expected it to be refused, found %.300v", err)
 	}
 }

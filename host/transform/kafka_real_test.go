@@ -24,7 +24,8 @@ func replay(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh", append([]string{"../../plugins/smt/testdata/Replay.java"}, args...)...)
+	c := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh",
+		append([]string{"../../plugins/smt/testdata/Replay.java"}, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -55,7 +56,8 @@ func TestRealChains(t *testing.T) {
 			head.WriteString("stage " + g.stage() + "\n")
 		}
 		head.WriteString("record " + g.record() + "\n-----\n")
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d.golden", i)), []byte(head.String()), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d.golden", i)), []byte(head.String()),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,7 +84,8 @@ func TestRealChains(t *testing.T) {
 		case golden.want == "dropped\n":
 			dropped++
 		}
-		if !equalOutcome(golden.want, got) && !refusedLater(golden.want, got) && !strings.Contains(got, "a Date holds the days of 32 bits") {
+		if !equalOutcome(golden.want, got) && !refusedLater(golden.want, got) && !strings.Contains(got,
+			"a Date holds the days of 32 bits") {
 			if differ++; differ <= 10 {
 				t.Errorf("%s(-Kafka +ours):\n%s", read(t, file), cmp.Diff(golden.want, got))
 			}
@@ -130,7 +133,8 @@ func (g chance) stage() string {
 		s["type"], s["field"] = kafka+"TimestampConverter$Value", g.of("id", "name", "at", "")
 		s["target.type"], s["format"] = g.of("string", "unix", "Date", "Time", "Timestamp"), g.datePattern()
 	case 19:
-		s["type"], s["spec"] = kafka+"Cast$"+g.of("Value", "Value", "Key"), g.of("id", "price")+":"+g.of("string", "boolean", "int32", "float64")
+		s["type"], s["spec"] = kafka+"Cast$"+g.of("Value", "Value", "Key"), g.of("id", "price")+":"+g.of("string",
+			"boolean", "int32", "float64")
 		if g.in(3) {
 			s["spec"] = g.name() + ":string"
 		}
@@ -185,7 +189,8 @@ func (g chance) stage() string {
 		s["predicate"], s["negate"] = g.predicate(), g.in(2)
 	case 1:
 		s["type"], s["regex"] = kafka+"RegexRouter", g.of("(.*)", "orders", "(.*)-(.*)", "[a-z]+", `(\w+)\.(\w+)\..*`)
-		s["replacement"] = map[string]string{"(.*)": "sap.$1", "orders": "sales", "(.*)-(.*)": "$2_$1", "[a-z]+": "x$0", `(\w+)\.(\w+)\..*`: "$2"}[s["regex"].(string)]
+		s["replacement"] = map[string]string{"(.*)": "sap.$1", "orders": "sales", "(.*)-(.*)": "$2_$1", "[a-z]+": "x$0",
+			`(\w+)\.(\w+)\..*`: "$2"}[s["regex"].(string)]
 	case 2, 3, 4:
 		s["type"] = kafka + "InsertField$" + g.of("Value", "Value", "Key")
 		for _, what := range []string{"topic", "partition", "timestamp", "static"} {
@@ -194,7 +199,8 @@ func (g chance) stage() string {
 			}
 		}
 		if s["topic.field"] != nil && g.in(2) {
-			// Partition and timestamp may be null: Kafka then makes a struct that no converter takes, ours fails at once.
+			// Partition and timestamp may be null: Kafka then makes a struct that no converter takes, ours fails at
+			// once.
 			s["topic.field"] = g.name() + "!"
 		}
 		if s["static.field"] != nil {
@@ -214,7 +220,9 @@ func (g chance) stage() string {
 			s[what] = g.name() + "," + g.name()
 		}
 	}
-	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"InsertHeader" && s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" && s["delimiter"] == nil {
+	if g.in(4) && s["type"] != kafka+"DropHeaders" && s["type"] != kafka+"InsertHeader" &&
+		s["type"] != kafka+"Filter" && s["type"] != kafka+"RegexRouter" && s["type"] != kafka+"TimestampRouter" &&
+		s["delimiter"] == nil {
 		s["replace.null.with.default"] = "false"
 	}
 	if s["predicate"] == nil && g.in(3) {
@@ -252,7 +260,8 @@ func (g chance) predicate() map[string]any {
 	case 1:
 		return map[string]any{"type": kafka + "predicates.HasHeaderKey", "name": g.header()}
 	}
-	return map[string]any{"type": kafka + "predicates.TopicNameMatches", "pattern": g.of("orders", ".*orders", "sap.*", "[ap].*", "x.*")}
+	return map[string]any{"type": kafka + "predicates.TopicNameMatches", "pattern": g.of("orders", ".*orders", "sap.*",
+		"[ap].*", "x.*")}
 }
 
 func (g chance) record() string {
@@ -265,14 +274,17 @@ func (g chance) record() string {
 	}
 	r += `,"key":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false,"name":"K"},"payload":{"id":7}}`
 	if g.in(2) {
-		r += `,"headers":[["` + g.header() + `",{"schema":{"type":"string","optional":false},"payload":"x"}],["` + g.header() + `",{"schema":null,"payload":` +
+		r += `,"headers":[["` + g.header() + `",{"schema":{"type":"string","optional":false},"payload":"x"}],["` +
+			g.header() + `",{"schema":null,"payload":` +
 			g.of("1", "null", `{"a":[1,"x"]}`, "true") + `}]]`
 	}
 	switch g.IntN(14) {
 	case 3:
-		return r + `,"value":` + strings.Replace(g.structure(1), `"optional":false},"payload"`, `"optional":true},"payload"`, 1) + "}"
+		return r + `,"value":` + strings.Replace(g.structure(1), `"optional":false},"payload"`,
+			`"optional":true},"payload"`, 1) + "}"
 	case 4:
-		// with an id that may be null: of a required one ExtractField would make a null that no converter writes, and ours fails at once
+		// with an id that may be null: of a required one ExtractField would make a null that no converter writes, and
+		// ours fails at once
 		return r + `,"value":{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"field":"id"}],"optional":true},"payload":null}}`
 	case 0:
 		return r + "}"
@@ -307,7 +319,8 @@ func (g chance) fields(depth int) (schema, payload string) {
 		case 3:
 			s, v = `"type":"array","items":{"type":"string","optional":true}`, `["x",null,"ä"]`
 		default:
-			s, v = `"type":"string"`, g.of(`""`, `"text"`, `"a longer text, of more than sixty-four bytes so that its length takes two of them"`)
+			s, v = `"type":"string"`, g.of(`""`, `"text"`,
+				`"a longer text, of more than sixty-four bytes so that its length takes two of them"`)
 		}
 		if name == "nested" && depth > 0 {
 			inner, value := g.fields(depth - 1)
@@ -317,11 +330,13 @@ func (g chance) fields(depth int) (schema, payload string) {
 		if optional && g.in(3) {
 			v = "null"
 		}
-		if strings.Contains(s, `"string"`) && !strings.Contains(s, "array") && !strings.Contains(s, "struct") && g.in(5) {
+		if strings.Contains(s, `"string"`) && !strings.Contains(s, "array") && !strings.Contains(s, "struct") &&
+			g.in(5) {
 			s += `,"default":"given"`
 		}
 		schemas = append(schemas, fmt.Sprintf(`{%s,"optional":%t,"field":%q}`, s, optional, name))
 		values = append(values, fmt.Sprintf(`%q:%s`, name, v))
 	}
-	return `{"type":"struct","fields":[` + strings.Join(schemas, ",") + `],"optional":false}`, "{" + strings.Join(values, ",") + "}"
+	return `{"type":"struct","fields":[` + strings.Join(schemas, ",") + `],"optional":false}`, "{" +
+		strings.Join(values, ",") + "}"
 }

@@ -57,8 +57,8 @@ func prepare(ctx context.Context, pool *plugin.Pool, all []staged) (made []byte,
 	return made, err
 }
 
-// swap takes a newer version of the plugin if it can prepare the same stages; otherwise the present one goes on and the binding's
-// status says why.
+// swap takes a newer version of the plugin if it can prepare the same stages; otherwise the present one goes on and the
+// binding's status says why.
 func (p *prepared) swap(ctx context.Context) {
 	candidate := p.binding.Candidate()
 	if candidate == nil {
@@ -74,7 +74,8 @@ func (p *prepared) swap(ctx context.Context) {
 	}
 }
 
-// again tells whether a call that failed is to be made once more, by another version where that is in doubt which broke.
+// again tells whether a call that failed is to be made once more, by another version where that is in doubt which
+// broke.
 func (p *prepared) again(ctx context.Context, err error) bool {
 	if err == nil || ctx.Err() != nil || !p.binding.Again(err) {
 		return false

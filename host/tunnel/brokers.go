@@ -25,7 +25,8 @@ type node struct {
 
 func (n node) address() string { return net.JoinHostPort(n.host, strconv.Itoa(int(n.port))) }
 
-// brokers holds the listeners, by the ids of the brokers behind them. They are never taken away: clients remember addresses.
+// brokers holds the listeners, by the ids of the brokers behind them. They are never taken away: clients remember
+// addresses.
 type brokers struct {
 	tunnel    *Tunnel
 	bootstrap net.Addr
@@ -148,8 +149,8 @@ func (b *brokers) port(id int32) int32 {
 	return 0
 }
 
-// discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only clients
-// can make hangs up: then listeners are made from the clients' answers.
+// discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only
+// clients can make hangs up: then listeners are made from the clients' answers.
 func (t *Tunnel) discover() {
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		err := t.ask()
@@ -171,7 +172,8 @@ func (t *Tunnel) discover() {
 
 // ask makes one metadata request of our own.
 func (t *Tunnel) ask() error {
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v", t.options.DialTimeout))
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v",
+		t.options.DialTimeout))
 	defer cancel()
 	conn, address, err := t.dialBootstrap(ctx)
 	if err != nil {

@@ -20,7 +20,8 @@ const (
 
 	errUnsupportedVersion = 35
 
-	// tlsHandshake is the first byte of a TLS connection; as the size of a request it would be 369 MB, more than brokers take.
+	// tlsHandshake is the first byte of a TLS connection; as the size of a request it would be 369 MB, more than
+	// brokers take.
 	tlsHandshake = 0x16
 )
 
@@ -55,14 +56,17 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 	b, err := r.Peek(12)
 	if err != nil {
 		if len(b) > 0 && errors.Is(err, io.EOF) {
-			return requestHead{}, fmt.Errorf("the client's connection ended within the head of a request, after %d bytes", len(b))
+			return requestHead{}, fmt.Errorf("the client's connection ended within the head of a request, after %d "+
+				"bytes", len(b))
 		}
 		return requestHead{}, err
 	}
-	h := requestHead{int32(binary.BigEndian.Uint32(b)), int16(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:])),
+	h := requestHead{int32(binary.BigEndian.Uint32(b)), int16(binary.BigEndian.Uint16(b[4:])),
+		int16(binary.BigEndian.Uint16(b[6:])),
 		int32(binary.BigEndian.Uint32(b[8:]))}
 	if b[0] == tlsHandshake && b[1] == 3 {
-		return h, errors.New("the client speaks TLS: expected security.protocol PLAINTEXT (or SASL_PLAINTEXT) at the tunnel's end")
+		return h, errors.New("the client speaks TLS: expected security.protocol PLAINTEXT (or SASL_PLAINTEXT) at the " +
+			"tunnel's end")
 	}
 	if h.size < 8 || h.key < 0 || h.version < 0 {
 		return h, fmt.Errorf("expected a Kafka request, found bytes % x", b)
@@ -70,8 +74,8 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 	return h, nil
 }
 
-// wantsAnswer tells whether a produce request has acks other than 0, to which brokers give no answer. It looks into the request
-// without taking anything from it.
+// wantsAnswer tells whether a produce request has acks other than 0, to which brokers give no answer. It looks into the
+// request without taking anything from it.
 func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {
 	layout := kmsg.RequestForKey(keyProduce)
 	layout.SetVersion(h.version)
@@ -93,7 +97,8 @@ func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {
 	}
 	acks := c.take(2)
 	if acks == nil {
-		return false, fmt.Errorf("a produce request of %d bytes ends before its acks, or its ids are longer than %d bytes", h.size, bufferSize)
+		return false, fmt.Errorf("a produce request of %d bytes ends before its acks, or its ids are longer than %d "+
+			"bytes", h.size, bufferSize)
 	}
 	return binary.BigEndian.Uint16(acks) != 0, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// logOn authenticates the broker's connection, before requests are passed, and sees to it that the logon is renewed for as long
-// as the connection lives.
+// logOn authenticates the broker's connection, before requests are passed, and sees to it that the logon is renewed for
+// as long as the connection lives.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	life, err := r.authenticate(ctx, r.broker.Ask)
@@ -25,14 +25,16 @@ func (r *relay) logOn(ctx context.Context) error {
 	}
 	if life > 0 && r.client != nil {
 		r.tunnel.group.Go(func() {
-			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil, func(*guard.Panic) { r.broker.Close() })
+			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil,
+				func(*guard.Panic) { r.broker.Close() })
 			r.renew(life)
 		})
 	}
 	return nil
 }
 
-func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte, error)) (life time.Duration, err error) {
+func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte, error)) (life time.Duration,
+	err error) {
 	host, _, _ := net.SplitHostPort(r.address)
 	return wire.LogOn(ctx, host, r.tunnel.options.SASL, ask)
 }

@@ -15,7 +15,8 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 		name string
 		pair func(*testing.T) (near, far net.Conn)
 	}{{"TCP", tcpPair}, {"other", func(*testing.T) (near, far net.Conn) { return net.Pipe() }}} {
-		for _, size := range []int{1, 8, 1000, worthSplicing - 1, worthSplicing, bufferSize - 1, bufferSize, bufferSize + 1, 2*bufferSize + worthSplicing/2, 1 << 20} {
+		for _, size := range []int{1, 8, 1000, worthSplicing - 1, worthSplicing, bufferSize - 1, bufferSize,
+			bufferSize + 1, 2*bufferSize + worthSplicing/2, 1 << 20} {
 			for _, more := range []int{0, 1, 5000} {
 				source, from := kind.pair(t)
 				to, sink := kind.pair(t)

@@ -47,7 +47,8 @@ type asked struct {
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
-	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: wire.New(broker), address: address,
+	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
+		broker: wire.New(broker), address: address,
 		asked: make(chan asked, 256), ended: make(chan struct{})}
 }
 
@@ -59,7 +60,8 @@ func (r *relay) run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient, func(*guard.Panic) { r.broker.Close() })
+		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient,
+			func(*guard.Panic) { r.broker.Close() })
 		if fromClient = r.passRequests(); ctx.Err() == nil {
 			// A client that has left does not wait for answers.
 			r.broker.Close()
@@ -115,9 +117,11 @@ func (r *relay) passRequests() error {
 			}
 			continue
 		case h.key == keySASLHandshake && h.version == 0:
-			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed on: expected version 1 or later")
+			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed " +
+				"on: expected version 1 or later")
 		case h.version > newest(h.key):
-			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key, kmsg.NameForKey(h.key), h.version)
+			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key,
+				kmsg.NameForKey(h.key), h.version)
 		}
 		answered := true
 		if h.key == keyProduce {
@@ -137,9 +141,9 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// pass writes the next n bytes, of which some are in the reader's buffer, from one connection to the other. Between two of plain TCP the
-// kernel does the rest; else it goes in pieces as large as the buffer: TLS hands out 16 KiB at most at once, and what is missing of
-// a piece is on its way, since it is of the same frame.
+// pass writes the next n bytes, of which some are in the reader's buffer, from one connection to the other. Between two
+// of plain TCP the kernel does the rest; else it goes in pieces as large as the buffer: TLS hands out 16 KiB at most at
+// once, and what is missing of a piece is on its way, since it is of the same frame.
 func pass(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	out, ok := to.(*net.TCPConn)
 	in, plain := from.(*net.TCPConn)
@@ -188,8 +192,8 @@ func (r *relay) expect(a asked) {
 	}
 }
 
-// refuseVersions answers a client that asks for versions in a layout that is not known, as a broker does that is older than the
-// client: error 35 in version 0, with the versions in which it may ask again.
+// refuseVersions answers a client that asks for versions in a layout that is not known, as a broker does that is older
+// than the client: error 35 in version 0, with the versions in which it may ask again.
 func (r *relay) refuseVersions(h requestHead) error {
 	if r.waiting.Load() > 0 {
 		return fmt.Errorf("the client asked for versions in the unknown version %d while answers were due", h.version)
@@ -241,8 +245,8 @@ func (r *relay) passAnswers() error {
 	}
 }
 
-// mostHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single larger
-// record aside.
+// mostHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single
+// larger record aside.
 const mostHeld = 128 << 20
 
 // passRewritten reads an answer whole and passes it on with the tunnel's addresses.

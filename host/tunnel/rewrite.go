@@ -6,32 +6,36 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// mostFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has moved, where the new
-// one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at a time, before a byte of it goes on.
-// Clients that are offered no more ask for metadata then, as they did before Kafka 3.7.
+// mostFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has
+// moved, where the new one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at
+// a time, before a byte of it goes on. Clients that are offered no more ask for metadata then, as they did before Kafka
+// 3.7.
 const mostFetch = 15
 
 // carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce
 // requests have room for them from their first flexible version on (KIP-951). Not among them: what only
-// brokers and controllers ask each other, DescribeQuorum, which names the listeners of controllers (no client connects there),
-// and the endpoints of applications in streams groups.
+// brokers and controllers ask each other, DescribeQuorum, which names the listeners of controllers (no client connects
+// there), and the endpoints of applications in streams groups.
 func carriesAddress(key, version int16) bool {
 	switch key {
 	case keyProduce:
 		return version >= 9
 	case keyFetch:
 		return version > mostFetch
-	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions, 60 /* DescribeCluster */, 78 /* ShareFetch */, 79 /* ShareAcknowledge */ :
+	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions:
+		return true
+	case 60 /* DescribeCluster */, 78 /* ShareFetch */, 79 /* ShareAcknowledge */ :
 		return true
 	}
 	return false
 }
 
-// passable answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is, and the
-// client, which does not reach the hint, asks for metadata.
+// passable answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is,
+// and the client, which does not reach the hint, asks for metadata.
 func passable(key int16) bool { return key == keyFetch || key == 78 }
 
-// rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole, with size.
+// rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole,
+// with size.
 func (r *relay) rewrite(a asked, frame []byte) ([]byte, error) {
 	answer := kmsg.ResponseForKey(a.key)
 	answer.SetVersion(a.version)
@@ -41,7 +45,8 @@ func (r *relay) rewrite(a asked, frame []byte) ([]byte, error) {
 		head.tags()
 	}
 	body := head.rest
-	if versions, ok := answer.(*kmsg.ApiVersionsResponse); ok && len(body) >= 2 && body[0] == 0 && body[1] == errUnsupportedVersion {
+	if versions, ok := answer.(*kmsg.ApiVersionsResponse); ok && len(body) >= 2 && body[0] == 0 &&
+		body[1] == errUnsupportedVersion {
 		versions.SetVersion(0)
 	}
 	if err := answer.ReadFrom(body); err != nil {
@@ -117,8 +122,8 @@ type place struct {
 	port *int32
 }
 
-// exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator that is not
-// known yet) has id -1 or no host.
+// exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator
+// that is not known yet) has id -1 or no host.
 func (r *relay) exchange(found []place) (changed bool, err error) {
 	var nodes []node
 	for _, p := range found {
@@ -139,8 +144,9 @@ func (r *relay) exchange(found []place) (changed bool, err error) {
 	return changed, nil
 }
 
-// limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer than the
-// known ones, the logon of Kafka 0.10, whose messages are not framed as requests, and the versions of Fetch that would be held up here.
+// limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer
+// than the known ones, the logon of Kafka 0.10, whose messages are not framed as requests, and the versions of Fetch
+// that would be held up here.
 func limit(answer *kmsg.ApiVersionsResponse) {
 	offered := answer.ApiKeys[:0]
 	for _, k := range answer.ApiKeys {

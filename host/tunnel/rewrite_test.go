@@ -14,14 +14,17 @@ import (
 
 // notForClients are answers with addresses that no client connects to; see [carriesAddress].
 var notForClients = map[int16]string{
-	52: "Vote, between controllers", 53: "BeginQuorumEpoch, between controllers", 54: "EndQuorumEpoch, between controllers",
-	59: "FetchSnapshot, between controllers", 82: "UpdateRaftVoter, between controllers", 55: "DescribeQuorum: listeners of controllers",
+	52: "Vote, between controllers", 53: "BeginQuorumEpoch, between controllers", 54: "EndQuorumEpoch, between " +
+		"controllers",
+	59: "FetchSnapshot, between controllers", 82: "UpdateRaftVoter, between controllers", 55: "DescribeQuorum: " +
+		"listeners of controllers",
 	88: "StreamsGroupHeartbeat: endpoints of applications", 89: "StreamsGroupDescribe: endpoints of applications",
 }
 
 const secretHost = "broker.example"
 
-// TestNoAddressGetsBy fills every answer that kmsg knows with addresses, in every version, and looks for them in what comes out.
+// TestNoAddressGetsBy fills every answer that kmsg knows with addresses, in every version, and looks for them in what
+// comes out.
 func TestNoAddressGetsBy(t *testing.T) {
 	r := testRelay(t)
 	seen := 0
@@ -184,7 +187,8 @@ func TestBrokersAreBounded(t *testing.T) {
 	for i := range many {
 		many[i] = node{int32(i), "broker", 9092}
 	}
-	if err := b.meet(many); err == nil || !strings.Contains(err.Error(), "expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
+	if err := b.meet(many); err == nil || !strings.Contains(err.Error(),
+		"expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
 		t.Errorf("%d listeners, %v", len(b.byID), err)
 	}
 }

@@ -1,13 +1,13 @@
-// Package tunnel lets any Kafka client of this machine use a remote cluster as if it were local: one local listener for each
-// broker, and the addresses of brokers rewritten in every answer that carries one.
+// Package tunnel lets any Kafka client of this machine use a remote cluster as if it were local: one local listener for
+// each broker, and the addresses of brokers rewritten in every answer that carries one.
 //
-// A connection to a listener is a connection to its broker: requests pass as they came, answers are decoded only where they can
-// hold a broker's address, by their API key (see [rewrite]). The versions that a broker offers are capped to those whose layout
-// is known, so that no address gets by unseen. TLS towards the brokers belongs to the dialer, since answers must be read here;
-// SASL is either done here ([Options].SASL) or the client's own handshake is passed on.
+// A connection to a listener is a connection to its broker: requests pass as they came, answers are decoded only where
+// they can hold a broker's address, by their API key (see [rewrite]). The versions that a broker offers are capped to
+// those whose layout is known, so that no address gets by unseen. TLS towards the brokers belongs to the dialer, since
+// answers must be read here; SASL is either done here ([Options].SASL) or the client's own handshake is passed on.
 //
-// Memory: answers that must be decoded are held whole, one for each connection and 128 MiB at most; everything else passes
-// through buffers of 64 KiB, and whoever does not read is not read from.
+// Memory: answers that must be decoded are held whole, one for each connection and 128 MiB at most; everything else
+// passes through buffers of 64 KiB, and whoever does not read is not read from.
 package tunnel
 
 import (
@@ -30,11 +30,11 @@ import (
 
 // Options of a tunnel.
 type Options struct {
-	// Listen is the local address (host:port) of the bootstrap listener. Default 127.0.0.1:9092. Port 0 takes a free one. The
-	// broker with the n-th smallest id gets the port behind it + n, a taken port the next free one.
+	// Listen is the local address (host:port) of the bootstrap listener. Default 127.0.0.1:9092. Port 0 takes a free
+	// one. The broker with the n-th smallest id gets the port behind it + n, a taken port the next free one.
 	Listen string
-	// Bootstrap are the remote brokers (host:port) that a connection to the bootstrap listener is made to, the first that can be
-	// reached.
+	// Bootstrap are the remote brokers (host:port) that a connection to the bootstrap listener is made to, the first
+	// that can be reached.
 	Bootstrap []string
 	// Dial connects to a broker by the address that it advertises; proxies, mapped addresses and TLS are its business.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -48,7 +48,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// drainTime is how long answers under way may take when the tunnel ends; a consumer's fetch waits half a second by default.
+// drainTime is how long answers under way may take when the tunnel ends; a consumer's fetch waits half a second by
+// default.
 const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
@@ -62,9 +63,9 @@ type Tunnel struct {
 	quiet   quiet
 }
 
-// Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before a client
-// comes; a cluster that cannot be reached, or that wants the client's own logon first, is met when clients come. It returns when
-// the bootstrap listener stands. The tunnel ends with ctx or with [Tunnel.Close].
+// Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before
+// a client comes; a cluster that cannot be reached, or that wants the client's own logon first, is met when clients
+// come. It returns when the bootstrap listener stands. The tunnel ends with ctx or with [Tunnel.Close].
 func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:9092"
@@ -142,7 +143,8 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 			}
 			if err != nil {
 				// Out of file descriptors, most likely: connections that end give some back.
-				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error", err)
+				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error",
+					err)
 				if pause.For(t.ctx, 100*time.Millisecond) != nil {
 					return
 				}
@@ -160,7 +162,8 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 // connect makes the way for one client's connection and passes both directions until either side ends.
 func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer client.Close()
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no connection after %v", t.options.DialTimeout))
+	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no connection after %v",
+		t.options.DialTimeout))
 	defer cancel()
 	broker, address, err := dial(ctx)
 	if err != nil {
@@ -182,14 +185,15 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is told once in a
-// while.
+// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is told
+// once in a while.
 func (t *Tunnel) refuse(address string, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
 	if times, tell := t.quiet.refused(address, err.Error(), time.Now()); tell {
-		t.log.Error("tunnel: a client's connection was closed, the broker cannot be reached", "broker", address, "error", err, "times", times)
+		t.log.Error("tunnel: a client's connection was closed, the broker cannot be reached", "broker", address,
+			"error", err, "times", times)
 	}
 }
 

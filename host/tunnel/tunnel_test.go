@@ -71,11 +71,15 @@ func open(t *testing.T, o Options) (*Tunnel, *lines) {
 	return tunnel, announced
 }
 
-// client reaches brokers by the tunnel alone: it fails the test where it dials any address that the tunnel did not announce.
+// client reaches brokers by the tunnel alone: it fails the test where it dials any address that the tunnel did not
+// announce.
 func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		if !slices.ContainsFunc(announced.all(), func(line string) bool { return strings.HasPrefix(line, address+" ") }) {
+		if !slices.ContainsFunc(announced.all(), func(line string) bool {
+			return strings.HasPrefix(line,
+				address+" ")
+		}) {
 			t.Errorf("the client dialled %s, which is not the tunnel's: %q", address, announced.all())
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
@@ -116,16 +120,18 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	const count = 5000
 	writer := client(t, tunnel, announced, append(opts, kgo.DefaultProduceTopic("rows"))...)
 	for i := range count {
-		writer.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte{byte(i)}, 100)}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				t.Errorf("produce: %v", err)
-			}
-		})
+		writer.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte{byte(i)}, 100)},
+			func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Errorf("produce: %v", err)
+				}
+			})
 	}
 	if err := writer.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	reader := client(t, tunnel, announced, append(opts, kgo.ConsumeTopics("rows"), kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	reader := client(t, tunnel, announced, append(opts, kgo.ConsumeTopics("rows"), kgo.ConsumerGroup("g"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	seen := map[string]int{}
 	for len(seen) < count {
 		fetches := reader.PollFetches(ctx)
@@ -173,13 +179,15 @@ func TestLogonByTheTunnel(t *testing.T) {
 func TestClientsOwnLogonPasses(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs()})
-	roundTrip(t, within(t, 30*time.Second), tunnel, announced, kgo.SASL(scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism()))
+	roundTrip(t, within(t, 30*time.Second), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
+		Pass: "p"}.AsSha256Mechanism()))
 }
 
 func TestRefusedLogonIsLogged(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 	log := &lines{}
-	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(), Logger: logTo(log)})
+	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(),
+		Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Fatalf("the connection was not closed in order: %v", err)
@@ -228,13 +236,15 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 	}
 	defer taken.Close()
 	announced := &lines{}
-	tunnel, err := Open(context.Background(), Options{Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(first)), Announce: announced.add,
+	tunnel, err := Open(context.Background(), Options{Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(first)),
+		Announce:  announced.add,
 		Bootstrap: cluster(t, kfake.NumBrokers(1)).ListenAddrs(), Dial: plainDial})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tunnel.Close()
-	if _, err := client(t, tunnel, announced).Request(within(t, 10*time.Second), kmsg.NewPtrMetadataRequest()); err != nil {
+	if _, err := client(t, tunnel, announced).Request(within(t, 10*time.Second),
+		kmsg.NewPtrMetadataRequest()); err != nil {
 		t.Fatal(err)
 	}
 	all := announced.all()
@@ -259,11 +269,13 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 8))
 	versions := kmsg.NewPtrApiVersionsResponse()
 	versions.Version = 3
-	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 || len(versions.ApiKeys) < 20 {
+	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
+		len(versions.ApiKeys) < 20 {
 		t.Fatalf("error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
 	}
 	for _, k := range versions.ApiKeys {
-		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() || k.ApiKey == keySASLHandshake && k.MinVersion < 1 {
+		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
+			k.ApiKey == keySASLHandshake && k.MinVersion < 1 {
 			t.Errorf("offered %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
 		}
 	}
@@ -272,7 +284,8 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 func TestRequestsWithoutAnswers(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	ctx := within(t, 20*time.Second)
-	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
+		kgo.DisableIdempotentWrite())
 	for range 3 {
 		if err := writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -310,8 +323,8 @@ func TestClientWithTLSIsTold(t *testing.T) {
 	}
 }
 
-// TestLogonIsRenewed plays a broker whose sessions last so long that the second logon comes at once, while the client has a
-// request under way.
+// TestLogonIsRenewed plays a broker whose sessions last so long that the second logon comes at once, while the client
+// has a request under way.
 func TestLogonIsRenewed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -328,7 +341,8 @@ func TestLogonIsRenewed(t *testing.T) {
 			go renewingBroker(conn, renewed)
 		}
 	}()
-	tunnel, _ := open(t, Options{Bootstrap: []string{listener.Addr().String()}, SASL: plain.Auth{User: "u", Pass: "p"}.AsMechanism()})
+	tunnel, _ := open(t, Options{Bootstrap: []string{listener.Addr().String()}, SASL: plain.Auth{User: "u",
+		Pass: "p"}.AsMechanism()})
 	conn := dialTo(t, tunnel)
 	formatter := kmsg.NewRequestFormatter()
 	heartbeat := kmsg.NewPtrHeartbeatRequest()

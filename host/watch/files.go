@@ -20,8 +20,8 @@ const (
 	lookAgain = 30 * time.Second
 )
 
-// Files calls changed, from one goroutine, when something may have happened to files, and every 30 s in any case, until stop is called,
-// which waits for it to return.
+// Files calls changed, from one goroutine, when something may have happened to files, and every 30 s in any case, until
+// stop is called, which waits for it to return.
 func Files(files []string, log *slog.Logger, changed func()) (stop func()) {
 	return every(lookAgain, files, log, changed)
 }
@@ -65,7 +65,10 @@ func listen(files []string, log *slog.Logger) (*Folders, error) {
 			}
 		}
 	}
-	w, err := Open(Options{Settle: Settle, Logger: log, Concerns: func(path string) bool { return slices.Contains(names, filepath.Base(path)) }})
+	w, err := Open(Options{Settle: Settle, Logger: log, Concerns: func(path string) bool {
+		return slices.Contains(names,
+			filepath.Base(path))
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +91,8 @@ func Target(path string) string {
 	return to
 }
 
-// Stamp says what state files are in, so that two states can be compared: size, time, rights, and which file it is, for one that is put in
-// the place of another may be as long and as old. A file that is not there has a stamp, too.
+// Stamp says what state files are in, so that two states can be compared: size, time, rights, and which file it is, for
+// one that is put in the place of another may be as long and as old. A file that is not there has a stamp, too.
 func Stamp(files ...string) string {
 	var b strings.Builder
 	for _, file := range files {

@@ -1,8 +1,8 @@
 // Package watch hears of what happens to files, and tells of it when they have come to rest.
 //
-// Folders are watched rather than files, because files are replaced: by renaming, or, as Kubernetes does it, by another link beside them.
-// Network drives and some mounts tell nobody what happens to them, and an event may be lost: who must not miss a change looks from time
-// to time as well ([Files] does).
+// Folders are watched rather than files, because files are replaced: by renaming, or, as Kubernetes does it, by another
+// link beside them. Network drives and some mounts tell nobody what happens to them, and an event may be lost: who must
+// not miss a change looks from time to time as well ([Files] does).
 package watch
 
 import (
@@ -25,14 +25,15 @@ const patience = 10
 type Options struct {
 	// Settle is for how long nothing may happen until what has happened is told: files are written in pieces.
 	Settle time.Duration
-	// Concerns tells whether an event is of interest, by the path of its file; nil: every one is. Names that begin with two dots are in
-	// any case: those are the links that Kubernetes switches.
+	// Concerns tells whether an event is of interest, by the path of its file; nil: every one is. Names that begin with
+	// two dots are in any case: those are the links that Kubernetes switches.
 	Concerns func(path string) bool
 	// Logger is told of a panic. Default: none.
 	Logger *slog.Logger
 }
 
-// Folders hears of what happens in folders. It owns a goroutine, which ends with Close. Safe for use by several goroutines.
+// Folders hears of what happens in folders. It owns a goroutine, which ends with Close. Safe for use by several
+// goroutines.
 type Folders struct {
 	files   *fsnotify.Watcher
 	changed chan struct{}
@@ -49,7 +50,8 @@ func Open(o Options) (*Folders, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching folders: %w", err)
 	}
-	f := &Folders{files: files, changed: make(chan struct{}, 1), done: make(chan struct{}), written: map[string]time.Time{}, settle: o.Settle}
+	f := &Folders{files: files, changed: make(chan struct{}, 1), done: make(chan struct{}),
+		written: map[string]time.Time{}, settle: o.Settle}
 	go func() {
 		defer close(f.done)
 		defer guard.Recover(o.Logger, "watching folders", nil)
@@ -66,8 +68,8 @@ func (f *Folders) Add(folder string) error {
 	return nil
 }
 
-// Changed has an element when something has happened since the last was taken, and nothing has for [Options.Settle]; where something
-// happens all the time, after ten times as long, and once more at the end.
+// Changed has an element when something has happened since the last was taken, and nothing has for [Options.Settle];
+// where something happens all the time, after ten times as long, and once more at the end.
 func (f *Folders) Changed() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -138,7 +140,8 @@ func (f *Folders) note(path string) {
 	f.written[filepath.Clean(path)] = now
 }
 
-// rest fires when nothing has happened for a while, and where something always happens in time, too: then again when that is over.
+// rest fires when nothing has happened for a while, and where something always happens in time, too: then again when
+// that is over.
 type rest struct {
 	timer  *time.Timer
 	settle time.Duration

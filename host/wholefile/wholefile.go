@@ -1,5 +1,5 @@
-// Package wholefile writes files that have all of their content at any moment: whoever reads one, beside the writer or after a crash,
-// finds what was there before or what is there now.
+// Package wholefile writes files that have all of their content at any moment: whoever reads one, beside the writer or
+// after a crash, finds what was there before or what is there now.
 package wholefile
 
 import (

@@ -44,7 +44,8 @@ func TestRewrite(t *testing.T) {
 
 // Of many that write a new file at once one succeeds, on file systems without links, too.
 func TestNew(t *testing.T) {
-	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from, to string) error {
+	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from,
+		to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported}
 	}} {
 		t.Run(name, func(t *testing.T) {

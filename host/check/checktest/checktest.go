@@ -1,4 +1,5 @@
-// Package checktest makes what tests check and run connectors with: a worker, plugins, and a plugin that logs whatever it is given.
+// Package checktest makes what tests check and run connectors with: a worker, plugins, and a plugin that logs whatever
+// it is given.
 package checktest
 
 import (
@@ -18,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 )
 
-// Spy is the module of a source, test.SpySource, that logs everything that it is given; variables set string variables of its package
-// main, such as `main.version=2.0.0`.
+// Spy is the module of a source, test.SpySource, that logs everything that it is given; variables set string variables
+// of its package main, such as `main.version=2.0.0`.
 func Spy(t testing.TB, variables ...string) []byte {
 	t.Helper()
 	return guesttest.Bytes(t, "github.com/culvert-project/culvert/host/check/checktest/testdata/spy", variables...)
@@ -44,7 +45,8 @@ func New(t testing.TB, modules map[string][]byte) *Bench {
 		}
 	}
 	registry := record.NewRegistry()
-	manager, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: registry, Logger: b.Logger})
+	manager, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: registry,
+		Logger: b.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,8 @@ func New(t testing.TB, modules map[string][]byte) *Bench {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	b.Checker = check.Checker{Worker: worker, Plugins: manager, Kafka: kafka.Defaults(), Embedded: true, Registry: registry}
+	b.Checker = check.Checker{Worker: worker, Plugins: manager, Kafka: kafka.Defaults(), Embedded: true,
+		Registry: registry}
 	return b
 }
 

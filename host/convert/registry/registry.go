@@ -1,6 +1,7 @@
-// Package registry asks a schema registry with Confluent's API (docs.confluent.io/platform/current/schema-registry/develop/api.html):
-// Confluent's own, Karapace, Apicurio's ccompat, Redpanda's. A registry that is away is asked again until it is back, however
-// long that takes; what it refuses is an [Refused] that says whose fault it is.
+// Package registry asks a schema registry with Confluent's API
+// (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
+// Redpanda's. A registry that is away is asked again until it is back, however long that takes; what it refuses is an
+// [Refused] that says whose fault it is.
 package registry
 
 import (
@@ -35,8 +36,8 @@ const (
 	firstPause, longestPause = 500 * time.Millisecond, 30 * time.Second
 )
 
-// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without the
-// converter's prefix.
+// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without
+// the converter's prefix.
 type Settings struct {
 	// URLs are of `schema.registry.url`: the first that answers is taken.
 	URLs []string
@@ -55,7 +56,8 @@ func Parse(given map[string]string) (s Settings, err error) {
 	for item := range strings.SplitSeq(text, ",") {
 		u, err := url.Parse(strings.TrimSpace(item))
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// and a host, and commas between several")
+			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// " +
+				"and a host, and commas between several")
 		}
 		if u.User != nil {
 			s.User = u.User.Username()
@@ -71,7 +73,8 @@ func Parse(given map[string]string) (s Settings, err error) {
 	case "", "STATIC_TOKEN":
 		s.Token = given["bearer.auth.token"]
 	default:
-		return s, fmt.Errorf("Invalid value %s for configuration bearer.auth.credentials.source: expected STATIC_TOKEN with bearer.auth.token, others are not built", source)
+		return s, fmt.Errorf("Invalid value %s for configuration bearer.auth.credentials.source: expected "+
+			"STATIC_TOKEN with bearer.auth.token, others are not built", source)
 	}
 	for name, value := range given {
 		if ssl, ok := strings.CutPrefix(name, "schema.registry."); ok && strings.HasPrefix(ssl, "ssl.") {
@@ -95,19 +98,21 @@ func (s *Settings) basic(given map[string]string) error {
 	case "USER_INFO":
 		user, password, ok := strings.Cut(info, ":")
 		if !ok {
-			return errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a password with a colon between, since basic.auth.credentials.source=USER_INFO")
+			return errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a password " +
+				"with a colon between, since basic.auth.credentials.source=USER_INFO")
 		}
 		s.User, s.Password = user, password
 		return nil
 	default:
-		return fmt.Errorf("Invalid value %s for configuration basic.auth.credentials.source: expected URL or USER_INFO, others are not built", source)
+		return fmt.Errorf("Invalid value %s for configuration basic.auth.credentials.source: expected URL or "+
+			"USER_INFO, others are not built", source)
 	}
 }
 
 // Refused is what a registry does not do.
 type Refused struct {
-	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409 incompatible, 42201
-	// invalid schema.
+	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
+	// incompatible, 42201 invalid schema.
 	Status, Code int
 	Text         string
 }
@@ -127,7 +132,8 @@ type Client struct {
 	away string
 }
 
-// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the system's roots.
+// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
+// system's roots.
 func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {
@@ -142,7 +148,8 @@ func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*
 
 // OpenWith is [Open] with another way of sending requests.
 func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
-	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send, Timeout: answerWithin})}
+	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
+		Timeout: answerWithin})}
 	switch {
 	case s.Token != "":
 		options = append(options, sr.BearerToken(s.Token))
@@ -265,11 +272,12 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind strin
 				return &Refused{Text: fmt.Sprintf("schema %d refers to more than %d others", id, MaxReferences)}
 			}
 			var schema sr.Schema
-			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject), func(ctx context.Context) error {
-				found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
-				schema = found.Schema
-				return err
-			})
+			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
+				func(ctx context.Context) error {
+					found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
+					schema = found.Schema
+					return err
+				})
 			if err == nil {
 				err = follow(schema.References)
 			}
@@ -301,7 +309,8 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 		case errors.As(err, &answer) && !again(answer.StatusCode):
 			c.back()
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
-			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode, said(answer))
+			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
+				said(answer))
 			return refused
 		}
 		c.gone(what, err)
@@ -313,7 +322,8 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 
 // again: a status by which the registry, or what stands before it, says that it cannot answer now.
 func again(status int) bool {
-	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
+		status == http.StatusRequestTimeout
 }
 
 // maxSaid is how much of an answer an error says.
@@ -335,11 +345,13 @@ func (c *Client) gone(what string, err error) {
 	c.mu.Lock()
 	first := c.away == ""
 	if first {
-		c.away = fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at, time.Now().UTC().Format(time.RFC3339), err)
+		c.away = fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at,
+			time.Now().UTC().Format(time.RFC3339), err)
 	}
 	c.mu.Unlock()
 	if first {
-		c.log.Warn("the schema registry does not answer and is asked again until it does", "registry", c.at, "for", what, "error", err)
+		c.log.Warn("the schema registry does not answer and is asked again until it does", "registry", c.at, "for",
+			what, "error", err)
 	}
 }
 

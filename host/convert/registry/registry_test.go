@@ -41,7 +41,8 @@ func TestReferencesAreBounded(t *testing.T) {
 		fmt.Sscanf(r.URL.Path, "/subjects/s%d/", &n)
 		s := sr.Schema{Schema: fmt.Sprintf(`"text %d"`, n)}
 		if n < more {
-			s.References = []sr.SchemaReference{{Name: "a", Subject: fmt.Sprint("s", n+1), Version: 1}, {Name: "b", Subject: fmt.Sprint("s", n+1), Version: 1}}
+			s.References = []sr.SchemaReference{{Name: "a", Subject: fmt.Sprint("s", n+1), Version: 1}, {Name: "b",
+				Subject: fmt.Sprint("s", n+1), Version: 1}}
 		}
 		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
 	}, nil)

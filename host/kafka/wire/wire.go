@@ -1,5 +1,5 @@
-// Package wire asks a Kafka broker over one connection, request by request, where a client with its pools, retries and metadata
-// would be in the way: to log on for somebody else's connection, and to see which step of getting there fails.
+// Package wire asks a Kafka broker over one connection, request by request, where a client with its pools, retries and
+// metadata would be in the way: to log on for somebody else's connection, and to see which step of getting there fails.
 package wire
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// HungUp is a broker that closed the connection instead of answering, as it does where it is spoken to in another way than its
-// listener wants, and some where a logon is refused.
+// HungUp is a broker that closed the connection instead of answering, as it does where it is spoken to in another way
+// than its listener wants, and some where a logon is refused.
 type HungUp struct {
 	// Key is that of the request.
 	Key   int16
@@ -45,8 +45,8 @@ type Conn struct {
 // New speaks over a connection that is made already.
 func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Answers: bufio.NewReaderSize(conn, 64<<10)} }
 
-// Ask sends a request in its version and returns the body of the answer. Requests must be of versions whose headers are the plain
-// ones, without tags.
+// Ask sends a request in its version and returns the body of the answer. Requests must be of versions whose headers are
+// the plain ones, without tags.
 func (c *Conn) Ask(request kmsg.Request) ([]byte, error) {
 	c.asked++
 	if _, err := c.Write(Frame(request, c.asked)); err != nil {
@@ -88,7 +88,8 @@ func PeekAnswer(r *bufio.Reader) (size, correlation int32, err error) {
 	}
 	size, correlation = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 	if size < 4 {
-		return 0, 0, fmt.Errorf("expected an answer of a Kafka broker, found bytes % x: does its listener want another security.protocol?", b)
+		return 0, 0, fmt.Errorf("expected an answer of a Kafka broker, found bytes % x: does its listener want "+
+			"another security.protocol?", b)
 	}
 	return size, correlation, nil
 }
@@ -121,9 +122,11 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	return brokers, nil
 }
 
-// LogOn authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a request and returns
-// the body of its answer, as [Conn.Ask] does. life is how long the broker takes the logon for, 0 where it has no end.
-func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(kmsg.Request) ([]byte, error)) (life time.Duration, err error) {
+// LogOn authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a request
+// and returns the body of its answer, as [Conn.Ask] does. life is how long the broker takes the logon for, 0 where it
+// has no end.
+func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(kmsg.Request) ([]byte,
+	error)) (life time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Version, handshake.Mechanism = 1, mechanism.Name()
 	body, err := ask(handshake)

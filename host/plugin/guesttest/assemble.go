@@ -80,7 +80,8 @@ func (m *Module) Bytes() []byte {
 	}
 	out = append(out, section(10, vector(bodies))...)
 	if len(m.Data) > 0 {
-		out = append(out, section(11, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b}, number(len(m.Data)), m.Data))...)
+		out = append(out, section(11, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b}, number(len(m.Data)),
+			m.Data))...)
 	}
 	for name, content := range m.Custom {
 		out = append(out, section(0, join(text(name), []byte(content)))...)

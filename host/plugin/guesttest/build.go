@@ -14,8 +14,8 @@ var (
 	built = map[string][]byte{}
 )
 
-// Build builds the guest in a Go package, named as in go build from the test's folder, and returns the path of the module in a
-// folder of the test's own. Each package is built once for a test process; go build's cache does the rest.
+// Build builds the guest in a Go package, named as in go build from the test's folder, and returns the path of the
+// module in a folder of the test's own. Each package is built once for a test process; go build's cache does the rest.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg)+".wasm")

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Looping is a module with an endless loop in the place of an exported function: a plugin as before, until it is at work.
+// Looping is a module with an endless loop in the place of an exported function: a plugin as before, until it is at
+// work.
 func Looping(t testing.TB, module []byte, export string) []byte {
 	t.Helper()
 	l := looper{left: module[8:]}
@@ -67,7 +68,8 @@ func (l *looper) stuck(function int) []byte {
 	for n := range bodies {
 		body := l.take(l.number())
 		if n == function {
-			body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b} // no locals; loop, br 0, end, unreachable, end
+			// no locals; loop, br 0, end, unreachable, end
+			body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b}
 		}
 		bodies[n] = join(number(len(body)), body)
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and versions,
-// where a real guest would only cost time. It has the given interfaces beside `plugin`, under the given version of the contract
-// ("": ours).
+// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and
+// versions, where a real guest would only cost time. It has the given interfaces beside `plugin`, under the given
+// version of the contract ("": ours).
 func Static(d wit.Description, contract string, interfaces ...string) []byte {
 	m := StaticModule(d, contract, interfaces...)
 	return m.Bytes()
@@ -40,7 +40,8 @@ func StaticModule(d wit.Description, contract string, interfaces ...string) Modu
 			m.Exports = append(m.Exports, e)
 		}
 	}
-	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}, Body: constant(staticEnd)})
+	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32},
+		Results: []byte{I32}, Body: constant(staticEnd)})
 	return m
 }
 

@@ -30,7 +30,8 @@ type System struct {
 	Exposed bool
 }
 
-// Attached lists the Cloud Connectors that are connected to the subaccount of the binding, in the service's order. Errors are *Failure.
+// Attached lists the Cloud Connectors that are connected to the subaccount of the binding, in the service's order.
+// Errors are *Failure.
 func Attached(ctx context.Context, i Info, o TokenOptions) ([]CloudConnector, error) {
 	if i.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
@@ -60,7 +61,8 @@ func Attached(ctx context.Context, i Info, o TokenOptions) ([]CloudConnector, er
 	for _, f := range found {
 		a := fields(f.Attributes)
 		// assumption: the location's id is named so; SAP's sample has a Cloud Connector without one
-		connector := CloudConnector{LocationID: a.text("location_id", "locationId"), Version: a.text("agent_version"), Systems: systems(a["exposed_systems"])}
+		connector := CloudConnector{LocationID: a.text("location_id", "locationId"), Version: a.text("agent_version"),
+			Systems: systems(a["exposed_systems"])}
 		if connector.LocationID == "" {
 			connector.LocationID = f.Location
 		}
@@ -85,7 +87,8 @@ func systems(v any) []System {
 	}
 	var all []System
 	for _, s := range list {
-		all = append(all, System{Protocol: s.Protocol, Host: s.Host, Description: s.Description, Exposed: s.Status == "exposed" || s.Status == ""})
+		all = append(all, System{Protocol: s.Protocol, Host: s.Host, Description: s.Description,
+			Exposed: s.Status == "exposed" || s.Status == ""})
 	}
 	return all
 }

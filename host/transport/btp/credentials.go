@@ -1,6 +1,6 @@
-// Package btp talks to what an SAP BTP subaccount offers a worker: tokens of its authorization service, the bindings of a Cloud Foundry
-// application, destinations, and the list of attached Cloud Connectors. Its tokens serve any OAuth 2.0 service that grants client
-// credentials.
+// Package btp talks to what an SAP BTP subaccount offers a worker: tokens of its authorization service, the bindings of
+// a Cloud Foundry application, destinations, and the list of attached Cloud Connectors. Its tokens serve any OAuth 2.0
+// service that grants client credentials.
 package btp
 
 import (
@@ -19,11 +19,11 @@ type Credentials struct {
 	TokenURL string
 	ClientID string
 	Secret   string
-	// Certificate is a chain and Key its private key, both the text of PEM files; `\n` may stand for line breaks. With them the
-	// client shows itself by TLS, and Secret is not used.
+	// Certificate is a chain and Key its private key, both the text of PEM files; `\n` may stand for line breaks. With
+	// them the client shows itself by TLS, and Secret is not used.
 	Certificate, Key string
-	// Origin is where the credentials come from, if it was a binding: `VCAP_SERVICES, service connectivity, instance my-proxy`. It is in
-	// front of messages, which then name the binding's fields. "": they come from settings.
+	// Origin is where the credentials come from, if it was a binding: `VCAP_SERVICES, service connectivity, instance
+	// my-proxy`. It is in front of messages, which then name the binding's fields. "": they come from settings.
 	Origin string
 }
 
@@ -40,8 +40,9 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 func (c Credentials) byCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
 // bindingFields are the names of Credentials' fields in bindings and service keys.
-var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid", "client-secret": "clientsecret",
-	"certificate": "certificate", "key": "key"}
+var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid",
+	"client-secret": "clientsecret",
+	"certificate":   "certificate", "key": "key"}
 
 // named is how the user knows a field: token-url, client-id, client-secret, certificate, key.
 func (c Credentials) named(field string, name func(string) string) string {
@@ -67,14 +68,16 @@ func (c Credentials) check(options TokenOptions) (endpoint string, err error) {
 	}
 	switch {
 	case c.Certificate == "" && c.Key == "" && c.Secret == "":
-		missing = append(missing, fmt.Sprintf("%s (or %s and %s)", name("client-secret"), name("certificate"), name("key")))
+		missing = append(missing, fmt.Sprintf("%s (or %s and %s)", name("client-secret"), name("certificate"),
+			name("key")))
 	case c.Certificate == "" && c.Key != "":
 		missing = append(missing, name("certificate"))
 	case c.Certificate != "" && c.Key == "":
 		missing = append(missing, name("key"))
 	}
 	if len(missing) > 0 {
-		return "", &Failure{Kind: Misconfigured, Setting: firstWord(missing[0]), text: c.prefix() + "missing: " + strings.Join(missing, ", ")}
+		return "", &Failure{Kind: Misconfigured, Setting: firstWord(missing[0]), text: c.prefix() + "missing: " +
+			strings.Join(missing, ", ")}
 	}
 	return c.endpoint(options.Verbatim, name("token-url"))
 }
@@ -100,10 +103,12 @@ func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.User != nil, u.Fragment != "":
 		// the value is not printed: people write secrets into URLs
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
-			text: c.prefix() + setting + ": expected the URL of a token service, https://HOST/…, without user and password in it"}
+			text: c.prefix() + setting +
+				": expected the URL of a token service, https://HOST/…, without user and password in it"}
 	case u.Scheme == "http" && c.byCertificate():
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
-			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate is shown by TLS only", c.prefix(), setting, u.Host)}
+			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate is shown by TLS only",
+				c.prefix(), setting, u.Host)}
 	}
 	if !verbatim && !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), tokenPath) {
 		u.Path = strings.TrimSuffix(u.Path, "/") + tokenPath
@@ -111,25 +116,31 @@ func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 	return u.String(), nil
 }
 
-// keyPair reads Certificate and Key. A certificate that is not valid now is an error: servers close the connection without a reason.
+// keyPair reads Certificate and Key. A certificate that is not valid now is an error: servers close the connection
+// without a reason.
 func (c Credentials) keyPair(now time.Time, name func(string) string) (*tls.Certificate, error) {
 	field := func(f string) string { return c.named(f, name) }
-	// assumption: only bindings that went through two rounds of JSON, or a shell, hold a backslash and an n in PEM texts
+	// assumption: only bindings that went through two rounds of JSON, or a shell, hold a backslash and an n in PEM
+	// texts
 	lines := strings.NewReplacer(`\r\n`, "\n", `\n`, "\n")
 	pair, err := tls.X509KeyPair([]byte(lines.Replace(c.Certificate)), []byte(lines.Replace(c.Key)))
 	if err != nil {
 		return nil, &Failure{Kind: Misconfigured, Setting: field("certificate"), err: err,
-			text: fmt.Sprintf("%s%s and %s: expected a certificate chain and its private key as PEM: %v", c.prefix(), field("certificate"), field("key"), err)}
+			text: fmt.Sprintf("%s%s and %s: expected a certificate chain and its private key as PEM: %v", c.prefix(),
+				field("certificate"), field("key"), err)}
 	}
 	if pair.Leaf == nil {
 		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return nil, &Failure{Kind: Misconfigured, Setting: field("certificate"), err: err, text: c.prefix() + field("certificate") + ": " + err.Error()}
+			return nil, &Failure{Kind: Misconfigured, Setting: field("certificate"), err: err, text: c.prefix() +
+				field("certificate") + ": " + err.Error()}
 		}
 	}
 	if now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
 		return nil, &Failure{Kind: Misconfigured, Setting: field("certificate"),
-			text: fmt.Sprintf("%s%s: expected a certificate that is valid now, found one of %s valid from %s to %s: create a new binding or service key",
-				c.prefix(), field("certificate"), pair.Leaf.Subject, pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339))}
+			text: fmt.Sprintf("%s%s: expected a certificate that is valid now, found one of %s valid from %s to %s: "+
+				"create a new binding or service key",
+				c.prefix(), field("certificate"), pair.Leaf.Subject, pair.Leaf.NotBefore.UTC().Format(time.RFC3339),
+				pair.Leaf.NotAfter.UTC().Format(time.RFC3339))}
 	}
 	return &pair, nil
 }

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Destinations finds destinations by name and keeps them for a while. Safe for use by several goroutines; it has none of its own.
+// Destinations finds destinations by name and keeps them for a while. Safe for use by several goroutines; it has none
+// of its own.
 type Destinations struct {
 	binding Destination
 	service *caller
@@ -21,8 +22,8 @@ type Destinations struct {
 }
 
 const (
-	// destinationLife is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts soon, and a
-	// service that limits its callers is asked seldom, however many requests a connector makes.
+	// destinationLife is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts
+	// soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
 	destinationLife = 4 * time.Minute
 	// longestOutage is how long a destination is used on while the service does not answer.
 	longestOutage = time.Hour
@@ -30,7 +31,8 @@ const (
 	restAfterFailure = 10 * time.Second
 )
 
-// NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not apply.
+// NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not
+// apply.
 func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) {
 	base, err := serviceURL(d.URI, "destination-configuration/v1/destinations/", "uri", d.Origin)
 	if err != nil {
@@ -43,9 +45,9 @@ func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) {
 	return &Destinations{binding: d, service: service, base: base, known: map[string]*kept[Target]{}}, nil
 }
 
-// Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each request. When the
-// service does not answer, a destination that was found before is used for an hour more, as long as its token is valid. Errors are
-// *Failure.
+// Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each
+// request. When the service does not answer, a destination that was found before is used for an hour more, as long as
+// its token is valid. Errors are *Failure.
 func (d *Destinations) Find(ctx context.Context, name string) (Target, error) {
 	return d.of(name).get(ctx, never)
 }
@@ -55,7 +57,8 @@ func (d *Destinations) Renew(ctx context.Context, name, refused string) (Target,
 	return d.of(name).get(ctx, func(t Target) bool { return t.Token != nil && t.Token.Value == refused })
 }
 
-// Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed since.
+// Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed
+// since.
 func (d *Destinations) Forget(name string) { d.of(name).forget() }
 
 func (d *Destinations) of(name string) *kept[Target] {
@@ -69,7 +72,8 @@ func (d *Destinations) of(name string) *kept[Target] {
 			ask:   func(ctx context.Context, patient bool) (grant[Target], error) { return d.ask(ctx, name, patient) },
 			late:  func(err error, left time.Duration) bool { return d.late(name, err, left) },
 			same: func() error {
-				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service delivers again the token that was refused", name)}
+				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service "+
+					"delivers again the token that was refused", name)}
 			},
 		}
 		k.start()
@@ -100,7 +104,8 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 			g.expires = t.Token.Expires
 		}
 	}
-	d.service.options.Logger.Debug("destination", "name", name, "url", t.URL, "authentication", t.Authentication, "proxy", t.ProxyType)
+	d.service.options.Logger.Debug("destination", "name", name, "url", t.URL, "authentication", t.Authentication,
+		"proxy", t.ProxyType)
 	return g, nil
 }
 
@@ -109,7 +114,8 @@ func (d *Destinations) late(name string, err error, left time.Duration) bool {
 	var failure *Failure
 	stays := errors.As(err, &failure) && failure.Temporary()
 	if stays {
-		d.service.options.Logger.Warn("destination could not be read again, the old one serves on", "name", name, "for", left.Round(time.Second), "error", err)
+		d.service.options.Logger.Warn("destination could not be read again, the old one serves on", "name", name, "for",
+			left.Round(time.Second), "error", err)
 	}
 	return stays
 }
@@ -128,5 +134,6 @@ func (d *Destinations) explain(name string, err error) error {
 		subaccount = "the subaccount " + d.binding.Subaccount
 	}
 	return &Failure{Kind: NotFound, Setting: name, Status: http.StatusNotFound, err: err, text: fmt.Sprintf(
-		"destination %q: found neither in %s nor in %s: make it in the cockpit, Connectivity > Destinations; names are case-sensitive", name, instance, subaccount)}
+		"destination %q: found neither in %s nor in %s: make it in the cockpit, Connectivity > Destinations; names "+
+			"are case-sensitive", name, instance, subaccount)}
 }

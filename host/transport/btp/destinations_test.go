@@ -30,7 +30,8 @@ type destinationService struct {
 }
 
 func newDestinationService(t *testing.T) *destinationService {
-	s := &destinationService{tokens: newTokenService(t), clock: newClock(), answers: map[string]string{}, token: "token-1"}
+	s := &destinationService{tokens: newTokenService(t), clock: newClock(), answers: map[string]string{},
+		token: "token-1"}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -76,7 +77,8 @@ func (s *destinationService) count() int {
 
 func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	t.Helper()
-	d, err := btp.NewDestinations(btp.Destination{Credentials: credentials(s.tokens.URL), URI: s.URL + "/", Instance: "my-destinations", Subaccount: "sub-1"},
+	d, err := btp.NewDestinations(btp.Destination{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
+		Instance: "my-destinations", Subaccount: "sub-1"},
 		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -85,14 +87,16 @@ func (s *destinationService) open(t *testing.T) *btp.Destinations {
 }
 
 func bearer(value, life string) string {
-	return `"authTokens":[{"type":"Bearer","value":"` + value + `","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + life + `"}]`
+	return `"authTokens":[{"type":"Bearer","value":"` + value +
+		`","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + life + `"}]`
 }
 
 func TestFindDestination(t *testing.T) {
 	s := newDestinationService(t)
 	start := s.clock.Now()
 	target := func(change func(*btp.Target)) btp.Target {
-		t := btp.Target{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https", Host: "s4.example.com", Port: 443,
+		t := btp.Target{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https",
+			Host: "s4.example.com", Port: 443,
 			Query: url.Values{}, Headers: http.Header{}, Authentication: "NoAuthentication", ProxyType: "Internet"}
 		change(&t)
 		return t
@@ -106,45 +110,59 @@ func TestFindDestination(t *testing.T) {
 		{"least", address, nil, target(func(*btp.Target) {})},
 		{"basic", address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
 			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization","value":"Basic bWU6"}}]`},
-			target(func(t *btp.Target) { t.Authentication, t.User, t.Password = "BasicAuthentication", "me", " p w " })},
+			target(func(t *btp.Target) {
+				t.Authentication, t.User, t.Password = "BasicAuthentication", "me",
+					" p w "
+			})},
 		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin","sap-client":"100",
 			"sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3","URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
-			btp.Target{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual", Port: 8000, Path: "/sap",
-				Query: url.Values{"a": {"1"}, "b": {"3"}, "c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}, Client: "100", Language: "DE",
+			btp.Target{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual",
+				Port: 8000, Path: "/sap",
+				Query: url.Values{"a": {"1"}, "b": {"3"},
+					"c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}, Client: "100", Language: "DE",
 				Authentication: "NoAuthentication", ProxyType: "OnPremise", LocationID: "DE-Berlin"}},
 		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Target) {
 			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
 		})},
-		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil, target(func(t *btp.Target) {
-			t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp", "kafka-broker-0", 9093, "OnPremise"
-		})},
-		{"client credentials", address + `,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,
+		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
+			target(func(t *btp.Target) {
+				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp", "kafka-broker-0", 9093, "OnPremise"
+			})},
+		{"client credentials", address +
+			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,
 			[]string{bearer("opaque", "3599")}, target(func(t *btp.Target) {
 				t.Authentication = "OAuth2ClientCredentials"
-				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque", Expires: start.Add(3599 * time.Second)}
+				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque",
+					Expires: start.Add(3599 * time.Second)}
 			})},
-		{"SAML bearer, no header ready, no expiry", address + `,"Authentication":"OAuth2SAMLBearerAssertion","SystemUser":"TECH"`,
+		{"SAML bearer, no header ready, no expiry", address +
+			`,"Authentication":"OAuth2SAMLBearerAssertion","SystemUser":"TECH"`,
 			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, target(func(t *btp.Target) {
 				t.Authentication = "OAuth2SAMLBearerAssertion"
 				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque"}
 			})},
-		{"client certificate", address + `,"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"me.p12","KeyStorePassword":"kp"`,
+		{"client certificate", address +
+			`,"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"me.p12","KeyStorePassword":"kp"`,
 			[]string{`"certificates":[{"Name":"ca.pem","Content":"eA==","Type":"CERTIFICATE"},{"Name":"me.p12","Content":"AQ\nID","Type":"CERTIFICATE"}]`},
 			target(func(t *btp.Target) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.p12", Type: "PKCS12", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
-		{"the only certificate", address + `,"Authentication":"ClientCertificateAuthentication","KeyStorePassword":"kp"`,
+		{"the only certificate", address +
+			`,"Authentication":"ClientCertificateAuthentication","KeyStorePassword":"kp"`,
 			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, target(func(t *btp.Target) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.JKS", Type: "JKS", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
-		{"own roots", address + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`, []string{`"certificates":[{"Name":"ca.crt","Content":"AQID"}]`},
+		{"own roots", address + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`,
+			[]string{`"certificates":[{"Name":"ca.crt","Content":"AQID"}]`},
 			target(func(t *btp.Target) {
 				t.Truststore = &btp.Store{Name: "ca.crt", Content: []byte{1, 2, 3}, Password: "tp"}
 			})},
-		{"trusts all", address + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil, target(func(t *btp.Target) { t.TrustAll = true })},
-		{"private link", address + `,"ProxyType":"PrivateLink"`, nil, target(func(t *btp.Target) { t.ProxyType = "PrivateLink" })},
+		{"trusts all", address + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
+			target(func(t *btp.Target) { t.TrustAll = true })},
+		{"private link", address + `,"ProxyType":"PrivateLink"`, nil,
+			target(func(t *btp.Target) { t.ProxyType = "PrivateLink" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.put("S4", c.properties, c.more...)
@@ -184,16 +202,22 @@ func TestDestinationIsWrong(t *testing.T) {
 		{address + `"ProxyType":"Moon"`, "", btp.Misconfigured, "ProxyType", `found "Moon"`},
 		{address + `"Authentication":"BasicAuthentication"`, "", btp.Misconfigured, "User", "User: missing"},
 		{address + `"Authentication":"PrincipalPropagation"`, "", btp.Misconfigured, "Authentication", "needs a user"},
-		{address + `"Authentication":"OAuth2SAMLBearerAssertion"`, "", btp.Misconfigured, "Authentication", "SystemUser"},
+		{address + `"Authentication":"OAuth2SAMLBearerAssertion"`, "", btp.Misconfigured, "Authentication",
+			"SystemUser"},
 		{address + `"Authentication":"Riddle"`, "", btp.Misconfigured, "Authentication", "delivered no token"},
-		{address + `"Authentication":"OAuth2ClientCredentials","clientSecret":"` + secret + `"`, `"authTokens":[{"type":"","value":"","error":"401 for ` + secret + `","expires_in":"0"}]`,
+		{address + `"Authentication":"OAuth2ClientCredentials","clientSecret":"` + secret + `"`,
+			`"authTokens":[{"type":"","value":"","error":"401 for ` + secret + `","expires_in":"0"}]`,
 			btp.Unauthorized, "Authentication", "got no token: 401 for ***"},
-		{address + `"Authentication":"ClientCertificateAuthentication"`, "", btp.Misconfigured, "KeyStoreLocation", "missing"},
-		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`, `"certificates":[{"Name":"b.p12","Content":"AQID"}]`,
+		{address + `"Authentication":"ClientCertificateAuthentication"`, "", btp.Misconfigured, "KeyStoreLocation",
+			"missing"},
+		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`,
+			`"certificates":[{"Name":"b.p12","Content":"AQID"}]`,
 			btp.Misconfigured, "KeyStoreLocation", `expected a store "a.p12"`},
-		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`, `"certificates":[{"Name":"a.p12","Content":"?"}]`,
+		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`,
+			`"certificates":[{"Name":"a.p12","Content":"?"}]`,
 			btp.Misconfigured, "KeyStoreLocation", "as base64"},
-		{address + `"TrustStoreLocation":"ca.pem"`, "", btp.Misconfigured, "TrustStoreLocation", `expected a store "ca.pem"`},
+		{address + `"TrustStoreLocation":"ca.pem"`, "", btp.Misconfigured, "TrustStoreLocation",
+			`expected a store "ca.pem"`},
 	} {
 		s := newDestinationService(t)
 		if c.more == "" {
@@ -208,7 +232,9 @@ func TestDestinationIsWrong(t *testing.T) {
 func TestDestinationServiceRefuses(t *testing.T) {
 	s := newDestinationService(t)
 	_, err := s.open(t).Find(t.Context(), "a/b c")
-	wantFailure(t, err, btp.NotFound, "a/b c", `destination "a/b c": found neither in the service instance my-destinations nor in the subaccount sub-1`, "case-sensitive")
+	wantFailure(t, err, btp.NotFound, "a/b c",
+		`destination "a/b c": found neither in the service instance my-destinations nor in the subaccount sub-1`,
+		"case-sensitive")
 	if diff := cmp.Diff([]string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.asked); diff != "" {
 		t.Error(diff)
 	}
@@ -395,7 +421,8 @@ func TestAttached(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []btp.CloudConnector{
-		{Version: "2.18.0", Since: time.UnixMilli(1762174293176), Systems: []btp.System{{Protocol: "TCP", Host: "kafka:9092", Description: "k", Exposed: true}}},
+		{Version: "2.18.0", Since: time.UnixMilli(1762174293176), Systems: []btp.System{{Protocol: "TCP",
+			Host: "kafka:9092", Description: "k", Exposed: true}}},
 		{LocationID: "DE-Berlin", Systems: []btp.System{{Protocol: "HTTP", Host: "s4:80"}}},
 		{LocationID: "x"},
 	}

@@ -16,10 +16,11 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// Against a subaccount that was written to SAP's pages by somebody else: every shape of binding, from the environment and from files,
-// to a token that the Connectivity proxy takes, a destination and the list of Cloud Connectors.
+// Against a subaccount that was written to SAP's pages by somebody else: every shape of binding, from the environment
+// and from files, to a token that the Connectivity proxy takes, a destination and the list of Cloud Connectors.
 func TestSubaccount(t *testing.T) {
-	const tlsToo, x509Too, old, wrapped = connectivitytest.TLS, connectivitytest.X509, connectivitytest.Deprecated, connectivitytest.Wrapped
+	const tlsToo, x509Too = connectivitytest.TLS, connectivitytest.X509
+	const old, wrapped = connectivitytest.Deprecated, connectivitytest.Wrapped
 	for name, shape := range map[string]connectivitytest.Shape{
 		"plain": 0, "TLS": tlsToo, "certificate": x509Too, "older names": old, "older names, TLS": old | tlsToo, "wrapped": wrapped, "certificate, wrapped": x509Too | wrapped,
 	} {
@@ -28,7 +29,8 @@ func TestSubaccount(t *testing.T) {
 			t.Cleanup(s.Close)
 			s.Map("kafka:9092", "127.0.0.1:1")
 			s.Attach("DE-Berlin")
-			s.SetDestination("S4", `{"destinationConfiguration":{"Name":"S4","Type":"HTTP","URL":"http://s4:80","Authentication":"NoAuthentication"}}`)
+			s.SetDestination("S4",
+				`{"destinationConfiguration":{"Name":"S4","Type":"HTTP","URL":"http://s4:80","Authentication":"NoAuthentication"}}`)
 			o := btp.TokenOptions{TLS: &tls.Config{RootCAs: s.Roots()}, Logger: logs(t)}
 
 			bound, err := btp.Bound(s.VCAP(shape))
@@ -41,10 +43,13 @@ func TestSubaccount(t *testing.T) {
 			for _, c := range []struct {
 				credentials btp.Credentials
 				client      connectivitytest.Client
-			}{{bound.Connectivity.Credentials, s.Connectivity}, {*bound.XSUAA, s.XSUAA}, {key(t, s.ServiceKey(shape)).Connectivity.Credentials, s.Connectivity}} {
+			}{{bound.Connectivity.Credentials, s.Connectivity}, {*bound.XSUAA, s.XSUAA}, {key(t,
+				s.ServiceKey(shape)).Connectivity.Credentials, s.Connectivity}} {
 				before := s.TokenCount(c.client)
-				if token, err := newTokens(t, c.credentials, o).Token(t.Context(), ""); err != nil || !strings.HasPrefix(token, "eyJ") || s.TokenCount(c.client) != before+1 {
-					t.Errorf("%s: expected a token of the client %s, found %d characters, %v", c.credentials.Origin, c.client.ID, len(token), err)
+				if token, err := newTokens(t, c.credentials, o).Token(t.Context(), ""); err != nil ||
+					!strings.HasPrefix(token, "eyJ") || s.TokenCount(c.client) != before+1 {
+					t.Errorf("%s: expected a token of the client %s, found %d characters, %v", c.credentials.Origin,
+						c.client.ID, len(token), err)
 				}
 			}
 			socks, err := bound.Connectivity.SOCKS5Address()
@@ -75,7 +80,8 @@ func TestSubaccount(t *testing.T) {
 				attached[i].Since = time.Time{}
 			}
 			systems := []btp.System{{Protocol: "TCP", Host: "kafka:9092", Exposed: true}}
-			want := []btp.CloudConnector{{Version: "2.18.0", Systems: systems}, {LocationID: "DE-Berlin", Version: "2.18.0", Systems: systems}}
+			want := []btp.CloudConnector{{Version: "2.18.0", Systems: systems}, {LocationID: "DE-Berlin",
+				Version: "2.18.0", Systems: systems}}
 			if diff := cmp.Diff(want, attached); diff != "" {
 				t.Error(diff)
 			}

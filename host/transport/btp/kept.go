@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// kept is a value that somebody else grants for a while. It is renewed before it ends, one request at a time. Who wants it meanwhile gets
-// the old one while that is good, and waits otherwise.
+// kept is a value that somebody else grants for a while. It is renewed before it ends, one request at a time. Who wants
+// it meanwhile gets the old one while that is good, and waits otherwise.
 type kept[V any] struct {
 	clock func() time.Time
 	// ask gets a new value. patient: it may be tried again and again.
@@ -17,8 +17,8 @@ type kept[V any] struct {
 	late func(err error, left time.Duration) bool
 	// same makes the error for a new value that is the unwanted one again.
 	same func() error
-	// rest is how long it is taken for granted that who did not answer is still away: with each caller's patience, one after another,
-	// they would wait for minutes. 0: everybody asks.
+	// rest is how long it is taken for granted that who did not answer is still away: with each caller's patience, one
+	// after another, they would wait for minutes. 0: everybody asks.
 	rest time.Duration
 
 	// turn is held by whoever asks: a channel, so that waiting for it ends with the context.
@@ -32,7 +32,8 @@ type kept[V any] struct {
 	// attempts counts requests that ended, failed is how the last one did: who waited meanwhile shares it.
 	attempts int
 	failed   error
-	// refused is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again for each caller.
+	// refused is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again
+	// for each caller.
 	refused error
 	// away is until when nobody is asked, because nobody answered.
 	away time.Time
@@ -84,7 +85,8 @@ func (k *kept[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	}
 }
 
-// earlyPatience bounds a renewal that can wait, since a caller waits for it, and is how long the next one is put off when it fails.
+// earlyPatience bounds a renewal that can wait, since a caller waits for it, and is how long the next one is put off
+// when it fails.
 const earlyPatience = 10 * time.Second
 
 // renewEarly asks once, unless somebody else is about it.
@@ -136,7 +138,8 @@ func (k *kept[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V
 	select {
 	case <-k.turn:
 	case <-ctx.Done():
-		return value, false, &Failure{Kind: Unavailable, err: context.Cause(ctx), text: "waiting for what another caller has asked for: " + context.Cause(ctx).Error()}
+		return value, false, &Failure{Kind: Unavailable, err: context.Cause(ctx),
+			text: "waiting for what another caller has asked for: " + context.Cause(ctx).Error()}
 	}
 	defer func() { k.turn <- struct{}{} }()
 	now := k.look(unwanted)

@@ -22,15 +22,15 @@ type Login struct {
 	Host   string
 	Header http.Header
 	Body   string
-	// TokenPath and LifetimePath name members of the JSON answer, from the outside in. LifetimePath nil: the token is used until it is
-	// refused, or until it says itself that it has ended.
+	// TokenPath and LifetimePath name members of the JSON answer, from the outside in. LifetimePath nil: the token is
+	// used until it is refused, or until it says itself that it has ended.
 	TokenPath, LifetimePath []string
 	// Secrets are all ways in which secrets stand in the request: no message shows them.
 	Secrets []string
 }
 
-// NewLogin keeps the token of a login; nothing is asked for yet. Of the options it heeds TLS, Dial, Proxy, RoundTripper, the time-outs, Patience,
-// Logger, Clock and Name, which knows target, token-path, user and password.
+// NewLogin keeps the token of a login; nothing is asked for yet. Of the options it heeds TLS, Dial, Proxy,
+// RoundTripper, the time-outs, Patience, Logger, Clock and Name, which knows target, token-path, user and password.
 func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()
 	r := &loginRequester{login: l, options: o, client: o.httpClient(nil)}
@@ -49,8 +49,9 @@ type loginRequester struct {
 }
 
 func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
-	request := (&http.Request{Method: r.login.Method, URL: r.login.URL, Host: r.login.Host, Header: r.login.Header.Clone(),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(r.login.Body))}).WithContext(ctx)
+	request := (&http.Request{Method: r.login.Method, URL: r.login.URL, Host: r.login.Host,
+		Header: r.login.Header.Clone(),
+		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(r.login.Body))}).WithContext(ctx)
 	request.Body = http.NoBody
 	if r.login.Body != "" {
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(r.login.Body)), nil }
@@ -77,13 +78,15 @@ func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Dura
 func (r *loginRequester) read(body string) (granted, error) {
 	var answer any
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
-		return granted{}, r.failure(Unauthorized, "token-path", nil, "expected a JSON object with %s, found something else%s: look at %s",
+		return granted{}, r.failure(Unauthorized, "token-path", nil,
+			"expected a JSON object with %s, found something else%s: look at %s",
 			strings.Join(r.login.TokenPath, "."), r.said(body), r.names("target", "user", "password"))
 	}
 	token := member(answer, r.login.TokenPath)
 	text, ok := token.(string)
 	if !ok || text == "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		return granted{}, r.failure(Unauthorized, "token-path", nil, "expected a token without blanks as the text %s, found %s: look at %s",
+		return granted{}, r.failure(Unauthorized, "token-path", nil,
+			"expected a token without blanks as the text %s, found %s: look at %s",
 			strings.Join(r.login.TokenPath, "."), kindOf(token), r.names("token-path", "user", "password"))
 	}
 	g := granted{token: text}
@@ -125,16 +128,19 @@ func kindOf(v any) string {
 	return "no text"
 }
 
-// refused explains an answer that is no success. What may mean that user or password are wrong counts so: they are not shown again.
+// refused explains an answer that is no success. What may mean that user or password are wrong counts so: they are not
+// shown again.
 func (r *loginRequester) refused(answer *http.Response, body string) *Failure {
 	status := answer.StatusCode
 	answered := fmt.Sprintf("answered %d%s", status, r.said(body))
 	var f *Failure
 	switch {
 	case status >= 300 && status < 400:
-		f = r.failure(Misconfigured, "target", nil, "%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
+		f = r.failure(Misconfigured, "target", nil,
+			"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
 			answered, quote(withoutQuery(answer.Header.Get("Location")), r.login.Secrets...))
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusUnsupportedMediaType:
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		status == http.StatusUnsupportedMediaType:
 		f = r.failure(Misconfigured, "target", nil, "%s: no login at this address, or by this method", answered)
 	case status == http.StatusProxyAuthRequired:
 		f = r.failure(Misconfigured, "target", nil, "%s: the proxy refused what was shown to it", answered)
@@ -182,7 +188,8 @@ func (r *loginRequester) names(fields ...string) string {
 }
 
 func (r *loginRequester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
-	return &Failure{Kind: kind, Setting: r.options.Name(field), err: err, text: fmt.Sprintf("login at %s: %s", r.place(), fmt.Sprintf(format, args...))}
+	return &Failure{Kind: kind, Setting: r.options.Name(field), err: err, text: fmt.Sprintf("login at %s: %s",
+		r.place(), fmt.Sprintf(format, args...))}
 }
 
 // place is the target without its query, which may hold secrets.

@@ -17,8 +17,10 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := btp.Target{Name: "S4", URL: "https://s4", Password: "hush", Token: &btp.DeliveredToken{Value: "hush"}, Keystore: &btp.Store{Password: "hush"}}
-	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.Info, *s.Destination, s.Destination, s.Connectivity.Credentials, target, &target} {
+	target := btp.Target{Name: "S4", URL: "https://s4", Password: "hush", Token: &btp.DeliveredToken{Value: "hush"},
+		Keystore: &btp.Store{Password: "hush"}}
+	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.Info, *s.Destination, s.Destination,
+		s.Connectivity.Credentials, target, &target} {
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		logger.Info("careless", "value", v)

@@ -60,7 +60,8 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	}
 	r.client = o.httpClient(pair)
 	r.client.Transport = whole{r.client.Transport}
-	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader && encoded != c.ClientID+c.Secret {
+	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
+		encoded != c.ClientID+c.Secret {
 		r.client.Transport = saysEncoded{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
@@ -69,8 +70,8 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	return r, nil
 }
 
-// saysEncoded tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it: without, it takes
-// the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
+// saysEncoded tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it:
+// without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
 type saysEncoded struct{ next http.RoundTripper }
 
 func (s saysEncoded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -97,13 +98,14 @@ func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
-		answer.Header.Set("Content-Type", "application/json") // some call it text/plain, which package oauth2 takes for a form
+		// some call it text/plain, which package oauth2 takes for a form
+		answer.Header.Set("Content-Type", "application/json")
 	}
 	return answer, nil
 }
 
-// httpClient makes one connection for each request, since requests are minutes apart, and follows no redirect: it would take a secret
-// elsewhere.
+// httpClient makes one connection for each request, since requests are minutes apart, and follows no redirect: it would
+// take a secret elsewhere.
 func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	config := o.TLS.Clone()
 	if config == nil {
@@ -142,7 +144,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// insist tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the context has ended.
+// insist tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the
+// context has ended.
 func insist(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
 	began := time.Now()
 	for next := firstPause; ; next = min(2*next, lastPause) {
@@ -171,7 +174,8 @@ func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration,
 			g.life = lifeOf(t.AccessToken, r.options.Clock())
 		}
 		if strings.ContainsAny(g.token, " \t\r\n") {
-			return granted{}, 0, r.failure(Misconfigured, "token-url", nil, "expected an access_token, found one with blanks or line breaks")
+			return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+				"expected an access_token, found one with blanks or line breaks")
 		}
 		return g, 0, nil
 	}
@@ -182,7 +186,8 @@ func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration,
 	}
 	var transport *url.Error
 	if !errors.As(err, &transport) {
-		return granted{}, 0, r.failure(Misconfigured, "token-url", nil, "expected a JSON object with access_token, but %s",
+		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+			"expected a JSON object with access_token, but %s",
 			strings.TrimPrefix(r.quote(err.Error()), "oauth2: "))
 	}
 	return granted{}, 0, r.unreachable(ctx, transport.Err)
@@ -207,7 +212,8 @@ func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 	}
 	switch {
 	case status == http.StatusUnauthorized, e.ErrorCode == "invalid_client":
-		f = r.failure(Unauthorized, "client-id", nil, "%s: look at %s; a secret ends when its binding or service key is deleted", answered, client)
+		f = r.failure(Unauthorized, "client-id", nil,
+			"%s: look at %s; a secret ends when its binding or service key is deleted", answered, client)
 	case e.ErrorCode == "invalid_scope":
 		f = r.failure(Misconfigured, "scope", nil, "%s", answered)
 	case e.ErrorCode == "unauthorized_client":
@@ -217,7 +223,8 @@ func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		f = r.failure(Misconfigured, "token-url", nil, "%s: no token service at this address", answered)
 	case status >= 300 && status < 400:
-		f = r.failure(Misconfigured, "token-url", nil, "%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
+		f = r.failure(Misconfigured, "token-url", nil,
+			"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere",
 			answered, r.quote(withoutQuery(e.Response.Header.Get("Location"))))
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		f = r.failure(Unavailable, "token-url", nil, "%s", answered)
@@ -285,7 +292,8 @@ func withoutQuery(address string) string {
 // quote leaves out the secret in all the ways in which it was sent.
 func (r *requester) quote(text string) string {
 	c := r.credentials
-	return quote(text, c.Secret, url.QueryEscape(c.Secret), base64.StdEncoding.EncodeToString([]byte(c.ClientID+":"+c.Secret)),
+	return quote(text, c.Secret, url.QueryEscape(c.Secret),
+		base64.StdEncoding.EncodeToString([]byte(c.ClientID+":"+c.Secret)),
 		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID)+":"+url.QueryEscape(c.Secret))))
 }
 
@@ -309,8 +317,8 @@ func seconds(v any) time.Duration {
 // longestLife bounds what a service can say of a token: a wrong unit must not keep one for centuries.
 const longestLife = 30 * 24 * time.Hour
 
-// lifeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so it is second
-// choice. 0: not a JWT, or it does not say.
+// lifeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so
+// it is second choice. 0: not a JWT, or it does not say.
 func lifeOf(token string, now time.Time) time.Duration {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

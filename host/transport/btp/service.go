@@ -39,12 +39,14 @@ func serviceURL(address, path, field, origin string) (string, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + field + ": expected the URL of a service, https://HOST"}
+		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + field +
+			": expected the URL of a service, https://HOST"}
 	}
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get is the body of a GET. A token that is refused is renewed once. patient: a service that does not answer is asked again.
+// get is the body of a GET. A token that is refused is renewed once. patient: a service that does not answer is asked
+// again.
 func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte, error) {
 	var body []byte
 	refused := ""
@@ -93,7 +95,8 @@ func (c *caller) once(ctx context.Context, address, token string) (body []byte, 
 		return nil, 0, &Failure{Kind: Misconfigured, Status: answer.StatusCode,
 			text: fmt.Sprintf("%s %s: expected at most %d bytes, found more", c.what, address, longestAnswer)}
 	case answer.StatusCode != http.StatusOK:
-		return nil, seconds(answer.Header.Get("Retry-After")), c.refused(address, answer.StatusCode, quote(string(body), token))
+		return nil, seconds(answer.Header.Get("Retry-After")), c.refused(address, answer.StatusCode, quote(string(body),
+			token))
 	}
 	return body, 0, nil
 }
@@ -123,7 +126,8 @@ func (c *caller) unreachable(ctx context.Context, address string, err error) *Fa
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(cause, err)
 	}
-	f := &Failure{Kind: Unavailable, err: err, text: fmt.Sprintf("%s %s: no answer: %s", c.what, address, quote(err.Error()))}
+	f := &Failure{Kind: Unavailable, err: err, text: fmt.Sprintf("%s %s: no answer: %s", c.what, address,
+		quote(err.Error()))}
 	if trouble := tlsTrouble(err); trouble != "" {
 		f.Kind, f.text = Misconfigured, fmt.Sprintf("%s %s: TLS: %s: %s", c.what, address, quote(err.Error()), trouble)
 	}

@@ -29,8 +29,8 @@ type Connectivity struct {
 	// ProxyHost and the ports are those of the Connectivity proxy, SOCKS5 and HTTP.
 	ProxyHost            string
 	SOCKS5Port, HTTPPort string
-	// Info is the binding that lists the attached Cloud Connectors, nil if there is none. It may be another one than this: instances
-	// of plan api_access have it, and those have no proxy.
+	// Info is the binding that lists the attached Cloud Connectors, nil if there is none. It may be another one than
+	// this: instances of plan api_access have it, and those have no proxy.
 	Info *Info
 }
 
@@ -45,7 +45,8 @@ type Destination struct {
 	Credentials
 	// URI is the service's address.
 	URI string
-	// Instance is the service instance's name, Subaccount the subaccount's id, both for messages, "" if the binding does not say.
+	// Instance is the service instance's name, Subaccount the subaccount's id, both for messages, "" if the binding
+	// does not say.
 	Instance, Subaccount string
 }
 
@@ -72,10 +73,12 @@ func (c *Connectivity) address(port, field string) (string, error) {
 		if c.ProxyHost == "" && c.Info != nil {
 			hint = "; an instance of plan api_access has no proxy, bind one of plan lite too"
 		}
-		return "", &Failure{Kind: Misconfigured, Setting: missing[0], text: c.prefix() + "missing: " + strings.Join(missing, ", ") + hint}
+		return "", &Failure{Kind: Misconfigured, Setting: missing[0], text: c.prefix() + "missing: " +
+			strings.Join(missing, ", ") + hint}
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", &Failure{Kind: Misconfigured, Setting: field, text: fmt.Sprintf("%s%s: expected 1 to 65535, found %q", c.prefix(), field, port)}
+		return "", &Failure{Kind: Misconfigured, Setting: field,
+			text: fmt.Sprintf("%s%s: expected 1 to 65535, found %q", c.prefix(), field, port)}
 	}
 	return net.JoinHostPort(c.ProxyHost, port), nil
 }
@@ -101,14 +104,16 @@ type binding struct {
 	provided bool
 }
 
-// Bound reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold the same fields or
-// have one of these three among their tags. Of several bindings of one service, complete ones come before others, those with
-// `culvert` in their name before others, a platform's before user-provided ones, then the alphabet decides, with a warning. Fields are
-// looked at when they are used, so that one service's missing field does not matter to another.
+// Bound reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold
+// the same fields or have one of these three among their tags. Of several bindings of one service, complete ones come
+// before others, those with `culvert` in their name before others, a platform's before user-provided ones, then the
+// alphabet decides, with a warning. Fields are looked at when they are used, so that one service's missing field does
+// not matter to another.
 func Bound(vcap string) (Services, error) {
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(vcap), &document); err != nil {
-		return Services{}, unreadable("VCAP_SERVICES", "an object with the name of a service and a list of its bindings", err)
+		return Services{}, unreadable("VCAP_SERVICES",
+			"an object with the name of a service and a list of its bindings", err)
 	}
 	bindings, err := bindingsOf(document, "VCAP_SERVICES")
 	if err != nil {
@@ -118,7 +123,8 @@ func Bound(vcap string) (Services, error) {
 }
 
 func unreadable(where, expected string, err error) *Failure {
-	return &Failure{Kind: Misconfigured, Setting: where, err: err, text: fmt.Sprintf("%s: expected JSON, %s: %v", where, expected, err)}
+	return &Failure{Kind: Misconfigured, Setting: where, err: err, text: fmt.Sprintf("%s: expected JSON, %s: %v", where,
+		expected, err)}
 }
 
 func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, error) {
@@ -138,7 +144,8 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 			return nil, unreadable(where+", "+label, "a list of bindings, each with name and credentials", err)
 		}
 		for _, e := range entries {
-			b := binding{name: e.Name, names: []string{e.Name, e.InstanceName, e.BindingName}, fields: e.Credentials.unwrapped(), provided: label == "user-provided"}
+			b := binding{name: e.Name, names: []string{e.Name, e.InstanceName, e.BindingName},
+				fields: e.Credentials.unwrapped(), provided: label == "user-provided"}
 			switch i := slices.IndexFunc(e.Tags, known); {
 			case known(label):
 				b.service = service(label)
@@ -174,7 +181,10 @@ func choose(bindings []binding, where string) Services {
 			if b.provided {
 				n++
 			}
-			if !slices.ContainsFunc(b.names, func(name string) bool { return strings.Contains(strings.ToLower(name), "culvert") }) {
+			if !slices.ContainsFunc(b.names, func(name string) bool {
+				return strings.Contains(strings.ToLower(name),
+					"culvert")
+			}) {
 				n += 2
 			}
 			if !complete(b) {
@@ -182,7 +192,10 @@ func choose(bindings []binding, where string) Services {
 			}
 			return n
 		}
-		slices.SortStableFunc(fit, func(a, b binding) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a.name, b.name)) })
+		slices.SortStableFunc(fit, func(a, b binding) int {
+			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name,
+				b.name))
+		})
 		if len(fit) == 0 {
 			return nil
 		}
@@ -193,7 +206,8 @@ func choose(bindings []binding, where string) Services {
 			}
 		}
 		if len(equals) > 0 && complete(fit[0]) {
-			s.Warnings = append(s.Warnings, fmt.Sprintf("%s: several bindings %s: %s is used, not %s; to choose, give one a name with `culvert` in it",
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%s: several bindings %s: %s is used, not %s; to choose, "+
+				"give one a name with `culvert` in it",
 				where, what, fit[0].name, strings.Join(equals, ", ")))
 		}
 		return &fit[0]
@@ -204,7 +218,10 @@ func choose(bindings []binding, where string) Services {
 	if b := purpose(connectivity, "of connectivity's own interface", binding.hasInfo); b != nil && b.hasInfo() {
 		s.Connectivity.Info = b.info()
 	}
-	if b := purpose(destination, "of destination", func(b binding) bool { return b.hasClient() && b.fields.text("uri") != "" }); b != nil {
+	if b := purpose(destination, "of destination", func(b binding) bool {
+		return b.hasClient() &&
+			b.fields.text("uri") != ""
+	}); b != nil {
 		s.Destination = b.destination()
 	}
 	if b := purpose(xsuaa, "of xsuaa", binding.hasClient); b != nil {
@@ -223,10 +240,12 @@ func (b binding) hasProxy() bool { return b.hasClient() && b.fields.text("onprem
 
 func (b binding) hasInfo() bool { return b.fields.below("connectivity_service").text("url") != "" }
 
-// credentials takes the certificate where there is one: such bindings have no secret, and their service another address.
+// credentials takes the certificate where there is one: such bindings have no secret, and their service another
+// address.
 func (b binding) credentials() Credentials {
 	f := b.fields
-	c := Credentials{ClientID: f.text("clientid"), Secret: f.text("clientsecret"), Certificate: f.text("certificate"), Key: f.text("key"), Origin: b.origin}
+	c := Credentials{ClientID: f.text("clientid"), Secret: f.text("clientsecret"), Certificate: f.text("certificate"),
+		Key: f.text("key"), Origin: b.origin}
 	if c.Certificate != "" && (c.Key != "" || c.Secret == "") {
 		// assumption: a connectivity binding names them as an xsuaa binding does, at the top or below `uaa`
 		c.Secret, c.TokenURL = "", f.text("certurl", "token_service_url", "url")
@@ -240,12 +259,14 @@ func (b binding) credentials() Credentials {
 func (b binding) connectivity() *Connectivity {
 	f := b.fields
 	return &Connectivity{Credentials: b.credentials(), ProxyHost: f.text("onpremise_proxy_host"),
-		SOCKS5Port: f.text("onpremise_socks5_proxy_port"), HTTPPort: f.text("onpremise_proxy_http_port", "onpremise_proxy_port")}
+		SOCKS5Port: f.text("onpremise_socks5_proxy_port"), HTTPPort: f.text("onpremise_proxy_http_port",
+			"onpremise_proxy_port")}
 }
 
 func (b binding) info() *Info {
 	own := b.fields.below("connectivity_service")
-	return &Info{Credentials: b.credentials(), ServiceURL: own.text("url"), InfoPath: cmp.Or(own.text("scc_info_path"), b.fields.text("scc_info_path"))}
+	return &Info{Credentials: b.credentials(), ServiceURL: own.text("url"), InfoPath: cmp.Or(own.text("scc_info_path"),
+		b.fields.text("scc_info_path"))}
 }
 
 func (b binding) destination() *Destination {
@@ -254,8 +275,8 @@ func (b binding) destination() *Destination {
 		Subaccount: f.text("subaccountid", "tenantid", "identityzoneid")}
 }
 
-// ReadKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them, or a whole
-// VCAP_SERVICES document, with or without that name around it.
+// ReadKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them,
+// or a whole VCAP_SERVICES document, with or without that name around it.
 func ReadKey(path string) (Services, error) {
 	data, err := keystore.ReadFile(path)
 	if err != nil {
@@ -285,7 +306,8 @@ func ReadKey(path string) (Services, error) {
 		b := binding{service: f.service(), fields: f, origin: path}
 		if b.service == "" {
 			return Services{}, &Failure{Kind: Misconfigured, Setting: path, text: fmt.Sprintf(
-				"%s: expected a service key of connectivity, destination or xsuaa with clientid and more, found the fields %s", path,
+				"%s: expected a service key of connectivity, destination or xsuaa with clientid and more, found the "+
+					"fields %s", path,
 				strings.Join(slices.Sorted(maps.Keys(f)), ", "))}
 		}
 		bindings = append(bindings, b)
@@ -312,8 +334,8 @@ func (f fields) below(name string) fields {
 	return inner
 }
 
-// text is the first of the names that has a value; what stands below `uaa` comes first, since there `url` is surely that of tokens.
-// Ports are texts in some bindings and numbers in others.
+// text is the first of the names that has a value; what stands below `uaa` comes first, since there `url` is surely
+// that of tokens. Ports are texts in some bindings and numbers in others.
 func (f fields) text(names ...string) string {
 	for _, name := range names {
 		for _, in := range []fields{f.below("uaa"), f} {

@@ -22,7 +22,8 @@ func one(label, name, credentials string) string {
 
 func TestBound(t *testing.T) {
 	origin := func(label, name string) string { return "VCAP_SERVICES, service " + label + ", instance " + name }
-	full := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1", Secret: "top"},
+	full := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1",
+		Secret: "top"},
 		ProxyHost: "proxy.internal", SOCKS5Port: "20004", HTTPPort: "20003"}
 	proxyOf := func(label, name string) *btp.Connectivity {
 		c := full
@@ -34,41 +35,62 @@ func TestBound(t *testing.T) {
 		want       btp.Services
 	}{
 		{"nothing", `{}`, btp.Services{}},
-		{"others only", `{"redis":[{"name":"r","credentials":{"clientid":"a","url":"b"}}],"odd":"text"}`, btp.Services{}},
+		{"others only", `{"redis":[{"name":"r","credentials":{"clientid":"a","url":"b"}}],"odd":"text"}`,
+			btp.Services{}},
 		{"connectivity", one("connectivity", "c", proxy), btp.Services{Connectivity: proxyOf("connectivity", "c")}},
-		{"older names, ports as numbers", one("connectivity", "c", `{"clientid":"a","clientsecret":"b","url":"https://u","onpremise_proxy_host":"h","onpremise_proxy_port":20003}`),
-			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")},
+		{"older names, ports as numbers", one("connectivity", "c",
+			`{"clientid":"a","clientsecret":"b","url":"https://u","onpremise_proxy_host":"h","onpremise_proxy_port":20003}`),
+			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u",
+				ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")},
 				ProxyHost: "h", HTTPPort: "20003"}}},
-		{"below uaa", one("connectivity", "c", `{"url":"https://else","uaa":{"clientid":"a","clientsecret":"b","url":"https://u"},"onpremise_proxy_host":"h"}`),
-			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
-		{"credentials in credentials", one("xsuaa", "x", `{"credentials":{"clientid":"a","clientsecret":"b","url":"https://u"}}`),
-			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b", Origin: origin("xsuaa", "x")}}},
-		{"x509", one("xsuaa", "x", `{"clientid":"a","certurl":"https://cert","url":"https://u","certificate":"C","key":"K","credential-type":"x509"}`),
-			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://cert", ClientID: "a", Certificate: "C", Key: "K", Origin: origin("xsuaa", "x")}}},
-		{"x509 below uaa", one("connectivity", "c", `{"uaa":{"clientid":"a","certurl":"https://cert","certificate":"C","key":"K"},"token_service_url":"https://t","onpremise_proxy_host":"h"}`),
-			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://cert", ClientID: "a", Certificate: "C", Key: "K", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
-		{"a certificate that is not the client's", one("xsuaa", "x", `{"clientid":"a","clientsecret":"b","url":"https://u","certificate":"C"}`),
-			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b", Origin: origin("xsuaa", "x")}}},
-		{"destination", one("destination", "d", `{"clientid":"a","clientsecret":"b","url":"https://u","uri":"https://dest","tenantid":"sub-1"}`),
-			btp.Services{Destination: &btp.Destination{Credentials: btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b", Origin: origin("destination", "d")},
+		{"below uaa", one("connectivity", "c",
+			`{"url":"https://else","uaa":{"clientid":"a","clientsecret":"b","url":"https://u"},"onpremise_proxy_host":"h"}`),
+			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u",
+				ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
+		{"credentials in credentials", one("xsuaa", "x",
+			`{"credentials":{"clientid":"a","clientsecret":"b","url":"https://u"}}`),
+			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b",
+				Origin: origin("xsuaa", "x")}}},
+		{"x509", one("xsuaa", "x",
+			`{"clientid":"a","certurl":"https://cert","url":"https://u","certificate":"C","key":"K","credential-type":"x509"}`),
+			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://cert", ClientID: "a", Certificate: "C", Key: "K",
+				Origin: origin("xsuaa", "x")}}},
+		{"x509 below uaa", one("connectivity", "c",
+			`{"uaa":{"clientid":"a","certurl":"https://cert","certificate":"C","key":"K"},"token_service_url":"https://t","onpremise_proxy_host":"h"}`),
+			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://cert",
+				ClientID: "a", Certificate: "C", Key: "K", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
+		{"a certificate that is not the client's", one("xsuaa", "x",
+			`{"clientid":"a","clientsecret":"b","url":"https://u","certificate":"C"}`),
+			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b",
+				Origin: origin("xsuaa", "x")}}},
+		{"destination", one("destination", "d",
+			`{"clientid":"a","clientsecret":"b","url":"https://u","uri":"https://dest","tenantid":"sub-1"}`),
+			btp.Services{Destination: &btp.Destination{Credentials: btp.Credentials{TokenURL: "https://u",
+				ClientID: "a", Secret: "b", Origin: origin("destination", "d")},
 				URI: "https://dest", Instance: "d", Subaccount: "sub-1"}}},
 		{"user-provided", one("user-provided", "u", proxy), btp.Services{Connectivity: proxyOf("user-provided", "u")}},
 		{"user-provided by tag", `{"user-provided":[{"name":"u","tags":["x","xsuaa"],"credentials":{"clientid":"a"}}]}`,
 			btp.Services{XSUAA: &btp.Credentials{ClientID: "a", Origin: origin("user-provided", "u")}}},
-		{"the platform's before user-provided", `{"user-provided":[{"name":"a","credentials":` + proxy + `}],"connectivity":[{"name":"b","credentials":` + proxy + `}]}`,
+		{"the platform's before user-provided", `{"user-provided":[{"name":"a","credentials":` + proxy +
+			`}],"connectivity":[{"name":"b","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "b")}},
-		{"several: the alphabet, with a warning", `{"connectivity":[{"name":"b","credentials":` + proxy + `},{"name":"a","credentials":` + proxy + `}]}`,
+		{"several: the alphabet, with a warning", `{"connectivity":[{"name":"b","credentials":` + proxy +
+			`},{"name":"a","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "a"), Warnings: []string{
-				"VCAP_SERVICES: several bindings of connectivity: a is used, not b; to choose, give one a name with `culvert` in it"}}},
-		{"several: by name", `{"connectivity":[{"name":"a","credentials":` + proxy + `},{"name":"z","binding_name":"for-Culvert","credentials":` + proxy + `}]}`,
+				"VCAP_SERVICES: several bindings of connectivity: a is used, not b; to choose, give one a name with " +
+					"`culvert` in it"}}},
+		{"several: by name", `{"connectivity":[{"name":"a","credentials":` + proxy +
+			`},{"name":"z","binding_name":"for-Culvert","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "z")}},
-		{"several: the complete one", `{"connectivity":[{"name":"a","credentials":{"clientid":"x"}},{"name":"b","credentials":` + proxy + `}]}`,
+		{"several: the complete one",
+			`{"connectivity":[{"name":"a","credentials":{"clientid":"x"}},{"name":"b","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "b")}},
 		{"proxy and own interface are two plans", `{"connectivity":[{"name":"a","plan":"api_access","credentials":{"clientid":"i","clientsecret":"j","token_service_url":"https://t",
 			"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},{"name":"b","credentials":` + proxy + `}]}`,
 			func() btp.Services {
 				p := proxyOf("connectivity", "b")
-				p.Info = &btp.Info{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j", Origin: origin("connectivity", "a")},
+				p.Info = &btp.Info{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j",
+					Origin: origin("connectivity", "a")},
 					ServiceURL: "https://own", InfoPath: "/api/v1/info"}
 				return btp.Services{Connectivity: p}
 			}()},
@@ -110,13 +132,18 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	}
 	at := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
-	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", at+"missing: onpremise_proxy_host, onpremise_socks5_proxy_port")
+	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host",
+		at+"missing: onpremise_proxy_host, onpremise_socks5_proxy_port")
 	_, err = s.Connectivity.HTTPAddress()
-	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", at+"missing: onpremise_proxy_host, onpremise_proxy_http_port")
-	_, err = btp.NewTokens(s.Connectivity.Credentials, btp.TokenOptions{Name: func(string) string { return "kafka.proxy.x" }})
-	wantFailure(t, err, btp.Misconfigured, "token_service_url", at+"missing: token_service_url, clientsecret (or certificate and key)")
+	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host",
+		at+"missing: onpremise_proxy_host, onpremise_proxy_http_port")
+	_, err = btp.NewTokens(s.Connectivity.Credentials,
+		btp.TokenOptions{Name: func(string) string { return "kafka.proxy.x" }})
+	wantFailure(t, err, btp.Misconfigured, "token_service_url",
+		at+"missing: token_service_url, clientsecret (or certificate and key)")
 
-	s, _ = btp.Bound(one("connectivity", "c", `{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
+	s, _ = btp.Bound(one("connectivity", "c",
+		`{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_socks5_proxy_port", `expected 1 to 65535, found "20004x"`)
 
@@ -125,7 +152,8 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access has no proxy")
 
 	s, _ = btp.Bound(one("connectivity", "c", proxy))
-	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address, "proxy.internal:20003": s.Connectivity.HTTPAddress} {
+	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
+		"proxy.internal:20003": s.Connectivity.HTTPAddress} {
 		if got, err := address(); got != want || err != nil {
 			t.Errorf("expected %s, found %s, %v", want, got, err)
 		}
@@ -134,16 +162,19 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 
 func TestReadKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key.json")
-	want := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1", Secret: "top", Origin: path},
+	want := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1",
+		Secret: "top", Origin: path},
 		ProxyHost: "proxy.internal", SOCKS5Port: "20004", HTTPPort: "20003"}
 	for name, c := range map[string]struct{ text, origin string }{
-		"as it is":           {proxy, path},
-		"byte order mark":    {"\xef\xbb\xbf" + proxy, path},
-		"below credentials":  {`{"credentials":` + proxy + `}`, path},
-		"VCAP document":      {one("connectivity", "c", proxy), path + ", service connectivity, instance c"},
-		"with its name":      {`{"VCAP_SERVICES":` + one("connectivity", "c", proxy) + `,"VCAP_APPLICATION":{}}`, path + ", service connectivity, instance c"},
-		"twice credentials":  {`{"credentials":{"credentials":` + proxy + `}}`, path},
-		"as a tool nests it": {one("connectivity", "c", `{"credentials":`+proxy+`}`), path + ", service connectivity, instance c"},
+		"as it is":          {proxy, path},
+		"byte order mark":   {"\xef\xbb\xbf" + proxy, path},
+		"below credentials": {`{"credentials":` + proxy + `}`, path},
+		"VCAP document":     {one("connectivity", "c", proxy), path + ", service connectivity, instance c"},
+		"with its name": {`{"VCAP_SERVICES":` + one("connectivity", "c", proxy) + `,"VCAP_APPLICATION":{}}`, path +
+			", service connectivity, instance c"},
+		"twice credentials": {`{"credentials":{"credentials":` + proxy + `}}`, path},
+		"as a tool nests it": {one("connectivity", "c", `{"credentials":`+proxy+`}`), path +
+			", service connectivity, instance c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
@@ -169,7 +200,8 @@ func TestReadKey(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := btp.ReadKey(path); err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "top") {
+		if _, err := btp.ReadKey(path); err == nil || !strings.Contains(err.Error(), part) ||
+			strings.Contains(err.Error(), "top") {
 			t.Errorf("%s: expected an error with %q, found %v", text, part, err)
 		}
 	}

@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// Target is a destination as the destination service delivers it, ready to be used. Its maps and pointers are shared: they are not to be
-// changed.
+// Target is a destination as the destination service delivers it, ready to be used. Its maps and pointers are shared:
+// they are not to be changed.
 type Target struct {
 	Name string
 	// Type is HTTP or TCP.
 	Type string
-	// URL is what the destination holds, without its query. Scheme is http or https, tcp for Type TCP; Path has no slash at its end.
+	// URL is what the destination holds, without its query. Scheme is http or https, tcp for Type TCP; Path has no
+	// slash at its end.
 	URL          string
 	Scheme, Host string
 	Port         int
@@ -32,8 +33,8 @@ type Target struct {
 	// Client and Language are sap-client and sap-language, "" if not set.
 	Client, Language string
 
-	// Authentication is SAP's name of it: NoAuthentication, BasicAuthentication, ClientCertificateAuthentication, or one for which Token
-	// was delivered, such as OAuth2ClientCredentials and OAuth2SAMLBearerAssertion.
+	// Authentication is SAP's name of it: NoAuthentication, BasicAuthentication, ClientCertificateAuthentication, or
+	// one for which Token was delivered, such as OAuth2ClientCredentials and OAuth2SAMLBearerAssertion.
 	Authentication string
 	// User and Password are of BasicAuthentication.
 	User, Password string
@@ -106,7 +107,8 @@ func targetOf(name string, body []byte, now time.Time) (Target, error) {
 	t := Target{Name: name, Query: url.Values{}, Headers: http.Header{}}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return t, &Failure{Kind: Misconfigured, err: err, text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
+		return t, &Failure{Kind: Misconfigured, err: err,
+			text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
 	}
 	c := a.Configuration
 	if len(c) == 0 {
@@ -131,7 +133,8 @@ func targetOf(name string, body []byte, now time.Time) (Target, error) {
 			t.Query.Set(query, c.text(key))
 		}
 	}
-	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readProxy, t.readTokens, t.readAuthentication, t.readTrust} {
+	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readProxy, t.readTokens,
+		t.readAuthentication, t.readTrust} {
 		if err := read(&a, now); err != nil {
 			return Target{}, err
 		}
@@ -140,7 +143,8 @@ func targetOf(name string, body []byte, now time.Time) (Target, error) {
 }
 
 func (t *Target) wrong(property, format string, args ...any) *Failure {
-	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name, property, fmt.Sprintf(format, args...))}
+	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name,
+		property, fmt.Sprintf(format, args...))}
 }
 
 func (t *Target) readAddress(a *answer, _ time.Time) error {
@@ -150,7 +154,8 @@ func (t *Target) readAddress(a *answer, _ time.Time) error {
 	case "HTTP", "":
 		t.Type = "HTTP"
 		if address != "" && !strings.Contains(address, "://") {
-			address = "http://" + address // assumption: the cockpit lets people leave out the scheme, and SAP's SDKs take http then
+			// assumption: the cockpit lets people leave out the scheme, and SAP's SDKs take http then
+			address = "http://" + address
 		}
 	case "TCP":
 		property, schemes = "Address", []string{"tcp", "tcps"}
@@ -164,8 +169,10 @@ func (t *Target) readAddress(a *answer, _ time.Time) error {
 		return t.wrong(property, "missing")
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Scheme != schemes[0] && u.Scheme != schemes[1] {
-		return t.wrong(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0], schemes[1])
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Scheme != schemes[0] &&
+		u.Scheme != schemes[1] {
+		return t.wrong(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
+			schemes[1])
 	}
 	t.Scheme, t.Host, t.Path = u.Scheme, u.Hostname(), strings.TrimRight(u.EscapedPath(), "/")
 	t.Port = map[string]int{"http": 80, "https": 443}[u.Scheme]
@@ -198,7 +205,8 @@ func (t *Target) readTokens(a *answer, now time.Time) error {
 	for _, d := range a.Tokens {
 		if d.Error != "" {
 			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
-				"destination %s: the destination service got no token: %s", t.Name, quote(d.Error, d.Value, a.Configuration.text("clientSecret")))}
+				"destination %s: the destination service got no token: %s", t.Name, quote(d.Error, d.Value,
+					a.Configuration.text("clientSecret")))}
 		}
 		token := DeliveredToken{Header: d.Header.Key, Value: d.Header.Value}
 		if token.Header == "" || token.Value == "" {
@@ -227,7 +235,8 @@ func (t *Target) readAuthentication(a *answer, _ time.Time) error {
 	case "", "NoAuthentication":
 		t.Authentication, t.Token = "NoAuthentication", nil
 	case "BasicAuthentication":
-		// the service delivers the header too; user and password are what the connector's breaker of refused logons counts by
+		// the service delivers the header too; user and password are what the connector's breaker of refused logons
+		// counts by
 		t.User, t.Password, t.Token = c.text("User"), c.plain("Password"), nil
 		if t.User == "" {
 			return t.wrong("User", "missing")
@@ -244,10 +253,14 @@ func (t *Target) readAuthentication(a *answer, _ time.Time) error {
 	default:
 		if t.Token == nil {
 			why := "the service delivered no token"
-			if strings.Contains(t.Authentication, "SAML") || strings.Contains(t.Authentication, "JWT") || strings.Contains(t.Authentication, "User") || t.Authentication == "PrincipalPropagation" {
-				why += ": this kind needs a user, and a connector has none; set SystemUser where it is allowed, or take another kind"
+			if strings.Contains(t.Authentication, "SAML") || strings.Contains(t.Authentication, "JWT") ||
+				strings.Contains(t.Authentication, "User") || t.Authentication == "PrincipalPropagation" {
+				why += ": this kind needs a user, and a connector has none; set SystemUser where it is allowed, or " +
+					"take another kind"
 			}
-			return t.wrong("Authentication", "expected NoAuthentication, BasicAuthentication, OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, and %s",
+			return t.wrong("Authentication", "expected NoAuthentication, BasicAuthentication, "+
+				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+
+				"and %s",
 				t.Authentication, why)
 		}
 	}
@@ -277,7 +290,8 @@ func (t *Target) store(a *answer, name, password, property string) (*Store, erro
 	if name == "" {
 		return nil, nil
 	}
-	return nil, t.wrong(property, "expected a store %q among the certificates of the destination service, found none of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
+	return nil, t.wrong(property, "expected a store %q among the certificates of the destination service, found none "+
+		"of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }
 
 func storeType(name string) string {

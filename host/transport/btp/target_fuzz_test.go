@@ -17,9 +17,11 @@ func FuzzTarget(f *testing.F) {
 		target, err := targetOf("S4", body, now)
 		var failure *Failure
 		switch {
-		case err == nil && (target.Host == "" || target.Scheme == "" || target.Port < 1 || target.Port > 65535 || target.Authentication == "" || target.ProxyType == ""):
+		case err == nil && (target.Host == "" || target.Scheme == "" || target.Port < 1 || target.Port > 65535 ||
+			target.Authentication == "" || target.ProxyType == ""):
 			t.Errorf("an address that is none: %#v", target)
-		case err == nil && target.Token != nil && !target.Token.Expires.IsZero() && (target.Token.Expires.Before(now) || target.Token.Expires.After(now.Add(longestLife))):
+		case err == nil && target.Token != nil && !target.Token.Expires.IsZero() && (target.Token.Expires.Before(now) ||
+			target.Token.Expires.After(now.Add(longestLife))):
 			t.Errorf("a token that ends at %v", target.Token.Expires)
 		case err != nil && !errors.As(err, &failure):
 			t.Errorf("expected a *Failure, found %v", err)

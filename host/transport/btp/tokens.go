@@ -32,7 +32,8 @@ type TokenOptions struct {
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for an answer. Default 30 s.
 	ReadTimeout time.Duration
-	// Patience is how long a service that does not answer is asked again and again, if the context allows. Default 30 s.
+	// Patience is how long a service that does not answer is asked again and again, if the context allows. Default 30
+	// s.
 	Patience time.Duration
 	// Name is how the user calls token-url, client-id, client-secret, certificate, key, scope. Default: so.
 	Name func(field string) string
@@ -99,9 +100,9 @@ func keepTokens(r asker, o TokenOptions) *Tokens {
 	return t
 }
 
-// Token is an access token other than the refused one; refused "" takes any. A token is renewed 60 s before it expires, or at half of its
-// life if that is shorter than 120 s. One renewal runs at a time. While an old token is still valid, callers get it and a token
-// service that is down stops nobody. Errors are *Failure.
+// Token is an access token other than the refused one; refused "" takes any. A token is renewed 60 s before it expires,
+// or at half of its life if that is shorter than 120 s. One renewal runs at a time. While an old token is still valid,
+// callers get it and a token service that is down stops nobody. Errors are *Failure.
 func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 	return t.kept.get(ctx, func(token string) bool { return token == refused })
 }
@@ -151,6 +152,7 @@ func renewal(now time.Time, life time.Duration) time.Time {
 
 // late keeps a valid token whatever the token service says: those who look at tokens do not ask it.
 func (t *Tokens) late(err error, left time.Duration) bool {
-	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second), "error", err)
+	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second),
+		"error", err)
 	return true
 }

@@ -90,7 +90,8 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.issued++
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer"%s,"scope":"uaa.resource","jti":"1"}`, s.issued, s.life)
+	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer"%s,"scope":"uaa.resource","jti":"1"}`, s.issued,
+		s.life)
 }
 
 func (s *tokenService) set(answer http.HandlerFunc) {
@@ -188,13 +189,20 @@ func TestTokenRequest(t *testing.T) {
 		options    btp.TokenOptions
 		want       request
 	}{
-		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
-		{"slash at the end", "/", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
-		{"whole address", "/oauth/token", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
-		{"below a path", "/tenant", btp.TokenOptions{}, request{"/tenant/oauth/token", "", with("client_id", clientID, "client_secret", secret)}},
-		{"query", "/?zone=a", btp.TokenOptions{}, request{"/oauth/token?zone=a", "", with("client_id", clientID, "client_secret", secret)}},
-		{"verbatim", "/sap/bc/sec/oauth2/token?sap-client=100", btp.TokenOptions{Verbatim: true, Scope: "A_0001 B_0001"},
-			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret, "scope", "A_0001 B_0001")}},
+		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret",
+			secret)}},
+		{"slash at the end", "/", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"whole address", "/oauth/token", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"below a path", "/tenant", btp.TokenOptions{}, request{"/tenant/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"query", "/?zone=a", btp.TokenOptions{}, request{"/oauth/token?zone=a", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"verbatim", "/sap/bc/sec/oauth2/token?sap-client=100", btp.TokenOptions{Verbatim: true,
+			Scope: "A_0001 B_0001"},
+			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret,
+				"scope", "A_0001 B_0001")}},
 		{"header", "", btp.TokenOptions{InHeader: true}, request{"/oauth/token", basic, with()}},
 		{"more fields", "", btp.TokenOptions{Form: url.Values{"resource": {"urn:x"}}},
 			request{"/oauth/token", "", with("client_id", clientID, "client_secret", secret, "resource", "urn:x")}},
@@ -370,15 +378,22 @@ func TestTokenServiceRefuses(t *testing.T) {
 		parts   []string
 		tries   int
 	}{
-		{"401", status(401, `{"error":"unauthorized","error_description":"Bad credentials"}`), btp.Unauthorized, "client-id",
+		{"401", status(401, `{"error":"unauthorized","error_description":"Bad credentials"}`), btp.Unauthorized,
+			"client-id",
 			[]string{"/oauth/token", "401", "Bad credentials", "client-id and client-secret"}, 1},
-		{"400 invalid_client", status(400, `{"error":"invalid_client","error_description":"wrong `+secret+`"}`), btp.Unauthorized, "client-id",
+		{"400 invalid_client", status(400, `{"error":"invalid_client","error_description":"wrong `+secret+`"}`),
+			btp.Unauthorized, "client-id",
 			[]string{"400", "invalid_client wrong ***"}, 1},
-		{"400 unauthorized_client", status(400, `{"error":"unauthorized_client"}`), btp.Unauthorized, "client-id", []string{"unauthorized_client"}, 1},
-		{"400 invalid_scope", status(400, `{"error":"invalid_scope","error_description":"no such"}`), btp.Misconfigured, "scope", []string{"invalid_scope no such"}, 1},
-		{"400 echo", func(w http.ResponseWriter, r *http.Request) { status(400, r.PostForm.Encode())(w, r) }, btp.Misconfigured, "token-url", []string{"***"}, 1},
-		{"400 html", status(400, "<html>\n<body>\x07 no "+strings.Repeat("x", 1000)), btp.Misconfigured, "token-url", []string{"<html> <body> no x"}, 1},
-		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`), btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
+		{"400 unauthorized_client", status(400, `{"error":"unauthorized_client"}`), btp.Unauthorized, "client-id",
+			[]string{"unauthorized_client"}, 1},
+		{"400 invalid_scope", status(400, `{"error":"invalid_scope","error_description":"no such"}`), btp.Misconfigured,
+			"scope", []string{"invalid_scope no such"}, 1},
+		{"400 echo", func(w http.ResponseWriter, r *http.Request) { status(400, r.PostForm.Encode())(w, r) },
+			btp.Misconfigured, "token-url", []string{"***"}, 1},
+		{"400 html", status(400, "<html>\n<body>\x07 no "+strings.Repeat("x", 1000)), btp.Misconfigured, "token-url",
+			[]string{"<html> <body> no x"}, 1},
+		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`),
+			btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
 		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: no token service"}, 1},
 		{"302", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://logon.example.com/?state=1", http.StatusFound)
@@ -386,17 +401,21 @@ func TestTokenServiceRefuses(t *testing.T) {
 		{"307", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, btp.Misconfigured, "token-url", []string{"redirect to /elsewhere"}, 1},
-		{"not JSON", status(200, `<html>Sign in</html>`), btp.Misconfigured, "token-url", []string{"expected a JSON object with access_token", "parse"}, 1},
-		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url", []string{"missing access_token"}, 1},
+		{"not JSON", status(200, `<html>Sign in</html>`), btp.Misconfigured, "token-url",
+			[]string{"expected a JSON object with access_token", "parse"}, 1},
+		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url",
+			[]string{"missing access_token"}, 1},
 		{"nothing", status(200, ``), btp.Misconfigured, "token-url", []string{"expected a JSON object"}, 1},
-		{"line break in it", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url", []string{"line breaks"}, 1},
+		{"line break in it", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url",
+			[]string{"line breaks"}, 1},
 		{"503", status(503, `busy`), btp.Unavailable, "token-url", []string{"answered 503: busy"}, 3},
 		{"429", status(429, ``), btp.Unavailable, "token-url", []string{"answered 429"}, 3},
 		{"broken off", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"access`)
 		}, btp.Unavailable, "token-url", []string{"answered 200, and broke off"}, 3},
-		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable, "token-url", []string{"no answer"}, 3},
+		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable,
+			"token-url", []string{"no answer"}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newTokenService(t)
@@ -421,14 +440,22 @@ func TestCredentialsAreChecked(t *testing.T) {
 		setting     string
 		parts       []string
 	}{
-		{btp.Credentials{}, "kafka.proxy.token.token.url", []string{"missing: kafka.proxy.token.token.url, kafka.proxy.token.client.id, kafka.proxy.token.client.secret (or "}},
-		{btp.Credentials{Origin: "key.json", TokenURL: "https://x", ClientID: "a"}, "clientsecret", []string{"key.json: missing: clientsecret (or certificate and key)"}},
-		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b"}, "kafka.proxy.token.key", []string{"missing: kafka.proxy.token.key"}},
-		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Key: "b"}, "kafka.proxy.token.certificate", []string{"missing: kafka.proxy.token.certificate"}},
-		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b", Key: "c"}, "kafka.proxy.token.certificate", []string{"expected a certificate chain and its private key as PEM"}},
-		{btp.Credentials{TokenURL: "http://x", ClientID: "a", Certificate: "b", Key: "c"}, "kafka.proxy.token.token.url", []string{"expected https"}},
-		{btp.Credentials{TokenURL: "https://u:" + secret + "@x", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url", []string{"without user and password"}},
-		{btp.Credentials{TokenURL: "x.example.com", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url", []string{"expected the URL"}},
+		{btp.Credentials{}, "kafka.proxy.token.token.url", []string{"missing: kafka.proxy.token.token.url, " +
+			"kafka.proxy.token.client.id, kafka.proxy.token.client.secret (or "}},
+		{btp.Credentials{Origin: "key.json", TokenURL: "https://x", ClientID: "a"}, "clientsecret",
+			[]string{"key.json: missing: clientsecret (or certificate and key)"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b"}, "kafka.proxy.token.key",
+			[]string{"missing: kafka.proxy.token.key"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Key: "b"}, "kafka.proxy.token.certificate",
+			[]string{"missing: kafka.proxy.token.certificate"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b", Key: "c"},
+			"kafka.proxy.token.certificate", []string{"expected a certificate chain and its private key as PEM"}},
+		{btp.Credentials{TokenURL: "http://x", ClientID: "a", Certificate: "b", Key: "c"},
+			"kafka.proxy.token.token.url", []string{"expected https"}},
+		{btp.Credentials{TokenURL: "https://u:" + secret + "@x", ClientID: "a", Secret: secret},
+			"kafka.proxy.token.token.url", []string{"without user and password"}},
+		{btp.Credentials{TokenURL: "x.example.com", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url",
+			[]string{"expected the URL"}},
 	} {
 		_, err := btp.NewTokens(c.credentials, btp.TokenOptions{Name: name})
 		wantFailure(t, err, btp.Misconfigured, c.setting, c.parts...)
@@ -482,15 +509,18 @@ func TestTokenByCertificate(t *testing.T) {
 	roots.AddCert(s.Certificate())
 	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
 
-	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret, Certificate: escaped.Replace(certificate), Key: escaped.Replace(key)}
+	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret, Certificate: escaped.Replace(certificate),
+		Key: escaped.Replace(key)}
 	wantToken(t, newTokens(t, c, trusting), "", "token-1")
-	if diff := cmp.Diff([]url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}}, forms); diff != "" {
+	if diff := cmp.Diff([]url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}},
+		forms); diff != "" {
 		t.Error(diff)
 	}
 
 	t.Run("unknown to the service", func(t *testing.T) {
 		certificate, key, _ := clientCertificate(t, time.Now())
-		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key}, trusting).Token(t.Context(), "")
+		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key},
+			trusting).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
 	})
 	t.Run("service is not trusted", func(t *testing.T) {
@@ -499,12 +529,14 @@ func TestTokenByCertificate(t *testing.T) {
 	})
 	t.Run("expired", func(t *testing.T) {
 		certificate, key, _ := clientCertificate(t, time.Now().Add(-48*time.Hour))
-		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key}, trusting)
+		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: certificate, Key: key},
+			trusting)
 		wantFailure(t, err, btp.Misconfigured, "certificate", "expected a certificate that is valid now", "CN=culvert")
 	})
 	t.Run("no TLS at the other end", func(t *testing.T) {
 		plain := newTokenService(t)
-		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)), trusting).Token(t.Context(), "")
+		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)),
+			trusting).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "token-url", "expected TLS")
 	})
 }
@@ -610,7 +642,8 @@ func TestEncodedHeaderSaysSo(t *testing.T) {
 			got = r.Header.Get("X-CF-ENCODED-CREDENTIALS")
 			_, _ = io.WriteString(w, `{"access_token":"token-1"}`)
 		}))
-		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"}, btp.TokenOptions{InHeader: true}), "", "token-1")
+		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"},
+			btp.TokenOptions{InHeader: true}), "", "token-1")
 		s.Close()
 		if got != want {
 			t.Errorf("%s: expected %q, found %q", id, want, got)

@@ -6,8 +6,8 @@ import (
 	"net/http/httptrace"
 )
 
-// untraced keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle of a request would
-// take the token service's news for news of that request, and count it as sent.
+// untraced keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle of a
+// request would take the token service's news for news of that request, and count it as sent.
 type untraced struct{ context.Context }
 
 func (u untraced) Value(key any) any {

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// TestRealArticle: the client of the article on Kafka through SAP Cloud Connector, which is known to work with SAP's proxy, works with
-// the double. It shares no code with ours.
+// TestRealArticle: the client of the article on Kafka through SAP Cloud Connector, which is known to work with SAP's
+// proxy, works with the double. It shares no code with ours.
 func TestRealArticle(t *testing.T) {
 	fetch := exec.Command("../../../testdata/peers/socksv5/fetch.sh")
 	fetch.Stderr = os.Stderr
@@ -37,7 +37,8 @@ func TestRealArticle(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		name, number, _ := strings.Cut(target, ":")
-		client := exec.CommandContext(ctx, "node", "--no-deprecation", filepath.Join(strings.TrimSpace(string(home)), "client.js"), host, port, name, number, location)
+		client := exec.CommandContext(ctx, "node", "--no-deprecation", filepath.Join(strings.TrimSpace(string(home)),
+			"client.js"), host, port, name, number, location)
 		client.Env = append(os.Environ(), "JWT="+token)
 		client.Stdin = strings.NewReader("is anybody there?")
 		var said bytes.Buffer

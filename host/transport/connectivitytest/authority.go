@@ -22,8 +22,9 @@ type authority struct {
 
 func newAuthority() *authority {
 	a := &authority{}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign}
 	der, key := a.sign(template)
 	a.certificate, a.key = must(x509.ParseCertificate(der)), key
 	der, key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
@@ -45,13 +46,16 @@ func (a *authority) sign(template *x509.Certificate) ([]byte, *ecdsa.PrivateKey)
 }
 
 func (a *authority) listener(l net.Listener) net.Listener {
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.server}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}})
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.server}, ClientAuth: tls.RequestClientCert,
+		NextProtos: []string{"http/1.1"}})
 }
 
 // client makes a certificate for a client of the token service.
 func (a *authority) client(id string) (certificate, key string) {
-	der, private := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: id}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	return encode("CERTIFICATE", der) + encode("CERTIFICATE", a.certificate.Raw), encode("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(private)))
+	der, private := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: id},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return encode("CERTIFICATE", der) + encode("CERTIFICATE", a.certificate.Raw), encode("PRIVATE KEY",
+		must(x509.MarshalPKCS8PrivateKey(private)))
 }
 
 // knows says whether a certificate is one of ours for that client.
@@ -72,8 +76,8 @@ func (s *Server) Roots() *x509.CertPool {
 // RootsPEM is Roots as the text of a PEM file, for SSL_CERT_FILE for instance.
 func (s *Server) RootsPEM() string { return encode("CERTIFICATE", s.authority.certificate.Raw) }
 
-// Certificate makes a client certificate and its key, as PEM texts, with which a client of the token service may show itself at
-// TLSURL.
+// Certificate makes a client certificate and its key, as PEM texts, with which a client of the token service may show
+// itself at TLSURL.
 func (s *Server) Certificate(c Client) (certificate, key string) { return s.authority.client(c.ID) }
 
 func encode(kind string, der []byte) string {

@@ -19,20 +19,22 @@ const (
 	Wrapped
 )
 
-// VCAP is VCAP_SERVICES of an application that is bound to the connectivity service (plans lite and api_access), the destination service
-// and XSUAA of this subaccount.
+// VCAP is VCAP_SERVICES of an application that is bound to the connectivity service (plans lite and api_access), the
+// destination service and XSUAA of this subaccount.
 func (s *Server) VCAP(shape Shape) string {
 	service := func(label, plan, name string, credentials any) map[string]any {
-		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name, "tags": []string{label}, "credentials": credentials}
+		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name,
+			"tags": []string{label}, "credentials": credentials}
 	}
 	return text(map[string]any{
 		"connectivity": []any{
 			service("connectivity", "lite", "my-connectivity", s.connectivity(shape)),
 			service("connectivity", "api_access", "my-connectivity-api", s.api(shape)),
 		},
-		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination, map[string]any{
-			"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9", "instanceid": "culvert-destination",
-		}))},
+		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination,
+			map[string]any{
+				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9", "instanceid": "culvert-destination",
+			}))},
 		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.with(shape|Deprecated, s.XSUAA, map[string]any{
 			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
 		}))},
@@ -70,8 +72,9 @@ func (s *Server) connectivity(shape Shape) map[string]any {
 
 func (s *Server) api(shape Shape) map[string]any {
 	return s.with(shape, s.API, map[string]any{
-		"xsappname":            "api1!b123|connectivity!b17",
-		"connectivity_service": map[string]string{"url": s.base(shape), "scc_info_path": infoPath, "api_path": "/api/v1", "tunnel_path": "/api/v1/tunnel"},
+		"xsappname": "api1!b123|connectivity!b17",
+		"connectivity_service": map[string]string{"url": s.base(shape), "scc_info_path": infoPath,
+			"api_path": "/api/v1", "tunnel_path": "/api/v1/tunnel"},
 	})
 }
 

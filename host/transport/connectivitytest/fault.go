@@ -15,13 +15,14 @@ const (
 	Connect  Step = "connect"  // the answer is the REP
 )
 
-// Fault is something that the SOCKS5 port does in the place of its answer at a step. The request has been read and is in the ledger.
+// Fault is something that the SOCKS5 port does in the place of its answer at a step. The request has been read and is
+// in the ledger.
 type Fault struct {
 	At Step
 	// Code is the answer's second byte: method, status or REP. 0 leaves it as it would be.
 	Code byte
-	// Close and Stall let Bytes of the answer out and then end the connection, or leave it there without another byte until Close of
-	// the server, the fault is cleared, or the client has gone.
+	// Close and Stall let Bytes of the answer out and then end the connection, or leave it there without another byte
+	// until Close of the server, the fault is cleared, or the client has gone.
 	Close, Stall bool
 	Bytes        int
 	// Times is how often this happens; 0 means until it is cleared.
@@ -80,10 +81,12 @@ func (s *Server) CloseAt(at Step, bytes, times int) (clear func()) {
 // Fragment lets every answer of the SOCKS5 port come in single bytes.
 func (s *Server) Fragment(on bool) { s.set(func() { s.fragment = on }) }
 
-// Coalesce lets the answer to CONNECT come in one piece with the first bytes of the system behind, which must speak first.
+// Coalesce lets the answer to CONNECT come in one piece with the first bytes of the system behind, which must speak
+// first.
 func (s *Server) Coalesce(on bool) { s.set(func() { s.coalesce = on }) }
 
-// RefuseByReply lets tokens be refused by REP 05 in the place of the logon's status. The pages have both and do not say when.
+// RefuseByReply lets tokens be refused by REP 05 in the place of the logon's status. The pages have both and do not say
+// when.
 func (s *Server) RefuseByReply(on bool) { s.set(func() { s.byReply = on }) }
 
 // DropTunnels ends all connections through the SOCKS5 port and says how many there were.

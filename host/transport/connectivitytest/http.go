@@ -26,13 +26,15 @@ const (
 )
 
 func newHTTPServer(handler http.Handler) *http.Server {
-	return &http.Server{Handler: handler, MaxHeaderBytes: 1 << 20, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	return &http.Server{Handler: handler, MaxHeaderBytes: 1 << 20, ReadHeaderTimeout: time.Minute,
+		ErrorLog: log.New(io.Discard, "", 0)}
 }
 
 // serveProxy is the HTTP port: absolute form and http alone.
 func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	location := r.Header.Get(locationHeader) // plain text
-	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location, Header: headerNames(r), ID: s.Connectivity.ID}
+	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location,
+		Header: headerNames(r), ID: s.Connectivity.ID}
 	if r.Method == http.MethodConnect {
 		entry.Target = r.RequestURI
 	}
@@ -73,7 +75,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	}
 	real, attached, exposed := s.real(location, virtual)
 	if !attached {
-		fail(http.StatusServiceUnavailable, "There is no SAP Cloud Connector (SCC) connected to your subaccount matching the requested tunnel") // assumption: the text
+		// assumption: the text
+		fail(http.StatusServiceUnavailable,
+			"There is no SAP Cloud Connector (SCC) connected to your subaccount matching the requested tunnel")
 		return
 	}
 	if !exposed {
@@ -108,7 +112,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 func (s *Server) behind() *http.Transport {
 	return &http.Transport{
 		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return s.dial(ctx, address) },
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, DisableCompression: true, Proxy: nil,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+		DisableCompression: true, Proxy: nil,
 	}
 }
 

@@ -17,18 +17,21 @@ type Entry struct {
 	Step Step
 	// Methods are those of the SOCKS5 greeting.
 	Methods []byte
-	// Token is the jti of the token that was shown, or made; "?" where it was none of ours. ID is the token service's client.
+	// Token is the jti of the token that was shown, or made; "?" where it was none of ours. ID is the token service's
+	// client.
 	Token, ID string
 	// Location is the location id that was sent, decoded.
 	Location string
-	// Target is the virtual host:port, of the HTTP port its URL, of the services their path. Kind is the kind of address in CONNECT.
+	// Target is the virtual host:port, of the HTTP port its URL, of the services their path. Kind is the kind of
+	// address in CONNECT.
 	Target string
 	Kind   byte
 	// Code is the status, REP or HTTP status of the answer.
 	Code int
 	// Header are the header lines that an HTTP request came with: names alone.
 	Header []string
-	// Sent is from the client to the system, Received the other way, both in bytes; they are there when the tunnel has ended.
+	// Sent is from the client to the system, Received the other way, both in bytes; they are there when the tunnel has
+	// ended.
 	Sent, Received int64
 	// Ended is when the connection was over.
 	Ended time.Time
@@ -86,8 +89,8 @@ func (s *Server) Tunnels() int {
 // Record keeps what goes through the SOCKS5 tunnels that are made from now on, both ways, in Recorded.
 func (s *Server) Record(on bool) { s.set(func() { s.record = on }) }
 
-// Recorded is what went through the tunnels while Record was on, at most 64 MiB, in the order in which it passed. It is what somebody
-// who listens behind the proxy would see.
+// Recorded is what went through the tunnels while Record was on, at most 64 MiB, in the order in which it passed. It is
+// what somebody who listens behind the proxy would see.
 func (s *Server) Recorded() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

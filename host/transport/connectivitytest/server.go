@@ -1,9 +1,10 @@
-// Package connectivitytest is a subaccount of SAP BTP on 127.0.0.1, in the manner of net/http/httptest: the Connectivity proxy with its
-// SOCKS5 port and its HTTP port, Cloud Connectors behind it, the token service, the destination service, and the list of attached
-// Cloud Connectors. Everything can be made to go wrong, and everything that was asked for is in a ledger.
+// Package connectivitytest is a subaccount of SAP BTP on 127.0.0.1, in the manner of net/http/httptest: the
+// Connectivity proxy with its SOCKS5 port and its HTTP port, Cloud Connectors behind it, the token service, the
+// destination service, and the list of attached Cloud Connectors. Everything can be made to go wrong, and everything
+// that was asked for is in a ledger.
 //
-// It follows SAP's pages ("Using the TCP Protocol for Cloud Applications", "Calling the Connectivity Service REST API", "Destination
-// Service REST API"), never Culvert's client. What no page says is marked as an assumption.
+// It follows SAP's pages ("Using the TCP Protocol for Cloud Applications", "Calling the Connectivity Service REST API",
+// "Destination Service REST API"), never Culvert's client. What no page says is marked as an assumption.
 package connectivitytest
 
 import (
@@ -16,13 +17,13 @@ import (
 
 // Server is a subaccount. It owns goroutines, which end with Close.
 type Server struct {
-	// SOCKS5, HTTP are host:port of the Connectivity proxy. URL and TLSURL are those of the services: tokens, destinations, Cloud
-	// Connectors. They are empty before Start.
+	// SOCKS5, HTTP are host:port of the Connectivity proxy. URL and TLSURL are those of the services: tokens,
+	// destinations, Cloud Connectors. They are empty before Start.
 	SOCKS5, HTTP string
 	URL, TLSURL  string
 
-	// Connectivity, API, Destination and XSUAA are the clients that tokens are made for. API is that of the list of attached Cloud
-	// Connectors, which has a binding of its own. They may be changed before Start.
+	// Connectivity, API, Destination and XSUAA are the clients that tokens are made for. API is that of the list of
+	// attached Cloud Connectors, which has a binding of its own. They may be changed before Start.
 	Connectivity, API, Destination, XSUAA Client
 
 	// Dial reaches the real addresses behind the Cloud Connectors. nil means net.Dialer.
@@ -54,8 +55,8 @@ type Server struct {
 // Client is one of the token service's: the client of a binding.
 type Client struct{ ID, Secret string }
 
-// NewServer starts a subaccount with one Cloud Connector, which has no location id and exposes nothing. It panics where it cannot
-// listen.
+// NewServer starts a subaccount with one Cloud Connector, which has no location id and exposes nothing. It panics where
+// it cannot listen.
 func NewServer() *Server {
 	s := NewUnstartedServer()
 	s.Start()
@@ -135,8 +136,8 @@ func (s *Server) Close() {
 	s.goroutines.Wait()
 }
 
-// track lets Close end a connection and wait for the goroutine that serves it, which says so by goroutines.Done; it is false when Close
-// has happened already.
+// track lets Close end a connection and wait for the goroutine that serves it, which says so by goroutines.Done; it is
+// false when Close has happened already.
 func (s *Server) track(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,8 +166,8 @@ func (s *Server) Detach(location string) {
 	s.drop(func(t *tunnel) bool { return t.location == location })
 }
 
-// Map lets every Cloud Connector expose a virtual host:port for a real one. For the HTTP port the real address may begin with https://:
-// the Cloud Connector then speaks TLS with the system.
+// Map lets every Cloud Connector expose a virtual host:port for a real one. For the HTTP port the real address may
+// begin with https://: the Cloud Connector then speaks TLS with the system.
 func (s *Server) Map(virtual, real string) { s.MapAt("*", virtual, real) }
 
 // MapAt is Map for the Cloud Connector of one location id.

@@ -25,8 +25,8 @@ func (s *Server) services() http.Handler {
 	return mux
 }
 
-// SetDestination defines what GET of a destination answers, as JSON: destinationConfiguration, authTokens, certificates and so on.
-// An empty text takes it away.
+// SetDestination defines what GET of a destination answers, as JSON: destinationConfiguration, authTokens, certificates
+// and so on. An empty text takes it away.
 func (s *Server) SetDestination(name, answer string) {
 	s.set(func() {
 		if answer == "" {
@@ -64,7 +64,8 @@ func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if !found {
 		change(http.StatusNotFound)
-		writeJSON(w, http.StatusNotFound, map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
+		writeJSON(w, http.StatusNotFound,
+			map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
 		return
 	}
 	change(http.StatusOK)
@@ -72,7 +73,8 @@ func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(answer))
 }
 
-// serveInfo lists the attached Cloud Connectors. As in SAP's sample, all attributes are texts, and exposed_systems is JSON in a text.
+// serveInfo lists the attached Cloud Connectors. As in SAP's sample, all attributes are texts, and exposed_systems is
+// JSON in a text.
 func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 	change, ok := s.bearer(w, r, "info", s.API)
 	if !ok {
@@ -85,8 +87,9 @@ func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 	list := []map[string]attributes{}
 	for location := range s.locations {
 		systems, _ := json.Marshal(s.exposed(location))
-		a := attributes{"connected_by": "admin@example.com", "connected_since": strconv.FormatInt(time.Now().UnixMilli(), 10),
-			"agent_version": "2.18.0", "agent_type": "master", "client_id": "123456789", "exposed_systems": string(systems)}
+		a := attributes{"connected_by": "admin@example.com",
+			"connected_since": strconv.FormatInt(time.Now().UnixMilli(), 10),
+			"agent_version":   "2.18.0", "agent_type": "master", "client_id": "123456789", "exposed_systems": string(systems)}
 		if location != "" {
 			a["location_id"] = location // assumption: the sample has a Cloud Connector without one
 		}
@@ -109,7 +112,8 @@ func (s *Server) exposed(location string) []map[string]string {
 		if strings.HasPrefix(real, "https://") {
 			protocol = "HTTP"
 		}
-		systems = append(systems, map[string]string{"protocol": protocol, "host": virtual, "description": "", "type": "nonSAPsys", "status": "exposed"})
+		systems = append(systems, map[string]string{"protocol": protocol, "host": virtual, "description": "",
+			"type": "nonSAPsys", "status": "exposed"})
 	}
 	slices.SortFunc(systems, func(a, b map[string]string) int { return cmp.Compare(a["host"], b["host"]) })
 	return systems

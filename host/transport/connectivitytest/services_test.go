@@ -75,7 +75,8 @@ func TestTokens(t *testing.T) {
 				TokenType   string `json:"token_type"`
 				ExpiresIn   int    `json:"expires_in"`
 			}
-			if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.TokenType != "bearer" || answer.ExpiresIn != 3600 || strings.Count(answer.AccessToken, ".") != 2 {
+			if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.TokenType != "bearer" ||
+				answer.ExpiresIn != 3600 || strings.Count(answer.AccessToken, ".") != 2 {
 				t.Errorf("%s: %v, %s", c.name, err, text)
 			}
 		}
@@ -134,7 +135,8 @@ func TestHTTPPort(t *testing.T) {
 	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s host=%s", r.Method, r.URL, r.Host)
 		for name := range r.Header {
-			if n := strings.ToLower(name); strings.HasPrefix(n, "proxy") || strings.HasPrefix(n, "sap-connectivity") || n == "x-hop" {
+			if n := strings.ToLower(name); strings.HasPrefix(n, "proxy") || strings.HasPrefix(n, "sap-connectivity") ||
+				n == "x-hop" {
 				fmt.Fprintf(w, " found %s", name)
 			}
 		}
@@ -154,28 +156,38 @@ func TestHTTPPort(t *testing.T) {
 		status              int
 		text                string
 	}{
-		{"good", "GET http://erp.virtual/sap/opu?x=1 HTTP/1.1\r\nHost: erp.virtual", auth + at + "Connection: x-hop\r\nX-Hop: 1\r\n", 200, "GET /sap/opu?x=1 host=erp.virtual"},
-		{"TLS behind", "GET http://erp.virtual:44300/ HTTP/1.1\r\nHost: erp.virtual:44300", auth + at, 200, "GET / host=erp.virtual:44300"},
+		{"good", "GET http://erp.virtual/sap/opu?x=1 HTTP/1.1\r\nHost: erp.virtual", auth + at +
+			"Connection: x-hop\r\nX-Hop: 1\r\n", 200, "GET /sap/opu?x=1 host=erp.virtual"},
+		{"TLS behind", "GET http://erp.virtual:44300/ HTTP/1.1\r\nHost: erp.virtual:44300", auth + at, 200,
+			"GET / host=erp.virtual:44300"},
 		{"https", "GET https://erp.virtual:44300/ HTTP/1.1\r\nHost: erp.virtual:44300", auth + at, 405, ""},
 		{"CONNECT", "CONNECT erp.virtual:80 HTTP/1.1\r\nHost: erp.virtual:80", auth + at, 405, ""},
 		{"not absolute", "GET /sap/opu HTTP/1.1\r\nHost: erp.virtual", auth + at, 400, ""},
 		{"no token", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", at, 407, ""},
-		{"wrong token", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", at + "Proxy-Authorization: Bearer eyJ\r\n", 407, ""},
-		{"Basic", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", at + "Proxy-Authorization: Basic " + token + "\r\n", 407, ""},
-		{"no Cloud Connector", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + "SAP-Connectivity-SCC-Location_ID: US\r\n", 503, ""},
-		{"location in base64", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + "SAP-Connectivity-SCC-Location_ID: RVU=\r\n", 503, ""},
+		{"wrong token", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", at +
+			"Proxy-Authorization: Bearer eyJ\r\n", 407, ""},
+		{"Basic", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", at + "Proxy-Authorization: Basic " + token +
+			"\r\n", 407, ""},
+		{"no Cloud Connector", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth +
+			"SAP-Connectivity-SCC-Location_ID: US\r\n", 503, ""},
+		{"location in base64", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth +
+			"SAP-Connectivity-SCC-Location_ID: RVU=\r\n", 503, ""},
 		{"not exposed", "GET http://other.virtual/ HTTP/1.1\r\nHost: other.virtual", auth + at, 403, ""},
 		{"nobody there", "GET http://dead.virtual/ HTTP/1.1\r\nHost: dead.virtual", auth + at, 502, ""},
-		{"line of 8192 bytes", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + at + "X-Long: " + strings.Repeat("x", 8192-8) + "\r\n", 200, ""},
-		{"line of 8193 bytes", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + at + "X-Long: " + strings.Repeat("x", 8193-8) + "\r\n", 431, ""},
+		{"line of 8192 bytes", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + at + "X-Long: " +
+			strings.Repeat("x", 8192-8) + "\r\n", 200, ""},
+		{"line of 8193 bytes", "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual", auth + at + "X-Long: " +
+			strings.Repeat("x", 8193-8) + "\r\n", 431, ""},
 	} {
 		status, text := raw(t, s, c.line+"\r\n"+c.headers+"Connection: close\r\n\r\n")
-		if status != c.status || c.status == 200 && !strings.HasPrefix(text, c.text) || strings.Contains(text, "found ") {
+		if status != c.status || c.status == 200 && !strings.HasPrefix(text, c.text) || strings.Contains(text,
+			"found ") {
 			t.Errorf("%s: found %d %s", c.name, status, text)
 		}
 	}
 	s.ExpireTokens()
-	if status, _ := raw(t, s, "GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual\r\n"+auth+at+"\r\n"); status != 407 {
+	if status, _ := raw(t, s,
+		"GET http://erp.virtual/ HTTP/1.1\r\nHost: erp.virtual\r\n"+auth+at+"\r\n"); status != 407 {
 		t.Errorf("expired token: found %d", status)
 	}
 }
@@ -199,7 +211,8 @@ func TestDestinationsAndInfo(t *testing.T) {
 	for _, c := range []struct {
 		path, token string
 		status      int
-	}{{path + "ERP", good, 200}, {path + "NO", good, 404}, {path + "ERP", "", 401}, {path + "ERP", s.Issue(s.Connectivity), 401}} {
+	}{{path + "ERP", good, 200}, {path + "NO", good, 404}, {path + "ERP", "", 401}, {path + "ERP",
+		s.Issue(s.Connectivity), 401}} {
 		if status, text := get(c.path, c.token); status != c.status {
 			t.Errorf("%s: expected %d, found %d %s", c.path, c.status, status, text)
 		}
@@ -222,7 +235,8 @@ func TestDestinationsAndInfo(t *testing.T) {
 	}
 	status, text := get(api.Credentials.Service.Path, s.Issue(s.API))
 	var list []struct{ Attributes map[string]string }
-	if err := json.Unmarshal([]byte(text), &list); err != nil || status != 200 || len(list) != 2 || list[1].Attributes["location_id"] != "EU" ||
+	if err := json.Unmarshal([]byte(text), &list); err != nil || status != 200 || len(list) != 2 ||
+		list[1].Attributes["location_id"] != "EU" ||
 		!strings.Contains(list[1].Attributes["exposed_systems"], `"host":"kafka-0:9092"`) {
 		t.Fatalf("%v, %d %s", err, status, text)
 	}

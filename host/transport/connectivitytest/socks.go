@@ -34,7 +34,8 @@ func (s *Server) ServeSOCKS5(conn net.Conn) {
 	}
 	defer s.goroutines.Done()
 	defer s.untrack(conn)
-	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5", Client: conn.RemoteAddr().String(), Step: Accept})}
+	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5",
+		Client: conn.RemoteAddr().String(), Step: Accept})}
 	defer session.change(func(e *Entry) { e.Ended = time.Now() })
 	session.run()
 }
@@ -191,7 +192,8 @@ func (s *socksSession) peek() *Fault {
 	defer s.mu.Unlock()
 	for i := len(s.faults) - 1; i >= 0; i-- {
 		f := s.faults[i]
-		if f.At == Connect && (f.Target == "" || f.Target == s.target) && (f.Location == "" || f.Location == s.location) && (f.Times == 0 || f.left > 0) {
+		if f.At == Connect && (f.Target == "" || f.Target == s.target) && (f.Location == "" ||
+			f.Location == s.location) && (f.Times == 0 || f.left > 0) {
 			return f
 		}
 	}

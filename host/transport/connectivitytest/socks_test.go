@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// The clients here are written by hand after the reference: the double must not be right only together with Culvert's client.
+// The clients here are written by hand after the reference: the double must not be right only together with Culvert's
+// client.
 
 func start(t *testing.T) *connectivitytest.Server {
 	t.Helper()
@@ -70,7 +71,8 @@ func say(t *testing.T, conn net.Conn, send, expect string) {
 		t.Fatal(err)
 	}
 	if expect == "end" {
-		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil && !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
+		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil && !errors.Is(err, io.EOF) &&
+			!strings.Contains(err.Error(), "reset") {
 			t.Fatalf("expected the end of the connection, found % x, %v", b, err)
 		}
 		return
@@ -84,7 +86,8 @@ func say(t *testing.T, conn net.Conn, send, expect string) {
 
 func hexLogon(token, location string) string {
 	encoded := base64.StdEncoding.EncodeToString([]byte(location))
-	return hex.EncodeToString([]byte{1, 0, 0, byte(len(token) >> 8), byte(len(token))}) + hex.EncodeToString([]byte(token)) +
+	return hex.EncodeToString([]byte{1, 0, 0, byte(len(token) >> 8), byte(len(token))}) +
+		hex.EncodeToString([]byte(token)) +
 		hex.EncodeToString([]byte{byte(len(encoded))}) + hex.EncodeToString([]byte(encoded))
 }
 
@@ -106,7 +109,8 @@ func TestWorkedExample(t *testing.T) {
 		say(t, conn, greet, taken)
 		token := s.Issue(s.Connectivity)
 		logon := hexLogon(token, "DE-Berlin")
-		if !strings.HasSuffix(logon, hex.EncodeToString([]byte("\x0cREUtQmVybGlu"))) || !strings.HasPrefix(token, "eyJ") {
+		if !strings.HasSuffix(logon, hex.EncodeToString([]byte("\x0cREUtQmVybGlu"))) || !strings.HasPrefix(token,
+			"eyJ") {
 			t.Fatalf("the test is wrong: %s", logon)
 		}
 		say(t, conn, logon, "01 00")
@@ -117,7 +121,8 @@ func TestWorkedExample(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	over := func(e connectivitytest.Entry) bool {
-		return e.Target == "kafka-broker-0:9093" && e.Location == "DE-Berlin" && e.Kind == 3 && e.Code == 0 && e.Sent == 3 && e.Received == 3 && len(e.Token) > 8 && !e.Ended.IsZero()
+		return e.Target == "kafka-broker-0:9093" && e.Location == "DE-Berlin" && e.Kind == 3 && e.Code == 0 &&
+			e.Sent == 3 && e.Received == 3 && len(e.Token) > 8 && !e.Ended.IsZero()
 	}
 	if err := s.Wait(ctx, 2, over); err != nil {
 		t.Fatalf("%v: %+v", err, s.Ledger())
@@ -150,13 +155,20 @@ func TestWhatTheProxyRefuses(t *testing.T) {
 		{"token of another client", []string{greet, taken, hexLogon(s.Issue(s.Destination), ""), "01 01", "", "end"}},
 		{"logon of another version", []string{greet, taken, "02 00 00 00 01", "end"}},
 		{"length in little endian", []string{greet, taken, "01 10 02 00 00", "end"}},
-		{"location id in plain text", []string{greet, taken, ok[:len(ok)-2] + hex.EncodeToString([]byte("\x09DE-Berlin")), "01 01", "", "end"}},
-		{"location id without padding", []string{greet, taken, ok[:len(ok)-2] + hex.EncodeToString([]byte("\x03RVU")), "01 01", "", "end"}},
-		{"no such location", []string{greet, taken, hexLogon(token, "EU"), "01 00", example, "05 03 00 01 00 00 00 00 00 00", "", "end"}},
-		{"not exposed", []string{greet, taken, ok, "01 00", "05 01 00 03 01 78 00 01", "05 02 00 01 00 00 00 00 00 00", "", "end"}},
-		{"nobody there", []string{greet, taken, ok, "01 00", "05 01 00 03 04 64656164 00 01", "05 04 00 01 00 00 00 00 00 00", "", "end"}},
-		{"BIND", []string{greet, taken, ok, "01 00", "05 02 00 03 01 78 00 01", "05 07 00 01 00 00 00 00 00 00", "", "end"}},
-		{"IPv6", []string{greet, taken, ok, "01 00", "05 01 00 04 00000000000000000000000000000001 00 01", "05 08 00 01 00 00 00 00 00 00", "", "end"}},
+		{"location id in plain text", []string{greet, taken, ok[:len(ok)-2] +
+			hex.EncodeToString([]byte("\x09DE-Berlin")), "01 01", "", "end"}},
+		{"location id without padding", []string{greet, taken, ok[:len(ok)-2] + hex.EncodeToString([]byte("\x03RVU")),
+			"01 01", "", "end"}},
+		{"no such location", []string{greet, taken, hexLogon(token, "EU"), "01 00", example,
+			"05 03 00 01 00 00 00 00 00 00", "", "end"}},
+		{"not exposed", []string{greet, taken, ok, "01 00", "05 01 00 03 01 78 00 01", "05 02 00 01 00 00 00 00 00 00",
+			"", "end"}},
+		{"nobody there", []string{greet, taken, ok, "01 00", "05 01 00 03 04 64656164 00 01",
+			"05 04 00 01 00 00 00 00 00 00", "", "end"}},
+		{"BIND", []string{greet, taken, ok, "01 00", "05 02 00 03 01 78 00 01", "05 07 00 01 00 00 00 00 00 00", "",
+			"end"}},
+		{"IPv6", []string{greet, taken, ok, "01 00", "05 01 00 04 00000000000000000000000000000001 00 01",
+			"05 08 00 01 00 00 00 00 00 00", "", "end"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn := connect(t, s)

@@ -36,7 +36,8 @@ func (s *Server) ExpireTokens() {
 	})
 }
 
-// TokenServiceDown lets the token service answer everything with this status; 0 ends it. -1 lets it close connections without an answer.
+// TokenServiceDown lets the token service answer everything with this status; 0 ends it. -1 lets it close connections
+// without an answer.
 func (s *Server) TokenServiceDown(status int) { s.set(func() { s.issuer.down = status }) }
 
 // TokenCount is how many tokens the service has made for a client.
@@ -64,10 +65,12 @@ func (s *Server) issue(c Client) (text, id string) {
 	}
 	signature := make([]byte, 256)
 	rand.Read(signature)
-	text = segment(map[string]any{"alg": "RS256", "kid": "default-jwt-key", "typ": "JWT"}) + "." + segment(map[string]any{
-		"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa", c.ID}, "grant_type": "client_credentials",
-		"iat": now.Unix(), "exp": now.Add(s.issuer.life).Unix(), "zid": "culvert-zone", "scope": []string{"uaa.resource"},
-	}) + "." + base64.RawURLEncoding.EncodeToString(signature)
+	text = segment(map[string]any{"alg": "RS256", "kid": "default-jwt-key", "typ": "JWT"}) + "." +
+		segment(map[string]any{
+			"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa",
+				c.ID}, "grant_type": "client_credentials",
+			"iat": now.Unix(), "exp": now.Add(s.issuer.life).Unix(), "zid": "culvert-zone", "scope": []string{"uaa.resource"},
+		}) + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if s.issuer.known == nil {
 		s.issuer.known = map[string]*issued{}
 	}
@@ -130,8 +133,9 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	entry.Token = id
 	s.enter(entry)
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer", "expires_in": int(life / time.Second),
-		"scope": "uaa.resource", "jti": id})
+	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer",
+		"expires_in": int(life / time.Second),
+		"scope":      "uaa.resource", "jti": id})
 }
 
 // authenticate finds the client that asks.

@@ -76,7 +76,8 @@ func (s *Settings) refuse(why string, given []string) error {
 func (s *Settings) given() (names []string) {
 	for _, f := range []struct{ name, value string }{
 		{NameTokenURL, s.Token.TokenURL}, {NameTokenClientID, s.Token.ClientID}, {NameTokenSecret, s.Token.Secret},
-		{NameTokenCertificate, s.Token.Certificate + s.TokenCertificateFile}, {NameTokenKey, s.Token.Key + s.TokenKeyFile},
+		{NameTokenCertificate, s.Token.Certificate + s.TokenCertificateFile}, {NameTokenKey, s.Token.Key +
+			s.TokenKeyFile},
 		{NameServiceKey, s.ServiceKey}, {NameLocationID, strings.Join(s.Locations, "")},
 	} {
 		if f.value != "" {
@@ -159,7 +160,8 @@ func (s *Settings) outage() time.Duration {
 	return s.Outage
 }
 
-// binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none is needed.
+// binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none
+// is needed.
 func (s *Settings) binding() (*btp.Connectivity, error) {
 	own := s.tokenGiven()
 	if s.ServiceKey != "" {
@@ -177,9 +179,11 @@ func (s *Settings) binding() (*btp.Connectivity, error) {
 	}
 	if s.VCAP == "" {
 		if own != "" {
-			return nil, s.wrong(NameAddress, "expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
+			return nil, s.wrong(NameAddress,
+				"expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
 		}
-		return nil, s.wrong(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the connectivity service, for type %s; found none",
+		return nil, s.wrong(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the "+
+			"connectivity service, for type %s; found none",
 			s.name(NameServiceKey), s.Type)
 	}
 	services, err := btp.Bound(s.VCAP)
@@ -248,8 +252,9 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 }
 
 // tokenNames are our short names of btp's.
-var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID, "client-secret": NameTokenSecret,
-	"certificate": NameTokenCertificate, "key": NameTokenKey}
+var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
+	"client-secret": NameTokenSecret,
+	"certificate":   NameTokenCertificate, "key": NameTokenKey}
 
 func (s *Settings) tokenOptions() btp.TokenOptions {
 	o := s.TokenOptions

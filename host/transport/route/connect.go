@@ -34,7 +34,8 @@ func (r *Refused) Error() string {
 	return text
 }
 
-// Permanent says whether trying again is of no use before somebody has changed something: the statuses 4xx but for 408 and 429.
+// Permanent says whether trying again is of no use before somebody has changed something: the statuses 4xx but for 408
+// and 429.
 func (r *Refused) Permanent() bool {
 	return r.Status/100 == 4 && r.Status != http.StatusRequestTimeout && r.Status != http.StatusTooManyRequests
 }
@@ -88,7 +89,8 @@ func (c *connector) connect(conn net.Conn, address string) error {
 		case response.StatusCode/100 == 2:
 			return nil
 		default:
-			refused := &Refused{Proxy: s.Address, Target: address, Status: response.StatusCode, Reason: reason(response.Status)}
+			refused := &Refused{Proxy: s.Address, Target: address, Status: response.StatusCode,
+				Reason: reason(response.Status)}
 			// Tinyproxy says 401 to a wrong password; CONNECT is answered by nobody but the proxy.
 			if response.StatusCode == http.StatusProxyAuthRequired || response.StatusCode == http.StatusUnauthorized {
 				refused.Setting = s.name(NameUser) + ", " + s.name(NamePassword)
@@ -101,25 +103,28 @@ func (c *connector) connect(conn net.Conn, address string) error {
 // longestHead is in bytes.
 const longestHead = 64 << 10
 
-// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what comes behind is the
-// stream's.
+// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what comes behind
+// is the stream's.
 func (c *connector) head(conn net.Conn) (*http.Response, error) {
 	s := c.settings
 	var head []byte
 	var one [1]byte
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
 		if _, err := io.ReadFull(conn, one[:]); err != nil {
-			return nil, fmt.Errorf("HTTP proxy %s ended its answer to CONNECT after %d bytes: %w", s.Address, len(head), err)
+			return nil, fmt.Errorf("HTTP proxy %s ended its answer to CONNECT after %d bytes: %w", s.Address, len(head),
+				err)
 		}
 		head = append(head, one[0])
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {
 			return nil, &NotHTTP{s.Address, fmt.Sprintf("bytes % x", head), s.name(NameAddress)}
 		}
 		if len(head) > longestHead {
-			return nil, &NotHTTP{s.Address, fmt.Sprintf("more than %d bytes of header", longestHead), s.name(NameAddress)}
+			return nil, &NotHTTP{s.Address, fmt.Sprintf("more than %d bytes of header", longestHead),
+				s.name(NameAddress)}
 		}
 	}
-	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)),
+		&http.Request{Method: http.MethodConnect})
 	if err != nil {
 		return nil, &NotHTTP{s.Address, err.Error(), s.name(NameAddress)}
 	}

@@ -11,7 +11,8 @@ import (
 
 // FuzzParseAddressMap: what is taken has an address on both sides, and means the same when it is written out.
 func FuzzParseAddressMap(f *testing.F) {
-	for _, s := range []string{"", "a:1=b:2", "a:1-3=b:4-6, c:1=d:1,", "[::1]:1=b:1", "a:1=b:1=c:1", "A:1=a:1,a:1=a:1", "a:1-300=b:1-300"} {
+	for _, s := range []string{"", "a:1=b:2", "a:1-3=b:4-6, c:1=d:1,", "[::1]:1=b:1", "a:1=b:1=c:1", "A:1=a:1,a:1=a:1",
+		"a:1-300=b:1-300"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -49,7 +50,8 @@ func (s stream) Read(b []byte) (int, error) { return s.Reader.Read(b) }
 
 // FuzzHead: an answer to CONNECT ends with its empty line, and nothing behind it is read.
 func FuzzHead(f *testing.F) {
-	for _, s := range []string{"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 407 No\nA: b\n\nrest", "HTTP/1.1 200 OK\r\nA: b\r\n", "SSH-2.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", ""} {
+	for _, s := range []string{"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 407 No\nA: b\n\nrest",
+		"HTTP/1.1 200 OK\r\nA: b\r\n", "SSH-2.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", ""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -41,7 +41,8 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 		if s.User != "" {
 			own.User = url.UserPassword(s.User, s.Password)
 		}
-		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(), NoProxy: environment.NoProxy}).ProxyFunc()
+		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(),
+			NoProxy: environment.NoProxy}).ProxyFunc()
 		return &HTTPProxy{route: r, find: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
 				return others(u)
@@ -61,8 +62,8 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 // URL is the proxy for a request, nil where it goes without. It fits http.Transport.Proxy.
 func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.find(r.URL) }
 
-// Headers are those that SAP Connectivity's proxy wants on each request, with a token other than the refused one; there are none for
-// other proxies, whose user and password are in URL. Callers do not log them.
+// Headers are those that SAP Connectivity's proxy wants on each request, with a token other than the refused one; there
+// are none for other proxies, whose user and password are in URL. Callers do not log them.
 func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, error) {
 	if h.route.kind != ConnectivityHTTP {
 		return nil, nil
@@ -88,9 +89,10 @@ func (h *HTTPProxy) currentLocation() string {
 	return h.route.settings.Locations[h.location]
 }
 
-// RoundTripper lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns what requests are to be
-// given to. For SAP Connectivity's HTTP proxy that adds the headers, asks for a fresh token once where the proxy does not take one
-// (407), and goes to the next location id for the requests behind a 503; the 503 is the caller's to repeat.
+// RoundTripper lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns
+// what requests are to be given to. For SAP Connectivity's HTTP proxy that adds the headers, asks for a fresh token
+// once where the proxy does not take one (407), and goes to the next location id for the requests behind a 503; the 503
+// is the caller's to repeat.
 func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
 		t.DialContext, t.Proxy = r.DialContext, nil
@@ -175,7 +177,8 @@ func (t *roundTripper) try(request *http.Request, refused string) (*http.Respons
 func (t *roundTripper) mapped(request *http.Request) (*http.Request, error) {
 	s := &t.route.settings
 	if t.route.kind == ConnectivityHTTP && request.URL.Scheme != "http" {
-		return nil, s.wrong(NameType, "%s takes http addresses alone, found %s://%s: TLS to the system is made behind the Cloud Connector; use http here, or %s",
+		return nil, s.wrong(NameType, "%s takes http addresses alone, found %s://%s: TLS to the system is made "+
+			"behind the Cloud Connector; use http here, or %s",
 			s.Type, request.URL.Scheme, request.URL.Host, ConnectivitySOCKS5)
 	}
 	address := request.URL.Host
@@ -187,7 +190,8 @@ func (t *roundTripper) mapped(request *http.Request) (*http.Request, error) {
 		return request, nil
 	}
 	if request.URL.Scheme != "http" {
-		return nil, s.wrong(NameAddressMap, "%s is in it, which an https address cannot be through a proxy of type %s", address, s.Type)
+		return nil, s.wrong(NameAddressMap, "%s is in it, which an https address cannot be through a proxy of type %s",
+			address, s.Type)
 	}
 	clone := request.Clone(request.Context())
 	clone.URL.Host, clone.Host = to, to // an absolute form is written from Host

@@ -71,10 +71,12 @@ func TestConnectivityHTTP(t *testing.T) {
 	})
 	s.Attach("EU 1")
 	const answer = "host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ="
-	if status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 || text != "GET /sap?x=1 "+answer {
+	if status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 ||
+		text != "GET /sap?x=1 "+answer {
 		t.Errorf("found %d %s", status, text)
 	}
-	if status, text := send(t, roundTripper, "GET", "http://erp.corp/sap", nil); status != 200 || text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
+	if status, text := send(t, roundTripper, "GET", "http://erp.corp/sap", nil); status != 200 ||
+		text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
 		t.Errorf("by the map: found %d %s", status, text)
 	}
 	for _, e := range s.Ledger() {
@@ -83,7 +85,8 @@ func TestConnectivityHTTP(t *testing.T) {
 		}
 	}
 	s.ExpireTokens()
-	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap", strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
+	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
 		t.Errorf("after the token expired: found %d %s", status, text)
 	}
 	if n := s.TokenCount(s.Connectivity); n != 2 {
@@ -91,14 +94,17 @@ func TestConnectivityHTTP(t *testing.T) {
 	}
 	// a body that cannot be had again: the caller is told, and the next request goes with another token
 	s.ExpireTokens()
-	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 407 {
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		io.MultiReader(strings.NewReader("entity"))); status != 407 {
 		t.Errorf("expected the proxy's answer, found %d", status)
 	}
-	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity"))); status != 200 {
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		io.MultiReader(strings.NewReader("entity"))); status != 200 {
 		t.Errorf("expected another token, found %d", status)
 	}
 	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
-	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") || !strings.Contains(err.Error(), "sap-connectivity-socks5") {
+	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") ||
+		!strings.Contains(err.Error(), "sap-connectivity-socks5") {
 		t.Errorf("https: found %v", err)
 	}
 }
@@ -123,8 +129,8 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 	}
 }
 
-// TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what others have
-// found out since.
+// TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what
+// others have found out since.
 func TestConnectivityHTTPLateLocation(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +177,8 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") {
+	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
+		"kafka.proxy.type") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -180,7 +187,10 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 func TestWireBySOCKS(t *testing.T) {
 	s := connectivitytest.NewServer()
 	defer s.Close()
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w,
+			r.Host)
+	}))
 	defer secure.Close()
 	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
 	r, err := route.New(route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
@@ -189,7 +199,8 @@ func TestWireBySOCKS(t *testing.T) {
 	}
 	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 	defer transport.CloseIdleConnections()
-	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 || text != "example.com:44300" {
+	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||
+		text != "example.com:44300" {
 		t.Errorf("found %d %s", status, text)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/route"
 )
 
-// A proxy that the settings name is used for this machine's addresses too, unless NO_PROXY names them; one of the environment is not.
+// A proxy that the settings name is used for this machine's addresses too, unless NO_PROXY names them; one of the
+// environment is not.
 func TestLoopback(t *testing.T) {
 	for _, c := range []struct {
 		at, noProxy string
@@ -53,10 +54,13 @@ func TestLoopback(t *testing.T) {
 			}
 			return found != nil
 		}
-		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080", Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
+		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080",
+			Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
 			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.at, c.noProxy, by, c.byProxy)
 		}
-		if at.Hostname() != "sap.example" && find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080", HTTPSProxy: "http://proxy:8080"}}) {
+		if at.Hostname() != "sap.example" &&
+			find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080",
+				HTTPSProxy: "http://proxy:8080"}}) {
 			t.Errorf("%s: expected no proxy of the environment", c.at)
 		}
 	}

@@ -71,7 +71,8 @@ func plainSOCKS(t *testing.T, user, password, name, real string) string {
 
 func TestSOCKS5(t *testing.T) {
 	for _, user := range []string{"", "me"} {
-		settings := route.Settings{Type: route.SOCKS5, User: user, AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"}}
+		settings := route.Settings{Type: route.SOCKS5, User: user,
+			AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"}}
 		if user != "" {
 			settings.Password = "secret"
 		}
@@ -93,7 +94,8 @@ func TestSOCKS5(t *testing.T) {
 			t.Fatal(err)
 		}
 		var refused *route.LogonRefused
-		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) || !refused.Permanent() ||
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+			!refused.Permanent() ||
 			!strings.Contains(err.Error(), "(see user, password)") || strings.Contains(err.Error(), "another") {
 			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
 		}
@@ -101,13 +103,15 @@ func TestSOCKS5(t *testing.T) {
 		if r, err = route.New(settings); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no acceptable authentication methods") {
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+			!strings.Contains(err.Error(), "no acceptable authentication methods") {
 			t.Errorf("expected a refusal that stays, found %v", err)
 		}
 	}
 }
 
-// connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then echoes.
+// connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then
+// echoes.
 func connectProxy(t *testing.T, answer string, piece int, heard chan<- *http.Request) string {
 	return listen(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
@@ -144,8 +148,10 @@ func TestHTTPConnect(t *testing.T) {
 		{"yes, in chunks that mean nothing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, ""},
 		{"204", "HTTP/1.1 204 \r\n\r\n", false, ""},
 		{"an interim answer first", "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, ""},
-		{"401, as Tinyproxy has it", "HTTP/1.1 401 Unauthorized\r\n\r\n", true, "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)"},
-		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true, "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
+		{"401, as Tinyproxy has it", "HTTP/1.1 401 Unauthorized\r\n\r\n", true,
+			"401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)"},
+		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true,
+			"407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
 		{"403", "HTTP/1.1 403 no\x07 way\r\n\r\n", true, "403 no  way"},
 		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "502 Bad Gateway"},
 		{"503", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "503"},
@@ -153,7 +159,8 @@ func TestHTTPConnect(t *testing.T) {
 		{"SOCKS", "\x05\xff", true, "kafka.proxy.address"},
 		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", true, "bytes 15"},
 		{"nonsense", "HTTP/nonsense\r\n\r\n", true, "expected an HTTP proxy"},
-		{"endless", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80), true, "65536 bytes"},
+		{"endless", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80), true,
+			"65536 bytes"},
 	} {
 		for _, piece := range []int{0, 1} {
 			if c.name == "endless" && piece == 1 {
@@ -166,19 +173,22 @@ func TestHTTPConnect(t *testing.T) {
 					answer += "greeting"
 				}
 				heard := make(chan *http.Request, 1)
-				r, err := route.New(route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard), User: "me", Password: "secret:x", Name: named})
+				r, err := route.New(route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard),
+					User: "me", Password: "secret:x", Name: named})
 				if err != nil {
 					t.Fatal(err)
 				}
 				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
 				request := <-heard
-				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" || request.RequestURI != "kafka.corp:9092" ||
+				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
+					request.RequestURI != "kafka.corp:9092" ||
 					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("me:secret:x")) {
 					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
 				}
 				if !good {
 					var known interface{ Permanent() bool }
-					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "secret") {
+					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(),
+						c.text) || strings.Contains(err.Error(), "secret") {
 						t.Fatalf("found %v", err)
 					}
 					return
@@ -277,9 +287,15 @@ func get(t *testing.T, roundTripper http.RoundTripper, address string) (int, str
 }
 
 func TestCorporateProxy(t *testing.T) {
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "behind TLS") }))
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w,
+			"behind TLS")
+	}))
 	defer secure.Close()
-	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "direct") }))
+	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w,
+			"direct")
+	}))
 	defer direct.Close()
 	heard := make(chan string, 10)
 	address := corporate(t, strings.TrimPrefix(secure.URL, "https://"), heard)
@@ -290,7 +306,8 @@ func TestCorporateProxy(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, to)
 	}
 	environment := &httpproxy.Config{NoProxy: ".corp,10.0.0.0/8"}
-	own := route.Settings{Type: route.HTTP, Address: address, User: "me", Password: "s/e:cret", Environment: environment, Forward: dialFunc(resolve)}
+	own := route.Settings{Type: route.HTTP, Address: address, User: "me", Password: "s/e:cret",
+		Environment: environment, Forward: dialFunc(resolve)}
 	fromEnvironment := route.Settings{Forward: dialFunc(resolve), Environment: &httpproxy.Config{NoProxy: ".corp",
 		HTTPProxy: (&url.URL{Scheme: "http", Host: address, User: url.UserPassword("me", "s/e:cret")}).String()}}
 	fromEnvironment.Environment.HTTPSProxy = fromEnvironment.Environment.HTTPProxy
@@ -304,7 +321,8 @@ func TestCorporateProxy(t *testing.T) {
 			defer transport.CloseIdleConnections()
 			roundTripper := r.RoundTripper(transport)
 			transport.TLSClientConfig.ServerName = "example.com"
-			if status, text := get(t, roundTripper, "http://erp.example/a?b=1"); status != 200 || text != "absolute form, host erp.example, user false" {
+			if status, text := get(t, roundTripper, "http://erp.example/a?b=1"); status != 200 ||
+				text != "absolute form, host erp.example, user false" {
 				t.Errorf("found %d %s", status, text)
 			}
 			if status, text := get(t, roundTripper, "https://erp.example/a"); status != 200 || text != "behind TLS" {

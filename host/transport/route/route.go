@@ -78,7 +78,8 @@ func (r *Route) Mapped(address string) string {
 	return address
 }
 
-// Token is a token for SAP Connectivity, another one than refused where that is not empty. It is an error for other types.
+// Token is a token for SAP Connectivity, another one than refused where that is not empty. It is an error for other
+// types.
 func (r *Route) Token(ctx context.Context, refused string) (string, error) {
 	if r.tokens == nil {
 		return "", fmt.Errorf("a proxy of type %q needs no token", r.kind)
@@ -89,11 +90,12 @@ func (r *Route) Token(ctx context.Context, refused string) (string, error) {
 // Info is the binding that lists the attached Cloud Connectors; nil where there is none.
 func (r *Route) Info() *btp.Info { return r.info }
 
-// DialContext connects to what the address map says for an address, by way of the proxy. Errors that will not pass have a method
-// `Permanent() bool` that returns true; see package socks for those of SAP Connectivity.
+// DialContext connects to what the address map says for an address, by way of the proxy. Errors that will not pass have
+// a method `Permanent() bool` that returns true; see package socks for those of SAP Connectivity.
 func (r *Route) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if r.dialer == nil {
-		return nil, r.settings.wrong(NameType, "%s makes no connections, it takes HTTP requests alone: expected %s", r.kind, ConnectivitySOCKS5)
+		return nil, r.settings.wrong(NameType, "%s makes no connections, it takes HTTP requests alone: expected %s",
+			r.kind, ConnectivitySOCKS5)
 	}
 	timed := ctx
 	if r.kind != Connectivity { // which bounds its attempts itself, and goes on after them
@@ -151,7 +153,8 @@ func (o *ordinarySOCKS) DialContext(ctx context.Context, network, address string
 	var op *net.OpError
 	if errors.As(err, &op) && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
 		// The library tells these by their texts alone.
-		for _, reason := range []string{"username/password authentication failed", "no acceptable authentication methods"} {
+		for _, reason := range []string{"username/password authentication failed",
+			"no acceptable authentication methods"} {
 			if op.Err.Error() == reason {
 				s := o.settings
 				return nil, &LogonRefused{s.Address, reason, s.name(NameUser) + ", " + s.name(NamePassword)}
@@ -194,7 +197,8 @@ func (r *Route) connectivity() error {
 	if r.tokens, err = btp.NewTokens(credentials, s.tokenOptions()); err != nil {
 		return &Misconfigured{Setting: tokenSetting(err), text: "token service: " + err.Error(), err: err}
 	}
-	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: s.Locations, Outage: s.outage(), Attempt: s.Attempt,
+	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: s.Locations, Outage: s.outage(),
+		Attempt: s.Attempt,
 		Forward: s.Forward, Logger: s.Logger, Trace: s.Trace}
 	if err := d.Validate(); err != nil {
 		return s.wrong(NameLocationID, "%w", err)

@@ -1,5 +1,6 @@
-// Package route finds the way out of a worker: from the settings of a proxy, or from what Cloud Foundry binds, to a dialer for Kafka
-// and to what an http.Transport needs. It knows settings by short names; who asks says how the user calls them.
+// Package route finds the way out of a worker: from the settings of a proxy, or from what Cloud Foundry binds, to a
+// dialer for Kafka and to what an http.Transport needs. It knows settings by short names; who asks says how the user
+// calls them.
 package route
 
 import (
@@ -17,18 +18,21 @@ import (
 
 // Types of proxies.
 const (
-	// Unset is no type at all. It is None for connections; HTTP requests then follow HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+	// Unset is no type at all. It is None for connections; HTTP requests then follow HTTP_PROXY, HTTPS_PROXY and
+	// NO_PROXY.
 	Unset = ""
 	// None connects without a proxy, whatever the environment says.
 	None = "none"
 	// SOCKS5 is an ordinary one, with a user and password or without.
 	SOCKS5 = "socks5"
-	// HTTP is an ordinary proxy with CONNECT and, for requests to http addresses, absolute form; with Basic authentication or without.
+	// HTTP is an ordinary proxy with CONNECT and, for requests to http addresses, absolute form; with Basic
+	// authentication or without.
 	HTTP = "http"
 	// Connectivity is SAP Connectivity's proxy by SOCKS5; ConnectivitySOCKS5 is the same.
 	Connectivity       = "sap-connectivity"
 	ConnectivitySOCKS5 = "sap-connectivity-socks5"
-	// ConnectivityHTTP is SAP Connectivity's proxy for HTTP requests; it takes http addresses alone, and makes no connections.
+	// ConnectivityHTTP is SAP Connectivity's proxy for HTTP requests; it takes http addresses alone, and makes no
+	// connections.
 	ConnectivityHTTP = "sap-connectivity-http"
 )
 
@@ -78,12 +82,13 @@ type Settings struct {
 	// TokenOptions are how tokens are asked for. Name and Logger are filled in.
 	TokenOptions btp.TokenOptions
 
-	// Outage is how long a dialling goes on while no Cloud Connector answers; 0 means DefaultOutage, less than 0 that every location is
-	// tried once.
+	// Outage is how long a dialling goes on while no Cloud Connector answers; 0 means DefaultOutage, less than 0 that
+	// every location is tried once.
 	Outage time.Duration
 	// Attempt bounds one attempt to get through the proxy; 0 means 30 s.
 	Attempt time.Duration
-	// Environment is what HTTP requests follow where Type is Unset, and its NoProxy also where it is HTTP. nil means the process's.
+	// Environment is what HTTP requests follow where Type is Unset, and its NoProxy also where it is HTTP. nil means
+	// the process's.
 	Environment *httpproxy.Config
 	// Forward connects to the proxy, or to the target where there is none. nil means plain TCP with keep-alive.
 	Forward proxy.ContextDialer

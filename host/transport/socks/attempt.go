@@ -39,7 +39,8 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			attempts++
 			if err == nil {
 				if _, was := d.down.LoadAndDelete(d.address); was || attempts > 1 {
-					d.log(ctx, slog.LevelInfo, "tunnel made", "location", location, "attempts", attempts, "after", time.Since(began))
+					d.log(ctx, slog.LevelInfo, "tunnel made", "location", location, "attempts", attempts, "after",
+						time.Since(began))
 				}
 				return conn, nil
 			}
@@ -56,7 +57,8 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, last)
 		}
 		if left <= 0 {
-			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts, time.Since(began).Round(time.Millisecond), last)
+			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts,
+				time.Since(began).Round(time.Millisecond), last)
 		}
 		level := slog.LevelWarn
 		if _, known := d.down.LoadOrStore(d.address, true); known {
@@ -75,7 +77,8 @@ func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error)
 	conn, err := d.attempt(ctx, location)
 	var refused *Refused
 	if errors.As(err, &refused) && refused.Authentication() {
-		d.log(ctx, slog.LevelInfo, "token refused, fetching another one", "step", string(refused.Step), "code", refused.Code)
+		d.log(ctx, slog.LevelInfo, "token refused, fetching another one", "step", string(refused.Step), "code",
+			refused.Code)
 		conn, err = d.attempt(ctx, location)
 		var token *tokenError
 		if errors.As(err, &token) {

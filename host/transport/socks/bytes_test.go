@@ -77,7 +77,8 @@ func always(token string) func(context.Context, string) (string, error) {
 }
 
 func dialer(forward proxy.ContextDialer, locations ...string) *socks.Dialer {
-	return &socks.Dialer{Address: "proxy.example:20004", Token: always("eyJh.eyJz.c2ln"), Locations: locations, Forward: forward}
+	return &socks.Dialer{Address: "proxy.example:20004", Token: always("eyJh.eyJz.c2ln"), Locations: locations,
+		Forward: forward}
 }
 
 func bounded(t *testing.T) context.Context {
@@ -106,17 +107,25 @@ func TestBytes(t *testing.T) {
 	}{
 		{"worked example", "DE-Berlin", "kafka-broker-0:9093", exampleLogon, exampleConnect, connected},
 		{"worked example without location", "", "kafka-broker-0:9093", plainLogon, exampleConnect, connected},
-		{"location id with padding", "EU", "kafka-broker-0:9093", plainLogon[:len(plainLogon)-1] + "\x04RVU=", exampleConnect, connected},
-		{"location id with the letters of the standard alphabet", "\u07ff>\u07ff?", "kafka-broker-0:9093", plainLogon[:len(plainLogon)-1] + "\x08378+378/", exampleConnect, connected},
+		{"location id with padding", "EU", "kafka-broker-0:9093", plainLogon[:len(plainLogon)-1] + "\x04RVU=",
+			exampleConnect, connected},
+		{"location id with the letters of the standard alphabet", "\u07ff>\u07ff?", "kafka-broker-0:9093",
+			plainLogon[:len(plainLogon)-1] + "\x08378+378/", exampleConnect, connected},
 		{"longest location id", location189, "kafka-broker-0:9093", location189Logon, exampleConnect, connected},
 		{"IPv4 address", "", "10.1.2.255:443", plainLogon, "\x05\x01\x00\x01\x0a\x01\x02\xff\x01\xbb", connected},
-		{"not quite an IPv4 address", "", "10.1.2.256:443", plainLogon, "\x05\x01\x00\x03\x0a10.1.2.256\x01\xbb", connected},
-		{"longest name, last port", "", name255 + ":65535", plainLogon, "\x05\x01\x00\x03\xff" + name255 + "\xff\xff", connected},
+		{"not quite an IPv4 address", "", "10.1.2.256:443", plainLogon, "\x05\x01\x00\x03\x0a10.1.2.256\x01\xbb",
+			connected},
+		{"longest name, last port", "", name255 + ":65535", plainLogon, "\x05\x01\x00\x03\xff" + name255 + "\xff\xff",
+			connected},
 		{"name in UTF-8", "", "k\u00e4fig:1", plainLogon, "\x05\x01\x00\x03\x06k\xc3\xa4fig\x00\x01", connected},
-		{"reply with a name", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x03\x05scc-1\x12\x34"},
-		{"reply with an empty name", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x03\x00\x12\x34"},
-		{"reply with the longest name", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x03\xff" + name255 + "\x12\x34"},
-		{"reply with an IPv6 address", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x04" + strings.Repeat("\xfe", 16) + "\x12\x34"},
+		{"reply with a name", "", "kafka-broker-0:9093", plainLogon, exampleConnect,
+			"\x05\x00\x00\x03\x05scc-1\x12\x34"},
+		{"reply with an empty name", "", "kafka-broker-0:9093", plainLogon, exampleConnect,
+			"\x05\x00\x00\x03\x00\x12\x34"},
+		{"reply with the longest name", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x03\xff" +
+			name255 + "\x12\x34"},
+		{"reply with an IPv6 address", "", "kafka-broker-0:9093", plainLogon, exampleConnect, "\x05\x00\x00\x04" +
+			strings.Repeat("\xfe", 16) + "\x12\x34"},
 	} {
 		for _, piece := range []int{0, 1, 3} {
 			t.Run(c.name, func(t *testing.T) {
@@ -184,9 +193,12 @@ func TestWrongPeers(t *testing.T) {
 	}{
 		{"HTTP", talk{{greeting, "HTTP/1.1 400 Bad Request\r\n\r\n"}}, "looks like HTTP"},
 		{"SOCKS4", talk{{greeting, "\x04\x5b"}}, "found 04"},
-		{"logon of another version", talk{{greeting, taken}, {plainLogon, "\x05\x00"}}, "authentication: expected an answer that begins with 01, found 05"},
-		{"connect of another version", talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x04\x5a"}}, "connect: expected an answer that begins with 05, found 04"},
-		{"address of another kind", talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05\x00\x00\x02"}}, "found 02"},
+		{"logon of another version", talk{{greeting, taken}, {plainLogon, "\x05\x00"}},
+			"authentication: expected an answer that begins with 01, found 05"},
+		{"connect of another version", talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x04\x5a"}},
+			"connect: expected an answer that begins with 05, found 04"},
+		{"address of another kind", talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect,
+			"\x05\x00\x00\x02"}}, "found 02"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := dialer(play(c.talk)).DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
@@ -243,7 +255,8 @@ func TestTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	want := []socks.Step{socks.StepToken, socks.StepProxy, socks.StepGreeting, socks.StepAuthentication, socks.StepConnect}
+	want := []socks.Step{socks.StepToken, socks.StepProxy, socks.StepGreeting, socks.StepAuthentication,
+		socks.StepConnect}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Fatal(diff)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing/iotest"
 )
 
-// FuzzConnected: whatever comes as the answer to CONNECT, it is read to its end and no further, in one piece or in many, and what
-// is said of it is the same.
+// FuzzConnected: whatever comes as the answer to CONNECT, it is read to its end and no further, in one piece or in
+// many, and what is said of it is the same.
 func FuzzConnected(f *testing.F) {
 	for _, s := range []string{
 		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest", "\x05\x00\x00\x03\x02ab\x00\x01rest", "\x05\x00\x00\x03\x00\x00\x01", "\x05\x00\x00\x04aaaabbbbccccdddd\x00\x01rest",
@@ -24,7 +24,8 @@ func FuzzConnected(f *testing.F) {
 		pieces := bytes.NewReader(data)
 		again, errAgain := a.connected(iotest.OneByteReader(pieces))
 		if reply != again || (err == nil) != (errAgain == nil) || whole.Len() != pieces.Len() {
-			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again, errAgain, pieces.Len())
+			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again,
+				errAgain, pieces.Len())
 		}
 		used := len(data) - whole.Len()
 		switch {
@@ -49,7 +50,8 @@ func FuzzConnected(f *testing.F) {
 	})
 }
 
-// length is that of an answer that begins so, as RFC 1928 has it; beyond what is there where it has not ended, 0 where it is none.
+// length is that of an answer that begins so, as RFC 1928 has it; beyond what is there where it has not ended, 0 where
+// it is none.
 func length(data []byte) int {
 	if len(data) == 0 {
 		return 1

@@ -63,9 +63,11 @@ func echoes(t *testing.T, conn net.Conn) {
 	conn.SetDeadline(time.Time{})
 }
 
-// TestOutage is T13 as far as dialling goes: REP 03 (and the others that pass) for 60 s, and all tunnels dropped in the middle.
+// TestOutage is T13 as far as dialling goes: REP 03 (and the others that pass) for 60 s, and all tunnels dropped in the
+// middle.
 func TestOutage(t *testing.T) {
-	for _, code := range []byte{socks.NetworkUnreachable, socks.HostUnreachable, socks.Failure, socks.TTLExpired, 0x77} {
+	for _, code := range []byte{socks.NetworkUnreachable, socks.HostUnreachable, socks.Failure, socks.TTLExpired,
+		0x77} {
 		synctest.Test(t, func(t *testing.T) {
 			double, d := newPiped(t)
 			d.Outage = 5 * time.Minute
@@ -127,7 +129,8 @@ func TestForbiddenEndsOutage(t *testing.T) {
 		began := time.Now()
 		_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || !refused.Permanent() || !strings.Contains(err.Error(), "add kafka.virtual:9092") {
+		if !errors.As(err, &refused) || !refused.Permanent() || !strings.Contains(err.Error(),
+			"add kafka.virtual:9092") {
 			t.Fatalf("expected REP 02, found %v", err)
 		}
 		if took := time.Since(began); took > 30*time.Second {
@@ -170,7 +173,8 @@ func TestLocations(t *testing.T) {
 		double.Attach("first")
 		dial("first")
 		double.Detach("first")
-		double.Inject(connectivitytest.Fault{At: connectivitytest.Connect, Code: socks.HostUnreachable, Location: "third", Times: 1})
+		double.Inject(connectivitytest.Fault{At: connectivitytest.Connect, Code: socks.HostUnreachable,
+			Location: "third", Times: 1})
 		dial("first", "", "third", "first", "", "third")
 		if time.Since(began) == 0 {
 			t.Error("expected a pause between rounds")
@@ -178,17 +182,19 @@ func TestLocations(t *testing.T) {
 	})
 }
 
-// TestStall: a silent peer ends neither early nor never, wherever it is silent: with the attempt if that may be repeated, and with the
-// caller's context.
+// TestStall: a silent peer ends neither early nor never, wherever it is silent: with the attempt if that may be
+// repeated, and with the caller's context.
 func TestStall(t *testing.T) {
 	for _, c := range []struct {
 		at    connectivitytest.Step
 		bytes int
 		step  string
 	}{
-		{connectivitytest.Accept, 0, "greeting"}, {connectivitytest.Greeting, 0, "greeting"}, {connectivitytest.Greeting, 1, "greeting"},
+		{connectivitytest.Accept, 0, "greeting"}, {connectivitytest.Greeting, 0,
+			"greeting"}, {connectivitytest.Greeting, 1, "greeting"},
 		{connectivitytest.Logon, 0, "authentication"}, {connectivitytest.Logon, 1, "authentication"},
-		{connectivitytest.Connect, 0, "connect"}, {connectivitytest.Connect, 2, "connect"}, {connectivitytest.Connect, 4, "connect"}, {connectivitytest.Connect, 9, "connect"},
+		{connectivitytest.Connect, 0, "connect"}, {connectivitytest.Connect, 2, "connect"}, {connectivitytest.Connect,
+			4, "connect"}, {connectivitytest.Connect, 9, "connect"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			double, d := newPiped(t)
@@ -197,7 +203,8 @@ func TestStall(t *testing.T) {
 
 			began := time.Now()
 			_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if took := time.Since(began); err == nil || took != d.Attempt || !strings.Contains(err.Error(), ", "+c.step+": ") || !errors.Is(err, os.ErrDeadlineExceeded) {
+			if took := time.Since(began); err == nil || took != d.Attempt || !strings.Contains(err.Error(),
+				", "+c.step+": ") || !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, took, err)
 			}
 
@@ -207,7 +214,8 @@ func TestStall(t *testing.T) {
 			d.Outage = time.Hour
 			began = time.Now()
 			_, err = d.DialContext(ctx, "tcp", "kafka.virtual:9092")
-			if took := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) || took != 7*time.Second {
+			if took := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) ||
+				took != 7*time.Second {
 				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, took, err)
 			}
 
@@ -232,7 +240,8 @@ func TestEndedBetween(t *testing.T) {
 		defer cancel()
 		_, err := d.DialContext(ctx, "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &refused) || refused.Code != socks.NetworkUnreachable {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &refused) ||
+			refused.Code != socks.NetworkUnreachable {
 			t.Fatalf("expected the deadline and REP 03, found %v", err)
 		}
 	})
@@ -272,7 +281,8 @@ func (f dialFunc) DialContext(ctx context.Context, network, address string) (net
 
 var _ proxy.ContextDialer = dialFunc(nil)
 
-// TestEndedBehindTheLastByte: a tunnel that was made as its caller went away is not handed out with a deadline in the past.
+// TestEndedBehindTheLastByte: a tunnel that was made as its caller went away is not handed out with a deadline in the
+// past.
 func TestEndedBehindTheLastByte(t *testing.T) {
 	p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
 	ctx, cancel := context.WithCancel(bounded(t))

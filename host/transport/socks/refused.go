@@ -41,8 +41,8 @@ func (r *Refused) Authentication() bool {
 	return r.Step == StepAuthentication || r.Step == StepConnect && r.Code == ConnectionRefused
 }
 
-// Permanent says whether trying again is of no use before somebody has changed a setting here or in the Cloud Connector. A refused
-// token is permanent, because a fresh one has been tried by the time a caller sees it.
+// Permanent says whether trying again is of no use before somebody has changed a setting here or in the Cloud
+// Connector. A refused token is permanent, because a fresh one has been tried by the time a caller sees it.
 func (r *Refused) Permanent() bool {
 	if r.Step != StepConnect {
 		return true
@@ -68,9 +68,11 @@ func (r *Refused) location() string {
 func (r *Refused) reason() string {
 	switch r.Step {
 	case StepGreeting:
-		return fmt.Sprintf("expected method 80 (JWT) to be taken, found %02x: this is not the SOCKS5 port of a Connectivity proxy (onpremise_socks5_proxy_port)", r.Code)
+		return fmt.Sprintf("expected method 80 (JWT) to be taken, found %02x: this is not the SOCKS5 port of a "+
+			"Connectivity proxy (onpremise_socks5_proxy_port)", r.Code)
 	case StepAuthentication:
-		return fmt.Sprintf("the token was refused (status %02x), which must be a valid one of the connectivity service's binding, of this subaccount", r.Code)
+		return fmt.Sprintf("the token was refused (status %02x), which must be a valid one of the connectivity "+
+			"service's binding, of this subaccount", r.Code)
 	}
 	var what string
 	switch r.Code {
@@ -82,9 +84,11 @@ func (r *Refused) reason() string {
 	case NetworkUnreachable:
 		what = "no Cloud Connector is connected to the subaccount under " + r.location()
 	case HostUnreachable:
-		what = "the Cloud Connector (" + r.location() + ") cannot open a connection to the system behind the virtual host"
+		what = "the Cloud Connector (" + r.location() +
+			") cannot open a connection to the system behind the virtual host"
 	case ConnectionRefused:
-		what = "the token was refused, which must be a valid one of the connectivity service's binding, of this subaccount"
+		what = "the token was refused, which must be a valid one of the connectivity service's binding, of this " +
+			"subaccount"
 	case TTLExpired:
 		what = "TTL expired"
 	case CommandUnsupported:
@@ -116,7 +120,8 @@ type Unexpected struct {
 }
 
 func (u *Unexpected) Error() string {
-	return fmt.Sprintf("Connectivity proxy %s, %s: expected %s, found %s: is this the SOCKS5 port (onpremise_socks5_proxy_port)?", u.Proxy, u.Step, u.Expected, u.Found)
+	return fmt.Sprintf("Connectivity proxy %s, %s: expected %s, found %s: is this the SOCKS5 port "+
+		"(onpremise_socks5_proxy_port)?", u.Proxy, u.Step, u.Expected, u.Found)
 }
 
 // Permanent is true: whatever listens there is something else.

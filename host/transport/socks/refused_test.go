@@ -14,7 +14,8 @@ import (
 )
 
 func refusal(reply byte) talk {
-	return talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05" + string(rune(reply)) + "\x00\x01\x00\x00\x00\x00\x00\x00"}}
+	return talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05" + string(rune(reply)) +
+		"\x00\x01\x00\x00\x00\x00\x00\x00"}}
 }
 
 // TestReplies has the reference's table of REP codes, with P26 where they differ.
@@ -48,10 +49,12 @@ func TestReplies(t *testing.T) {
 			if !errors.As(err, &refused) {
 				t.Fatalf("expected a refusal, found %v", err)
 			}
-			if refused.Target != "kafka-broker-0:9093" || refused.Location != "DE-Berlin" || refused.Code != byte(reply) || refused.Step != socks.StepConnect {
+			if refused.Target != "kafka-broker-0:9093" || refused.Location != "DE-Berlin" ||
+				refused.Code != byte(reply) || refused.Step != socks.StepConnect {
 				t.Errorf("found %+v", refused)
 			}
-			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.text) || !strings.Contains(err.Error(), "kafka-broker-0:9093") {
+			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.text) ||
+				!strings.Contains(err.Error(), "kafka-broker-0:9093") {
 				t.Errorf("permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
 			}
 			if len(p.talks) > 0 {
@@ -63,7 +66,8 @@ func TestReplies(t *testing.T) {
 
 // TestRefusalIsEnough: what comes behind the code of a refusal need not come.
 func TestRefusalIsEnough(t *testing.T) {
-	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07", "\x05\x02\x00\x03\x20abc"} {
+	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
+		"\x05\x02\x00\x03\x20abc"} {
 		p := &closing{play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, reply}})}
 		_, err := dialer(p).DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
 		var refused *socks.Refused
@@ -75,9 +79,11 @@ func TestRefusalIsEnough(t *testing.T) {
 
 func TestMethodRefused(t *testing.T) {
 	for _, method := range []byte{0xff, 0x00, 0x02} {
-		_, err := dialer(play(talk{{greeting, "\x05" + string([]byte{method})}})).DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+		_, err := dialer(play(talk{{greeting, "\x05" + string([]byte{method})}})).DialContext(bounded(t), "tcp",
+			"kafka-broker-0:9093")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || !refused.Permanent() || refused.Step != socks.StepGreeting || !strings.Contains(err.Error(), "onpremise_socks5_proxy_port") {
+		if !errors.As(err, &refused) || !refused.Permanent() || refused.Step != socks.StepGreeting ||
+			!strings.Contains(err.Error(), "onpremise_socks5_proxy_port") {
 			t.Errorf("method %02x: found %v", method, err)
 		}
 	}
@@ -104,7 +110,8 @@ func TestTokenRefused(t *testing.T) {
 		return talk{{greeting, taken}, {logonOf(n), "\x01" + string([]byte{status})}}
 	}
 	byReply := func(n int) talk {
-		return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect, "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}}
+		return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect,
+			"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}}
 	}
 	good := func(n int) talk { return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect, connected}} }
 	for _, c := range []struct {
@@ -134,7 +141,8 @@ func TestTokenRefused(t *testing.T) {
 				conn.Close()
 			} else {
 				var refused *socks.Refused
-				if !errors.As(err, &refused) || !refused.Permanent() || !refused.Authentication() || refused.Step != c.step {
+				if !errors.As(err, &refused) || !refused.Permanent() || !refused.Authentication() ||
+					refused.Step != c.step {
 					t.Errorf("found %v", err)
 				}
 			}

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come one by one,
-// and what comes behind the last is the stream's.
+// The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come
+// one by one, and what comes behind the last is the stream's.
 
 // answer reads the two bytes of the greeting and of the logon.
 func (a *attempt) answer(r io.Reader, version byte) (byte, error) {
@@ -86,7 +86,8 @@ func cut(err error, got, want int) error {
 	case nil:
 		return nil
 	case io.EOF, io.ErrUnexpectedEOF:
-		return fmt.Errorf("the proxy closed the connection after %d of at least %d bytes of its answer: %w", got, want, io.ErrUnexpectedEOF)
+		return fmt.Errorf("the proxy closed the connection after %d of at least %d bytes of its answer: %w", got, want,
+			io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("after %d of at least %d bytes of the proxy's answer: %w", got, want, err)
 }

@@ -35,7 +35,8 @@ func parseTarget(network, address string) (target, error) {
 	case err == nil && ip.Is4():
 		request = append(append(request, 0x01), ip.AsSlice()...)
 	case err == nil:
-		return unusable("a virtual host's name or an IPv4 address", fmt.Sprintf("the IPv6 address %q, which the proxy does not support", address))
+		return unusable("a virtual host's name or an IPv4 address",
+			fmt.Sprintf("the IPv6 address %q, which the proxy does not support", address))
 	case host == "" || len(host) > 255:
 		return unusable("a virtual host's name of 1 to 255 bytes", fmt.Sprintf("%d bytes", len(host)))
 	default:
@@ -61,27 +62,32 @@ const maxLocation = 189
 // Validate says whether the dialer can work at all; it sends nothing.
 func (d *Dialer) Validate() error {
 	if host, port, err := net.SplitHostPort(d.Address); err != nil || host == "" || port == "" {
-		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q", d.Address)}
+		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q",
+			d.Address)}
 	}
 	if d.Token == nil {
-		return &Unusable{What: "token for the Connectivity proxy", Expected: "somebody who fetches one", Found: "nobody"}
+		return &Unusable{What: "token for the Connectivity proxy", Expected: "somebody who fetches one",
+			Found: "nobody"}
 	}
 	for _, location := range d.Locations {
 		if len(location) > maxLocation {
-			return &Unusable{What: "location id", Expected: fmt.Sprintf("at most %d bytes", maxLocation), Found: fmt.Sprintf("%d bytes, which begin with %q", len(location), location[:16])}
+			return &Unusable{What: "location id", Expected: fmt.Sprintf("at most %d bytes", maxLocation),
+				Found: fmt.Sprintf("%d bytes, which begin with %q", len(location), location[:16])}
 		}
 	}
 	return nil
 }
 
-// checkToken refuses what cannot be a JWT, so that the proxy's answer to it need not be explained. The token is not in the error.
+// checkToken refuses what cannot be a JWT, so that the proxy's answer to it need not be explained. The token is not in
+// the error.
 func checkToken(token string) error {
 	if token == "" {
 		return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty text"}
 	}
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {
-			return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT: letters, digits, '-', '_' and '.'", Found: fmt.Sprintf("byte %02x at %d of %d", token[i], i, len(token))}
+			return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT: letters, digits, '-', '_' " +
+				"and '.'", Found: fmt.Sprintf("byte %02x at %d of %d", token[i], i, len(token))}
 		}
 	}
 	return nil

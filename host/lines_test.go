@@ -1,0 +1,71 @@
+package host
+
+import (
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// widerYet are folders of packages whose lines are not brought within 120 columns yet.
+var widerYet = []string{"connect", "cron", "kafka", "keystore", "plugin", "service", "sink", "source", "task",
+	"transport"}
+
+// Lines of Go end within 120 columns, a tab being four. What stands in quotes does not count: it is searched for as it
+// is told.
+func TestLines(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "testdata":
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".go" || slices.Contains(widerYet,
+			filepath.ToSlash(filepath.Dir(path))):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for number, line := range strings.Split(withoutStrings(path, text), "\n") {
+			found++
+			if columns := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); columns > 120 {
+				t.Errorf("%s:%d: expected at most 120 columns, found %d", path, number+1, columns)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 10_000 {
+		t.Errorf("looked at %d lines: %v", found, err)
+	}
+}
+
+// withoutStrings is a file whose literals are empty, line breaks apart.
+func withoutStrings(path string, text []byte) string {
+	files := token.NewFileSet()
+	file := files.AddFile(path, files.Base(), len(text))
+	var s scanner.Scanner
+	s.Init(file, text, nil, 0)
+	var b strings.Builder
+	last := 0
+	for {
+		pos, kind, literal := s.Scan()
+		if kind == token.EOF {
+			b.Write(text[last:])
+			return b.String()
+		}
+		if kind == token.STRING {
+			at := file.Offset(pos)
+			b.Write(text[last:at])
+			b.WriteString(strings.Repeat("\n", strings.Count(literal, "\n")))
+			last = at + len(literal)
+		}
+	}
+}
