@@ -1,7 +1,11 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,6 +93,53 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			}
 			if strings.Contains(w.name, "checked") && w.service.Ledger().Statuses[200] == 0 {
 				t.Error("expected the records in doubt to be looked up")
+			}
+		})
+	}
+}
+
+// A worker that is killed between a request and its answer: the next one looks what arrived, and writes nothing twice.
+func TestKilledSinkLooksWhatArrived(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string][]string{
+		"batches":   nil,
+		"one a row": {"sap.odata.enable.batch=0"},
+		"together":  {"sap.odata.changesets=all", "sap.odata.max.in.flight=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			s := service.New(service.Options{Rows: written})
+			turns, held := make(chan struct{}), atomic.Bool{}
+			var waiting atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost && held.CompareAndSwap(false, true) {
+					s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
+					waiting.Add(1)
+					<-turns
+					return
+				}
+				s.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			t.Cleanup(func() { close(turns) })
+			address := strings.TrimPrefix(server.URL, "http://")
+			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("there.properties", source("there", address, "Orders")...),
+				p.file("back.properties", append(append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check"), settings...)...)}
+			c := p.start(args...)
+			c.eventually("a request", func() bool { return waiting.Load() > 0 })
+			c.signal(syscall.SIGKILL)
+			c.wait()
+			if r := p.run(args...); r.code != 0 {
+				t.Errorf("expected exit 0, found %d\n%s", r.code, r.stderr)
+			}
+			for entity, n := range s.Ledger().Writes {
+				if n.Created != 1 {
+					t.Errorf("expected %s to be created once, found %d times", entity, n.Created)
+				}
+			}
+			if found := entities(s, "OrderCopies"); !cmp.Equal(entities(s, "Orders"), found) {
+				t.Errorf("expected %d entities, found %d", written, len(found))
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,6 +46,44 @@ func (w *writing) doubted(rows []uint32) (hints []wit.Hint) {
 		hints = append(hints, wit.Hint{Row: uint32(n), Text: wit.HintUncertain})
 	}
 	return hints
+}
+
+// suspected takes rows of records that a run may have sent which was killed before it could say so, and asks for checks of them: who has
+// none refuses, and they are written as any others.
+func (w *writing) suspected(rows []uint32) (hints []wit.Hint) {
+	for n, row := range rows {
+		tried := &w.tries[row]
+		if tried.doubt != nil || tried.hint != "" && !tried.suspect || !w.task.ledger.suspected(w.batch.items[row]) {
+			continue
+		}
+		tried.suspect, tried.hint = true, wit.HintUncertain
+		hints = append(hints, wit.Hint{Row: uint32(n), Text: wit.HintUncertain})
+	}
+	return hints
+}
+
+// withoutCheck takes the hints away by which suspected rows were refused; false: there are none. A refusal of kind conflict says that the
+// row is not to be written without a check.
+func (w *writing) withoutCheck(rows []uint32, hints []wit.Hint, refused []wit.RowFault) (left []wit.Hint, ok bool) {
+	plain := map[uint32]bool{}
+	for i := range refused {
+		f := &refused[i]
+		if tried := &w.tries[rows[f.Origin]]; tried.suspect && f.Fault.Kind != wit.FaultConflict {
+			tried.suspect, tried.hint, plain[f.Origin] = false, "", true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(hints), func(h wit.Hint) bool { return plain[h.Row] }), len(plain) > 0
+}
+
+// confirmed puts a suspected row in doubt: its check didn't say that it is to be written. All of its kind are found before the task fails.
+func (w *writing) confirmed(row uint32) {
+	w.tries[row].suspect = false
+	w.doubt(row, errors.New("a run before this one, which was killed, may have written it"), true)
+}
+
+// notWritten tells whether a check says that a row was not written.
+func notWritten(v wit.Verdict) bool {
+	return v.Again != nil && v.Again.Fault == nil && v.Again.Hint != wit.HintUncertain
 }
 
 // checks makes deliveries that check rows in doubt. The first is sent after a pause: what may have arrived may still be at work there.

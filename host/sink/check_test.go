@@ -200,6 +200,54 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 	})
 }
 
+// What a run may have sent that was killed is checked before it is sent: what is there is not written twice, though no record says so.
+func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		look uint16 // of b
+		seen string
+	}{
+		"there":     {200, "look a look b c"},
+		"not there": {404, "look a look b b c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newCheckedWorld(&checker{})
+				at := place{"orders", 3}
+				x.group.notes[at], x.group.committed[at] = "reach=1", 0
+				x.service.answer = func(_ int, body string) (uint16, error) {
+					switch body {
+					case "look a":
+						return 200, nil
+					case "look b":
+						return c.look, nil
+					}
+					return 201, nil
+				}
+				x.ok(t)
+				if seen := strings.Join(x.service.seen(), " "); seen != c.seen {
+					t.Errorf("expected %s, found %s", c.seen, seen)
+				}
+				if note := x.group.notes[at]; x.committed("orders", 3) != 3 || note != "" {
+					t.Errorf("committed %d, note %q", x.committed("orders", 3), note)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		refuses := func(uint16) wit.Verdict {
+			return wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultConflict, Message: "another one is there"}}
+		}
+		x := newCheckedWorld(&checker{says: refuses})
+		at := place{"orders", 3}
+		x.group.notes[at], x.group.committed[at] = "reach=1", 0
+		_, err := x.run(t)
+		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there", "orders-3@0", "orders-3@1")
+		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen, "look a", ""), "look b", ""), "a") {
+			t.Errorf("a record in doubt was sent: %s", seen)
+		}
+	})
+}
+
 // learner writes down in its context each answer that it has judged.
 type learner struct {
 	checker

@@ -44,6 +44,8 @@ type tries struct {
 	hint string
 	// doubt: a request with the row may have arrived, nil where it is known whether one did.
 	doubt *inDoubt
+	// suspect: a run that was killed may have sent it; the plugin is asked for a check, but need not have one.
+	suspect bool
 }
 
 // job is a delivery that is to be made: its rows as positions in the batch.
@@ -313,10 +315,15 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	}
 	for n, v := range verdicts {
 		row := j.rows[n]
+		suspect := w.tries[row].suspect
+		if suspect && !notWritten(v) && v.Written == nil {
+			w.confirmed(row)
+		}
+		w.tries[row].suspect = false
 		switch {
 		case v.Written != nil:
 			t.count.written.Add(1)
-			once := !j.Request.Repeatable || w.tries[row].doubt != nil
+			once := !j.Request.Repeatable || suspect || w.tries[row].doubt != nil
 			w.resolved(row)
 			t.ledger.settle(w.batch.items[row], once)
 		case v.Refused != nil && w.tries[row].doubt != nil:
@@ -541,6 +548,9 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bo
 	if err != nil {
 		return nil, w.fault(rows, "encode", err)
 	}
+	if hints, ok := w.withoutCheck(rows, hints, d.Refused); ok {
+		return w.encodeBy(o, rows, hints, unsent)
+	}
 	return w.encoded(o, by, rows, d)
 }
 
@@ -584,6 +594,9 @@ func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries)
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
+		if w.tries[rows[f.Origin]].suspect {
+			w.confirmed(rows[f.Origin])
+		}
 		if w.tries[rows[f.Origin]].doubt != nil {
 			jobs = append(jobs, w.refusal(rows[f.Origin], f.Fault.Error()))
 			continue

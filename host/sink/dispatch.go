@@ -313,7 +313,7 @@ func (w *writing) deliveries() ([]job, error) {
 	if len(w.rows) == 0 {
 		return nil, nil
 	}
-	return w.encodeBy(t.plugin.Opened(), w.rows, w.doubted(w.rows), true)
+	return w.encodeBy(t.plugin.Opened(), w.rows, append(w.doubted(w.rows), w.suspected(w.rows)...), true)
 }
 
 // made takes the deliveries of a batch.

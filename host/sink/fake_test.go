@@ -310,7 +310,12 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		if r.Value.Form != wit.Absent {
 			line += "=" + value
 		}
-		if h := hinted[uint32(i)]; h != "" {
+		switch h := hinted[uint32(i)]; h {
+		case "":
+		case wit.HintUncertain:
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultUnsupported, Message: "it is not looked up"}})
+			continue
+		default:
 			line += "?" + h
 		}
 		n, ok := open[key[0]]

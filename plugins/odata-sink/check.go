@@ -26,7 +26,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		}
 		return q, err
 	case e.s.filter == "":
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "it can't be looked up whether the entity was inserted: the record doesn't say its key, and " + checkFilter + " isn't set"}
+		return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: the record doesn't say its key, and " + checkFilter + " isn't set"}
 	}
 	filter, err := e.filter()
 	if err != nil {
@@ -55,7 +55,7 @@ func (e *encoding) filter() (string, error) {
 		property := e.target.entity.properties[name]
 		member, ok := e.p.member(e.content, name)
 		if !closed || property == nil || !ok || member.null() {
-			return "", &wit.Fault{Kind: wit.FaultUnsupported, Message: "it can't be looked up whether the entity was inserted: " + checkFilter + " wants a value of property " + name + ", which the record doesn't have"}
+			return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + checkFilter + " wants a value of property " + name + ", which the record doesn't have"}
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
 		if err != nil {
