@@ -31,6 +31,9 @@ type changes struct {
 	// again are those that are being read again, by tag.
 	again map[string]*again
 	out   decode.Output
+	// held is a row of a load that takes the place of a lost token; began: the first one of the page has been handed on.
+	held  held
+	began bool
 }
 
 // again is an entity that came both as a row and as deleted: which of the two holds the service has to say (P22).
@@ -46,6 +49,7 @@ type again struct {
 func (c *changes) reset() {
 	c.merged, c.entries, c.met, c.gone, c.again = c.merged[:0], c.entries[:0], nil, nil, nil
 	c.faults, c.waiting, c.number, c.last = c.faults[:0], 0, 0, 0
+	c.held.some, c.began = false, false
 }
 
 const rereadTag = "again "
@@ -113,6 +117,9 @@ func (pg *page) change(portion *wit.Portion) error {
 		pg.bury(portion, &tombstones[i])
 	}
 	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
+	if pg.reloads() {
+		pg.hold(portion)
+	}
 	pg.declare(portion)
 	if n := len(c.merged); n > 0 {
 		c.last = c.merged[n-1].Origin

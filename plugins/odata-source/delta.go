@@ -316,7 +316,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
 	case f.tracking.lost == lostReload:
 		next := f.firstDelta(pg.Answer.At)
-		if f.odp != nil {
+		if f.odp != nil && f.odp.terminate != "" {
 			next.phase, next.url = phaseEnd, f.functionURL(f.odp.terminate)
 		}
 		next.snapshot = int(pg.Answer.At)

@@ -51,6 +51,7 @@ type event struct {
 	key       string
 	value     map[string]any
 	tombstone bool
+	headers   map[string]string
 }
 
 var errKilled = errors.New("killed")
@@ -210,7 +211,17 @@ func (f *follower) take(row wit.Row, data []byte) {
 		return
 	}
 	value := f.members(row.Value, data)
-	f.log = append(f.log, event{key: key, value: value})
+	headers := map[string]string{}
+	if row.Headers.Form == wit.Raw {
+		list, err := datum.Headers(nil, data[row.Headers.Start:row.Headers.Start+row.Headers.Size])
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for _, h := range list {
+			headers[h.Name] = string(h.Value)
+		}
+	}
+	f.log = append(f.log, event{key: key, value: value, headers: headers})
 	if value["RECORDMODE"] == "D" || value["ODQ_CHANGEMODE"] == "D" {
 		delete(f.state, key)
 		return
@@ -554,8 +565,18 @@ func TestDeltaReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.equals(s, "Products", "ProductID", "ProductName")
-	if n := len(f.log) - before; n != s.Count("Products") {
+	n := len(f.log) - before
+	if n != s.Count("Products") {
 		t.Errorf("%d rows came of %d", n, s.Count("Products"))
+	}
+	for i, e := range f.log {
+		mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
+		if (e.headers[headerSnapshot] != "") != (i >= before) || e.headers[headerMark] != mark {
+			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
+		}
+	}
+	if err := f.catchUp(poll); err != nil || len(f.log) != before+n {
+		t.Errorf("%d rows more, %v", len(f.log)-before-n, err)
 	}
 }
 

@@ -79,6 +79,10 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 	if err != nil {
 		return true, err
 	}
+	if pg.changes.held.some {
+		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseLoad)
+		pg.declare(portion)
+	}
 	fields := next.fields()
 	portion.Next, portion.More = &fields, !next.rest
 	return true, nil

@@ -17,6 +17,9 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if f.tracking.on {
 		return f.nextDelta(offset, cause, now)
 	}
+	if tracked(offset) {
+		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " + f.setting(nameTrackChanges) + " is 0: reset the connector's offsets"}
+	}
 	at, err := paging.Read(offset)
 	if err != nil {
 		return wit.Step{}, err

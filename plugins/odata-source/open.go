@@ -112,7 +112,7 @@ func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
 	out := &wit.SourceOpened{Context: packContext(o)}
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value, Fingerprint: fingerprint(o, f, v)}
+		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value, Fingerprint: fingerprint(o, f, v), Changed: changedOf(v, f.number)}
 		if f.key.Nodes != nil {
 			w.Key = &f.key
 		}
@@ -125,6 +125,17 @@ func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
 		out.Feeds = append(out.Feeds, w)
 	}
 	return wit.SourceOpening{Ready: out}, nil
+}
+
+// changedOf is what a stored offset of something else means.
+func changedOf(v setting.Values, number string) wit.Changed {
+	switch v.Word(config.InGroup(number, nameChange)) {
+	case "reload":
+		return wit.ChangedReload
+	case "keep":
+		return wit.ChangedKeep
+	}
+	return wit.ChangedFail
 }
 
 // partition is the key of the feed's offsets.

@@ -152,7 +152,6 @@ func declareLater(t *setting.Table) {
 	}
 	one("subscription.enable", wit.KindText, "Whether the service sends notifications of changes.", "0", "false")
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
-	one("query.change", wit.KindText, "What happens when a stored offset belongs to another query: fail, reload or keep.", "fail")
 	one("key.extra", wit.KindText, "Literals that join the record's key.")
 	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
 	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {

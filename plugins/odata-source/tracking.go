@@ -20,6 +20,7 @@ const (
 	nameNullMessages = "null-messages"
 	nameBefore       = "before.images"
 	nameDeltaKind    = "delta.kind"
+	nameChange       = "query.change"
 
 	deltaTakeover = "sap.odata.delta.takeover"
 	initialRead   = "sap.odata.initial.read.timeout.ms"
@@ -60,6 +61,8 @@ func declareTracking(t *setting.Table) {
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
 	one(nameDeltaKind, wit.Low, setting.Is("images"), "additive says that the values of ODP's rows are to be added up, so that before images and the values "+
 		"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
+	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, set, query or format: fail and say what differs; "+
+		"reload, read the set anew; keep, go on from it.", setting.Allowed("fail", "reload", "keep"), setting.Display("Changed query"))
 	t.Declare(
 		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"), "true ends an ODP subscription of this user that another reader has opened, and begins anew.",
 			setting.Allowed(setting.Flags...), setting.Display("Take over")),

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A load that takes the place of a lost token says so in the headers of its rows (P8), so that a reader can tell which entities it holds
+// and were deleted meanwhile: those that came before its begin and not up to its end.
+const (
+	// headerSnapshot is the number of the load, the same in all its rows.
+	headerSnapshot = "culvert.snapshot"
+	// headerMark is begin in the first row, end in the last one, begin,end in the only one.
+	headerMark = "culvert.snapshot.mark"
+)
+
+// held is a row of such a load that is kept back until it is known whether it is the last one.
+type held struct {
+	row        wit.Row
+	key, value []byte
+	some       bool
+}
+
+// reloads tells whether the page is one of such a load.
+func (pg *page) reloads() bool {
+	return pg.delta.snapshot > 0 && (pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen)
+}
+
+// hold puts headers on the portion's rows, the row that was held back before them, and holds the last one back.
+func (pg *page) hold(portion *wit.Portion) {
+	c, h := &pg.changes, &pg.changes.held
+	if len(portion.Rows) == 0 {
+		return
+	}
+	rows := make([]wit.Row, 0, len(portion.Rows)+1)
+	data := portion.Data
+	if h.some {
+		rows, data = pg.release(rows, data, false)
+	}
+	last := portion.Rows[len(portion.Rows)-1]
+	for _, row := range portion.Rows[:len(portion.Rows)-1] {
+		data = pg.label(&row, data, false)
+		rows = append(rows, row)
+	}
+	*h = held{row: last, some: true, key: bytesOf(h.key, data, last.Key), value: bytesOf(h.value, data, last.Value)}
+	portion.Rows, portion.Data, pg.Out.Data, c.merged = rows, data, data, rows
+}
+
+func bytesOf(dst, data []byte, d wit.Datum) []byte {
+	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
+}
+
+// release hands on the row that was held back.
+func (pg *page) release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+	h := &pg.changes.held
+	row := h.row
+	row.Key.Start = uint32(len(data))
+	data = append(data, h.key...)
+	row.Value.Start = uint32(len(data))
+	data = append(data, h.value...)
+	data = pg.label(&row, data, last)
+	h.some = false
+	return append(rows, row), data
+}
+
+// label puts the headers on a row.
+func (pg *page) label(row *wit.Row, data []byte, last bool) []byte {
+	mark := ""
+	if !pg.delta.inside && !pg.changes.began {
+		mark = "begin"
+	}
+	pg.changes.began = true
+	if last && mark != "" {
+		mark += ",end"
+	} else if last {
+		mark = "end"
+	}
+	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil, int64(pg.delta.snapshot), 10)}}
+	if mark != "" {
+		headers = append(headers, datum.Header{Name: headerMark, Form: wit.Raw, Value: []byte(mark)})
+	}
+	row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(len(data))}
+	data = datum.AppendHeaders(data, headers)
+	row.Headers.Size = uint32(len(data)) - row.Headers.Start
+	return data
+}
