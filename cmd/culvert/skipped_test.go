@@ -48,4 +48,16 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 			t.Errorf("%s: expected %d lines, found %d in\n%s", name, s.Count("Orders"), lines, r.stderr)
 		}
 	}
+	// Rows that a source skips, too: here all of them, whose records are too large for the producer with their schemas.
+	large := p.file("large.properties", append(source("large", address, "Orders"), "errors.tolerance=all", "errors.log.enable=true", "producer.override.max.request.size=1024")...)
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, large)
+	lines := 0
+	for line := range strings.Lines(r.stderr) {
+		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line, " topic=") && strings.Contains(line, " timestamp=") {
+			lines++
+		}
+	}
+	if r.code != 0 || lines != s.Count("Orders") {
+		t.Errorf("expected %d lines of level ERROR with topic and timestamp, found %d, exit %d\n%s", s.Count("Orders"), lines, r.code, r.stderr)
+	}
 }
