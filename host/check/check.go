@@ -241,7 +241,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 }
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
-func destination(ctx context.Context, c *config.Connector, component wit.Component, providers *config.Providers) config.Problems {
+func destination(ctx context.Context, c *config.Connector, component wit.Component,
+	providers *config.Providers) config.Problems {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil

@@ -1,8 +1,3 @@
-// Package config reads what users write: worker files, connector files, environment and flags. It knows Kafka Connect's
-// settings and those of this worker by name, and the settings of plugins only by their declarations and roles.
-//
-// Keys stay flat. Kafka Connect has keys that are prefixes of others (`transforms` and `transforms.a.type`), so nothing
-// here ever makes a tree of them, and `#` or `{}` in a key mean nothing to the readers.
 package config
 
 import (

@@ -67,20 +67,19 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 // NewWorker is [LoadWorker] for entries in hand.
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
 	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
-	var all []Entry
-	for _, l := range []layer{defaults(file), entries, environment(environ), commandLine(flags)} {
-		all = append(all, l...)
-	}
-	var problems, more Problems
-	w.Providers, problems = NewProviders(all)
-	all, more = w.Providers.Resolve(all)
-	problems = append(problems, more...)
-	if err := w.values.Load(layer(all), nil); err != nil {
-		problems = append(problems, Problem{File: file, Text: err.Error()})
-	}
-	for _, e := range all {
-		if e.File != "" {
-			w.origin[e.Key] = e
+	layers := []layer{defaults(file), entries, environment(environ), commandLine(flags)}
+	var problems Problems
+	w.Providers, problems = NewProviders(slices.Concat(layers...))
+	for _, l := range layers { // each above those before it
+		resolved, more := w.Providers.Resolve(l)
+		problems = append(problems, more...)
+		if err := w.values.Load(layer(resolved), nil); err != nil {
+			problems = append(problems, Problem{File: file, Text: err.Error()})
+		}
+		for _, e := range resolved {
+			if e.File != "" {
+				w.origin[e.Key] = e
+			}
 		}
 	}
 	problems = append(problems, w.check()...)

@@ -1,5 +1,3 @@
-// Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka
-// Connect's converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
 package convert
 
 import (

@@ -1,9 +1,3 @@
-// Package kafka holds everything that talks to Kafka: the configuration of its clients under Kafka's own property
-// names, an administrator, the producer of a source's feed, the consumer of a sink, a bounded reader, and the embedded
-// broker.
-//
-// The clients are franz-go's with the defaults that were measured to matter: no compression unless asked for, large
-// fetches where few partitions are read, records in slabs, start offsets and resets stated instead of inherited.
 package kafka
 
 import (

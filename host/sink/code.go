@@ -1,5 +1,3 @@
-// Package sink writes topics to a service: the loop of a sink task. What a request looks like and what its answer means is the
-// plugin's business; order, what may be sent again and what counts as settled is this package's.
 package sink
 
 import (

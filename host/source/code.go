@@ -1,5 +1,3 @@
-// Package source reads feeds of a service into Kafka: the loop of a source task. What a service's bytes mean is the plugin's
-// business; what may be skipped, sent again and stored is this package's.
 package source
 
 import (

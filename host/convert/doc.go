@@ -1,0 +1,17 @@
+// Package convert turns keys, values and headers of batches into the bytes that stand in Kafka, and back: Kafka
+// Connect's converters under Kafka Connect's class names. It knows neither topics' contents nor who reads them.
+//
+// Where to look:
+//
+//   - converter.go: what a converter is, and by which class it is found. bounds.go: what a conversion may make of a
+//     record.
+//   - plain.go, primitive.go, header.go: texts, bytes, numbers, headers.
+//   - json.go with envelope.go and schema.go: JSON with or without its schema; writer.go and reader.go, compiled for
+//     each schema, with scanner.go, text.go and number.go: bytes as Jackson and Java write and read them.
+//   - avro.go with avro_schema.go, avro_reader.go, avro_step.go and avro_anything.go: Confluent's Avro; registry: the
+//     client of a schema registry. render.go: schemas for readers.
+//
+// Invariants: what Kafka Connect's class writes is written to the byte, and deviations are named where they stand.
+// Every loop over bytes from outside is linear in them or bounded. A schema is compiled once, and a row allocates
+// nothing.
+package convert
