@@ -607,7 +607,7 @@ func (s *capService) testPing(t *testing.T) {
 
 // sinkLines are the settings of a connector that writes a topic into a set.
 func (s *capService) sinkLines(name, entitySet, topic string) []string {
-	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1"), setLines(0, capPath, entitySet, topic)...)
+	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), setLines(0, capPath, entitySet, topic)...)
 }
 
 // Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three properties with

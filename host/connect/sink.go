@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
@@ -52,7 +53,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
 		Rows:          roles.Int(role.SinkFlushRows),
-		Every:         roles.Duration(role.SinkFlushIntervalMS),
+		Every:         flushEvery(roles, c.o.Worker),
 		InFlight:      roles.Int(role.SinkInFlight),
 		Tolerance:     c.tolerance(),
 		Uncertain:     &c.uncertain,
@@ -102,4 +103,14 @@ func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.Consume
 		o.Topics = topics
 	}
 	return o
+}
+
+// flushEvery is how long records wait for more: where only the worker says how often offsets are written, a sink writes as often, as in
+// Kafka Connect.
+func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
+	const offsets = "offset.flush.interval.ms"
+	if worker != nil && !roles.Given(role.SinkFlushIntervalMS) && worker.Given(offsets) {
+		return worker.Duration(offsets)
+	}
+	return roles.Duration(role.SinkFlushIntervalMS)
 }
