@@ -46,6 +46,7 @@ var outsideTheTable = map[string]string{
 	"sink.mostNames":                 "what is told",
 	"sink.longestKey":                "what is told",
 	"sink.largestBatch":              "when a batch is full",
+	"sink.maxHeld":                   "when batches wait for one another",
 	"convert.maxQuoted":              "what is told",
 	"btp.longestQuote":               "what is told",
 	"btp.longestOutage":              "a setting's range",
