@@ -1,0 +1,30 @@
+package setting_test
+
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// One declaration finds what is wrong with a setting, in Kafka Connect's words, and reads it.
+func Example() {
+	table := setting.Of(
+		setting.Spec("shop.address", wit.KindText, wit.High, nil, "Host of the shop.", setting.Required()),
+		setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), "Rows of a page.", setting.AtLeast(1)),
+		setting.Spec("shop#{n}.table", wit.KindText, wit.High, nil, "A table."))
+	table.Prefixes = []string{"shop.", "shop#{n}."}
+	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"}, {Name: "shop#01.tabel"}}
+	for _, e := range table.Examine(given) {
+		for _, text := range e.Errors {
+			fmt.Println(e.Spec.Name+":", text)
+		}
+	}
+	values := table.Values([]wit.Setting{{Name: "shop#01.table", Value: "orders"}})
+	fmt.Println(values.Number("shop.size"), values.Groups("shop#{n}.", "")[0].Text("table"))
+	// Output:
+	// shop.address: Missing required configuration "shop.address" which has no default value.
+	// shop.size: Invalid value 0 for configuration shop.size: Value must be at least 1
+	// shop#01.tabel: unknown setting; the nearest known one is shop#01.table
+	// 5 orders
+}
