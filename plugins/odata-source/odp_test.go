@@ -239,7 +239,6 @@ func TestODPResumes(t *testing.T) {
 			}
 			if err := f.catchUp(cause); errors.Is(err, errKilled) {
 				f.start()
-				cause = start
 			} else if err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}
