@@ -2,6 +2,7 @@ package examples
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -9,17 +10,38 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
-	odata "github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	schemas "github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
 )
 
+// connectorSettings are those that the built-in source and sink declare.
+func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, guest := range []string{"odata-source", "odata-sink"} {
+		if err := os.WriteFile(filepath.Join(dir, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(), CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, info := range m.Modules() {
+		for _, c := range info.Components {
+			specs = append(specs, c.Settings...)
+		}
+	}
+	return specs
+}
+
 // declared is what declarations say about a setting: whether there is one of this name, and its default, "" for none.
-func declared(name string) (known bool, value string) {
+func declared(connectors []wit.SettingSpec, name string) (known bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
-		var t setting.Table
-		odata.Declare(&t) // what both connectors have
-		for _, s := range t.Specs() {
+		for _, s := range connectors {
 			if s.Name == name || strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name, "{name}")+"NAME" == name {
 				if s.DefaultValue != nil {
 					value = *s.DefaultValue
@@ -51,9 +73,10 @@ func TestReadmeSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	connectors := connectorSettings(t)
 	names := regexp.MustCompile("`((?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[A-Za-z0-9.-]+)`")
 	for _, m := range names.FindAllStringSubmatch(string(text), -1) {
-		if known, _ := declared(m[1]); !known {
+		if known, _ := declared(connectors, m[1]); !known {
 			t.Errorf("%s is no setting", m[1])
 		}
 	}
@@ -66,7 +89,7 @@ func TestReadmeSettings(t *testing.T) {
 			said = found[1]
 		}
 		for _, name := range names.FindAllStringSubmatch(m[1], -1) {
-			if _, value := declared(name[1]); said != value {
+			if _, value := declared(connectors, name[1]); said != value {
 				t.Errorf("%s: the README has the default %q, its declaration %q", name[1], said, value)
 			}
 		}
