@@ -623,7 +623,7 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for configuration sap.odata#00.page.size: Not a number of type INT"},
 		{"range", instead(good, "sap.odata#00.page.size=0"), 0, "sap.odata#00.page.size: "},
 		{"port", instead(good, "sap.odata.host.port=70000"), 0, "sap.odata.host.port: "},
-		{"delta", instead(good, "sap.odata#00.track-changes=1"), 0, "sap.odata#00.track-changes: "},
+		{"delta", instead(good, "sap.odata#00.track-changes=1"), 7, "sap.odata#00.exec-period: Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{"tolerance", instead(good, "errors.tolerance=some"), 0, "errors.tolerance: "},
 		{"transform-class", instead(good, "transforms=a", "transforms.a.type=org.example.None"), 0, "transforms.a.type: no plugin has the transformation org.example.None"},
 		{"predicate", instead(good, "transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",

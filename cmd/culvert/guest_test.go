@@ -48,7 +48,7 @@ func filled(t *testing.T, rows int) (p *place, from *service.Service, worker str
 
 // copiesOf is a sink with 8 tasks that writes Orders into OrderCopies as user me.
 func copiesOf(address string, settings ...string) []string {
-	return instead(sinkOf("back", address, "Orders", "OrderCopies"), append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8",
+	return instead(sinkOf("back", address, "Orders", "OrderCopies"), append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
 		"sap.odata.user.name=me", "sap.odata.user.pwd=" + password, "sap.odata.max.retries=10",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
 }
