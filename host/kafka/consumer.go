@@ -74,6 +74,8 @@ type Consumer struct {
 	// life ends with a failure that Poll must not wait for.
 	life context.Context
 	end  context.CancelFunc
+	// ready is closed when all of this is there: the client joins the group while it is being made, and calls back.
+	ready chan struct{}
 
 	records []*kgo.Record // of the last poll
 }
@@ -86,7 +88,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote}
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote, ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err
@@ -112,6 +114,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	s.client, s.guard = client, guard
 	s.life, s.end = context.WithCancel(context.Background())
 	guard.watched(s.deny)
+	close(s.ready)
 	return s, nil
 }
 
@@ -305,6 +308,7 @@ func (s *Consumer) Close() {
 }
 
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-s.ready
 	s.mu.Lock()
 	for topic, list := range partitions {
 		if s.owned[topic] == nil {
@@ -323,6 +327,7 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 }
 
 func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-s.ready
 	if len(partitions) == 0 {
 		return
 	}
@@ -340,6 +345,7 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 }
 
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-s.ready
 	s.drop(client, partitions)
 	if s.o.Lost != nil && len(partitions) > 0 {
 		s.o.Lost(partitions)
