@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -210,30 +211,22 @@ func TestPollEndsWithItsContext(t *testing.T) {
 
 // The client joins its group while the consumer is being made. What it calls back waits until the consumer is there.
 func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
-	b := openTestBroker(t, t.TempDir())
-	put(t, b.Addr(), "orders", "1")
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	config := testConfig(b.Addr())
-	config.Consumer.MaxPollInterval = time.Minute
-	s := &Consumer{config: config, o: ConsumerOptions{Group: "g", Noted: func(string, int32, int64, string) {}},
-		owned: map[string]map[int32]bool{}, ready: make(chan struct{})}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
-	}()
-	if s.Owns("orders", 0) {
-		t.Error("a partition was assigned before the consumer was there")
-	}
-	s.life, s.end = context.WithCancel(t.Context())
-	defer s.end()
-	close(s.ready)
-	<-done
-	if !s.Owns("orders", 0) {
-		t.Errorf("expected the partition, found %v", s.Owned())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		client, err := kgo.NewClient()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"}, owned: map[string]map[int32]bool{}, ready: make(chan struct{})}
+		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
+		synctest.Wait()
+		if s.Owns("orders", 0) {
+			t.Error("a partition was assigned before the consumer was there")
+		}
+		close(s.ready)
+		synctest.Wait()
+		if !s.Owns("orders", 0) {
+			t.Errorf("expected the partition, found %v", s.Owned())
+		}
+		client.Close()
+	})
 }
