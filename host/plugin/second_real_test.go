@@ -251,6 +251,8 @@ func (r *recorder) shape(v reflect.Value) any {
 		switch t.Elem().Kind() {
 		case reflect.Uint8:
 			return map[string]any{"$bytes": hex.EncodeToString(v.Bytes())}
+		case reflect.Uint16:
+			return map[string]any{"$u16": append([]uint16{}, v.Interface().([]uint16)...)}
 		case reflect.Uint32:
 			return map[string]any{"$u32": append([]uint32{}, v.Interface().([]uint32)...)}
 		}

@@ -1,7 +1,7 @@
 // host.mjs FILE: runs plugins on Node as jco makes them components. FILE holds {"guests": [{"name", "wasm": path, "wit": text,
 // "world", "calls": [{"interface", "function", "arguments"}]}]}; the answers go to standard output in the same order:
 // {"NAME": {"answers": [{"ok"} | {"fault"} | {"trap"}], "log": [[level, message]]}}.
-// In JSON bytes are {"$bytes": hex}, 64-bit integers {"$int": decimal}, lists of u32 {"$u32": [...]}.
+// In JSON bytes are {"$bytes": hex}, 64-bit integers {"$int": decimal}, lists of u16 and u32 {"$u16": [...]}, {"$u32": [...]}.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,6 +37,7 @@ function revive(_, v) {
   if (v === null || typeof v !== 'object') return v;
   if ('$bytes' in v) return new Uint8Array(Buffer.from(v.$bytes, 'hex'));
   if ('$int' in v) return BigInt(v.$int);
+  if ('$u16' in v) return new Uint16Array(v.$u16);
   if ('$u32' in v) return new Uint32Array(v.$u32);
   return v;
 }
@@ -44,6 +45,7 @@ function revive(_, v) {
 function plain(_, v) {
   if (typeof v === 'bigint') return { $int: String(v) };
   if (v instanceof Uint8Array) return { $bytes: Buffer.from(v).toString('hex') };
+  if (v instanceof Uint16Array) return { $u16: [...v] };
   if (v instanceof Uint32Array) return { $u32: [...v] };
   return v;
 }
