@@ -140,6 +140,30 @@ func TestLearnsFromAnswers(t *testing.T) {
 	}
 }
 
+// Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind: they go by themselves,
+// or each would be tried as often as there are others in front of it.
+func TestServiceThatStopsAtAFailure(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
+		"sap.odata.operation.mode=upsert", "sap.odata.changesets=one")
+	set1(t, s, "batch-stop=true")
+	h := w.host("ProductCopies")
+	for i := range 20 {
+		h.add(wit.Datum{}, h.dynamic(product(100+i, "x")))
+	}
+	h.run()
+	h.all(wasWritten)
+	batches := 0
+	for _, r := range h.requests {
+		if strings.HasSuffix(r.Target, "$batch") {
+			batches++
+		}
+	}
+	if batches != 1 {
+		t.Errorf("expected one batch, found %d in %d requests", batches, len(h.requests))
+	}
+}
+
 // An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up; nothing is done twice.
 func TestBatchAnswerCutOff(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {

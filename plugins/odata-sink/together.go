@@ -148,10 +148,18 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
+	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
+	stopped := d.Complete && len(d.Parts) < len(b.layout) && endsFailed(d)
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
 		at++
+		if stopped && o.message == nil && s.repeatable(a) {
+			h := a.hint
+			h.single = true
+			allWritten = false
+			return anew(h), nil
+		}
 		v, err := s.settlePart(a, o, said)
 		allAlone, allWritten = allAlone && a.hint.alone, allWritten && err == nil && v.Written != nil
 		return v, err
