@@ -46,6 +46,7 @@ func TestRealCAP(t *testing.T) {
 	s.peer = startPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
 	s.metadata(t)
 	t.Run("Read", s.testRead)
+	t.Run("Parts", s.testParts)
 	t.Run("Extremes", s.testExtremes)
 	t.Run("Again", s.testAgain)
 	t.Run("Changes", s.testChanges)
@@ -661,6 +662,17 @@ func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, 
 		run(back, s.sinkLines(back, set, back))
 	}
 	compareCAP(t, set+" written back", before, s.rows(t, set))
+	for mode, more := range map[string][]string{"update": nil, "merge": nil, "patch": nil, "upsert": {"sap.odata.changesets=all"}, "single": {"sap.odata.enable.batch=0"}} {
+		name := mode + "-" + set
+		run(name, append(append(s.sinkLines(name, set, back), "sap.odata.enable.batch=1", "sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1)), more...))
+		compareCAP(t, set+" written by "+mode, before, s.rows(t, set))
+	}
+	// Gone, and back by upserts: each of them is an insert behind an update of nothing.
+	again := "again-" + set
+	run(again, append(s.sinkLines(again, set, gone), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert"))
+	upserted := "upserted-" + set
+	run(upserted, append(s.sinkLines(upserted, set, back), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert", "sap.odata.insert.uncertain=check"))
+	compareCAP(t, set+" written by upserts that insert", before, s.rows(t, set))
 }
 
 // A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent twice.
@@ -673,7 +685,7 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
 	}
 	produceTo(t, servers, category("N001"), category("C001"), category("N002"))
-	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1")
+	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1", "sap.odata.enable.batch=0")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("refused.properties", lines...))
