@@ -64,6 +64,25 @@ func (x *edits) apply(e *Engine, c *column) *failure {
 	return nil
 }
 
+// applyFields edits the members of a column's value, which begins at start.
+func (x *edits) applyFields(e *Engine, c *column, start, stage int) *failure {
+	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		return broken(stage, bad)
+	}
+	return x.apply(e, c)
+}
+
+// applyWhole edits a column's value as a whole, which begins at start.
+func (x *edits) applyWhole(e *Engine, c *column, start int) *failure {
+	from := len(e.scratch)
+	b, f := x.members[0].edit(datum.AppendBranch(e.scratch, x.root, false), c.bytes[start:])
+	if f == nil {
+		e.scratch = b
+		c.set(wit.Structured, x.out, b[from:], -1)
+	}
+	return f
+}
+
 // edited appends the members of a value, noted in e.ends, as they become.
 func (x *edits) edited(e *Engine, dst, in []byte) (_ []byte, f *failure) {
 	for i := range x.members {

@@ -455,7 +455,7 @@ func (t *translator) setFlags(g openGroup) {
 			t.open = append(t.open, g)
 			return
 		default:
-			if c == 0 || t.i == 0 || strings.ContainsRune("<", c) {
+			if c == 0 {
 				t.wrong("Unknown group type")
 			} else {
 				t.wrong("Unknown inline modifier")

@@ -342,18 +342,9 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
 		return nil, nil
 	case o.field == "":
-		from := len(e.scratch)
-		b, f := x.members[0].edit(datum.AppendBranch(e.scratch, x.root, false), c.bytes[start:])
-		if f == nil {
-			e.scratch = b
-			c.set(wit.Structured, x.out, b[from:], -1)
-		}
-		return f, nil
+		return x.applyWhole(e, c, start), nil
 	}
-	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
-		return broken(stage, bad), nil
-	}
-	return x.apply(e, c), nil
+	return x.applyFields(e, c, start, stage), nil
 }
 
 func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failure {
