@@ -5,18 +5,21 @@
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
-# make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 1h)
-# make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo)
+# make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
+# make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
+# make oracle-fuzz  CASES (default 100000) chains and records by chance through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
 FUZZTIME ?= 30s
-SOAKTIME ?= 1h
+SOAKTIME ?= 10m
 ROWS     ?=
+CASES    ?= 100000
+SEED     ?= $(shell date +%s)
 GUESTS   := odata-source odata-sink smt
 WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all demo test lint test-real bench fuzz soak oracle clean FORCE
+.PHONY: all demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -40,7 +43,7 @@ lint:
 	./.ci/lint
 
 test-real: bin/culvert
-	$(GO) test -tags real -run Real -count=1 -timeout 15m ./...
+	$(GO) test -tags real -run Real -count=1 -timeout 25m ./...
 	@command -v "$$($(GO) env CC)" >/dev/null || { echo "make test-real: the PKCS#11 test needs a C compiler, and $$($(GO) env CC) is not installed" >&2; exit 1; }
 	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./host/keystore
 
@@ -51,11 +54,16 @@ fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
 
 soak: bin/culvert
-	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
+	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 
 oracle:
 	./testdata/abi/oracle.sh
+	./testdata/convert/oracle.sh
+	TIMEOUT=600 ./testdata/peers/kafka/tool.sh plugins/smt/testdata/Replay.java plugins/smt/testdata write
+
+oracle-fuzz:
+	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestRealChains$$' -count=1 -v -timeout 4h ./host/internal/transform
 
 clean:
 	rm -rf bin $(EMBED)/*.wasm

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same data.
+// TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same
+// data.
 func TestDemoTwice(t *testing.T) {
 	bin, plugins := culvert(t)
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"), "./demo").CombinedOutput(); err != nil {

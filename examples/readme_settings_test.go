@@ -24,7 +24,8 @@ func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 			t.Fatal(err)
 		}
 	}
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(), CacheDir: t.TempDir()})
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
+		CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,8 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 	return true, w.Text(name)
 }
 
-// TestReadmeSettings holds the README to the declarations: every setting that it names is there, and its tables have their defaults.
+// TestReadmeSettings holds the README to the declarations: every setting that it names is there, and its tables have
+// their defaults.
 func TestReadmeSettings(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

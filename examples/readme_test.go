@@ -24,7 +24,8 @@ type readme struct {
 	copied []string
 	// ports are the ports on the page besides 8090.
 	ports []string
-	// ready are shell conditions for programs in the background, by a word of their line; without one it is that its port is open.
+	// ready are shell conditions for programs in the background, by a word of their line; without one it is that its
+	// port is open.
 	ready map[string]string
 }
 
@@ -88,8 +89,8 @@ func TestReadmeOfConnectivity(t *testing.T) {
 	}
 }
 
-// run runs the page's commands in a folder whose only difference to a clone is that nothing is written into the clone itself, and
-// whose port is another one. It returns what they print on standard output.
+// run runs the page's commands in a folder whose only difference to a clone is that nothing is written into the clone
+// itself, and whose port is another one. It returns what they print on standard output.
 func (r readme) run(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", r.path))
@@ -192,7 +193,8 @@ func cloneOf(t *testing.T, replace *strings.Replacer, copied []string) string {
 	return clone
 }
 
-// linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these files.
+// linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these
+// files.
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(root, folder))

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/pause"
 )
 
 // openBroker opens the embedded broker where bootstrap.servers asks for it, or finds that which runs on the data folder

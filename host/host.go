@@ -18,9 +18,10 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/lock"
+	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/lock"
-	"github.com/culvert-project/culvert/host/offset"
+	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
@@ -64,6 +65,7 @@ func (e *SetupError) Unwrap() error { return e.Cause }
 type Host struct {
 	config   Config
 	log      *slog.Logger
+	levels   *logging.Levels
 	in       *config.Installation
 	kafka    kafka.Config
 	plugins  *plugin.Manager
@@ -72,6 +74,7 @@ type Host struct {
 	locked   *lock.Lock // of the data folder; nil where it has none
 
 	checker check.Checker
+	online  *check.Online
 
 	mu      sync.Mutex
 	reloads *reloader       // nil where no folder is followed
@@ -111,7 +114,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.locked, h.lockouts = locked, lockouts
+	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log)
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
@@ -162,7 +165,9 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	h := &Host{config: c, log: c.Logger, registry: record.NewRegistry()}
+	var levels *logging.Levels
+	levels, c.Logger = logging.Of(c.Logger)
+	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry()}
 	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
 	if err != nil {
 		return nil, nil, err
@@ -174,7 +179,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		}
 	}
 	var warnings config.Problems
-	if h.kafka, warnings, err = kafka.Parse(in.Worker.All()); err != nil {
+	if h.kafka, warnings, err = kafka.Parse(ctx, in.Worker.All()); err != nil {
 		add(err)
 	}
 	h.kafka.Follow(in.Worker.Current)

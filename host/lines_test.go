@@ -6,29 +6,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
 
-// widerYet are folders of packages whose lines are not held within 120 columns yet.
-var widerYet = []string{".", "check", "config", "connect", "convert", "cron", "kafka", "keystore", "plugin",
-	"plugin/guesttest", "rest", "service",
-	"sink", "source", "task", "transport"}
-
 // Lines of Go end within 120 columns, a tab being four. What stands in quotes does not count: it is searched for as it
 // is told.
 func TestLines(t *testing.T) {
 	found := 0
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && entry.Name() == "testdata":
 			return fs.SkipDir
-		case entry.IsDir() || filepath.Ext(path) != ".go" || slices.Contains(widerYet,
-			filepath.ToSlash(filepath.Dir(path))):
+		case entry.IsDir() || filepath.Ext(path) != ".go":
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -43,7 +36,7 @@ func TestLines(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || found < 5_000 {
+	if err != nil || found < 100_000 {
 		t.Errorf("looked at %d lines: %v", found, err)
 	}
 }

@@ -166,8 +166,25 @@ func (w worker) Metrics() prometheus.Gatherer {
 	w.host.mu.Lock()
 	reloads := w.host.reloads
 	w.host.mu.Unlock()
+	if herder := w.herder(); herder != nil {
+		r.MustRegister(notificationFigures{herder.Notifications})
+	}
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})
 	}
 	return r
+}
+
+// notificationFigures are how many notifications came, by what became of them.
+type notificationFigures struct{ counts func() map[string]int64 }
+
+var notificationFigure = prometheus.NewDesc("culvert_notifications_total",
+	"Notifications that came to the listeners, by what became of them.", []string{"outcome"}, nil)
+
+func (notificationFigures) Describe(to chan<- *prometheus.Desc) { to <- notificationFigure }
+
+func (n notificationFigures) Collect(to chan<- prometheus.Metric) {
+	for outcome, count := range n.counts() {
+		to <- prometheus.MustNewConstMetric(notificationFigure, prometheus.CounterValue, float64(count), outcome)
+	}
 }

@@ -43,6 +43,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + settings["connector.class"] + " does not match request type " + class}
 	}
+	checker.Online = w.host.online
 	v, err := checker.Validate(ctx, c)
 	if err == nil {
 		err = ctx.Err() // what a check has found was cut off
@@ -116,5 +117,5 @@ func (h *Host) checking() *check.Checker {
 	}
 	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
 		Embedded: h.checker.Embedded, Registry: h.registry,
-		Connectors: all}
+		Connectors: all, Lockouts: h.lockouts}
 }

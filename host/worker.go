@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -90,4 +92,66 @@ func (w worker) steer(name string, do func(*connect.Herder, string) error) error
 		return starting
 	}
 	return do(h, name)
+}
+
+// Offsets is [connect.Herder.Offsets].
+func (w worker) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
+	h := w.herder()
+	if h == nil {
+		return nil, starting
+	}
+	return h.Offsets(ctx, name)
+}
+
+// AlterOffsets is [connect.Herder.AlterOffsets].
+func (w worker) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
+	return w.steer(name, func(h *connect.Herder, name string) error { return h.AlterOffsets(ctx, name, entries) })
+}
+
+// ResetOffsets is [connect.Herder.ResetOffsets].
+func (w worker) ResetOffsets(ctx context.Context, name string) error {
+	return w.steer(name, func(h *connect.Herder, name string) error { return h.ResetOffsets(ctx, name) })
+}
+
+// Topics is [connect.Herder.Topics], where topic.tracking.enable lets them be told.
+func (w worker) Topics(name string) ([]string, error) {
+	h := w.herder()
+	switch {
+	case !w.host.in.Worker.Boolean("topic.tracking.enable"):
+		return nil, rest.ErrTopics{Text: "Topic tracking is disabled."}
+	case h == nil:
+		return nil, nil
+	}
+	topics, ok := h.Topics(name)
+	if !ok {
+		return nil, connect.ErrUnknownConnector
+	}
+	return topics, nil
+}
+
+// ResetTopics is [connect.Herder.ResetTopics], where topic.tracking.allow.reset lets them be forgotten.
+func (w worker) ResetTopics(name string) error {
+	h := w.herder()
+	switch {
+	case !w.host.in.Worker.Boolean("topic.tracking.enable"):
+		return rest.ErrTopics{Text: "Topic tracking is disabled."}
+	case !w.host.in.Worker.Boolean("topic.tracking.allow.reset"):
+		return rest.ErrTopics{Text: "Topic tracking reset is disabled."}
+	case h == nil:
+		return starting
+	}
+	return h.ResetTopics(name)
+}
+
+// Loggers are those of the host's lines.
+func (w worker) Loggers() *logging.Levels { return w.host.levels }
+
+// LevelSet notes that a level was set; lines tells whether any line is of such a logger.
+func (w worker) LevelSet(name, level string, lines bool) {
+	if !lines {
+		w.host.log.Warn("a level is set for a logger that no line of this worker belongs to", "logger", name,
+			"level", level, "loggers", logging.Loggers())
+		return
+	}
+	w.host.log.Info("a logger's level is set by REST", "logger", name, "level", level)
 }

@@ -153,7 +153,8 @@ type Cause struct {
 // Fetch is a page to be asked for.
 type Fetch struct {
 	Request Request
-	// Position is stored with the rows of this page while it is being read. nil: rows carry the standing offset unchanged.
+	// Position is stored with the rows of this page while it is being read. nil: rows carry the standing offset
+	// unchanged.
 	Position *[]Field
 	// RepeatsExactly: the same request answers the same rows in the same order.
 	RepeatsExactly bool
@@ -224,7 +225,8 @@ type Notifications interface {
 
 // Retirement is optional: what to undo at the service when a connector is deleted.
 type Retirement interface {
-	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (Arrangement, error)
+	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (Arrangement,
+		error)
 }
 
 // SinkOpened is what a sink works out before it writes.
@@ -261,10 +263,12 @@ type Hint struct {
 	Text string
 }
 
-// HintUncertain is the host's hint for a row whose earlier delivery may have arrived: it becomes a check (a GET or HEAD) or is refused.
+// HintUncertain is the host's hint for a row whose earlier delivery may have arrived: it becomes a check (a GET or
+// HEAD) or is refused.
 const HintUncertain = "uncertain"
 
-// RecordID is a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24 bytes, aligned to 8.
+// RecordID is a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24 bytes,
+// aligned to 8.
 type RecordID struct {
 	// Topic is a position in the call's origin topics.
 	Topic     uint32
@@ -300,7 +304,8 @@ type Settled struct {
 // Sink writes to a service.
 type Sink interface {
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpening, error)
-	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, origins []RecordID, originTopics []string,
+	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, origins []RecordID,
+		originTopics []string,
 		hints []Hint) (Deliveries, error)
 	Settle(context []byte, memo []byte, rows []uint32, response Response) (Settled, error)
 }

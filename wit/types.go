@@ -5,7 +5,8 @@ import "strings"
 // Pair is a name and a value.
 type Pair struct{ Name, Value string }
 
-// Setting is a setting as the user wrote it, after config providers were resolved. Settings of type password never reach a guest.
+// Setting is a setting as the user wrote it, after config providers were resolved. Settings of type password never
+// reach a guest.
 type Setting = Pair
 
 // Header is an HTTP header.
@@ -26,7 +27,8 @@ const (
 	FaultTransient
 	FaultUnsupported
 	FaultInternal
-	// FaultStale: what open worked out no longer fits; the host abandons the page, opens anew and asks for the same page again.
+	// FaultStale: what open worked out no longer fits; the host abandons the page, opens anew and asks for the same
+	// page again.
 	FaultStale
 )
 
@@ -172,8 +174,8 @@ type Request struct {
 	PatienceMs *uint32
 }
 
-// Response is a final answer. Status 0 (only in settle): the request may have arrived, no answer came. At is in milliseconds
-// since 1970-01-01T00:00:00Z.
+// Response is a final answer. Status 0 (only in settle): the request may have arrived, no answer came. At is in
+// milliseconds since 1970-01-01T00:00:00Z.
 type Response struct {
 	Tag     string
 	Status  uint16
@@ -183,7 +185,8 @@ type Response struct {
 	At      int64
 }
 
-// Need asks for documents: the answers, whatever their status and in the order asked, come with the next call, with State.
+// Need asks for documents: the answers, whatever their status and in the order asked, come with the next call, with
+// State.
 type Need struct {
 	Requests []Request
 	State    []byte

@@ -1,20 +1,21 @@
-// Package wit is the contract between host and plugins in Go: the types of culvert.wit under Go names, its function sets as
-// interfaces. Host and SDK both stand on it, so it knows neither.
+// Package wit is the contract between host and plugins in Go: the types of culvert.wit under Go names, its function
+// sets as interfaces. Host and SDK both stand on it, so it knows neither.
 //
 // How WIT becomes Go, everywhere in this package:
 //
-//   - names turn from kebab-case to CamelCase; fields and cases keep the order of the contract, because the order is the layout;
+//   - names turn from kebab-case to CamelCase; fields and cases keep the order of the contract, because the order is
+//     the layout;
 //   - option<T> is *T (nil: none), list<T> is []T, list<u8> is []byte;
 //   - an enum is a uint8 type with a method Cases that tells how many there are;
-//   - a variant is a struct whose first field is [Variant], followed by one pointer for each case, of which exactly one is not
-//     nil; a case without payload is a *[Unit], to be set to [Chosen];
+//   - a variant is a struct whose first field is [Variant], followed by one pointer for each case, of which exactly
+//     one is not nil; a case without payload is a *[Unit], to be set to [Chosen];
 //   - result<T, fault> as a function's result is (T, error), the error being a *[Fault].
 //
 // The canonical ABI of these types is package canon's business; a drift test compares them with culvert.wit.
 package wit
 
-// Package and Version are the contract's name and version. In names of imports and exports major and minor must match; the
-// patch is ignored.
+// Package and Version are the contract's name and version. In names of imports and exports major and minor must match;
+// the patch is ignored.
 const (
 	Package = "culvert:connect"
 	Version = "0.2.0"
@@ -39,7 +40,8 @@ func ImportModule(iface string) string { return Package + "/" + iface + "@" + Ve
 // ExportName is the name under which a core module exports a function: `culvert:connect/source@0.2.0#plan`.
 func ExportName(iface, function string) string { return ImportModule(iface) + "#" + function }
 
-// PostReturn is the name of the export that, where a module has it, is called once after the results of `export` were read.
+// PostReturn is the name of the export that, where a module has it, is called once after the results of `export` were
+// read.
 func PostReturn(export string) string { return "cabi_post_" + export }
 
 // Variant marks a struct as a variant of the contract.

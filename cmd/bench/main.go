@@ -1,10 +1,12 @@
-// Bench prints the project's figures, each beside what it is compared with, both sides in one run. CPU time where the two sides are
-// programs of their own; nothing here passes or fails: machines are shared and noisy.
+// Bench prints the project's figures, each beside what it is compared with, both sides in one run. CPU time where the
+// two sides are programs of their own; nothing here passes or fails: machines are shared and noisy.
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
-//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline    the processor time of two binaries, in turns, as a ratio;
-//	                                                                   of sinks, which sink measures alone, the time that passes, too
+//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline
+//
+// The last one gives the processor time of two binaries, measured in turns, as a ratio; of sinks, which `sink` measures
+// alone, the time that passes, too.
 package main
 
 import (
@@ -25,7 +27,7 @@ import (
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
 encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, ""}
 
-var transforming = benchmark{"./host/transform", "BenchmarkChainOfThree",
+var transforming = benchmark{"./host/internal/transform", "BenchmarkChainOfThree",
 	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3, ""}
 
 // fences are what it costs that no plugin can hold up its host, and how well that is kept.
@@ -110,8 +112,8 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it is run, and
-// for how long or how many rounds ("": Go's default).
+// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it
+// is run, and for how long or how many rounds ("": Go's default).
 type benchmark struct {
 	folder, name, about string
 	count               int

@@ -159,7 +159,8 @@ func (b *bench) once(ctx context.Context, name, broker, servicePort string, s se
 }
 
 // onceOf is once of a binary, which has a data folder of its own.
-func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, servicePort string, s set) (u used, err error) {
+func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, servicePort string, s set) (u used,
+	err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
@@ -208,13 +209,14 @@ var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "
 // warming fills a compile cache with all plugins that the cases use.
 var warming = set{"Categories", "json", 3}
 
-// compare runs the pipeline of two binaries in turns, and prints how the processor time of b.culvert is to that of b.against: the
-// median of the ratios of neighbouring runs, since what else goes on at a machine meets both of a pair.
+// compare runs the pipeline of two binaries in turns, and prints how the processor time of b.culvert is to that of
+// b.against: the median of the ratios of neighbouring runs, since what else goes on at a machine meets both of a pair.
 func (b *bench) compare(ctx context.Context, service, broker *process) error {
 	sides := [2]struct{ culvert, data string }{{b.culvert, "worker"}, {b.against, "against"}}
 	took := make([][2][]float64, len(cases))
 	for at, side := range sides {
-		if _, err := b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("warm-%d", at), broker.address, service.port(), warming); err != nil {
+		if _, err := b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("warm-%d", at), broker.address, service.port(),
+			warming); err != nil {
 			return fmt.Errorf("%s: %w", side.culvert, err)
 		}
 	}
@@ -222,7 +224,8 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 		for i, s := range cases {
 			for n := range sides {
 				at := (n + round) % 2
-				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at), broker.address, service.port(), s)
+				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at), broker.address,
+					service.port(), s)
 				if err != nil {
 					return fmt.Errorf("%s: %w", sides[at].culvert, err)
 				}
@@ -244,8 +247,8 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 	return b.copied(ctx, broker)
 }
 
-// pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
-// empty run, one row, is what start and stop cost; it is taken off.
+// pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their
+// own. The empty run, one row, is what start and stop cost; it is taken off.
 func pipeline(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, b.rows, 5000)
 	if err != nil {
@@ -270,7 +273,8 @@ func pipeline(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			cpu[i], wall[i], peak[i] = append(cpu[i], u.cpu.Seconds()), append(wall[i], u.wall.Seconds()), append(peak[i], u.peak)
+			cpu[i], wall[i], peak[i] = append(cpu[i], u.cpu.Seconds()), append(wall[i], u.wall.Seconds()),
+				append(peak[i], u.peak)
 			for n, took := range u.stages {
 				stages[i][n] = append(stages[i][n], took)
 			}
@@ -280,7 +284,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range cases[1:] {
 		c, w := median(cpu[i+1])-median(cpu[0]), median(wall[i+1])-median(wall[0])
-		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6, float64(b.rows)/c, float64(b.rows)/w, median(peak[i+1]))
+		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6, float64(b.rows)/c, float64(b.rows)/w,
+			median(peak[i+1]))
 	}
 	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the slowest decides. fetch is the wait for the service's bytes.")
 	for i, s := range cases[1:] {
@@ -327,8 +332,10 @@ func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort strin
 	if err != nil {
 		return 0, err
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.AllowAutoTopicCreation(), kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond), kgo.UnknownTopicRetries(-1))
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(name),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.AllowAutoTopicCreation(), kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond),
+		kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		return 0, err
 	}
@@ -424,7 +431,8 @@ func (b *bench) atRest(ctx context.Context, broker string) (mib float64, plugins
 	}
 	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
 	var found []any
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end) && len(found) == 0; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end) &&
+		len(found) == 0; time.Sleep(100 * time.Millisecond) {
 		if answer, err := http.Get("http://" + rest + "/connector-plugins?connectorsOnly=false"); err == nil {
 			_ = json.NewDecoder(answer.Body).Decode(&found)
 			answer.Body.Close()

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The sink writes orders of a topic, one POST each, to a service that has none of them: a new one for each run. What stands between the
-// two answers some late.
+// The sink writes orders of a topic, one POST each, to a service that has none of them: a new one for each run. What
+// stands between the two answers some late.
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
@@ -34,8 +34,8 @@ type copying struct {
 	slow bool
 }
 
-// copyings are a start and a stop with one row, all rows, and all rows with one slow key in 1,000. A tenth of the rows that sources read
-// is enough: each is a request.
+// copyings are a start and a stop with one row, all rows, and all rows with one slow key in 1,000. A tenth of the rows
+// that sources read is enough: each is a request.
 func (b *bench) copyings() []copying {
 	rows := max(b.rows/10, 1)
 	return []copying{{"one row", 1, false}, {"all alike", rows, false}, {"one slow key in 1,000", rows, true}}
@@ -151,7 +151,8 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			}
 			for n := range sides {
 				at := (n + round + 1) % len(sides)
-				u, err := b.copyOnce(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("k%d-%d-%d", i, round+1, at), broker.address, c)
+				u, err := b.copyOnce(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("k%d-%d-%d", i, round+1, at),
+					broker.address, c)
 				if err != nil {
 					return fmt.Errorf("%s: %w", sides[at].culvert, err)
 				}

@@ -49,8 +49,8 @@ type carried struct {
 
 const carriedEnv = "CULVERT_BENCH_CLIENT"
 
-// carry does what the environment asks for, and tells whether it asks for something. It prints the seconds from the first connection to
-// the last record.
+// carry does what the environment asks for, and tells whether it asks for something. It prints the seconds from the
+// first connection to the last record.
 func carry() bool {
 	text := os.Getenv(carriedEnv)
 	if text == "" {
@@ -96,7 +96,8 @@ func (c carried) client(more ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // dialer is the way with TLS inside.
-func (c carried) dialer(way *route.Route, roots *x509.CertPool) func(context.Context, string, string) (net.Conn, error) {
+func (c carried) dialer(way *route.Route, roots *x509.CertPool) func(context.Context, string, string) (net.Conn,
+	error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := way.DialContext(ctx, network, address)
 		if err != nil || roots == nil {
@@ -112,7 +113,8 @@ func (c carried) run() error {
 	defer cancel()
 	opts := []kgo.Opt{kgo.ConsumeTopics(c.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
 	if !c.Consume {
-		opts = []kgo.Opt{kgo.DefaultProduceTopic(c.Topic), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(5 * time.Millisecond)}
+		opts = []kgo.Opt{kgo.DefaultProduceTopic(c.Topic), kgo.ProducerBatchCompression(kgo.NoCompression()),
+			kgo.ProducerLinger(5 * time.Millisecond)}
 	}
 	client, err := c.client(opts...)
 	if err != nil {
@@ -258,14 +260,15 @@ type lane struct {
 	direct carried
 	tunnel *process
 	key    string
-	// megabytes a second and milliseconds of CPU a megabyte, by produce and consume, and directly, by the proxy alone and by the tunnel.
+	// megabytes a second and milliseconds of CPU a megabyte, by produce and consume, and directly, by the proxy alone
+	// and by the tunnel.
 	rates [2][3][]float64
 	cpu   [2][]float64
 }
 
-// tunnelled is what `culvert tunnel` costs: the same client carries the same bytes with it and without. Behind the tunnel is the double
-// of the Connectivity proxy, in this process, whose own work the kernel does; what the proxy alone costs, a client shows that goes
-// through it by itself.
+// tunnelled is what `culvert tunnel` costs: the same client carries the same bytes with it and without. Behind the
+// tunnel is the double of the Connectivity proxy, in this process, whose own work the kernel does; what the proxy alone
+// costs, a client shows that goes through it by itself.
 func tunnelled(ctx context.Context, b *bench) error {
 	broker, err := b.remoteBroker(ctx)
 	if err != nil {
@@ -293,7 +296,8 @@ func tunnelled(ctx context.Context, b *bench) error {
 	}
 	for round := range b.rounds + 1 {
 		for i, l := range lanes {
-			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, round > 0); err != nil { // the first one warms up
+			// the first one warms up
+			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, round > 0); err != nil {
 				return err
 			}
 		}

@@ -16,8 +16,9 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it holds what was
-// read. The registry is away for its first requests, and a reader that is not ours understands the records.
+// Rows go to a topic as Avro and come back from it: an entity set that is read with AvroConverter and written with it
+// holds what was read. The registry is away for its first requests, and a reader that is not ours understands the
+// records.
 func TestAvro(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()
@@ -65,7 +66,8 @@ func throughAvro(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}

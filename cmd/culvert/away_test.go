@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// A broker that is away is one line, and its return another, however many clients the worker has and however often they try: first
-// its port is closed, then somebody answers there who ends every connection.
+// A broker that is away is one line, and its return another, however many clients the worker has and however often they
+// try: first its port is closed, then somebody answers there who ends every connection.
 func TestBrokerAwayIsOneLine(t *testing.T) {
 	t.Parallel()
 	p, data := newPlace(t), t.TempDir()

@@ -143,7 +143,8 @@ func (r *reading) judge(t *testing.T, run result) {
 	}
 }
 
-// topic is what a topic holds, nil where there is none: the values by key, and the keys in the order of their first records.
+// topic is what a topic holds, nil where there is none: the values by key, and the keys in the order of their first
+// records.
 func (p *place) topic(name string) (values map[string]any, keys []string) {
 	p.t.Helper()
 	r := p.run("consume", name, "--data", p.data)
@@ -165,8 +166,8 @@ func (p *place) topic(name string) (values map[string]any, keys []string) {
 	return values, keys
 }
 
-// stored holds a topic against what an undisturbed service gives: no row may be stored otherwise than there. A connector that ended
-// well has them all but those left out, in order; one that failed has those before the bad place.
+// stored holds a topic against what an undisturbed service gives: no row may be stored otherwise than there. A
+// connector that ended well has them all but those left out, in order; one that failed has those before the bad place.
 func stored(t *testing.T, p *place, reference string, r *reading, leftOut ...int) {
 	t.Helper()
 	want, order := p.topic(reference)
@@ -210,8 +211,8 @@ func forged(old, new string) func(http.Handler) http.Handler {
 	}
 }
 
-// A page that breaks off once costs nothing; one that always does fails the task at that request and row; never is a short page
-// taken for a whole one.
+// A page that breaks off once costs nothing; one that always does fails the task at that request and row; never is a
+// short page taken for a whole one.
 func TestPagesThatBreakOff(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -256,8 +257,8 @@ func TestPagesThatBreakOff(t *testing.T) {
 	}
 }
 
-// A value that does not fit its type is its row's fault: that is named and what came before is kept; where faults are tolerated the
-// other rows go on.
+// A value that does not fit its type is its row's fault: that is named and what came before is kept; where faults are
+// tolerated the other rows go on.
 func TestValuesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -345,7 +346,8 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	}
 	logon := []string{"an HTML page", "logon page", "user"}
 	readings = append(readings,
-		&reading{name: "logon-feed", switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon, check: func(t *testing.T, l service.Ledger) {
+		&reading{name: "logon-feed", switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon, check: func(t *testing.T,
+			l service.Ledger) {
 			if n := requests(l, feed); n != 1 {
 				t.Errorf("expected one request for rows, found %d", n)
 			}
@@ -509,7 +511,8 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	if _, keys := p.topic("whole"); len(keys) != readRows {
 		t.Errorf("expected the connector to finish, found %d rows", len(keys))
 	}
-	// A worker looks at what its connectors do not need, too, and says why it refuses a file; a run that ends by itself leaves it alone.
+	// A worker looks at what its connectors do not need, too, and says why it refuses a file; a run that ends by itself
+	// leaves it alone.
 	_, address := demo(t, service.Options{Rows: 10})
 	worker := p.start("run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://"+freeAddress(t), p.file("orders.properties", source("orders", address, "Orders")...))
 	for name, file := range files {
@@ -528,7 +531,8 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	}
 }
 
-// A plugin that goes wrong fails the tasks that use it, by its name and version; the other connectors of the worker finish.
+// A plugin that goes wrong fails the tasks that use it, by its name and version; the other connectors of the worker
+// finish.
 func TestPluginsThatGoWrong(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -594,7 +598,8 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	}
 }
 
-// Settings that are missing, unknown, misspelt or wrong: nothing is sent, and each stands with its file and line (T16, P6).
+// Settings that are missing, unknown, misspelt or wrong: nothing is sent, and each stands with its file and line (T16,
+// P6).
 func TestWrongSettingsSendNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -657,7 +662,8 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	if got := s.Ledger().Total; r.code != 2 || got != 0 {
 		t.Errorf("expected exit 2 and no request, found exit %d and %d requests", r.code, got)
 	}
-	// The same offline; a setting of a transform that is not known is no error for Kafka Connect, which never looks at it.
+	// The same offline; a setting of a transform that is not known is no error for Kafka Connect, which never looks at
+	// it.
 	args = append(args, p.file("transform.properties", instead(good, "transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.a.static.feild=x", "transforms.a.static.value=1")...))
 	r = p.run(append([]string{"validate", "--plugins", dir}, args[6:]...)...)

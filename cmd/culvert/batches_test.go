@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// In batches, and in every operation, each record is written once, whatever becomes of requests and answers; or the task fails and names
-// what is uncertain.
+// In batches, and in every operation, each record is written once, whatever becomes of requests and answers; or the
+// task fails and names what is uncertain.
 func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

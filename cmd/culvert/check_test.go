@@ -29,8 +29,9 @@ func TestPluginsCheck(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"all":   {guesttest.Bytes(t, "../../host/plugin/testdata/guests/all"), 0, ""},
-		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3", Components: []wit.Component{component}}, "", wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
+		"all": {guesttest.Bytes(t, "../../host/plugin/testdata/guests/all"), 0, ""},
+		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3", Components: []wit.Component{component}}, "",
+			wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
 	}
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestPluginsCheck(t *testing.T) {
 	// What a plugin says cannot steer the terminal.
 	escape := filepath.Join(t.TempDir(), "escape.wasm")
 	odd := wit.Component{Name: "a\x1b[2Jb\u202ec", Kind: wit.ComponentTransformation, Documentation: "x"}
-	if err := os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2", Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600); err != nil {
+	if err := os.WriteFile(escape, guesttest.Static(wit.Description{Name: "n\x1b]0;t\x07", Version: "1\r2",
+		Components: []wit.Component{odd}}, "", wit.InterfaceTransform), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {

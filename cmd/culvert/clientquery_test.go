@@ -12,15 +12,16 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Behind a gateway that takes headers off, every request of a source, a sink and the tools names client and language in its query,
-// those of the host included, and has them as headers all the same.
+// Behind a gateway that takes headers off, every request of a source, a sink and the tools names client and language in
+// its query, those of the host included, and has them as headers all the same.
 func TestClientInQuery(t *testing.T) {
 	t.Parallel()
 	folder := plugins(t, "odata-sink")
 	for in, query := range map[string]string{"header": "", "query": "sap-client=100&sap-language=DE"} {
 		t.Run(in, func(t *testing.T) {
 			p := newPlace(t)
-			s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: password, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+			s := service.New(service.Options{Rows: 60, PageSize: 25, User: "me", Password: password,
+				Switches: service.Switches{CSRF: true, RotateSession: "both"}})
 			var mu sync.Mutex
 			kinds := map[string]bool{}
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

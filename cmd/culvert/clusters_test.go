@@ -37,8 +37,8 @@ func endsOn(t *testing.T, address, topic string) kafka.Positions {
 	return at[topic]
 }
 
-// Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they have come to
-// the ends there.
+// Connectors whose clients go to another cluster than the worker's have their topics made there, and are done when they
+// have come to the ends there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	clientsOfAnotherCluster(t, embedded(t).Addr(), embedded(t).Addr())
@@ -46,7 +46,8 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 
 func clientsOfAnotherCluster(t *testing.T, here, there string) {
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
+		RotateSession: "both"}})
 	worker := p.file("worker.properties", "bootstrap.servers="+here, "listeners=")
 	from := p.file("there.properties", append(source("there", address, "Orders"), "producer.override.bootstrap.servers="+there,
 		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
@@ -67,8 +68,8 @@ func clientsOfAnotherCluster(t *testing.T, here, there string) {
 	}
 }
 
-// With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start: --once has nothing
-// to do then, and what comes later is the next run's.
+// With auto.offset.reset=latest and nothing committed a sink stands at the ends that its topics have at its start:
+// --once has nothing to do then, and what comes later is the next run's.
 func TestOnceFromTheEnd(t *testing.T) { onceFromTheEnd(t, embedded(t).Addr()) }
 
 func onceFromTheEnd(t *testing.T, broker string) {
@@ -140,13 +141,14 @@ func TestOverridePolicy(t *testing.T) {
 		}
 	}
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy=com.example.Mine")
-	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file); r.code == 0 || !strings.Contains(r.stdout+r.stderr, worker+":2: connector.client.config.override.policy: Invalid value ") {
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file); r.code == 0 || !strings.Contains(r.stdout+r.stderr,
+		worker+":2: connector.client.config.override.policy: Invalid value ") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 
-// Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both say so, and say
-// when it is over.
+// Two workers that run the same sink on the same cluster share its records out without anybody having meant it: both
+// say so, and say when it is over.
 func TestTwoWorkersWithTheSameSink(t *testing.T) { twoWorkersWithTheSameSink(t, embedded(t).Addr()) }
 
 func twoWorkersWithTheSameSink(t *testing.T, broker string) {

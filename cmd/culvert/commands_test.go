@@ -44,7 +44,7 @@ func TestWrongUse(t *testing.T) {
 func TestHelpIsEverywhere(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	for _, words := range []string{"", "run", "consume", "validate", "plugins", "plugins list", "plugins show", "plugins check", "broker", "version", "ping"} {
+	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show", "plugins check", "broker", "version", "ping"} {
 		r := p.run(append(strings.Fields(words), "--help")...)
 		if r.code != 0 || !strings.Contains(r.stdout, "Usage:") || words != "plugins" && !strings.Contains(r.stdout, "Examples:") {
 			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.code, r.stdout)
@@ -79,7 +79,8 @@ func TestValidate(t *testing.T) {
 	if r.code != 1 || strings.Contains(r.stdout+r.stderr, "hunter2") {
 		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if r = p.run("validate", "--plugins", plugins(t), p.dir); r.code != 1 || !strings.Contains(r.stdout, bad+":4: ") || !strings.Contains(r.stdout, worker+":3: ") {
+	if r = p.run("validate", "--plugins", plugins(t), p.dir); r.code != 1 || !strings.Contains(r.stdout, bad+":4: ") || !strings.Contains(r.stdout,
+		worker+":3: ") {
 		t.Errorf("expected a folder to stand for its files, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	var list []map[string]any
@@ -124,7 +125,8 @@ func TestPing(t *testing.T) {
 		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.code, r.stderr)
 	}
 	misspelt := p.file("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
-	if r = p.run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr, misspelt+":12: sap.odata.host.adress: unknown setting") {
+	if r = p.run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr,
+		misspelt+":12: sap.odata.host.adress: unknown setting") {
 		t.Errorf("expected exit 2 and the misspelt setting, found %d\n%s", r.code, r.stderr)
 	}
 	wrong := p.file("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)

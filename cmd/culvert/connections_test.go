@@ -34,7 +34,8 @@ func stores(t *testing.T) string {
 
 const storePassword = "changeit"
 
-// mutual starts the demo service behind TLS with the certificate that the sample trust stores know; clients must show one of theirs.
+// mutual starts the demo service behind TLS with the certificate that the sample trust stores know; clients must show
+// one of theirs.
 func mutual(t *testing.T, o service.Options) (s *service.Service, port string, shown func() int) {
 	t.Helper()
 	s = service.New(o)
@@ -70,11 +71,14 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 		mu.Unlock()
 		s.ServeHTTP(w, r)
 	}))
-	// Some of the samples are no certificates for clients by their extensions, or for anything: what counts here is who has the key.
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, VerifyConnection: func(state tls.ConnectionState) error {
-		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: clients, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-		return err
-	}}
+	// Some of the samples are no certificates for clients by their extensions, or for anything: what counts here is who
+	// has the key.
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: clients,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+			return err
+		}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -235,12 +239,13 @@ func (g *guarded) refusals(password string) int {
 	return g.refused[password]
 }
 
-// A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent once, and the
-// tasks that it stopped go on with the next one (P25, P10).
+// A password that is changed behind its reference is used from then on, without a restart; one that was refused is sent
+// once, and the tasks that it stopped go on with the next one (P25, P10).
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true}, refused: map[string]int{}}
+	g := &guarded{inner: service.New(service.Options{Rows: 20}), takes: map[string]bool{"first-secret": true},
+		refused: map[string]int{}}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	secrets := filepath.Join(p.dir, "secrets")
@@ -253,7 +258,8 @@ func TestSecretsRotate(t *testing.T) {
 	lines := append(source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.file("rotating.properties", lines...)
-	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 { // which compiles, and may take its time
+	// which compiles, and may take its time
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
 		t.Fatalf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", worker, file)
@@ -298,8 +304,8 @@ func TestSecretsRotate(t *testing.T) {
 	}
 }
 
-// The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through SOCKS5. Nobody
-// on the way sees the password where there is TLS, and no log holds a secret or a token.
+// The service behind a Cloud Connector, by a destination and what is bound: through the HTTP proxy, and by TLS through
+// SOCKS5. Nobody on the way sees the password where there is TLS, and no log holds a secret or a token.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -398,7 +404,8 @@ func TestThroughCloudConnector(t *testing.T) {
 			t.Errorf("%q crosses the tunnel in clear", secret)
 		}
 	}
-	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret, account.Destination.Secret, storePassword} {
+	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret, account.Destination.Secret,
+		storePassword} {
 		if strings.Contains(r.stderr+r.stdout, secret) {
 			t.Errorf("the log shows %q:\n%s", secret, r.stderr)
 		}

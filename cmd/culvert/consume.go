@@ -47,7 +47,8 @@ which proxy, else from the one that runs on the --data folder, else from that fo
 	return c
 }
 
-func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout, stderr io.Writer) (err error) {
+func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout,
+	stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	settings := map[string]string{}
 	if file != "" {
@@ -71,7 +72,7 @@ func consume(ctx context.Context, topic, data, servers, file string, follow bool
 		servers = address
 	}
 	settings["bootstrap.servers"] = servers
-	brokers, warnings, err := kafka.Parse(settings)
+	brokers, warnings, err := kafka.Parse(ctx, settings)
 	for _, w := range warnings {
 		log.Warn(w.Setting + ": " + w.Text)
 	}

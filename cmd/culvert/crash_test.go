@@ -23,8 +23,8 @@ func rounds() int {
 	return 4
 }
 
-// holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop, until it is told
-// to go on: the moment to kill the one who reads.
+// holdup is a service whose answers stop in the middle of a feed's body, at a number of bytes since the last stop,
+// until it is told to go on: the moment to kill the one who reads.
 type holdup struct {
 	inner http.Handler
 
@@ -83,8 +83,9 @@ func (h *holdup) pass(n int, flush func()) {
 	}
 }
 
-// crash reads Order_Details with a worker that is killed in the middle of pages, and returns the records of its topic, each as the
-// number of its row, and for each kill how many records there were and how many rows the stored offset covered.
+// crash reads Order_Details with a worker that is killed in the middle of pages, and returns the records of its topic,
+// each as the number of its row, and for each kill how many records there were and how many rows the stored offset
+// covered.
 type crash struct {
 	t       *testing.T
 	p       *place

@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// A data folder is one worker's. What only reads goes on beside it, and a worker that is killed leaves nothing in the next one's way.
+// A data folder is one worker's. What only reads goes on beside it, and a worker that is killed leaves nothing in the
+// next one's way.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -23,7 +24,8 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	sent := s.Ledger().Total
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, second)
 	want := fmt.Sprintf("data folder %s: expected it for this worker alone, found another worker at work in it", p.data)
-	if pid := fmt.Sprintf("(process %d)", c.process.Process.Pid); r.code != 2 || !strings.Contains(r.lastLine(), want) || !strings.Contains(r.lastLine(), pid) {
+	if pid := fmt.Sprintf("(process %d)", c.process.Process.Pid); r.code != 2 || !strings.Contains(r.lastLine(), want) ||
+		!strings.Contains(r.lastLine(), pid) {
 		t.Errorf("expected exit 2, %q and %s, found %d and %s", want, pid, r.code, r.stderr)
 	}
 	if strings.Contains(r.stderr, "connector started") || s.Ledger().Total < sent {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's headers and ours; the
-// others are written.
+// Records that cannot be written go to the topic of dead letters as they were read, each once, with Kafka Connect's
+// headers and ours; the others are written.
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -65,8 +65,10 @@ func TestDeadLetterTopic(t *testing.T) {
 		if diff := cmp.Diff(expected, names); diff != "" {
 			t.Errorf("letter %d: headers (-expected +found)\n%s", n, diff)
 		}
-		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0", connect + "offset": fmt.Sprint(5 + n), connect + "connector.name": "back",
-			connect + "task.id": "0", connect + "stage": want.stage, connect + "class.name": want.class, connect + "exception.class.name": want.exception, ours + "plugin.name": "odata-sink"} {
+		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0", connect + "offset": fmt.Sprint(5 + n),
+			connect + "connector.name": "back",
+			connect + "task.id":        "0", connect + "stage": want.stage, connect + "class.name": want.class, connect + "exception.class.name": want.exception,
+			ours + "plugin.name": "odata-sink"} {
 			if found[name] != value {
 				t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, found[name])
 			}
@@ -88,7 +90,8 @@ func TestDeadLetterTopic(t *testing.T) {
 // readTopic reads n records of a topic, which must not have more at that time.
 func readTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}

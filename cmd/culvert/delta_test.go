@@ -22,7 +22,8 @@ func tracked(name, address, path, set string, more ...string) []string {
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1"), more...)
 }
 
-// folded is a topic of Products folded by key: the names by the number. Records and tombstones of deleted ones take them away.
+// folded is a topic of Products folded by key: the names by the number. Records and tombstones of deleted ones take
+// them away.
 func folded(p *place, topic string) map[string]string {
 	names := map[string]string{}
 	for _, r := range p.records(topic) {
@@ -74,9 +75,9 @@ func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
 	}
 }
 
-// T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in JSON with tombstones,
-// and from an ODP service with one generation of tokens; the worker is killed again and again. Afterwards each topic, folded by key,
-// equals the service, ODP has begun one extraction, and no token was too old.
+// T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
+// JSON with tombstones, and from an ODP service with one generation of tokens; the worker is killed again and again.
+// Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -53,7 +53,8 @@ file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var before []config.Now
-			plan, passwords, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now, err error) {
+			plan, passwords, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now,
+				err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}
@@ -73,8 +74,8 @@ file would be refused.`,
 	return c
 }
 
-// asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that can't be read are
-// told apart.
+// asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
+// can't be read are told apart.
 func asked(ctx context.Context, at, folder string) ([]config.Now, error) {
 	var connectors map[string]struct {
 		Info   connect.Info

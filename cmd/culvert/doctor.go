@@ -61,7 +61,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 	w, problems := config.NewWorker("", nil, os.Environ(), settings)
 	if sorted.Worker != "" {
 		var k kafka.Config
-		if w, k, err = remoteKafka(sorted.Worker, settings, log); err != nil {
+		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
 		}
 		if err := visitKafka(c, visit, w, k, log); err != nil {
@@ -94,7 +94,8 @@ func visitKafka(c *cobra.Command, visit *doctor.Visit, w *config.Worker, k kafka
 	}
 	way.Logger = log
 	secure, explain := k.TLS()
-	visit.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: way, TLS: secure, Explain: explain, SASL: k.SASL()})
+	visit.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: way, TLS: secure, Explain: explain,
+		SASL: k.SASL()})
 	return nil
 }
 

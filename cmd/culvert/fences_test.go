@@ -37,8 +37,8 @@ func (p *place) orders(rows int, missing func(id int) bool) {
 	}
 }
 
-// A source that loops in decode and a transform that loops in apply are dropped into the folder in the middle of a load: the running
-// connector tries them, goes back to the versions before, and no record is lost or repeated.
+// A source that loops in decode and a transform that loops in apply are dropped into the folder in the middle of a
+// load: the running connector tries them, goes back to the versions before, and no record is lost or repeated.
 func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -147,8 +147,8 @@ func embeddedSinks(c *command) int {
 	return strings.Count(c.stderr.String(), "file=embedded:odata-sink")
 }
 
-// A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's business: with all
-// the others go on without it, with none the task fails with what was broken.
+// A row on which a transform never comes back is found by halving (P32). What becomes of it is errors.tolerance's
+// business: with all the others go on without it, with none the task fails with what was broken.
 func TestRowThatLoops(t *testing.T) {
 	t.Parallel()
 	const rows = 100
@@ -253,8 +253,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and another connector
-// goes on.
+// A transform that never comes back from anything is stopped after some calls, though every row may be skipped, and
+// another connector goes on.
 func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

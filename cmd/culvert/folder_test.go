@@ -58,7 +58,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	request := settingsOf(lines("request"))
 	delete(request, "name")
 	p.file("forms/request.json", asJSON(t, map[string]any{"name": "request", "config": request, "initial_state": "RUNNING"}))
-	p.file("forms/inside.properties", asJSON(t, settingsOf(lines("inside")))) // Kafka goes by the content, not by the name
+	// Kafka goes by the content, not by the name
+	p.file("forms/inside.properties", asJSON(t, settingsOf(lines("inside"))))
 	var flat, nested []string
 	for key, value := range settingsOf(lines("flat")) {
 		flat = append(flat, `"`+key+`": "`+value+`"`)
@@ -104,7 +105,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	}
 }
 
-// A folder in which half of the files are bad: the others run, and everybody who asks is told which file is bad, and why.
+// A folder in which half of the files are bad: the others run, and everybody who asks is told which file is bad, and
+// why.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -73,7 +73,8 @@ func createdOnce(t *testing.T, l service.Ledger, rows int) {
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
 	p, _, worker := filled(t, visits)
-	s, address := demo(t, service.Options{Rows: visits, User: "me", Password: password, Switches: service.Switches{CSRF: true}})
+	s, address := demo(t, service.Options{Rows: visits, User: "me", Password: password,
+		Switches: service.Switches{CSRF: true}})
 	back := p.file("back.properties", copiesOf(address)...)
 	// Where it came from asks for no logon; a source with one has sessions as well.
 	away := p.file("away.properties", instead(source("away", address, "Products", "Customers", "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password, "tasks.max=3",
@@ -89,14 +90,15 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	}
 	l := s.Ledger()
 	createdOnce(t, l, visits)
-	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened || l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
+	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
+		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
 		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total, l.Sessions, l.Logons)
 	}
 	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
 }
 
-// T5: of two application servers one is killed again and again. The dispatcher's page does not say whether the request had reached it; an
-// operator finds that it had not, and has the rows sent.
+// T5: of two application servers one is killed again and again. The dispatcher's page does not say whether the request
+// had reached it; an operator finds that it had not, and has the rows sent.
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
@@ -110,13 +112,15 @@ func TestKilledApplicationServers(t *testing.T) {
 	if r.code != 0 || reported == 0 {
 		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.code, reported, r.lastLine())
 	}
-	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 || l.Sessions["me@NWD_02"].Lost == 0 {
+	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||
+		l.Sessions["me@NWD_02"].Lost == 0 {
 		t.Errorf("expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
 	}
 	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals, reported)
 }
 
-// decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written, an operator decides.
+// decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written,
+// an operator decides.
 func decided(p *place, decision, worker string, lines []string) (r result, reported int) {
 	p.t.Helper()
 	args := []string{"run", "--once", "--plugins", plugins(p.t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...)}
@@ -144,7 +148,8 @@ func decided(p *place, decision, worker string, lines []string) (r result, repor
 	return r, reported
 }
 
-// T5 where the killed server had worked on what it was asked: rows whose fate is unknown are reported, and not repeated.
+// T5 where the killed server had worked on what it was asked: rows whose fate is unknown are reported, and not
+// repeated.
 func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 	t.Parallel()
 	const rows = 600
@@ -160,8 +165,8 @@ func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 	t.Logf("%d kills, %d rows reported", l.Kills, reported)
 }
 
-// T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever of them, by
-// commands beside them and after a restart; another one in its file has all of them go on.
+// T3, without REST's validations and automatic restarts: a wrong password of 20 connectors is sent once, by whichever
+// of them, by commands beside them and after a restart; another one in its file has all of them go on.
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -182,7 +187,8 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		return func() bool {
 			for i := range files {
 				var status connect.Status
-				if get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 || len(status.Tasks) != 1 || status.Tasks[0].State != want {
+				if get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 || len(status.Tasks) != 1 ||
+					status.Tasks[0].State != want {
 					return false
 				}
 			}
@@ -247,7 +253,8 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 func TestResumeLogons(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: password, Switches: service.Switches{LockAfter: 1}})
+	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: password,
+		Switches: service.Switches{LockAfter: 1}})
 	request, err := http.NewRequest("GET", "http://"+address+service.SAPPath, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +317,8 @@ func TestMaintenanceWindow(t *testing.T) {
 	c.says(why)
 	var status connect.Status
 	c.eventually("the reason", func() bool {
-		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 && strings.Contains(status.Tasks[0].Trace, why)
+		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 && strings.Contains(status.Tasks[0].Trace,
+			why)
 	})
 	if status.Tasks[0].State != connect.Running || s.Ledger().Total != 0 {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State, s.Ledger().Total)
@@ -325,7 +333,8 @@ func TestMaintenanceWindow(t *testing.T) {
 	}
 }
 
-// T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing is lost.
+// T13: all tunnels of a Cloud Connector break in mid-load, and it is away for a while (REP 03): no task fails, nothing
+// is lost.
 func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -333,7 +342,8 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	t.Cleanup(account.Close)
 	p.environ = []string{"VCAP_SERVICES=" + account.VCAP(0)}
 	const rows = 2000
-	s, address := demo(t, service.Options{Rows: rows, PageSize: 20, Switches: service.Switches{SlowFirstByte: 5 * time.Millisecond}})
+	s, address := demo(t, service.Options{Rows: rows, PageSize: 20,
+		Switches: service.Switches{SlowFirstByte: 5 * time.Millisecond}})
 	account.Attach("DE-Berlin")
 	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
 	file := p.file("orders.properties", instead(source("orders", "s4.virtual:8000", "Orders"), "sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",

@@ -25,8 +25,9 @@ const stopsWithin = 5 * time.Second
 // mostMemory is the most that a worker may have in memory beside hostile plugins.
 const mostMemory = 1 << 30
 
-// madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the log says of its
-// connector, "" where it goes on and only costs as little as any other. A new one is a line here and a line there.
+// madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the
+// log says of its connector, "" where it goes on and only costs as little as any other. A new one is a line here and a
+// line there.
 var madModes = map[string]string{
 	"sane":     "",
 	"tree":     "schema",
@@ -73,7 +74,8 @@ const secret = "hunter2-of-the-user"
 func loops() []byte {
 	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0", Components: []wit.Component{{Name: "example.Loops",
 		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 10_600)})
+	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0,
+		0x0d, 0, 0x0b}, 10_600)})
 	return m.Bytes()
 }
 
@@ -82,7 +84,8 @@ func slow() []byte {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0", Components: []wit.Component{{Name: "example.Slow",
 		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	for n := range 5 {
-		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n), Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
+		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
+			Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
 	}
 	return m.Bytes()
 }
@@ -97,8 +100,9 @@ func many() []byte {
 // rival is a plugin that has a class of another one.
 func rival(name, class string) func(path string) error {
 	return func(path string) error {
-		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0", Components: []wit.Component{{Name: class,
-			Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
+		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0",
+			Components: []wit.Component{{Name: class,
+				Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
 	}
 }
 
@@ -158,8 +162,8 @@ func (c *command) ends() result {
 	return r
 }
 
-// Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row once, the worker stays
-// below 1 GB, and SIGTERM ends it in 5 s.
+// Whatever plugins hand in that is well formed, and whatever lies in the folder, another connector keeps every row
+// once, the worker stays below 1 GB, and SIGTERM ends it in 5 s.
 func TestHostilePlugins(t *testing.T) {
 	t.Parallel()
 	const rows = 300

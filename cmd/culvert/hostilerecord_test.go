@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// hostileRecords are values of some hundred bytes to a megabyte that would hold up a reader for good which is not linear or not bounded.
+// hostileRecords are values of some hundred bytes to a megabyte that would hold up a reader for good which is not
+// linear or not bounded.
 func hostileRecords() []string {
 	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }
 	decimal := func(scale string) string {
@@ -39,8 +40,8 @@ func hostileRecords() []string {
 	}
 }
 
-// Records that somebody else put into a sink's topic are the fault of these records: with errors.tolerance=all everything else arrives,
-// otherwise the task fails and names the first.
+// Records that somebody else put into a sink's topic are the fault of these records: with errors.tolerance=all
+// everything else arrives, otherwise the task fails and names the first.
 func TestHostileRecordsInASinksTopic(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

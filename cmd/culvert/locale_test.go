@@ -43,8 +43,8 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into the service. It returns all
-// records but their timestamps and what the service has then, and the log.
+// moved moves, in an environment, AllTypes through topics, with schemas and without, through transforms, and back into
+// the service. It returns all records but their timestamps and what the service has then, and the log.
 func moved(t *testing.T, environ ...string) (results, log string) {
 	p := newPlace(t)
 	p.environ = environ

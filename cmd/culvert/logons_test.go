@@ -13,14 +13,15 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 )
 
-// A refusal is known to every command of the user, whatever its data folder; where no home can be written, to those that share one, and
-// that is said.
+// A refusal is known to every command of the user, whatever its data folder; where no home can be written, to those
+// that share one, and that is said.
 func TestRefusalsAreAUsers(t *testing.T) {
 	t.Parallel()
 	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"}, "none named": {"XDG_CACHE_HOME=", "HOME="}} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
-			s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right", Switches: service.Switches{LockAfter: 3}})
+			s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right",
+				Switches: service.Switches{LockAfter: 3}})
 			file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
 			folder := func(name string) string {
 				if environ != nil {
@@ -88,12 +89,13 @@ func TestCommandsAtOnce(t *testing.T) {
 	}
 }
 
-// One 401 of a password that works, as of an application server that restarts, stops nobody; one that is wrong from now on is sent once
-// more, by 20 connectors, a command beside them and a restart together.
+// One 401 of a password that works, as of an application server that restarts, stops nobody; one that is wrong from now
+// on is sent once more, by 20 connectors, a command beside them and a restart together.
 func TestOneRefusalStopsNobody(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 40, User: "me", Password: password, Switches: service.Switches{Status: 401, StatusCount: 0}})
+	s, address := demo(t, service.Options{Rows: 40, User: "me", Password: password, Switches: service.Switches{Status: 401,
+		StatusCount: 0}})
 	listen := freeAddress(t)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
 	var files []string
@@ -107,7 +109,8 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		return func() bool {
 			for i := range files {
 				var status connect.Status
-				if get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 || len(status.Tasks) != 1 || status.Tasks[0].State != want {
+				if get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 || len(status.Tasks) != 1 ||
+					status.Tasks[0].State != want {
 					return false
 				}
 			}

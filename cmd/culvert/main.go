@@ -77,7 +77,8 @@ func wrong(err error) error {
 	return &failure{exitWrong, err}
 }
 
-// execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra finds.
+// execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra
+// finds.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ours := slog.New(slog.NewTextHandler(stderr, nil))
 	takeLibraries(ours)
@@ -111,8 +112,8 @@ func takeLibraries(to *slog.Logger) {
 	log.SetOutput(libraryLines{to})
 }
 
-// libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came, cookies
-// included: nothing behind a quoted line break is shown.
+// libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came,
+// cookies included: nothing behind a quoted line break is shown.
 type libraryLines struct{ to *slog.Logger }
 
 func (l libraryLines) Write(p []byte) (int, error) {
@@ -148,7 +149,9 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newPlugins(), newBroker(), newDoctor(), newTunnel(), newVersion())
+	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
+		newTest(),
+		newTunnel(), newReference(), newOffsets(), newVersion())
 	addTools(root, args)
 	return root
 }

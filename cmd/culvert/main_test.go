@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// besides is how many tests run side by side, whatever the number of cores: they wait for their workers most of the time.
+// besides is how many tests run side by side, whatever the number of cores: they wait for their workers most of the
+// time.
 const besides = 4
 
 func prepare(m *testing.M) (code int, err error) {
@@ -71,8 +72,8 @@ func prepare(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// withoutPlugins is an overlay in which the folder of built-in plugins is as in a clone that was never built: tests name the folder of
-// their plugins, and what `make` left behind must not be a second one.
+// withoutPlugins is an overlay in which the folder of built-in plugins is as in a clone that was never built: tests
+// name the folder of their plugins, and what `make` left behind must not be a second one.
 func withoutPlugins() (file string, err error) {
 	left, err := filepath.Glob("plugins/*.wasm")
 	if err != nil {
@@ -93,8 +94,8 @@ func withoutPlugins() (file string, err error) {
 	return file, os.WriteFile(file, content, 0o600)
 }
 
-// plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and each folder is
-// whole before anybody sees it, since workers of other tests look for what is new in theirs.
+// plugins is a folder with our guests: the source, and those that are named. Each guest is built and compiled once, and
+// each folder is whole before anybody sees it, since workers of other tests look for what is new in theirs.
 func plugins(t *testing.T, more ...string) string {
 	t.Helper()
 	bench.mu.Lock()
@@ -228,8 +229,8 @@ func (p *place) startFor(limit time.Duration, args ...string) *command {
 	return c
 }
 
-// patient are options that give each call of our plugins more time than it has by default, which counts where nothing is ready to use the
-// processor for a second; a test's own options come behind.
+// patient are options that give each call of our plugins more time than it has by default, which counts where nothing
+// is ready to use the processor for a second; a test's own options come behind.
 func patient() (options []string) {
 	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
 		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")

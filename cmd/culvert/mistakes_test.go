@@ -33,7 +33,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"), "prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period\n",
 			"warning", "2 problems, 0 warnings"},
 		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"), "anything.properties:10: sap.odata.colour: unknown setting\n", "header", "1 problem, 0 warnings"},
-		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file with bootstrap.servers of a Kafka and exactly.once.source.support=enabled; " +
+		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file with bootstrap.servers of a Kafka, group.id and exactly.once.source.support=enabled; " +
 			"there is no worker's file", "", "1 problem, 0 warnings"},
 		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
@@ -50,7 +50,8 @@ func TestMistakesAreSaid(t *testing.T) {
 			}
 			files = append(files, p.file(c.name+".properties", c.lines...))
 			check := p.run(append([]string{"validate", "--plugins", dir}, files...)...)
-			if check.code != 1 || !strings.Contains(check.stdout, c.want) || c.never != "" && strings.Contains(check.stdout, c.never) ||
+			if check.code != 1 || !strings.Contains(check.stdout, c.want) || c.never != "" &&
+				strings.Contains(check.stdout, c.never) ||
 				!strings.Contains(check.stderr, c.count) {
 				t.Errorf("validate: expected exit 1 and %q alone, found %d\n%s%s", c.want, check.code, check.stdout, check.stderr)
 			}

@@ -16,7 +16,8 @@ type moving struct {
 	before map[string]map[string]string
 }
 
-// throughout looks whether every row that was there all the time has arrived, as it was; rows that went or came meanwhile may have.
+// throughout looks whether every row that was there all the time has arrived, as it was; rows that went or came
+// meanwhile may have.
 func (m *moving) throughout(t *testing.T, p *place) {
 	t.Helper()
 	l := m.service.Ledger()
@@ -92,7 +93,8 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 					if (token == "key") == (links == "relative") {
 						continue // one of each will do
 					}
-					all = append(all, &moving{reading: reading{name: strings.Join([]string{format, token, set}, "-"), set: set,
+					all = append(all, &moving{reading: reading{name: strings.Join([]string{format, token, set}, "-"),
+						set:      set,
 						switches: map[string]string{"churn": "6", "skiptoken": token, "links": links}, settings: []string{"sap.odata.format=" + format}}})
 				}
 			}
@@ -109,8 +111,8 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 	}
 }
 
-// T17: a page whose answer broke off answers otherwise when it is asked for again. (A worker that was killed meanwhile: see
-// TestSoakKilledWhilePagesDiffer.)
+// T17: a page whose answer broke off answers otherwise when it is asked for again. (A worker that was killed meanwhile:
+// see TestSoakKilledWhilePagesDiffer.)
 func TestPagesThatDifferTheSecondTime(t *testing.T) {
 	t.Parallel()
 	var all []*moving
@@ -138,8 +140,8 @@ func TestPagesThatDifferTheSecondTime(t *testing.T) {
 	}
 }
 
-// P4: a feed that ends early without a next link, while the count tells the truth, is read on; options that a service does not
-// know are left out, and then too nothing is missing.
+// P4: a feed that ends early without a next link, while the count tells the truth, is read on; options that a service
+// does not know are left out, and then too nothing is missing.
 func TestFeedsThatEndEarly(t *testing.T) {
 	t.Parallel()
 	pages := service.Options{Rows: 60} // the service pages by itself where page-size says so
@@ -161,7 +163,8 @@ func TestFeedsThatEndEarly(t *testing.T) {
 				"v1":            {switches: map[string]string{"v1": "true"}},
 				"offset":        {switches: map[string]string{"page-size": "8", "skiptoken": "offset", "refuse-orderby": "true"}},
 			} {
-				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, set, name}, "-"), set: set, options: pages,
+				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, set, name}, "-"), set: set,
+					options:  pages,
 					switches: c.switches, settings: append(c.settings, "sap.odata.format="+format), says: c.says}})
 			}
 		}

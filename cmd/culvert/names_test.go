@@ -36,7 +36,8 @@ func TestAdvisedSettingsExist(t *testing.T) {
 				} `json:"settings"`
 			} `json:"components"`
 		}
-		if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || len(shown) == 0 || len(shown[0].Components) == 0 {
+		if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || len(shown) == 0 ||
+			len(shown[0].Components) == 0 {
 			t.Fatalf("%v\n%s%s", err, r.stdout, r.stderr)
 		}
 		for _, s := range shown[0].Components[0].Settings {

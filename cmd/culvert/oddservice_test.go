@@ -57,7 +57,10 @@ func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		than, _ := strconv.Atoi(words[2])
-		rows = slices.DeleteFunc(rows, func(k int) bool { return words[1] == "gt" && k <= than || words[1] == "le" && k > than })
+		rows = slices.DeleteFunc(rows, func(k int) bool {
+			return words[1] == "gt" && k <= than || words[1] == "le" &&
+				k > than
+		})
 	}
 	if s.orders && q.Get("$orderby") != "" {
 		slices.Sort(rows)

@@ -26,7 +26,8 @@ func ticketPlugins(t *testing.T) string {
 	return dir
 }
 
-// strict is a service of tickets that takes what it expects and nothing else. Its refusals repeat what was asked, as many do.
+// strict is a service of tickets that takes what it expects and nothing else. Its refusals repeat what was asked, as
+// many do.
 type strict struct {
 	*httptest.Server
 	t *testing.T
@@ -101,7 +102,8 @@ func tickets(at string, more ...string) []string {
 		"value.converter.schemas.enable=false"}, more...)
 }
 
-// nowhere fails the test where a secret stands in what was printed, or in a file of the data folder: offsets of the guest are there.
+// nowhere fails the test where a secret stands in what was printed, or in a file of the data folder: offsets of the
+// guest are there.
 func (p *place) nowhere(secret, printed string) {
 	p.t.Helper()
 	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
@@ -120,7 +122,8 @@ func (p *place) nowhere(secret, printed string) {
 	}
 }
 
-// The host logs on by an exchange of its own, shows the token in the header that the user says, and renews one that is refused, once.
+// The host logs on by an exchange of its own, shows the token in the header that the user says, and renews one that is
+// refused, once.
 func TestLoginExchange(t *testing.T) {
 	const user, secret = `me&you`, `p"w\&{user}=1+ü`
 	dir := ticketPlugins(t)
@@ -184,8 +187,8 @@ func TestLoginExchange(t *testing.T) {
 	}
 }
 
-// A login that is refused is not made again, by the same command or by another one; neither where the service says yes and hands out no
-// token. With another password it is made at once.
+// A login that is refused is not made again, by the same command or by another one; neither where the service says yes
+// and hands out no token. With another password it is made at once.
 func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	dir := ticketPlugins(t)
 	for name, lifetime := range map[string]string{"refused": "", "yes without a token": "yes"} {
@@ -228,8 +231,8 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	}
 }
 
-// A secret of the query is on every request and nowhere else: the service's links repeat it, and neither the guest's offsets nor any log
-// has it.
+// A secret of the query is on every request and nowhere else: the service's links repeat it, and neither the guest's
+// offsets nor any log has it.
 func TestSecretInTheQuery(t *testing.T) {
 	const secret = "k/e y&+1=ü"
 	dir, p := ticketPlugins(t), newPlace(t)
@@ -264,7 +267,8 @@ func TestSecretInTheQuery(t *testing.T) {
 	}
 }
 
-// Requests go to further origins that the user names, and to no others; what the service is shown is shown there where the user says so.
+// Requests go to further origins that the user names, and to no others; what the service is shown is shown there where
+// the user says so.
 func TestFurtherOrigins(t *testing.T) {
 	dir := ticketPlugins(t)
 	const key, parameter = "header-key", "query-key-of-ours"

@@ -34,8 +34,8 @@ func outageRows() int {
 	return 2000
 }
 
-// T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both ways, all
-// tunnels with it, and comes back. No task fails, nothing is lost.
+// T13: the Cloud Connector that both the service and Kafka are behind goes away under a worker that carries rows both
+// ways, all tunnels with it, and comes back. No task fails, nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
 	p, folder := newPlace(t), plugins(t, "odata-sink")
@@ -54,7 +54,8 @@ func TestCloudConnectorAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	s, address := demo(t, service.Options{Rows: outageRows(), PageSize: 40, Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	s, address := demo(t, service.Options{Rows: outageRows(), PageSize: 40,
+		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
 	rest := freeAddress(t)

@@ -30,7 +30,8 @@ func TestPeek(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &shown); err != nil || r.code != 0 {
 		t.Fatalf("exit code %d, %v: %s%s", r.code, err, r.stdout, r.stderr)
 	}
-	if len(shown.Rows) != 2 || shown.Rows[0].OrderID != 10250 || len(shown.Rows[0].OrderDetails) < 2 || !strings.HasSuffix(shown.Rows[0].OrderDate, "Z") {
+	if len(shown.Rows) != 2 || shown.Rows[0].OrderID != 10250 || len(shown.Rows[0].OrderDetails) < 2 ||
+		!strings.HasSuffix(shown.Rows[0].OrderDate, "Z") {
 		t.Errorf("expected two orders from 10250 on with all their lines, found %s", r.stdout)
 	}
 	types := map[string]string{}
@@ -48,7 +49,8 @@ func TestPeek(t *testing.T) {
 	if r = p.run(append([]string{"peek", "-n", "0"}, common...)...); r.code != 2 {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
-	if r = p.run("peek", "-p", file, "-s", service.NorthwindPath, "-e", "Order", "--plugins", plugins(t), "--data", p.data); r.code == 0 || !strings.Contains(r.stderr, "the nearest name is Orders") {
+	if r = p.run("peek", "-p", file, "-s", service.NorthwindPath, "-e", "Order", "--plugins", plugins(t), "--data", p.data); r.code == 0 ||
+		!strings.Contains(r.stderr, "the nearest name is Orders") {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
@@ -89,7 +91,8 @@ func TestListServices(t *testing.T) {
 			t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 		}
 		r = p.run("list-services", "--prefix", "yb", "-p", file, "--plugins", plugins(t), "--data", p.data)
-		if r.code != 0 || !strings.HasPrefix(r.stdout, "SERVICE ") || !strings.Contains(r.stdout, "The second") || strings.Contains(r.stdout, "ZA_SRV") {
+		if r.code != 0 || !strings.HasPrefix(r.stdout, "SERVICE ") || !strings.Contains(r.stdout, "The second") || strings.Contains(r.stdout,
+			"ZA_SRV") {
 			t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 		}
 	}

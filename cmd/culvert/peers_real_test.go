@@ -26,7 +26,8 @@ const (
 	toolEnds   = 90 * time.Second
 )
 
-// peer is a start script of testdata/peers at work. It ends with the test, and when this process is killed: it holds its input.
+// peer is a start script of testdata/peers at work. It ends with the test, and when this process is killed: it holds
+// its input.
 type peer struct {
 	dir    string // where its logs are
 	stderr buffer
@@ -90,7 +91,8 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// kafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns what it prints.
+// kafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns what
+// it prints.
 func kafkaTool(t *testing.T, args ...string) string {
 	t.Helper()
 	return kafkaToolReading(t, "", args...)
@@ -130,7 +132,8 @@ func produceTo(t *testing.T, servers string, records ...*kgo.Record) {
 // fetchFrom reads n records of a topic as they are in the broker.
 func fetchFrom(t *testing.T, servers, topic string, n int) []*kgo.Record {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}

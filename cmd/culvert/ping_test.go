@@ -16,7 +16,8 @@ func TestPingToAClosedPort(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	file := p.file("orders.properties", instead(source("orders", freeAddress(t), "Orders"), "sap.odata.max.retries=10")...)
-	r := p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t)) // compiles what ping needs
+	// compiles what ping needs
+	r := p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
 	if r.code != 1 {
 		t.Errorf("expected exit 1, found %d\n%s", r.code, r.stderr)
 	}

@@ -134,7 +134,8 @@ func newPluginsShow() *cobra.Command {
 	return c
 }
 
-// showTemplate prints the file of a connector to fill in, of the plugin's one source or sink, or of the component that is named.
+// showTemplate prints the file of a connector to fill in, of the plugin's one source or sink, or of the component that
+// is named.
 func showTemplate(c *cobra.Command, in *installation, name string) error {
 	found, err := componentsNamed(c, in, name)
 	if err != nil {
@@ -155,7 +156,8 @@ func showTemplate(c *cobra.Command, in *installation, name string) error {
 	return failed(err)
 }
 
-// componentsNamed are those of the plugin of a file or a name, of the newest where there are several, or the one that a class names.
+// componentsNamed are those of the plugin of a file or a name, of the newest where there are several, or the one that a
+// class names.
 func componentsNamed(c *cobra.Command, in *installation, name string) ([]wit.Component, error) {
 	if info, err := os.Stat(name); err != nil || info.IsDir() {
 		m, err := openPlugins(c, in, true)
@@ -164,7 +166,8 @@ func componentsNamed(c *cobra.Command, in *installation, name string) ([]wit.Com
 		}
 		defer m.Close()
 		if !slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool { return i.Name == name && i.Err == nil }) {
-			_, component, err := check.Find(m, name, "", wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation, wit.ComponentPredicate)
+			_, component, err := check.Find(m, name, "", wit.ComponentSource, wit.ComponentSink,
+				wit.ComponentTransformation, wit.ComponentPredicate)
 			if err != nil {
 				return nil, failed(err)
 			}
@@ -307,7 +310,8 @@ func described(modules []plugin.Info) []map[string]any {
 func settingsShown(specs []wit.SettingSpec) []map[string]any {
 	list := []map[string]any{}
 	for _, s := range specs {
-		list = append(list, map[string]any{"name": s.Name, "kind": kindName(s.Kind), "default": s.DefaultValue, "role": s.Role(), "documentation": s.Documentation})
+		list = append(list, map[string]any{"name": s.Name, "kind": kindName(s.Kind), "default": s.DefaultValue, "role": s.Role(),
+			"documentation": s.Documentation})
 	}
 	return list
 }

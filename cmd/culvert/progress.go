@@ -15,9 +15,9 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two seconds
-// for as long as something changes.
-// What else goes to the same place is written through it, above the live lines. It has a goroutine from follow to the end.
+// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two
+// seconds for as long as something changes. What else goes to the same place is written through it, above the live
+// lines. It has a goroutine from follow to the end.
 type display struct {
 	mu       sync.Mutex
 	out      io.Writer

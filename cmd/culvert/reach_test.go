@@ -9,8 +9,8 @@ import (
 
 const kafkaTransforms = "org.apache.kafka.connect.transforms."
 
-// A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform gives records
-// another topic.
+// A setting that names a topic which no record has is a mistake: it is found before anything runs, where no transform
+// gives records another topic.
 func TestTopicsThatNoRecordReaches(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -30,7 +30,8 @@ import (
 // capRows is the number of products: twelve pages and one row, so that no page ends where the rows do.
 const capRows = 12001
 
-// capService is SAP CAP with the OData v2 adapter, and what it says of itself, read by code that shares nothing with ours.
+// capService is SAP CAP with the OData v2 adapter, and what it says of itself, read by code that shares nothing with
+// ours.
 type capService struct {
 	address string
 	peer    *peer
@@ -140,7 +141,8 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		var page struct {
 			D struct{ Results []map[string]any }
 		}
-		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath, set, strings.Join(s.keys[set], ","), len(all)))))
+		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath, set, strings.Join(s.keys[set], ","),
+			len(all)))))
 		d.UseNumber()
 		if err := d.Decode(&page); err != nil {
 			t.Fatal(err)
@@ -377,8 +379,8 @@ func (s *capService) testRead(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	// P4: an Atom feed of this service ends after each page without a next link. It is said for each page that is asked for by
-	// count, and once where keys are asked for from then on.
+	// P4: an Atom feed of this service ends after each page without a next link. It is said for each page that is asked
+	// for by count, and once where keys are asked for from then on.
 	if got := strings.Count(r.stderr, "came without a next link"); got < capRows/1000+1 {
 		t.Errorf("expected a line for each feed that ends early, found %d\n%s", got, r.stderr)
 	}
@@ -498,7 +500,8 @@ func (s *capService) testAgain(t *testing.T) {
 	}
 }
 
-// What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives none.
+// What changes at the service comes with the next run, by the delta link of the one before; in Atom the adapter gives
+// none.
 func (s *capService) testChanges(t *testing.T) {
 	p := newPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
@@ -611,8 +614,8 @@ func (s *capService) sinkLines(name, entitySet, topic string) []string {
 	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), setLines(0, capPath, entitySet, topic)...)
 }
 
-// Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three properties with
-// odd characters, rows with everything.
+// Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three
+// properties with odd characters, rows with everything.
 func (s *capService) testWrite(t *testing.T) {
 	p := newPlace(t)
 	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.data, Listen: "127.0.0.1:0"})
@@ -651,7 +654,8 @@ func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, 
 		tombstones = append(tombstones, &kgo.Record{Topic: gone, Key: r.Key})
 		records = append(records, &kgo.Record{Topic: back, Key: r.Key, Value: r.Value})
 	}
-	tombstones = append(tombstones, &kgo.Record{Topic: gone, Key: moved[0].Key}) // once more: gone is as good as deleted
+	// once more: gone is as good as deleted
+	tombstones = append(tombstones, &kgo.Record{Topic: gone, Key: moved[0].Key})
 	produceTo(t, servers, tombstones...)
 	run(gone, s.sinkLines(gone, set, gone))
 	if got := len(s.rows(t, set)); got != n-most {
@@ -675,7 +679,8 @@ func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, 
 	compareCAP(t, set+" written by upserts that insert", before, s.rows(t, set))
 }
 
-// A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent twice.
+// A record that the service refuses fails the task, which names it; what was before it is written, and it is not sent
+// twice.
 func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 	schema := func(field string) string {
 		return `{"schema":{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"code"},` +

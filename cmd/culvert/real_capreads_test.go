@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with what the service
-// answers to a request that is written by hand.
+// testParts reads parts of sets with filters, projections and nested expansions in both formats, and compares them with
+// what the service answers to a request that is written by hand.
 func (s *capService) testParts(t *testing.T) {
 	p := newPlace(t)
 	lines := s.lines("parts", "ODataSource")

@@ -325,9 +325,11 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	return len(seen), records
 }
 
-// A worker that is killed in the middle of its pages loses nothing, and repeats what lies behind the last stored offset only.
+// A worker that is killed in the middle of its pages loses nothing, and repeats what lies behind the last stored offset
+// only.
 func (k *kafkaPeer) testKilled(t *testing.T) {
-	s, address := demo(t, service.Options{Rows: 3000, PageSize: 50, Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
+	s, address := demo(t, service.Options{Rows: 3000, PageSize: 50,
+		Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
 	worker := k.file("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=100")
 	file := k.ordersTo("killed", address)
 	const kills = 3
@@ -349,10 +351,11 @@ func (k *kafkaPeer) testKilled(t *testing.T) {
 	}
 }
 
-// A broker that is killed under a running worker and comes back has every record, and has it once: that is what the idempotent
-// producer is for.
+// A broker that is killed under a running worker and comes back has every record, and has it once: that is what the
+// idempotent producer is for.
 func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
-	s, address := demo(t, service.Options{Rows: 4000, PageSize: 50, Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	s, address := demo(t, service.Options{Rows: 4000, PageSize: 50,
+		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	worker := k.file("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=200")
 	file := k.ordersTo("survivor", address)
 	c := k.start("run", "--plugins", plugins(t), "--data", k.data, worker, file)

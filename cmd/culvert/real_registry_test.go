@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Rows go through a topic of Avro with a real registry, Apicurio's; and a schema that it refuses stops the source before its first row,
-// until the registry takes it.
+// Rows go through a topic of Avro with a real registry, Apicurio's; and a schema that it refuses stops the source
+// before its first row, until the registry takes it.
 func TestRealRegistry(t *testing.T) {
 	port := freePort(t)
 	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the Connectivity
-// proxy alone, with TLS and SASL.
+// remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the
+// Connectivity proxy alone, with TLS and SASL.
 type remoteCluster struct {
 	double *connectivitytest.Server
 	direct string // bootstrap.servers of listeners that are not behind the proxy, to look at what arrived
@@ -146,7 +146,8 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *place) {
 	}
 	wrong := append(c.worker(true), `sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="wrong";`)
 	r = p.run("doctor", "-p", p.file("wrong.properties", wrong...))
-	if r.code != 1 || !strings.Contains(r.stdout, "FAIL") || !strings.Contains(r.stdout, "sasl.jaas.config:") || strings.Contains(r.stdout+r.stderr, `"wrong"`) {
+	if r.code != 1 || !strings.Contains(r.stdout, "FAIL") || !strings.Contains(r.stdout, "sasl.jaas.config:") ||
+		strings.Contains(r.stdout+r.stderr, `"wrong"`) {
 		t.Errorf("a wrong password: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -297,7 +298,8 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 		t.Errorf("perf-produce:\n%s", performance)
 	}
 	performance = kafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records", "50000", "--timeout", "30000")
-	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 || atLeast(fields[4], 50000) != nil {
+	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
+		atLeast(fields[4], 50000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
 	}
 	// A transaction has coordinators of its own to be found.
@@ -320,7 +322,8 @@ func atLeast(text string, least int) error {
 	return nil
 }
 
-// testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles nothing.
+// testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles
+// nothing.
 func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3", "--replication-factor", "3")
 	const count = 8000
@@ -329,7 +332,8 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
-	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) }) // in the midst of its ten seconds
+	// in the midst of its ten seconds
+	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
 	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records", strconv.Itoa(count), "--record-size", "100",
 		"--throughput", "800", "--command-property", "enable.idempotence=true")

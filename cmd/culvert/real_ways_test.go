@@ -25,9 +25,9 @@ import (
 // ways is SAP CAP behind nginx, and behind proxies that are in use elsewhere.
 type ways struct {
 	cap *capService
-	// mutual and made are ports where a client certificate is asked for: the server is that of the sample trust stores, or of those in more/.
-	// namesakes are as mutual, for certificates of another key with the same name: OpenSSL finds but one of a name.
-	// packed compresses all answers.
+	// mutual and made are ports where a client certificate is asked for: the server is that of the sample trust stores,
+	// or of those in more/. namesakes are as mutual, for certificates of another key with the same name: OpenSSL finds
+	// but one of a name. packed compresses all answers.
 	mutual, made, packed         string
 	namesakes                    [2]string
 	nginx, pems                  string // folders
@@ -218,7 +218,8 @@ func (w *ways) refused(t *testing.T, p *place, file string, secret string, says 
 // Every sample store with a key is taken by nginx, and every sample trust store knows it.
 func (w *ways) testStores(t *testing.T) {
 	p := newPlace(t)
-	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} { // the domain has its stores in the working folder
+	// the domain has its stores in the working folder
+	for _, name := range []string{"domain.dks", "client.p12", "trust.jks"} {
 		b, err := os.ReadFile(filepath.Join(stores(t), name))
 		if err != nil {
 			t.Fatal(err)
@@ -433,7 +434,8 @@ func (w *ways) testSOCKS5(t *testing.T) {
 	}
 }
 
-// A token service that is not ours: the client's secret in a header and in the body; through a proxy; a wrong one is tried once.
+// A token service that is not ours: the client's secret in a header and in the body; through a proxy; a wrong one is
+// tried once.
 func (w *ways) testOAuth2(t *testing.T) {
 	p := newPlace(t)
 	t.Setenv("NO_PROXY", "")
@@ -483,7 +485,10 @@ func (w *ways) testCloudConnector(t *testing.T) {
 		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})
 	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000", "localhost:44300"}} {
 		for _, target := range targets {
-			if account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && strings.HasPrefix(e.Target, target) }) == 0 {
+			if account.Count(func(e connectivitytest.Entry) bool {
+				return e.Port == port && strings.HasPrefix(e.Target,
+					target)
+			}) == 0 {
 				t.Errorf("nothing went to %s through the port %s", target, port)
 			}
 		}
@@ -510,7 +515,8 @@ func (w *ways) testKafka(t *testing.T) {
 		{"tinyproxy", "http", "corp", "secret", w.tinyproxy, `CONNECT 127\.0\.0\.1:` + secure}}
 	want := map[string]int{}
 	for _, c := range cases {
-		if r := w.run(t, p, worker(c.name, c.kind, c.by.address, c.user, c.password), w.reader(p, c.name, "Customers", "http://"+w.cap.address)); r.code != 0 {
+		if r := w.run(t, p, worker(c.name, c.kind, c.by.address, c.user, c.password),
+			w.reader(p, c.name, "Customers", "http://"+w.cap.address)); r.code != 0 {
 			t.Errorf("%s: exit %d\n%s", c.name, r.code, r.stderr)
 			continue
 		}

@@ -98,7 +98,8 @@ func (f *followed) metrics() string {
 	return string(text)
 }
 
-// Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say why.
+// Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say
+// why.
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
@@ -140,7 +141,10 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.eventually("the metric", func() bool {
 			return strings.Contains(f.metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
-		if r := f.reload(); !slices.ContainsFunc(r.Connectors, func(c rest.Reloaded) bool { return c.Name == "orders" && strings.Contains(c.Error, bad) }) {
+		if r := f.reload(); !slices.ContainsFunc(r.Connectors, func(c rest.Reloaded) bool {
+			return c.Name == "orders" &&
+				strings.Contains(c.Error, bad)
+		}) {
 			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
 		}
 		f.replaced("conf/orders.properties", good...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +11,10 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded broker is none that there is a way to.
-func remoteKafka(file string, settings map[string]string, log *slog.Logger) (*config.Worker, kafka.Config, error) {
+// remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded
+// broker is none that there is a way to.
+func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (*config.Worker,
+	kafka.Config, error) {
 	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
 	if err != nil {
 		return nil, kafka.Config{}, wrong(err)
@@ -19,7 +22,7 @@ func remoteKafka(file string, settings map[string]string, log *slog.Logger) (*co
 	if err := problems.Err(); err != nil {
 		return nil, kafka.Config{}, wrong(err)
 	}
-	k, warnings, err := kafka.Parse(w.All())
+	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {
 		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
 	}

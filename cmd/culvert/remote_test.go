@@ -27,7 +27,8 @@ type calledName string
 func (calledName) Network() string  { return "tcp" }
 func (n calledName) String() string { return string(n) }
 
-// A worker whose cluster is behind a Cloud Connector, with TLS and a logon inside the tunnel: a source, and the same rows back.
+// A worker whose cluster is behind a Cloud Connector, with TLS and a logon inside the tunnel: a source, and the same
+// rows back.
 func TestRunThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	p, folder := newPlace(t), plugins(t, "odata-sink")
@@ -41,7 +42,8 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice", "hush-hush"), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice", "hush-hush"),
+		kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return called{l, "example.com:9092"}, nil }))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +82,8 @@ func TestRunThroughCloudConnector(t *testing.T) {
 		p.file("secrets.properties", `logon=org.apache.kafka.common.security.scram.ScramLoginModule required username="alice" password="quiet-quiet";`)
 		for _, args := range [][]string{{"run", "--once", "--plugins", folder, "--data", p.data, worker, p.dir + "/there.properties"}, {"consume", "Products", "-p", worker}} {
 			r := p.run(args...)
-			if r.code == 0 || !strings.Contains(r.stderr, "sasl.jaas.config") || !strings.Contains(r.stderr, "example.com:9092") || strings.Contains(r.stderr, "quiet-quiet") {
+			if r.code == 0 || !strings.Contains(r.stderr, "sasl.jaas.config") || !strings.Contains(r.stderr, "example.com:9092") ||
+				strings.Contains(r.stderr, "quiet-quiet") {
 				t.Errorf("%s: expected to be told what is wrong, found exit %d\n%s", args[0], r.code, r.stderr)
 			}
 		}

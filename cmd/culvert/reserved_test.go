@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// A forged offset would have another connector skip rows: what the worker keeps in topics is no target of rows, whoever chose the
-// topic, on whatever cluster and with whatever errors.tolerance.
+// A forged offset would have another connector skip rows: what the worker keeps in topics is no target of rows, whoever
+// chose the topic, on whatever cluster and with whatever errors.tolerance.
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	rowsNeverGoToTopicsOfTheWorker(t, embedded(t).Addr(), "__consumer_offsets", "__transaction_state")
@@ -74,7 +74,8 @@ func TestValidateRefusesTopicsOfTheWorker(t *testing.T) {
 	}
 	file := p.file("orders.properties", lines...)
 	want := fmt.Sprintf("%s:%d: sap.odata#01.topic: topic connect-offsets holds ", file, len(lines))
-	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 1 && r.code != 2 || !strings.Contains(r.stdout+r.stderr, want) {
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 1 && r.code != 2 || !strings.Contains(r.stdout+r.stderr,
+		want) {
 		t.Errorf("expected a failure with %q, found %d and\n%s%s", want, r.code, r.stdout, r.stderr)
 	}
 }

@@ -125,7 +125,8 @@ func configuration(lines []string) map[string]string {
 	return settings
 }
 
-// Connectors are made, changed and deleted by REST, in the files of the folder; each of their rows arrives once, also after a new start.
+// Connectors are made, changed and deleted by REST, in the files of the folder; each of their rows arrives once, also
+// after a new start.
 func TestConnectorsAreWritten(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/logging"
 )
 
 // installation is what the commands that read configuration have in common.
@@ -38,7 +39,7 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := logging.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logging.Lowest}), level)
 	takeLibraries(log)
 	return log, nil
 }
@@ -66,7 +67,8 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 	if err != nil {
 		return host.Config{}, err
 	}
-	c := host.Config{Files: files, Data: in.data, Embedded: builtIn(), Environ: os.Environ(), Settings: settings, Logger: log}
+	c := host.Config{Files: files, Data: in.data, Embedded: builtIn(), Environ: os.Environ(), Settings: settings,
+		Logger: log}
 	if in.plugins != "" {
 		c.Plugins = []string{in.plugins}
 	}

@@ -195,7 +195,8 @@ func TestTransforms(t *testing.T) {
 	}
 }
 
-// Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets them.
+// Fields move between value, key and headers of records on their way into Kafka, where a predicate on headers lets
+// them.
 func TestTransformsAcrossColumns(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 20})
@@ -253,7 +254,8 @@ func sinkOf(name, address string, pairs ...string) []string {
 func TestBothWays(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true, RotateSession: "both"}})
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
+		RotateSession: "both"}})
 	there := p.file("there.properties", source("there", address, "Orders", "Order_Details")...)
 	back := p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies")...)
 	for round := range 2 {

@@ -14,13 +14,16 @@ func TestSchemasOfACommand(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	folder := t.TempDir()
-	d := wit.Description{Name: "shapes", Version: "1", Documentation: "Shapes.", Components: []wit.Component{{Name: "Shapes", Kind: wit.ComponentSource,
-		Settings: []wit.SettingSpec{{Name: "shapes.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}}}}}}
+	d := wit.Description{Name: "shapes", Version: "1", Documentation: "Shapes.",
+		Components: []wit.Component{{Name: "Shapes", Kind: wit.ComponentSource,
+			Settings: []wit.SettingSpec{{Name: "shapes.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}}}}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "shape", Usage: "Shows a schema."}})
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Schemas: &[]wit.Schema{{ID: 7, Nodes: []wit.Node{
-		{Kind: wit.Structure, Name: wit.Ptr("shop.Order"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Price", Node: 2}}}, {Kind: wit.Int32},
-		{Kind: wit.Bytes, Optional: true, Name: wit.Ptr(wit.NameDecimal), Version: wit.Ptr(int32(1)), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "2"}}}}}}})
+		{Kind: wit.Structure, Name: wit.Ptr("shop.Order"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Price", Node: 2}}},
+		{Kind: wit.Int32},
+		{Kind: wit.Bytes, Optional: true, Name: wit.Ptr(wit.NameDecimal), Version: wit.Ptr(int32(1)),
+			Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "2"}}}}}}})
 	put(t, folder, "shapes.wasm", m.Bytes())
 	connector := p.file("shapes.properties", "name=shapes", "connector.class=Shapes", "shapes.host=127.0.0.1")
 	for format, want := range map[string]string{

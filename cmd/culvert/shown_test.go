@@ -16,7 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks like a line of the log.
+// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks
+// like a line of the log.
 const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z level=INFO msg=\"all is well\""
 
 // obeyed fails when a terminal would obey what was said, or take it for a line of ours.
@@ -43,14 +44,17 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 	t.Helper()
 	folder = p.subfolder("talker")
 	long := hostile + strings.Repeat("long ", 10_000)
-	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000], Components: []wit.Component{{
-		Name: "Talker", Prefixes: []string{"talk."}, Aliases: []string{"T" + hostile}, Kind: wit.ComponentSource, Documentation: long[:4_000], Settings: []wit.SettingSpec{
-			{Name: "talk." + hostile, DefaultValue: wit.Ptr(long[:8_000]), Documentation: long[:8_000]},
-			{Name: "talk.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}},
-			{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
-			{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
+	d := wit.Description{Name: "talker" + hostile, Version: "1" + hostile, Documentation: long[:8_000],
+		Components: []wit.Component{{
+			Name: "Talker", Prefixes: []string{"talk."}, Aliases: []string{"T" + hostile}, Kind: wit.ComponentSource,
+			Documentation: long[:4_000], Settings: []wit.SettingSpec{
+				{Name: "talk." + hostile, DefaultValue: wit.Ptr(long[:8_000]), Documentation: long[:8_000]},
+				{Name: "talk.host", Rules: []wit.Rule{{Role: wit.Ptr("http.address")}}},
+				{Name: "talk.port", Kind: wit.KindInt, Rules: []wit.Rule{{Role: wit.Ptr("http.port")}}},
+				{Name: "talk.scheme", Rules: []wit.Rule{{Role: wit.Ptr("http.scheme")}}}}}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
-	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile, Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
+	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile,
+		Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
 		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile, Rules: []wit.Rule{{Required: wit.Chosen}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})

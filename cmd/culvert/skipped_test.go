@@ -40,7 +40,8 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 				continue
 			}
 			lines++
-			if !strings.Contains(line, "level="+c.level) || !strings.Contains(line, "topic=Orders partition=0 offset=") || strings.Contains(line, "timestamp=") != c.messages {
+			if !strings.Contains(line, "level="+c.level) || !strings.Contains(line, "topic=Orders partition=0 offset=") ||
+				strings.Contains(line, "timestamp=") != c.messages {
 				t.Errorf("%s: expected level %s, the place, and more about the record: %t, found %s", name, c.level, c.messages, line)
 			}
 		}
@@ -53,7 +54,8 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, large)
 	lines := 0
 	for line := range strings.Lines(r.stderr) {
-		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line, " topic=") && strings.Contains(line, " timestamp=") {
+		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line, " topic=") &&
+			strings.Contains(line, " timestamp=") {
 			lines++
 		}
 	}

@@ -35,7 +35,8 @@ type edited struct {
 	rng      *rand.Rand
 }
 
-// sound writes a sound file that differs from the last one: in a setting of the client, one for which tasks are made anew, or a comment.
+// sound writes a sound file that differs from the last one: in a setting of the client, one for which tasks are made
+// anew, or a comment.
 func (e *edited) sound() {
 	e.edits++
 	lines := slices.Clone(e.lines)
@@ -103,8 +104,9 @@ func (e *edited) moved() {
 	e.file = to
 }
 
-// Random edits under load: files come, change, break, go and get other names, while their connectors read. Nothing is lost, nothing is
-// repeated, the worker ends in the state of the files, and a connector whose file is left alone notices nothing.
+// Random edits under load: files come, change, break, go and get other names, while their connectors read. Nothing is
+// lost, nothing is repeated, the worker ends in the state of the files, and a connector whose file is left alone
+// notices nothing.
 func TestSoakReloadStorm(t *testing.T) {
 	edits, apart := storm()
 	const connectors, rows, page = 5, 600, 10

@@ -53,7 +53,8 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	}
 }
 
-// What net/http logs on its own stands among our lines at level debug, without what a service sent into an idle connection.
+// What net/http logs on its own stands among our lines at level debug, without what a service sent into an idle
+// connection.
 func TestLibrariesLogAsWeDo(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -129,13 +130,14 @@ func TestConsumeSteersNoTerminal(t *testing.T) {
 		Value   map[string]string
 		Headers []struct{ Key, Value string }
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &line); err != nil || line.Key != text || line.Value[text] != text || line.Headers[0].Value != text {
+	if err := json.Unmarshal([]byte(r.stdout), &line); err != nil || line.Key != text || line.Value[text] != text ||
+		line.Headers[0].Value != text {
 		t.Errorf("expected the same text, found %+v, %v", line, err)
 	}
 }
 
-// A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the same run had nothing
-// to make it for.
+// A sink for a topic that is not there has done nothing, which --once must not report as done, unless sources of the
+// same run had nothing to make it for.
 func TestOnceWithoutItsTopic(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

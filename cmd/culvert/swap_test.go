@@ -51,8 +51,9 @@ func replace(t *testing.T, dir, name string, data []byte) {
 	}
 }
 
-// Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load: they take over at
-// a page or batch boundary, and no record is lost or repeated. Files that do not fit leave the ones before at work.
+// Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:
+// they take over at a page or batch boundary, and no record is lost or repeated. Files that do not fit leave the ones
+// before at work.
 func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

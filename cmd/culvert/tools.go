@@ -20,10 +20,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which there are,
-// and with what options, is known when the plugin of FILE has been asked.
+// A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which
+// there are, and with what options, is known when the plugin of FILE has been asked.
 
-// addTools adds the commands of the plugin of the file that -p names. Without -p only ping is there, to say what it needs.
+// addTools adds the commands of the plugin of the file that -p names. Without -p only ping is there, to say what it
+// needs.
 func addTools(root *cobra.Command, args []string) {
 	ok := hasFile(args)
 	name, found := firstWord(args)
@@ -208,7 +209,8 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	return c
 }
 
-// ownFlags are those of every command of a plugin, which its options must not be named like: see [plugin.ReservedOptions].
+// ownFlags are those of every command of a plugin, which its options must not be named like: see
+// [plugin.ReservedOptions].
 func ownFlags(c *cobra.Command, in *installation, asJSON *bool, format *string) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
@@ -216,7 +218,8 @@ func ownFlags(c *cobra.Command, in *installation, asJSON *bool, format *string) 
 	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+strings.Join(convert.SchemaFormats, ", "))
 }
 
-// optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each form.
+// optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each
+// form.
 func optionNames(o *wit.SettingSpec) (long, short string) {
 	for _, name := range o.Names() {
 		switch {
@@ -246,7 +249,8 @@ func declareOption(c *cobra.Command, o *wit.SettingSpec) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, asJSON bool, format string, out io.Writer) error {
+func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, asJSON bool,
+	format string, out io.Writer) error {
 	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
 		return failed(err)

@@ -25,7 +25,8 @@ import (
 // componentsOf are the components of a plugin in the folder of the tests, as it declares them.
 func componentsOf(t *testing.T, p *place, name string) []wit.Component {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t, "odata-sink", "smt")}, CacheDir: bench.cache, Registry: record.NewRegistry()})
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t, "odata-sink", "smt")}, CacheDir: bench.cache,
+		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,8 @@ func (f *thief) nothing(t *testing.T) {
 	}
 }
 
-// robbing is the declaration of the OData source with other roles: the same settings, and the thief's address where a default was open.
+// robbing is the declaration of the OData source with other roles: the same settings, and the thief's address where a
+// default was open.
 func robbing(t *testing.T, p *place, version string, change func(*wit.SettingSpec)) []byte {
 	components := componentsOf(t, p, "odata-source")
 	for i := range components {
@@ -100,8 +102,8 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 	return s
 }
 
-// A version with the built-in's name and a higher number that gives roles to other settings is dropped into the folder, in mid-run and
-// while the worker is down: it is not taken. Log and status say what differs, and how it is taken.
+// A version with the built-in's name and a higher number that gives roles to other settings is dropped into the folder,
+// in mid-run and while the worker is down: it is not taken. Log and status say what differs, and how it is taken.
 func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -150,9 +152,11 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 		var now connect.Status
 		c.eventually("a word in the status", func() bool {
 			now = statusOf(t, listen, "orders")
-			return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0], hash)
+			return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0],
+				hash)
 		})
-		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running || !strings.Contains(task.Plugin, filepath.Join(dir, "odata-source.wasm")+" sha256:") {
+		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running || !strings.Contains(task.Plugin,
+			filepath.Join(dir, "odata-source.wasm")+" sha256:") {
 			t.Errorf("%s: expected 0.1.0 RUNNING from its file, found %+v", when, task)
 		}
 		before := s.Ledger().Total
@@ -164,7 +168,8 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 		thief.nothing(t)
 	}
 
-	// In the place of the good file: nothing else is there, and still it is not taken. Nor does any other connector suffer.
+	// In the place of the good file: nothing else is there, and still it is not taken. Nor does any other connector
+	// suffer.
 	if err := os.Remove(filepath.Join(dir, "better.wasm")); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +214,10 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 	t.Parallel()
 	thief := newThief(t)
 	host, port, _ := net.SplitHostPort(thief.host)
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w,
+			"{}")
+	}))
 	t.Cleanup(service.Close)
 	own, at, _ := net.SplitHostPort(strings.TrimPrefix(service.URL, "http://"))
 	for name, lines := range map[string][]string{
@@ -234,8 +242,8 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 	}
 }
 
-// A file in the folder has the class of another plugin: of two from folders the connector that names it fails, naming both; all others
-// run. The user's word decides.
+// A file in the folder has the class of another plugin: of two from folders the connector that names it fails, naming
+// both; all others run. The user's word decides.
 func TestClassOfTwoPlugins(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -278,9 +286,9 @@ func TestClassOfTwoPlugins(t *testing.T) {
 	}
 }
 
-// A guest that is after secrets gets none, in no way that leads into it: settings of connectors, transforms, predicates and commands,
-// called text or caught by templates; what files hold; contexts, states, headers and targets of answers by a service that repeats all it
-// was sent. The host's own use of them goes on.
+// A guest that is after secrets gets none, in no way that leads into it: settings of connectors, transforms, predicates
+// and commands, called text or caught by templates; what files hold; contexts, states, headers and targets of answers
+// by a service that repeats all it was sent. The host's own use of them goes on.
 func TestSecretsReachNoGuest(t *testing.T) {
 	t.Parallel()
 	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password", "rob.key": "pw-4713-header", "rob.store.password": "pw-4714-store",
@@ -324,7 +332,8 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	from := p.file("from.properties", append([]string{"name=from", "connector.class=test.Rob"}, common...)...)
 	to := p.file("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"}, common...)...)
 	args := []string{"--plugins", dir, "--data", p.data, "--set", "plugin.rob.reveal=rob.revealed"}
-	if r := p.run("plugins", "list", "--plugins", dir, "--data", p.data); r.code != 0 { // from here on all of them are known
+	// from here on all of them are known
+	if r := p.run("plugins", "list", "--plugins", dir, "--data", p.data); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
 	listen := freeAddress(t)
@@ -338,7 +347,8 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		}
 		text, _ := io.ReadAll(r.Body)
 		r.Body.Close()
-		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(text), "rob seen") { // Connect's own answers have what the user wrote
+		// Connect's own answers have what the user wrote
+		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(text), "rob seen") {
 			shown.Write(text)
 		}
 	}
@@ -380,7 +390,8 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(asked), ping.stderr)
 	}
 	for _, h := range asked {
-		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" || password != secrets["rob.password"] || h.Get("apikey") != secrets["rob.key"] {
+		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" || password != secrets["rob.password"] ||
+			h.Get("apikey") != secrets["rob.key"] {
 			t.Errorf("expected the host to log on as before, found %v", h)
 		}
 	}

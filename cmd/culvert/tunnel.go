@@ -39,15 +39,16 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			if file == "" {
 				return wrong(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
 			}
-			w, k, err := remoteKafka(file, nil, log)
+			w, k, err := remoteKafka(c.Context(), file, nil, log)
 			if err != nil {
 				return err
 			}
 			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
 				return wrong(fmt.Errorf("%s: %w", file, err))
 			}
-			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(), Logger: log,
-				Dial: func(ctx context.Context, address string) (net.Conn, error) { return k.Dial(ctx, "tcp", address) },
+			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
+				Logger: log,
+				Dial:   func(ctx context.Context, address string) (net.Conn, error) { return k.Dial(ctx, "tcp", address) },
 				// A proxy's own patience ends before.
 				DialTimeout: time.Minute,
 				Announce:    func(line string) { fmt.Fprintln(c.OutOrStdout(), line) }})
@@ -64,8 +65,8 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 	return c
 }
 
-// elsewhere refuses brokers that would be the tunnel itself, which would connect to itself until no file descriptor is left. Behind a
-// proxy the same address is another machine's.
+// elsewhere refuses brokers that would be the tunnel itself, which would connect to itself until no file descriptor is
+// left. Behind a proxy the same address is another machine's.
 func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
 	way, _, err := kafka.RouteSettings(w.All())
 	if err != nil || way.Type != "" && way.Type != route.None || len(way.AddressMap) > 0 {
@@ -77,7 +78,8 @@ func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
 	}
 	for _, address := range bootstrap {
 		broker, err := net.ResolveTCPAddr("tcp", address)
-		if err == nil && broker.Port == own.Port && (broker.IP.Equal(own.IP) || (own.IP == nil || own.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
+		if err == nil && broker.Port == own.Port && (broker.IP.Equal(own.IP) ||
+			(own.IP == nil || own.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
 			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own address: give another one with --listen", address)
 		}
 	}

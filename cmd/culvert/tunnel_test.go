@@ -26,7 +26,8 @@ func TestTunnel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"), kgo.ConsumeTopics("rows"),
-		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != announced[1] && address != announced[2] {
 				t.Errorf("the client was sent to %s", address)
 			}

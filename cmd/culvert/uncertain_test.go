@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// writing is one connector that writes the topic Orders into OrderCopies of a service of its own, and what becomes of it.
+// writing is one connector that writes the topic Orders into OrderCopies of a service of its own, and what becomes of
+// it.
 type writing struct {
 	name     string
 	switches map[string]string
@@ -127,13 +128,16 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{520: 2, 201: written})},
 		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"), check: of(map[int]int{500: 2, 201: written})},
 		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
-		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true, check: of(map[int]int{400: 1, 201: written - 1})},
-		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of them all
-		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true, settings: []string{"errors.tolerance=all"}, check: func(t *testing.T, l service.Ledger) {
-			if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
-				t.Errorf("expected the first refusal to be the last, found %d", n)
-			}
-		}},
+		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true,
+			check: of(map[int]int{400: 1, 201: written - 1})},
+		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of
+		// them all
+		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true, settings: []string{"errors.tolerance=all"},
+			check: func(t *testing.T, l service.Ledger) {
+				if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
+					t.Errorf("expected the first refusal to be the last, found %d", n)
+				}
+			}},
 		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
 		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true, check: once(502)},
 		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain, "was answered 503"), partly: true, check: once(503)},
@@ -225,8 +229,8 @@ func TestTombstonesDelete(t *testing.T) {
 	}
 }
 
-// A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record that failed
-// is not written twice.
+// A task that failed goes on where it was when it is started anew: what other lanes wrote meanwhile behind the record
+// that failed is not written twice.
 func TestFailedSinkGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -255,7 +259,8 @@ func TestFailedSinkGoesOn(t *testing.T) {
 	}
 }
 
-// A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the record (P19).
+// A POST without an answer is not sent again by itself, by no start of the program; an operator decides about the
+// record (P19).
 func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []string{"errors.uncertain.send", "errors.uncertain.skip"} {
@@ -265,7 +270,8 @@ func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 			worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 			there := p.file("there.properties", source("there", address, "Orders")...)
 			// The gateway says 502: to send it again, the entity must not be there.
-			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST", "status-body": "html"}, front: func(s *service.Service, _ *http.Request, n int) {
+			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST", "status-body": "html"}, front: func(s *service.Service,
+				_ *http.Request, n int) {
 				if n == 5 {
 					s.Set("status", "502")
 					s.Set("status-count", "1")

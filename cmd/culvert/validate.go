@@ -53,8 +53,8 @@ warnings), 1 problems.`,
 	return c
 }
 
-// sortFiles tells the worker's file from the connectors'. Problems are folders without connectors: a worker may do without any, but a
-// folder without files at all is hardly the one that was meant.
+// sortFiles tells the worker's file from the connectors'. Problems are folders without connectors: a worker may do
+// without any, but a folder without files at all is hardly the one that was meant.
 func sortFiles(args []string) (files config.Files, empty config.Problems, err error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)

@@ -81,7 +81,8 @@ func manifest(t *testing.T) application {
 
 func TestManifest(t *testing.T) {
 	a := manifest(t)
-	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" || a.HealthCheckEndpoint != "/health" || a.Instances != 1 {
+	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" || a.HealthCheckEndpoint != "/health" ||
+		a.Instances != 1 {
 		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
 	}
 	page, err := os.ReadFile("README.md")
@@ -124,8 +125,8 @@ const (
 	sapPassword   = "hush-hush-sap"
 )
 
-// TestRunsAsThePlatformRunsIt starts the application by the manifest's command, with the platform's variables, in a landscape whose
-// service and brokers nobody reaches but through SAP Connectivity: their names do not even exist.
+// TestRunsAsThePlatformRunsIt starts the application by the manifest's command, with the platform's variables, in a
+// landscape whose service and brokers nobody reaches but through SAP Connectivity: their names do not even exist.
 func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	a := manifest(t)
 	btp := connectivitytest.NewServer()
@@ -207,8 +208,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// droplet is the application's folder as README.md fills it, with the demo service's names in the place of SAP's, and the guests that
-// `make` would have built into the binary beside it.
+// droplet is the application's folder as README.md fills it, with the demo service's names in the place of SAP's, and
+// the guests that `make` would have built into the binary beside it.
 func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()
@@ -238,7 +239,8 @@ func droplet(t *testing.T, authority []byte) string {
 	return app
 }
 
-// newService is a service behind the Cloud Connector, and the destination that leads to it. It returns how many orders there are.
+// newService is a service behind the Cloud Connector, and the destination that leads to it. It returns how many orders
+// there are.
 func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	t.Helper()
 	const orders = 60
@@ -287,7 +289,8 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 	c.authority, pair = certificate(t, names)
 	c.roots.AppendCertsFromPEM(c.authority)
 	next := 0
-	fake, err := kfake.NewCluster(kfake.NumBrokers(len(brokers)), kfake.DefaultNumPartitions(2), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}}),
+	fake, err := kfake.NewCluster(kfake.NumBrokers(len(brokers)), kfake.DefaultNumPartitions(2),
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}}),
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "culvert", kafkaPassword),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -314,28 +317,33 @@ func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certi
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, DNSNames: names, IsCA: true, BasicConstraintsValid: true,
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, DNSNames: names,
+		IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der},
+		PrivateKey: key}
 }
 
-// consume counts records of a topic, until there are so many or the context ends. It is on the brokers' side of the Cloud Connector.
+// consume counts records of a topic, until there are so many or the context ends. It is on the brokers' side of the
+// Cloud Connector.
 func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want int) (n int) {
 	t.Helper()
 	var seeds []string
 	for at := range c.real {
 		seeds = append(seeds, at)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1),
 		kgo.SASL(scram.Auth{User: "culvert", Pass: kafkaPassword}.AsSha512Mechanism()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 			host, _, _ := net.SplitHostPort(address)
-			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network, c.real[address])
+			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network,
+				c.real[address])
 		}))
 	if err != nil {
 		t.Fatal(err)

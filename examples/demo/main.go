@@ -1,5 +1,5 @@
-// Demo shows Culvert at work on one machine: an OData service to read and write, an embedded broker, connectors both ways. It runs
-// the culvert binary as a user would, with the configuration beside this file.
+// Demo shows Culvert at work on one machine: an OData service to read and write, an embedded broker, connectors both
+// ways. It runs the culvert binary as a user would, with the configuration beside this file.
 //
 //	go run ./examples/demo --culvert bin/culvert           until Ctrl-C
 //	go run ./examples/demo --culvert bin/culvert --once    until all has arrived at both ends, then compares
@@ -85,8 +85,8 @@ func (d *demo) run(ctx context.Context) error {
 	return d.compare(time.Since(started))
 }
 
-// begin throws away what an earlier demo moved: the service begins anew too, elsewhere, so the offsets of then belong to nothing that
-// is there now. The plugins' compile cache stays.
+// begin throws away what an earlier demo moved: the service begins anew too, elsewhere, so the offsets of then belong
+// to nothing that is there now. The plugins' compile cache stays.
 func (d *demo) begin(ctx context.Context) error {
 	if broker, running := kafka.FindBroker(ctx, d.data); running {
 		return fmt.Errorf("a demo is running already on %s, with its broker at %s", d.data, broker)

@@ -23,8 +23,9 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are accepted without a
-// word, the others are refused by the setting that they name, and by nothing else than what is not built.
+// TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are
+// accepted without a word, the others are refused by the setting that they name, and by nothing else than what is not
+// built.
 func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 	data := dataFolder(t)
 	subaccount := connectivitytest.NewServer()
@@ -35,20 +36,28 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
 			refused, isRefused := strings.CutPrefix(first, "# refused: ")
 			refused, wellFormed := strings.CutSuffix(refused, " is not built yet")
-			if first != "# runs" && !(isRefused && wellFormed) {
-				t.Fatalf("the first line is %q, expected `# runs` or `# refused: SETTING is not built yet`", first)
+			beside, needsWorker := strings.CutPrefix(first, "# runs with ")
+			if first != "# runs" && !needsWorker && !(isRefused && wellFormed) {
+				t.Fatalf("the first line is %q, expected `# runs`, `# runs with FILE` or `# refused: SETTING is not "+
+					"built yet`", first)
 			}
 			if text := read(t, file); strings.Contains(text, storeFolder) {
 				file = filepath.Join(t.TempDir(), file)
-				if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)), 0o600); err != nil {
+				if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)),
+					0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			arguments, err := config.Arguments([]string{file})
+			files := []string{file}
+			if needsWorker {
+				files = []string{beside, file}
+			}
+			arguments, err := config.Arguments(files)
 			if err != nil {
 				t.Fatal(err)
 			}
-			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data, Plugins: []string{guests}, Logger: quiet()})
+			problems, err := host.Check(t.Context(), host.Config{Files: arguments, Data: data,
+				Plugins: []string{guests}, Logger: quiet()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,10 +78,11 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 	}
 }
 
-// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org, a schema registry of the
-// test's own and the embedded broker: apart from address, port and protocol nothing in the files is changed.
+// TestSourcesRun runs all sources that say so at once, against the demo service in place of services.odata.org, a
+// schema registry of the test's own and the embedded broker: apart from address, port and protocol nothing in the files
+// is changed.
 func TestSourcesRun(t *testing.T) {
-	demo := service.New(service.Options{Rows: 40, PageSize: 25})
+	demo := service.New(service.Options{Rows: 40, PageSize: 25, Subscriptions: true})
 	server, err := demo.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +108,8 @@ func TestSourcesRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests},
+		Once: true, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +117,8 @@ func TestSourcesRun(t *testing.T) {
 	if err := h.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	// Each of them reads one entity set of 100 order lines, 40 orders or 77 products to its end; parallelism reads all three, selections
-	// the orders that its conditions choose.
+	// Each of them reads one entity set of 100 order lines, 40 orders or 77 products to its end; parallelism reads all
+	// three, selections the orders that its conditions choose.
 	want := int64(0)
 	for _, file := range files.Connectors {
 		if filepath.Base(file) == "selections.properties" {
@@ -127,10 +138,14 @@ func TestSourcesRun(t *testing.T) {
 	}
 }
 
-// TestSinksRun runs the sinks that say so, one after another, each against a demo service that was written to by none before.
+// TestSinksRun runs the sinks that say so, one after another, each against a demo service that was written to by none
+// before.
 func TestSinksRun(t *testing.T) {
 	var demo *service.Service
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { demo.ServeHTTP(w, r) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		demo.ServeHTTP(w,
+			r)
+	}))
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "port = 8090", "port = "+port, "protocol = https", "protocol = http")
@@ -159,7 +174,8 @@ func TestSinksRun(t *testing.T) {
 		if file == "update.properties" {
 			copyDetails(t, demo)
 		}
-		h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true, Logger: quiet()})
+		h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true,
+			Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +207,8 @@ func copyDetails(t *testing.T, demo *service.Service) {
 	demo.Set("csrf", "true")
 }
 
-// TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding alone.
+// TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding
+// alone.
 func TestThroughCloudConnector(t *testing.T) {
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()
@@ -220,7 +237,8 @@ func TestThroughCloudConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests}, Once: true, Logger: quiet()})
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests},
+		Once: true, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +310,8 @@ func withGuests(m *testing.M) int {
 		slog.Error(err.Error())
 		return 1
 	}
-	if _, err := host.Check(context.Background(), host.Config{Data: compiled, Plugins: []string{guests}, Logger: quiet()}); err != nil {
+	if _, err := host.Check(context.Background(), host.Config{Data: compiled, Plugins: []string{guests},
+		Logger: quiet()}); err != nil {
 		slog.Error("opening the plugins", "error", err)
 		return 1
 	}

@@ -1,5 +1,5 @@
-// Plugin-source is a source of your own to start from, for a service that is not OData: a JSON API whose pages a cursor joins and
-// whose answers have an ETag ([tickets-api] is one to try it with).
+// Plugin-source is a source of your own to start from, for a service that is not OData: a JSON API whose pages a cursor
+// joins and whose answers have an ETag ([tickets-api] is one to try it with).
 //
 //	connector.class=example.TicketsSource
 //	tickets.host=127.0.0.1
@@ -27,11 +27,13 @@ func main() {}
 
 type tickets struct{}
 
-// Describe declares the connector and its settings. The host acts on those with a role: the plugin asks for a path, and never
-// learns where it goes or what the key is.
+// Describe declares the connector and its settings. The host acts on those with a role: the plugin asks for a path, and
+// never learns where it goes or what the key is.
 func (tickets) Describe() wit.Description {
-	setting := func(name string, kind wit.SettingKind, value *string, documentation string, rules ...wit.Rule) wit.SettingSpec {
-		return wit.SettingSpec{Name: "tickets." + name, Kind: kind, DefaultValue: value, Importance: wit.High, Documentation: documentation, Rules: rules}
+	setting := func(name string, kind wit.SettingKind, value *string, documentation string,
+		rules ...wit.Rule) wit.SettingSpec {
+		return wit.SettingSpec{Name: "tickets." + name, Kind: kind, DefaultValue: value, Importance: wit.High,
+			Documentation: documentation, Rules: rules}
 	}
 	role := func(name string) wit.Rule { return wit.Rule{Role: &name} }
 	required := wit.Rule{Required: wit.Chosen}
@@ -55,7 +57,8 @@ func (tickets) Describe() wit.Description {
 				setting("login.header", wit.KindText, nil, "Header with {token} in it.", role("http.login.header")),
 				setting("origins", wit.KindListOfText, nil, "Further origins that pages may be at, as https://files.example.com.", role("http.origins")),
 				setting("topic", wit.KindText, nil, "Topic of the records.", required),
-				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.", wit.Rule{AtLeast: wit.Ptr(int64(1))}, wit.Rule{AtMost: wit.Ptr(int64(1000))}),
+				setting("page.size", wit.KindInt, wit.Ptr("100"), "How many tickets to ask for at a time.", wit.Rule{AtLeast: wit.Ptr(int64(1))},
+					wit.Rule{AtMost: wit.Ptr(int64(1000))}),
 				setting("poll.seconds", wit.KindInt, wit.Ptr("60"), "How long to wait for new tickets; 0: read what there is, once.", wit.Rule{AtLeast: wit.Ptr(int64(0))}),
 			},
 		}},

@@ -23,7 +23,8 @@ func main() {}
 
 type maskText struct{}
 
-// Describe declares the transform and its settings once: from this come parsing, defaults, validation and documentation.
+// Describe declares the transform and its settings once: from this come parsing, defaults, validation and
+// documentation.
 func (maskText) Describe() wit.Description {
 	return wit.Description{
 		Name: "example-transform", Version: "1.0.0", Documentation: "Masks text fields of a record's value.",

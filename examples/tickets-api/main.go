@@ -1,11 +1,13 @@
-// Tickets-api is a small JSON API, and no OData service, for examples/plugin-source to read: tickets with a customer inside, in
-// pages that a cursor joins, with an ETag for each page. It knows who asks by a header, by a parameter of the query, or by a login.
+// Tickets-api is a small JSON API, and no OData service, for examples/plugin-source to read: tickets with a customer
+// inside, in pages that a cursor joins, with an ETag for each page. It knows who asks by a header, by a parameter of
+// the query, or by a login.
 //
 //	POST /api/login {"user":"…","password":"…"}
 //	{"data":{"token":"…","seconds":3600}}
 //
 //	GET /api/tickets?limit=100&after=CURSOR
-//	{"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},"tags":["…"],"updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
+//	{"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},"tags":["…"],
+//	  "updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
 package main
 
 import (
@@ -87,7 +89,8 @@ func newAPI(count int, key string) *api {
 	return a
 }
 
-// ServeHTTP answers GET /api/tickets. A cursor is the number of the last ticket that was seen, and nobody else's business.
+// ServeHTTP answers GET /api/tickets. A cursor is the number of the last ticket that was seen, and nobody else's
+// business.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
 		a.login(w, r)

@@ -8,10 +8,10 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -29,7 +29,12 @@ type Checker struct {
 	// Connectors are all of the installation, the one that is checked or not.
 	Connectors []*config.Connector
 
-	planned map[*config.Connector][]string // see claims
+	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
+	// it asks nothing. Both are for [Checker.Validate] alone.
+	Lockouts *transport.Lockouts
+	Online   *Online
+
+	planned map[*config.Connector]planned // see layout
 }
 
 // Among is the checker of an installation with these connectors.
@@ -42,6 +47,15 @@ func (k *Checker) Among(connectors []*config.Connector) Checker {
 // Check goes over a connector: its class, every setting by its declaration and with the plugin itself, its transforms,
 // its converters, its destination.
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
+	return k.check(ctx, c, k.ask)
+}
+
+// asker has a plugin check settings together, see [Checker.ask].
+type asker func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
+	found config.Problems) config.Problems
+
+// check is Check; ask has the connector's own plugin check its settings.
+func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
 		return config.Problems{withoutClass(k.Plugins, c)}
@@ -65,14 +79,15 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 	problems = append(problems, topics(c, component)...)
 	problems = append(problems, k.targets(c, component)...)
 	problems = append(problems, k.unreached(c, component)...)
-	problems = append(problems, k.ask(ctx, c, "", info, component, problems)...)
+	problems = append(problems, ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c)...)
 	problems = append(problems, k.ownConverters(c)...)
-	problems = append(problems, k.clients(c)...)
+	problems = append(problems, k.clients(ctx, c)...)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, k.rivals(ctx, c)...)
+		problems = append(problems, k.exactly(ctx, c)...)
 		problems = append(problems, destination(ctx, c, component, k.Worker.Providers)...)
 	}
 	problems.Sort()
@@ -120,6 +135,13 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 			fmt.Errorf("plugin %s asked for documents although it was to check offline", info.Name))}
 	}
 	return config.Examined(c, prefix, *inquiry.Done, found)
+}
+
+// Stages goes over the transforms and predicates of a connector alone.
+func (k *Checker) Stages(ctx context.Context, c *config.Connector) config.Problems {
+	problems := k.stages(ctx, c, config.Checker{Worker: k.Worker, Embedded: k.Embedded})
+	problems.Sort()
+	return problems
 }
 
 func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.Checker) config.Problems {
@@ -190,13 +212,13 @@ func knownHeaderConverter(class string) bool {
 }
 
 // clients checks what the connector changes about its Kafka clients.
-func (k *Checker) clients(c *config.Connector) config.Problems {
+func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Problems {
 	var problems config.Problems
 	settings := map[string]string{}
 	for _, e := range c.Entries {
 		settings[e.Key] = e.Value
 	}
-	_, warnings, err := k.Kafka.Override(settings)
+	_, warnings, err := k.Kafka.Override(ctx, settings)
 	for _, w := range warnings {
 		problems = append(problems, c.Place(w))
 	}

@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -73,36 +74,61 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Proble
 
 // claims are those that the plugin of a connector plans, once for each.
 func (k *Checker) claims(ctx context.Context, c *config.Connector) []string {
+	return k.layout(ctx, c).claims
+}
+
+// planned is what a check needs of the plan of a connector.
+type planned struct {
+	claims []string
+	// why it cannot have exactly-once; nil: it can, or the plan failed.
+	why *string
+}
+
+// layout is what the plugin of a connector plans, once for each.
+func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
 	if all, known := k.planned[c]; known {
 		return all
 	}
 	all, err := k.plan(ctx, c)
 	if err != nil {
-		all = nil
+		all = planned{}
 	}
 	if k.planned == nil {
-		k.planned = map[*config.Connector][]string{}
+		k.planned = map[*config.Connector]planned{}
 	}
 	k.planned[c] = all
 	return all
 }
 
-func (k *Checker) plan(ctx context.Context, c *config.Connector) ([]string, error) {
+// exactly is the preflight of a connector that must have exactly-once (P28).
+func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Problems {
+	e, ok := c.Entry("exactly.once.support")
+	if !ok || !strings.EqualFold(strings.TrimSpace(e.Value), "required") {
+		return nil
+	}
+	why := k.layout(ctx, c).why
+	if why == nil {
+		return nil
+	}
+	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
+}
+
+func (k *Checker) plan(ctx context.Context, c *config.Connector) (none planned, err error) {
 	if err := c.Problems.Err(); err != nil {
-		return nil, err
+		return none, err
 	}
 	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	most, err := strconv.ParseUint(c.Text("tasks.max"), 10, 32)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	defer binding.Close()
 	guest := Guest(k.Plugins, binding.Current().Module(), component)
@@ -111,5 +137,5 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector) ([]string, erro
 		layout, err = i.Plan(ctx, component.Name, guest.Settings(c), uint32(most))
 		return err
 	})
-	return Claimed(c, component, layout.Claims), err
+	return planned{Claimed(c, component, layout.Claims), layout.ExactlyOnce.Unsupported}, err
 }

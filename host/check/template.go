@@ -73,6 +73,20 @@ func example(template string) string {
 	return strings.NewReplacer("{n}", "00", "{m}", "00", "{name}", "NAME").Replace(template)
 }
 
+// Commented writes a connector's properties as they are given, each behind what its declaration says of it.
+func Commented(w io.Writer, settings []config.Entry, declared *config.Declarations) error {
+	b := bufio.NewWriter(w)
+	t := templateWriter{w: b}
+	for _, e := range settings {
+		if spec, ok := declared.Find(e.Key); ok {
+			fmt.Fprintln(b)
+			t.comment("", spec.Documentation)
+		}
+		t.line("", e.Key, e.Value)
+	}
+	return b.Flush()
+}
+
 type templateWriter struct {
 	w      io.Writer
 	prefix string
@@ -84,7 +98,7 @@ func (t templateWriter) section(title string) {
 
 func (t templateWriter) setting(spec *wit.SettingSpec) {
 	fmt.Fprintln(t.w)
-	t.comment(kindOf(spec), spec.Documentation)
+	t.comment(KindOf(spec), spec.Documentation)
 	mark, value := "#", ""
 	if spec.DefaultValue != nil && spec.Kind != wit.KindPassword && !leads(spec) {
 		value = *spec.DefaultValue
@@ -107,8 +121,8 @@ func (t templateWriter) line(mark, name, value string) {
 	fmt.Fprintf(t.w, "%s%s\n", mark, config.PropertiesLine(name, value))
 }
 
-// kindOf says what a value is: its kind and what bounds it.
-func kindOf(spec *wit.SettingSpec) string {
+// KindOf says in words what a value of a setting is: its kind and what bounds it.
+func KindOf(spec *wit.SettingSpec) string {
 	parts := []string{strings.ToLower(cmp.Or(kindNames[spec.Kind], "string"))}
 	if leads(spec) && !setting.IsRequired(spec) {
 		parts = append(parts, "required unless a destination says it")

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/service"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"

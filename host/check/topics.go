@@ -2,13 +2,13 @@ package check
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -93,9 +93,9 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 	if len(all) == 0 || does.moves {
 		return nil
 	}
-	read, pattern := config.List(c.Text("topics")), c.Text("topics.regex")
-	whole, err := regexp.Compile("^(?:" + pattern + ")$")
-	if len(read) > 0 == (pattern != "") || err != nil {
+	read, text := config.List(c.Text("topics")), c.Text("topics.regex")
+	whole, err := pattern.Compile(text)
+	if len(read) > 0 == (text != "") || err != nil {
 		return nil // the plugin's own topics are read, or that is the problem
 	}
 	var problems config.Problems
@@ -104,9 +104,9 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 		case len(read) > 0 && !slices.Contains(read, e.Value):
 			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
 				"record can reach", strings.Join(read, ", "), e.Value)))
-		case len(read) == 0 && !whole.MatchString(e.Value):
+		case len(read) == 0 && !config.TakesTopic(whole, e.Value):
 			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a "+
-				"whole, found %q, which no record can reach", pattern, e.Value)))
+				"whole, found %q, which no record can reach", text, e.Value)))
 		}
 	}
 	if does.drops {
@@ -138,6 +138,9 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 	} {
 		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
 	}
+	if w.ExactlyOnce() {
+		r.Add(w.ConfigTopic(), "configurations of connectors (the worker's config.storage.topic)")
+	}
 	for _, c := range connectors {
 		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")),
 			fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
@@ -147,11 +150,16 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 
 // topics checks the names of topics that Kafka Connect itself reads.
 func topics(c *config.Connector, component wit.Component) config.Problems {
+	var problems config.Problems
+	if e, ok := c.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
+		if err := kafka.CheckTopic(strings.TrimSpace(e.Value)); err != nil {
+			problems = append(problems, problem(e, err))
+		}
+	}
 	e, ok := c.Entry("topics")
 	if !ok || component.Kind != wit.ComponentSink {
-		return nil
+		return problems
 	}
-	var problems config.Problems
 	for _, name := range config.List(e.Value) {
 		if err := kafka.CheckTopic(name); err != nil {
 			problems = append(problems, problem(e, err))

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -62,8 +63,9 @@ var (
 )
 
 // Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
-// transforms and predicates, those of its plugin. The error is for one whose class is not known. Passwords are hidden;
-// references stay as they were written.
+// transforms and predicates, those of its plugin. With [Checker.Online] the plugin may ask the service, for what to
+// recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
+// hidden; references stay as they were written.
 func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
 	info, component, err := Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
@@ -97,7 +99,16 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
 		v.add("", e)
 	}
-	problems := k.Check(ctx, c)
+	ask, examined := k.ask, []wit.Examined(nil)
+	if k.Online != nil {
+		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
+			found config.Problems) (problems config.Problems) {
+			examined, problems = k.askOnline(ctx, c, info, component, found)
+			return problems
+		}
+	}
+	problems := k.check(ctx, c, ask)
+	v.advise(examined)
 	if strings.TrimSpace(c.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
@@ -214,6 +225,24 @@ func (v *validating) add(prefix string, e wit.Examined) {
 		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
 }
 
+// advise takes over what a plugin says of settings beside their values: what it recommends, whether they are to be
+// seen, what its documentation is. Settings that nobody has given yet come with it.
+func (v *validating) advise(examined []wit.Examined) {
+	for _, e := range examined {
+		at := v.find(e.Spec.Name)
+		if at == nil {
+			if _, given := v.given.Entry(e.Spec.Name); given {
+				continue // as what it is declared, it is there
+			}
+			e.Value = e.Spec.DefaultValue
+			v.add("", e)
+			continue
+		}
+		at.Value.Recommended, at.Value.Visible = append([]string{}, e.Recommended...), e.Visible
+		at.Definition.Documentation = e.Spec.Documentation
+	}
+}
+
 func (v *validating) find(name string) *Validated {
 	i, ok := v.at[name]
 	if !ok {
@@ -289,6 +318,7 @@ var commonGroups = map[string]grouping{
 	"errors.uncertain.send":             {"Error Handling", 9, "LONG", "Uncertain records to send again"},
 	"errors.uncertain.skip":             {"Error Handling", 10, "LONG", "Uncertain records to leave out"},
 	"topic.creation.groups":             {"Topic Creation", 1, "LONG", "Topic Creation Groups"},
+	"on.delete":                         {"Common", 16, "SHORT", "On deletion"},
 	"exactly.once.support":              {"Exactly Once Support", 2, "SHORT", "Exactly once support"},
 	"transaction.boundary":              {"Exactly Once Support", 3, "SHORT", "Transaction Boundary"},
 	"transaction.boundary.interval.ms":  {"Exactly Once Support", 4, "SHORT", "Transaction boundary interval"},

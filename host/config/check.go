@@ -8,8 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -65,8 +67,8 @@ func (c *Connector) unchecked(ctx context.Context) Problem {
 }
 
 func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess func() *setting.Guess) Problems {
-	if text := connectorNotBuilt(e, ch.Worker, ch.Embedded); text != "" {
-		return Problems{e.coded(setting.CodeNotBuilt, text)}
+	if text := lacking(e, ch.Worker, ch.Embedded); text != "" {
+		return Problems{e.coded(setting.CodeInvalid, text)}
 	}
 	spec, ok := own.Find(e.Key)
 	if !ok {
@@ -320,7 +322,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		}
 	}
 	if kind != wit.ComponentSink {
-		return problems
+		return append(problems, c.topicCreation()...)
 	}
 	topics, regex := List(c.Text("topics")), c.Text("topics.regex")
 	entry, _ := c.Entry("topics.regex")
@@ -328,7 +330,7 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	case len(topics) > 0 && regex != "":
 		problems = append(problems, entry.problem("expected either topics or topics.regex, found both"))
 	case regex != "":
-		if _, err := regexp.Compile(regex); err != nil {
+		if _, err := pattern.Compile(regex); err != nil {
 			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex,
 				"Invalid regex: "+err.Error())))
 		}
@@ -336,13 +338,38 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
-	} else if whole, err := regexp.Compile("^(?:" + regex + ")$"); dead != "" && regex != "" && err == nil &&
-		whole.MatchString(dead) {
+	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil && TakesTopic(whole, dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
 			"would be read as records, found %q", dead))
 	}
 	return problems
+}
+
+// topicCreation checks the expressions of the groups of new topics.
+func (c *Connector) topicCreation() (problems Problems) {
+	for _, e := range c.Entries {
+		if !strings.HasPrefix(e.Key, "topic.creation.") || !strings.HasSuffix(e.Key, ".include") &&
+			!strings.HasSuffix(e.Key, ".exclude") {
+			continue
+		}
+		for _, text := range List(e.Value) {
+			if _, err := pattern.Compile(text); err != nil {
+				problems = append(problems, e.coded(setting.CodeInvalid, setting.Invalid(e.Key, text,
+					"Invalid regex: "+err.Error())))
+			}
+		}
+	}
+	return problems
+}
+
+// regexWithin is how long an expression may take for one topic's name.
+const regexWithin = time.Second
+
+// TakesTopic tells whether an expression of a setting takes a topic: it must match the whole name, within a second.
+func TakesTopic(p pattern.Pattern, topic string) bool {
+	ok, err := p.Within(regexWithin).Matches(topic)
+	return ok && err == nil
 }
 
 // Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless

@@ -87,9 +87,8 @@ func TestComponentProblems(t *testing.T) {
 			"c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
 			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
-			"Kafka and exactly.once.source.support=enabled; " +
-			"there is no worker's file, and the embedded broker, which is used then, cannot do it. With a Kafka it " +
-			"is not built yet either: leave the setting out"},
+			"Kafka, group.id and exactly.once.source.support=enabled; " +
+			"there is no worker's file, and the embedded broker, which is used then, cannot do it"},
 		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
 			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
 		{"predicate without a list", good + "predicates.b.type=x",
@@ -337,7 +336,7 @@ func TestDocuments(t *testing.T) {
 			""},
 		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
 		{"c.yaml", "# nothing", "", ""},
-		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: EOF"},
+		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
 		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
 		{"c.json", `{"config":[{"a":1}]}`, "",
 			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
@@ -437,9 +436,8 @@ func TestWorkerProblems(t *testing.T) {
 	entries, _ := Read("w.properties",
 		[]byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
-	want := `w.properties:1: group.id: warning: has no effect: this worker does not join a group
-w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
-w.properties:2: exactly.once.source.support: exactly-once for sources is not built yet: expected disabled, found "enabled"
+	want := `w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
+w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
 w.properties:8: listeners.https.ssl.protocol: warning: has no effect: REST with TLS is not built yet

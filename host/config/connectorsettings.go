@@ -41,13 +41,16 @@ var commonSettings = []wit.SettingSpec{
 var sourceSettings = []wit.SettingSpec{
 	framed("topic.creation.groups", wit.KindListOfText, "", wit.Low,
 		"Groups of topics that are created with settings of their own."),
+	framed("on.delete", wit.KindText, "keep", wit.Low, "What the deletion of the connector leaves at its service: keep "+
+		"leaves subscriptions and queues of changes in place, terminate ends them.", allowed("keep", "terminate")),
 	framed("exactly.once.support", wit.KindText, "requested", wit.Medium,
-		"Whether the connector must have exactly-once.", allowed("requested", "required")),
-	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end.", allowed("poll",
+		"Whether the connector must have exactly-once: requested has it where the worker does it.", allowed("requested", "required")),
+	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end: poll and connector with each page, interval with the first page behind the interval.", allowed("poll",
 		"interval", "connector")),
 	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
-		"How often transactions end, in milliseconds.", atLeast(1)),
-	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone."),
+		"How often transactions end, in milliseconds: offset.flush.interval.ms of the worker by default.", atLeast(1)),
+	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone. "+
+		"What it does not hold is read from the worker's."),
 }
 
 var sinkSettings = []wit.SettingSpec{
@@ -79,35 +82,27 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 	return commonSettings
 }
 
-// connectorNotBuilt are settings of connectors that must not be passed over in silence while what they ask for is not
-// built.
-func connectorNotBuilt(e Entry, worker *Worker, embedded bool) string {
+// lacking says what a setting of a connector needs that the worker does not have.
+func lacking(e Entry, worker *Worker, embedded bool) string {
 	v := strings.TrimSpace(e.Value)
-	switch {
-	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required") && embedded:
-		why := "bootstrap.servers is the embedded broker, which cannot do it"
-		if worker == nil || worker.File == "" {
-			why = "there is no worker's file, and the embedded broker, which is used then, cannot do it"
-		}
-		return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
-			"Kafka and " +
-			"exactly.once.source.support=enabled; " + why +
-			". With a Kafka it is not built yet either: leave the setting out"
-	case e.Key == "exactly.once.support" && strings.EqualFold(v, "required"):
-		return "exactly-once is not built yet: expected requested, found required"
-	case e.Key == "transaction.boundary" && !strings.EqualFold(v, "poll"):
-		return "transactions are not built yet: expected poll, found " + v
-	case e.Key == "offsets.storage.topic" && v != "":
-		return "an offsets topic for one connector is not built yet: expected nothing, found " + v
+	if e.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil && worker.ExactlyOnce() {
+		return ""
 	}
-	return ""
+	why := ""
+	switch {
+	case worker == nil || worker.File == "":
+		why = "; there is no worker's file, and the embedded broker, which is used then, cannot do it"
+	case embedded:
+		why = "; bootstrap.servers is the embedded broker, which cannot do it"
+	}
+	return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
+		"Kafka, group.id and exactly.once.source.support=enabled" + why
 }
 
 // connectorUnused are settings of connectors without effect so far, where passing them over loses nothing: at other
 // values than these they make a warning.
 var connectorUnused = map[string]string{
-	"errors.retry.timeout":             "0",
-	"transaction.boundary.interval.ms": "",
+	"errors.retry.timeout": "0",
 }
 
 func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string,

@@ -22,7 +22,11 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	r := &jsonReader{file: file, data: data, at: 1}
 	r.dec = json.NewDecoder(bytes.NewReader(r.data))
 	r.dec.UseNumber()
-	if err := r.document(); err != nil {
+	err := r.document()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("expected the rest of the document, found its end")
+	}
+	if err != nil {
 		r.problems = append(r.problems, Problem{File: file, Line: r.line(), Text: "invalid JSON: " + err.Error()})
 	}
 	if r.inner == nil {
@@ -221,6 +225,15 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	}
 	r.mapping("", root.Content[0])
 	return r.entries, r.problems
+}
+
+// YAMLSettings are the settings that a mapping of a YAML document holds, each with its line; [ReadFile] says how they
+// are read.
+func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
+	r := yamlReader{file: file}
+	r.mapping("", n)
+	entries, twice := lastCounts(r.entries)
+	return entries, append(r.problems, twice...)
 }
 
 // restForm cuts a document of the form that REST has for connectors into `config` and what stands beside it. nil: it

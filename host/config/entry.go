@@ -67,7 +67,7 @@ const (
 // begins with a brace is JSON whatever its name, as for Kafka's standalone worker. A key that is given twice stands
 // once, with its last value, and makes a warning. The error is for what cannot be read, and names the file.
 func ReadFile(path string) ([]Entry, Problems, error) {
-	data, err := readRegular(path)
+	data, err := ReadRegular(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,10 +78,10 @@ func ReadFile(path string) ([]Entry, Problems, error) {
 // readTries is how often a file is read that changes while it is read.
 const readTries = 3
 
-// readRegular reads a file of bounded size. What is no file (a folder, a pipe, a device) is not opened: it may never
-// end. A file that somebody writes at the same time is read again, because half a file may be a valid one with half a
-// password.
-func readRegular(path string) ([]byte, error) {
+// ReadRegular reads a file of at most [MaxFileBytes]. What is no file (a folder, a pipe, a device) is not opened: it
+// may never end. A file that somebody writes at the same time is read again, because half a file may be a valid one
+// with half a password.
+func ReadRegular(path string) ([]byte, error) {
 	for range readTries {
 		before, err := os.Stat(path)
 		if err != nil {

@@ -24,7 +24,7 @@ var endings = []string{".properties", ".json", ".yaml", ".yml"}
 
 // Folder finds the files in a folder: worker.properties or worker.yaml is the worker's, every other .properties, .json,
 // .yaml or .yml file a connector's, be it a folder of that name: Docker makes one where a file to mount is missing.
-// Other files and folders inside are left alone.
+// Files of tests ([IsTest]), other files and folders inside are left alone.
 func Folder(dir string) (Files, error) {
 	f := Files{Folder: dir}
 	found, err := os.ReadDir(dir)
@@ -34,7 +34,7 @@ func Folder(dir string) (Files, error) {
 	for _, entry := range found {
 		name, path := entry.Name(), filepath.Join(dir, entry.Name())
 		switch {
-		case strings.HasPrefix(name, "."):
+		case strings.HasPrefix(name, "."), IsTest(name):
 		case slices.Contains([]string{"worker.properties", "worker.yaml", "worker.yml"}, name):
 			if f.Worker != "" {
 				return f, fmt.Errorf("expected one worker file in %s, found %s and %s", dir, filepath.Base(f.Worker),
@@ -46,6 +46,13 @@ func Folder(dir string) (Files, error) {
 		}
 	}
 	return f, nil
+}
+
+// IsTest tells whether a name is that of a file of tests, which stand beside connectors' files: `culvert test` runs
+// them, and a worker leaves them alone.
+func IsTest(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, "_test.yaml") || strings.HasSuffix(name, "_test.yml")
 }
 
 // Arguments sorts files named on a command line: as with Kafka's connect-standalone the first is the worker's, unless

@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/host/watch"
-	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/host/internal/watch"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 const (

@@ -116,7 +116,7 @@ func fileProvider(allowed []string) provider {
 		if err := inside(allowed, path); err != nil {
 			return "", false, err
 		}
-		data, err := readRegular(path)
+		data, err := ReadRegular(path)
 		if err == nil {
 			data, err = decoded(data)
 		}
@@ -144,7 +144,7 @@ func directoryProvider(allowed []string) provider {
 		if key != filepath.Base(key) {
 			return "", false, fmt.Errorf("expected the name of a file in %s, found %q", path, key)
 		}
-		data, err := readRegular(filepath.Join(path, key))
+		data, err := ReadRegular(filepath.Join(path, key))
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", false, nil
 		}

@@ -147,11 +147,11 @@ func (w *Worker) check() Problems {
 				problems = append(problems, e.coded(setting.CodeInvalid, text))
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
-			} else if reason, ok := unused[e.Key]; ok {
+			} else if reason, ok := unused[e.Key]; ok && !(w.ExactlyOnce() && slices.Contains(ofExactlyOnce, e.Key)) {
 				problems = append(problems, e.warning("has no effect: %s", reason))
-			} else if refuse, ok := refused[e.Key]; ok {
-				if text := refuse(e.Value); text != "" {
-					problems = append(problems, e.coded(setting.CodeNotBuilt, text))
+			} else if e.Key == exactlyOnce {
+				if text := w.without(); text != "" {
+					problems = append(problems, e.coded(setting.CodeInvalid, text))
 				}
 			}
 		case strings.HasPrefix(e.Key, "offset.storage.") && setting.Distance(d.Nearest(e.Key),
@@ -171,6 +171,39 @@ func (w *Worker) check() Problems {
 			Text: "missing: expected the addresses of Kafka brokers, or `embedded` for the broker that is built in"})
 	}
 	return problems
+}
+
+// exactlyOnce is the setting that has sources write in transactions.
+const exactlyOnce = "exactly.once.source.support"
+
+// ofExactlyOnce are settings that have an effect with exactly-once alone.
+var ofExactlyOnce = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
+
+// ExactlyOnce tells whether sources write their records and offsets in transactions. `preparing`, by which a group of
+// Java workers gets there, changes nothing for one worker.
+func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(exactlyOnce), "enabled") }
+
+// ConfigTopic is config.storage.topic, which keeps how many transactional producers a connector had.
+func (w *Worker) ConfigTopic() string {
+	if topic := w.Text("config.storage.topic"); topic != "" {
+		return topic
+	}
+	return "connect-configs"
+}
+
+// without says what exactly-once lacks.
+func (w *Worker) without() string {
+	switch {
+	case !w.ExactlyOnce():
+		return ""
+	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
+		return setting.Invalid(exactlyOnce, "enabled", "expected disabled with bootstrap.servers=embedded: a kill of "+
+			"this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of `culvert broker`")
+	case w.Text("group.id") == "":
+		return setting.Invalid(exactlyOnce, "enabled", "expected group.id beside it, which transactional ids begin with: "+
+			"one name for this installation, which no other one has")
+	}
+	return ""
 }
 
 // ofPlugin tells whether a key is one of plugin.NAME.limits.…, .accept and .reveal, which package plugin looks at.

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/culvert-project/culvert/wit"
@@ -106,8 +104,8 @@ var generalSettings = []wit.SettingSpec{
 	declared("inter.worker.key.ttl.ms", wit.KindInt, "", "Calls between workers."),
 	declared("inter.worker.key.size", wit.KindInt, "", "Calls between workers."),
 	declared("inter.worker.verification.algorithms", wit.KindListOfText, "", "Calls between workers."),
-	declared("topic.tracking.enable", wit.KindBoolean, "", "Whether REST tells a connector's topics."),
-	declared("topic.tracking.allow.reset", wit.KindBoolean, "", "Whether REST forgets them."),
+	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
+	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
 	declared("metric.reporters", wit.KindListOfText, "", "Java classes that report metrics."),
 	declared("metrics.num.samples", wit.KindInt, "", "Metrics."),
 	declared("metrics.recording.level", wit.KindText, "", "Metrics."),
@@ -148,8 +146,6 @@ var unused = map[string]string{
 	"inter.worker.key.ttl.ms":                 "this worker does not join a group",
 	"inter.worker.key.size":                   "this worker does not join a group",
 	"inter.worker.verification.algorithms":    "this worker does not join a group",
-	"topic.tracking.enable":                   "not built yet",
-	"topic.tracking.allow.reset":              "not built yet",
 	"metric.reporters":                        "there are no Java plugins",
 	"metrics.num.samples":                     "not built yet",
 	"metrics.recording.level":                 "not built yet",
@@ -160,23 +156,6 @@ var unused = map[string]string{
 	"internal.value.converter.schemas.enable": "internal topics have one format",
 	"rest.host.name":                          "use listeners",
 	"rest.port":                               "use listeners",
-}
-
-// refused are settings that must not be passed over in silence while what they ask for is not built.
-var refused = map[string]func(value string) string{
-	"exactly.once.source.support": func(v string) string {
-		if strings.EqualFold(strings.TrimSpace(v), "preparing") {
-			return ""
-		}
-		return notBuilt(v, "disabled", "exactly-once for sources is")
-	},
-}
-
-func notBuilt(value, only, what string) string {
-	if strings.EqualFold(strings.TrimSpace(value), only) {
-		return ""
-	}
-	return fmt.Sprintf("%s not built yet: expected %s, found %q", what, only, strings.TrimSpace(value))
 }
 
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.SettingSpec {
@@ -190,3 +169,6 @@ func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit
 func atLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
 
 func allowed(values ...string) wit.Rule { return wit.Rule{Allowed: &values} }
+
+// WorkerSettings are the declarations of all settings of a worker's file but those of its Kafka clients.
+func WorkerSettings() []wit.SettingSpec { return slices.Clone(workerSettings) }

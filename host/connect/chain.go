@@ -8,11 +8,11 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/internal/transform"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/sink"
-	"github.com/culvert-project/culvert/host/source"
-	"github.com/culvert-project/culvert/host/transform"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -26,44 +26,57 @@ type chains struct {
 }
 
 func newChains(c *connector) (*chains, error) {
-	stages, problems := c.config.Stages()
+	stages, err := Stages(c.o.Plugins, c.config, c.tell)
+	if err != nil {
+		return nil, err
+	}
+	return &chains{connector: c, stages: stages}, nil
+}
+
+// Teller is told what a plugin's version may not see of the settings of a transform.
+type Teller func(plugin.Info, *config.Guest, *config.Connector)
+
+// Stages are the transforms of a connector as a chain takes them; tell may be nil.
+func Stages(m *plugin.Manager, c *config.Connector, tell Teller) ([]transform.Stage, error) {
+	given, problems := c.Stages()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	k := &chains{connector: c}
-	for _, s := range stages {
-		stage, err := k.stage(s)
+	var stages []transform.Stage
+	for _, s := range given {
+		class, settings, err := component(m, c, tell, s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
 		if err != nil {
 			return nil, err
 		}
-		k.stages = append(k.stages, stage)
+		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, SettingsFor: settings,
+			Negate: s.Negate}
+		if p := s.Predicate; p != nil {
+			if class, settings, err = component(m, c, tell, p.Class, p.Version, p.Prefix,
+				wit.ComponentPredicate); err != nil {
+				return nil, err
+			}
+			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version,
+				SettingsFor: settings}
+		}
+		stages = append(stages, stage)
 	}
-	return k, nil
-}
-
-func (k *chains) stage(s config.Stage) (transform.Stage, error) {
-	class, settings, err := k.component(s.Class, s.Version, s.Prefix, wit.ComponentTransformation)
-	stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, SettingsFor: settings, Negate: s.Negate}
-	if err != nil || s.Predicate == nil {
-		return stage, err
-	}
-	p := s.Predicate
-	class, settings, err = k.component(p.Class, p.Version, p.Prefix, wit.ComponentPredicate)
-	stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, SettingsFor: settings}
-	return stage, err
+	return stages, nil
 }
 
 // component is the declared name of a class and the settings that a version of its plugin may see.
-func (k *chains) component(class, version, prefix string, kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
-	_, component, err := check.Find(k.connector.o.Plugins, class, version, kind)
+func component(m *plugin.Manager, c *config.Connector, tell Teller, class, version, prefix string,
+	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
+	_, component, err := check.Find(m, class, version, kind)
 	if err != nil {
 		return "", nil, err
 	}
-	part := k.connector.config.Part(prefix)
+	part := c.Part(prefix)
 	return component.Name, func(info plugin.Info) []wit.Setting {
-		g := check.Guest(k.connector.o.Plugins, info, component)
+		g := check.Guest(m, info, component)
 		g.Prefix = prefix
-		k.connector.tell(info, &g, part)
+		if tell != nil {
+			tell(info, &g, part)
+		}
 		return g.Settings(part)
 	}, nil
 }
@@ -103,7 +116,8 @@ func (k *chains) make(ctx context.Context) (*transform.Chain, error) {
 	if len(k.stages) == 0 {
 		return nil, nil
 	}
-	chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins, Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
+	chain, err := transform.New(ctx, transform.Options{Manager: k.connector.o.Plugins,
+		Connector: k.connector.config.Name, Stages: k.stages, Logger: k.connector.log})
 	if err != nil {
 		return nil, err
 	}

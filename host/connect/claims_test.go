@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At another origin,
-// for another SAP client or another user it is something else.
+// What only one connector may have is refused to the second, offline and at its start, by both names and what it is. At
+// another origin, for another SAP client or another user it is something else.
 func TestClaims(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example", "spy.user=reader", "spy.claim=queue Q1")
@@ -43,7 +43,8 @@ func TestClaims(t *testing.T) {
 					}
 				}
 			}
-			if problems := checker.Check(t.Context(), first); problems.Err() != nil && strings.Contains(problems.Err().Error(), "claim") {
+			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
+				strings.Contains(problems.Err().Error(), "claim") {
 				t.Errorf("the first: %v", problems)
 			}
 			text := ""

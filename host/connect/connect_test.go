@@ -13,8 +13,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -26,7 +26,8 @@ type bench struct {
 
 func newBench(t *testing.T, b *checktest.Bench) *bench {
 	k := b.Checker
-	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka, WorkerID: "w:1", Version: "v", Logger: b.Logger}}
+	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka, WorkerID: "w:1",
+		Version: "v", Logger: b.Logger}}
 }
 
 // connect opens the embedded broker.
@@ -38,7 +39,8 @@ func (b *bench) connect(t *testing.T) {
 	}
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
-	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), b.options.Logger); err != nil {
+	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(),
+		b.options.Logger); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.options.Offsets.Close)
@@ -73,7 +75,8 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		t.Errorf("expected the host to send user and password, found %v", sent)
 	}
 	status, _ := h.Status("c")
-	for name, shown := range map[string]string{"log": log, "problems": checktest.Text(problems), "error": fmt.Sprint(err), "status": fmt.Sprint(status)} {
+	for name, shown := range map[string]string{"log": log, "problems": checktest.Text(problems), "error": fmt.Sprint(err),
+		"status": fmt.Sprint(status)} {
 		if strings.Contains(shown, secret) {
 			t.Errorf("found the secret in the %s: %s", name, shown)
 		}

@@ -13,17 +13,19 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/watch"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/service"
-	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/host/transport"
-	"github.com/culvert-project/culvert/host/watch"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// connector is one life of a connector, with one configuration: found by its class when it is made; planned, which shares its work out
-// among tasks; its tasks run, each for itself; closed when the last of them has ended. Its state is its [controller]'s.
+// connector is one life of a connector, with one configuration: found by its class when it is made; planned, which
+// shares its work out among tasks; its tasks run, each for itself; closed when the last of them has ended. Its state is
+// its [controller]'s.
 type connector struct {
 	o         *Options
 	given     *config.Connector // as it was given: what others are told of, who must not see config change
@@ -40,6 +42,7 @@ type connector struct {
 	client    *transport.Client
 	kafka     kafka.Config
 	admin     *kafka.Admin   // of a source: makes its topics
+	offsets   *offset.Store  // of a source
 	uncertain sink.Uncertain // what its tasks share
 	settled   sink.Settled   // likewise
 	reached   *sink.Reach    // likewise
@@ -47,7 +50,10 @@ type connector struct {
 	fed       bool           // with RunOnce: sources ran before it, which make topics only for rows
 
 	report      func(event, error) // to its controller
+	topics      *topics            // its controller's
 	lastFailure string             // that was logged
+
+	listens listens // for notifications
 
 	mu    guard.Mutex
 	tasks []*task
@@ -80,7 +86,8 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, given: c, config: c, rereads: time.Minute, refused: c.Problems.Err(), log: o.Logger.With("connector", c.Name)}
+	k := &connector{o: o, given: c, config: c, topics: &topics{}, rereads: time.Minute, refused: c.Problems.Err(),
+		log: o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
 	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
@@ -88,8 +95,8 @@ func newConnector(o *Options, c *config.Connector) *connector {
 
 func (c *connector) isSink() bool { return c.unknown == nil && c.component.Kind == wit.ComponentSink }
 
-// run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start is waited for: a
-// service that does not answer, a setting that somebody has to mend.
+// run starts the connector and its tasks and returns when all of them have ended. What stands in the way of the start
+// is waited for: a service that does not answer, a setting that somebody has to mend.
 func (c *connector) run(ctx context.Context, once bool) {
 	stamp := watch.Stamp(c.paths()...)
 	close, err := c.start(ctx)
@@ -141,7 +148,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		return nil, c.unknown
 	}
 	c.service, c.client = nil, nil
-	if c.kafka, err = overridden(c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
+	c.registries.ctx = ctx
+	if c.kafka, err = overridden(ctx, c.o.Kafka, c.config, c.o.Worker.Providers); err != nil {
 		return nil, err
 	}
 	if c.service, err = service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
@@ -155,10 +163,17 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	layout, err := c.plan(ctx)
 	if err == nil {
+		err = c.fence(ctx, len(layout))
+	}
+	if err == nil {
+		err = c.openOffsets(ctx)
+	}
+	if err == nil {
 		err = c.openAdmin()
 	}
 	if err != nil {
 		c.o.claims.release(c.config.Name)
+		c.closeOffsets()
 		c.client.Close()
 		return nil, err
 	}
@@ -174,8 +189,10 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	unwatch := c.service.Watch(c.client)
 	admin := c.admin
 	return func() {
+		c.listens.deaf()
 		unwatch()
 		c.o.claims.release(c.config.Name)
+		c.closeOffsets()
 		c.client.Close()
 		if admin != nil {
 			admin.Close()
@@ -184,12 +201,13 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 }
 
 // overridden is the connector's own configuration of clients. Its secrets are read again for each logon.
-func overridden(k kafka.Config, c *config.Connector, providers *config.Providers) (kafka.Config, error) {
+func overridden(ctx context.Context, k kafka.Config, c *config.Connector, providers *config.Providers) (kafka.Config,
+	error) {
 	settings := map[string]string{}
 	for _, e := range c.Entries {
 		settings[e.Key] = e.Value
 	}
-	k, _, err := k.Override(settings)
+	k, _, err := k.Override(ctx, settings)
 	k.Follow(func(name string) (string, bool) {
 		if e, given := c.Entry(name); !given || !e.Secret {
 			return "", false
@@ -236,19 +254,24 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	if len(layout.Tasks) > most {
 		return nil, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
 	}
-	return layout.Tasks, c.o.claims.take(c.config.Name, check.Claimed(c.config, c.component, layout.Claims))
+	if err := c.supported(layout.ExactlyOnce); err != nil {
+		return nil, err
+	}
+	claims := append(check.Claimed(c.config, c.component, layout.Claims), c.claimed(len(layout.Tasks))...)
+	return layout.Tasks, c.o.claims.take(c.config.Name, claims)
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {
 	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
 }
 
-// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service, or failed by a
-// setting, goes on when there are others: another secret, another store, another destination.
+// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service, or
+// failed by a setting, goes on when there are others: another secret, another store, another destination.
 func (t *task) run(ctx context.Context, once bool) {
 	for {
 		version := t.connector.service.Version()
-		err := service.Explained(t.connector.client, guard.Do(t.connector.log, t.name(), func() error { return t.work(ctx, once) }))
+		err := service.Explained(t.connector.client, guard.Do(t.connector.log, t.name(),
+			func() error { return t.work(ctx, once) }))
 		t.ended(ctx, err)
 		if once || !service.Fixable(err) || !t.connector.service.AwaitFix(ctx, t.connector.client, version) {
 			return
@@ -264,7 +287,8 @@ func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
 }
 
-// ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would pass for done.
+// ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would
+// pass for done.
 func (t *task) ended(ctx context.Context, err error) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
@@ -323,7 +347,8 @@ func (c *connector) taskStatuses() []TaskStatus {
 	for _, t := range c.tasks {
 		now := t.now()
 		version := cmp.Or(now.version, c.plugin.Version)
-		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file, Plugins: now.notes}
+		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file,
+			Plugins: now.notes}
 		if t.state == Running && c.client != nil {
 			task.Trace = c.client.Waiting()
 		}

@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// controller brings a connector to the state that its user wants, and keeps it there. It owns a goroutine, its loop, which alone changes
-// the state, as the table of transitions says; everybody else posts events. While the loop runs there is at most one life of the
-// connector: its tasks with one configuration, from their start to the end of the last of them. A new life begins only when the one
-// before has ended, with its offsets stored.
+// controller brings a connector to the state that its user wants, and keeps it there. It owns a goroutine, its loop,
+// which alone changes the state, as the table of transitions says; everybody else posts events. While the loop runs
+// there is at most one life of the connector: its tasks with one configuration, from their start to the end of the last
+// of them. A new life begins only when the one before has ended, with its offsets stored.
 type controller struct {
 	name string
 	log  *slog.Logger
@@ -24,6 +24,7 @@ type controller struct {
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
 	wake        chan struct{} // there is something in posted
+	topics      topics
 
 	mu     guard.Mutex
 	o      *Options // of new lives
@@ -57,10 +58,11 @@ type occurrence struct {
 }
 
 func newController(o *Options, c *config.Connector) *controller {
-	k := &controller{name: c.Name, o: o, log: o.Logger.With("connector", c.Name), done: make(chan struct{}), wake: make(chan struct{}, 1),
+	k := &controller{name: c.Name, o: o, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
+		wake:  make(chan struct{}, 1),
 		state: Unassigned, target: Running, given: c, limit: o.Worker.Duration(stopLimit)}
 	k.current = newConnector(o, c)
-	k.current.report = k.reporting(k.current)
+	k.current.report, k.current.topics = k.reporting(k.current), &k.topics
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
 	}
@@ -143,8 +145,8 @@ func (k *controller) remove() {
 	}})
 }
 
-// run is the loop. It returns when ctx has ended, or the connector was removed, and nothing of it runs any more; with once when its
-// tasks have ended.
+// run is the loop. It returns when ctx has ended, or the connector was removed, and nothing of it runs any more; with
+// once when its tasks have ended.
 func (k *controller) run(ctx context.Context, once bool) {
 	defer close(k.done)
 	if k.predecessor != nil {
@@ -168,6 +170,9 @@ func (k *controller) run(ctx context.Context, once bool) {
 		case <-k.late.C:
 			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit, k.limit.Milliseconds())
 		}
+	}
+	if k.leaves() && ctx.Err() == nil {
+		k.retire(ctx)
 	}
 	for _, o := range k.taken() { // nobody waits for an answer for ever
 		if o.taken != nil {
@@ -268,7 +273,7 @@ func (k *controller) begin(ctx context.Context) {
 		fed, rereads := k.current.fed, k.current.rereads
 		k.current = newConnector(k.o, k.given)
 		k.current.fed, k.current.rereads = fed, rereads
-		k.current.report = k.reporting(k.current)
+		k.current.report, k.current.topics = k.reporting(k.current), &k.topics
 	}
 	life := k.current
 	k.mu.Unlock()
@@ -317,8 +322,9 @@ func (k *controller) status() Status {
 	k.mu.Lock()
 	life, state, fault, refused, file := k.current, k.state, k.fault, k.refused, k.given.File
 	k.mu.Unlock()
-	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state, WorkerID: life.o.WorkerID,
-		Version: life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
+	s := Status{Name: k.name, Type: life.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{State: state,
+		WorkerID: life.o.WorkerID,
+		Version:  life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
 	if fault != nil {
 		s.Connector.Trace = trace(fault, "connector "+k.name)
 	}
@@ -344,7 +350,8 @@ func (k *controller) now() config.Now {
 	k.mu.Unlock()
 	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Refused: given.Problems.Err() != nil}
 	s := k.status()
-	n.Unsettled = s.Connector.State != Running || slices.ContainsFunc(s.Tasks, func(t TaskStatus) bool { return t.State != Running })
+	n.Unsettled = s.Connector.State != Running || slices.ContainsFunc(s.Tasks,
+		func(t TaskStatus) bool { return t.State != Running })
 	return n
 }
 

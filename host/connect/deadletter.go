@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/sink"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,7 +24,8 @@ const (
 	deadLetterHeaders     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were read.
+// deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
+// read.
 type deadLetters struct {
 	task     *task
 	binding  *plugin.Binding
@@ -33,8 +34,8 @@ type deadLetters struct {
 	producer *kafka.Producer
 }
 
-// openDeadLetters makes the topic, of one partition as Kafka Connect does, and the producer; nil: the connector has no such topic, or
-// tolerates nothing, and then a record that cannot be written fails its task.
+// openDeadLetters makes the topic, of one partition as Kafka Connect does, and the producer; nil: the connector has no
+// such topic, or tolerates nothing, and then a record that cannot be written fails its task.
 func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetters, error) {
 	c := t.connector
 	topic := strings.TrimSpace(c.config.Text(deadLetterTopic))

@@ -1,21 +1,23 @@
-// Package connect runs connectors and their tasks: it starts and stops them, shares a connector's work out among its tasks, and knows the
-// state of each. A failed task leaves all others running. What a connector talks to is package service, whether its settings are right
-// package check.
+// Package connect runs connectors and their tasks: it starts and stops them, shares a connector's work out among its
+// tasks, and knows the state of each. A failed task leaves all others running. What a connector talks to is package
+// service, whether its settings are right package check.
 //
-// A [Herder] has a controller for each connector. A controller is a loop that owns the connector's state: whatever is asked of it
-// (pause, a new configuration) and whatever its tasks report are events in one line, and a table says what each does in each state. A
-// connector with one configuration, from the start of its tasks to the end of the last of them, is one life, a connector in connector.go;
-// another configuration is another life.
+// A [Herder] has a controller for each connector. A controller is a loop that owns the connector's state: whatever is
+// asked of it (pause, a new configuration) and whatever its tasks report are events in one line, and a table says what
+// each does in each state. A connector with one configuration, from the start of its tasks to the end of the last of
+// them, is one life, a connector in connector.go; another configuration is another life.
 //
-// Where to look: herder.go for what others call, controller.go with transitions.go for the loop and its table, connector.go for a life,
-// waiting.go for what a connector that failed at its start waits for, source.go and sink.go for tasks, with chain.go (transforms),
-// guest.go (what a plugin may see), topic.go (topics for rows), ends.go (lag, and where a run with --once ends), strangers.go (members of a
-// sink's group that are not ours), registries.go (schema registries), claims.go (what one connector alone may have), state.go with
-// masked.go and trace.go for what REST shows, classes.go for what connectors can name.
+// Where to look: herder.go for what others call, controller.go with transitions.go for the loop and its table,
+// connector.go for a life, waiting.go for what a connector that failed at its start waits for, source.go and sink.go
+// for tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go (topics for rows), ends.go (lag,
+// and where a run with --once ends), strangers.go (members of a sink's group that are not ours), registries.go (schema
+// registries), claims.go (what one connector alone may have), state.go with masked.go and trace.go for what REST shows,
+// classes.go for what connectors can name.
 //
-// Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal and return; the next
-// begins when the offsets of the one before are stored. A posted event never waits for the loop, and the loop never for a task. A target
-// state outlives restarts and new configurations. A configuration that was refused leaves the one before running.
+// Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal
+// and return; the next begins when the offsets of the one before are stored. A posted event never waits for the loop,
+// and the loop never for a task. A target state outlives restarts and new configurations. A configuration that was
+// refused leaves the one before running.
 //
 // Locks, from the outside in: Herder.mu, controller.mu, connector.mu.
 package connect

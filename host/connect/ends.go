@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and how many
-// records lie before it. It asks the cluster that the connector's consumers read, as they log on.
+// ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and
+// how many records lie before it. It asks the cluster that the connector's consumers read, as they log on.
 type ends struct {
 	connector *connector
 	task      int
@@ -45,7 +45,8 @@ func newEnds(c *connector, task int) (*ends, error) {
 		admin.Close()
 		return nil, err
 	}
-	return &ends{connector: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(), reset: c.kafka.Consumer.Reset}, nil
+	return &ends{connector: c, task: task, log: c.log, admin: admin, reader: reader, group: c.group(),
+		reset: c.kafka.Consumer.Reset}, nil
 }
 
 // group is the consumer group of a sink.
@@ -68,8 +69,8 @@ func (e *ends) read(topics []string, regex string) {
 	e.topics, e.regex = topics, regex
 }
 
-// mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its place: what
-// comes behind them is read by this run or by the next, and by none is it passed over.
+// mark notes where the topics end now. Where the group has no place yet and reads from the end, these ends become its
+// place: what comes behind them is read by this run or by the next, and by none is it passed over.
 func (e *ends) mark(ctx context.Context) error {
 	e.connector.marking.Lock() // the first of the tasks commits for all of them, before any has joined
 	defer e.connector.marking.Unlock()
@@ -100,8 +101,8 @@ func (e *ends) mark(ctx context.Context) error {
 	return nil
 }
 
-// nowhere is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with nothing to show for
-// it. It is asked for behind the others, which are read all the same.
+// nowhere is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with
+// nothing to show for it. It is asked for behind the others, which are read all the same.
 func (e *ends) nowhere(ctx context.Context) error {
 	_, missing, err := e.find(ctx)
 	if err != nil || len(missing) == 0 {
@@ -111,7 +112,8 @@ func (e *ends) nowhere(ctx context.Context) error {
 		"bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or make the topic", strings.Join(missing, ", "))
 }
 
-// reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of transactions.
+// reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of
+// transactions.
 func (e *ends) reached(ctx context.Context) (bool, error) {
 	from, _, err := e.standing(ctx, e.at)
 	if err != nil {
@@ -126,10 +128,11 @@ func (e *ends) reached(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// standing is where the group reads on, at most at the ends; open are those partitions of it where nothing is committed, so that
-// auto.offset.reset decides. An offset that is not in the log (its records have expired, or the topic was deleted and made anew)
-// counts as none, as it does for a consumer.
-func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions, err error) {
+// standing is where the group reads on, at most at the ends; open are those partitions of it where nothing is
+// committed, so that auto.offset.reset decides. An offset that is not in the log (its records have expired, or the
+// topic was deleted and made anew) counts as none, as it does for a consumer.
+func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions,
+	err error) {
 	committed, err := e.committed(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -174,7 +177,8 @@ func (e *ends) committed(ctx context.Context) (map[string]kafka.Positions, error
 	return committed, err
 }
 
-// find is where the topics end now. A topic that does not exist has nothing, and is missing where it was asked for by its name.
+// find is where the topics end now. A topic that does not exist has nothing, and is missing where it was asked for by
+// its name.
 func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing []string, err error) {
 	e.mu.Lock()
 	topics, regex := slices.Clone(e.topics), e.regex

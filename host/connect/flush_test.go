@@ -29,7 +29,8 @@ func TestFlushInterval(t *testing.T) {
 		if len(problems)+len(more) > 0 {
 			t.Fatal(problems, more)
 		}
-		if found := flushEvery(config.NewRoles(config.DeclareComponent(component), connector), worker); found != c.want {
+		if found := flushEvery(config.NewRoles(config.DeclareComponent(component), connector),
+			worker); found != c.want {
 			t.Errorf("worker %q, connector %q: expected %v, found %v", c.worker, c.connector, c.want, found)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A version from a folder that takes over from the plugin that comes with the program sees less of the same task's settings: what files
-// hold is cut out for it, whatever was planned before.
+// A version from a folder that takes over from the plugin that comes with the program sees less of the same task's
+// settings: what files hold is cut out for it, whatever was planned before.
 func TestVersionFromAFolderSeesLess(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
@@ -29,7 +29,8 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 	}
 	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
-		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
+			Logger:   slog.New(slog.DiscardHandler),
 			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}, Settings: map[string]string{"plugin.spy.reveal": reveal}})
 		if err != nil {
 			t.Fatal(err)

@@ -13,11 +13,12 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/notify"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/source"
 	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/offset"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/source"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -37,10 +38,11 @@ type Options struct {
 	reserved kafka.Reserved  // what no records go to
 	claims   *claims         // of those that run
 	buffers  *source.Buffers // of the feeds of all connectors
+	hub      *notify.Hub     // of their listeners
 }
 
-// Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come, change and go while
-// it runs; all of its methods may be called at any time, by anybody.
+// Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
+// change and go while it runs; all of its methods may be called at any time, by anybody.
 type Herder struct {
 	o Options
 
@@ -56,7 +58,7 @@ type Herder struct {
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.claims, o.buffers = &claims{}, source.NewBuffers()
+	o.claims, o.buffers, o.hub = &claims{}, source.NewBuffers(), &notify.Hub{Logger: o.Logger}
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
@@ -72,9 +74,9 @@ func (h *Herder) options(connectors []*config.Connector) *Options {
 	return &o
 }
 
-// Run starts all connectors and returns when ctx has ended and they have stopped: within task.shutdown.graceful.timeout.ms
-// everything under way is acknowledged and offsets are stored. A connector or task that fails is logged and shown as FAILED; the
-// others go on.
+// Run starts all connectors and returns when ctx has ended and they have stopped: within
+// task.shutdown.graceful.timeout.ms everything under way is acknowledged and offsets are stored. A connector or task
+// that fails is logged and shown as FAILED; the others go on.
 func (h *Herder) Run(ctx context.Context) {
 	h.mu.Lock()
 	h.under = ctx
@@ -100,8 +102,8 @@ func (h *Herder) launch(k *controller) {
 	})
 }
 
-// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before. others are all
-// connectors of the installation.
+// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before.
+// others are all connectors of the installation.
 func (h *Herder) Put(c *config.Connector, others []*config.Connector) { h.PutIn(Running, c, others) }
 
 // PutIn is Put where a new connector has a target state; one that is there keeps its own.
@@ -141,7 +143,8 @@ func (h *Herder) Now() []config.Now {
 	return now
 }
 
-// Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any more.
+// Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
+// more.
 func (h *Herder) Refuse(name string, problems config.Problems) error {
 	return h.with(name, func(k *controller) { k.refuse(problems) })
 }
@@ -186,7 +189,8 @@ func (h *Herder) Resume(name string) error {
 	return h.with(name, func(k *controller) { k.aim(Running, onResume) })
 }
 
-// Restart has a connector make its tasks anew, when those that run have stopped. One that is paused or stopped stays so.
+// Restart has a connector make its tasks anew, when those that run have stopped. One that is paused or stopped stays
+// so.
 func (h *Herder) Restart(name string) error {
 	return h.with(name, func(k *controller) { k.post(occurrence{event: onRestart}) })
 }
@@ -200,8 +204,8 @@ func (h *Herder) with(name string, do func(*controller)) error {
 	return nil
 }
 
-// RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment. Errors are the
-// faults of the tasks that failed, one *Failure each; the others have finished before it returns.
+// RunOnce has every source caught up and acknowledged, then every sink settle what its topics hold at that moment.
+// Errors are the faults of the tasks that failed, one *Failure each; the others have finished before it returns.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, k := range h.all() {
@@ -339,6 +343,9 @@ type Progress struct {
 	// notes say what keeps other versions from it.
 	notes []string
 }
+
+// Notifications are how many came to the listeners, by what became of them.
+func (h *Herder) Notifications() map[string]int64 { return h.o.hub.Counts() }
 
 // Progress is that of each connector, by name. It may be called at any time.
 func (h *Herder) Progress() []Progress {

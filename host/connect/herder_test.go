@@ -191,7 +191,8 @@ func TestConnectorsComeAndGo(t *testing.T) {
 	h.await("after", Running)
 }
 
-// A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later stays beside it.
+// A connector whose configuration is refused is FAILED, and runs with the next one that is sound; what is refused later
+// stays beside it.
 func TestRefusedConfiguration(t *testing.T) {
 	h := newHerd(t)
 	bad := h.named("c")

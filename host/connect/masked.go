@@ -8,8 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shown is what REST shows of the connector's settings: as they are written, references and all, or with passwords masked where the
-// worker says so. Tools that compare configurations, such as Terraform's provider, want them as they are.
+// shown is what REST shows of the connector's settings: as they are written, references and all, or with passwords
+// masked where the worker says so. Tools that compare configurations, such as Terraform's provider, want them as they
+// are.
 func (c *connector) shown(settings map[string]string) map[string]string {
 	if masked, _ := config.Boolean(c.o.Worker.Text("rest.config.masked")); !masked {
 		return settings
@@ -17,8 +18,8 @@ func (c *connector) shown(settings map[string]string) map[string]string {
 	return config.Masked(settings, check.Passwords(c.o.Plugins))
 }
 
-// asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see, stands there as
-// the user wrote it, references and all; what the plugin made of it as the plugin said.
+// asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see,
+// stands there as the user wrote it, references and all; what the plugin made of it as the plugin said.
 func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {

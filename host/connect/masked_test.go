@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what stands behind a
-// reference.
+// REST shows configurations and tasks as they were written, as Kafka Connect does, or with passwords masked: never what
+// stands behind a reference.
 func TestConfigurationsAsREST(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	if err := os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600); err != nil {

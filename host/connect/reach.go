@@ -3,7 +3,7 @@ package connect
 import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/sink"
+	"github.com/culvert-project/culvert/host/internal/sink"
 )
 
 // reach is what the tasks of a sink look at together.

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"log/slog"
@@ -10,8 +11,11 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// registries are the clients of schema registries that the converters of a connector share, one for each of their settings.
+// registries are the clients of schema registries that the converters of a connector share, one for each of their
+// settings.
 type registries struct {
+	// ctx ends the reading of key stores for clients; it is that of the connector's start.
+	ctx context.Context
 	log *slog.Logger
 
 	mu      guard.Mutex
@@ -31,7 +35,7 @@ func (r *registries) client(s registry.Settings) (*registry.Client, error) {
 	}
 	var secure func(host string) *tls.Config
 	if len(s.Security) > 0 {
-		if secure, err = kafka.ClientTLS(s.Security, "schema.registry.", r.log); err != nil {
+		if secure, err = kafka.ClientTLS(r.ctx, s.Security, "schema.registry.", r.log); err != nil {
 			return nil, err
 		}
 	}

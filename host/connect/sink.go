@@ -8,9 +8,9 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/sink"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/sink"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
@@ -45,10 +45,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 				}
 			}
 			consumer, err := kafka.NewConsumer(c.kafka, o)
-			if err == nil {
-				t.joins(consumer)
+			if err != nil {
+				return nil, err
 			}
-			return consumer, err
+			t.joins(consumer)
+			return trackedConsumer{consumer, c.topics}, nil
 		},
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
@@ -97,16 +98,18 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 // consumerOptions: the connector's own topics go before those that the plugin named.
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
-	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name, t.number),
-		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Note: r.Note, NoteLimit: r.Limit, Noted: r.Noted}
+	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name,
+		t.number),
+		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked,
+		Lost: r.Lost, Note: r.Note, NoteLimit: r.Limit, Noted: r.Noted}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}
 	return o
 }
 
-// flushEvery is how long records wait for more: where only the worker says how often offsets are written, a sink writes as often, as in
-// Kafka Connect.
+// flushEvery is how long records wait for more: where only the worker says how often offsets are written, a sink writes
+// as often, as in Kafka Connect.
 func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
 	const offsets = "offset.flush.interval.ms"
 	if worker != nil && !roles.Given(role.SinkFlushIntervalMS) && worker.Given(offsets) {

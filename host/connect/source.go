@@ -7,15 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/source"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/source"
-	core "github.com/culvert-project/culvert/host/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,13 +23,18 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	c := t.connector
 	name := c.config.Name
 	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
-	writer := c.o.Offsets.Writer(name)
+	d := t.atLeastOnce
+	if c.exactly() {
+		d = t.exactlyOnce
+	}
+	deliver, err := d()
+	if err != nil {
+		return err
+	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
-		if err := writer.Close(closing); err != nil {
-			c.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
-		}
+		deliver.close(closing)
 	}()
 	transforms, err := newChains(c)
 	if err != nil {
@@ -41,23 +45,22 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		Stored: func(_ context.Context, partition []wit.Field) (fields []wit.Field, err error) {
-			fields, _, err = c.o.Offsets.Get(name, partition)
-			return fields, err
+			fields, _, err = c.offsets.Get(name, partition)
+			return offset.OnOrigin(fields, c.client.Origin()), err // the original connector's are absolute
 		},
-		NewOutput: func(string) (source.Output, error) {
-			k, key := c.sharedBy("producer.override.")
-			if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
-				k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
-			}
-			p, err := k.SharedProducer(key, "connector-producer")
+		Renew:    deliver.renew,
+		Required: c.required(),
+		NewOutput: func(feed string) (source.Output, error) {
+			output, err := deliver.output(feed)
 			if err != nil {
 				return nil, err
 			}
-			return kafka.NewOutput(p, writer), nil
+			return trackedOutput{output, c.topics}, nil
 		},
 		NewChain:       transforms.source(),
 		NewConverters:  c.converters,
 		EnsureTopic:    c.ensureTopic,
+		Listen:         c.listen,
 		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
@@ -75,9 +78,10 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	return task.Run(ctx)
 }
 
-// sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what tells it apart
-// from others: connectors that change nothing in the worker's share one client, and so do those that change the same. A secret is read
-// again for each logon, from where the connector has it: with one, the client is the connector's own.
+// sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what
+// tells it apart from others: connectors that change nothing in the worker's share one client, and so do those that
+// change the same. A secret is read again for each logon, from where the connector has it: with one, the client is the
+// connector's own.
 func (c *connector) sharedBy(prefix string) (k kafka.Config, key string) {
 	own := map[string]string{}
 	for _, e := range c.config.Entries {

@@ -47,8 +47,8 @@ type TaskStatus struct {
 	Version  string `json:"version,omitempty"`
 	// Plugin is the file that runs: a path, or `embedded:` and a name, and its hash.
 	Plugin string `json:"plugin,omitempty"`
-	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit, waits for the end of
-	// a page or for the user's word.
+	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit,
+	// waits for the end of a page or for the user's word.
 	Plugins []string `json:"plugins,omitempty"`
 }
 

@@ -13,8 +13,8 @@ import (
 // strangersEvery is how often, in looks at the lag, a sink's group is asked for its members.
 const strangersEvery = 10
 
-// strangers looks for members of a sink's group that are not tasks of this worker: another worker runs the same sink, and as workers
-// do not form groups, nobody meant that.
+// strangers looks for members of a sink's group that are not tasks of this worker: another worker runs the same sink,
+// and as workers do not form groups, nobody meant that.
 type strangers struct {
 	connector *connector
 	admin     *kafka.Admin

@@ -2,12 +2,12 @@ package connect
 
 import (
 	"context"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,8 +21,9 @@ func (c *connector) openAdmin() (err error) {
 	return err
 }
 
-// ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's defaults. With
-// topic.creation.enable=false it is left to the broker. A topic that takes no records is refused, whoever chose it.
+// ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's
+// defaults. With topic.creation.enable=false it is left to the broker. A topic that takes no records is refused,
+// whoever chose it.
 func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err := c.o.reserved.Check(topic); err != nil {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
@@ -37,8 +38,8 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	return err
 }
 
-// newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as topic.creation.default.…
-// say.
+// newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as
+// topic.creation.default.… say.
 func newTopic(c *config.Connector, name string) kafka.Topic {
 	for _, group := range config.List(c.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
@@ -51,7 +52,7 @@ func newTopic(c *config.Connector, name string) kafka.Topic {
 
 func matchesAny(patterns, name string) bool {
 	for _, p := range config.List(patterns) {
-		if re, err := regexp.Compile("^(?:" + p + ")$"); err == nil && re.MatchString(name) {
+		if re, err := pattern.Compile(p); err == nil && config.TakesTopic(re, name) {
 			return true
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trace is an error as tools expect it in a status: like a Java stack trace, `class: message` and lines that begin with a tab and
-// `at`.
+// trace is an error as tools expect it in a status: like a Java stack trace, `class: message` and lines that begin with
+// a tab and `at`.
 func trace(err error, at ...string) string {
 	var b strings.Builder
 	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")

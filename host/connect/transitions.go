@@ -57,43 +57,50 @@ type transition struct {
 	do   action
 }
 
-// transitions are all that can happen to a connector. Each state has an entry for each event, those included that come too late to
-// matter: a test walks the table.
+// transitions are all that can happen to a connector. Each state has an entry for each event, those included that come
+// too late to matter: a test walks the table.
 var transitions = map[State]map[event]transition{
 	Unassigned: {
 		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Unassigned, nothing},
 		onResume: {Unassigned, begin}, onPause: {Unassigned, halt}, onStop: {Unassigned, halt},
 		onRestart: {Unassigned, begin}, onShutdown: {Unassigned, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Unassigned, nothing},
+		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
+		onGone: {Unassigned, nothing},
 	},
 	Running: {
-		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Running, nothing}, // its tasks say how they ended
+		// its tasks say how they ended
+		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Running, nothing},
 		onResume: {Running, nothing}, onPause: {Running, halt}, onStop: {Running, halt},
 		onRestart: {Restarting, begin}, onShutdown: {Running, halt},
-		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Unassigned, nothing},
+		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
+		onGone: {Unassigned, nothing},
 	},
 	Paused: {
 		onStarted: {Paused, nothing}, onFailed: {Paused, nothing}, onOver: {Paused, nothing},
 		onResume: {Unassigned, begin}, onPause: {Paused, nothing}, onStop: {Paused, halt},
 		onRestart: {Paused, nothing}, onShutdown: {Paused, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Unassigned, nothing},
+		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
+		onGone: {Unassigned, nothing},
 	},
 	Stopped: {
 		onStarted: {Stopped, nothing}, onFailed: {Stopped, nothing}, onOver: {Stopped, nothing},
 		onResume: {Unassigned, begin}, onPause: {Stopped, halt}, onStop: {Stopped, nothing},
 		onRestart: {Stopped, nothing}, onShutdown: {Stopped, halt},
-		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Unassigned, nothing},
+		onFree: {Unassigned, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
+		onGone: {Unassigned, nothing},
 	},
 	Failed: {
 		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Failed, nothing},
 		onResume: {Failed, nothing}, onPause: {Failed, halt}, onStop: {Failed, halt},
 		onRestart: {Restarting, begin}, onShutdown: {Failed, halt},
-		onFree: {Failed, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Failed, nothing}, // its fault is the result of a run
+		// its fault is the result of a run
+		onFree: {Failed, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Failed, nothing},
 	},
 	Restarting: {
 		onStarted: {Running, nothing}, onFailed: {Failed, nothing}, onOver: {Unassigned, nothing},
 		onResume: {Restarting, nothing}, onPause: {Restarting, halt}, onStop: {Restarting, halt},
 		onRestart: {Restarting, begin}, onShutdown: {Restarting, halt},
-		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing}, onGone: {Unassigned, nothing},
+		onFree: {Restarting, begin}, onPaused: {Paused, nothing}, onStopped: {Stopped, nothing},
+		onGone: {Unassigned, nothing},
 	},
 }

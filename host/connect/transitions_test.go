@@ -11,7 +11,8 @@ import (
 
 var (
 	allStates = []State{Unassigned, Running, Paused, Stopped, Failed, Restarting}
-	allEvents = []event{onStarted, onFailed, onOver, onResume, onPause, onStop, onRestart, onShutdown, onFree, onPaused, onStopped, onGone}
+	allEvents = []event{onStarted, onFailed, onOver, onResume, onPause, onStop, onRestart, onShutdown, onFree, onPaused,
+		onStopped, onGone}
 )
 
 // holes are what is wrong with a table of transitions.
@@ -26,7 +27,8 @@ func holes(table map[State]map[event]transition) (found []string) {
 				found = append(found, fmt.Sprintf("%s, %s: expected a state, found %q", s, e, t.next))
 			case !atRestEvent(e) && t.do == begin && t.next == Running:
 				found = append(found, fmt.Sprintf("%s, %s: nothing runs before it has started", s, e))
-			case e == onPaused && t != (transition{Paused, nothing}), e == onStopped && t != (transition{Stopped, nothing}):
+			case e == onPaused && t != (transition{Paused, nothing}), e == onStopped &&
+				t != (transition{Stopped, nothing}):
 				found = append(found, fmt.Sprintf("%s, %s: expected the target state, found %v", s, e, t))
 			case e == onFree && t.do != begin:
 				found = append(found, fmt.Sprintf("%s, %s: expected its tasks to begin, found %v", s, e, t))

@@ -6,13 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/pause"
-	"github.com/culvert-project/culvert/host/service"
-	"github.com/culvert-project/culvert/host/watch"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/internal/watch"
 )
 
-// startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings anew. stamp is what
-// its files were like before it was started. false: ctx has ended, or only another configuration helps.
+// startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings
+// anew. stamp is what its files were like before it was started. false: ctx has ended, or only another configuration
+// helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
 	switch {
 	case c.refused != nil || c.unknown != nil:
@@ -59,9 +60,10 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 	return ctx.Err() == nil
 }
 
-// asksAgain tells whether what only others can tell may let the connector start: its destination of BTP, or an operator who has a
-// refused secret tried once more. Nothing that was refused is shown again by that: the client knows what was. Where the destination
-// service itself was refused, by us or by whom it asks for tokens, each question would show the same secret once more.
+// asksAgain tells whether what only others can tell may let the connector start: its destination of BTP, or an operator
+// who has a refused secret tried once more. Nothing that was refused is shown again by that: the client knows what was.
+// Where the destination service itself was refused, by us or by whom it asks for tokens, each question would show the
+// same secret once more.
 func (c *connector) asksAgain(err error) bool {
 	if !service.Fixable(err) || c.service == nil {
 		return false
@@ -69,7 +71,8 @@ func (c *connector) asksAgain(err error) bool {
 	return c.service.HasDestination() && !service.Refused(err) || c.client != nil && c.client.Refusal() != ""
 }
 
-// reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it was.
+// reread reads what stands behind references; it tells whether anything is another one. What cannot be read is as it
+// was.
 func (c *connector) reread() bool {
 	again, err := c.config.Again(c.o.Worker.Providers)
 	if err != nil {

@@ -26,8 +26,8 @@ func subaccount(t *testing.T) *connectivitytest.Server {
 	return a
 }
 
-// A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a store, a
-// destination.
+// A connector that cannot start by what it is told starts when somebody mends that: what stands behind a reference, a
+// store, a destination.
 func TestConnectorThatIsMended(t *testing.T) {
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer plain.Close()

@@ -83,12 +83,9 @@ const (
 )
 
 var classes = withPrimitives(map[string]func(settings map[string]string, u Use) (Converter, error){
-	ClassAvro: newAvro,
-	ClassJSON: func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
-	ClassString: func(settings map[string]string, u Use) (Converter, error) {
-		return newString(settings,
-			u.Schemas)
-	},
+	ClassAvro:   newAvro,
+	ClassJSON:   func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
+	ClassString: newString,
 	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) {
 		return newByteArray(settings,
 			u.Schemas)

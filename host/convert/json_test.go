@@ -245,7 +245,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
-		{"schema.content": "{"}, {"schemas.cache.size": "x"}} {
+		{"schemas.cache.size": "x"}} {
 		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
 			ErrorClass(err) != ConfigException {
 			t.Errorf("%v: %v", settings, err)

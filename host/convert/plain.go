@@ -11,6 +11,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding/charmap"
+
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -101,18 +103,33 @@ func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Datum
 type stringConverter struct {
 	reg     *record.Registry
 	read    *record.Schema
-	charset charset
 	scratch []byte
 	budget  budget
+	// writes and reads are the character sets of what is written and read.
+	writes, reads charset
 }
 
-func newString(settings map[string]string, reg *record.Registry) (Converter, error) {
+func newString(settings map[string]string, u Use) (Converter, error) {
+	reg, what := u.Schemas, "value"
+	if u.Key {
+		what = "key"
+	}
 	c := &stringConverter{reg: reg}
-	if name, given := settings["converter.encoding"]; given {
-		var known bool
-		if c.charset, known = charsets[strings.ToUpper(strings.TrimSpace(name))]; !known {
-			return nil, configError("Invalid value %s for configuration converter.encoding: expected UTF-8, "+
-				"ISO-8859-1, US-ASCII, UTF-16, UTF-16BE or UTF-16LE", name)
+	for _, way := range []struct {
+		at    *charset
+		named string
+	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
+		// The last of these that is given counts. Without the prefix Kafka's converter overrides the serializers' own.
+		for _, setting := range []string{"converter.encoding", what + "." + way.named} {
+			name, given := settings[setting]
+			if !given {
+				continue
+			}
+			var known bool
+			if *way.at, known = charsets[strings.ToUpper(strings.TrimSpace(name))]; !known {
+				return nil, configError("Invalid value %s for configuration %s: expected UTF-8, ISO-8859-1, US-ASCII, "+
+					"windows-1252, UTF-16, UTF-16BE or UTF-16LE", name, setting)
+			}
 		}
 	}
 	var err error
@@ -164,7 +181,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 	if c.scratch, err = j.append(c.scratch[:0], 0, v); err != nil {
 		return dst, false, err
 	}
-	out := c.charset.encode(dst, c.scratch)
+	out := c.writes.encode(dst, c.scratch)
 	if k.most += len(dst); len(out) > k.most {
 		return dst, false, k.room(out, 0)
 	}
@@ -173,7 +190,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topi
 
 // encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
 func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]byte, bool) {
-	if root.Kind != wit.Text || c.charset != utf8Charset {
+	if root.Kind != wit.Text || c.writes != utf8Charset {
 		return dst, false
 	}
 	null, i, ok := datum.IsNull(root, in)
@@ -188,7 +205,7 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	if data == nil {
 		return wit.Datum{}, nil
 	}
-	if c.scratch = c.charset.decode(c.scratch[:0], data); len(c.scratch) > MaxDecodedBytes {
+	if c.scratch = c.reads.decode(c.scratch[:0], data); len(c.scratch) > MaxDecodedBytes {
 		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", MaxDecodedBytes, len(c.scratch))
 	}
 	return appendOptional(b, c.read, c.scratch), nil
@@ -352,14 +369,54 @@ const (
 	utf8Charset charset = iota
 	latinCharset
 	asciiCharset
+	windowsCharset
 	utf16Charset // big-endian, with a mark in front when written
 	utf16BE
 	utf16LE
 )
 
 var charsets = map[string]charset{"UTF-8": utf8Charset, "UTF8": utf8Charset, "ISO-8859-1": latinCharset,
-	"LATIN1":    latinCharset,
-	"ISO8859_1": latinCharset, "US-ASCII": asciiCharset, "ASCII": asciiCharset, "UTF-16": utf16Charset, "UTF-16BE": utf16BE, "UTF-16LE": utf16LE}
+	"LATIN1": latinCharset, "ISO8859_1": latinCharset, "US-ASCII": asciiCharset, "ASCII": asciiCharset,
+	"WINDOWS-1252": windowsCharset, "CP1252": windowsCharset, "UTF-16": utf16Charset, "UTF-16BE": utf16BE,
+	"UTF-16LE": utf16LE}
+
+// undefined1252 are the bytes that stand for nothing in Java's windows-1252.
+func undefined1252(b byte) bool { return b == 0x81 || b == 0x8d || b == 0x8f || b == 0x90 || b == 0x9d }
+
+// appendMalformed appends bytes of which not all are UTF-8, as Java's decoder does: one U+FFFD for as many bytes as
+// begin a character, and one for half a pair of surrogates.
+func appendMalformed(dst, data []byte) []byte {
+	for i := 0; i < len(data); {
+		if r, size := utf8.DecodeRune(data[i:]); r != utf8.RuneError || size > 1 {
+			dst = append(dst, data[i:i+size]...)
+			i += size
+			continue
+		}
+		lead, low, high, size := data[i], byte(0x80), byte(0xbf), 1
+		switch {
+		case lead >= 0xe0 && lead < 0xf0:
+			size = 3
+		case lead >= 0xf0 && lead < 0xf5:
+			size = 4
+		}
+		switch lead {
+		case 0xe0:
+			low = 0xa0
+		case 0xf0:
+			low = 0x90
+		case 0xf4:
+			high = 0x8f
+		}
+		n := 1
+		for n < size && i+n < len(data) && data[i+n] >= low && data[i+n] <= high {
+			low, high = 0x80, 0xbf
+			n++
+		}
+		dst = utf8.AppendRune(dst, utf8.RuneError)
+		i += n
+	}
+	return dst
+}
 
 // encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.
 func (c charset) encode(dst, text []byte) []byte {
@@ -378,6 +435,12 @@ func (c charset) encode(dst, text []byte) []byte {
 		case c == utf16LE:
 			for _, u := range utf16.AppendRune(nil, r) {
 				dst = binary.LittleEndian.AppendUint16(dst, u)
+			}
+		case c == windowsCharset:
+			if b, ok := charmap.Windows1252.EncodeRune(r); ok && !undefined1252(b) {
+				dst = append(dst, b)
+			} else {
+				dst = append(dst, '?')
 			}
 		case c >= utf16Charset:
 			for _, u := range utf16.AppendRune(nil, r) {
@@ -399,7 +462,16 @@ func (c charset) decode(dst, data []byte) []byte {
 		if utf8.Valid(data) {
 			return append(dst, data...)
 		}
-		return append(dst, strings.ToValidUTF8(string(data), "\uFFFD")...)
+		return appendMalformed(dst, data)
+	case windowsCharset:
+		for _, b := range data {
+			r := charmap.Windows1252.DecodeByte(b)
+			if undefined1252(b) {
+				r = utf8.RuneError
+			}
+			dst = utf8.AppendRune(dst, r)
+		}
+		return dst
 	case latinCharset, asciiCharset:
 		for _, b := range data {
 			if c == asciiCharset && b >= 0x80 {

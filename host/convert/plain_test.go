@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"fmt"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 
@@ -72,6 +74,52 @@ func TestStringConverterEncodings(t *testing.T) {
 		Use{Schemas: record.NewRegistry()}); ErrorClass(err) != ConfigException {
 		t.Error(err)
 	}
+}
+
+// The lines of strings.tsv are what Kafka's StringConverter reads in one encoding and writes in another, in hex.
+func TestEncodingsAsKafka(t *testing.T) {
+	lines := stringCases(t)
+	for _, line := range lines {
+		parts := strings.Split(line, "\t")
+		if len(parts) != 4 {
+			t.Fatalf("expected 4 columns, found %q", line)
+		}
+		if got := rewriteText(t, parts[0], parts[1], parts[2]); got != parts[3] {
+			t.Errorf("%s: found %s", line, got)
+		}
+	}
+	if len(lines) < 100 {
+		t.Errorf("only %d cases", len(lines))
+	}
+}
+
+func stringCases(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../testdata/convert/strings.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+// rewriteText reads bytes in hex in one encoding and writes them in another.
+func rewriteText(t *testing.T, reads, writes, data string) string {
+	t.Helper()
+	var content []byte
+	if _, err := fmt.Sscanf(data, "%x", &content); err != nil {
+		t.Fatal(err)
+	}
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding", writes)
+	d, err := c.Decode(t.Context(), "t", content, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := c.Encode(t.Context(), nil, 1000, "t", b, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", out)
 }
 
 func TestByteArrayConverter(t *testing.T) {

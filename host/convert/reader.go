@@ -18,8 +18,8 @@ import (
 type reader struct {
 	shape shape
 	typ   string
-	// logical: the node is a Date, Time or Timestamp.
-	logical bool
+	// logical is Date, Time or Timestamp where the node is one.
+	logical string
 	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil
 	// where neither is allowed.
 	branch, null []byte
@@ -81,7 +81,9 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 	if below.text {
 		r.shape = objectShape
 	}
-	r.logical = n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp)
+	if n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp) {
+		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
+	}
 	if len(n.Members) > 0 {
 		r.names = make([]string, len(n.Members))
 		for i := range n.Members {
@@ -185,17 +187,77 @@ func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
 
 func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	if !isNumber(c) {
+		if r.logical != "" {
+			return dst, r.notIntegral(p.kind())
+		}
 		return dst, r.mismatch(p)
 	}
 	text, whole, err := p.number()
 	if err != nil {
 		return dst, err
 	}
-	n, ok := parseInteger(text)
-	if shift := 8<<r.shape - 1; !whole || !ok || (n>>shift != 0 && n>>shift != -1) {
+	var n int64
+	ok := false
+	switch {
+	case whole:
+		n, ok = parseInteger(text)
+	case r.logical != "":
+		return dst, r.notIntegral("NUMBER")
+	default:
+		n, ok = p.wholeOf(text)
+	}
+	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		return dst, &Error{DataException, "the number " + cut(text) + " does not fit the type " + r.typ}
 	}
+	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
+		return dst, &Error{DataException,
+			"Time values must use number of milliseconds greater than 0 and less than 86400000"}
+	}
 	return datum.AppendNumber(dst, n), nil
+}
+
+const millisPerDay = 86_400_000
+
+// notIntegral refuses a Date, Time or Timestamp.
+func (r *reader) notIntegral(found string) *Error {
+	integer := "integer"
+	if r.logical == "Timestamp" {
+		integer = "integral"
+	}
+	return &Error{DataException, "Invalid type for " + r.logical + ", underlying representation should be " + integer +
+		" but was " + found}
+}
+
+// wholeOf reads a number with a point or an exponent that is a whole one all the same, such as 1e3 or 7.0.
+func (p *parser) wholeOf(text []byte) (int64, bool) {
+	mantissa, places, exponent, ok := p.parts(text)
+	if !ok {
+		return 0, false
+	}
+	unscaled, failed := scaledDigits(mantissa, exponent-places)
+	if failed != nil || unscaled == nil || !unscaled.IsInt64() {
+		return 0, false
+	}
+	return unscaled.Int64(), true
+}
+
+// parts takes a number apart: its digits without the point, how many of them stand behind it, and the exponent. ok is
+// false for exponents beyond any type.
+func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
+	mantissa = text
+	if e := bytes.IndexAny(text, "eE"); e >= 0 {
+		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
+		if bad != nil {
+			return nil, 0, 0, false
+		}
+		mantissa, exponent = text[:e], int(n)
+	}
+	if point := bytes.IndexByte(mantissa, '.'); point >= 0 {
+		places = len(mantissa) - point - 1
+		p.scratch = append(append(p.scratch[:0], mantissa[:point]...), mantissa[point+1:]...)
+		mantissa = p.scratch
+	}
+	return mantissa, places, exponent, true
 }
 
 // parseInteger reads digits with or without a minus sign.
@@ -229,8 +291,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		if err != nil {
 			return dst, err
 		}
-		// beyond the range Java gives an infinity too
-		v, _ = strconv.ParseFloat(string(text), size)
+		v = parseReal(text, size)
 	case c == '"':
 		s, err := p.text()
 		if err != nil {
@@ -254,6 +315,22 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		return datum.AppendFloat32(dst, float32(v)), nil
 	}
 	return datum.AppendFloat64(dst, v), nil
+}
+
+// parseReal reads a number as Java's BigDecimal and its doubleValue do: beyond the range it is an infinity, and a zero
+// has no sign.
+func parseReal(text []byte, size int) float64 {
+	v, _ := strconv.ParseFloat(string(text), size)
+	if v == 0 {
+		mantissa := text
+		if e := bytes.IndexAny(text, "eE"); e >= 0 {
+			mantissa = text[:e]
+		}
+		if !bytes.ContainsAny(mantissa, "123456789") {
+			return 0
+		}
+	}
+	return v
 }
 
 func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
@@ -287,19 +364,9 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	if err != nil {
 		return dst, err
 	}
-	mantissa, exponent := text, 0
-	if e := bytes.IndexAny(text, "eE"); e >= 0 {
-		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
-		if bad != nil {
-			return dst, &Error{DataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
-		}
-		mantissa, exponent = text[:e], int(n)
-	}
-	places := 0
-	if point := bytes.IndexByte(mantissa, '.'); point >= 0 {
-		places = len(mantissa) - point - 1
-		p.scratch = append(append(p.scratch[:0], mantissa[:point]...), mantissa[point+1:]...)
-		mantissa = p.scratch
+	mantissa, places, exponent, ok := p.parts(text)
+	if !ok {
+		return dst, &Error{DataException, "the exponent of " + cut(text) + " is out of range for a Decimal"}
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -482,7 +549,8 @@ func (r *reader) member(name []byte, guess int) int {
 	return -1
 }
 
-// readItems reads an array or a map into one block.
+// readItems reads an array or a map into one block. Of a key that is there twice the last value counts, at the place of
+// the first; bytes are never the same key, as Java's arrays are not.
 func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
 	if r.shape == arrayShape {
@@ -499,6 +567,9 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	start, count := len(dst), 0
 	dst = append(dst, 0)
+	keys := entries{base: len(p.seen), content: len(dst)}
+	defer func() { p.seen = p.seen[:keys.base] }()
+	unique := r.shape != arrayShape && r.key.shape != bytesShape
 	for first := true; ; first = false {
 		on, err := p.more(first, opening+2)
 		if err != nil {
@@ -508,9 +579,17 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 			break
 		}
 		count++
-		if dst, err = r.readItem(p, dst); err != nil {
+		from, value := len(dst), 0
+		if dst, value, err = r.readItem(p, dst); err != nil {
 			return dst, err
 		}
+		if unique {
+			keys.note(p, dst, from, value)
+		}
+	}
+	if unique {
+		count = len(p.seen) - keys.base
+		dst = keys.order(p, dst)
 	}
 	if count == 0 {
 		return dst, nil
@@ -518,36 +597,40 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 	return append(putCount(dst, start, count), 0), nil
 }
 
-func (r *reader) readItem(p *parser, dst []byte) ([]byte, *Error) {
-	var err *Error
+// readItem reads an element, or a key and its value, and tells where in dst the value begins.
+func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Error) {
 	switch r.shape {
 	case objectShape:
 		name, err := p.name()
 		if err != nil {
-			return dst, err
+			return dst, 0, err
 		}
 		dst = datum.AppendBytes(append(dst, r.key.branch...), name)
-		return r.element.read(p, dst)
+		value = len(dst)
+		dst, err = r.element.read(p, dst)
+		return dst, value, err
 	case arrayShape:
-		return r.element.read(p, dst)
+		dst, err = r.element.read(p, dst)
+		return dst, 0, err
 	}
 	if p.peek() != '[' {
-		return dst, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
+		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
 	}
 	if err := p.open('['); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	if dst, err = r.key.read(p, dst); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	if err := p.take(','); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
+	value = len(dst)
 	if dst, err = r.element.read(p, dst); err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	p.depth--
-	return dst, p.take(']')
+	return dst, value, p.take(']')
 }
 
 // putCount writes a count into the one byte that was left for it at start, moving what follows when it takes more.
@@ -591,8 +674,7 @@ func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 		return dst, err
 	}
 	if !whole {
-		v, _ := strconv.ParseFloat(string(text), 64)
-		return datum.AppendFloat64(append(dst, datum.TagFloat64), v), nil
+		return datum.AppendFloat64(append(dst, datum.TagFloat64), parseReal(text, 64)), nil
 	}
 	n, ok := parseInteger(text)
 	if !ok {
@@ -649,18 +731,11 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 		if dst, err = readDynamic(p, dst); err != nil {
 			return dst, err
 		}
-		e := entry{first - names.content, value - names.content, len(dst) - names.content}
-		bit := bitOf(dst[first:value])
-		if names.hashes&bit != 0 || len(p.seen)-names.base >= manyEntries-1 {
-			names.add(p, dst, e)
-			continue
-		}
-		names.hashes |= bit
-		p.seen = append(p.seen, e)
+		names.note(p, dst, first, value)
 	}
 }
 
-// entries are those of one object without schema, in p.seen from base on, with places counted from the object's first
+// entries are those of one map, in p.seen from base on, with places counted from the object's first
 // entry, which begins at content.
 type entries struct {
 	base, content int
@@ -675,6 +750,18 @@ type entries struct {
 // manyEntries is the number of entries from which on their names are kept in a map.
 const manyEntries = 32
 
+// note notes the entry that ends dst, by where its name and its value begin.
+func (n *entries) note(p *parser, dst []byte, name, value int) {
+	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
+	bit := bitOf(dst[name:value])
+	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
+		n.add(p, dst, e)
+		return
+	}
+	n.hashes |= bit
+	p.seen = append(p.seen, e)
+}
+
 // add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's
 // place.
 func (n *entries) add(p *parser, dst []byte, e entry) {
@@ -686,7 +773,7 @@ func (n *entries) add(p *parser, dst []byte, e entry) {
 		}
 	} else {
 		for at, s := range p.seen[n.base:] {
-			if bytes.Equal(dst[n.content+s.name:n.content+s.name+len(name)], name) {
+			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
 				earlier = at
 				break
 			}
@@ -705,15 +792,9 @@ func (n *entries) add(p *parser, dst []byte, e entry) {
 	case count == manyEntries:
 		n.numbers = make(map[string]int, 2*manyEntries)
 		for at, s := range p.seen[n.base:] {
-			n.numbers[string(nameAt(dst[n.content+s.name:]))] = at
+			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = at
 		}
 	}
-}
-
-// nameAt is the name at the start of an entry, with its tag and length.
-func nameAt(b []byte) []byte {
-	size, _ := datum.SkipDynamic(b)
-	return b[:size]
 }
 
 // order puts the values of names that were there twice to the first of them, all at once.
@@ -723,7 +804,7 @@ func (n *entries) order(p *parser, dst []byte) []byte {
 	}
 	p.ordered = p.ordered[:0]
 	for _, e := range p.seen[n.base:] {
-		p.ordered = append(p.ordered, nameAt(dst[n.content+e.name:])...)
+		p.ordered = append(p.ordered, dst[n.content+e.name:n.content+e.nameEnd]...)
 		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
 	}
 	return append(dst[:n.content], p.ordered...)

@@ -24,7 +24,7 @@ type parser struct {
 	// spans is a stack of positions of members in what was read, for structures whose members come in another order
 	// than the schema's.
 	spans []span
-	// seen is a stack of the entries of objects without schema.
+	// seen is a stack of the entries of maps.
 	seen []entry
 	// ordered holds members or entries while they are put in order.
 	ordered []byte
@@ -34,12 +34,14 @@ type parser struct {
 	scratch []byte
 	// binary holds what base64 says.
 	binary []byte
+	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
+	wide []byte
 }
 
 type span struct{ from, to int }
 
-// entry is where the name of an entry, its value and what is behind it begin.
-type entry struct{ name, value, end int }
+// entry is where the name of an entry and its value begin and end.
+type entry struct{ name, nameEnd, value, end int }
 
 func (p *parser) reset(ctx context.Context, data []byte, most int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
@@ -297,12 +299,36 @@ func (p *parser) number() (text []byte, whole bool, err *Error) {
 		if p.i < len(p.data) && (p.data[p.i] == '+' || p.data[p.i] == '-') {
 			p.i++
 		}
+		start := p.i
 		if !digits() {
 			return nil, false, p.bad("a digit of the exponent")
+		}
+		const fits = 9 // digits in 32 bits
+		if p.i-start > fits {
+			if _, bad := strconv.ParseInt(string(p.data[start:p.i]), 10, 32); bad != nil {
+				p.i = start
+				return nil, false, p.bad("an exponent of 32 bits")
+			}
+		}
+	}
+	if p.i-from > maxNumber {
+		marks := 0
+		for _, c := range p.data[from:p.i] {
+			if c-'0' >= 10 {
+				marks++
+			}
+		}
+		if p.i-from-marks > maxNumber {
+			return nil, false, &Error{DataException, "JSON, byte " + strconv.Itoa(from) +
+				": expected a number of at most " + strconv.Itoa(maxNumber) + " digits, found " +
+				strconv.Itoa(p.i-from-marks)}
 		}
 	}
 	return p.data[from:p.i], whole, nil
 }
+
+// maxNumber is how many digits a number may have, as to Jackson.
+const maxNumber = 1000
 
 // skip takes a value of any kind.
 func (p *parser) skip() *Error {

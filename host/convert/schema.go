@@ -2,6 +2,8 @@ package convert
 
 import (
 	"context"
+	"math"
+	"math/big"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
@@ -133,7 +135,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *reader, *Error) {
 	if bad != nil {
 		return 0, nil, s.refuse(bad.Error())
 	}
-	if at, given := members["default"]; given && !s.is(members, "default", "null") {
+	if at, given := members["default"]; given && (!n.Optional || !s.is(members, "default", "null")) {
 		if err := s.defaultValue(&n, r, at); err != nil {
 			return 0, nil, err
 		}
@@ -231,6 +233,9 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 		if err != nil {
 			return nil, err
 		}
+		if name == "" {
+			return nil, &Error{SchemaBuilderException, "fieldName cannot be null."}
+		}
 		n.Members = append(n.Members, wit.Member{Name: name, Node: node})
 		readers = append(readers, *r)
 		p.i = behind
@@ -249,10 +254,8 @@ func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
 	}
 	if at, given := members["version"]; given && isNumber(s.p.data[at]) {
 		s.p.i = at
-		if text, _, err := s.p.number(); err == nil {
-			if v, err := strconv.ParseInt(string(text), 10, 32); err == nil {
-				n.Version = wit.Ptr(int32(v))
-			}
+		if text, whole, err := s.p.number(); err == nil && whole {
+			n.Version = wit.Ptr(lowBits(text))
 		}
 	}
 	at, given := members["parameters"]
@@ -271,4 +274,10 @@ func (s *schemaReader) attributes(n *wit.Node, members map[string]int) *Error {
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 	}
 	return nil
+}
+
+// lowBits is what Java's intValue makes of an integer of any length: its lowest 32 bits.
+func lowBits(digits []byte) int32 {
+	n, _ := new(big.Int).SetString(string(digits), 10)
+	return int32(uint32(n.And(n, big.NewInt(math.MaxUint32)).Uint64()))
 }

@@ -415,10 +415,10 @@ func (w *writer) writeItem(k *budget, dst, in []byte, i int) ([]byte, int, *Erro
 		}
 		return append(dst, ']'), i, nil
 	}
-	if w.key.optional && i < len(in) && in[i] != w.key.full {
-		return dst, i, broken(i, "a null as the key of a map, which a JSON object cannot hold")
-	}
-	if dst, i, err = w.key.write(k, dst, in, i); err != nil {
+	if w.key.optional && i < len(in) && in[i] == 2-w.key.full && string(w.key.null) == "null" {
+		// The name of a null is its word, as Jackson's asText has it.
+		dst, i = append(dst, `"null"`...), i+1
+	} else if dst, i, err = w.key.write(k, dst, in, i); err != nil {
 		return dst, i, err
 	}
 	return w.element.write(k, append(dst, ':'), in, i)

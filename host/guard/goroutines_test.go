@@ -15,12 +15,12 @@ import (
 var unguarded = map[string]string{
 	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
-	"host/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
+	"host/internal/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/source/feed.go: hurry":  "sets a timer",
-	"host/source/feed.go: cancel": "ends a context",
-	"host/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
-	"host/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
+	"host/internal/source/feed.go: hurry":  "sets a timer",
+	"host/internal/source/feed.go: cancel": "ends a context",
+	"host/internal/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
+	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":             "sets a deadline",

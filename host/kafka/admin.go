@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
 // Admin creates topics and answers questions about the cluster.
@@ -40,8 +40,8 @@ func NewAdmin(c Config) (*Admin, error) {
 	return &Admin{config: c, client: client, guard: guard, admin: admin}, nil
 }
 
-// NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions about what they
-// read and have committed, be it on another cluster than c's.
+// NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions
+// about what they read and have committed, be it on another cluster than c's.
 func NewConsumerAdmin(c Config) (*Admin, error) {
 	c.Admin = c.Consumer.over(c.ClientConfig)
 	return NewAdmin(c)
@@ -296,7 +296,8 @@ func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, erro
 	return starts[topic], a.guard.explain(err)
 }
 
-// coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works with.
+// coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works
+// with.
 const coordinatorTime = 30 * time.Second
 
 // Committed are the offsets that a consumer group has committed; none for a group that there is not.
@@ -344,6 +345,34 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]P
 	return nil
 }
 
+// DeleteOffsets forgets where a group without members stands in partitions; what it has not committed is no fault.
+func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][]int32) error {
+	set := kadm.TopicsSet{}
+	for topic, partitions := range of {
+		set.Add(topic, partitions...)
+	}
+	response, err := a.admin.DeleteOffsets(ctx, group, set)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("delete offsets of group %s: %w", group, a.guard.explain(err))
+	}
+	return nil
+}
+
+// DeleteGroup forgets a group without members, with all its offsets; one that there is not is no fault.
+func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
+	response, err := a.admin.DeleteGroup(ctx, group)
+	if err == nil {
+		err = response.Err
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("delete group %s: %w", group, a.guard.explain(err))
+	}
+	return nil
+}
+
 // Member is one of a consumer group.
 type Member struct {
 	// ID is what the group's coordinator calls it; ClientID and Host tell people which process it is.
@@ -357,6 +386,9 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 		return nil, fmt.Errorf("members of group %s: %w", group, a.guard.explain(err))
 	}
 	described := groups[group]
+	if errors.Is(described.Err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
 	if described.Err != nil || described.State != "Stable" {
 		return nil, described.Err
 	}

@@ -160,8 +160,8 @@ type tokenService struct {
 	unfit  string // one that a broker did not take
 }
 
-// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of yesterday. The next logon
-// shows another one.
+// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of
+// yesterday. The next logon shows another one.
 func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -211,7 +211,8 @@ func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
 		return nil, err
 	}
 	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"), ClientID: client.id, Secret: client.secret},
-		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting, Logger: t.shared.logger(),
+		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
+			Logger:         t.shared.logger(),
 			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"), ReadTimeout: t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
 	if err != nil {
 		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
@@ -232,9 +233,10 @@ func (t *tokenService) tokenSetting(field string) string {
 	return field
 }
 
-// trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the system's roots.
+// trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the
+// system's roots.
 func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
-	own := security{given: map[string]Given{}, shared: t.shared, prefix: t.named("sasl.jaas.config") + ": "}
+	own := security{ctx: t.ctx, given: map[string]Given{}, shared: t.shared, prefix: t.named("sasl.jaas.config") + ": "}
 	for option, value := range m.options {
 		if !strings.HasPrefix(option, "ssl.") {
 			continue

@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"github.com/culvert-project/culvert/host/lock"
+	"github.com/culvert-project/culvert/host/internal/lock"
 )
 
 // embeddedCluster begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
@@ -52,9 +52,9 @@ type BrokerOptions struct {
 // Broker is a Kafka broker inside this process, for trying out, development and tests. It owns the goroutines of a
 // kfake cluster of one node until Close.
 //
-// Every acknowledged record is synced to disk and survives kill -9. Nothing is ever compacted or expires by age or size,
-// whatever a topic's configuration says: both lose data here when the process is killed or restarted. Transactions
-// are torn by a kill of this process, so exactly-once must not be promised on it.
+// Every acknowledged record is synced to disk and survives kill -9. Nothing is ever compacted or expires by age or
+// size, whatever a topic's configuration says: both lose data here when the process is killed or restarted.
+// Transactions are torn by a kill of this process, so exactly-once must not be promised on it.
 type Broker struct {
 	addr    string
 	dir     string

@@ -172,7 +172,8 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
 	_, err := OpenBroker(BrokerOptions{Dir: dir, Listen: "127.0.0.1:0"})
-	if !errors.Is(err, ErrFolderLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), b.Addr()) {
+	if !errors.Is(err, ErrFolderLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
+		b.Addr()) {
 		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
 	}
 	if err := b.Close(); err != nil {

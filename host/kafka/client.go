@@ -20,8 +20,8 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		kgo.SoftwareNameAndVersion("culvert", "0"),
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
-		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task. The guard
-		// finds out which of both it is.
+		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
+		// The guard finds out which of both it is.
 		kgo.AlwaysRetryEOF(),
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		c.metadataMinAge(time.Second),
@@ -98,11 +98,14 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Both are stated: franz-go's reset rewinds by a minute, Kafka's start is the end.
 	switch s.Reset {
 	case "latest":
-		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
 	case "none":
-		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
+			kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	default:
-		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	}
 	if s.Rack != "" {
 		opts = append(opts, kgo.Rack(s.Rack))
@@ -154,8 +157,8 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *guard, error) {
 	return client, guardOf(opts), nil
 }
 
-// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So is what it says
-// of failures that pass: each of its clients says that for each try, and [outages] has said it once.
+// clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So
+// is what it says of failures that pass: each of its clients says that for each try, and [outages] has said it once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {
@@ -186,5 +189,6 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 // ofTheMoment tells whether a value of a log line is an error that passes, or one that comes of our own end.
 func ofTheMoment(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (passes(err) || forgotten(err) || broken(err) || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
+	return ok && err != nil && (passes(err) || forgotten(err) || broken(err) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, kgo.ErrClientClosed))
 }

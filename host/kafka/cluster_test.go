@@ -13,12 +13,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// door is a listener that can be closed, with all connections that came through it, and opened again on the same port: a broker that is
-// restarted, as its clients see it.
+// door is a listener that can be closed, with all connections that came through it, and opened again on the same port:
+// a broker that is restarted, as its clients see it.
 type door struct {
 	at   string // the port's real address
 	told net.Addr
@@ -145,10 +145,11 @@ func (d *door) Close() error {
 func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	next := 0
-	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3), kfake.ListenFn(func(string, string) (net.Listener, error) {
-		next++
-		return doors[next-1], nil
-	})}, opts...)
+	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3),
+		kfake.ListenFn(func(string, string) (net.Listener, error) {
+			next++
+			return doors[next-1], nil
+		})}, opts...)
 	c, err := kfake.NewCluster(opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +200,7 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 
 func parsed(t *testing.T, properties map[string]string) Config {
 	t.Helper()
-	c, _, err := Parse(properties)
+	c, _, err := Parse(t.Context(), properties)
 	if err != nil {
 		t.Fatal(err)
 	}

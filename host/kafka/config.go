@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -34,8 +35,9 @@ type Config struct {
 	shared *shared
 }
 
-// Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a file that may have
-// changed since; !ok: it has not. It also holds for what was made of c, and not for what c was made of.
+// Follow has every logon ask for the value that a property has at that time, by its whole name, where it came from a
+// file that may have changed since; !ok: it has not. It also holds for what was made of c, and not for what c was made
+// of.
 func (c Config) Follow(current func(name string) (value string, ok bool)) {
 	if c.shared != nil {
 		c.shared.follow(current)
@@ -55,7 +57,8 @@ type ClientConfig struct {
 	RequestTimeout time.Duration
 	// ConnectTimeout bounds a connection with its handshakes. Default 10 s, through a proxy 30 s.
 	ConnectTimeout time.Duration
-	// IdleTimeout is after how long an unused connection is closed. Default 30 s, which is below what proxies and firewalls allow.
+	// IdleTimeout is after how long an unused connection is closed. Default 30 s, which is below what proxies and
+	// firewalls allow.
 	IdleTimeout time.Duration
 	// Security is what is given of security.protocol, ssl.* and sasl.*, by Kafka's names without a prefix.
 	Security map[string]Given
@@ -102,7 +105,8 @@ func (c ClientConfig) over(base ClientConfig) ClientConfig {
 // ProducerConfig is what `producer.*` and `producer.override.*` set.
 type ProducerConfig struct {
 	ClientConfig
-	// Compression: none, gzip, snappy, lz4 or zstd. Default none: snappy costs 1.4 µs, lz4 2.6 µs, zstd 6 µs a record of 1 KB.
+	// Compression: none, gzip, snappy, lz4 or zstd. Default none: snappy costs 1.4 µs, lz4 2.6 µs, zstd 6 µs a record
+	// of 1 KB.
 	Compression string
 	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
 	Acks int
@@ -110,15 +114,18 @@ type ProducerConfig struct {
 	Idempotent bool
 	// Linger is how long a batch waits to fill. Default 10 ms; a flush does not wait.
 	Linger time.Duration
-	// DeliveryTimeout bounds the time of a record from Produce to its acknowledgement. 0 (default): no bound, as in Kafka Connect.
+	// DeliveryTimeout bounds the time of a record from Produce to its acknowledgement. 0 (default): no bound, as in
+	// Kafka Connect.
 	DeliveryTimeout time.Duration
 	// Retries of a record; negative (default): no bound, as in Kafka Connect.
 	Retries int
-	// InFlight is the number of requests under way to one broker without idempotence (with it, 5 and in order). Default 1.
+	// InFlight is the number of requests under way to one broker without idempotence (with it, 5 and in order). Default
+	// 1.
 	InFlight int
 	// BufferBytes bounds what waits to be acknowledged; producing blocks above it. Default 32 MiB.
 	BufferBytes int
-	// MaxRequestBytes bounds one record and one batch, before compression. Default 1,000,012, Kafka's max.message.bytes less its overhead.
+	// MaxRequestBytes bounds one record and one batch, before compression. Default 1,000,012, Kafka's max.message.bytes
+	// less its overhead.
 	MaxRequestBytes int32
 	// TransactionTimeout is after how long the broker aborts an open transaction. Default 1 min.
 	TransactionTimeout time.Duration
@@ -131,7 +138,8 @@ type ConsumerConfig struct {
 	Group string
 	// Instance makes a static member (group.instance.id).
 	Instance string
-	// Reset is where to start without a committed offset or behind the log: earliest (default, as in Kafka Connect), latest, none.
+	// Reset is where to start without a committed offset or behind the log: earliest (default, as in Kafka Connect),
+	// latest, none.
 	Reset string
 	// ReadUncommitted also gives records of open and aborted transactions. Default false; Kafka's own default is true.
 	ReadUncommitted bool
@@ -173,8 +181,8 @@ func Defaults() Config {
 
 // Parse takes from a worker's properties those that are about Kafka clients; the rest is not looked at. Warnings name
 // settings that are Kafka's but change nothing here, and those below producer., consumer. or admin. that nobody knows.
-// The error is, or wraps, a [setting.Problem]; nobody here knows of files.
-func Parse(properties map[string]string) (Config, setting.Problems, error) {
+// The error is, or wraps, a [setting.Problem]; nobody here knows of files. ctx ends the reading of key stores.
+func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	c := Defaults()
 	c.shared = &shared{}
 	warnings, err := c.apply(properties, map[string]side{
@@ -189,13 +197,13 @@ func Parse(properties map[string]string) (Config, setting.Problems, error) {
 	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
 		return Config{}, warnings, err
 	}
-	notes, err := c.secure()
+	notes, err := c.secure(ctx)
 	return c, append(warnings, notes...), err
 }
 
 // Override is the configuration of one connector: c changed by the connector's producer.override.*, consumer.override.*
-// and admin.override.* properties.
-func (c Config) Override(properties map[string]string) (Config, setting.Problems, error) {
+// and admin.override.* properties. ctx ends the reading of key stores.
+func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]side{
 		"producer.override.": sideProducer, "consumer.override.": sideConsumer, "admin.override.": sideAdmin,
 	})
@@ -203,8 +211,15 @@ func (c Config) Override(properties map[string]string) (Config, setting.Problems
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
-	notes, err := c.secure()
+	notes, err := c.secure(ctx)
 	return c, append(warnings, notes...), err
+}
+
+// OfProducers is c for clients that go where the producers of c go, and log on as they do, whatever they do there.
+func (c Config) OfProducers() Config {
+	c.ClientConfig = c.Producer.over(c.ClientConfig)
+	c.Consumer.ClientConfig, c.Admin = c.ClientConfig, c.ClientConfig
+	return c
 }
 
 // overridePrefixes are those of a connector's settings for its own clients.
@@ -253,7 +268,8 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		case known:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, noEffect))
 		case prefix != "":
-			warnings = append(warnings, warning(name, setting.CodeUnknown, unknownAmong(short, sortedKeys(settings[s]))))
+			warnings = append(warnings, warning(name, setting.CodeUnknown,
+				unknownAmong(short, sortedKeys(settings[s]))))
 		}
 	}
 	return warnings, nil

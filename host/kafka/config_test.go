@@ -21,7 +21,7 @@ func texts(warnings setting.Problems) (texts []string) {
 }
 
 func TestParse(t *testing.T) {
-	got, warnings, err := Parse(map[string]string{
+	got, warnings, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": " a:9092, SASL://b:9093 ", "client.id": "w1", "compression.type": "none",
 		"key.converter": "x", "listeners": "http://:8083", "group.id": "workers", "offset.storage.topic": "o",
 		"producer.compression.type": "ZSTD", "producer.acks": "0", "producer.delivery.timeout.ms": "2147483647",
@@ -36,7 +36,8 @@ func TestParse(t *testing.T) {
 	}
 	want := Defaults()
 	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
-	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3, 5*time.Millisecond
+	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
+		5*time.Millisecond
 	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true, []string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
@@ -67,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			properties := map[string]string{"bootstrap.servers": "a:9092"}
 			properties[c.name] = c.value
-			_, _, err := Parse(properties)
+			_, _, err := Parse(t.Context(), properties)
 			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
 				t.Errorf("expected an error of %s that says %s, got %v", c.name, c.expect, err)
 			}
@@ -76,11 +77,11 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	worker, _, err := Parse(map[string]string{"bootstrap.servers": "a:9092", "producer.linger.ms": "5"})
+	worker, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:9092", "producer.linger.ms": "5"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, warnings, err := worker.Override(map[string]string{
+	got, warnings, err := worker.Override(t.Context(), map[string]string{
 		"name": "orders", "producer.override.compression.type": "lz4", "consumer.override.group.id": "mine",
 		"producer.linger.ms": "99", "topics": "t",
 	})
@@ -97,7 +98,7 @@ func TestOverride(t *testing.T) {
 
 // What one kind of client is told does not change the others.
 func TestSidesAreApart(t *testing.T) {
-	c, _, err := Parse(map[string]string{
+	c, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "a:9092", "client.id": "all",
 		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092", "admin.client.id": "admin",
 	})
@@ -164,7 +165,7 @@ func TestOptionsAreValid(t *testing.T) {
 		{"request.timeout.ms": "1000", "metadata.max.age.ms": "10"},
 	} {
 		properties["bootstrap.servers"] = "a:9092"
-		c, _, err := Parse(properties)
+		c, _, err := Parse(t.Context(), properties)
 		if err != nil {
 			t.Fatal(err)
 		}

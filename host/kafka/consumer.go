@@ -7,11 +7,17 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 )
 
 // Offsets are what a sink has settled: the offset of the next record by topic and partition, with the leader's epoch
@@ -41,18 +47,19 @@ type ConsumerOptions struct {
 	Regex  string
 	// Assigned hears of new partitions before their first record.
 	Assigned func(partitions map[string][]int32)
-	// Revoked hears of partitions that are about to go to another member, and answers the offsets settled so far, which are
-	// committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
+	// Revoked hears of partitions that are about to go to another member, and answers the offsets settled so far, which
+	// are committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
-	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where it is longer than
-	// LongestNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were just revoked, too.
+	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where it
+	// is longer than LongestNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were
+	// just revoked, too.
 	Note func(topic string, partition int32, next int64) string
 	// NoteLimit hears how long notes may be where the brokers take less than LongestNote.
 	NoteLimit func(bytes int)
-	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after Assigned and before
-	// their first record.
+	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after
+	// Assigned and before their first record.
 	Noted func(topic string, partition int32, next int64, note string)
 }
 
@@ -88,7 +95,8 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote, ready: make(chan struct{})}
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote,
+		ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err
@@ -115,6 +123,17 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	s.life, s.end = context.WithCancel(context.Background())
 	guard.watched(s.deny)
 	close(s.ready)
+	if o.Regex != "" && !o.alike() {
+		p, err := pattern.Compile(o.Regex)
+		if err != nil {
+			return nil, err
+		}
+		go func() {
+			if err := panics.Do(nil, "topics of a regular expression", func() error { return s.follow(p) }); err != nil {
+				s.deny(err)
+			}
+		}()
+	}
 	return s, nil
 }
 
@@ -131,13 +150,72 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 	case len(o.Topics) > 0 && o.Regex == "":
 		return []kgo.Opt{kgo.ConsumeTopics(o.Topics...)}, nil
 	case o.Regex != "" && len(o.Topics) == 0:
-		whole := "^(?:" + o.Regex + ")$"
-		if _, err := regexp.Compile(whole); err != nil {
+		if _, err := pattern.Compile(o.Regex); err != nil {
 			return nil, fmt.Errorf("topics.regex: %w", err)
 		}
-		return []kgo.Opt{kgo.ConsumeTopics(whole), kgo.ConsumeRegex()}, nil
+		if o.alike() {
+			return []kgo.Opt{kgo.ConsumeTopics("^(?:" + o.Regex + ")$"), kgo.ConsumeRegex()}, nil
+		}
+		return nil, nil // see follow
 	}
 	return nil, errors.New("expected either topics or topics.regex")
+}
+
+// plainRegex are expressions that Java and Go read alike where whole names of topics are concerned: those have no
+// characters beyond ASCII. Classes within classes, flags and what goes back and forth are not among them.
+var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
+
+// alike tells whether the client can be given the expression itself.
+func (o ConsumerOptions) alike() bool {
+	_, err := regexp.Compile(o.Regex)
+	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
+	return err == nil && !flags && plainRegex.MatchString(o.Regex)
+}
+
+// regexWithin is how long an expression may take for one topic's name.
+const regexWithin = time.Second
+
+// follow adds the topics that match an expression of Java's to what is read, at the start and whenever metadata is
+// looked at anew.
+func (s *Consumer) follow(p pattern.Pattern) error {
+	p, known, wait := p.Within(regexWithin), map[string]bool{}, time.Second
+	for s.life.Err() == nil {
+		request := kmsg.NewPtrMetadataRequest()
+		// An error is asked about again: whether brokers are there is for Poll to say.
+		if answer, err := request.RequestWith(s.life, s.client); err == nil {
+			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
+				wait = s.config.Consumer.MetadataMaxAge
+			}
+			if err := s.add(p, known, answer); err != nil {
+				return err
+			}
+		}
+		if pause.For(s.life, wait) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// add has those topics of an answer read that match and are not yet known. A match that does not end is the error.
+func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
+	var added []string
+	for _, t := range answer.Topics {
+		if t.Topic == nil || t.IsInternal || known[*t.Topic] || t.ErrorCode != 0 {
+			continue
+		}
+		matches, err := p.Matches(*t.Topic)
+		if err != nil {
+			return fmt.Errorf("topics.regex: the expression %q does not come to an end for the topic %q: %w", s.o.Regex,
+				*t.Topic, err)
+		}
+		if matches {
+			known[*t.Topic] = true
+			added = append(added, *t.Topic)
+		}
+	}
+	s.client.AddConsumeTopics(added...)
+	return nil
 }
 
 func balancers(names []string) []kgo.GroupBalancer {
@@ -206,9 +284,10 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, failure
 }
 
-// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be reached, or the
-// coordinator does not know the member or its generation any more, as after a broker that came back. Kafka's own consumer joins anew for
-// the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator, KIP-62); all others are fatal to it.
+// joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be
+// reached, or the coordinator does not know the member or its generation any more, as after a broker that came back.
+// Kafka's own consumer joins anew for the same errors of JoinGroup, SyncGroup and Heartbeat (AbstractCoordinator,
+// KIP-62); all others are fatal to it.
 func joinsAnew(err error) bool {
 	var session *kgo.ErrGroupSession
 	return errors.As(err, &session) && (passes(err) || forgotten(err))
@@ -216,7 +295,8 @@ func joinsAnew(err error) bool {
 
 // forgotten tells whether a group's coordinator answers that the member or its generation is not of the group now.
 func forgotten(err error) bool {
-	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress) ||
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.RebalanceInProgress) ||
 		errors.Is(err, kerr.MemberIDRequired)
 }
 
@@ -286,7 +366,8 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 }
 
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {
-	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest,
+		response *kmsg.OffsetCommitResponse, err error) {
 		if failure = err; err != nil {
 			return
 		}
@@ -346,10 +427,10 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 
 func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-s.ready
-	s.drop(client, partitions)
 	if s.o.Lost != nil && len(partitions) > 0 {
-		s.o.Lost(partitions)
+		s.o.Lost(partitions) // first: who commits nothing for a partition that is not owned any more can see why
 	}
+	s.drop(client, partitions)
 }
 
 func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
@@ -369,5 +450,6 @@ func (s *Consumer) resize(client *kgo.Client) {
 	for _, partitions := range s.owned {
 		n += len(partitions)
 	}
-	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes, partitionBytes(s.config.Consumer, n)))
+	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes,
+		partitionBytes(s.config.Consumer, n)))
 }

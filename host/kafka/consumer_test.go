@@ -133,6 +133,34 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	}
 }
 
+// Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and an intersection of classes.
+func TestConsumerRegexIsJavas(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders-b", "yes")
+	put(t, b.Addr(), "orders-c", "no")
+	put(t, b.Addr(), "orders-old", "no")
+	config := testConfig(b.Addr())
+	config.Consumer.MetadataMaxAge = 100 * time.Millisecond
+	s, err := NewConsumer(config, ConsumerOptions{Group: "g", Regex: `orders-(?!old)[a-z&&[^c]]+`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes" {
+		t.Errorf("first: %v", got)
+	}
+	put(t, b.Addr(), "orders-later", "yes, too")
+	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
+		t.Errorf("a topic that came later: %v", got)
+	}
+	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false, `a{,3}`: false,
+		`a++`: false, `[[a]]`: false, `x(y|z)?`: true} {
+		if got := (ConsumerOptions{Regex: text}).alike(); got != want {
+			t.Errorf("%s: expected %v", text, want)
+		}
+	}
+}
+
 // When a second member comes, the first is asked for what it has settled of the partitions that go, and the second
 // begins behind exactly that.
 func TestConsumerHandsOver(t *testing.T) {
@@ -216,7 +244,8 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"}, owned: map[string]map[int32]bool{}, ready: make(chan struct{})}
+		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"}, owned: map[string]map[int32]bool{},
+			ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
 		if s.Owns("orders", 0) {

@@ -45,9 +45,11 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	}
 }
 
-// A broker that came back does not know a member that joined before: Kafka's own consumer joins anew then, and so does ours.
+// A broker that came back does not know a member that joined before: Kafka's own consumer joins anew then, and so does
+// ours.
 func TestForgottenMemberJoinsAnew(t *testing.T) {
-	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.CoordinatorNotAvailable} {
+	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
+		kerr.CoordinatorNotAvailable} {
 		t.Run(code.Message, func(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
 			put(t, b.Addr(), "orders", "one")

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/logtest"
+	"github.com/culvert-project/culvert/host/internal/logtest"
 )
 
 // journal is a log with more than debugging needs.
@@ -88,7 +88,8 @@ func TestDenied(t *testing.T) {
 					continue
 				}
 				denied := (*Denied)(nil)
-				if !errors.As(err, &denied) || !strings.Contains(err.Error(), c.expect) || !strings.Contains(err.Error(), "broker "+host+":9092: ") {
+				if !errors.As(err, &denied) || !strings.Contains(err.Error(), c.expect) ||
+					!strings.Contains(err.Error(), "broker "+host+":9092: ") {
 					t.Errorf("%s: expected to be denied with %q, found %v", what, c.expect, err)
 				}
 			}

@@ -26,7 +26,8 @@ type Denied struct {
 	text   string
 }
 
-// Error names the broker. There is no Unwrap: the client would find something of the network in the cause, and try again.
+// Error names the broker. There is no Unwrap: the client would find something of the network in the cause, and try
+// again.
 func (d *Denied) Error() string {
 	if strings.HasPrefix(d.text, d.Broker+" ") { // with the address that the map has for it
 		return "broker " + d.text
@@ -37,8 +38,8 @@ func (d *Denied) Error() string {
 // Permanent is true.
 func (d *Denied) Permanent() bool { return true }
 
-// away is a broker that cannot be reached now, in the words of the client: a dialling that failed. What is inside is text alone, or
-// the client would take the end of our own patience for the end of its caller's.
+// away is a broker that cannot be reached now, in the words of the client: a dialling that failed. What is inside is
+// text alone, or the client would take the end of our own patience for the end of its caller's.
 func away(network string, err error, slow bool) error {
 	return &net.OpError{Op: "dial", Net: network, Err: &unreached{err.Error(), slow}}
 }
@@ -52,8 +53,9 @@ func (u *unreached) Error() string   { return u.text }
 func (u *unreached) Timeout() bool   { return u.slow }
 func (u *unreached) Temporary() bool { return u.slow }
 
-// Dial connects to a broker as the administrator does: by the proxy if there is one, with TLS if that is asked for. Logging on is the caller's,
-// with [Config.SASL]. What fails is in the error alone: who dials for others, as a tunnel does, says it as often as it thinks fit.
+// Dial connects to a broker as the administrator does: by the proxy if there is one, with TLS if that is asked for.
+// Logging on is the caller's, with [Config.SASL]. What fails is in the error alone: who dials for others, as a tunnel
+// does, says it as often as it thinks fit.
 func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	g := newGuard(c.Admin.over(c.ClientConfig).access, c.Logger)
 	g.log = slog.New(slog.DiscardHandler)
@@ -68,7 +70,8 @@ func (c Config) SASL() sasl.Mechanism {
 	return nil
 }
 
-// Reach tells whether any of the brokers to start from can be connected to. The error is a [*Denied] where it is of no use to try again.
+// Reach tells whether any of the brokers to start from can be connected to. The error is a [*Denied] where it is of no
+// use to try again.
 func (c Config) Reach(ctx context.Context) error {
 	var all []error
 	for _, address := range c.Admin.over(c.ClientConfig).Bootstrap {

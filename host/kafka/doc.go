@@ -8,19 +8,24 @@
 // Where to look:
 //
 //   - config.go, settings.go, client.go, shared.go: the properties of clients, and what a client is made of.
-//   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to brokers.
-//   - guard.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which end.
+//   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
+//     brokers.
+//   - guard.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
+//     end.
 //   - producing.go, producer.go, partitioner.go: what writes; output.go: what a source's feed writes to.
-//   - consumer.go with note.go: a sink's group, and what is stored beside its offsets. reader.go: a topic up to an end.
+//   - consumer.go with note.go: a sink's group, and what is stored beside its offsets. reader.go: a topic up to an
+//     end.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them.
-//   - broker.go, folder.go: the embedded broker. line.go: a record as a line of JSON. steps.go, wire: for those who go
-//     to Kafka step by step.
+//   - broker.go, folder.go: the embedded broker. line.go: a record as a line of JSON. steps.go, wire: for those who
+//     go to Kafka step by step.
 //
 // Invariants:
 //
 //   - A property that Kafka has and nothing here acts on is warned of, or refused where it would change what arrives.
-//   - No password, token or key stands in an error, a log or a configuration's text. Each logon reads its secret anew.
+//   - No password, token or key stands in an error, a log or a configuration's text. Each logon reads its secret
+//     anew.
 //   - A wrong secret is shown a few times and then not again before it changes. A broker that is away is waited for.
-//   - What is acknowledged was acknowledged by the brokers that acks asks for, and a batch is acknowledged as a whole.
+//   - What is acknowledged was acknowledged by the brokers that acks asks for, and a batch is acknowledged as a
+//     whole.
 //   - An offset of a sink is committed behind what was settled only, and never by a member that lost the partition.
 package kafka

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/lock"
-	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/host/internal/lock"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 // announcementFile in a broker's folder says where it listens, for as long as it does.

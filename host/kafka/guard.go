@@ -20,8 +20,9 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// guard stands between one client and its brokers. It dials for the client, and tells failures that pass, which the client may
-// try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to every dialling for a while.
+// guard stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
+// client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
+// every dialling for a while.
 type guard struct {
 	*access
 	log  *slog.Logger
@@ -47,7 +48,8 @@ type guard struct {
 }
 
 const (
-	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on both sides at once.
+	// A client that was let in before is denied after so long and so often: secrets and certificates are not changed on
+	// both sides at once.
 	patience = 5 * time.Second
 	refusals = 3
 	// A client that was never let in, and is cut short in its logon, is denied after so long and as often.
@@ -199,7 +201,8 @@ func (g *guard) dialFailed(ctx, timed context.Context, network, address string, 
 	return away(network, err, timed.Err() != nil)
 }
 
-// unasked is how long after a failed dialling the next one says nothing about the time between: nobody wanted a connection.
+// unasked is how long after a failed dialling the next one says nothing about the time between: nobody wanted a
+// connection.
 const unasked = time.Minute
 
 // barredSince is when the way was first found barred, and has been at each dialling since.
@@ -314,8 +317,8 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn
 	}
 }
 
-// cutShort is for connections that the broker ends while they begin: one that is being stopped does so, one that is spoken to in the wrong way, and
-// one that does not say that a password is wrong.
+// cutShort is for connections that the broker ends while they begin: one that is being stopped does so, one that is
+// spoken to in the wrong way, and one that does not say that a password is wrong.
 func (g *guard) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.tls == nil {
@@ -379,7 +382,8 @@ func (g *guard) OnClientClosed(*kgo.Client) { g.end() }
 
 // broken tells whether the other side ended a connection.
 func broken(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
 }
 
 func isNet(err error) bool {

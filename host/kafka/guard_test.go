@@ -14,7 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
-// A client that was let in is denied only when it is turned away again and again for a while: secrets are not changed on both sides at once.
+// A client that was let in is denied only when it is turned away again and again for a while: secrets are not changed
+// on both sides at once.
 func TestGuardsPatience(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
@@ -35,7 +36,8 @@ func TestGuardsPatience(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				nobody := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody") }
-				g := newGuard(&access{way: nobody, connect: time.Second, sasl: plain.Auth{User: "u", Pass: "p"}.AsMechanism(), named: func(name string) string { return name }}, nil)
+				g := newGuard(&access{way: nobody, connect: time.Second, sasl: plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
+					named: func(name string) string { return name }}, nil)
 				defer g.end()
 				var told []error
 				g.watched(func(err error) { told = append(told, err) })

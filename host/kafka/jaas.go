@@ -20,8 +20,8 @@ func (m jaasModule) String() string { return m.class }
 // GoString is String, so that %#v shows no password either.
 func (m jaasModule) GoString() string { return m.class }
 
-// parseJAAS reads a sasl.jaas.config as Kafka's client does: words as Java's StreamTokenizer cuts them, then
-// CLASS FLAG NAME=VALUE …; and nothing behind it. Errors say what was expected and at which character, and never quote the text,
+// parseJAAS reads a sasl.jaas.config as Kafka's client does: words as Java's StreamTokenizer cuts them, then CLASS FLAG
+// NAME=VALUE …; and nothing behind it. Errors say what was expected and at which character, and never quote the text,
 // which holds the password.
 func parseJAAS(text string) (jaasModule, error) {
 	t := &jaasTokens{text: text}

@@ -13,14 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
 // noteMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things there.
 const noteMark = "culvert:"
 
-// LongestNote is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one allows less, which the
-// first commit finds out, a sink makes do with less, but not with less than leastNote.
+// LongestNote is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
+// allows less, which the first commit finds out, a sink makes do with less, but not with less than leastNote.
 const (
 	LongestNote = 3500
 	leastNote   = LongestNote >> 4
@@ -32,8 +32,9 @@ const noteLimit = "offset.metadata.max.bytes"
 // ErrNote is in the error of a commit whose note the broker does not store. Without it, rows could be written twice.
 var ErrNote = errors.New("what stands beside the offsets of a sink, so that nothing is written twice, cannot be stored")
 
-// noted has a commit store notes beside its offsets. The first one that succeeds is as long as a note may be: the broker's limit is known
-// before anything is sent that would need the room. A partition whose note is too long is left out; tooLong tells of it.
+// noted has a commit store notes beside its offsets. The first one that succeeds is as long as a note may be: the
+// broker's limit is known before anything is sent that would need the room. A partition whose note is too long is left
+// out; tooLong tells of it.
 func (s *Consumer) noted(ctx context.Context) (noted context.Context, tooLong func() error) {
 	if s.o.Note == nil {
 		return ctx, func() error { return nil }
@@ -64,7 +65,8 @@ func (s *Consumer) noted(ctx context.Context) (noted context.Context, tooLong fu
 			}
 			t.Partitions = kept
 		}
-		r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
+		r.Topics = slices.DeleteFunc(r.Topics,
+			func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
 		if len(r.Topics) == 0 {
 			return failure
 		}
@@ -105,8 +107,9 @@ func (s *Consumer) commitNoted(ctx context.Context, offsets Offsets) error {
 	}
 }
 
-// readNotes tells about the committed offsets of new partitions and the notes beside them. While nobody can be reached it goes on
-// asking: without them records could be written twice. What cannot be read for other reasons ends the next Poll.
+// readNotes tells about the committed offsets of new partitions and the notes beside them. While nobody can be reached
+// it goes on asking: without them records could be written twice. What cannot be read for other reasons ends the next
+// Poll.
 func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	if s.o.Noted == nil || len(partitions) == 0 {
 		return
@@ -146,7 +149,8 @@ func (s *Consumer) readNotes(ctx context.Context, client *kgo.Client, partitions
 	}
 }
 
-func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses, error) {
+func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,
+	error) {
 	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.o.Group, topics...)
 	if err == nil {
 		err = stored.Error()

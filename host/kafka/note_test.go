@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// limitNotes has a broker store at most so many bytes beside an offset, as offset.metadata.max.bytes has it. It refuses the whole
-// request, which is what matters here: Kafka refuses the partition.
+// limitNotes has a broker store at most so many bytes beside an offset, as offset.metadata.max.bytes has it. It refuses
+// the whole request, which is what matters here: Kafka refuses the partition.
 func limitNotes(b *Broker, limit int) {
 	b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()
@@ -33,7 +33,8 @@ func limitNotes(b *Broker, limit int) {
 	})
 }
 
-// What a broker takes beside an offset is found out by the first commit, and no commit goes without what is to stand there.
+// What a broker takes beside an offset is found out by the first commit, and no commit goes without what is to stand
+// there.
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {
 		limit, longest int // 0: too little
@@ -41,9 +42,12 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		b := openTestBroker(t, t.TempDir())
 		put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
-		note, heard, stored := "reach=7", LongestNote, "none"
+		note, heard, stored := "sent=7", LongestNote, "none"
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Note: func(string, int32, int64) string { return note },
-			NoteLimit: func(bytes int) { heard = bytes }, Noted: func(_ string, _ int32, _ int64, text string) { stored = text }}
+			NoteLimit: func(bytes int) { heard = bytes }, Noted: func(_ string, _ int32, _ int64,
+				text string) {
+				stored = text
+			}}
 		s := openTestConsumer(t, b.Addr(), o)
 		settled := Offsets{}
 		pollValues(t, s, 2, settled)
@@ -66,7 +70,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 			if err := s.Commit(testContext(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
-			note = "reach=7"
+			note = "sent=7"
 			if err := s.Commit(testContext(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
@@ -74,7 +78,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		s.Close()
 
 		again := openTestConsumer(t, b.Addr(), o)
-		wanted, records := "reach=7", 1
+		wanted, records := "sent=7", 1
 		if c.longest == 0 { // nothing was committed: all comes again
 			wanted, records = "", 2
 		}

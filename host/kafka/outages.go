@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again, however many
-// clients there are and however often they try. Safe for use by several goroutines.
+// outages says of one cluster which brokers are away: a line when one cannot be reached, another when it answers again,
+// however many clients there are and however often they try. Safe for use by several goroutines.
 type outages struct {
 	some atomic.Bool // any is away: every answer asks
 	mu   sync.Mutex
@@ -27,11 +27,12 @@ type absence struct {
 	since   time.Time
 }
 
-// anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows no others.
+// anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows
+// no others.
 const anyBroker = -1
 
-// outagesOf are those of the cluster that a client starts from; they are shared by all clients of a configuration and of what was made
-// of it.
+// outagesOf are those of the cluster that a client starts from; they are shared by all clients of a configuration and
+// of what was made of it.
 func (s *shared) outagesOf(bootstrap []string) *outages {
 	s = s.root()
 	s.mu.Lock()

@@ -26,10 +26,11 @@ type OffsetStore interface {
 	Flush(ctx context.Context) error
 }
 
-// Output is where one feed of a source writes to: records, and the offset behind them. A page begins, produces, and is committed, or
-// aborted where it broke off and comes again from its start. Delivery is at least once: what was sent of an aborted page stays, an offset
-// is stored some time after all records before it were acknowledged, and Begin, Commit and Abort have nothing to do. With transactions,
-// Commit is where one ends with its records and its last offset, in the client of the feed's own that they need.
+// Output is where one feed of a source writes to: records, and the offset behind them. A page begins, produces, and is
+// committed, or aborted where it broke off and comes again from its start. Delivery is at least once: what was sent of
+// an aborted page stays, an offset is stored some time after all records before it were acknowledged, and Begin, Commit
+// and Abort have nothing to do. With transactions, Commit is where one ends with its records and its last offset, in
+// the client of the feed's own that they need.
 type Output struct {
 	producer *Producer
 	offsets  OffsetStore
@@ -47,8 +48,8 @@ func (o *Output) Keeps() bool { return true }
 // Begin is where a page begins, or one that broke off goes on.
 func (o *Output) Begin(context.Context) error { return nil }
 
-// Produce is [Producer.Produce], of a batch that NewBatch has made, with the offset that is behind it and all before: before done is called
-// without an error, that is acknowledged too.
+// Produce is [Producer.Produce], of a batch that NewBatch has made, with the offset that is behind it and all before:
+// before done is called without an error, that is acknowledged too.
 func (o *Output) Produce(ctx context.Context, b Records, behind Offset, done func(n int, err error)) {
 	o.producer.Produce(ctx, b.(*Batch), func(n int, err error) {
 		if err == nil && behind.Partition != nil {

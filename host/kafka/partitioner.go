@@ -16,12 +16,14 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 
 type topicPartitioner struct{ byKey kgo.TopicBackupPartitioner }
 
-// RequiresConsistency: a record for a certain partition waits for it rather than going elsewhere while it has no leader.
+// RequiresConsistency: a record for a certain partition waits for it rather than going elsewhere while it has no
+// leader.
 func (p *topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
 	return r.Partition >= 0 || p.byKey.RequiresConsistency(r)
 }
 
-// Partition is not called by the client, which prefers PartitionByBackup; it is right for records with a partition or a key.
+// Partition is not called by the client, which prefers PartitionByBackup; it is right for records with a partition or a
+// key.
 func (p *topicPartitioner) Partition(r *kgo.Record, n int) int { return p.PartitionByBackup(r, n, nil) }
 
 func (p *topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {

@@ -14,14 +14,16 @@ const (
 	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
 )
 
-// Overrides are what connectors may change about their Kafka clients below producer.override., consumer.override. and admin.override.
+// Overrides are what connectors may change about their Kafka clients below producer.override., consumer.override. and
+// admin.override.
 type Overrides struct {
 	policy string
 	all    bool
 	names  []string
 }
 
-// OverridePolicy is the policy of a worker by Kafka Connect's name or class; "" is All, as there. allowlist belongs to Allowlist.
+// OverridePolicy is the policy of a worker by Kafka Connect's name or class; "" is All, as there. allowlist belongs to
+// Allowlist.
 func OverridePolicy(name, allowlist string) (Overrides, error) {
 	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
 	o := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}

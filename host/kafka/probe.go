@@ -15,11 +15,11 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The difference shows when it is spoken to
-// in the other way. Nothing secret is sent for that.
+// A broker that is spoken to in the wrong way ends the connection, and so does one that is being stopped. The
+// difference shows when it is spoken to in the other way. Nothing secret is sent for that.
 
-// look asks a broker beside the client's own connections, and denies the client when the answer is yes. It returns at once; one such
-// question is open at a time.
+// look asks a broker beside the client's own connections, and denies the client when the answer is yes. It returns at
+// once; one such question is open at a time.
 func (g *guard) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,7 +64,8 @@ func (g *guard) plainKafka(ctx context.Context, address string) bool {
 	return err == nil
 }
 
-// wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms that nobody needs.)
+// wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms
+// that nobody needs.)
 func (g *guard) wantsSASL(ctx context.Context, address string) bool {
 	if has, _ := g.mechanisms(ctx, address); !has {
 		return false

@@ -11,16 +11,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Producer writes the records of one feed: idempotent, acknowledged by all in-sync replicas unless configured otherwise.
-// Its client is its own, or that of all feeds with equal settings: see [Config.SharedProducer]. What fails for one feed is
-// no other's failure, unless brokers do not let the client in.
+// Producer writes the records of one feed: idempotent, acknowledged by all in-sync replicas unless configured
+// otherwise. Its client is its own, or that of all feeds with equal settings: see [Config.SharedProducer]. What fails
+// for one feed is no other's failure, unless brokers do not let the client in.
 //
-// Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the done
-// function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later ones
-// are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
+// Batches are acknowledged in the order in which they were produced, whatever partitions their records went to: the
+// done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
+// ones are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
 type Producer struct {
 	client *producing
 	limit  int // bytes of batches that are not reported yet
+	// through is the client of the open transaction; nil: records go through the one above.
+	through atomic.Pointer[kgo.Client]
 
 	mu         sync.Mutex
 	bytes      int           // of the queue
@@ -110,29 +112,52 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	return b.headers[start : start+n : start+n]
 }
 
+// EachTopic calls see with the topics of the batch's records, each once where they stand together.
+func (b *Batch) EachTopic(see func(topic string)) {
+	last, left := "", b.n
+	for _, slab := range b.slabs {
+		for i := range slab[:min(len(slab), left)] {
+			if topic := slab[i].Topic; topic != last {
+				last = topic
+				see(topic)
+			}
+		}
+		left -= min(len(slab), left)
+	}
+}
+
 // Len is the number of records.
 func (b *Batch) Len() int { return b.n }
 
 func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 
-// Produce sends the records on their way. It waits while more bytes than buffer.memory are not acknowledged yet (a larger
-// batch goes alone); when ctx ends that wait, the batch fails as a whole and nothing of it is sent. When all records are
-// acknowledged or have failed, done is called with the number of acknowledged ones and the first error, and the batch
-// belongs to the producer again. done runs where the client's answers arrive: it must not block and must not call Flush. An
-// empty batch is a mark: its done is called when all that was produced before is settled.
+// Produce sends the records on their way. It waits while more bytes than buffer.memory are not acknowledged yet (a
+// larger batch goes alone); when ctx ends that wait, the batch fails as a whole and nothing of it is sent. When all
+// records are acknowledged or have failed, done is called with the number of acknowledged ones and the first error, and
+// the batch belongs to the producer again. done runs where the client's answers arrive: it must not block and must not
+// call Flush. An empty batch is a mark: its done is called when all that was produced before is settled.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
 	b.pending.Store(int64(b.n) + 1)
 	b.measure()
 	p.enqueue(ctx, b)
+	client := p.sending()
 	for i := range b.n {
 		if b.failed.Load() != nil {
 			b.release(int64(b.n - i)) // those that are not sent
 			break
 		}
-		p.client.Produce(p.client.life, b.at(i), b.promise)
+		client.Produce(p.client.life, b.at(i), b.promise)
 	}
 	b.release(1)
+}
+
+// sending is the client that records go through; nil where there is a transaction for each page and none is open.
+func (p *Producer) sending() *kgo.Client {
+	if client := p.through.Load(); client != nil {
+		return client
+	}
+	return p.client.Client
 }
 
 func (b *Batch) measure() {
@@ -253,10 +278,13 @@ func (p *Producer) recycle(b *Batch) {
 // Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
 // producer was opened, or the context's error.
 func (p *Producer) Flush(ctx context.Context) error {
-	// The client's flush would wait for the records of other feeds too; until it is ended it keeps what is there from lingering.
+	// The client's flush would wait for the records of other feeds too; until it is ended it keeps what is there from
+	// lingering.
 	sending, sent := context.WithCancel(ctx)
 	defer sent()
-	go func() { _ = p.client.Flush(sending) }()
+	if client := p.sending(); client != nil {
+		go func() { _ = client.Flush(sending) }()
+	}
 	p.mu.Lock()
 	if len(p.queue) == 0 && !p.delivering {
 		defer p.mu.Unlock()
@@ -280,8 +308,8 @@ func (p *Producer) Err() error {
 	return p.failure
 }
 
-// Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by then fail.
-// Those of a client that others go on with are reported when the client is done with them.
+// Close flushes for as long as ctx lasts, then ends the client where nobody shares it: batches that are not settled by
+// then fail. Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.client.leave(p)

@@ -85,14 +85,16 @@ func TestProduceReportsInOrder(t *testing.T) {
 	seen := map[string]bool{}
 	_, err := openTestReader(t, b.Addr()).Read(ctx, "wide", ReadOptions{}, func(r *kgo.Record) error {
 		var n int
-		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) || seen[string(r.Key)] {
+		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
+			seen[string(r.Key)] {
 			t.Errorf("record %q: %q (twice: %v)", r.Key, r.Value, seen[string(r.Key)])
 		}
 		seen[string(r.Key)] = true
 		if n%2 == 0 && r.Partition != int32(n%3) {
 			t.Errorf("record %d: in partition %d", n, r.Partition)
 		}
-		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) || r.Headers[1].Key != "twice") {
+		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
+			r.Headers[1].Key != "twice") {
 			t.Errorf("record %d: headers %v", n, r.Headers)
 		}
 		return nil

@@ -8,11 +8,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// producing is a client that writes, with the producers that share it. It owns the client's goroutines until the last of them has left.
+// producing is a client that writes, with the producers that share it. It owns the client's goroutines until the last
+// of them has left.
 type producing struct {
+	// Client is nil where each page has one of its own, see [Transactions].
 	*kgo.Client
-	// life is the context of all records. It is not a feed's: the client takes back whole batches by the context of their first record,
-	// and they may hold those of several feeds.
+	// life is the context of all records. It is not a feed's: the client takes back whole batches by the context of
+	// their first record, and they may hold those of several feeds.
 	life context.Context
 	end  context.CancelFunc
 	// ended takes it from where others find it; nil: nobody does.
@@ -53,7 +55,8 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
+		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +66,9 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	return s, nil
 }
 
-// SharedProducer is [NewProducer] with the client of all producers that were opened with the same key and whose configuration was made
-// of the same one: the key is to tell apart what differs in their settings. The last one to be closed ends the client.
+// SharedProducer is [NewProducer] with the client of all producers that were opened with the same key and whose
+// configuration was made of the same one: the key is to tell apart what differs in their settings. The last one to be
+// closed ends the client.
 func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	if c.shared == nil {
 		return NewProducer(c, clientID)
@@ -118,12 +122,14 @@ func (s *producing) leave(p *Producer) {
 	if last {
 		s.gone()
 		s.end()
-		s.Close()
+		if s.Client != nil {
+			s.Close()
+		}
 	}
 }
 
-// retire has those who come later open another client: this one may have failed for good, such as one that got no producer id. Who has
-// it goes on with it.
+// retire has those who come later open another client: this one may have failed for good, such as one that got no
+// producer id. Who has it goes on with it.
 func (s *producing) retire() {
 	s.mu.Lock()
 	closed := s.closed

@@ -43,7 +43,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 
 func shareable(t *testing.T, address string) Config {
 	t.Helper()
-	c, _, err := Parse(map[string]string{"bootstrap.servers": address})
+	c, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,8 @@ func deliverOne(t *testing.T, p *Producer, topic string) error {
 	return <-done
 }
 
-// Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then gets another.
+// Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then
+// gets another.
 func TestProducersShareAClient(t *testing.T) {
 	address, connections := counted(t)
 	ctx := testContext(t)
@@ -72,7 +73,7 @@ func TestProducersShareAClient(t *testing.T) {
 	c := shareable(t, address)
 	of := func(key string, n int) (all []*Producer) {
 		for range n {
-			own, _, err := c.Override(nil) // as each connector has it
+			own, _, err := c.Override(t.Context(), nil) // as each connector has it
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,8 +125,8 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 }
 
-// What fails for one feed fails for no other of the client, though their records go to the same partition; and a feed that is closed
-// before its records are acknowledged takes back those of nobody else.
+// What fails for one feed fails for no other of the client, though their records go to the same partition; and a feed
+// that is closed before its records are acknowledged takes back those of nobody else.
 func TestSharedProducersFailAlone(t *testing.T) {
 	address, _ := counted(t)
 	ctx := testContext(t)
@@ -180,8 +181,8 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	}
 }
 
-// A client that a broker gave no producer id fails for good. A feed that is started anew gets another one, though an idle feed keeps the
-// first.
+// A client that a broker gave no producer id fails for good. A feed that is started anew gets another one, though an
+// idle feed keeps the first.
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := testContext(t)

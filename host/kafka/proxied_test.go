@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -140,7 +140,8 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	}
 }
 
-// Three brokers that can be reached through the tunnel alone, TLS and SASL inside it: tokens expire, a broker is restarted, and nothing is lost.
+// Three brokers that can be reached through the tunnel alone, TLS and SASL inside it: tokens expire, a broker is
+// restarted, and nothing is lost.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -185,7 +186,10 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	for i := range hosts {
 		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
-		if r.Count(func(e connectivitytest.Entry) bool { return e.Target == virtual && e.Kind == 0x03 && e.Code == 0 }) == 0 {
+		if r.Count(func(e connectivitytest.Entry) bool {
+			return e.Target == virtual && e.Kind == 0x03 &&
+				e.Code == 0
+		}) == 0 {
 			t.Errorf("no tunnel to %s by its name", virtual)
 		}
 	}
@@ -277,7 +281,8 @@ func TestCloudConnectorGone(t *testing.T) {
 	began := time.Now()
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce} {
 		err := use(t, c)
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.outage.ms") || !strings.Contains(err.Error(), "kafka.virtual:") {
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.outage.ms") ||
+			!strings.Contains(err.Error(), "kafka.virtual:") {
 			t.Errorf("%s: expected an error that names the broker and the setting, found %v", what, err)
 		}
 	}
@@ -293,7 +298,8 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
 	c := parsed(t, r.properties(t))
-	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce, "reader": readOnce, "command": func(_ *testing.T, c Config) error { return c.Reach(waits(t, 20*time.Second)) }} {
+	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce, "reader": readOnce,
+		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t, 20*time.Second)) }} {
 		began := time.Now()
 		err := use(t, c)
 		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "add kafka.virtual:1909") {
@@ -367,13 +373,15 @@ func TestBindings(t *testing.T) {
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.token.client.") || strings.Contains(err.Error(), "hush-hush") {
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.token.client.") ||
+			strings.Contains(err.Error(), "hush-hush") {
 			t.Errorf("expected an error that names the setting, found %v", err)
 		}
 	})
 }
 
-// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no restart.
+// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no
+// restart.
 func TestProxySecretsThatChange(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	key := filepath.Join(t.TempDir(), "key.json")
@@ -412,7 +420,8 @@ func TestProxySecretsThatChange(t *testing.T) {
 	}
 }
 
-// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on. Without TLS it would.
+// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on.
+// Without TLS it would.
 func TestNothingSecretInClear(t *testing.T) {
 	a := newAuthority(t)
 	token := "eyJhbGciOiJub25lIn0"
@@ -426,7 +435,8 @@ func TestNothingSecretInClear(t *testing.T) {
 	} {
 		for _, protocol := range []string{"SASL_SSL", "SASL_PLAINTEXT"} {
 			t.Run(c.name+" "+protocol, func(t *testing.T) {
-				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.SeedTopics(1, "t")}
+				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+					kfake.SeedTopics(1, "t")}
 				if protocol == "SASL_SSL" {
 					opts = append(opts, kfake.TLS(a.server(t)))
 				}
@@ -467,7 +477,8 @@ func TestTunnelHoldsTLSAlone(t *testing.T) {
 	r.Record(true)
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon, "ssl.truststore.certificates="+a.pem()))
 	client := testClient(t, c.ProducerOpts()...)
-	if err := client.ProduceSync(waits(t, 20*time.Second), &kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {
+	if err := client.ProduceSync(waits(t, 20*time.Second),
+		&kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	seen := r.Recorded()

@@ -31,7 +31,8 @@ type Proxy struct {
 	route      *route.Route
 }
 
-// dial takes the way. Where it refuses us for good, and what we show it has changed in its files since, it is taken again with that.
+// dial takes the way. Where it refuses us for good, and what we show it has changed in its files since, it is taken
+// again with that.
 func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	p.mu.Lock()
 	r := p.route
@@ -54,7 +55,8 @@ func lasts(err error) bool {
 	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()
 }
 
-// renewed is another route than the old one, of secrets as they are now; nil where they are what they were, or make no route.
+// renewed is another route than the old one, of secrets as they are now; nil where they are what they were, or make no
+// route.
 func (p *Proxy) renewed(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,30 +112,34 @@ var proxyNames = map[string]string{
 	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
 }
 
-// RouteSettings are what a worker's properties say about the way to its brokers; VCAP_SERVICES is taken from the environment. The outage is
-// left out: a client has many connections, and keeps count over all of them.
+// RouteSettings are what a worker's properties say about the way to its brokers; VCAP_SERVICES is taken from the
+// environment. The outage is left out: a client has many connections, and keeps count over all of them.
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
 	s = route.Settings{
-		Type: strings.ToLower(text(route.NameType)), Allow: []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity},
+		Type: strings.ToLower(text(route.NameType)), Allow: []string{route.None, route.SOCKS5, route.HTTP,
+			route.Connectivity},
 		Address: text(route.NameAddress), User: text(route.NameUser), Password: text(route.NamePassword),
 		TokenCertificateFile: text(route.NameTokenCertificate), TokenKeyFile: text(route.NameTokenKey),
 		ServiceKey: text(route.NameServiceKey), VCAP: os.Getenv("VCAP_SERVICES"),
 		Outage: -1,
 		Name:   func(short string) string { return proxyPrefix + proxyNames[short] },
 	}
-	s.Token.TokenURL, s.Token.ClientID, s.Token.Secret = text(route.NameTokenURL), text(route.NameTokenClientID), text(route.NameTokenSecret)
+	s.Token.TokenURL, s.Token.ClientID, s.Token.Secret = text(route.NameTokenURL), text(route.NameTokenClientID),
+		text(route.NameTokenSecret)
 	if ids := text(route.NameLocationID); ids != "" {
 		for _, id := range strings.Split(ids, ",") {
 			s.Locations = append(s.Locations, strings.TrimSpace(id))
 		}
 	}
 	if s.AddressMap, err = route.ParseAddressMap(text(route.NameAddressMap)); err != nil {
-		return s, 0, setting.Problem{Setting: s.Name(route.NameAddressMap), Code: setting.CodeInvalid, Text: err.Error()}
+		return s, 0, setting.Problem{Setting: s.Name(route.NameAddressMap), Code: setting.CodeInvalid,
+			Text: err.Error()}
 	}
 	outage = route.DefaultOutage
 	if v := text(route.NameOutage); v != "" {
-		spec := setting.Spec(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
+		spec := setting.Spec(s.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
+			setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
 		if why := (setting.Check{}).Value(&spec, v); why != "" {
 			return s, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
 		}
@@ -166,5 +172,6 @@ func newProxy(properties map[string]string, bootstrap []string, common *shared) 
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(), "expected none with the embedded broker of bootstrap.servers")}
 	}
-	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties), secrets: shown(properties), route: r}, nil
+	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties),
+		secrets: shown(properties), route: r}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
 // ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
@@ -37,7 +37,8 @@ type Reader struct {
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, guard, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(50 * time.Millisecond)))
+	client, guard, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(
+		50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +63,10 @@ type ReadOptions struct {
 }
 
 // Read hands every record to each, in order within a partition, one partition after the other. The records and their
-// bytes may be kept. It returns where it stands, also with an error. The end of the context while following is no error.
-func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions, error) {
+// bytes may be kept. It returns where it stands, also with an error. The end of the context while following is no
+// error.
+func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
+	error) {
 	from, to, err := r.bounds(ctx, topic, o)
 	if err != nil {
 		return nil, r.guard.explain(err)
@@ -92,6 +95,34 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 		return ErrStop
 	})
 	return empty && err == nil, err
+}
+
+// AwaitCommitted waits until all that was written to a topic before is committed or aborted: what [Reader.Read] cannot
+// read before, although it was committed, because it lies behind the records of a transaction that is open.
+func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
+	written, err := listed(r.admin.ListEndOffsets(ctx, topic))
+	if err != nil {
+		return r.guard.explain(err)
+	}
+	for {
+		ends, err := listed(r.admin.ListCommittedOffsets(ctx, topic))
+		if err != nil {
+			return r.guard.explain(err)
+		}
+		open := int32(-1)
+		for partition, end := range written[topic] {
+			if ends[topic][partition] < end {
+				open = partition
+			}
+		}
+		if open < 0 {
+			return nil
+		}
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written behind it cannot be read: %w",
+				topic, open, err)
+		}
+	}
 }
 
 // bounds works out where each partition is to be read from and to.
@@ -152,7 +183,8 @@ func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error)
 }
 
 // readPartition moves at[partition] up to end.
-func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64, uncommitted bool, each func(*kgo.Record) error) error {
+func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64,
+	uncommitted bool, each func(*kgo.Record) error) error {
 	if at[partition] >= end {
 		return nil
 	}
@@ -260,7 +292,8 @@ type fetched struct {
 	anything bool
 }
 
-func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched, error) {
+func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
+	error) {
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
 	request.IsolationLevel = 1
@@ -305,14 +338,16 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 }
 
 // follow goes on from the given positions with new records, as they come.
-func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool, each func(*kgo.Record) error) error {
+func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool,
+	each func(*kgo.Record) error) error {
 	offsets := map[int32]kgo.Offset{}
 	for partition, offset := range at {
 		offsets[partition] = kgo.NewOffset().At(offset)
 	}
 	config := r.config
 	config.Consumer.ReadUncommitted = uncommitted
-	client, guard, err := newClient(config.ConsumerOpts(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
+	client, guard, err := newClient(config.ConsumerOpts(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,8 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := testContext(t)
 	transaction := func(id string) *kgo.Client {
-		client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id), kgo.AllowAutoTopicCreation())...)
+		client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
+			kgo.AllowAutoTopicCreation())...)
 		if err := client.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +211,8 @@ func TestReadLargeValues(t *testing.T) {
 	}
 	defer r.Close()
 	n := 0
-	if _, err := r.Read(testContext(t), "orders", ReadOptions{}, func(*kgo.Record) error { n++; return nil }); err != nil || n != len(values) {
+	if _, err := r.Read(testContext(t), "orders", ReadOptions{}, func(*kgo.Record) error { n++; return nil }); err != nil ||
+		n != len(values) {
 		t.Errorf("%d of %d records, %v", n, len(values), err)
 	}
 }

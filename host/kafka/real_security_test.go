@@ -23,7 +23,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// realBroker is an Apache Kafka broker whose secured listeners are advertised under names that only a Cloud Connector knows.
+// realBroker is an Apache Kafka broker whose secured listeners are advertised under names that only a Cloud Connector
+// knows.
 type realBroker struct {
 	*connectivitytest.Server
 	dir, stores         string
@@ -33,7 +34,8 @@ type realBroker struct {
 
 func openRealBroker(t *testing.T) *realBroker {
 	t.Helper()
-	b := &realBroker{Server: connectivitytest.NewServer(), dir: t.TempDir(), stores: t.TempDir(), plain: freePort(t), sasl: freePort(t), mutual: freePort(t)}
+	b := &realBroker{Server: connectivitytest.NewServer(), dir: t.TempDir(), stores: t.TempDir(), plain: freePort(t),
+		sasl: freePort(t), mutual: freePort(t)}
 	t.Cleanup(b.Server.Close)
 	b.makeStores(t)
 	properties := filepath.Join(b.stores, "broker.properties")
@@ -118,7 +120,8 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start runs the broker until stop; the test's end stops it, too. The script holds our input, so that it ends with this process.
+// start runs the broker until stop; the test's end stops it, too. The script holds our input, so that it ends with this
+// process.
 func (b *realBroker) start(t *testing.T) (stop func()) {
 	t.Helper()
 	c := exec.Command("../../testdata/peers/kafka/start-broker.sh", b.plain, b.dir)
@@ -183,8 +186,8 @@ func (b *realBroker) properties(port string, more ...string) map[string]string {
 	return p
 }
 
-// TestRealSecurity is Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to be turned away; then 100,000
-// records while tokens expire and the broker is restarted.
+// TestRealSecurity is Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to be
+// turned away; then 100,000 records while tokens expire and the broker is restarted.
 func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Reserved are topics that records of connectors must not be written to, on whatever cluster and by whatever client: Kafka's own, and
-// those in which workers keep offsets, configurations and states. A record there would be believed: a forged offset has a connector
-// skip rows. The zero value holds Kafka's own. Whoever sends rows, dead letters included, asks [Reserved.Check] before the first one
-// of a topic.
+// Reserved are topics that records of connectors must not be written to, on whatever cluster and by whatever client:
+// Kafka's own, and those in which workers keep offsets, configurations and states. A record there would be believed: a
+// forged offset has a connector skip rows. The zero value holds Kafka's own. Whoever sends rows, dead letters included,
+// asks [Reserved.Check] before the first one of a topic.
 type Reserved struct {
 	uses map[string]string // by the name in lower case
 }
@@ -34,8 +34,8 @@ func (r *Reserved) Add(topic, use string) {
 	}
 }
 
-// Check tells whether records may go to a topic. Capitals make no difference: Kafka tells names apart by them, but a broker whose
-// file system does not would put both into one folder.
+// Check tells whether records may go to a topic. Capitals make no difference: Kafka tells names apart by them, but a
+// broker whose file system does not would put both into one folder.
 func (r *Reserved) Check(topic string) error {
 	name := strings.ToLower(topic)
 	use, reserved := r.uses[name]

@@ -21,7 +21,8 @@ const (
 	oauthModule = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
 
-// mechanism is what sasl.* asks for. Credentials are read again for every logon, so that changed secrets take effect with the next one.
+// mechanism is what sasl.* asks for. Credentials are read again for every logon, so that changed secrets take effect
+// with the next one.
 func (s security) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
@@ -54,7 +55,8 @@ func (s security) mechanism() (sasl.Mechanism, error) {
 	return scram.Sha256(auth), err
 }
 
-// LogonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no use.
+// LogonError is in errors of credentials that cannot be used as they are: nothing is sent, and trying again is of no
+// use.
 type LogonError struct{ problem error }
 
 func (e *LogonError) Error() string { return e.problem.Error() }
@@ -114,7 +116,8 @@ func option(name string, kind wit.SettingKind) wit.SettingSpec {
 	return wit.SettingSpec{Name: name, Kind: kind}
 }
 
-// checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does not show.
+// checkOptions refuses options of a login module that would be passed over, and values that cannot be, which it does
+// not show.
 func (s security) checkOptions(m jaasModule, known *setting.Table) error {
 	for _, name := range slices.Sorted(maps.Keys(m.options)) {
 		spec, ok := known.Find(name)

@@ -15,11 +15,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// P25: a password that is changed, first at the broker and then in its file, is used for the next logon; nothing is restarted or lost.
+// P25: a password that is changed, first at the broker and then in its file, is used for the next logon; nothing is
+// restarted or lost.
 func TestSecretsThatChange(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
@@ -47,7 +48,8 @@ func TestSecretsThatChange(t *testing.T) {
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
 		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
 	admin := kadm.NewClient(testClient(t, root.AdminOpts()...))
-	changed, err := admin.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: kadm.ScramSha256, Iterations: 4096, Password: "other"}})
+	changed, err := admin.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: kadm.ScramSha256,
+		Iterations: 4096, Password: "other"}})
 	if err == nil {
 		err = changed.Error()
 	}

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sasl"
 
+	"github.com/culvert-project/culvert/host/internal/loopback"
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/loopback"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,7 +35,8 @@ func (g Given) GoString() string { return g.Name }
 
 // securitySetting says what is done about a property.
 type securitySetting struct {
-	// check says what is wrong with the value of the setting of that name, in Kafka Connect's words; nil: anything may be given.
+	// check says what is wrong with the value of the setting of that name, in Kafka Connect's words; nil: anything may
+	// be given.
 	check func(name, value string) string
 	// refuse is why it cannot be had.
 	refuse string
@@ -176,8 +178,11 @@ func (c *Config) client(s side) *ClientConfig {
 
 // security is what one kind of client has, for it to be made something of.
 type security struct {
+	// ctx ends the reading of key stores.
+	ctx   context.Context
 	given map[string]Given
-	// prefix is for the names of properties that are missing: none, since what is given for all clients holds for this kind, too.
+	// prefix is for the names of properties that are missing: none, since what is given for all clients holds for this
+	// kind, too.
 	prefix string
 	shared *shared
 }
@@ -227,8 +232,9 @@ type access struct {
 	shared  *shared
 }
 
-// secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing is sent.
-func (c *Config) secure() (warnings setting.Problems, err error) {
+// secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing
+// is sent. ctx ends the opening.
+func (c *Config) secure(ctx context.Context) (warnings setting.Problems, err error) {
 	if c.shared == nil {
 		c.shared = &shared{}
 	}
@@ -239,7 +245,7 @@ func (c *Config) secure() (warnings setting.Problems, err error) {
 			client.access = like.access
 			continue
 		}
-		made, notes, err := c.newAccess(security{given: merged.Security, shared: c.shared}, merged)
+		made, notes, err := c.newAccess(security{ctx: ctx, given: merged.Security, shared: c.shared}, merged)
 		if err != nil {
 			return warnings, err
 		}
@@ -257,7 +263,8 @@ func (c *Config) secure() (warnings setting.Problems, err error) {
 func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
 	for before := sideProducer; before < s; before++ {
 		other := c.client(before).over(c.ClientConfig)
-		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) && other.ConnectTimeout == merged.ConnectTimeout {
+		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
+			other.ConnectTimeout == merged.ConnectTimeout {
 			return c.client(before)
 		}
 	}
@@ -368,5 +375,6 @@ func milliseconds(name, v string) string {
 	if v == "" {
 		return ""
 	}
-	return setting.Check{}.Value(&wit.SettingSpec{Name: name, Kind: wit.KindInt, Rules: []wit.Rule{setting.AtLeast(0)}}, v)
+	return setting.Check{}.Value(&wit.SettingSpec{Name: name, Kind: wit.KindInt, Rules: []wit.Rule{setting.AtLeast(0)}},
+		v)
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -29,7 +31,8 @@ type authority struct {
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{}
-	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign})
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +63,8 @@ func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecd
 // server is a certificate for hosts and 127.0.0.1.
 func (a *authority) server(t *testing.T, hosts ...string) *tls.Config {
 	t.Helper()
-	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "broker"}, DNSNames: hosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "broker"}, DNSNames: hosts,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
@@ -68,7 +72,8 @@ func (a *authority) server(t *testing.T, hosts ...string) *tls.Config {
 // client is a certificate and its key as PEM texts.
 func (a *authority) client(t *testing.T) (chain, key string) {
 	t.Helper()
-	der, private := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	der, private := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "client"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +235,7 @@ func TestSecuritySettings(t *testing.T) {
 		t.Run(c.name+"="+firstLine(c.value), func(t *testing.T) {
 			properties := with(c.beside, c.name, c.value)
 			properties["bootstrap.servers"] = "kafka.example.com:9092"
-			parsed, warnings, err := Parse(properties)
+			parsed, warnings, err := Parse(t.Context(), properties)
 			text := strings.Join(texts(warnings), "\n")
 			switch {
 			case c.wrong == "" && err != nil:
@@ -242,7 +247,8 @@ func TestSecuritySettings(t *testing.T) {
 			case !strings.Contains(text, c.warns), c.warns != "" && !strings.Contains(text, c.name+": "):
 				t.Errorf("expected a warning of %s that says %q, found %q", c.name, c.warns, text)
 			}
-			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed, parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
+			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed,
+				parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
 				t.Errorf("a secret is shown: %s", shown)
 			}
 		})
@@ -251,7 +257,7 @@ func TestSecuritySettings(t *testing.T) {
 		switch {
 		case covered[name]:
 		case s.idle, s.refuse != "":
-			_, warnings, err := Parse(map[string]string{"bootstrap.servers": "a:1", name: "x"})
+			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
 			if (err == nil) == (s.refuse != "") || s.idle && !cmp.Equal(texts(warnings), []string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}
@@ -269,7 +275,7 @@ func firstLine(s string) string {
 // Kinds of clients take over what all have, property by property; one that goes to another cluster takes none of it.
 func TestSecurityBySide(t *testing.T) {
 	a := newAuthority(t)
-	worker, _, err := Parse(map[string]string{
+	worker, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.jaas.config": plainLogon,
 		"ssl.truststore.certificates": a.pem(),
 		"consumer.sasl.mechanism":     "SCRAM-SHA-512", "consumer.sasl.jaas.config": scramLogon,
@@ -295,7 +301,7 @@ func TestSecurityBySide(t *testing.T) {
 	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
 		t.Errorf("worker (-want +got):\n%s", diff)
 	}
-	connector, _, err := worker.Override(map[string]string{
+	connector, _, err := worker.Override(t.Context(), map[string]string{
 		"producer.override.sasl.mechanism": "SCRAM-SHA-256", "producer.override.sasl.jaas.config": scramLogon,
 		"consumer.override.security.protocol": "SSL",
 		"admin.override.bootstrap.servers":    "kafka:9092", "admin.override.security.protocol": "SASL_PLAINTEXT",
@@ -310,7 +316,7 @@ func TestSecurityBySide(t *testing.T) {
 	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
 		t.Errorf("the worker's configuration was changed (-want +got):\n%s", diff)
 	}
-	_, _, err = worker.Override(map[string]string{"producer.override.sasl.jaas.config": scramLogon})
+	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+" for sasl.mechanism PLAIN") {
 		t.Errorf("expected the names as they were given, found %v", err)
 	}
@@ -351,7 +357,7 @@ func TestProxySettings(t *testing.T) {
 					properties[proxyPrefix+name] = value
 				}
 			}
-			parsed, _, err := Parse(properties)
+			parsed, _, err := Parse(t.Context(), properties)
 			if c.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
 					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
@@ -370,7 +376,23 @@ func TestProxySettings(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := Parse(map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
+	if _, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
 		t.Errorf("the embedded broker behind a proxy: %v", err)
+	}
+}
+
+// A key store's work, bounded as it is, ends with whoever waits for it.
+func TestReadingOfStoresEnds(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, store := range []string{"client.p12", "client.jceks"} {
+		properties := map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL",
+			"ssl.keystore.location": "../../testdata/samples/keystores/" + store, "ssl.keystore.password": "changeit"}
+		if _, _, err := Parse(t.Context(), properties); err != nil {
+			t.Errorf("%s: %v", store, err)
+		}
+		if _, _, err := Parse(ended, properties); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: expected that the reading ends, found %v", store, err)
+		}
 	}
 }

@@ -15,7 +15,8 @@ type shared struct {
 	current func(name string) (string, bool)
 	log     *slog.Logger
 	outages map[string]*outages // of the root, by bootstrap.servers
-	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is opened.
+	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is
+	// opened.
 	opening   panics.Mutex
 	producing map[string]*producing
 	// administering are those that administrators share, under the same lock.

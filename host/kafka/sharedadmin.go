@@ -8,8 +8,9 @@ type administering struct {
 	users int
 }
 
-// SharedAdmin is [NewAdmin] with the client of all administrators that were opened with the same key and whose configuration was made of the
-// same one: the key is to tell apart what differs in their settings. The last one to be closed ends the client.
+// SharedAdmin is [NewAdmin] with the client of all administrators that were opened with the same key and whose
+// configuration was made of the same one: the key is to tell apart what differs in their settings. The last one to be
+// closed ends the client.
 func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	if c.Admin.ClientID == "" {
 		c.Admin.ClientID = clientID

@@ -2,14 +2,14 @@ package kafka
 
 import "testing"
 
-// Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice counts once, and who
-// comes then gets another.
+// Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice
+// counts once, and who comes then gets another.
 func TestAdministratorsShareAClient(t *testing.T) {
 	address, connections := counted(t)
 	ctx := testContext(t)
 	c := shareable(t, address)
 	of := func(key string) *Admin {
-		own, _, err := c.Override(nil) // as each connector has it
+		own, _, err := c.Override(t.Context(), nil) // as each connector has it
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a number decides.
+// flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
+// number decides.
 func flaky(b *Broker, seed uint64, times int) {
 	pick := rand.New(rand.NewPCG(seed, 0))
 	b.cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -48,7 +49,8 @@ func flaky(b *Broker, seed uint64, times int) {
 	})
 }
 
-// memories are what the producers of a test write from, as feeds do: what was acknowledged is used again, by any of them.
+// memories are what the producers of a test write from, as feeds do: what was acknowledged is used again, by any of
+// them.
 type memories struct {
 	mu   sync.Mutex
 	free [][]byte
@@ -72,8 +74,9 @@ func (m *memories) give(b []byte) {
 	m.free = append(m.free, b)
 }
 
-// Producers share a client and the memory of what they write, while connections break, brokers refuse and producers fail and are closed
-// with records under way: each record arrives as it was handed over, and none that was acknowledged is missing.
+// Producers share a client and the memory of what they write, while connections break, brokers refuse and producers
+// fail and are closed with records under way: each record arrives as it was handed over, and none that was acknowledged
+// is missing.
 func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })
@@ -153,7 +156,9 @@ func shareClient(t *testing.T, seed uint64) {
 					memory.give(data)
 				})
 				select {
-				case <-failed: // as a feed does that has failed: another one takes its place, and does not wait for what is under way
+				case <-failed:
+					// as a feed does that has failed: another one takes its place, and does not wait for what is under
+					// way
 					ended, cancel := context.WithCancel(ctx)
 					cancel()
 					_ = p.Close(ended)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -27,16 +28,17 @@ var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key", 
 
 // stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
 func (s security) stores() (keystore.Options, error) {
-	o := keystore.Options{Protocol: s.text("ssl.protocol"), Logger: s.shared.logger(), Name: func(field string) string {
-		name, ok := storeFields[field]
-		if !ok {
-			name = "ssl." + field
-		}
-		if text, ok := storeTexts[name]; ok && s.has(text) {
-			name = text
-		}
-		return s.named(name)
-	}}
+	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.shared.logger(),
+		Name: func(field string) string {
+			name, ok := storeFields[field]
+			if !ok {
+				name = "ssl." + field
+			}
+			if text, ok := storeTexts[name]; ok && s.has(text) {
+				name = text
+			}
+			return s.named(name)
+		}}
 	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") && s.text("ssl.endpoint.identification.algorithm") == ""
 	if s.has("ssl.enabled.protocols") {
 		// Java's own list of versions goes before the context's, which then only has to be one that there is.
@@ -122,11 +124,13 @@ func (s security) tls(o keystore.Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// ClientTLS is the configuration of TLS that `ssl.*` properties ask for, for a service other than a broker that takes them by
-// Kafka's names, such as a schema registry: for connections to one host at a time, a name or an IP address without a port. given
-// has their names from `ssl.` on; prefix is what stands in front of them where the user gave them, for errors.
-func ClientTLS(given map[string]string, prefix string, log *slog.Logger) (func(host string) *tls.Config, error) {
-	own := security{given: map[string]Given{}, shared: &shared{log: log}, prefix: prefix}
+// ClientTLS is the configuration of TLS that `ssl.*` properties ask for, for a service other than a broker that takes
+// them by Kafka's names, such as a schema registry: for connections to one host at a time, a name or an IP address
+// without a port. given has their names from `ssl.` on; prefix is what stands in front of them where the user gave
+// them, for errors. ctx ends the reading of key stores.
+func ClientTLS(ctx context.Context, given map[string]string, prefix string,
+	log *slog.Logger) (func(host string) *tls.Config, error) {
+	own := security{ctx: ctx, given: map[string]Given{}, shared: &shared{log: log}, prefix: prefix}
 	for name, value := range given {
 		rule, known := securitySettings[name]
 		switch {

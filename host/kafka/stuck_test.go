@@ -12,7 +12,8 @@ import (
 
 // batchWithoutRecords is a batch of one offset whose record is gone, as compaction leaves it.
 func batchWithoutRecords(offset int64) []byte {
-	b := (&kmsg.RecordBatch{FirstOffset: offset, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1}).AppendTo(nil)
+	b := (&kmsg.RecordBatch{FirstOffset: offset, Magic: 2, ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1}).AppendTo(nil)
 	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return b

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
-// A token that a broker does not take, although it has not expired, is followed by another one: it may have been revoked, or signed with a
-// key that is no longer in use.
+// A token that a broker does not take, although it has not expired, is followed by another one: it may have been
+// revoked, or signed with a key that is no longer in use.
 func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)

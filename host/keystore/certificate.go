@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// Certificate returns the key and the certificate chain to authenticate with: the entry of the alias, or the only one whose key can be had,
-// goes with its certificate, and is valid now. Of several that fit, those for other uses than TLS clients do not count.
+// Certificate returns the key and the certificate chain to authenticate with: the entry of the alias, or the only one
+// whose key can be had, goes with its certificate, and is valid now. Of several that fit, those for other uses than TLS
+// clients do not count.
 func (s *Store) Certificate() (tls.Certificate, error) {
 	candidates, err := s.candidates()
 	if err != nil {
@@ -65,7 +66,8 @@ func (s *Store) candidates() ([]entry, error) {
 	return keys, nil
 }
 
-// find returns the entry for a private key with an alias. Java's stores hold aliases in small letters and look them up so.
+// find returns the entry for a private key with an alias. Java's stores hold aliases in small letters and look them up
+// so.
 func (s *Store) find(alias string) (entry, error) {
 	i := slices.IndexFunc(s.entries, func(e entry) bool { return e.alias == alias })
 	if i < 0 {
@@ -186,7 +188,8 @@ func forClients(c *x509.Certificate) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
+	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage,
+		x509.ExtKeyUsageAny)
 }
 
 // parseKey reads an unencrypted PKCS#8 key.
@@ -201,7 +204,8 @@ func parseKey(der []byte) (crypto.PrivateKey, error) {
 	return key, nil
 }
 
-// parseDecrypted reads a key that was decrypted by a cipher that does not notice a wrong password: bytes that are no PKCS#8 mean one.
+// parseDecrypted reads a key that was decrypted by a cipher that does not notice a wrong password: bytes that are no
+// PKCS#8 mean one.
 func parseDecrypted(der []byte) (crypto.PrivateKey, error) {
 	var outer struct {
 		Version    int

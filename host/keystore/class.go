@@ -16,7 +16,8 @@ const (
 	NoFailure Class = iota
 	// NotTLS: the other side speaks something else.
 	NotTLS
-	// UnknownAuthority, OtherHost and InvalidCertificate are why the server's certificate is not taken, Unverified any other reason.
+	// UnknownAuthority, OtherHost and InvalidCertificate are why the server's certificate is not taken, Unverified any
+	// other reason.
 	UnknownAuthority
 	OtherHost
 	InvalidCertificate

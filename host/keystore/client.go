@@ -10,14 +10,17 @@ import (
 
 // Options of a TLS client.
 type Options struct {
-	Key           *Location                 // key and certificate to authenticate with; nil = none
-	Trust         *Location                 // certificates to trust; nil = the operating system's
-	Protocol      string                    // as Java's SSLContext: SSL, TLS, TLSv1.3 = TLS 1.2 to 1.3, TLSv1.2 = 1.2; "" = TLS
-	AllowLegacy   bool                      // lets Protocol be TLSv1 or TLSv1.1, with the cipher suites of that time
-	SkipHostCheck bool                      // the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
-	Name          func(field string) string // what the user calls a field, see FieldLocation and the others; nil = the field itself
-	Logger        *slog.Logger              // nil = slog.Default
-	Context       context.Context           // ends the first reading of the stores; nil = nothing does
+	Key   *Location // key and certificate to authenticate with; nil = none
+	Trust *Location // certificates to trust; nil = the operating system's
+	// as Java's SSLContext: SSL, TLS, TLSv1.3 = TLS 1.2 to 1.3, TLSv1.2 = 1.2; "" = TLS
+	Protocol    string
+	AllowLegacy bool // lets Protocol be TLSv1 or TLSv1.1, with the cipher suites of that time
+	// the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
+	SkipHostCheck bool
+	// what the user calls a field, see FieldLocation and the others; nil = the field itself
+	Name    func(field string) string
+	Logger  *slog.Logger    // nil = slog.Default
+	Context context.Context // ends the first reading of the stores; nil = nothing does
 }
 
 func (o *Options) key() names   { return names{role: "keystore", name: o.Name} }
@@ -31,12 +34,12 @@ func (o *Options) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// ClientTLS makes a configuration for clients. Stores are read now, and again on a handshake after their files have changed; a new file that cannot
-// be used leaves the old content in force and is logged once. The configuration may be cloned; give it a host with [ForHost]. Errors are of
-// type [*Error].
+// ClientTLS makes a configuration for clients. Stores are read now, and again on a handshake after their files have
+// changed; a new file that cannot be used leaves the old content in force and is logged once. The configuration may be
+// cloned; give it a host with [ForHost]. Errors are of type [*Error].
 //
-// With a trust store InsecureSkipVerify is set and VerifyConnection does what crypto/tls would: that alone can follow a file. Whoever replaces
-// VerifyConnection switches verification off.
+// With a trust store InsecureSkipVerify is set and VerifyConnection does what crypto/tls would: that alone can follow a
+// file. Whoever replaces VerifyConnection switches verification off.
 func ClientTLS(o Options) (*tls.Config, error) {
 	config := &tls.Config{}
 	if err := o.versions(config); err != nil {
@@ -94,7 +97,8 @@ func legacySuites() []uint16 {
 	for _, suite := range tls.CipherSuites() {
 		ids = append(ids, suite.ID)
 	}
-	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
+	return append(ids, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA,
 		tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
 }
 
@@ -140,8 +144,9 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}, a)
 }
 
-// ForHost returns a copy of config for connections to host, a name or an IP address without a port. It does what setting ServerName does, and
-// is needed for IP addresses: crypto/tls does not tell its callbacks about those, and without a host ClientTLS's configuration refuses the server.
+// ForHost returns a copy of config for connections to host, a name or an IP address without a port. It does what
+// setting ServerName does, and is needed for IP addresses: crypto/tls does not tell its callbacks about those, and
+// without a host ClientTLS's configuration refuses the server.
 func ForHost(config *tls.Config, host string) *tls.Config {
 	config = config.Clone()
 	config.ServerName = host

@@ -51,7 +51,8 @@ func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (str
 		},
 	}
 	defer transport.CloseIdleConnections()
-	answer, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("https://" + net.JoinHostPort(host, u.Port()))
+	answer, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("https://" + net.JoinHostPort(host,
+		u.Port()))
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +92,8 @@ func TestMutualTLS(t *testing.T) {
 		}
 		clients.AddCert(c.Leaf)
 	}
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients})
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: clients})
 	for key, keyAt := range clientStores {
 		for trust, trustAt := range trustStores {
 			k, r := at(t, key, keyAt), at(t, trust, trustAt)
@@ -123,7 +125,8 @@ func mutualTLSMade(t *testing.T, folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients})
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{second}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: clients})
 	good := madeStore{file: "chain.jks", owner: "first"}
 	for _, m := range madeStores {
 		key, trust := good, m
@@ -146,7 +149,8 @@ func mutualTLSMade(t *testing.T, folder string) {
 // TestEitherStoreAlone: a key without a trust store and the other way round.
 func TestEitherStoreAlone(t *testing.T) {
 	ca := issue(t, "ca", nil, nil)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, ClientAuth: tls.RequestClientCert})
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
+		ClientAuth: tls.RequestClientCert})
 	got, err := ask(t, s, client(t, Options{Trust: fromPEM(ca.pem())}), "localhost")
 	if err != nil || got != "nobody" {
 		t.Errorf("a trust store alone: %q, %v", got, err)
@@ -207,7 +211,8 @@ func TestProtocols(t *testing.T) {
 			if v < tls.VersionTLS12 {
 				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 			}
-			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, MinVersion: v, MaxVersion: v, CipherSuites: suites})
+			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, MinVersion: v,
+				MaxVersion: v, CipherSuites: suites})
 			_, err := ask(t, s, config, "localhost")
 			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
@@ -247,14 +252,22 @@ func TestExplain(t *testing.T) {
 		"not yet":          {issue(t, "server", ca, early), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"not valid before", "clock"}},
 		"expired CA": {issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.pem())}, "localhost", "truststore.location",
 			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
-		"wrong use":        {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"cannot be verified", "usage"}},
-		"no certificate":   {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
-		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
-		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }},
+		"wrong use": {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"cannot be verified", "usage"}},
+		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location",
+			[]string{"is not set", "the server asks for a certificate"}},
+		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
+			Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
+		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: func([][]byte,
+			[][]*x509.Certificate) error {
+			return errors.New("no")
+		}},
 			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}, "localhost", "keystore.location", []string{"the server refused the certificate"}},
-		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost",
+		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }), &tls.Config{},
+			Options{Trust: fromPEM(ca.pem())}, "localhost",
 			"host-check", []string{"CN=localhost is for no host"}},
-		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()}, Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t)), Logger: slog.New(slog.DiscardHandler)},
+		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()},
+			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t)),
+				Logger: slog.New(slog.DiscardHandler)},
 			"localhost", "keystore.location", []string{"certificates of other issuers"}},
 	}
 	for name, c := range cases {
@@ -324,8 +337,10 @@ func TestReload(t *testing.T) {
 	put(t, trust, oldCA.pem())
 	logs := &record{}
 	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust}, Logger: slog.New(logs)})
-	before := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", oldCA, nil).tls()}, ClientAuth: tls.RequestClientCert})
-	after := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", newCA, nil).tls()}, ClientAuth: tls.RequestClientCert})
+	before := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", oldCA, nil).tls()},
+		ClientAuth: tls.RequestClientCert})
+	after := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", newCA, nil).tls()},
+		ClientAuth: tls.RequestClientCert})
 	expect := func(s *httptest.Server, want string) {
 		t.Helper()
 		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
@@ -359,7 +374,8 @@ func TestReloadDomain(t *testing.T) {
 	put(t, filepath.Join(folder, "k.pem"), issue(t, "before", nil, nil).keyPEM(t))
 	config := client(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
 	name := func() string {
-		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
+		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -377,11 +393,13 @@ func TestReloadDomain(t *testing.T) {
 	}
 }
 
-// TestExpiryWhileRunning: a certificate that expires later is not sent, and the error says so in place of the server's alert.
+// TestExpiryWhileRunning: a certificate that expires later is not sent, and the error says so in place of the server's
+// alert.
 func TestExpiryWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := client(t, Options{Key: fromPEM(issue(t, "me", nil, nil).keyPEM(t))})
-		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
 		if _, err := config.GetClientCertificate(request); err != nil {
 			t.Error(err)
 		}

@@ -16,8 +16,9 @@ import (
 //	    ...
 //	};
 //
-// Properties of the domain are defaults for its stores. keystoreType, keystoreURI, keystorePasswordEnv and entryNameSeparator do what they do in
-// Java; keystoreProviderName chooses between Java's implementations of one format and has nothing to choose here.
+// Properties of the domain are defaults for its stores. keystoreType, keystoreURI, keystorePasswordEnv and
+// entryNameSeparator do what they do in Java; keystoreProviderName chooses between Java's implementations of one format
+// and has nothing to choose here.
 var dksProperties = map[string]string{
 	"keystoretype": "keystoreType", "keystoreuri": "keystoreURI", "keystoreprovidername": "keystoreProviderName",
 	"keystorepasswordenv": "keystorePasswordEnv", "entrynameseparator": "entryNameSeparator",

@@ -198,8 +198,8 @@ func (t dksToken) String() string {
 	return fmt.Sprintf("%q", t.text)
 }
 
-// dksLexer takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either quotes with \ escapes, which end
-// with the line at the latest.
+// dksLexer takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either
+// quotes with \ escapes, which end with the line at the latest.
 type dksLexer struct {
 	text string
 	line int // from 0
@@ -270,7 +270,8 @@ func (l *dksLexer) quotation() string {
 	return out.String()
 }
 
-// unescape reads what stands behind a \: a letter, at most three octal digits for one byte, or anything else for itself.
+// unescape reads what stands behind a \: a letter, at most three octal digits for one byte, or anything else for
+// itself.
 func unescape(text string) (c byte, taken int) {
 	if e, ok := dksEscapes[text[0]]; ok {
 		return e, 1

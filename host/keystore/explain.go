@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Explain returns err, the failure of a handshake or of a request, as an [*Error] that names the setting to mend where that can be told, else
-// unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
+// Explain returns err, the failure of a handshake or of a request, as an [*Error] that names the setting to mend where
+// that can be told, else unchanged. It is for the errors of connections whose configuration [ClientTLS] made of o.
 func Explain(err error, o Options) error {
 	var known *Error
 	if err == nil || errors.As(err, &known) {

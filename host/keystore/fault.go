@@ -2,7 +2,8 @@ package keystore
 
 import "fmt"
 
-// Error says which setting has to be mended, and why. Setting is the name that [Options].Name gave; Open knows only the fields of [Location].
+// Error says which setting has to be mended, and why. Setting is the name that [Options].Name gave; Open knows only the
+// fields of [Location].
 type Error struct {
 	Setting string
 	Text    string
@@ -13,7 +14,8 @@ func (e *Error) Error() string { return e.Setting + ": " + e.Text }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fields that [Options].Name is asked for. Those of a store come with "keystore." or "truststore." in front, the others stand alone.
+// Fields that [Options].Name is asked for. Those of a store come with "keystore." or "truststore." in front, the others
+// stand alone.
 const (
 	FieldLocation    = "location"
 	FieldPEM         = "pem" // PEM text that is given inline
@@ -24,7 +26,8 @@ const (
 
 	FieldProtocol    = "protocol"
 	FieldAllowLegacy = "allow-legacy"
-	FieldHostCheck   = "host-check" // Kafka's ssl.endpoint.identification.algorithm; where there is no such setting, the one that names the host
+	// Kafka's ssl.endpoint.identification.algorithm; where there is no such setting, the one that names the host
+	FieldHostCheck = "host-check"
 )
 
 // names turns a field of one store into what the user wrote.

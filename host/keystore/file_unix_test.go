@@ -21,7 +21,8 @@ func TestWhatIsNoFileIsNotOpened(t *testing.T) {
 		if _, err := keystore.ReadFile(path); err == nil || !strings.Contains(err.Error(), "is not a file") {
 			t.Errorf("%s: %v", path, err)
 		}
-		if _, err := keystore.Open(keystore.Location{Path: path, Password: "secret"}); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		if _, err := keystore.Open(keystore.Location{Path: path, Password: "secret"}); err == nil ||
+			!strings.Contains(err.Error(), "is not a file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

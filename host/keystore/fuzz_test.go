@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and something for a start.
+// maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and
+// something for a start.
 func maxGrowth(n int) uint64 { return uint64(200*n) + 8<<20 }
 
 // bounded runs f and fails if it takes more memory than the bytes justify, or more time than any file may.
@@ -39,7 +40,8 @@ func bounded(t *testing.T, n int, f func()) {
 // use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}} // little, so that a fuzzer is not busy with hashing
+	// little, so that a fuzzer is not busy with hashing
+	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}}
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -100,7 +102,8 @@ func FuzzJavaObject(f *testing.F) {
 		if r.u32("header"); r.err == nil {
 			o.content()
 		}
-		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil || o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
+		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil ||
+			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
 			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth, o.objects, len(o.handles), r.err)
 		}
 	})
@@ -186,7 +189,8 @@ func FuzzDecrypt(f *testing.F) {
 		if err := unmarshal(algorithm, &a); err != nil {
 			return
 		}
-		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil && len(plain) >= len(data) {
+		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil &&
+			len(plain) >= len(data) {
 			t.Errorf("%d bytes of %d", len(plain), len(data))
 		}
 	})
@@ -284,9 +288,11 @@ func TestHostileWork(t *testing.T) {
 		Cost, Block, Parallel int
 	}
 	sealed := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
-		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}, Parameters: marshal(make([]byte, 16))}
-		return pkix.AlgorithmIdentifier{Algorithm: oidPBES2, Parameters: marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
-			pkix.AlgorithmIdentifier{Algorithm: kdf, Parameters: marshal(parameters)}, aes})}
+		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42},
+			Parameters: marshal(make([]byte, 16))}
+		return pkix.AlgorithmIdentifier{Algorithm: oidPBES2,
+			Parameters: marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
+				pkix.AlgorithmIdentifier{Algorithm: kdf, Parameters: marshal(parameters)}, aes})}
 	}
 	old := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
 	cases := map[string]pkix.AlgorithmIdentifier{
@@ -304,7 +310,8 @@ func TestHostileWork(t *testing.T) {
 	}
 	for name, algorithm := range cases {
 		bounded(t, 0, func() {
-			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil || errors.Is(err, errPassword) {
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil ||
+				errors.Is(err, errPassword) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -334,8 +341,8 @@ func TestHugeFile(t *testing.T) {
 	expectFault(t, err, "location", "more than 16 MiB")
 }
 
-// TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never panic. What the password
-// would have caught is signed anew.
+// TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never
+// panic. What the password would have caught is signed anew.
 func TestDamagedStores(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 7))
 	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks", "more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {

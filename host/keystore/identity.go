@@ -18,7 +18,8 @@ type identity struct {
 	warned string     // the last reason not to send it, logged once
 }
 
-// choose returns the certificate; none when the server names issuers and it is from another one, as Java does: such a server may do without.
+// choose returns the certificate; none when the server names issuers and it is from another one, as Java does: such a
+// server may do without.
 func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c := i.get()
 	s := i.latest()

@@ -25,7 +25,8 @@ type issued struct {
 	ca   *issued
 }
 
-// issue makes a certificate for localhost and 127.0.0.1, valid for an hour around now; change may make it another one. Without ca it is one itself.
+// issue makes a certificate for localhost and 127.0.0.1, valid for an hour around now; change may make it another one.
+// Without ca it is one itself.
 func issue(t testing.TB, name string, ca *issued, change func(*x509.Certificate)) *issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -37,7 +38,8 @@ func issue(t testing.TB, name string, ca *issued, change func(*x509.Certificate)
 		t.Fatal(err)
 	}
 	c := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// A secret key stands in a JCEKS file as a serialised Java object, with no length in front: its end is found by walking the object. The form is
-// that of the "Java Object Serialization Specification", chapter 6. Nothing is made of it, so nothing of its class is trusted.
+// A secret key stands in a JCEKS file as a serialised Java object, with no length in front: its end is found by walking
+// the object. The form is that of the "Java Object Serialization Specification", chapter 6. Nothing is made of it, so
+// nothing of its class is trusted.
 
 const (
 	tcNull           = 0x70

@@ -17,8 +17,9 @@ import (
 	"github.com/square/certigo/jceks"
 )
 
-// JKS and JCEKS are one container with different magic numbers. It is walked here because keystore-go and certigo allocate whatever length a file
-// names, take passwords of Latin-1 only, and refuse the whole file for one secret key. Keys of JCEKS are decrypted by certigo.
+// JKS and JCEKS are one container with different magic numbers. It is walked here because keystore-go and certigo
+// allocate whatever length a file names, take passwords of Latin-1 only, and refuse the whole file for one secret key.
+// Keys of JCEKS are decrypted by certigo.
 const (
 	jksPrivateKey  = 1
 	jksCertificate = 2
@@ -30,7 +31,8 @@ var (
 	oidJCEKSKey = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 19, 1} // PBEWithMD5AndDES3CBC
 )
 
-// javaReader takes big-endian values from the front; the first one that is not there is kept as err, and what is read after it is zero.
+// javaReader takes big-endian values from the front; the first one that is not there is kept as err, and what is read
+// after it is zero.
 type javaReader struct {
 	rest []byte
 	err  error
@@ -122,7 +124,10 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 			e.add(r.certificate(version))
 		}
 		password, frame := s.keyPassword(), jceksSingle(version, start[:len(start)-len(r.rest)])
-		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) { return recoverJKS(protected, frame, password, s.work) })
+		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
+			return recoverJKS(protected, frame, password,
+				s.work)
+		})
 	case tag == jksCertificate:
 		e.add(r.certificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
@@ -189,8 +194,8 @@ func recoverJKS(protected, frame []byte, password string, w *work) (crypto.Priva
 	return nil, fmt.Errorf("the cipher %s is not known", info.Algorithm.Algorithm)
 }
 
-// unprotectJKS undoes Sun's KeyProtector: salt, key XOR stream, check, where the stream is a chain of hashes of the password. keystore-go has it
-// for passwords of Latin-1 only, and panics when data is short.
+// unprotectJKS undoes Sun's KeyProtector: salt, key XOR stream, check, where the stream is a chain of hashes of the
+// password. keystore-go has it for passwords of Latin-1 only, and panics when data is short.
 func unprotectJKS(data []byte, password string) ([]byte, error) {
 	if len(data) < 2*sha1.Size {
 		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)
@@ -213,8 +218,10 @@ func unprotectJKS(data []byte, password string) ([]byte, error) {
 	return plain, nil
 }
 
-// recoverJCEKS has certigo decrypt the key of a file of its own: without a password for the file certigo does not look for the digest.
-func recoverJCEKS(algorithm pkix.AlgorithmIdentifier, frame []byte, password string, w *work) (crypto.PrivateKey, error) {
+// recoverJCEKS has certigo decrypt the key of a file of its own: without a password for the file certigo does not look
+// for the digest.
+func recoverJCEKS(algorithm pkix.AlgorithmIdentifier, frame []byte, password string, w *work) (crypto.PrivateKey,
+	error) {
 	var p struct {
 		Salt       []byte
 		Iterations int

@@ -106,7 +106,8 @@ func TestContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
 		if c, err := config.GetClientCertificate(request); err != nil || c.Leaf == nil {
 			t.Errorf("%s: %v", file, err)
 		}

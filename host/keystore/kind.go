@@ -21,8 +21,8 @@ const (
 
 var kinds = []kind{kindJCEKS, kindJKS, kindDKS, kindPKCS11, kindPKCS12, kindPEM}
 
-// kindOf reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's settings have them, or capital
-// letters as Kafka's ssl.keystore.type has them, but nothing between.
+// kindOf reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's
+// settings have them, or capital letters as Kafka's ssl.keystore.type has them, but nothing between.
 func kindOf(name string) (kind, error) {
 	for _, k := range kinds {
 		if name == string(k) || name == strings.ToUpper(string(k)) {
@@ -68,8 +68,8 @@ func found(content []byte) (kind, string) {
 	return "", fmt.Sprintf("a file that begins with % x", content[:min(4, len(content))])
 }
 
-// reads tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks and pkcs12 read each
-// other's files.
+// reads tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks
+// and pkcs12 read each other's files.
 func (k kind) reads(other kind) bool {
 	return k == other || k == kindJKS && other == kindPKCS12 || k == kindPKCS12 && other == kindJKS
 }

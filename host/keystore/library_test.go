@@ -21,7 +21,8 @@ func TestAgainstPKCS12Library(t *testing.T) {
 	ca := issue(t, "ca", nil, nil)
 	a := issue(t, "a", ca, nil)
 	random := mathrand.New(mathrand.NewPCG(1, 2))
-	encoders := map[string]*pkcs12.Encoder{"RC2": pkcs12.LegacyRC2, "DES": pkcs12.LegacyDES, "2023": pkcs12.Modern2023, "2026": pkcs12.Modern2026}
+	encoders := map[string]*pkcs12.Encoder{"RC2": pkcs12.LegacyRC2, "DES": pkcs12.LegacyDES, "2023": pkcs12.Modern2023,
+		"2026": pkcs12.Modern2026}
 	for name, encoder := range encoders {
 		for range 20 {
 			letters := []rune("abcXYZ019 \u00e4\u00f6\u03ba\u043f\u20ac\u4e2d")
@@ -29,7 +30,8 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			for i := range password {
 				password[i] = letters[random.IntN(len(letters))]
 			}
-			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.key, a.cert, []*x509.Certificate{ca.cert}, string(password))
+			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.key, a.cert, []*x509.Certificate{ca.cert},
+				string(password))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,10 +67,12 @@ func TestAgainstJKSLibrary(t *testing.T) {
 	}
 	ks := jks.New()
 	chain := []jks.Certificate{{Type: "X509", Content: a.cert.Raw}, {Type: "X.509", Content: ca.cert.Raw}}
-	if err := ks.SetPrivateKeyEntry("a", jks.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der, CertificateChain: chain}, []byte("key")); err != nil {
+	if err := ks.SetPrivateKeyEntry("a", jks.PrivateKeyEntry{CreationTime: time.Now(), PrivateKey: der,
+		CertificateChain: chain}, []byte("key")); err != nil {
 		t.Fatal(err)
 	}
-	if err := ks.SetTrustedCertificateEntry("ca", jks.TrustedCertificateEntry{CreationTime: time.Now(), Certificate: chain[1]}); err != nil {
+	if err := ks.SetTrustedCertificateEntry("ca", jks.TrustedCertificateEntry{CreationTime: time.Now(),
+		Certificate: chain[1]}); err != nil {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer

@@ -8,7 +8,8 @@ import (
 
 const greek = "\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2"
 
-// madeStore is one of make-stores.sh: those with an owner give a key of that name with a chain of two, the others are trust stores.
+// madeStore is one of make-stores.sh: those with an owner give a key of that name with a chain of two, the others are
+// trust stores.
 type madeStore struct {
 	file  string
 	owner string

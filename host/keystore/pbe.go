@@ -32,8 +32,8 @@ const (
 	maxScrypt     = 64 << 20 // bytes
 )
 
-// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a domain. It ends with
-// ctx.
+// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a
+// domain. It ends with ctx.
 type work struct {
 	ctx  context.Context
 	left int
@@ -41,7 +41,8 @@ type work struct {
 
 func newWork(ctx context.Context) *work { return &work{ctx, maxWork} }
 
-// ended is the error of a derivation whose result nobody waits for any more; it is asked for every lookEvery iterations.
+// ended is the error of a derivation whose result nobody waits for any more; it is asked for every lookEvery
+// iterations.
 func (w *work) ended(iteration int) error {
 	if iteration%lookEvery != 0 {
 		return nil
@@ -53,6 +54,9 @@ func (w *work) ended(iteration int) error {
 const lookEvery = 4096
 
 func (w *work) spend(iterations int) error {
+	if err := w.ctx.Err(); err != nil {
+		return err // also before what cannot be ended within itself
+	}
 	if iterations < 1 || iterations > maxIterations {
 		return fmt.Errorf("a key derivation of %d iterations, from 1 to %d are taken", iterations, maxIterations)
 	}
@@ -261,7 +265,8 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *work)
 		if err := unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
 			return nil, err
 		}
-		if p.Cost < 2 || p.Block < 1 || p.Parallel < 1 || p.Cost > maxScrypt/128 || p.Block > maxScrypt/128/p.Cost || p.Parallel > maxScrypt/128/p.Cost/p.Block {
+		if p.Cost < 2 || p.Block < 1 || p.Parallel < 1 || p.Cost > maxScrypt/128 || p.Block > maxScrypt/128/p.Cost ||
+			p.Parallel > maxScrypt/128/p.Cost/p.Block {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d, up to %d MiB are taken", p.Cost, p.Block, p.Parallel, maxScrypt>>20)
 		}
 		if err := w.spend(2 * p.Cost * p.Block * p.Parallel); err != nil {
@@ -306,8 +311,10 @@ func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte
 	return derived(prf.make, password, p.Salt, p.Iterations, size, w)
 }
 
-// derived is the key derivation of RFC 8018, section 5.2. The library's cannot be stopped, and millions of iterations take seconds.
-func derived(make func() hash.Hash, password string, salt []byte, iterations, size int, w *work) (key []byte, err error) {
+// derived is the key derivation of RFC 8018, section 5.2. The library's cannot be stopped, and millions of iterations
+// take seconds.
+func derived(make func() hash.Hash, password string, salt []byte, iterations, size int, w *work) (key []byte,
+	err error) {
 	prf := hmac.New(make, []byte(password))
 	for block := uint32(1); len(key) < size; block++ {
 		prf.Reset()

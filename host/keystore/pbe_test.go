@@ -35,7 +35,8 @@ func TestDerivationsEndWithTheirContext(t *testing.T) {
 	}
 	for name, derive := range map[string]func(w *work) error{
 		"PBKDF2": func(w *work) error {
-			_, err := deriveKey(pkix.AlgorithmIdentifier{Algorithm: oidPBKDF2, Parameters: asn1.RawValue{FullBytes: parameters}}, "x", 32, w)
+			_, err := deriveKey(pkix.AlgorithmIdentifier{Algorithm: oidPBKDF2,
+				Parameters: asn1.RawValue{FullBytes: parameters}}, "x", 32, w)
 			return err
 		},
 		"PKCS12": func(w *work) error {

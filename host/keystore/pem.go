@@ -12,8 +12,9 @@ import (
 	"strconv"
 )
 
-// readPEM reads keys and certificates of PEM text; field is where it came from. A key goes with the certificate that has its public key, wherever
-// it stands; the certificates behind that one, up to the next own one of a key, are its chain. Every certificate is trusted.
+// readPEM reads keys and certificates of PEM text; field is where it came from. A key goes with the certificate that
+// has its public key, wherever it stands; the certificates behind that one, up to the next own one of a key, are its
+// chain. Every certificate is trusted.
 func (s *Store) readPEM(text []byte, field string) error {
 	var keys, certs []entry
 	for blocks := 0; ; blocks++ {
@@ -31,7 +32,8 @@ func (s *Store) readPEM(text []byte, field string) error {
 			if err != nil {
 				return err
 			}
-			keys = append(keys, entry{alias: strconv.Itoa(len(keys) + 1), kind: keyEntry, recover: func() (crypto.PrivateKey, error) { return key, nil }})
+			keys = append(keys, entry{alias: strconv.Itoa(len(keys) + 1), kind: keyEntry,
+				recover: func() (crypto.PrivateKey, error) { return key, nil }})
 		}
 	}
 	if len(keys)+len(certs) == 0 {

@@ -17,7 +17,8 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// openTokens are the tokens in use: a module counts who is logged in for the whole process, so one session serves all that name a token.
+// openTokens are the tokens in use: a module counts who is logged in for the whole process, so one session serves all
+// that name a token.
 var openTokens = struct {
 	sync.Mutex
 	all map[tokenSlot]openToken
@@ -60,7 +61,8 @@ func (s *Store) readPKCS11(path, pin string) error {
 	context, err := openSlot(tokenSlot{t.module, slot}, pin)
 	if err != nil {
 		var code pkcs11.Error
-		if errors.As(err, &code) && (code == pkcs11.CKR_PIN_INCORRECT || code == pkcs11.CKR_PIN_LEN_RANGE || code == pkcs11.CKR_PIN_INVALID) {
+		if errors.As(err, &code) && (code == pkcs11.CKR_PIN_INCORRECT || code == pkcs11.CKR_PIN_LEN_RANGE ||
+			code == pkcs11.CKR_PIN_INVALID) {
 			return s.names.fault(FieldPassword, fmt.Errorf("%w (%w)", errPassword, err), "wrong PIN for %s; a token locks itself after a few of them", s.what)
 		}
 		if errors.Is(err, errPassword) {
@@ -157,7 +159,8 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 		return nil, err
 	}
 	defer module.CloseSession(session)
-	err = module.FindObjectsInit(session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_CERTIFICATE)})
+	err = module.FindObjectsInit(session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS,
+		pkcs11.CKO_CERTIFICATE)})
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +175,15 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	var certs []tokenCert
 	for _, h := range handles {
 		var c tokenCert
-		a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil), pkcs11.NewAttribute(pkcs11.CKA_ID, nil),
+		a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil),
+			pkcs11.NewAttribute(pkcs11.CKA_ID, nil),
 			pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
 		if err != nil {
 			continue // of another type than X.509
 		}
 		c.label, c.id, c.der = string(a[0].Value), a[1].Value, a[2].Value
-		if a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED, nil)}); err == nil {
+		if a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED,
+			nil)}); err == nil {
 			c.trusted = len(a[0].Value) == 1 && a[0].Value[0] != 0
 		}
 		certs = append(certs, c)
@@ -203,7 +208,8 @@ func openSlot(at tokenSlot, pin string) (*crypto11.Context, error) {
 	return context, nil
 }
 
-// addToken makes entries. As with PKCS12, those certificates are trusted that are marked so, and without a mark and without a key all.
+// addToken makes entries. As with PKCS12, those certificates are trusted that are marked so, and without a mark and
+// without a key all.
 func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 	pairs, err := context.FindAllPairedCertificates()
 	if err != nil {
@@ -216,7 +222,10 @@ func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 		}
 	}
 	for _, p := range pairs {
-		e := entry{kind: keyEntry, chain: chainOf([]*x509.Certificate{p.Leaf}, all), recover: func() (crypto.PrivateKey, error) { return p.PrivateKey, nil }}
+		e := entry{kind: keyEntry, chain: chainOf([]*x509.Certificate{p.Leaf}, all), recover: func() (crypto.PrivateKey,
+			error) {
+			return p.PrivateKey, nil
+		}}
 		if a, err := context.GetAttribute(p.PrivateKey, crypto11.CkaLabel); err == nil && a != nil {
 			e.alias = string(a.Value)
 		}

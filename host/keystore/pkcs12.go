@@ -17,8 +17,9 @@ import (
 	"unicode/utf16"
 )
 
-// PKCS12 (RFC 7292) is walked here: go-pkcs12 gives no aliases and refuses more than one key or two safes, secret keys, and trusted certificates
-// without Java's attribute (openssl pkcs12 -export -nokeys), and what it decrypts with is not exported. Tests hold this against it.
+// PKCS12 (RFC 7292) is walked here: go-pkcs12 gives no aliases and refuses more than one key or two safes, secret keys,
+// and trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), and what it decrypts with is not
+// exported. Tests hold this against it.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
@@ -279,8 +280,8 @@ func (b *bag) certificate() (*x509.Certificate, error) {
 	return x509.ParseCertificate(c.Data)
 }
 
-// addBags makes entries: keys with their chains, secret keys, and the certificates that are trusted. Those are the ones that Java marked; without
-// a mark and without a key in the file all of them, since such a file is of no other use.
+// addBags makes entries: keys with their chains, secret keys, and the certificates that are trusted. Those are the ones
+// that Java marked; without a mark and without a key in the file all of them, since such a file is of no other use.
 func (s *Store) addBags(bags []bag) {
 	var certs []bagCert
 	hasKey := false
@@ -326,8 +327,14 @@ type bagCert struct {
 // keyOfBag pairs a key with its certificate: by the local key id as Java and openssl write it, else by the key itself.
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
-	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) { return b.key(password, s.work) })}
-	own := slices.IndexFunc(certs, func(c bagCert) bool { return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted })
+	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
+		return b.key(password,
+			s.work)
+	})}
+	own := slices.IndexFunc(certs, func(c bagCert) bool {
+		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) &&
+			!c.trusted
+	})
 	if own < 0 && len(certs) > 0 {
 		if key, err := e.recover(); err == nil {
 			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && goesWith(key, c.cert) })

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// rc2 is the block cipher of RFC 2268, which Java up to version 8 and "openssl pkcs12 -legacy" use for certificates. The copies that exist are
-// internal to the PKCS12 libraries.
+// rc2 is the block cipher of RFC 2268, which Java up to version 8 and "openssl pkcs12 -legacy" use for certificates.
+// The copies that exist are internal to the PKCS12 libraries.
 type rc2 struct{ key [64]uint16 }
 
 // newRC2 expands a key of at most 16 bytes; its effective length is its whole length.

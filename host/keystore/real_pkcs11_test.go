@@ -28,7 +28,8 @@ func TestRealPKCS11(t *testing.T) {
 	keys := Location{Type: "pkcs11", Path: module + "#keys", Password: "1234"}
 	roots := Location{Type: "PKCS11", Path: module + "#roots", Password: "5678"}
 
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()})
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()})
 	for _, alias := range []string{"rsa", "ec"} {
 		for _, protocol := range []string{"TLSv1.2", "TLSv1.3"} {
 			named := keys
@@ -82,8 +83,8 @@ func TestRealPKCS11WrongPIN(t *testing.T) {
 	expectFault(t, err, "password", "wrong PIN")
 }
 
-// softHSM starts with two empty tokens, PINs 1234 and 5678, and returns the module. It is a copy: a process loads a file once, and this is one
-// that knows the tokens of this test only.
+// softHSM starts with two empty tokens, PINs 1234 and 5678, and returns the module. It is a copy: a process loads a
+// file once, and this is one that knows the tokens of this test only.
 func softHSM(t *testing.T, first, second string) string {
 	t.Helper()
 	out, err := exec.Command("../../testdata/peers/softhsm/fetch.sh").Output()
@@ -133,7 +134,8 @@ func fillKeys(t *testing.T, module string, ca *issued) {
 	}
 	for i, key := range []crypto.Signer{rsa, ec} {
 		label := []string{"rsa", "ec"}[i]
-		if err := keys.ImportCertificateWithLabel([]byte{byte(i + 1)}, []byte(label), certify(t, label, key.Public(), ca)); err != nil {
+		if err := keys.ImportCertificateWithLabel([]byte{byte(i + 1)}, []byte(label), certify(t, label, key.Public(),
+			ca)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,8 +157,9 @@ func openForWriting(t *testing.T, module, label, pin string) *crypto11.Context {
 
 func certify(t *testing.T, name string, key crypto.PublicKey, ca *issued) *x509.Certificate {
 	t.Helper()
-	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, c, ca.cert, key, ca.key)
 	if err != nil {
 		t.Fatal(err)

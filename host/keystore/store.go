@@ -1,9 +1,10 @@
-// Package keystore opens the stores of keys and certificates that Java programs are configured with (JKS, JCEKS, PKCS12, DKS, PKCS11) and PEM files,
-// and makes TLS configurations of them that follow the files when they change.
+// Package keystore opens the stores of keys and certificates that Java programs are configured with (JKS, JCEKS,
+// PKCS12, DKS, PKCS11) and PEM files, and makes TLS configurations of them that follow the files when they change.
 //
-// Every file is taken as hostile: a length is compared with what is left before anything of that size is allocated, and the work of a
-// password based cipher is bounded. That, entries for secret keys, passwords beyond Latin-1, aliases and stores with several keys are why the
-// containers are walked here; see jks.go and pkcs12.go for what a library does and what it would refuse.
+// Every file is taken as hostile: a length is compared with what is left before anything of that size is allocated, and
+// the work of a password based cipher is bounded. That, entries for secret keys, passwords beyond Latin-1, aliases and
+// stores with several keys are why the containers are walked here; see jks.go and pkcs12.go for what a library does and
+// what it would refuse.
 package keystore
 
 import (
@@ -18,7 +19,8 @@ import (
 
 // Location says where a store is and how to open it.
 type Location struct {
-	Path        string // file; "file#domain" for dks; for pkcs11 the module, "module#token label", or SunPKCS11's configuration file
+	// file; "file#domain" for dks; for pkcs11 the module, "module#token label", or SunPKCS11's configuration file
+	Path        string
 	PEM         []byte // PEM text instead of a file
 	Content     []byte // what would be in the file, instead of it
 	Type        string // jks, jceks, pkcs12, dks, pem, pkcs11, or the same in capital letters; "" = by content
@@ -145,7 +147,8 @@ func orAny(want kind) string {
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
-// ReadFile reads a file of secrets, a key store, a key, a token, of at most [MaxFileBytes]; what is no file is not opened: it may never end.
+// ReadFile reads a file of secrets, a key store, a key, a token, of at most [MaxFileBytes]; what is no file is not
+// opened: it may never end.
 func ReadFile(path string) ([]byte, error) {
 	// A pipe that nobody writes to would hold up its opening.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -176,8 +179,8 @@ func (s *Store) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// trusted lists the trusted certificates and, as Java does, the own ones of keys. One that cannot be read does no harm while there are others:
-// there are stores with certificates in them that no standard allows.
+// trusted lists the trusted certificates and, as Java does, the own ones of keys. One that cannot be read does no harm
+// while there are others: there are stores with certificates in them that no standard allows.
 func (s *Store) trusted() ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
 	var broken []string

@@ -23,7 +23,8 @@ func sunPKCS11(content []byte) bool {
 	return err == nil && t.module != ""
 }
 
-// parseSunPKCS11 reads library, slot and slotListIndex of such a file; what else stands there (name, attributes, mechanisms) is Java's affair.
+// parseSunPKCS11 reads library, slot and slotListIndex of such a file; what else stands there (name, attributes,
+// mechanisms) is Java's affair.
 func parseSunPKCS11(content []byte) (token, error) {
 	var t token
 	lines := bufio.NewScanner(bytes.NewReader(content))

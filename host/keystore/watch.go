@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// watched is what was read from a store, and is read again when one of its files is another one than it was. Files are looked at when it is
-// asked for; there is no goroutine.
+// watched is what was read from a store, and is read again when one of its files is another one than it was. Files are
+// looked at when it is asked for; there is no goroutine.
 type watched[T any] struct {
 	location Location
 	names    names
@@ -23,7 +23,8 @@ type watched[T any] struct {
 }
 
 // watch reads a store for the first time, which must succeed.
-func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger, read func(*Store) (T, error)) (*watched[T], error) {
+func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
+	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}

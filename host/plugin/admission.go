@@ -14,28 +14,32 @@ import (
 )
 
 const (
-	// turnOfMemory is how long a connector keeps its instances from one page or batch to the next while others wait for memory.
+	// turnOfMemory is how long a connector keeps its instances from one page or batch to the next while others wait for
+	// memory.
 	turnOfMemory = time.Second
 	// briefly is how long one that has instances and does not use them keeps them within its turn.
 	briefly = 50 * time.Millisecond
-	// provenCalls is after how many calls an instance counts with what it has: before, with what others of its module came to.
+	// provenCalls is after how many calls an instance counts with what it has: before, with what others of its module
+	// came to.
 	provenCalls = 16
-	// stuckTime is after how long a call gets an instance of its own although there is no memory for it: those who hold the others may
-	// wait for one another.
+	// stuckTime is after how long a call gets an instance of its own although there is no memory for it: those who hold
+	// the others may wait for one another.
 	stuckTime = 10 * time.Second
 	// sayEvery is how often it is said that memory is short.
 	sayEvery = time.Minute
 )
 
-// admission has the memory of all guests together keep to a bound, by letting connectors in, in the order in which they came. A connector is
-// in as long as it has instances. Then it gets the first instance of each further plugin at once, so that no page waits for its transforms;
-// more of the same plugin only where there is room and nobody waits. One connector is always let in.
+// admission has the memory of all guests together keep to a bound, by letting connectors in, in the order in which they
+// came. A connector is in as long as it has instances. Then it gets the first instance of each further plugin at once,
+// so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits. One
+// connector is always let in.
 //
-// While others wait, what is idle is closed, and a connector whose turn is over gets no new page and no new batch: it goes to the end of the
-// queue when those under way have ended. Nobody waits who has something in use, so that none waits for another for good.
+// While others wait, what is idle is closed, and a connector whose turn is over gets no new page and no new batch: it
+// goes to the end of the queue when those under way have ended. Nobody waits who has something in use, so that none
+// waits for another for good.
 //
-// An instance that was let in may grow as far as its own limit: a call cannot be stopped in the middle and made again. What it grew by is
-// counted for those that come behind it.
+// An instance that was let in may grow as far as its own limit: a call cannot be stopped in the middle and made again.
+// What it grew by is counted for those that come behind it.
 type admission struct {
 	bound  int64
 	turn   time.Duration
@@ -60,7 +64,8 @@ type tenant struct {
 	// inUse is how many of its instances are held or have open pages.
 	inUse atomic.Int64
 
-	// Under the admission's lock: instances are those that it has, or makes; since is when its turn began, leaving that it is over.
+	// Under the admission's lock: instances are those that it has, or makes; since is when its turn began, leaving that
+	// it is over.
 	instances int
 	since     time.Time
 	leaving   bool
@@ -169,7 +174,8 @@ func (t *tenant) over() bool {
 	return t.leaving || time.Since(t.since) >= a.turn
 }
 
-// admit counts an instance of a pool that has none (first), waiting until the connector is let in, or one more, without waiting.
+// admit counts an instance of a pool that has none (first), waiting until the connector is let in, or one more, without
+// waiting.
 func (t *tenant) admit(ctx context.Context, p *Pool, first bool) (*lease, error) {
 	a, need := t.admission, p.module.need()
 	a.mu.Lock()
@@ -180,8 +186,8 @@ func (t *tenant) admit(ctx context.Context, p *Pool, first bool) (*lease, error)
 	return a.wait(ctx, t, p, need)
 }
 
-// begin is asked for before each page: a connector whose turn is over waits for the next one, which comes with what is counted for an
-// instance. nil: the turn goes on.
+// begin is asked for before each page: a connector whose turn is over waits for the next one, which comes with what is
+// counted for an instance. nil: the turn goes on.
 func (t *tenant) begin(ctx context.Context, p *Pool) (*lease, error) {
 	if !t.over() {
 		return nil, nil
@@ -318,7 +324,8 @@ func (l *lease) release() {
 	a.serve()
 }
 
-// need is what an instance of a module is counted with before it shows what it takes: what others came to, at least what it begins with.
+// need is what an instance of a module is counted with before it shows what it takes: what others came to, at least
+// what it begins with.
 func (m *module) need() int64 {
 	return min(max(int64(m.binary.MemoryPages)*pageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

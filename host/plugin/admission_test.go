@@ -29,7 +29,8 @@ func bounded(t *testing.T, bytes int64) crowded {
 	for mark, name := range []string{"a", "b", "c"} {
 		put(t, folder, name+".wasm", named(name, "1.0.0", byte(mark)))
 	}
-	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, Logger: log.logger(), MemoryBytes: bytes})
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+		Logger: log.logger(), MemoryBytes: bytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +66,10 @@ func (c crowded) bind(t *testing.T, connector, name string) *plugin.Binding {
 	return b
 }
 
-// Fifty sources with transforms, and as many sinks, behind a bound that lets in one connector at a time: every page and batch is done, no two
-// connectors have instances at the same time, and nobody has a second turn before all others who want one had theirs. A page gets the
-// instances of its transforms, and of a newer version that is judged meanwhile, without waiting for others.
+// Fifty sources with transforms, and as many sinks, behind a bound that lets in one connector at a time: every page and
+// batch is done, no two connectors have instances at the same time, and nobody has a second turn before all others who
+// want one had theirs. A page gets the instances of its transforms, and of a newer version that is judged meanwhile,
+// without waiting for others.
 func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +203,8 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), plugin.MemorySetting) {
+		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), plugin.MemorySetting) {
 			t.Errorf("expected the deadline and %s, found %v", plugin.MemorySetting, err)
 		}
 		ended := make(chan error)

@@ -12,14 +12,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Whoever gives a role to a setting decides what the host does with the user's value: a version that calls the password a header, or
-// another setting the address, has the user's credentials sent elsewhere. So a version from a folder takes over by itself only where
-// its roles are those of the version before; others wait for `plugin.NAME.accept`.
+// Whoever gives a role to a setting decides what the host does with the user's value: a version that calls the password
+// a header, or another setting the address, has the user's credentials sent elsewhere. So a version from a folder takes
+// over by itself only where its roles are those of the version before; others wait for `plugin.NAME.accept`.
 
 // trust is what the user lets plugins of folders do, by their names.
 type trust struct {
@@ -35,7 +35,8 @@ const (
 // IsTrustSetting tells whether a setting of the worker is `plugin.NAME.accept` or `plugin.NAME.reveal`.
 func IsTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
-	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) || strings.HasSuffix(rest, revealEnd))
+	return ok && len(rest) > len(acceptEnd) && (strings.HasSuffix(rest, acceptEnd) ||
+		strings.HasSuffix(rest, revealEnd))
 }
 
 func trustOf(settings map[string]string) (trust, error) {
@@ -64,8 +65,8 @@ func trustOf(settings map[string]string) (trust, error) {
 
 func (t *trust) accepts(name, hash string) bool { return slices.Contains(t.accept[name], hash) }
 
-// declared is what a version of a plugin declares of settings that matter to the host: by what a component answers to, as `source
-// org.example.Shop`, the settings, aliases included.
+// declared is what a version of a plugin declares of settings that matter to the host: by what a component answers to,
+// as `source org.example.Shop`, the settings, aliases included.
 type declared struct {
 	Version, Hash string
 	// Roles of the settings, several joined by +; Secrets are the passwords among them.
@@ -73,8 +74,8 @@ type declared struct {
 	Secrets map[string][]string
 }
 
-// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short forms, without
-// the package and without Connector behind it.
+// Answers are the names by which a connector may ask for a component: its own, its aliases, and Kafka Connect's short
+// forms, without the package and without Connector behind it.
 func Answers(c *wit.Component) []string {
 	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 	names := append([]string{c.Name}, c.Aliases...)
@@ -132,8 +133,9 @@ func (d *declared) setting(key string, s *wit.SettingSpec) {
 	}
 }
 
-// differences say what a version does otherwise than the one before: a setting of a known component that has another role, or that is a
-// password no more. A component that was not there before may give settings the roles that they had in others.
+// differences say what a version does otherwise than the one before: a setting of a known component that has another
+// role, or that is a password no more. A component that was not there before may give settings the roles that they had
+// in others.
 func (d *declared) differences(before *declared) []string {
 	var texts []string
 	say := func(setting, was, is string) {
@@ -200,13 +202,16 @@ type adoptions struct {
 }
 
 type adopted struct {
-	// Base is the first version that was taken; plugins that come with the program have none, since they are the base themselves.
+	// Base is the first version that was taken; plugins that come with the program have none, since they are the base
+	// themselves.
 	Base *declared `json:",omitempty"`
-	// Accepted are those that the user accepted, by hash: their successors are compared with them too while the setting names them.
+	// Accepted are those that the user accepted, by hash: their successors are compared with them too while the setting
+	// names them.
 	Accepted map[string]*declared `json:",omitempty"`
 }
 
-// readAdoptions reads what was kept. What cannot be read is an error: going on without would let any version be the first.
+// readAdoptions reads what was kept. What cannot be read is an error: going on without would let any version be the
+// first.
 func readAdoptions(path string) (*adoptions, error) {
 	a := &adoptions{path: path, Plugins: map[string]*adopted{}}
 	if path == "" {
@@ -299,8 +304,8 @@ func (m *Manager) adopt(a *arrival) {
 	}
 }
 
-// bases are the declarations of versions that a new one is compared with: that of the plugin that comes with the program, else that of
-// the first version that was taken, and those that the user accepts. m.adopting is held.
+// bases are the declarations of versions that a new one is compared with: that of the plugin that comes with the
+// program, else that of the first version that was taken, and those that the user accepts. m.adopting is held.
 func (m *Manager) bases(name string) (all []*declared) {
 	m.mu.Lock()
 	for _, o := range m.origins {
@@ -322,8 +327,8 @@ func (m *Manager) bases(name string) (all []*declared) {
 	return all
 }
 
-// waitsForOthers tells whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may be versions of it:
-// their bytes hold its name. Those that hide their name are compared with it later.
+// waitsForOthers tells whether a module's plugin is new, and others that are not loaded yet, or wait themselves, may be
+// versions of it: their bytes hold its name. Those that hide their name are compared with it later.
 func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
 	name := a.loaded.info.Name
 	m.adopting.Lock()
@@ -344,5 +349,6 @@ func (m *Manager) waitsForOthers(a *arrival, list, waiting []*arrival) bool {
 	})
 }
 
-// Revealed are the settings whose values a plugin of a folder may see although they come from a file: `plugin.NAME.reveal`.
+// Revealed are the settings whose values a plugin of a folder may see although they come from a file:
+// `plugin.NAME.reveal`.
 func (m *Manager) Revealed(name string) []string { return m.trust.reveal[name] }

@@ -38,8 +38,9 @@ func shopSettings(lines ...string) (settings []wit.SettingSpec) {
 }
 
 func shop(name, version string, settings ...string) []byte {
-	return guesttest.Static(wit.Description{Name: name, Version: version, Components: []wit.Component{{Name: shopClass, Kind: wit.ComponentSource,
-		Aliases: []string{"Shop"}, Settings: shopSettings(settings...)}}}, "", wit.InterfaceSource)
+	return guesttest.Static(wit.Description{Name: name, Version: version,
+		Components: []wit.Component{{Name: shopClass, Kind: wit.ComponentSource,
+			Aliases: []string{"Shop"}, Settings: shopSettings(settings...)}}}, "", wit.InterfaceSource)
 }
 
 var honest = []string{"shop.address http.address", "shop.pwd! http.password", "shop.note"}
@@ -55,8 +56,8 @@ func taken(m *plugin.Manager) string {
 	return info.Name + " " + info.Version
 }
 
-// What differs from the plugin that comes with the program, or from the version before, is not taken from a folder without the user's
-// word; everything else is.
+// What differs from the plugin that comes with the program, or from the version before, is not taken from a folder
+// without the user's word; everything else is.
 func TestVersionsWithOtherRoles(t *testing.T) {
 	for name, x := range map[string]struct {
 		settings []string
@@ -97,7 +98,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				switch {
 				case x.differs == "" && got != "shop 2.0.0":
 					t.Errorf("expected it to be taken, found %s", got)
-				case x.differs != "" && base == "built in" && got != "shop 1.0.0", x.differs != "" && base != "built in" && !strings.Contains(got, x.differs):
+				case x.differs != "" && base == "built in" && got != "shop 1.0.0", x.differs != "" && base != "built in" &&
+					!strings.Contains(got, x.differs):
 					t.Errorf("expected it not to be taken, found %s", got)
 				}
 				if x.differs == "" {
@@ -108,7 +110,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if s := b.Status(); len(s.Held) != 1 || !strings.Contains(s.Held[0], x.differs) || !strings.Contains(s.Held[0], "plugin.shop.accept="+hash(other)) || b.Candidate() != nil {
+					if s := b.Status(); len(s.Held) != 1 || !strings.Contains(s.Held[0], x.differs) ||
+						!strings.Contains(s.Held[0], "plugin.shop.accept="+hash(other)) || b.Candidate() != nil {
 						t.Errorf("expected the status to say what differs, found %+v", s)
 					}
 				}
@@ -150,14 +153,16 @@ func TestVersionsThatAreNewTogether(t *testing.T) {
 	}
 }
 
-// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name in a folder.
+// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
+// in a folder.
 func TestClassOfABuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 	thief := shop("a-thief", "9.0.0", "shop.note http.address", "shop.pwd")
 	put(t, folder, "thief.wasm", thief)
-	alias := guesttest.Static(wit.Description{Name: "an-alias", Version: "9.0.0", Components: []wit.Component{{Name: "x.Y", Kind: wit.ComponentSource,
-		Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
+	alias := guesttest.Static(wit.Description{Name: "an-alias", Version: "9.0.0",
+		Components: []wit.Component{{Name: "x.Y", Kind: wit.ComponentSource,
+			Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
 	put(t, folder, "alias.wasm", alias)
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	if got := taken(m); got != "shop 1.0.0" {
@@ -167,11 +172,13 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") || !strings.Contains(s.Others[0], "plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
+	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") || !strings.Contains(s.Others[0],
+		"plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
 		t.Errorf("found %+v", s)
 	}
 	m.Close()
-	if got := taken(manager(t, plugin.Options{Embedded: embedded, Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}}, folder)); got != "a-thief 9.0.0" {
+	if got := taken(manager(t, plugin.Options{Embedded: embedded, Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}},
+		folder)); got != "a-thief 9.0.0" {
 		t.Errorf("expected the accepted one, found %s", got)
 	}
 }
@@ -182,11 +189,13 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 	if err := os.WriteFile(adopted, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted, Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), adopted) {
+	if _, err := plugin.New(t.Context(), plugin.Options{Adopted: adopted,
+		Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), adopted) {
 		t.Errorf("found %v", err)
 	}
 	for key, value := range map[string]string{"plugin.shop.accept": "beef"} {
-		if _, err := plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: value}, Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), key) {
+		if _, err := plugin.New(t.Context(), plugin.Options{Settings: map[string]string{key: value},
+			Registry: record.NewRegistry()}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("found %v", err)
 		}
 	}

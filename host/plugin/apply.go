@@ -3,18 +3,19 @@ package plugin
 import (
 	"context"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row. Rows count as they
-// lie in memory, with data or without.
+// maxPortions is how many results of the largest size a guest may give for one batch, which it may take row by row.
+// Rows count as they lie in memory, with data or without.
 const maxPortions = 4
 
-// Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the Origin and
-// the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to b.Data, so that rows which
-// it left unchanged keep their place. Faults name rows by their position in b.Rows as it was. On an error b is as it was.
+// Apply sends a batch through the chain that context was prepared from. b.Rows becomes the result: each row keeps the
+// Origin and the Offset of the row that it came from, b.Topics may grow, and what the guest wrote is appended to
+// b.Data, so that rows which it left unchanged keep their place. Faults name rows by their position in b.Rows as it
+// was. On an error b is as it was.
 func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowFault, error) {
 	topics, data := len(b.Topics), len(b.Data)
 	i.hot.rows = i.hot.rows[:0]
@@ -37,7 +38,8 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 }
 
 // applySome makes one call with the rows from a position on; its results go to i.hot.rows.
-func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int, faults []wit.RowFault, err error) {
+func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
+	faults []wit.RowFault, err error) {
 	f, err := i.enter(ctx, applyFunc)
 	if err != nil {
 		return 0, nil, err
@@ -80,7 +82,8 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	if err != nil {
 		return 0, nil, err
 	}
-	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size, limit: uint64(i.module.limits.ResultBytes)}
+	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size,
+		limit: uint64(i.module.limits.ResultBytes)}
 	previous := uint32(0)
 	for n := range i.hot.rows[start:] {
 		r := &i.hot.rows[start+n]
@@ -98,8 +101,10 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	return consumed, faults, err
 }
 
-// Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it is.
-func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault, err error) {
+// Test asks a predicate of each row: there is one entry for each of b.Rows, the negation not applied. b is left as it
+// is.
+func (i *Instance) Test(ctx context.Context, context []byte, b *record.Batch) (matches []bool, faults []wit.RowFault,
+	err error) {
 	f, err := i.enter(ctx, testFunc)
 	if err != nil {
 		return nil, nil, err

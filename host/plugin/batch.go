@@ -7,15 +7,15 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Apply, Test, Encode and Decode carry batches: rows and data cross as arrays laid by hand, one copy each way, without an
-// allocation for each row. Results lie in memory as the canonical ABI puts them: byte 0 says ok or fault, the payload begins at
-// byte 4.
+// Apply, Test, Encode and Decode carry batches: rows and data cross as arrays laid by hand, one copy each way, without
+// an allocation for each row. Results lie in memory as the canonical ABI puts them: byte 0 says ok or fault, the
+// payload begins at byte 4.
 const (
 	payload     = 4
 	faultSize   = 48
@@ -31,8 +31,8 @@ var (
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
 )
 
-// hot is the buffers of an instance.
-type hot struct {
+// scratch is the buffers of an instance.
+type scratch struct {
 	rows   []wit.Row
 	topics []uint32
 	blocks []abi.Block
@@ -63,7 +63,8 @@ func (i *Instance) survey(c *batchCall) error {
 			if d.Form == wit.Absent {
 				continue
 			}
-			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Form == wit.Unchanged || int(d.Form) >= d.Form.Cases() {
+			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Form == wit.Unchanged ||
+				int(d.Form) >= d.Form.Cases() {
 				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Form, d.Size, d.Start, len(c.b.Data))
 			}
 			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
@@ -229,7 +230,8 @@ func (i *Instance) declared(ok []byte, offset int) error {
 // fewTopics are compared one by one.
 const fewTopics = 16
 
-// topics reads the result's topics into i.hot.topics, as indices in the batch's. A result without topics uses the call's.
+// topics reads the result's topics into i.hot.topics, as indices in the batch's. A result without topics uses the
+// call's.
 func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	i.hot.topics = i.hot.topics[:0]
 	list, n, err := i.guest.ListAt(ok, offset, 8, 4)

@@ -67,7 +67,8 @@ func TestSchemasInsideBytes(t *testing.T) {
 				t.Errorf("header of schema %d", headers[0].Schema)
 			}
 			for _, x := range append(v.(datum.List), mustDynamic(t, headers[1].Value)) {
-				if s := x.(datum.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" || string(s.Bytes) != "\x04in" {
+				if s := x.(datum.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" ||
+					string(s.Bytes) != "\x04in" {
 					t.Errorf("struct of schema %d: %q", s.Schema, s.Bytes)
 				}
 			}

@@ -17,7 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cpu is what the process has used. Machines that run tests do other things too, so benchmarks here report it beside the time.
+// cpu is what the process has used. Machines that run tests do other things too, so benchmarks here report it beside
+// the time.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
@@ -105,8 +106,9 @@ func BenchmarkLoad(b *testing.B) {
 	folder := b.TempDir()
 	put(b, folder, "all.wasm", guesttest.Bytes(b, all))
 	measured(b, 1, "plugin", func() error {
-		m, err := plugin.New(b.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cacheDir(), Registry: record.NewRegistry(),
-			Logger: slog.New(slog.DiscardHandler)})
+		m, err := plugin.New(b.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cacheDir(),
+			Registry: record.NewRegistry(),
+			Logger:   slog.New(slog.DiscardHandler)})
 		if err == nil {
 			err = m.Close()
 		}

@@ -50,8 +50,8 @@ const (
 
 const pageBytes = 65536
 
-// ReadBinary reads the sections of a core module. It refuses, saying what was found, files that are empty or cut off, files of
-// other formats, and components, with the way to the core module inside.
+// ReadBinary reads the sections of a core module. It refuses, saying what was found, files that are empty or cut off,
+// files of other formats, and components, with the way to the core module inside.
 func ReadBinary(data []byte) (*Binary, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("the file is empty: expected a core WebAssembly module")
@@ -143,7 +143,8 @@ func (b *Binary) Has(name string) bool {
 // contract is the version in the first name of the contract's package.
 func (b *Binary) contract() string {
 	for _, e := range b.Exports {
-		if v := versionInText(strings.TrimPrefix(e.Name, "cabi_post_")); v != "" && strings.HasPrefix(strings.TrimPrefix(e.Name, "cabi_post_"), wit.Package+"/") {
+		if v := versionInText(strings.TrimPrefix(e.Name, "cabi_post_")); v != "" && strings.HasPrefix(strings.TrimPrefix(e.Name, "cabi_post_"),
+			wit.Package+"/") {
 			return v
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Binding ties a connector to a plugin: to the version that it runs with, and to a newer one that its task has yet to judge at
-// a page or batch boundary. It is safe for use by several goroutines.
+// Binding ties a connector to a plugin: to the version that it runs with, and to a newer one that its task has yet to
+// judge at a page or batch boundary. It is safe for use by several goroutines.
 type Binding struct {
 	manager   *Manager
 	connector string
@@ -68,12 +68,13 @@ type Status struct {
 	Rejected string
 	// FileError says why the file that the module came from is refused now, "" if it is not.
 	FileError string
-	// Held are versions that wait for the user's word, Others plugins of other names that have the class too; each says what to do.
+	// Held are versions that wait for the user's word, Others plugins of other names that have the class too; each says
+	// what to do.
 	Held, Others []string
 }
 
-// Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the one named.
-// Close the binding when the connector ends.
+// Bind gives a connector the plugin that has a component, under its class name or an alias: the newest version, or the
+// one named. Close the binding when the connector ends.
 func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
 	return m.bind(connector, selection{kind: kind, class: class, version: version})
 }
@@ -93,7 +94,8 @@ func (m *Manager) bind(connector string, s selection) (*Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{manager: m, connector: connector, selection: s, current: m.share(found, connector), rejected: map[string]string{}}
+	b := &Binding{manager: m, connector: connector, selection: s, current: m.share(found, connector),
+		rejected: map[string]string{}}
 	m.bindings[b] = struct{}{}
 	return b, nil
 }
@@ -105,7 +107,8 @@ func (b *Binding) Current() *Pool {
 	return b.current
 }
 
-// Component is the description of what was bound, as the current version has it; nil for a binding by the plugin's name.
+// Component is the description of what was bound, as the current version has it; nil for a binding by the plugin's
+// name.
 func (b *Binding) Component() *wit.Component {
 	if b.selection.plugin != "" {
 		return nil
@@ -113,8 +116,9 @@ func (b *Binding) Component() *wit.Component {
 	return b.Current().module.component(b.selection.kind, b.selection.class)
 }
 
-// Candidate is the pool of a newer version that is loaded and not yet judged, nil if there is none: ask at each boundary, then
-// [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file counts as newer.
+// Candidate is the pool of a newer version that is loaded and not yet judged, nil if there is none: ask at each
+// boundary, then [Binding.Promote] or [Binding.Reject] it. A version that came in the place of the current one's file
+// counts as newer.
 func (b *Binding) Candidate() *Pool {
 	changes := b.manager.changes.Load() + 1
 	if b.settled.Load() == changes {
@@ -139,7 +143,8 @@ func (b *Binding) Candidate() *Pool {
 	return b.candidate
 }
 
-// best is the module that should take over from the current one, nil if none should. The manager's lock and b's are held.
+// best is the module that should take over from the current one, nil if none should. The manager's lock and b's are
+// held.
 func (b *Binding) best() *module {
 	s, current := b.selection, b.current.module
 	s.within = current.info.Name
@@ -158,8 +163,8 @@ func (b *Binding) best() *module {
 	return found
 }
 
-// Promote makes a candidate current. The old pool closes when its last instance comes back. For some minutes the new version is on
-// trial: when its calls break it is rolled back, see [Binding.Again].
+// Promote makes a candidate current. The old pool closes when its last instance comes back. For some minutes the new
+// version is on trial: when its calls break it is rolled back, see [Binding.Again].
 func (b *Binding) Promote(p *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
@@ -175,7 +180,10 @@ func (b *Binding) Promote(p *Pool) {
 		b.reason = left.Error()
 	} else {
 		p.mu.Lock()
-		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) { b.manager.leave(p.module, reason) }}
+		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) {
+			b.manager.leave(p.module,
+				reason)
+		}}
 		p.mu.Unlock()
 	}
 	b.settled.Store(0)
@@ -211,7 +219,8 @@ func (b *Binding) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current.module
-	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash, File: current.info.Origin, Rejected: b.reason,
+	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
+		File: current.info.Origin, Rejected: b.reason,
 		Held: m.held(current.info.Name), Others: m.others(b.selection, current.info.Name)}
 	o := m.origins[current.info.Origin]
 	s.Removed = o == nil || o.active != current

@@ -6,34 +6,37 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// How long the lists may be that a plugin hands over, and how much one value in them. A call's result is bounded in bytes by
-// `plugin.NAME.limits.result.bytes`; these bound what the host keeps, goes through again and again, or starts goroutines for.
+// How long the lists may be that a plugin hands over, and how much one value in them. A call's result is bounded in
+// bytes by `plugin.NAME.limits.result.bytes`; these bound what the host keeps, goes through again and again, or starts
+// goroutines for.
 const (
 	// MaxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
 	MaxFeeds = 10_000
 	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
 	MaxTopics = 10_000
-	// MaxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored with every
-	// flush, and compacted topics keep it for good.
+	// MaxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored
+	// with every flush, and compacted topics keep it for good.
 	MaxOffsetBytes = 64 << 10
 	// MaxComponents is how many components and aliases a plugin may have.
 	MaxComponents = 1_000
-	// MaxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting that is not known
-	// is compared with all of them.
+	// MaxSettings is how many settings, rules and aliases the components of a plugin may declare together: a setting
+	// that is not known is compared with all of them.
 	MaxSettings = 20_000
-	// MaxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes time in proportion
-	// to its length for each byte of a value.
+	// MaxPatterns is how many rules of a plugin may have a pattern, MaxPatternBytes how long each may be: RE2 takes
+	// time in proportion to its length for each byte of a value.
 	MaxPatterns     = 1_000
 	MaxPatternBytes = 1_000
 	// MaxPrefixes is how many prefixes a component may have: a setting that is not known is compared with all of them.
 	MaxPrefixes = 100
-	// MaxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what they stand for.
+	// MaxPlaceholders is how many placeholders a setting's name may have, such as {n} and {m}: each is a loop over what
+	// they stand for.
 	MaxPlaceholders = 2
-	// MaxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is there.
+	// MaxDescriptionBytes is how long all texts of a description may be together: they are kept as long as the file is
+	// there.
 	MaxDescriptionBytes = 4 << 20
 )
 
@@ -85,7 +88,8 @@ func clip(s string) string {
 	return s
 }
 
-// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched. It ends with ctx.
+// checkLists refuses a description whose lists or texts are too long, or that has names which cannot be matched. It
+// ends with ctx.
 func checkLists(ctx context.Context, d *wit.Description) error {
 	n := tally{texts: len(d.Documentation)}
 	for i := range d.Components {

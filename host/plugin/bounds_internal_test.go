@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -38,7 +38,8 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 		"at most 1000 components":         {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
 		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
-		if err := checkLists(t.Context(), d); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := checkLists(t.Context(), d); want == "" && err != nil || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
@@ -46,7 +47,8 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 
 // Who has given up does not wait until all is judged that a plugin says of itself.
 func TestJudgingEndsWithItsContext(t *testing.T) {
-	long := &wit.Description{Name: "n", Version: "1", Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
+	long := &wit.Description{Name: "n", Version: "1",
+		Components: []wit.Component{{Name: "c", Settings: make([]wit.SettingSpec, 3*watchEvery)}}}
 	m := &module{info: Info{Interfaces: interfaces}}
 	if err := m.judgeDescription(t.Context(), long); err != nil {
 		t.Fatal(err)
@@ -71,7 +73,8 @@ func TestOffsetsAreBounded(t *testing.T) {
 				fields[i].Name = fmt.Sprint(i)
 			}
 		}
-		if err := checkOffset("next", fields); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := checkOffset("next", fields); want == "" && err != nil || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
@@ -80,7 +83,8 @@ func TestOffsetsAreBounded(t *testing.T) {
 	}
 }
 
-// An instance that declares the same schemas anew pays for them once; one that declares too much is refused, one on the way there replaced.
+// An instance that declares the same schemas anew pays for them once; one that declares too much is refused, one on the
+// way there replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := schemas{registry: record.NewRegistry().For("c")}
 	big := func(i int) []wit.Node {

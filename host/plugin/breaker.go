@@ -11,18 +11,20 @@ import (
 )
 
 const (
-	// breaksToOpen is how many calls of a function must break in succession, with no good one in between, before the version is
-	// stopped. Finding one row among 500 by halving (P32) takes up to ten, each bad neighbour of it one or two more: whoever has one
-	// poisonous row keeps the connector, and a version that only ever loops has its connector's time for 20 s, not for hours.
+	// breaksToOpen is how many calls of a function must break in succession, with no good one in between, before the
+	// version is stopped. Finding one row among 500 by halving (P32) takes up to ten, each bad neighbour of it one or
+	// two more: whoever has one poisonous row keeps the connector, and a version that only ever loops has its
+	// connector's time for 20 s, not for hours.
 	breaksToOpen = 20
-	// breakWindow is the longest pause between two breaks that count as in succession: what happens once a day is an accident.
+	// breakWindow is the longest pause between two breaks that count as in succession: what happens once a day is an
+	// accident.
 	breakWindow = 10 * time.Minute
-	// openFirst is how long a stopped version rests before one call is let through; each one that breaks too doubles it, up to
-	// openLongest. Whoever restarts a task by hand or by a timer gets an answer within minutes.
+	// openFirst is how long a stopped version rests before one call is let through; each one that breaks too doubles
+	// it, up to openLongest. Whoever restarts a task by hand or by a timer gets an answer within minutes.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
-	// A version that took over less than trialFor ago is left for the one before at the trialBreaks-th broken call, whatever went
-	// well in between: the one before was good, so doubt is for the new one. Once is not enough, because a busy machine can break
-	// the fence of time.
+	// A version that took over less than trialFor ago is left for the one before at the trialBreaks-th broken call,
+	// whatever went well in between: the one before was good, so doubt is for the new one. Once is not enough, because
+	// a busy machine can break the fence of time.
 	trialBreaks = 3
 	trialFor    = 10 * time.Minute
 )
@@ -130,7 +132,8 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 
 // named adds whose it is.
 func (s *Stopped) named(m *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash, connector
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash,
+		connector
 	return s
 }
 
@@ -210,8 +213,8 @@ func (r *RolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
-// leave rolls a version back: it is offered no more, whatever file it comes in, and bindings that run it get the one before as their
-// candidate. Without another version of the plugin nothing happens.
+// leave rolls a version back: it is offered no more, whatever file it comes in, and bindings that run it get the one
+// before as their candidate. Without another version of the plugin nothing happens.
 func (m *Manager) leave(x *module, reason string) {
 	m.mu.Lock()
 	if m.rejected[x.info.Hash] != nil || !m.replaceable(x) {
@@ -243,7 +246,8 @@ func (m *Manager) leave(x *module, reason string) {
 func (m *Manager) replaceable(x *module) bool {
 	for _, o := range m.origins {
 		for _, other := range []*module{o.active, o.previous} {
-			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil && (other == o.active || o.active == x) {
+			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil &&
+				(other == o.active || o.active == x) {
 				return true
 			}
 		}
@@ -251,9 +255,10 @@ func (m *Manager) replaceable(x *module) bool {
 	return false
 }
 
-// Again tells whether a call that failed is to be made once more before the failure counts: its version is on trial, or was just rolled
-// back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the version before cannot be
-// opened for the moment: so ask it after each try, and give up after as many as you would for a service that does not answer.
+// Again tells whether a call that failed is to be made once more before the failure counts: its version is on trial, or
+// was just rolled back and the one before is the [Binding.Candidate] now. It is true a few times at most, unless the
+// version before cannot be opened for the moment: so ask it after each try, and give up after as many as you would for
+// a service that does not answer.
 func (b *Binding) Again(err error) bool {
 	var trap *Trap
 	if !errors.As(err, &trap) {

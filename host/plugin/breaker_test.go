@@ -30,7 +30,8 @@ func fickle(t testing.TB, version string, good bool) []byte {
 	return m.Bytes()
 }
 
-func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logBuffer, folder string) {
+func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logBuffer,
+	folder string) {
 	t.Helper()
 	folder, log = t.TempDir(), &logBuffer{}
 	put(t, folder, "fickle.wasm", fickle(t, version, good))
@@ -62,7 +63,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 	err := prepareOn(t, b)
 	var stopped *plugin.Stopped
-	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Broke != "call.ms" || stopped.Hash != b.Status().Hash {
+	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Broke != "call.ms" ||
+		stopped.Hash != b.Status().Hash {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}
 	for _, want := range []string{"plugin fickle 1.0.0 (" + stopped.Hash[:12] + ", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"} {
@@ -76,7 +78,11 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if err := again.Current().Do(t.Context(), func(i *plugin.Instance) error { _, err := i.Describe(t.Context()); return err }); !errors.As(err, &stopped) {
+	if err := again.Current().Do(t.Context(), func(i *plugin.Instance) error {
+		_,
+			err := i.Describe(t.Context())
+		return err
+	}); !errors.As(err, &stopped) {
 		t.Errorf("describe: expected that it is stopped, found %v", err)
 	}
 	other, err := m.Bind("items", wit.ComponentTransformation, "Fickle", "")
@@ -218,7 +224,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			}
 			listed := false
 			for _, info := range m.Modules() {
-				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(), why) && !info.Active
+				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(), why) &&
+					!info.Active
 			}
 			if !listed {
 				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())

@@ -3,7 +3,7 @@ package plugin
 import (
 	"context"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -38,7 +38,8 @@ func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 }
 
 // Validate checks settings together.
-func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
 	if inquiry.Done != nil {
 		for _, x := range *inquiry.Done {
@@ -56,17 +57,20 @@ func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
 }
 
 // Run runs a command.
-func (i *Instance) Run(ctx context.Context, command string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func (i *Instance) Run(ctx context.Context, command string, options, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.Reply, error) {
 	return invoke[wit.Reply](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
 }
 
 // Plan shares a source's work out among tasks.
-func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.Layout,
+	error) {
 	return invoke[wit.Layout](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 }
 
 // OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
-func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpening, error) {
 	opening, err := invoke[wit.SourceOpening](ctx, i, wit.InterfaceSource, "Open", component, settings, state, answers)
 	if err != nil || opening.Ready == nil {
 		return opening, err
@@ -96,7 +100,8 @@ func (i *Instance) discard(err error) error {
 }
 
 // Next asks a feed what to fetch. now is in milliseconds since 1970.
-func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
+	now int64) (wit.Step, error) {
 	step, err := invoke[wit.Step](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		if err := checkPosition("next: position", step.Fetch.Position); err != nil {
@@ -107,7 +112,8 @@ func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset
 }
 
 // Begin starts a page; position is nil for a wake's. The page's number is valid on this instance only.
-func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
+	response wit.Response) (uint32, error) {
 	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
 }
 
@@ -129,17 +135,20 @@ func (i *Instance) Notified(ctx context.Context, context []byte, notification wi
 }
 
 // Subscribe asks for a subscription of a feed under an address.
-func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
 	return invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
 }
 
 // Retire undoes what a connector set up at its service.
-func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.Arrangement, error) {
+func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
+	state []byte, answers []wit.Response) (wit.Arrangement, error) {
 	return invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses, state, answers)
 }
 
 // OpenSink works out what a sink's other calls need.
-func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SinkOpening, error) {
 	opening, err := invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
 	if err == nil && opening.Ready != nil && len(opening.Ready.Topics) > MaxTopics {
 		return wit.SinkOpening{}, i.discard(abi.Violated("expected at most %d topics, found %d", MaxTopics, len(opening.Ready.Topics)))
@@ -148,7 +157,8 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 }
 
 // Settle tells what became of a delivery; there is one verdict for each of its rows.
-func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.Settled, error) {
 	settled, err := invoke[wit.Settled](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
 	verdicts := settled.Verdicts
 	if err == nil && len(verdicts) != len(rows) {

@@ -51,8 +51,8 @@ type Call struct {
 	Answer string
 }
 
-// Finding is something that [Check] noticed. A refused one keeps the module from being used, or breaks the contract; others are
-// advice.
+// Finding is something that [Check] noticed. A refused one keeps the module from being used, or breaks the contract;
+// others are advice.
 type Finding struct {
 	Refused bool
 	// Where is a function or a component, Text what was expected and found there.
@@ -61,15 +61,16 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
 
-// CheckTime is how long [Check] may take, compiling and all calls together: each has its own limit, but a plugin may have any number of
-// components and commands.
+// CheckTime is how long [Check] may take, compiling and all calls together: each has its own limit, but a plugin may
+// have any number of components and commands.
 const CheckTime = time.Minute
 
-// Check loads a file as a host would and tries what must work without settings or a service: describe gives the same answer twice,
-// validate answers for each component with nothing set, and every function of the contract that the module has returns when it is
-// called with empty lists and the context that open or prepare returned, all within [CheckTime], compiling included; what is not tried by
-// then is refused. What loading refuses, such as a list that is too long or a command whose option clashes, is the one finding. The error
-// is about reading the file; a refused module is a finding.
+// Check loads a file as a host would and tries what must work without settings or a service: describe gives the same
+// answer twice, validate answers for each component with nothing set, and every function of the contract that the
+// module has returns when it is called with empty lists and the context that open or prepare returned, all within
+// [CheckTime], compiling included; what is not tried by then is refused. What loading refuses, such as a list that is
+// too long or a command whose option clashes, is the one finding. The error is about reading the file; a refused module
+// is a finding.
 func Check(ctx context.Context, path string, o Options) (*Checked, error) {
 	return check(ctx, path, o, CheckTime)
 }
@@ -88,7 +89,8 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
 	defer cancel()
-	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within, processors: newProcessors(), idle: idleTime, admission: newAdmission(0, o.logger())}
+	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within,
+		processors: newProcessors(), idle: idleTime, admission: newAdmission(0, o.logger())}
 	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
 		return nil, err
 	}
@@ -175,7 +177,8 @@ func (c *checker) describe() {
 				return err
 			}
 			m := c.module.info
-			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation, Components: m.Components}) {
+			if !reflect.DeepEqual(d, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
+				Components: m.Components}) {
 				c.find(true, "plugin.describe", "expected the same answer each time, found two")
 				break
 			}
@@ -204,7 +207,8 @@ func (c *checker) texts(where string, s *wit.SettingSpec) {
 	if s.DefaultValue != nil {
 		c.legible(where, "default of "+of, *s.DefaultValue)
 		// A secret's default may stand for something else: it is never shown.
-		if text := (setting.Check{Empty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" && s.Kind != wit.KindPassword {
+		if text := (setting.Check{Empty: true}).Value(s, *s.DefaultValue); text != "" && *s.DefaultValue != "" &&
+			s.Kind != wit.KindPassword {
 			c.find(true, where, "the default of %s is none of its values: %s", of, text)
 		}
 	}
@@ -414,7 +418,8 @@ func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error { _, _, err := i.applySome(c.ctx, prepared, c.batch(), 0); return err })
-	predicates := slices.ContainsFunc(c.module.info.Components, func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
+	predicates := slices.ContainsFunc(c.module.info.Components,
+		func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.batch())
 		if fault := (*wit.Fault)(nil); !predicates && errors.As(err, &fault) {

@@ -36,7 +36,8 @@ func TestCheck(t *testing.T) {
 		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
 		t.Errorf("%+v %s", c, findings)
 	}
-	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 || m.Copies == 0 || m.Leaves == 0 {
+	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
+		m.Copies == 0 || m.Leaves == 0 {
 		t.Errorf("metered as %+v", m)
 	}
 	// Every function of the contract was called.
@@ -64,7 +65,8 @@ func TestCheck(t *testing.T) {
 
 // What is refused says what and where.
 func TestCheckRefuses(t *testing.T) {
-	static := wit.Description{Name: "s", Version: "1", Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
+	static := wit.Description{Name: "s", Version: "1",
+		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
 	bodyless := guesttest.StaticModule(static, "", wit.InterfaceTransform)
 	bodyless.Exports = bodyless.Exports[1:]
 	hostile := hostileCases()
@@ -103,7 +105,8 @@ func TestCheckRefuses(t *testing.T) {
 func TestCheckEnds(t *testing.T) {
 	d := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
-		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation, Documentation: "x"})
+		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
+			Documentation: "x"})
 	}
 	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
 	for n := range m.Exports {
@@ -138,7 +141,8 @@ func TestCheckEnds(t *testing.T) {
 	}
 }
 
-// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called with.
+// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called
+// with.
 func TestCheckOfTheExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
@@ -203,7 +207,8 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 // What loading bounds, check finds, each once; text that would be obeyed is advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.SettingSpec) wit.Description {
-		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
+		return wit.Description{Name: "k", Version: "1",
+			Components: []wit.Component{{Name: "K", Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
 	}
 	long := strings.Repeat("x", 300)
 	twice := settings(wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"})
@@ -216,7 +221,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		components = append(components, wit.Component{Name: fmt.Sprint("K", n), Kind: wit.ComponentTransformation})
 	}
 	roles := func(kind wit.ComponentKind, specs ...wit.SettingSpec) wit.Description {
-		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind, Documentation: "x", Settings: specs}}}
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind, Documentation: "x",
+			Settings: specs}}}
 	}
 	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
 	for name, k := range map[string]struct {
@@ -229,15 +235,17 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a role of a transform":    {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a", Rules: in("http.address")}), "has the role http.address: the host uses settings of sources and sinks alone"},
 		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")}, wit.SettingSpec{Name: "b", Rules: in("http.address")}),
 			"has the role http.address, which a has"},
-		"no name":                   {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
-		"a long name":               {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
-		"many components":           {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
-		"a long setting":            {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
-		"placeholders":              {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
-		"a long pattern":            {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}), "load: describe: component K, setting a: expected a pattern of at most"},
-		"a wrong pattern":           {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
-		"a name thrice":             {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
-		"a world missing":           {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
+		"no name":         {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
+		"a long name":     {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
+		"many components": {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
+		"a long setting":  {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
+		"placeholders":    {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
+		"a long pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}),
+			"load: describe: component K, setting a: expected a pattern of at most"},
+		"a wrong pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
+		"a name thrice":   {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
+		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}},
+			`load: describe: component "S" is a sink: expected the interface sink`},
 		"a component twice":         {wit.Description{Name: "k", Version: "1", Components: []wit.Component{components[0], components[0]}}, `load: describe: component "K0": expected names that are not empty and stand once`},
 		"a default of another kind": {settings(wit.SettingSpec{Name: "a", Kind: wit.KindInt, DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
 		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"), Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
@@ -253,7 +261,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
-			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600); err != nil {
+			if err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {

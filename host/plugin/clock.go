@@ -16,9 +16,9 @@ import (
 
 // clock fences the time of an instance's calls. A guest comes by when its fuel is used up and whenever it calls out.
 //
-// What counts is the guest's own work: the fuel that it used, by what fuel takes in this very call where nothing disturbs it, and the time
-// in functions of the host's. So a call is not ended because it waits for a processor, of ours or of the machine's; yet no call takes
-// longer than clockFactor times its limit.
+// What counts is the guest's own work: the fuel that it used, by what fuel takes in this very call where nothing
+// disturbs it, and the time in functions of the host's. So a call is not ended because it waits for a processor, of
+// ours or of the machine's; yet no call takes longer than clockFactor times its limit.
 type clock struct {
 	// ctx is the caller's; limit is the call's time, began when it began.
 	ctx   context.Context
@@ -31,7 +31,8 @@ type clock struct {
 	ticks         int64
 	// perTick is what the guest works for one, at most maxTick: the least of a window's so far.
 	perTick time.Duration
-	// resumed is when the guest went on after the last tick; outside is the time in functions of the host's, away that since then.
+	// resumed is when the guest went on after the last tick; outside is the time in functions of the host's, away that
+	// since then.
 	resumed       time.Time
 	outside, away time.Duration
 	entered       time.Time // a function of the host's
@@ -41,7 +42,8 @@ type clock struct {
 }
 
 const (
-	// graceAfterCancel is how long a call may go on whose caller has given up: what is nearly done need not be done again.
+	// graceAfterCancel is how long a call may go on whose caller has given up: what is nearly done need not be done
+	// again.
 	graceAfterCancel = 250 * time.Millisecond
 	// yieldEvery is how often a guest that works makes room for others.
 	yieldEvery = time.Millisecond
@@ -49,15 +51,16 @@ const (
 	turnTime = 10 * time.Millisecond
 	// clockFactor is how many times its limit a call may take by the clock.
 	clockFactor = 10
-	// windowLength is how many ticks are looked at together: some ms, within which a machine under load lets a guest work undisturbed every now
-	// and then.
+	// windowLength is how many ticks are looked at together: some ms, within which a machine under load lets a guest
+	// work undisturbed every now and then.
 	windowLength = 8
 )
 
 // Overdue is the reason of a [*Trap] when a call took longer than its limit.
 type Overdue struct {
 	Limit time.Duration
-	// Took is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a processor.
+	// Took is not zero where the call did not work for so long, but took this by the clock, most of it waiting for a
+	// processor.
 	Took time.Duration
 }
 
@@ -69,9 +72,9 @@ func (o *Overdue) Error() string {
 	return text
 }
 
-// maxStackBytes is how large the engine's stack for a call may grow, which lies beside the guest's memory: it doubles from 10 KiB on, so
-// that 10 MiB are there for any guest, enough for some 70,000 frames of Go. Without a limit of ours endless recursion makes it grow
-// to 100 MB, in steps that copy all of it.
+// maxStackBytes is how large the engine's stack for a call may grow, which lies beside the guest's memory: it doubles
+// from 10 KiB on, so that 10 MiB are there for any guest, enough for some 70,000 frames of Go. Without a limit of ours
+// endless recursion makes it grow to 100 MB, in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
 // Deep is the reason of a [*Trap] when a call recursed too deeply.
@@ -92,9 +95,9 @@ func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
 	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, turn: now, resumed: now, perTick: maxTick()}
 }
 
-// look ends the call that is running if its time is up, by a panic that the engine turns into the call's error with the guest's
-// stack. Nothing in a guest can catch it: exceptions are refused. The instance is closed when it comes back; closing it here would
-// take its memory away under the frames that are left.
+// look ends the call that is running if its time is up, by a panic that the engine turns into the call's error with the
+// guest's stack. Nothing in a guest can catch it: exceptions are refused. The instance is closed when it comes back;
+// closing it here would take its memory away under the frames that are left.
 func (c *clock) look(now time.Time) {
 	if c.canceled.IsZero() && c.ctx.Err() != nil {
 		c.canceled = now.Add(graceAfterCancel)
@@ -142,8 +145,8 @@ func (c *clock) ended() error {
 // watchEvery is how many rows, faults or values are looked at between looks at the context.
 const watchEvery = 1024
 
-// tick is called by a guest whose fuel is used up. Being here is enough for the garbage collector; other goroutines get their turn
-// every now and then.
+// tick is called by a guest whose fuel is used up. Being here is enough for the garbage collector; other goroutines get
+// their turn every now and then.
 func (c *clock) tick(p *processors) {
 	now := time.Now()
 	c.used(now)
@@ -182,11 +185,13 @@ func provideTick(ctx context.Context, r wazero.Runtime) error {
 		stack[0] = uint64(metering.Budget)
 	}
 	_, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(tick), nil, []api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
+		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
+			[]api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx)
 	return err
 }
 
-// watched makes functions of the host's look at the clock each time that they are called: some of them take long, and cost no fuel.
+// watched makes functions of the host's look at the clock each time that they are called: some of them take long, and
+// cost no fuel.
 func watched(ctx context.Context) context.Context {
 	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
 		func(api.FunctionDefinition) experimental.FunctionListener { return watcherOfCalls{} }))
@@ -195,7 +200,8 @@ func watched(ctx context.Context) context.Context {
 type watcherOfCalls struct{}
 
 // Before looks at the clock.
-func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+func (watcherOfCalls) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
+	_ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 		i.clock.entered = time.Now()
 		i.clock.look(i.clock.entered)

@@ -29,7 +29,8 @@ func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 	return w
 }
 
-// tick has the guest come by so many times, and wait for a processor so long each time; it returns why the call was ended, nil if it was not.
+// tick has the guest come by so many times, and wait for a processor so long each time; it returns why the call was
+// ended, nil if it was not.
 func (w *working) tick(times int, wait time.Duration) (ended error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -87,7 +88,8 @@ func TestDeadlinesCountWork(t *testing.T) {
 	}
 }
 
-// The time in functions of the host's counts as work; and who lets others go first is not ended for that, up to ten times the limit.
+// The time in functions of the host's counts as work; and who lets others go first is not ended for that, up to ten
+// times the limit.
 func TestDeadlinesCountCallsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
@@ -125,7 +127,8 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		began := time.Now()
 		err := w.tick(5000, 0)
 		var overdue *Overdue
-		if took := time.Since(began); !errors.As(err, &overdue) || overdue.Took == 0 || took < clockFactor*time.Second || took > (clockFactor+2)*time.Second {
+		if took := time.Since(began); !errors.As(err, &overdue) || overdue.Took == 0 ||
+			took < clockFactor*time.Second || took > (clockFactor+2)*time.Second {
 			t.Errorf("expected an end after ten times the limit, found %v after %v", err, took)
 		}
 		stop()

@@ -12,11 +12,13 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; they share what
-// was compiled by the loader's cache.
+// code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; they
+// share what was compiled by the loader's cache.
 type code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	// image is what the memories of its instances begin with.
+	image image
 }
 
 // fits tells whether the memory that a module begins with is within its limit.
@@ -33,7 +35,8 @@ func (l *loader) compile(ctx context.Context, m *module, p *prepared) (*code, er
 	if err := m.fits(); err != nil {
 		return nil, err
 	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(m.limits.pages()).WithDebugInfoEnabled(true)
+	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(
+		m.limits.pages()).WithDebugInfoEnabled(true)
 	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	err := provide(ctx, c.runtime, m.binary)
 	if err == nil {
@@ -51,18 +54,20 @@ func (l *loader) compile(ctx context.Context, m *module, p *prepared) (*code, er
 	return c, nil
 }
 
-// compileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take 2 to 5 s on an
-// idle core. Those that are not large are bounded by their size and effort, large ones are stopped between two functions.
+// compileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
+// 2 to 5 s on an idle core. Those that are not large are bounded by their size and effort, large ones are stopped
+// between two functions.
 const (
 	compileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
 	largeFunctions = 20_000
-	// largeEffort is what one function may have, within which nothing is stopped anyway; guests of Go have 1.5 million in all.
+	// largeEffort is what one function may have, within which nothing is stopped anyway; guests of Go have 1.5 million
+	// in all.
 	largeEffort = 4_000_000
 )
 
-// turn waits for a place among those that are compiled because they were found. At the start there is one for each processor, later they
-// leave half of them to the connectors that run; what a connector needs has no turn to wait for.
+// turn waits for a place among those that are compiled because they were found. At the start there is one for each
+// processor, later they leave half of them to the connectors that run; what a connector needs has no turn to wait for.
 func (l *loader) turn(ctx context.Context) error {
 	if l.turns == nil {
 		return nil
@@ -81,8 +86,8 @@ func (l *loader) done() {
 	}
 }
 
-// compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long as one function takes
-// it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
+// compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
+// as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
 func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, functions uint64) (err error) {
 	allowed := cmp.Or(l.compileTime, compileTime)
 	within, cancel := context.WithTimeout(ctx, allowed)
@@ -150,6 +155,7 @@ func (l *loader) compileOnce(ctx context.Context, r wazero.Runtime, module []byt
 // close frees the runtime and the compiled code.
 func (c *code) close() {
 	ctx := context.Background()
+	c.image.close()
 	if c.compiled != nil {
 		_ = c.compiled.Close(ctx)
 	}

@@ -13,7 +13,8 @@ import (
 
 // A panic of the engine while it compiles is one module's error. Without a runtime the call panics.
 func TestEngineThatPanics(t *testing.T) {
-	if err := (&loader{}).compileInto(t.Context(), &code{}, &prepared{}, 0); err == nil || !strings.Contains(err.Error(), "the engine failed: ") {
+	if err := (&loader{}).compileInto(t.Context(), &code{}, &prepared{}, 0); err == nil ||
+		!strings.Contains(err.Error(), "the engine failed: ") {
 		t.Errorf("expected an error, found %v", err)
 	}
 }
@@ -65,7 +66,7 @@ func TestHardModulesAreStopped(t *testing.T) {
 
 // A module's effort is kept with its rewritten form.
 func TestEffortIsKept(t *testing.T) {
-	s := &shelf{dir: t.TempDir()}
+	s := &descriptionCache{dir: t.TempDir()}
 	var efforts []int
 	for range 2 {
 		p, err := s.prepared(t.Context(), "x", func() ([]byte, error) { return hard(1+len(efforts), 100, 30), nil })
@@ -74,7 +75,8 @@ func TestEffortIsKept(t *testing.T) {
 		}
 		efforts = append(efforts, p.effort)
 	}
-	if want, err := prepareModule(t.Context(), hard(1, 100, 30)); err != nil || want.effort == 0 || efforts[0] != want.effort || efforts[1] != want.effort {
+	if want, err := prepareModule(t.Context(), hard(1, 100, 30)); err != nil || want.effort == 0 ||
+		efforts[0] != want.effort || efforts[1] != want.effort {
 		t.Errorf("expected %d twice, found %v and %v", want.effort, efforts, err)
 	}
 }

@@ -43,15 +43,19 @@ func TestPluginAndTools(t *testing.T) {
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "validate", wit.Inquiry{Ask: &wit.Need{State: []byte("asked"), Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
-			Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(i.Validate(ctx, "c", settings, true, nil, nil))
-		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}}, Body: []byte("b"), At: -1}}
-		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"), Errors: []string{"asked"}, Visible: true}}})(
+			Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(
+			i.Validate(ctx, "c", settings, true, nil, nil))
+		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}}, Body: []byte("b"),
+			At: -1}}
+		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"),
+			Errors: []string{"asked"}, Visible: true}}})(
 			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
 		_, err = i.Validate(ctx, "unknown", nil, false, nil, nil)
 		fault(t, err, wit.FaultConfig, "unknown component")
 		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text"}}}})(i.Commands(ctx))
 		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo", []wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
-		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil, wit.Notification{Method: "POST", Body: []byte("x")}))
+		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil, wit.Notification{Method: "POST",
+			Body: []byte("x")}))
 		equal(t, "subscribe", wit.Arrangement{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
 		equal(t, "retire", wit.Arrangement{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
 	})
@@ -61,18 +65,22 @@ func TestSource(t *testing.T) {
 	reg := record.NewRegistry()
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
-		equal(t, "plan", wit.Layout{Tasks: [][]wit.Setting{settings, settings}, ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
+		equal(t, "plan", wit.Layout{Tasks: [][]wit.Setting{settings, settings},
+			ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
 		opening, err := i.OpenSource(ctx, "s", settings, nil, nil)
 		if err != nil || opening.Ready == nil || len(opening.Ready.Feeds) != 1 {
 			t.Fatalf("open: %v %+v", err, opening)
 		}
 		feed := opening.Ready.Feeds[0]
-		if s := reg.Get(feed.Value.ID); s == nil || *s.Root().Name != "line" || *feed.PollEveryMs != 1000 || feed.Partition[0].Name != "service" {
+		if s := reg.Get(feed.Value.ID); s == nil || *s.Root().Name != "line" || *feed.PollEveryMs != 1000 ||
+			feed.Partition[0].Name != "service" {
 			t.Errorf("feed: %+v", feed)
 		}
-		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}}, wit.NullField("z"), wit.TextField("t", "ü")}
+		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}}, wit.NullField("z"),
+			wit.TextField("t", "ü")}
 		position := append(offset[:4:4], wit.IntegerField("now", 7))
-		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context", Repeatable: true}, Position: &position}})(
+		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context", Repeatable: true},
+			Position: &position}})(
 			i.Next(ctx, opening.Ready.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 7))
 		equal(t, "next", wit.Step{Idle: wit.Chosen})(i.Next(ctx, nil, 0, nil, wit.Cause{Wake: wit.Ptr("w")}, 7))
 		_, err = i.Next(ctx, nil, 0, nil, wit.Cause{Start: wit.Chosen}, -1)
@@ -110,7 +118,8 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 		t.Errorf("fault %+v holds %q", f, got)
 	}
 	p.Faults = nil
-	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"}, Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
+	want := wit.Portion{Follow: []wit.Follow{{Request: wit.Request{Tag: "tag", Method: "GET", Target: "/more"},
+		Tolerate: []uint16{404, 410}}}, Next: &[]wit.Field{wit.NullField("done"), wit.BooleanField("b", true)},
 		More: true, WaitMs: 9}
 	if d := cmp.Diff(want, p); d != "" {
 		t.Error(d)
@@ -129,10 +138,12 @@ func TestSink(t *testing.T) {
 		b := batch(t, reg, 3, 6)
 		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil, "000000")}
 		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0}, Memo: []byte("in")}},
-			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}}, Ignored: []uint32{1}})(
+			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}},
+			Ignored: []uint32{1}})(
 			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
-		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"}, IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
-			{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
+		identified, err := i.Encode(ctx, nil, batch(t, reg, 2, 6), record.Origins{Topics: []string{"other", "größer"},
+			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
+				{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,11 +158,14 @@ func TestSink(t *testing.T) {
 		learned := wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}}, Context: wit.Ptr([]byte("opened+memo"))}
 		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1], wit.Response{Status: 200}))
 		written := wit.Verdict{Written: wit.Chosen}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows, wit.Response{Status: 200}))
-		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"}, WaitMs: 5}}
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows,
+			wit.Response{Status: 200}))
+		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"},
+			WaitMs: 5}}
 		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows, wit.Response{}))
 		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"), rows, wit.Response{Status: 400, Body: []byte("text")}))
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"), rows,
+			wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }
 

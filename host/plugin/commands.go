@@ -14,15 +14,16 @@ const MaxCommands = 100
 // ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
 var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-level", "p", "plugins", "properties", "set"}
 
-// ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be reached. doctor
-// is none of them: culvert doctor runs the plugin's, too.
-var ReservedCommands = []string{"broker", "completion", "consume", "diff", "help", "plugins", "run", "tunnel", "validate", "version"}
+// ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be
+// reached. doctor is none of them: culvert doctor runs the plugin's, too.
+var ReservedCommands = []string{"broker", "completion", "consume", "diff", "help", "init", "offsets", "plugins",
+	"reference", "run", "test", "tunnel", "validate", "version"}
 
 // typed is what a name must be so that it can be typed behind `culvert` or `--`.
 var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed, stand twice or are those of the
-// command line, options that every command has from there.
+// CheckCommands refuses commands that could not be used as they are declared: names that cannot be typed, stand twice
+// or are those of the command line, options that every command has from there.
 func CheckCommands(commands []wit.Command) error {
 	if len(commands) > MaxCommands {
 		return fmt.Errorf("commands: expected at most %d, found %d", MaxCommands, len(commands))

@@ -42,8 +42,8 @@ func majorMinor(version string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
-// Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each refusal says
-// what is missing or different.
+// Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each
+// refusal says what is missing or different.
 func (b *Binary) Judge() (found []string, err error) {
 	for _, e := range b.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
@@ -81,8 +81,8 @@ func (b *Binary) built() string {
 	return fmt.Sprintf(" (built against %s %s)", wit.Package, b.BuiltAgainst)
 }
 
-// interfaces returns those that are complete, and the functions that are missing from the others: one that is there in part is
-// a mistake, one that is not there at all is not offered.
+// interfaces returns those that are complete, and the functions that are missing from the others: one that is there in
+// part is a mistake, one that is not there at all is not offered.
 func (b *Binary) interfaces() (found, missing []string) {
 	for _, i := range interfaces {
 		var lacks []string

@@ -5,15 +5,16 @@ import (
 	"math"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode hands in a piece of a page (tag "": of its main body), of an answer with that status. Rows and data are appended to into, under the host's ids, and are
-// nil in the portion; raw bytes of faults lie in into.Data. Rows have topic 0: into.Topics begins with the feed's. On an error into
-// is as it was.
-func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+// Decode hands in a piece of a page (tag "": of its main body), of an answer with that status. Rows and data are
+// appended to into, under the host's ids, and are nil in the portion; raw bytes of faults lie in into.Data. Rows have
+// topic 0: into.Topics begins with the feed's. On an error into is as it was.
+func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
+	into *record.Batch) (p wit.Portion, err error) {
 	f, err := i.enter(ctx, decodeFunc)
 	if err != nil {
 		return p, err
@@ -37,7 +38,8 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status u
 	return p, nil
 }
 
-func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32, error) {
+func (i *Instance) passPiece(f *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32,
+	error) {
 	g := i.guest
 	if !utf8.ValidString(tag) {
 		return 0, abi.Refused("the tag %q is not UTF-8", tag)
@@ -72,7 +74,8 @@ func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Por
 	if err != nil {
 		return p, err
 	}
-	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size, limit: uint64(i.module.limits.ResultBytes)}
+	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size,
+		limit: uint64(i.module.limits.ResultBytes)}
 	i.hot.topics = append(i.hot.topics[:0], 0)
 	for n := range into.Rows[start:] {
 		r := &into.Rows[start+n]

@@ -1,44 +1,48 @@
-// Package plugin runs plugins: it finds and compiles their modules, keeps instances of them for connectors, fences them in, and
-// swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
+// Package plugin runs plugins: it finds and compiles their modules, keeps instances of them for connectors, fences them
+// in, and swaps them for newer ones while connectors run. It knows the contract, but neither OData nor Kafka.
 //
-// A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([ReadBinary]), judged by its
-// imports and exports ([Binary.Judge]), prepared (prepareModule: the one place where bytes may change), compiled, its signatures
-// compared with the contract's, described. The host calls a start function and `_initialize` itself (start.go), under the fences of a
-// call. What it says of itself is kept; its code only while connectors use it, and some seconds
-// after, because it takes five times the room of the file and comes back from the disk cache in 40 ms.
+// A file becomes a plugin in these steps, each of which can refuse it by saying what is wrong: read ([ReadBinary]),
+// judged by its imports and exports ([Binary.Judge]), prepared (prepareModule: the one place where bytes may change),
+// compiled, its signatures compared with the contract's, described. The host calls a start function and `_initialize`
+// itself (start.go), under the fences of a call. What it says of itself is kept; its code only while it has
+// instances, and some seconds after, because it takes five times the room of the file and comes back from the disk
+// cache in 40 ms.
 //
-// A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does not
-// interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page or batch, takes
-// it or not.
+// A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
+// not interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page
+// or batch, takes it or not.
 //
-// Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls of all connectors
-// share the processors (processors.go), and their instances a bound of memory, behind which they take turns (admission.go).
+// Pages of a source come by a [Reader], which holds its instance for each call only: several share one. Running calls
+// of all connectors share the processors (processors.go), and their instances a bound of memory, behind which they take
+// turns (admission.go).
 //
-// An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the instance's
-// own; outside there are only those of the registry. What a guest returns is checked before it is used, as far as the boundary
-// goes: rows lie inside the batch, name schemas and topics that there are, and say which row they came from. Whether bytes fit
-// their schema is for those who read them.
+// An [Instance] is called with a context and answers with values of package wit. Inside, schemas have numbers of the
+// instance's own; outside there are only those of the registry. What a guest returns is checked before it is used, as
+// far as the boundary goes: rows lie inside the batch, name schemas and topics that there are, and say which row they
+// came from. Whether bytes fit their schema is for those who read them.
 //
-// Fences: time, memory, the size of a result, the rate of log lines and the depth of recursion are limited for each plugin
-// ([Limits], limits.go has the table). A guest that breaks one, traps, or breaks the contract costs its instance and fails its call
-// with a [*Trap]; nothing else is touched. Time is fenced by fuel: every module is rewritten by package meter before it is compiled
-// (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out (clock.go, which counts the fuel as time); then the engine's stack for it is looked
-// at too.
+// Fences: time, memory, the size of a result, the rate of log lines and the depth of recursion are limited for each
+// plugin ([Limits], limits.go has the table). A guest that breaks one, traps, or breaks the contract costs its instance
+// and fails its call with a [*Trap]; nothing else is touched. Time is fenced by fuel: every module is rewritten by
+// package meter before it is compiled (prepare.go), so that it comes by about every 0.2 ms of work, and by calls out
+// (clock.go, which counts the fuel as time); then the engine's stack for it is looked at too.
 //
-// A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it took over is
-// rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
+// A version that breaks again and again is stopped for its connector ([Stopped]), and one that does so soon after it
+// took over is rolled back to the one before ([Binding.Again]); breaker.go has the numbers and why.
 //
-// Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed number of times,
-// and compiling has an effort that was measured and two minutes, can be given up, and leaves half of the processors to connectors that
-// run (code.go). What no connector needs is loaded behind those that do (origin.go), and what was refused is not compiled again
-// (refusals.go). Its memory is
-// bounded by sizes and the effort that the meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
-// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the compiled code
-// (shelf.go), with checksums.
+// Loading is bounded as well: what is too large is refused before it is looked at, the meter reads each byte a fixed
+// number of times, and compiling has an effort that was measured and two minutes, can be given up, and leaves half of
+// the processors to connectors that run (code.go). What no connector needs is loaded behind those that do (origin.go),
+// and what was refused is not compiled again (refusals.go). Its memory is bounded by sizes and the effort that the
+// meter allows: a function of 1 MiB, the most that is taken, needs 0.9 GB while it is compiled, a module of 16 of them
+// 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the
+// compiled code (descriptions.go), with checksums.
 //
-// Where to look: pool.go and reader.go for instances and pages, origin.go for folders and swapping, loader.go, code.go and shelf.go for compiling, instance.go for what happens around
-// every call, clock.go for the time that it may take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and
-// rows.go for those that carry batches, schemas.go and mention.go for numbers of schemas.
+// Where to look: pool.go and reader.go for instances and pages, origin.go for folders and swapping, loader.go, code.go
+// and descriptions.go for compiling, instance.go for what happens around every call, clock.go for the time that it may
+// take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and rows.go for those that carry batches,
+// schemas.go and reference.go for numbers of schemas.
 //
-// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu; admission.mu is within all of them.
+// Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu;
+// admission.mu is within all of them.
 package plugin

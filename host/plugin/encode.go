@@ -3,15 +3,16 @@ package plugin
 import (
 	"context"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in the result are
-// positions in b.Rows, each of which stands in exactly one of the result's three lists.
-func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins, hints []wit.Hint) (d wit.Deliveries, err error) {
+// Encode makes deliveries of a batch's rows, which came of the records that origins names. Row numbers in hints and in
+// the result are positions in b.Rows, each of which stands in exactly one of the result's three lists.
+func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (d wit.Deliveries, err error) {
 	f, err := i.enter(ctx, encodeFunc)
 	if err != nil {
 		return d, err

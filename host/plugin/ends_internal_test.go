@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -25,7 +25,8 @@ func (l *looked) Err() error {
 	return nil
 }
 
-// What a call returned is looked at no further when its caller has given up: many rows, one large value, one large header, many schemas.
+// What a call returned is looked at no further when its caller has given up: many rows, one large value, one large
+// header, many schemas.
 func TestResultsAreReadNoFurther(t *testing.T) {
 	const many = 50_000
 	list, err := datum.AppendDynamic(nil, make(datum.List, many))
@@ -69,7 +70,8 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
 			}
 			ctx, err := run(whole.count / 2)
-			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) || canceledBy(err) == nil {
+			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
+				canceledBy(err) == nil {
 				t.Errorf("expected an end that is no fault of the guest's, found %v", err)
 			}
 			if ctx.count > whole.count/2+2 {
@@ -79,10 +81,11 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	}
 }
 
-// A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is rewritten later.
+// A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is
+// rewritten later.
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := hard(400, 100, 300)
-	s, r := &shelf{dir: t.TempDir()}, &refusals{}
+	s, r := &descriptionCache{dir: t.TempDir()}, &refusals{}
 	p, err := s.prepared(&looked{Context: context.Background()}, "x", func() ([]byte, error) { return module, nil })
 	if !errors.Is(err, context.Canceled) || p != nil {
 		t.Fatalf("expected that it ends, found %v", err)

@@ -164,7 +164,8 @@ func TestResultsOfOneBatch(t *testing.T) {
 				t.Error(err)
 			}
 			if want != "" {
-				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil && trap.Limit != "result.bytes" || len(in.Data) != size || len(in.Rows) != rows {
+				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil && trap.Limit != "result.bytes" || len(in.Data) != size ||
+					len(in.Rows) != rows {
 					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
 				}
 			}

@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	// maxModuleBytes is the largest file that is taken for a module: what the meter takes. The largest guests known have 12 MB.
+	// maxModuleBytes is the largest file that is taken for a module: what the meter takes. The largest guests known
+	// have 12 MB.
 	maxModuleBytes = 64 << 20
 	// maxKeptBytes is the largest file of the cache: a module that was rewritten.
 	maxKeptBytes = 256 << 20
 )
 
-// readModule reads a file of at most so many bytes. What is no regular file, behind links, or is larger is refused unread: a device has no
-// end, a pipe waits for somebody who writes.
+// readModule reads a file of at most so many bytes. What is no regular file, behind links, or is larger is refused
+// unread: a device has no end, a pipe waits for somebody who writes.
 func readModule(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil {
@@ -75,7 +76,8 @@ func kindOf(mode fs.FileMode) string {
 	return "something else (" + mode.Type().String() + ")"
 }
 
-// hashFile is hashOf a file, and its size, without holding it: of those that the program brings nothing else is needed in most starts.
+// hashFile is hashOf a file, and its size, without holding it: of those that the program brings nothing else is needed
+// in most starts.
 func hashFile(files fs.FS, path string) (hash string, size int64, err error) {
 	f, err := files.Open(path)
 	if err != nil {

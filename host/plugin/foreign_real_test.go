@@ -21,7 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// foreign are guests that were written on public bindings: their folder under testdata/guests, and the prefix of their components.
+// foreign are guests that were written on public bindings: their folder under testdata/guests, and the prefix of their
+// components.
 var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
 
 // foreignGuest builds one and binds it.
@@ -43,7 +44,8 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 }
 
 // eachForeign runs a test with each of them.
-func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, log *logBuffer)) {
+func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
+	log *logBuffer)) {
 	for _, g := range foreign {
 		t.Run(g.folder, func(t *testing.T) {
 			log, registry := new(logBuffer), record.NewRegistry()
@@ -66,7 +68,9 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 			return err
 		}
 		if len(d.Components) != 4 || d.Documentation != "Größe: a plugin made with wit-bindgen." ||
-			cmp.Diff(d.Components[0].Settings[0].Rules, []wit.Rule{{Required: wit.Chosen}, {Group: d.Components[0].Settings[0].Rules[1].Group}, {Order: wit.Ptr(int32(1))}, {Width: wit.Ptr(uint8(2))}}) != "" {
+			cmp.Diff(d.Components[0].Settings[0].Rules, []wit.Rule{{Required: wit.Chosen},
+				{Group: d.Components[0].Settings[0].Rules[1].Group}, {Order: wit.Ptr(int32(1))},
+				{Width: wit.Ptr(uint8(2))}}) != "" {
 			t.Errorf("described itself as %+v", d)
 		}
 		q, err := i.Validate(ctx, prefix+"Append", []wit.Setting{{Name: "text", Value: "x"}}, false, nil, nil)
@@ -84,7 +88,8 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultUnsupported {
 			t.Errorf("an empty chain: %v", err)
 		}
-		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "€"}}}})
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
+			{Name: "text", Value: "€"}}}})
 		if err != nil {
 			return err
 		}
@@ -98,7 +103,8 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 	}
 }
 
-func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context []byte, registry *record.Registry) error {
+func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context []byte,
+	registry *record.Registry) error {
 	schema, err := registry.Intern([]wit.Node{
 		{Kind: wit.Structure, Name: wit.Ptr("T"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}})
@@ -116,15 +122,18 @@ func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context [
 			if b.Data, err = datum.Append(b.Data, schema.Nodes, 0, datum.Record{int32(n), name}); err != nil {
 				return err
 			}
-			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Partition: -1, Offset: int64(n), Timestamp: -1,
-				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start, Size: uint32(len(b.Data)) - start}})
+			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Partition: -1, Offset: int64(n),
+				Timestamp: -1,
+				Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+					Size: uint32(len(b.Data)) - start}})
 		}
 		b.Rows[13].Value.Size-- // bytes that are no value of the schema
 		faults, err := i.Apply(ctx, context, b)
 		if err != nil {
 			return err
 		}
-		if len(faults) != 1 || faults[0].Origin != 13 || !strings.HasSuffix(faults[0].ErrorClass, ".Error") || len(b.Rows) != 499 {
+		if len(faults) != 1 || faults[0].Origin != 13 || !strings.HasSuffix(faults[0].ErrorClass, ".Error") ||
+			len(b.Rows) != 499 {
 			t.Fatalf("round %d: %d rows, faults %+v", round, len(b.Rows), faults)
 		}
 		for _, row := range b.Rows {
@@ -150,7 +159,7 @@ func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logBuffer) {
 	var want [][]byte
-	for _, m := range regexp.MustCompile("(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic null: `([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
 		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
 		if err != nil {
 			t.Fatal(err)
@@ -189,7 +198,8 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 		}
 		value := datum.AppendText([]byte{datum.TagText}, "Größe")
 		headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Raw, Value: []byte{0xff}}})
-		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"}, Data: append(append([]byte{}, value...), headers...)}
+		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"}, Data: append(append([]byte{}, value...),
+			headers...)}
 		for n := range 10 {
 			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Timestamp: int64(n),
 				Value:   wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
@@ -199,7 +209,8 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 			return err
 		}
 		for n, row := range b.Rows {
-			if !bytes.Equal(b.Bytes(row.Value), value) || !bytes.Equal(b.Bytes(row.Headers), headers) || row.Timestamp != int64(n) {
+			if !bytes.Equal(b.Bytes(row.Value), value) || !bytes.Equal(b.Bytes(row.Headers), headers) ||
+				row.Timestamp != int64(n) {
 				t.Errorf("row %d came back as %+v", n, row)
 			}
 		}
@@ -234,7 +245,8 @@ func TestRealRustPanicIsLogged(t *testing.T) {
 	log, registry := new(logBuffer), record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
-		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "panic!"}}}})
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
+			{Name: "text", Value: "panic!"}}}})
 		if err != nil {
 			return err
 		}

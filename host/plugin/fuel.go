@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// maxTick is the most that a guest is taken to work between two ticks, as fast as this machine is: five times what plain work takes. A
-// call whose ticks take longer waits for a processor, or does what is dearer than its fuel. It is measured once, by a loop of the host's
-// own, since running a guest for it would cost a start ten times as much.
+// maxTick is the most that a guest is taken to work between two ticks, as fast as this machine is: five times what
+// plain work takes. A call whose ticks take longer waits for a processor, or does what is dearer than its fuel. It is
+// measured once, by a loop of the host's own, since running a guest for it would cost a start ten times as much.
 var maxTick = sync.OnceValue(func() time.Duration {
 	best := time.Hour
 	for range calibrations {
@@ -22,7 +22,8 @@ const (
 	// calibrations are how many loops of so many turns are measured: 0.3 ms in all.
 	calibrations     = 5
 	calibrationTurns = 40_000
-	// calibrationsPerTick is how many of them take as long as a tick may: 67 µs each where plain work comes by every 0.2 ms.
+	// calibrationsPerTick is how many of them take as long as a tick may: 67 µs each where plain work comes by every
+	// 0.2 ms.
 	calibrationsPerTick = 15
 	// minMaxTick is for clocks that stand still for long.
 	minMaxTick = 100 * time.Microsecond

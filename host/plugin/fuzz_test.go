@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -28,12 +28,13 @@ func known(t testing.TB) schemas {
 	return s
 }
 
-// FuzzRows checks rows as a guest might return them: whatever their bytes, what passes lies inside the batch and names schemas of
-// the registry only.
+// FuzzRows checks rows as a guest might return them: whatever their bytes, what passes lies inside the batch and names
+// schemas of the registry only.
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
-	abi.PutRows(row, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 4}, Headers: wit.Datum{Form: wit.Raw, Size: 4}, Key: wit.Datum{Form: wit.Structured,
+	abi.PutRows(row, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 4}, Headers: wit.Datum{Form: wit.Raw,
+		Size: 4}, Key: wit.Datum{Form: wit.Structured,
 		Schema: wit.GuestSchemas, Size: 2}}})
 	f.Add(row, append(datum.AppendNumber([]byte{datum.TagStruct}, wit.GuestSchemas), 0))
 	f.Fuzz(func(t *testing.T, row, data []byte) {
@@ -71,10 +72,12 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// FuzzHeaders compares the walk over headers with the reader of package datum: what that one reads is walked without complaint.
+// FuzzHeaders compares the walk over headers with the reader of package datum: what that one reads is walked without
+// complaint.
 func FuzzHeaders(f *testing.F) {
-	f.Add(datum.AppendHeaders(nil, []datum.Header{{Name: "a", Form: wit.Structured, Schema: 1, Value: []byte{2}}, {Name: "b", Form: wit.Dynamic,
-		Value: []byte{datum.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
+	f.Add(datum.AppendHeaders(nil, []datum.Header{{Name: "a", Form: wit.Structured, Schema: 1, Value: []byte{2}},
+		{Name: "b", Form: wit.Dynamic,
+			Value: []byte{datum.TagStruct, 2, 0}}, {Name: "", Form: wit.Raw}}))
 	f.Fuzz(func(t *testing.T, block []byte) {
 		headers, err := datum.Headers(nil, block)
 		if err != nil {
@@ -98,7 +101,8 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 	n := 0
 	for ; err == nil && n < 2*MaxDeclaredSchemas; n++ {
 		name := strconv.Itoa(n)
-		err = s.declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n), Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
+		err = s.declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
+			Nodes: []wit.Node{{Kind: wit.Text, Name: &name}}}})
 	}
 	if err == nil || err.Error() != "declares more than 10000 schemas" || n != MaxDeclaredSchemas {
 		t.Errorf("%d: %v", n, err)

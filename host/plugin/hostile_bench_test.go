@@ -31,8 +31,8 @@ type neighbour struct {
 	in      *record.Batch
 }
 
-// pace is batches by the second, by the clock and by the neighbour's own CPU time. The latter leaves out what else the machine does,
-// and shows what is lost to caches and to waiting with a processor.
+// pace is batches by the second, by the clock and by the neighbour's own CPU time. The latter leaves out what else the
+// machine does, and shows what is lost to caches and to waiting with a processor.
 type pace struct{ clock, cpu float64 }
 
 // beside is the neighbour's pace while f runs.
@@ -64,9 +64,9 @@ func (n *neighbour) beside(f func()) (p pace) {
 	return p
 }
 
-// BenchmarkHostile is what each hostile guest does to others while it runs into its deadline of 50 ms: how far past it the call
-// ends, the longest collection of garbage, and what is left of another connector's rate, beside what an empty loop in Go leaves of it.
-// Rates are medians of rounds in which all are measured in turn.
+// BenchmarkHostile is what each hostile guest does to others while it runs into its deadline of 50 ms: how far past it
+// the call ends, the longest collection of garbage, and what is left of another connector's rate, beside what an empty
+// loop in Go leaves of it. Rates are medians of rounds in which all are measured in turn.
 func BenchmarkHostile(b *testing.B) {
 	reg := record.NewRegistry()
 	_, good := guest(b, plugin.Options{Registry: reg}, all, "all")

@@ -87,7 +87,8 @@ func crowd(n int) guesttest.Module {
 	return m
 }
 
-// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and minutes.
+// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
+// minutes.
 func meeting() guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
 	const values, branches = 1000, 3000
@@ -98,7 +99,8 @@ func meeting() guesttest.Module {
 	for n := range uint64(values) {
 		body = append(leb(append(body, 0x20), n), 0x1a)
 	}
-	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32}, values), Body: bytes.Repeat(body, 2)})
+	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32}, values),
+		Body: bytes.Repeat(body, 2)})
 	return m
 }
 
@@ -135,9 +137,10 @@ func hostileCases() map[string]struct {
 		module guesttest.Module
 		want   string
 	}{
-		"empty loop":              {hostile(2, fixed(looped())), timeIsUp},
-		"loop-free recursion":     {hostile(2, recursion), timeIsUp},
-		"endless recursion":       {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }), tooDeep},
+		"empty loop":          {hostile(2, fixed(looped())), timeIsUp},
+		"loop-free recursion": {hostile(2, recursion), timeIsUp},
+		"endless recursion": {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }),
+			tooDeep},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
 		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
@@ -163,11 +166,12 @@ func hostileCases() map[string]struct {
 	}
 }
 
-// loadTime bounds loading a hostile file, refused or not: rewriting, compiling, describing. The dearest, 100,000 loads in one function, takes
-// 2 s on an idle core; on machines that have twenty times as much to do it was a minute.
+// loadTime bounds loading a hostile file, refused or not: rewriting, compiling, describing. The dearest, 100,000 loads
+// in one function, takes 2 s on an idle core; on machines that have twenty times as much to do it was a minute.
 const loadTime = 10 * time.Minute
 
-// Whatever a plugin does, its file is loaded or refused within [loadTime], its call ended within two seconds, and another connector goes on.
+// Whatever a plugin does, its file is loaded or refused within [loadTime], its call ended within two seconds, and
+// another connector goes on.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
 	_, good := guest(t, plugin.Options{Registry: reg}, all, "all")
@@ -227,7 +231,8 @@ func TestHostileGuests(t *testing.T) {
 	}
 }
 
-// misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of the call.
+// misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
+// the call.
 func misdeed(t *testing.T, module guesttest.Module) (err error, loading, took time.Duration) {
 	t.Helper()
 	folder := t.TempDir()
@@ -279,12 +284,14 @@ func prepared(b *testing.B, module guesttest.Module) func() time.Duration {
 	}
 }
 
-// A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its instance.
+// A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its
+// instance.
 func TestDeepRecursion(t *testing.T) {
 	deep := hostile(2, func(self uint64) []byte {
 		return bytes.Join([][]byte{
 			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: a while of work down there, then 8, where zeros lie
-			{0x41, 0x80, 0x80, 0xc0, 0x00, 0x21, 0x01, 0x03, 0x40, 0x20, 0x01, 0x41, 0x01, 0x6b, 0x22, 0x01, 0x0d, 0x00, 0x0b},
+			{0x41, 0x80, 0x80, 0xc0, 0x00, 0x21, 0x01, 0x03, 0x40, 0x20, 0x01, 0x41, 0x01, 0x6b, 0x22, 0x01, 0x0d, 0x00,
+				0x0b},
 			{0x41, 0x08, 0x0f, 0x0b},
 			leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), // self(arg0 - 1, arg1) + arg1 - arg1
 			{0x20, 0x01, 0x6a, 0x20, 0x01, 0x6b}}, nil)
@@ -296,7 +303,8 @@ func TestDeepRecursion(t *testing.T) {
 			deep.Exports = append(deep.Exports, inner)
 			// inner(60000, 7)
 			deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, uint64(len(deep.Exports)-1))
-			deep.Exports[len(deep.Exports)-1].Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)), leb([]byte{0x10}, uint64(len(deep.Exports)-1)))
+			deep.Exports[len(deep.Exports)-1].Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)),
+				leb([]byte{0x10}, uint64(len(deep.Exports)-1)))
 			break
 		}
 	}
@@ -319,7 +327,8 @@ func TestDeepRecursion(t *testing.T) {
 	}
 }
 
-// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh instance.
+// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
+// instance.
 func TestTimeFence(t *testing.T) {
 	reg := record.NewRegistry()
 	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}}, rogue, "rogue")

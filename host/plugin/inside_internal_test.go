@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
-// FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one number changed they pass or
-// are refused, and what passed lies inside the batch under schemas that the batch holds.
+// FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one
+// number changed they pass or are refused, and what passed lies inside the batch under schemas that the batch holds.
 func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -45,8 +45,10 @@ func FuzzInsideRows(f *testing.F) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id, Value: value}, {Name: "d", Form: wit.Dynamic, Value: dynamic}})
-			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1, Key: place(wit.Dynamic, 0, dynamic),
+			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id, Value: value},
+				{Name: "d", Form: wit.Dynamic, Value: dynamic}})
+			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
+				Key:   place(wit.Dynamic, 0, dynamic),
 				Value: place(wit.Structured, id, value), Headers: place(wit.Raw, 0, headers)})
 		}
 		list := make([]byte, len(rows)*abi.RowBytes)
@@ -108,7 +110,8 @@ func FuzzDeclarations(f *testing.F) {
 			for range r.IntN(1 + 1<<r.IntN(12)) {
 				s := wit.SettingSpec{Name: text(), Documentation: text()}
 				for range r.IntN(3) {
-					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())}, {Role: wit.Ptr(text())},
+					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
+						{Role: wit.Ptr(text())},
 						{Allowed: &[]string{text(), text()}}}[r.IntN(4)])
 				}
 				c.Settings = append(c.Settings, s)
@@ -127,7 +130,8 @@ func FuzzDeclarations(f *testing.F) {
 		fields := make([]wit.Field, r.IntN(1+1<<r.IntN(13)))
 		size := 0
 		for i := range fields {
-			fields[i] = [...]wit.Field{wit.TextField(text(), text()), wit.IntegerField(text(), r.Int64()), wit.NullField(text())}[r.IntN(3)]
+			fields[i] = [...]wit.Field{wit.TextField(text(), text()), wit.IntegerField(text(), r.Int64()),
+				wit.NullField(text())}[r.IntN(3)]
 			size += len(fields[i].Name)
 		}
 		if checkOffset("next", fields) == nil && size > MaxOffsetBytes {

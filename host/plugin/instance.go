@@ -12,33 +12,33 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is one guest at work for one connector. It belongs to one goroutine at a time: see [Pool]. A page stays on the instance that
-// began it, which may have several open.
+// Instance is one guest at work for one connector. It belongs to one goroutine at a time: see [Pool]. A page stays on
+// the instance that began it, which may have several open.
 //
-// An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the instance
-// answers nothing more then), and anything else where the call was not made.
+// An error of its methods is a [*wit.Fault] where the plugin said so itself, a [*Trap] where the call ended badly (the
+// instance answers nothing more then), and anything else where the call was not made.
 type Instance struct {
 	module    *module
 	connector string
 	guest     *abi.Guest
-	// calling is the context of guest calls: it carries the instance, so that calls out know who calls. It is made once, since the
-	// engine does not watch contexts.
+	// calling is the context of guest calls: it carries the instance, so that calls out know who calls. It is made
+	// once, since the engine does not watch contexts.
 	calling context.Context
 	closer  interface{ Close(context.Context) error }
 	clock   clock
 	out     output
 	schemas schemas
-	hot     hot
+	hot     scratch
 	use     usage
 	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
 	lease *lease
-	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not depend on whether a
-	// file had to be asked for its description.
+	// pool and breaker are nil for the host's own, whose counters are its own too: what a connector sees does not
+	// depend on whether a file had to be asked for its description.
 	pool     *Pool
 	breaker  *breaker
 	counters *counters
@@ -73,13 +73,20 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if connector != "" {
 		logger = logger.With("connector", connector)
 	}
-	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, counters: &m.counters, funcs: map[*canon.Func]*abi.Func{}}
+	i := &Instance{module: m, connector: connector, function: "_initialize", pool: pool, counters: &m.counters,
+		funcs: map[*canon.Func]*abi.Func{}}
 	if pool != nil {
 		i.breaker = pool.breaker
 	} else {
 		i.counters = &counters{}
 	}
 	code, err := m.ready(ctx)
+	made := false
+	defer func() {
+		if !made {
+			m.gone()
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +104,23 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	defer m.loader.processors.give()
 	i.clock.start(ctx, time.Now(), m.limits.call(i.function))
-	allocator := experimental.MemoryAllocatorFunc(allocateMemory)
-	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled, config)
+	var memory experimental.LinearMemory
+	allocator := experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
+		memory = allocateMemory(least, most)
+		return memory
+	})
+	module, err := code.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.calling, allocator), code.compiled,
+		config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
 			_ = module.Close(i.calling)
 			return nil, &unfit{err}
 		}
 		i.guest.Ended = i.clock.ended
+		if err := code.image.share(memory, int(i.guest.MemoryBytes())); err != nil {
+			_ = module.Close(i.calling)
+			return nil, err
+		}
 		// Not by the engine, which would leave no way to watch the stack.
 		err = i.guest.Begin(i.calling, startExport, i.function)
 	}
@@ -127,13 +143,15 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	if pool == nil {
 		i.lease = m.loader.admission.own(int64(i.guest.MemoryBytes()))
 	}
+	made = true
 	return i, nil
 }
 
 // errUnwound is why an instance is not used again on which a call of the host's panicked.
 var errUnwound = errors.New("a call ended in a panic of the host's")
 
-// unwound ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is in the middle of.
+// unwound ends a call that was entered and never left: its processor goes back, and nobody knows what the guest is in
+// the middle of.
 func (i *Instance) unwound() {
 	if i.running {
 		i.running, i.broken = false, errUnwound
@@ -144,6 +162,7 @@ func (i *Instance) unwound() {
 func (i *Instance) close() {
 	i.unwound()
 	_ = i.closer.Close(context.Background())
+	i.module.gone()
 	i.lease.release()
 	i.counters.instances.Add(-1)
 }
@@ -225,10 +244,12 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
-	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version, Connector: i.connector,
-		Function: i.function, Reason: err, Output: string(i.out.text)}
+	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version,
+		Connector: i.connector,
+		Function:  i.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
-		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 || strings.Contains(t.Output, "out of memory") {
+		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
+			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
 			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin, "memory.bytes"))
 		}

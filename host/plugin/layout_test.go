@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// What hot calls read by hand lies where the reflective codec puts it: each field of a result is given a number of elements of
-// its own, and found again at its place.
+// What hot calls read by hand lies where the reflective codec puts it: each field of a result is given a number of
+// elements of its own, and found again at its place.
 func TestPlacesInHotResults(t *testing.T) {
 	for _, c := range []struct {
 		fn    *canon.Func
@@ -17,12 +17,17 @@ func TestPlacesInHotResults(t *testing.T) {
 		ok    any
 		words map[int]uint32
 	}{
-		{applyFunc, appliedSize, wit.Applied{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2), Rows: make([]wit.Row, 3), Data: make([]byte, 4),
+		{applyFunc, appliedSize, wit.Applied{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
+			Rows: make([]wit.Row, 3), Data: make([]byte, 4),
 			Faults: make([]wit.RowFault, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
-		{testFunc, testedSize, wit.Tested{Matches: make([]bool, 1), Faults: make([]wit.RowFault, 2)}, map[int]uint32{0: 1, 8: 2}},
-		{decodeFunc, portionSize, wit.Portion{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2), Data: make([]byte, 3), Faults: make([]wit.RowFault, 4),
-			Follow: make([]wit.Follow, 5), Next: &[]wit.Field{}, More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
-		{encodeFunc, canon.SizeOf[wit.Deliveries](), wit.Deliveries{Ready: make([]wit.Delivery, 1)}, map[int]uint32{0: 1}},
+		{testFunc, testedSize, wit.Tested{Matches: make([]bool, 1), Faults: make([]wit.RowFault, 2)},
+			map[int]uint32{0: 1, 8: 2}},
+		{decodeFunc, portionSize, wit.Portion{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
+			Data: make([]byte, 3), Faults: make([]wit.RowFault, 4),
+			Follow: make([]wit.Follow, 5), Next: &[]wit.Field{}, More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2,
+			16: 3, 24: 4, 32: 5, 56 - 4: 7}},
+		{encodeFunc, canon.SizeOf[wit.Deliveries](), wit.Deliveries{Ready: make([]wit.Delivery, 1)},
+			map[int]uint32{0: 1}},
 	} {
 		image, err := c.fn.Lower(c.ok, nil)
 		if err != nil {

@@ -12,28 +12,30 @@ import (
 
 // Limits fence a plugin in. A zero field stands for its default.
 type Limits struct {
-	// MemoryBytes is the most memory that an instance may have, rounded down to pages of 64 KiB. Default 128 MiB; Go guests need
-	// about 32 MiB.
+	// MemoryBytes is the most memory that an instance may have, rounded down to pages of 64 KiB. Default 128 MiB; Go
+	// guests need about 32 MiB.
 	MemoryBytes int64
 	// ResultBytes is the most that the results of one call may take. Default 64 MiB.
 	ResultBytes int64
-	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout and stderr
-	// included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default 100.
+	// LogLinesPerSecond is how many lines the instances of a plugin may log for one connector, their output on stdout
+	// and stderr included. More are dropped and counted; a call that logs a hundred times as many is stopped. Default
+	// 100.
 	LogLinesPerSecond int64
-	// CallMs is how long a call may work, in milliseconds, whatever its function; by the clock it may take ten times as long, since it may
-	// have to wait for a processor. Default by function: 1 s for decode, apply, test,
-	// encode and settle, 10 s for all others.
+	// CallMs is how long a call may work, in milliseconds, whatever its function; by the clock it may take ten times as
+	// long, since it may have to wait for a processor. Default by function: 1 s for decode, apply, test, encode and
+	// settle, 10 s for all others.
 	CallMs int64
 	// Instances is how many instances of a module there may be for one connector. Default 8.
 	Instances int64
 	// Calls is after how many calls an instance is replaced by a fresh one. Default 100,000.
 	Calls int64
-	// RecycleBytes is the memory at which an instance is replaced by a fresh one, since guest memory never shrinks. Default half
-	// of MemoryBytes, but at least 16 MiB more than an instance starts with.
+	// RecycleBytes is the memory at which an instance is replaced by a fresh one, since guest memory never shrinks.
+	// Default half of MemoryBytes, but at least 16 MiB more than an instance starts with.
 	RecycleBytes int64
 }
 
-// limits is the table of what bounds a plugin, by what follows `plugin.<name>.limits.` in the worker's configuration, with defaults.
+// limits is the table of what bounds a plugin, by what follows `plugin.<name>.limits.` in the worker's configuration,
+// with defaults.
 var limits = []struct {
 	name  string
 	field func(*Limits) *int64
@@ -43,7 +45,8 @@ var limits = []struct {
 	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Most memory of an instance."},
 	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20, "Most bytes that the results of one call may take."},
 	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100, "Lines that are logged for one connector."},
-	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."}, // callTimes
+	// callTimes
+	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."},
 	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Instances for one connector."},
 	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
 	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0, "Memory at which an instance is replaced; half of memory.bytes."},
@@ -66,9 +69,10 @@ var limitTable = func() *setting.Table {
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second, "encode": time.Second, "settle": time.Second,
 	"": 10 * time.Second}
 
-// metering is how every module is metered, and what is not even looked at: modules of more than 64 MiB, functions of more than 1 MiB,
-// more than 100,000 functions. Its fuel is enough for about 0.2 ms.
-var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20, FunctionBytes: 1 << 20, Functions: 100_000}}
+// metering is how every module is metered, and what is not even looked at: modules of more than 64 MiB, functions of
+// more than 1 MiB, more than 100,000 functions. Its fuel is enough for about 0.2 ms.
+var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{ModuleBytes: 64 << 20,
+	FunctionBytes: 1 << 20, Functions: 100_000}}
 
 const maxMemoryBytes = 65536 * pageBytes
 
@@ -140,8 +144,8 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 	return all, nil
 }
 
-// LimitDefault tells whether there is a limit of that name, as in `plugin.NAME.limits.<name>`, and its default, 0 where that depends on
-// something else.
+// LimitDefault tells whether there is a limit of that name, as in `plugin.NAME.limits.<name>`, and its default, 0 where
+// that depends on something else.
 func LimitDefault(name string) (value int64, known bool) {
 	for _, limit := range limits {
 		if limit.name == name {

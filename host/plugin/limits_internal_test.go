@@ -13,7 +13,8 @@ import (
 func TestEveryFunctionHasATime(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "settle": true}
 	found := 0
-	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications, wit.InterfaceRetirement,
+	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
+		wit.InterfaceNotifications, wit.InterfaceRetirement,
 		wit.InterfaceSink, wit.InterfaceTransform} {
 		for _, f := range canon.Functions(iface) {
 			want := 10 * time.Second
@@ -32,7 +33,8 @@ func TestEveryFunctionHasATime(t *testing.T) {
 	if found != len(quick) {
 		t.Errorf("expected %d functions that carry batches, found %d", len(quick), found)
 	}
-	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000, RecycleBytes: 64 << 20}
+	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
+		RecycleBytes: 64 << 20}
 	if got := (Limits{}).filled(); got != want {
 		t.Errorf("expected the defaults %+v, found %+v", want, got)
 	}

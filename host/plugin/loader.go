@@ -21,7 +21,7 @@ type loader struct {
 	// dir is where the cache keeps its files, "" for memory only.
 	dir string
 	// shelf keeps what loading finds out; nil: nothing.
-	shelf *shelf
+	shelf *descriptionCache
 	// refusals are the modules that were refused before.
 	refusals *refusals
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
@@ -33,15 +33,18 @@ type loader struct {
 	registry    *record.Registry
 	logger      *slog.Logger
 	notice      *notice
-	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody uses.
+	// processors are what running calls share, of all connectors. idle is how long an instance is kept that nobody
+	// uses.
 	processors *processors
 	idle       time.Duration
+	// doze is how long code is kept that has no instances. Default [dozeTime].
+	doze time.Duration
 	// admission bounds the memory of all guests together.
 	admission *admission
 }
 
-// openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can write in it: it
-// holds what is run.
+// openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can
+// write in it: it holds what is run.
 func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, used string, err error) {
 	if dir != "" {
 		if err := private(dir, os.Geteuid()); err != nil {
@@ -105,7 +108,8 @@ func (l *loader) module(a *arrival, binary *Binary) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash, Size: a.size,
+	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash,
+		Size:   a.size,
 		Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}, nil
 }
 
@@ -163,8 +167,8 @@ func (l *loader) purge() {
 	}
 }
 
-// maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would otherwise hold
-// for any file.
+// maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would
+// otherwise hold for any file.
 const maxDescribe = time.Minute
 
 // widest are limits under which any module that some setting allows can be asked for its name.

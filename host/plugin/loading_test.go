@@ -22,7 +22,8 @@ func toilsome(functions int) []byte {
 	m := hostile(2, fixed([]byte{0x41, 0x08}))
 	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
 	for range functions {
-		m.Exports = append(m.Exports, guesttest.Function{Name: "toil" + strings.Repeat("!", len(m.Exports)), Body: bytes.Repeat(turn, 1900)})
+		m.Exports = append(m.Exports, guesttest.Function{Name: "toil" + strings.Repeat("!", len(m.Exports)),
+			Body: bytes.Repeat(turn, 1900)})
 	}
 	return m.Bytes()
 }
@@ -39,7 +40,8 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 	return false, nil
 }
 
-// What no connector needs is loaded behind the back of those that start; where something is missing all is looked through.
+// What no connector needs is loaded behind the back of those that start; where something is missing all is looked
+// through.
 func TestWhatNobodyNeedsWaits(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
@@ -76,8 +78,8 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 	}
 }
 
-// A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and compile that anew
-// at each start.
+// A run that ends by itself leaves alone what its connectors do not need: it would end before the engine is done, and
+// compile that anew at each start.
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
@@ -85,7 +87,8 @@ func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 		{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
 		synctest.Test(t, func(t *testing.T) {
-			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, Logger: (&logBuffer{}).logger(),
+			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+				Logger: (&logBuffer{}).logger(),
 				Needed: []plugin.Needed{{Class: class}}, NeededOnly: true})
 			if err != nil {
 				t.Fatal(err)
@@ -109,8 +112,9 @@ func TestCompilingIsGivenUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder}, CacheDir: filepath.Join(t.TempDir(), "cache"),
-		Logger: (&logBuffer{}).logger()})
+	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+		CacheDir: filepath.Join(t.TempDir(), "cache"),
+		Logger:   (&logBuffer{}).logger()})
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
 		t.Errorf("expected the end of its context within 5 s, found %v after %v", err, took)
 	}

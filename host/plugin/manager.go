@@ -34,11 +34,12 @@ type Options struct {
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
-	// Adopted is the file that keeps what versions of plugins were taken from folders, "" to know it only while the manager lives.
+	// Adopted is the file that keeps what versions of plugins were taken from folders, "" to know it only while the
+	// manager lives.
 	Adopted string
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
-	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.accept` and `.reveal`, which
-	// say what plugins of folders may do: see [Held] and [Manager.Revealed]. Other keys are ignored.
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.accept` and
+	// `.reveal`, which say what plugins of folders may do: see [Held] and [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
 	// Registry numbers the schemas of everything that comes out of plugins. Required.
@@ -47,23 +48,25 @@ type Options struct {
 	Logger *slog.Logger
 	// Watch loads new and changed files of the folders while the manager lives.
 	Watch bool
-	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after ten times as long, without
-	// the files that are being written. Default 200 ms.
+	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after
+	// ten times as long, without the files that are being written. Default 200 ms.
 	Debounce time.Duration
-	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with the time that it
-	// took when New is about to return. Default: lines of the Logger.
+	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with
+	// the time that it took when New is about to return. Default: lines of the Logger.
 	Compiling func(took time.Duration)
-	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so that nothing that
-	// no connector uses delays them. nil: New loads everything.
+	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so
+	// that nothing that no connector uses delays them. nil: New loads everything.
 	Needed []Needed
-	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is done.
+	// NeededOnly leaves the rest alone: a run that ends by itself would compile it each time, and end before it is
+	// done.
 	NeededOnly bool
-	// Rest is how long compiled code is kept that no connector uses; without CacheDir it is kept for good. Default 5 s.
+	// Rest is how long compiled code is kept that no connector uses, or of which none has an instance; without CacheDir
+	// it is kept for good. Default 5 s.
 	Rest time.Duration
 	// Idle is how long an instance is kept that nobody uses. Default 5 s.
 	Idle time.Duration
-	// MemoryBytes bounds the memory of all instances together: connectors that find none left take turns, and one is always let in. 0: no
-	// bound but those of instances.
+	// MemoryBytes bounds the memory of all instances together: connectors that find none left take turns, and one is
+	// always let in. 0: no bound but those of instances.
 	MemoryBytes int64
 }
 
@@ -115,7 +118,7 @@ type Manager struct {
 	pools   map[poolKey]*Pool
 
 	mu       guard.Mutex
-	origins  map[string]*origin
+	origins  map[string]*moduleSource
 	bindings map[*Binding]struct{}
 	loads    int
 	closed   bool
@@ -148,14 +151,18 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	var kept *shelf
+	var kept *descriptionCache
 	if dir != "" {
-		kept = &shelf{dir, logger}
+		kept = &descriptionCache{dir, logger}
 	}
-	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest, origins: map[string]*origin{},
+	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest,
+		origins:  map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{}, pools: map[poolKey]*Pool{},
-		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(), named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
-			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), admission: newAdmission(o.MemoryBytes, logger)}}
+		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(),
+			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
+			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest,
+			admission: newAdmission(o.MemoryBytes,
+				logger)}}
 	defer m.loader.notice.end()
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {
@@ -220,8 +227,8 @@ func (m *Manager) warnOfLimits() {
 	}
 }
 
-// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, and versions that
-// are only there because connectors still run them.
+// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, and
+// versions that are only there because connectors still run them.
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -268,14 +275,16 @@ func (m *Manager) retired() (list []*module) {
 // overridden tells whether another origin offers the same version, loaded later; m.mu is held.
 func (m *Manager) overridden(x *module) bool {
 	for _, o := range m.origins {
-		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version && a.order > x.order {
+		if a := o.active; a != nil && a != x && a.info.Name == x.info.Name && a.info.Version == x.info.Version &&
+			a.order > x.order {
 			return true
 		}
 	}
 	return false
 }
 
-// Find returns the module that a new connector would get for a component: the newest version that has it, or the given one.
+// Find returns the module that a new connector would get for a component: the newest version that has it, or the given
+// one.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -332,14 +341,15 @@ func (m *Manager) find(s selection) (*module, error) {
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
 
-// Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins has it, or
-// whether a version is taken. It concerns the connectors that name the class, and no others.
+// Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins
+// has it, or whether a version is taken. It concerns the connectors that name the class, and no others.
 type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides which plugin a class is of that several have: one that the user accepted, else one that comes with the program.
-// Otherwise nobody can tell, and only the connector that asks for the class has to know. m.mu is held.
+// choosePlugin decides which plugin a class is of that several have: one that the user accepted, else one that comes
+// with the program. Otherwise nobody can tell, and only the connector that asks for the class has to know. m.mu is
+// held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.plugin != "" || s.within != "" {
 		return nil
@@ -362,7 +372,8 @@ func (m *Manager) choosePlugin(s *selection) error {
 	if len(names) < 2 {
 		return nil
 	}
-	chosen := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(accepted))), func(name string) bool { return builtIn[name] })
+	chosen := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(accepted))),
+		func(name string) bool { return builtIn[name] })
 	if len(chosen) == 0 {
 		chosen = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	}
@@ -402,7 +413,8 @@ func (m *Manager) others(s selection, name string) (list []string) {
 	return list
 }
 
-// trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at once.
+// trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at
+// once.
 func (m *Manager) trimLater() {
 	if m.loader.dir == "" {
 		return
@@ -422,8 +434,8 @@ func (m *Manager) trimLater() {
 	}
 }
 
-// trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round to it
-// only when as much again has been allocated.
+// trim frees what nobody uses. What loading left behind is given back to the machine too: the collector would get round
+// to it only when as much again has been allocated.
 func (m *Manager) trim() {
 	defer guard.Recover(m.logger, "letting plugins rest", nil)
 	m.mu.Lock()
@@ -463,7 +475,7 @@ func (m *Manager) Close() error {
 		bindings = append(bindings, b)
 	}
 	origins := m.origins
-	m.origins = map[string]*origin{}
+	m.origins = map[string]*moduleSource{}
 	m.mu.Unlock()
 	for _, b := range bindings {
 		b.Close()

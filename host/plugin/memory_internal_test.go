@@ -7,7 +7,8 @@ import (
 )
 
 func TestMemoriesGrowAndKeep(t *testing.T) {
-	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*pageBytes), "heap": &onHeap{most: 4 * pageBytes}} {
+	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*pageBytes),
+		"heap": &onHeap{most: 4 * pageBytes}} {
 		b := m.Reallocate(pageBytes)
 		b[pageBytes-1] = 7
 		b = m.Reallocate(4 * pageBytes)

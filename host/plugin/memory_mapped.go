@@ -8,9 +8,9 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// mapped is a guest's memory outside of Go's heap: the whole of what it may ever have is reserved as addresses, and pages are
-// taken from the machine when they are first touched. Growing copies nothing, closing gives everything back at once, and the
-// garbage collector's pace does not follow the guests' size.
+// mapped is a guest's memory outside of Go's heap: the whole of what it may ever have is reserved as addresses, and
+// pages are taken from the machine when they are first touched. Growing copies nothing, closing gives everything back
+// at once, and the garbage collector's pace does not follow the guests' size.
 type mapped struct{ all []byte }
 
 // allocateMemory is the engine's hook. Where addresses are short it falls back to the heap.
@@ -18,7 +18,8 @@ func allocateMemory(_, most uint64) experimental.LinearMemory {
 	if most == 0 {
 		return &onHeap{}
 	}
-	all, err := syscall.Mmap(-1, 0, int(most), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
+	all, err := syscall.Mmap(-1, 0, int(most), syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
 		return &onHeap{most: most}
 	}

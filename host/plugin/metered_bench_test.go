@@ -13,7 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
@@ -39,13 +39,16 @@ func fencedRuntime(t testing.TB, f fence) wazero.Runtime {
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	provide := func(module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
-		if _, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).Instantiate(ctx); err != nil {
+		if _, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
+			results).Export(name).Instantiate(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
 	i32 := api.ValueTypeI32
-	provide(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64}, func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.DefaultBudget })
-	provide(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil, func(context.Context, api.Module, []uint64) {})
+	provide(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64},
+		func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = meter.DefaultBudget })
+	provide(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+		func(context.Context, api.Module, []uint64) {})
 	return r
 }
 
@@ -58,7 +61,8 @@ func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 			t.Fatal(err)
 		}
 	}
-	m, err := fencedRuntime(t, f).InstantiateWithConfig(context.Background(), module, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
+	m, err := fencedRuntime(t, f).InstantiateWithConfig(context.Background(), module,
+		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,8 @@ func fencedGuest(t testing.TB, module []byte, f fence) *abi.Guest {
 	return g
 }
 
-// compareFences runs work in turns on guests that differ by their fence, and reports the medians of processor time as ratios.
+// compareFences runs work in turns on guests that differ by their fence, and reports the medians of processor time as
+// ratios.
 func compareFences(b *testing.B, module []byte, work func(g *abi.Guest) error) {
 	b.Helper()
 	var guests []*abi.Guest
@@ -104,7 +109,8 @@ func middle(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// BenchmarkFenceOfTransforms is what the fence of time costs three transforms on 500 records of ten fields, structured and as maps.
+// BenchmarkFenceOfTransforms is what the fence of time costs three transforms on 500 records of ten fields, structured
+// and as maps.
 func BenchmarkFenceOfTransforms(b *testing.B) {
 	module := guesttest.Bytes(b, "../../plugins/smt")
 	const classes = "org.apache.kafka.connect.transforms."
@@ -174,16 +180,19 @@ func applyRows(g *abi.Guest, prepared []byte, rows []wit.Row, data []byte) error
 
 // tenFields are 500 records of about 1 KB.
 func tenFields(b *testing.B, form wit.Form) (schemas []wit.Schema, rows []wit.Row, data []byte) {
-	schema := wit.Schema{ID: 1, Nodes: []wit.Node{{Kind: wit.Structure}, {Kind: wit.Int32}, {Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}}
+	schema := wit.Schema{ID: 1, Nodes: []wit.Node{{Kind: wit.Structure}, {Kind: wit.Int32},
+		{Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}}
 	tree, asMap := datum.Record{}, datum.Map{}
 	for i, node := range []uint32{1, 2, 3, 4, 4, 4, 2, 4, 4, 4} {
-		name, value := "f"+string(rune('0'+i)), []any{nil, int32(100_000), int64(1_709_184_496_789), true, strings.Repeat("x", 160)}[node]
+		name, value := "f"+string(rune('0'+i)), []any{nil, int32(100_000), int64(1_709_184_496_789), true,
+			strings.Repeat("x", 160)}[node]
 		schema.Nodes[0].Members = append(schema.Nodes[0].Members, wit.Member{Name: name, Node: node})
 		tree, asMap = append(tree, value), append(asMap, datum.Entry{Key: name, Value: value})
 	}
 	for i := range 500 {
 		start := uint32(len(data))
-		row := wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1, Value: wit.Datum{Form: form, Start: start}}
+		row := wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1, Value: wit.Datum{Form: form,
+			Start: start}}
 		var err error
 		if form == wit.Structured {
 			row.Value.Schema = schema.ID
@@ -211,7 +220,8 @@ func BenchmarkFenceOfDescribe(b *testing.B) {
 	})
 }
 
-// BenchmarkFenceOfLoading is how much longer it takes to load a module of ours without a cache: to rewrite it, and to compile more.
+// BenchmarkFenceOfLoading is how much longer it takes to load a module of ours without a cache: to rewrite it, and to
+// compile more.
 func BenchmarkFenceOfLoading(b *testing.B) {
 	for _, name := range []string{"smt", "odata-source"} {
 		b.Run(name, func(b *testing.B) {

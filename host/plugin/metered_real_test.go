@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// Guests of other compilers give the same answers metered, with the usual fuel and where every charge ticks, as they are without.
+// Guests of other compilers give the same answers metered, with the usual fuel and where every charge ticks, as they
+// are without.
 func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 	for _, g := range []struct {
 		folder, prefix string
@@ -65,7 +66,8 @@ func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
 			if code, report, err = meter.Rewrite(context.Background(), module, meter.Options{}); err != nil {
 				t.Fatal(err)
 			}
-			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > growth || report.Functions < functions {
+			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > growth ||
+				report.Functions < functions {
 				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", grown, growth, report.Functions, functions)
 			}
 			seen = report

@@ -30,8 +30,10 @@ type Metrics struct {
 
 // counters are Metrics as they are counted.
 type counters struct {
-	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks, stopped atomic.Int64
-	aborted                                                                                                       [len(fences)]atomic.Int64
+	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
+	stopped atomic.Int64
+	aborted [len(
+		fences)]atomic.Int64
 }
 
 // fences are the limits that calls can break.

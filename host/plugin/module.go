@@ -1,9 +1,11 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -29,7 +31,8 @@ type Info struct {
 	Loaded     time.Time
 	// BuiltIn: it comes with the program; others are from folders. Accepted: the user did so by `plugin.NAME.accept`.
 	BuiltIn, Accepted bool
-	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it is used.
+	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it
+	// is used.
 	Active bool
 	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active beside it.
 	Err     error
@@ -39,7 +42,8 @@ type Info struct {
 // Has tells whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (i *Info) Has(iface string) bool { return slices.Contains(i.Interfaces, iface) }
 
-// module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time after.
+// module is one version of a plugin. What it says of itself is kept; its code only while pools use it, and some time
+// after.
 type module struct {
 	info     Info
 	limits   Limits
@@ -56,6 +60,10 @@ type module struct {
 	users   int
 	offered bool
 	code    *code
+	// live are the instances that there are, or are made: the code stays as long as there are any. dozing lets it rest
+	// some time after the last one.
+	live   int
+	dozing *time.Timer
 	// compiling is under way for all who wait, nil: nothing is.
 	compiling *compilation
 	// breakers are those of connectors, by name.
@@ -107,7 +115,8 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 }
 
 func (m *module) describedAs(d *wit.Description) {
-	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation, d.Components
+	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = d.Name, d.Version, d.Documentation,
+		d.Components
 }
 
 // maxNameBytes is how long names and versions may be: they stand in each line of a log and in each figure.
@@ -211,10 +220,20 @@ type compilation struct {
 	err  error
 }
 
-// ready returns the module's code, compiling it where it rests: a matter of 40 ms with a disk cache. Who gives up does not wait for it:
-// the engine cannot be stopped within a function.
+// dozeTime is how long the code is kept that has no instances while connectors use the module. They live [idleTime]
+// longer than their last call, so that only what is called less than every ten seconds pays 40 ms for it.
+const dozeTime = 5 * time.Second
+
+// ready returns the module's code for an instance, compiling it where it rests: a matter of 40 ms with a disk cache.
+// Call gone when the instance is closed, and at once where there is none because of an error. Who gives up does not
+// wait for it: the engine cannot be stopped within a function.
 func (m *module) ready(ctx context.Context) (*code, error) {
 	m.mu.Lock()
+	m.live++
+	if m.dozing != nil {
+		m.dozing.Stop()
+		m.dozing = nil
+	}
 	if m.code != nil {
 		defer m.mu.Unlock()
 		return m.code, nil
@@ -234,6 +253,26 @@ func (m *module) ready(ctx context.Context) (*code, error) {
 	}
 }
 
+// gone tells that an instance for which code was ready is no more. Without a folder for compiled code nothing rests
+// while it may be needed: compiling anew takes seconds.
+func (m *module) gone() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live--; m.live > 0 || m.loader.dir == "" || m.users == 0 {
+		return
+	}
+	m.dozing = time.AfterFunc(cmp.Or(m.loader.doze, dozeTime), m.doze)
+}
+
+// doze frees the code while connectors use the module, but none has an instance.
+func (m *module) doze() {
+	defer guard.Recover(m.loader.logger, "letting a plugin rest", nil)
+	if m.free() {
+		// The collector would get round to it only when as much again has been allocated.
+		debug.FreeOSMemory()
+	}
+}
+
 // compile makes the code for all who wait for it.
 func (m *module) compile(c *compilation) {
 	defer close(c.done)
@@ -247,18 +286,27 @@ func (m *module) compile(c *compilation) {
 	}
 	m.mu.Lock()
 	m.compiling, m.code = nil, c.code
-	abandoned := m.users == 0
+	abandoned := m.users == 0 && m.live == 0
 	m.mu.Unlock()
 	if abandoned {
 		m.rest()
 	}
 }
 
-// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to free.
+// rest frees the code of a module that no pool uses: 15 to 20 MB for a Go guest. It tells whether there was anything to
+// free.
 func (m *module) rest() bool {
 	m.mu.Lock()
+	used := m.users > 0
+	m.mu.Unlock()
+	return !used && m.free()
+}
+
+// free closes the code if no instance needs it, and tells whether it did.
+func (m *module) free() bool {
+	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.users > 0 || m.code == nil {
+	if m.live > 0 || m.code == nil {
 		return false
 	}
 	m.code.close()

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// origin is a place that a module comes from: a file, or an entry among the embedded ones.
-type origin struct {
+// moduleSource is a place that a module comes from: a file, or an entry among the embedded ones.
+type moduleSource struct {
 	// active is what new connectors get, previous what it replaced, kept for rollback; nil where there is none.
 	active, previous *module
 	// refused is the last file there when it was not accepted.
@@ -29,7 +29,8 @@ type origin struct {
 	hash string
 }
 
-// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number of files.
+// arrival is a module on its way to an origin. Its bytes are read when their turn comes: a folder may hold any number
+// of files.
 type arrival struct {
 	path, hash string
 	size       int
@@ -67,7 +68,8 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 			return err
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again, kept: m.loader.shelf.facts(hash)}
+		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again,
+			kept: m.loader.shelf.facts(hash)}
 		if needed != nil && a.kept == nil {
 			data, err := again()
 			if err != nil {
@@ -89,8 +91,8 @@ func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), "
 // Reload reads the folders now: what Options.Watch does by itself.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules whose files
-// are gone retire. Files that are being written, if unfinished tells of any, are passed over.
+// scan compares the folders with what is known: new and changed files are loaded behind those that are given, modules
+// whose files are gone retire. Files that are being written, if unfinished tells of any, are passed over.
 func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(path string) bool) error {
 	m.scanning.Lock()
 	defer m.scanning.Unlock()
@@ -108,9 +110,10 @@ func (m *Manager) scan(ctx context.Context, list []*arrival, unfinished func(pat
 	return ctx.Err()
 }
 
-// begin loads what is needed of the modules that come with the program and of the folders, and returns those of the program that are
-// left. Where something needed is not found among them, all are loaded.
-func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool, err error) {
+// begin loads what is needed of the modules that come with the program and of the folders, and returns those of the
+// program that are left. Where something needed is not found among them, all are loaded.
+func (m *Manager) begin(ctx context.Context, embedded []*arrival, needed []Needed) (left []*arrival, more bool,
+	err error) {
 	m.scanning.Lock()
 	defer m.scanning.Unlock()
 	list, _, err := m.arrivals(embedded, needed, nil)
@@ -150,7 +153,8 @@ func (m *Manager) has(needed []Needed) bool {
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(n Needed) bool {
 		for _, o := range m.origins {
-			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) && mentioned(o.active.info.Components, n) {
+			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) &&
+				mentioned(o.active.info.Components, n) {
 				return false
 			}
 		}
@@ -160,18 +164,25 @@ func (m *Manager) has(needed []Needed) bool {
 
 func mentioned(components []wit.Component, n Needed) bool {
 	return slices.ContainsFunc(components, func(c wit.Component) bool {
-		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...), func(name string) bool { return strings.Contains(name, n.Class) })
+		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...),
+			func(name string) bool { return strings.Contains(name, n.Class) })
 	})
 }
 
-// canWait tells whether a module that is not known need not be loaded before connectors start, nil: none can. A module that has a component
-// of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds that something is missing.
+// canWait tells whether a module that is not known need not be loaded before connectors start, nil: none can. A module
+// that has a component of a name holds that name in nearly all cases, and where it does not, [Manager.has] finds that
+// something is missing.
 func canWait(data []byte, needed []Needed) bool {
-	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool { return bytes.Contains(data, []byte(n.Class)) })
+	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
+		return bytes.Contains(data,
+			[]byte(n.Class))
+	})
 }
 
-// arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are there.
-func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival, map[string]bool, error) {
+// arrivals are the new and changed files of the folders, behind those that are given, and the paths of all that are
+// there.
+func (m *Manager) arrivals(list []*arrival, needed []Needed, unfinished func(path string) bool) ([]*arrival,
+	map[string]bool, error) {
 	present := map[string]bool{}
 	for _, folder := range m.folders {
 		entries, err := os.ReadDir(folder)
@@ -205,7 +216,8 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if o := m.origins[path]; o != nil && o.refused != nil && o.refused.Hash == "" && o.refused.Err.Error() == refusal(path, err).Error() {
+		if o := m.origins[path]; o != nil && o.refused != nil && o.refused.Hash == "" &&
+			o.refused.Err.Error() == refusal(path, err).Error() {
 			return nil
 		}
 		return &arrival{path: path, err: err}
@@ -230,7 +242,10 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 }
 
 func fileArrival(path, hash string, size int) *arrival {
-	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) { return readModule(path, maxModuleBytes) }}
+	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
+		return readModule(path,
+			maxModuleBytes)
+	}}
 }
 
 // bytes are the module's as they were when it was seen.
@@ -242,8 +257,9 @@ func (a *arrival) bytes() ([]byte, error) {
 	return data, err
 }
 
-// loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its origin as soon as it
-// is ready: one that takes long holds up none of the others. The program's own come first, since others are judged by them.
+// loadAll loads side by side, since at a start without a compile cache each takes half a second, and gives each to its
+// origin as soon as it is ready: one that takes long holds up none of the others. The program's own come first, since
+// others are judged by them.
 func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	m.mu.Lock()
 	for _, a := range list {
@@ -262,7 +278,10 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	m.loadSome(ctx, own)
 	// Of versions that are new together, and of which none was there before, the lowest is the first.
 	undecided := m.loadSome(ctx, others)
-	slices.SortStableFunc(undecided, func(a, b *arrival) int { return compareVersions(a.loaded.info.Version, b.loaded.info.Version) })
+	slices.SortStableFunc(undecided, func(a, b *arrival) int {
+		return compareVersions(a.loaded.info.Version,
+			b.loaded.info.Version)
+	})
 	for _, a := range undecided {
 		m.adopt(a)
 		m.settle(a)
@@ -307,8 +326,8 @@ func (m *Manager) load(ctx context.Context, a *arrival) (x *module, err error) {
 	return m.loader.load(ctx, a)
 }
 
-// settle makes a module what its origin offers. What was there before stays for rollback, or stays active when the new one was
-// refused.
+// settle makes a module what its origin offers. What was there before stays for rollback, or stays active when the new
+// one was refused.
 func (m *Manager) settle(a *arrival) {
 	if a.err != nil {
 		if a.loaded != nil {
@@ -349,8 +368,10 @@ func (m *Manager) settle(a *arrival) {
 	for i := range a.loaded.info.Components {
 		c := &a.loaded.info.Components[i]
 		for _, x := range m.origins {
-			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind, c.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name, x.active.info.Version, x.active.info.Origin))
+			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
+				c.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name, x.active.info.Version,
+					x.active.info.Origin))
 			}
 		}
 	}
@@ -364,10 +385,10 @@ func (m *Manager) settle(a *arrival) {
 }
 
 // origin returns the entry of a place; m.mu is held.
-func (m *Manager) origin(path string) *origin {
+func (m *Manager) origin(path string) *moduleSource {
 	o := m.origins[path]
 	if o == nil {
-		o = &origin{}
+		o = &moduleSource{}
 		m.origins[path] = o
 	}
 	return o
@@ -428,9 +449,10 @@ func (m *Manager) remove(path string) {
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var newest *origin
+	var newest *moduleSource
 	for _, o := range m.origins {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil && (newest == nil || o.active.order > newest.active.order) {
+		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
+			(newest == nil || o.active.order > newest.active.order) {
 			newest = o
 		}
 	}

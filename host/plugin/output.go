@@ -23,8 +23,8 @@ const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// output takes what an instance says: lines by the contract's log, and the bytes that its runtime writes to stdout and stderr,
-// which stay in a buffer until the call is over, since a panic's text belongs to the trap.
+// output takes what an instance says: lines by the contract's log, and the bytes that its runtime writes to stdout and
+// stderr, which stay in a buffer until the call is over, since a panic's text belongs to the trap.
 type output struct {
 	logger *slog.Logger
 	text   []byte
@@ -82,8 +82,8 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which breaks the
-// fence, since the host would spend its time on counting.
+// line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which
+// breaks the fence, since the host would spend its time on counting.
 func (o *output) line(level wit.Level, text []byte) (flooded bool) {
 	dropped, ok := o.lines.take()
 	if !ok {

@@ -139,7 +139,8 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 		start := len(b.Data)
 		b.Data = datum.AppendText(b.Data, fmt.Sprintf("%06d%s", i, strings.Repeat("v", size-6)))
 		b.Rows = append(b.Rows, wit.Row{Origin: uint32(1000 + i), Partition: -1, Offset: int64(i), Timestamp: 5,
-			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start), Size: uint32(len(b.Data) - start)}})
+			Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
 	}
 	return b
 }
@@ -214,7 +215,8 @@ func TestApply(t *testing.T) {
 				for n := range c.rows - round {
 					for _, w := range c.want(n) {
 						// expectations count from the first row of the call
-						want = append(want, strings.NewReplacer(fmt.Sprint(1000+n, "@", n), fmt.Sprint(1000+n+round, "@", n+round), in(n), in(n+round)).Replace(w))
+						want = append(want, strings.NewReplacer(fmt.Sprint(1000+n, "@", n), fmt.Sprint(1000+n+round, "@",
+							n+round), in(n), in(n+round)).Replace(w))
 					}
 				}
 				if d := cmp.Diff(want, texts(t, b)); d != "" {

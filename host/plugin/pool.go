@@ -16,18 +16,21 @@ var ErrClosed = errors.New("closed")
 const (
 	// idleTime is how long an instance is kept that nobody uses.
 	idleTime = 5 * time.Second
-	// crowded is how long calls must have waited for an instance within a second, while a processor was free, before there is another one.
+	// crowded is how long calls must have waited for an instance within a second, while a processor was free, before
+	// there is another one.
 	crowded = 20 * time.Millisecond
-	// suspicion is for how long pages do not share instances after one of them has trapped, as far as the pool's limit allows.
+	// suspicion is for how long pages do not share instances after one of them has trapped, as far as the pool's limit
+	// allows.
 	suspicion = time.Minute
 )
 
-// Pool is the instances of one version of a plugin that work for one connector, all of its tasks: one, and more, up to its limit, only while calls wait
-// for it. They are made when they are needed, replaced when they are worn or have trapped, and closed when they were idle for a while.
-// No instance ever sees two connectors. It is safe for use by several goroutines.
+// Pool is the instances of one version of a plugin that work for one connector, all of its tasks: one, and more, up to
+// its limit, only while calls wait for it. They are made when they are needed, replaced when they are worn or have
+// trapped, and closed when they were idle for a while. No instance ever sees two connectors. It is safe for use by
+// several goroutines.
 //
-// An instance is held by one goroutine at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader]. Several readers
-// may share one.
+// An instance is held by one goroutine at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
+// Several readers may share one.
 type Pool struct {
 	module    *module
 	connector string
@@ -86,7 +89,8 @@ type waiter struct {
 
 func newPool(m *module, connector string) *Pool {
 	m.hold()
-	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond), breaker: m.breaker(connector), done: make(chan struct{})}
+	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
+		breaker: m.breaker(connector), done: make(chan struct{})}
 	p.tenant = m.loader.admission.join(connector, p)
 	return p
 }
@@ -131,8 +135,8 @@ func (p *Pool) Module() Info { return p.module.snapshot() }
 // Acquire returns an instance, waiting while all are held. Give it back by [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
-// AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be why a call
-// fails on it.
+// AcquireFresh is [Pool.Acquire] of an instance that has done nothing yet: what another one has in its memory cannot be
+// why a call fails on it.
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
@@ -253,8 +257,8 @@ func (p *Pool) shut(i *Instance) {
 	p.mu.Lock()
 }
 
-// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. place is what is counted for it, nil:
-// nothing yet.
+// make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. place is what is
+// counted for it, nil: nothing yet.
 func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance, err error) {
 	first := p.count() == 0
 	p.making++
@@ -378,7 +382,8 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 	return p.make(ctx, w.reader, nil)
 }
 
-// waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor for it.
+// waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor
+// for it.
 func (p *Pool) waited(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.since) > time.Second {
@@ -455,7 +460,8 @@ func (p *Pool) rest(i *Instance) {
 	p.ended()
 }
 
-// idleFor is how long an instance may be idle now: less while others wait for memory. Of a connector at work one is kept of each plugin.
+// idleFor is how long an instance may be idle now: less while others wait for memory. Of a connector at work one is
+// kept of each plugin.
 func (p *Pool) idleFor() time.Duration {
 	usual := p.module.loader.idle
 	switch {

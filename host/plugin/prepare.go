@@ -17,8 +17,8 @@ type prepared struct {
 	effort int
 }
 
-// prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The disk cache is
-// keyed by what comes out of here, a module's identity (hash) by what went in.
+// prepareModule turns a module's bytes into those that are compiled: the one place where a module is rewritten. The
+// disk cache is keyed by what comes out of here, a module's identity (hash) by what went in.
 func prepareModule(ctx context.Context, data []byte) (*prepared, error) {
 	metered, report, err := meter.Rewrite(ctx, shaped(data), metering)
 	if ctx.Err() != nil {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// processors has as many calls of guests run as there are processors, those that came first first. Nobody holds one while it waits for
-// anything else.
+// processors has as many calls of guests run as there are processors, those that came first first. Nobody holds one
+// while it waits for anything else.
 type processors struct {
 	slots   chan struct{}
 	waiting atomic.Int64

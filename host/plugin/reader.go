@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes the calls that belong to one page of a source, all on one instance, which others' pages may share: it is held for each
-// call, not for the time in between. It is for one goroutine. Close it at the end of the page.
+// Reader makes the calls that belong to one page of a source, all on one instance, which others' pages may share: it is
+// held for each call, not for the time in between. It is for one goroutine. Close it at the end of the page.
 type Reader struct {
 	pool     *Pool
 	instance *Instance
@@ -19,8 +19,8 @@ type Reader struct {
 	broke bool
 }
 
-// Abandoned is the error of a page whose instance broke by a call that belonged to another page. It says nothing of this page, which is
-// to be asked for again.
+// Abandoned is the error of a page whose instance broke by a call that belonged to another page. It says nothing of
+// this page, which is to be asked for again.
 type Abandoned struct {
 	Plugin, Version string
 	// Cause is what broke the instance.
@@ -31,7 +31,8 @@ func (a *Abandoned) Error() string {
 	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin, a.Version, a.Cause)
 }
 
-// Reader finds an instance for a page: the one with the fewest, or another one where calls wait for those that there are.
+// Reader finds an instance for a page: the one with the fewest, or another one where calls wait for those that there
+// are.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 	i, err := p.join(ctx)
 	if err != nil {
@@ -165,7 +166,8 @@ func (r *Reader) abandoned() error {
 }
 
 // OpenSource is [Instance.OpenSource].
-func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte, answers []wit.Response) (o wit.SourceOpening, err error) {
+func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (o wit.SourceOpening, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		o, err = i.OpenSource(ctx, component, settings, state, answers)
 		return err
@@ -174,7 +176,8 @@ func (r *Reader) OpenSource(ctx context.Context, component string, settings []wi
 }
 
 // Next is [Instance.Next].
-func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (s wit.Step, err error) {
+func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.Field, cause wit.Cause,
+	now int64) (s wit.Step, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		s, err = i.Next(ctx, context, feed, offset, cause, now)
 		return err
@@ -183,7 +186,8 @@ func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset [
 }
 
 // Begin is [Instance.Begin].
-func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field, response wit.Response) (page uint32, err error) {
+func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
+	response wit.Response) (page uint32, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		page, err = i.Begin(ctx, context, feed, position, response)
 		return err
@@ -192,7 +196,8 @@ func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, positio
 }
 
 // Decode is [Instance.Decode].
-func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool, into *record.Batch) (p wit.Portion, err error) {
+func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
+	into *record.Batch) (p wit.Portion, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		p, err = i.Decode(ctx, page, tag, status, piece, last, into)
 		return err
@@ -208,4 +213,23 @@ func (r *Reader) Abandon(ctx context.Context, page uint32) error {
 // CheckOffset is [Instance.CheckOffset].
 func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Field) error {
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
+}
+
+// Notified is [Instance.Notified]. It waits for no more than the call that is being made on the instance.
+func (r *Reader) Notified(ctx context.Context, context []byte, n wit.Notification) (wakes []wit.Wake, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		wakes, err = i.Notified(ctx, context, n)
+		return err
+	})
+	return wakes, err
+}
+
+// Subscribe is [Instance.Subscribe].
+func (r *Reader) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (a wit.Arrangement, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		a, err = i.Subscribe(ctx, context, feed, address, state, answers)
+		return err
+	})
+	return a, err
 }

@@ -95,17 +95,19 @@ func TestPagesShareAnInstance(t *testing.T) {
 		}
 	}
 	for n, b := range into {
-		if text, want := string(b.Data), fmt.Sprintf("first of %d|second of %d", n, n); len(b.Rows) != 2 || strings.Count(text, fmt.Sprintf("of %d", n)) != 2 {
+		if text, want := string(b.Data), fmt.Sprintf("first of %d|second of %d", n, n); len(b.Rows) != 2 ||
+			strings.Count(text, fmt.Sprintf("of %d", n)) != 2 {
 			t.Errorf("page %d: %d rows of %q, expected %s", n, len(b.Rows), text, want)
 		}
 	}
 }
 
-// A trap costs all pages of its instance: the one whose call it was gets the trap, the others are told that they were given up, and all
-// of them can be read again.
+// A trap costs all pages of its instance: the one whose call it was gets the trap, the others are told that they were
+// given up, and all of them can be read again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all, "all")
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all,
+		"all")
 	p := b.Current()
 	var readers []*plugin.Reader
 	var page uint32
@@ -149,7 +151,8 @@ func TestTrapAbandonsPages(t *testing.T) {
 	}
 }
 
-// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of everything.
+// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
+// everything.
 func TestReadersInTurn(t *testing.T) {
 	_, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
 	p := b.Current()
@@ -212,7 +215,8 @@ func TestTasksShareInstances(t *testing.T) {
 	}
 }
 
-// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for ever.
+// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
+// ever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 	m, b := guest(t, plugin.Options{}, all, "all")
 	p := b.Current()

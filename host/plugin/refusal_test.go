@@ -28,7 +28,8 @@ func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
 		for _, f := range canon.Functions(i) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: f.Export(), Params: core(f.Params()), Results: core(f.Results())})
+			m.Exports = append(m.Exports, guesttest.Function{Name: f.Export(), Params: core(f.Params()),
+				Results: core(f.Results())})
 		}
 	}
 	i32 := byte(guesttest.I32)
@@ -101,7 +102,8 @@ func TestRefusals(t *testing.T) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
 		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.2.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"), Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
+			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"), Params: []byte{guesttest.I64},
+				Results: []byte{guesttest.I32}})
 		})), []string{"export culvert:connect/transform@0.2.0#prepare: expected the signature (i32 i32) -> (i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
 			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed (plugin.NAME.limits.memory.bytes)"}},
@@ -167,7 +169,8 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7", wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
-	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.2.7" || infos[0].Name != "patched" || len(infos[0].Interfaces) != 2 {
+	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.2.7" || infos[0].Name != "patched" ||
+		len(infos[0].Interfaces) != 2 {
 		t.Errorf("%+v", infos)
 	}
 }
@@ -198,13 +201,15 @@ func TestLimitSettings(t *testing.T) {
 		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown setting; limits are memory.bytes, result.bytes, log.lines.per.second, call.ms, instances, calls, recycle.bytes",
 		"plugin.x.memory.bytes":  "expected plugin.NAME.limits.LIMIT",
 	} {
-		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{setting: "1"}})
+		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
+			Settings: map[string]string{setting: "1"}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", setting, err)
 		}
 	}
 	for _, value := range []string{"", "0", "-1", "1k"} {
-		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
+		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
+			Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
 		if err == nil || !strings.Contains(err.Error(), "Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ") {
 			t.Errorf("%q: %v", value, err)
 		}
@@ -253,7 +258,8 @@ func TestDamagedCompileCache(t *testing.T) {
 	load := func() string {
 		t.Helper()
 		var log logBuffer
-		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cache, Registry: record.NewRegistry(), Logger: log.logger()})
+		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, CacheDir: cache,
+			Registry: record.NewRegistry(), Logger: log.logger()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +288,8 @@ func TestDamagedCompileCache(t *testing.T) {
 	}
 }
 
-// What is no regular file behind its links, or too large, is refused unread; a file behind links is taken, as Kubernetes mounts them.
+// What is no regular file behind its links, or too large, is refused unread; a file behind links is taken, as
+// Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
@@ -294,7 +301,8 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	socket, listenErr := net.Listen("unix", in("socket.wasm"))
 	if err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"), in("link.wasm")),
 		syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")), os.Symlink(in("pipe.wasm"), in("piped.wasm")),
-		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")), os.Symlink(filepath.Join(elsewhere, "..data"), in("mounted.wasm")),
+		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")), os.Symlink(filepath.Join(elsewhere, "..data"),
+			in("mounted.wasm")),
 		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm"))); err != nil {
 		t.Fatal(err)
 	}

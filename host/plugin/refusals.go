@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/meter"
 )
 
-// refusals are the modules that were refused, by what they are and what they were judged by, so that no restart and no touch of a file
-// compiles again what is refused anyway. nil knows none and keeps none.
+// refusals are the modules that were refused, by what they are and what they were judged by, so that no restart and no
+// touch of a file compiles again what is refused anyway. nil knows none and keeps none.
 type refusals struct {
 	mu    sync.Mutex
 	texts map[string]Refused
@@ -21,7 +21,8 @@ type refusals struct {
 
 // Refused is the error of a module that was refused before.
 type Refused struct {
-	// Text is the reason, At when it was found. Until is when it is tried once more, nil: never, by this program under these limits.
+	// Text is the reason, At when it was found. Until is when it is tried once more, nil: never, by this program under
+	// these limits.
 	Text  string
 	At    time.Time
 	Until *time.Time
@@ -40,7 +41,8 @@ func (r *Refused) Error() string {
 	return text + ")"
 }
 
-// slowAgain is after how long a module is tried again that was refused for the time that it took: the machine may have been busy.
+// slowAgain is after how long a module is tried again that was refused for the time that it took: the machine may have
+// been busy.
 const slowAgain = 24 * time.Hour
 
 // rulesOf is what decides whether a module is refused, beside its bytes: this very program, and the limits.
@@ -61,7 +63,7 @@ func refusalName(hash string, limits Limits) string {
 }
 
 // known is the error of a module that was refused before, nil for any other.
-func (r *refusals) known(s *shelf, hash string, limits Limits) error {
+func (r *refusals) known(s *descriptionCache, hash string, limits Limits) error {
 	if r == nil {
 		return nil
 	}
@@ -88,7 +90,7 @@ func (r *refusals) known(s *shelf, hash string, limits Limits) error {
 }
 
 // keep notes a refusal that would come again: what lies in the module, not in the machine or in a stop.
-func (r *refusals) keep(s *shelf, hash string, limits Limits, err error) {
+func (r *refusals) keep(s *descriptionCache, hash string, limits Limits, err error) {
 	var (
 		refusal  *meter.Refusal
 		exceeded *meter.Exceeded

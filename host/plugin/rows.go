@@ -1,19 +1,20 @@
 package plugin
 
 import (
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rowCheck checks rows of a guest's and makes them the host's: data moved to where it was appended, schemas by the host's ids.
+// rowCheck checks rows of a guest's and makes them the host's: data moved to where it was appended, schemas by the
+// host's ids.
 type rowCheck struct {
 	i *Instance
 	b *record.Batch
 	// base is where the result's data lies in the batch's, size how much it is.
 	base, size uint32
-	// limit is how many bytes the rows may name in all, spent how many they have named, last the input row of the one before.
-	// Rows can name the same bytes: a few megabytes become any amount of work and output.
+	// limit is how many bytes the rows may name in all, spent how many they have named, last the input row of the one
+	// before. Rows can name the same bytes: a few megabytes become any amount of work and output.
 	limit, spent uint64
 	last         *wit.Row
 	// guest and host are the schema that came last in each column.
@@ -60,11 +61,13 @@ func inRow(n int, column string, err error) error {
 	return abi.Violated("row %d, %s: %v", n, column, err)
 }
 
-// spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they are there.
+// spend adds up what rows name. The first row that comes from an input row may have its bytes for nothing, since they
+// are there.
 func (c *rowCheck) spend(r, in *wit.Row) error {
 	repeated := in == c.last
 	c.last = in
-	for _, d := range [...]struct{ out, in *wit.Datum }{{&r.Key, &in.Key}, {&r.Value, &in.Value}, {&r.Headers, &in.Headers}} {
+	for _, d := range [...]struct{ out, in *wit.Datum }{{&r.Key, &in.Key}, {&r.Value, &in.Value},
+		{&r.Headers, &in.Headers}} {
 		switch {
 		case d.out.Form == wit.Absent:
 		case d.out.Form != wit.Unchanged:
@@ -80,7 +83,8 @@ func (c *rowCheck) spend(r, in *wit.Row) error {
 }
 
 // noRow stands for the input row of a source's.
-var noRow = wit.Row{Key: wit.Datum{Form: wit.Unchanged}, Value: wit.Datum{Form: wit.Unchanged}, Headers: wit.Datum{Form: wit.Unchanged}}
+var noRow = wit.Row{Key: wit.Datum{Form: wit.Unchanged}, Value: wit.Datum{Form: wit.Unchanged},
+	Headers: wit.Datum{Form: wit.Unchanged}}
 
 func (c *rowCheck) datum(column int, d, in *wit.Datum) (err error) {
 	const headers = 2

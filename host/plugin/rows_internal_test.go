@@ -4,18 +4,20 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's own.
+// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
+// own.
 func TestRowsThatRepeatBytes(t *testing.T) {
 	i := &Instance{schemas: known(t)}
 	i.hot.topics = []uint32{0}
 	check := rowCheck{i: i, b: &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 5000}}, {Value: wit.Datum{Form: wit.Dynamic, Size: 400}}}
-	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged}, Headers: wit.Datum{Form: wit.Absent}}
+	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged},
+		Headers: wit.Datum{Form: wit.Absent}}
 	for n, of := range []int{0, 1, 1, 1, 1} {
 		r := again
 		err := check.row(n, &r, &in[of])

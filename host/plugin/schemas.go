@@ -1,17 +1,17 @@
 package plugin
 
 import (
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// schemas translates between the host's numbers for schemas and those of one instance. Outside this package only the host's
-// exist; inside a guest both do, and either side may name the other's.
+// schemas translates between the host's numbers for schemas and those of one instance. Outside this package only the
+// host's exist; inside a guest both do, and either side may name the other's.
 type schemas struct {
 	registry *record.Registry
-	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those that come with the
-	// call under way.
+	// given are the host's that the instance knows, which stay registered as long as it may name them; pending those
+	// that come with the call under way.
 	given   map[uint32]*record.Schema
 	pending []uint32
 	// declared maps the guest's ids to the host's.
@@ -23,7 +23,7 @@ type schemas struct {
 	// into is the batch whose rows are being taken over.
 	into *record.Batch
 	// mentions is a buffer.
-	mentions []mention
+	mentions []schemaReference
 	// ended tells whether values are to be read no further; nil: they are.
 	ended func() error
 }
@@ -31,13 +31,14 @@ type schemas struct {
 const (
 	// MaxDeclaredSchemas is how many schemas an instance may declare.
 	MaxDeclaredSchemas = 10_000
-	// MaxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was given as many, or
-	// more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs anew.
+	// MaxInstanceSchemaBytes is how many bytes the schemas may have together that an instance declares. One that was
+	// given as many, or more than MaxDeclaredSchemas, is replaced by a fresh instance, which is given what it needs
+	// anew.
 	MaxInstanceSchemaBytes = 32 << 20
 )
 
-// worn tells whether the instance has so many schemas that it should be replaced: one that declares some from time to time, such as after
-// changes of a service's metadata, is replaced long before it may declare no more.
+// worn tells whether the instance has so many schemas that it should be replaced: one that declares some from time to
+// time, such as after changes of a service's metadata, is replaced long before it may declare no more.
 func (s *schemas) worn() bool {
 	return s.givenBytes > MaxInstanceSchemaBytes || len(s.given) > MaxDeclaredSchemas ||
 		s.declaredBytes > MaxInstanceSchemaBytes/2 || len(s.declared) > MaxDeclaredSchemas/2
@@ -126,8 +127,8 @@ func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 	return registered.ID, nil
 }
 
-// adopt registers a schema outside of rows and puts the host's id into it. It may also be one of the host's that the guest was
-// given.
+// adopt registers a schema outside of rows and puts the host's id into it. It may also be one of the host's that the
+// guest was given.
 func (s *schemas) adopt(w *wit.Schema) (err error) {
 	if w.ID < wit.GuestSchemas {
 		w.ID, err = s.host(w.ID)

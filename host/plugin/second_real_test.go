@@ -27,7 +27,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/host/meter"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
@@ -37,9 +37,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with the stored
-// examples of sources and transforms, is made there too, and the answers and log lines must be the same. A host that shares no line
-// with ours finds what both sides of ours have wrong in the same way.
+// TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with
+// the stored examples of sources and transforms, is made there too, and the answers and log lines must be the same. A
+// host that shares no line with ours finds what both sides of ours have wrong in the same way.
 func TestRealSecondHost(t *testing.T) {
 	home := output(t, "../../testdata/peers/jco/fetch.sh")
 	folder := t.TempDir()
@@ -168,21 +168,25 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	t.Cleanup(func() { runtime.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
 	function := func(module, name string, params, results []api.ValueType, f api.GoModuleFunc) {
-		if _, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).Instantiate(ctx); err != nil {
+		if _, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
+			results).Export(name).Instantiate(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	function(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64}, func(_ context.Context, _ api.Module, stack []uint64) {
-		r.ticks++
-		stack[0] = uint64(budget)
-	})
+	function(meter.DefaultModule, meter.DefaultName, nil, []api.ValueType{api.ValueTypeI64},
+		func(_ context.Context, _ api.Module, stack []uint64) {
+			r.ticks++
+			stack[0] = uint64(budget)
+		})
 	i32 := api.ValueTypeI32
-	function(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil, func(_ context.Context, m api.Module, stack []uint64) {
-		text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
-		r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
-	})
+	function(wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+		func(_ context.Context, m api.Module, stack []uint64) {
+			text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
+			r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
+		})
 	if budget != unmetered {
-		if module, _, err = meter.Rewrite(context.Background(), module, meter.Options{Budget: max(budget, 1)}); err != nil {
+		if module, _, err = meter.Rewrite(context.Background(), module,
+			meter.Options{Budget: max(budget, 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -315,7 +319,8 @@ func (r *recorder) compare(t *testing.T, there answered) {
 			}
 		}
 	}
-	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || len(here.Log) > 0 && cmp.Diff(here.Log, there.Log) != "" {
+	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || len(here.Log) > 0 &&
+		cmp.Diff(here.Log, there.Log) != "" {
 		t.Errorf("log lines: our host %v, Node %v", here.Log, there.Log)
 	}
 	for _, i := range r.found {
@@ -342,16 +347,29 @@ func (r *recorder) describe(t *testing.T) {
 			t.Errorf("validate %s: %v", c.Name, err)
 		}
 	}
-	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff}, []wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, At: -1}})
+	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
+		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, At: -1}})
 	if err == nil {
 		t.Error("expected a fault for a component that is not there")
 	}
 	if slices.Contains(r.found, wit.InterfaceTools) {
 		r.commands(t)
 	}
+	// What is asked of nothing is a fault, whose words both hosts carry.
+	if slices.Contains(r.found, wit.InterfaceNotifications) {
+		_, _ = invoke[wit.Arrangement](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
+			[]byte(nil), []wit.Response(nil))
+		_, _ = invoke[[]wit.Wake](r, wit.InterfaceNotifications, "Notified", []byte(nil),
+			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
+	}
+	if slices.Contains(r.found, wit.InterfaceRetirement) {
+		_, _ = invoke[wit.Arrangement](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
+			[]string(nil), []byte(nil), []wit.Response(nil))
+	}
 }
 
-func (r *recorder) validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (r *recorder) validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	return invoke[wit.Inquiry](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
 }
 
@@ -363,7 +381,8 @@ func (r *recorder) commands(t *testing.T) {
 	}
 	for _, c := range commands {
 		for _, options := range [][]wit.Setting{nil, {{Name: "s", Value: "/V2/Northwind"}}} {
-			_, _ = invoke[wit.Reply](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil), []wit.Response(nil))
+			_, _ = invoke[wit.Reply](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil),
+				[]wit.Response(nil))
 		}
 	}
 }
@@ -375,7 +394,8 @@ func (s recordedSource) Plan(component string, settings []wit.Setting, maxTasks 
 	return invoke[wit.Layout](s.r, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 }
 
-func (s recordedSource) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+func (s recordedSource) Open(component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpening, error) {
 	if len(answers) == 0 {
 		for _, tasks := range []uint32{1, 3} {
 			_, _ = s.Plan(component, settings, tasks)
@@ -384,12 +404,14 @@ func (s recordedSource) Open(component string, settings []wit.Setting, state []b
 	return invoke[wit.SourceOpening](s.r, wit.InterfaceSource, "Open", component, settings, state, answers)
 }
 
-func (s recordedSource) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
+func (s recordedSource) Next(context []byte, feed uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step,
+	error) {
 	_ = s.CheckOffset(nil, offset)
 	return invoke[wit.Step](s.r, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 }
 
-func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Field, response wit.Response) (uint32,
+	error) {
 	// A page that is given up does not show in those that follow.
 	if page, err := invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response); err == nil {
 		s.Abandon(page)
@@ -417,12 +439,14 @@ func (s recordedTransform) Prepare(chain []wit.Stage) ([]byte, error) {
 	return invoke[[]byte](s.r, wit.InterfaceTransform, "Prepare", chain)
 }
 
-func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
+func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.Applied, error) {
 	_, _ = s.Test(context, schemas, topics, rows, data)
 	return invoke[wit.Applied](s.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
 }
 
-func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
+func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.Tested, error) {
 	return invoke[wit.Tested](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
 }
 
@@ -431,7 +455,8 @@ func destination() []wit.Setting {
 	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
 }
 
-// sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has no key.
+// sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
+// no key.
 func sinkExamples(t *testing.T, r *recorder) {
 	s := service.New(service.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
@@ -444,7 +469,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 	var answers []wit.Response
 	for opened.Ready == nil {
 		var err error
-		if opened, err = invoke[wit.SinkOpening](r, wit.InterfaceSink, "Open", component, settings, []byte(nil), answers); err != nil {
+		if opened, err = invoke[wit.SinkOpening](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
+			answers); err != nil {
 			t.Fatal(err)
 		}
 		if answers = nil; opened.Ask != nil {
@@ -453,9 +479,11 @@ func sinkExamples(t *testing.T, r *recorder) {
 			}
 		}
 	}
-	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID", Node: 1}, {Name: "ProductID", Node: 2},
+	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID", Node: 1},
+		{Name: "ProductID", Node: 2},
 		{Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4}, {Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32},
-		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}}, {Kind: wit.Int16}, {Kind: wit.Float32}}}
+		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale,
+			Value: "4"}}}, {Kind: wit.Int16}, {Kind: wit.Float32}}}
 	var data []byte
 	var rows []wit.Row
 	var origins []wit.RecordID
@@ -465,15 +493,18 @@ func sinkExamples(t *testing.T, r *recorder) {
 		var err error
 		switch i % 4 {
 		case 2:
-			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(i)}, {Key: "UnitPrice", Value: "1.5"},
+			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(i)},
+				{Key: "UnitPrice", Value: "1.5"},
 				{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
 			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
 		case 3:
 			data, err = datum.AppendDynamic(data, datum.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
 			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
 		default:
-			data, err = datum.Append(data, schema.Nodes, 0, datum.Record{1 + i, i / 2, big.NewInt(123400).Bytes(), int16(5), float32(0.05)})
-			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start, Size: uint32(len(data)) - start}
+			data, err = datum.Append(data, schema.Nodes, 0, datum.Record{1 + i, i / 2, big.NewInt(123400).Bytes(),
+				int16(5), float32(0.05)})
+			row.Value = wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(data)) - start}
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -481,14 +512,17 @@ func sinkExamples(t *testing.T, r *recorder) {
 		rows = append(rows, row)
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
-	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema}, []string{"Order_DetailCopies"}, rows, data, origins,
+	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema}, []string{"Order_DetailCopies"},
+		rows, data, origins,
 		[]string{"Order_DetailCopies"}, []wit.Hint(nil))
 	if err != nil || len(out.Ready) < 10 {
 		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
 	}
 	for _, d := range out.Ready {
-		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {}, {Status: 500, Body: []byte("<html>")}} {
-			if _, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows, response); err != nil {
+		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
+			{Status: 500, Body: []byte("<html>")}} {
+			if _, err := invoke[wit.Settled](r, wit.InterfaceSink, "Settle", opened.Ready.Context, d.Memo, d.Rows,
+				response); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -509,7 +543,8 @@ func exchange(s http.Handler, q *wit.Request) wit.Response {
 // foreignExamples calls the guests that were written on public bindings.
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	p := recordedTransform{r}
-	schema := wit.Schema{ID: 7, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}}, {Kind: wit.Int32},
+	schema := wit.Schema{ID: 7, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1},
+		{Name: "Name", Node: 2}}}, {Kind: wit.Int32},
 		{Kind: wit.Text, Optional: true}}}
 	var data []byte
 	var rows []wit.Row
@@ -523,12 +558,15 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		if data, err = datum.Append(data, schema.Nodes, 0, datum.Record{i, name}); err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, wit.Row{Origin: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40, Timestamp: -1,
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start, Size: uint32(len(data)) - start}})
+		rows = append(rows, wit.Row{Origin: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40,
+			Timestamp: -1,
+			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(data)) - start}})
 	}
 	rows[11].Value.Size-- // bytes that are no value of the schema
 	schemas := []wit.Schema{schema}
-	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "€"}}}},
+	for _, stages := range [][]wit.Stage{nil,
+		{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "€"}}}},
 		{{Component: prefix + "Echo"}}, {{Component: prefix + "Examples"}}, {{Component: prefix + "Upper"}}} {
 		context, err := p.Prepare(stages)
 		if (err == nil) != (len(stages) == 1) {

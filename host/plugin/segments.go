@@ -12,10 +12,10 @@ const maxGap = 256
 // maxSegments is the most segments that are joined: each may grow by maxGap.
 const maxSegments = 100_000
 
-// joinSegments makes few long data segments of many short ones. Go's linker leaves zeros out and so writes some ten thousand
-// segments for a guest; the engine pays for each of them at every new instance (4 ms become 1) and keeps 200 bytes for it. What
-// lies in memory after the start is the same, since memory begins as zeros. Modules that are not plainly of this kind stay as they
-// are.
+// joinSegments makes few long data segments of many short ones. Go's linker leaves zeros out and so writes some ten
+// thousand segments for a guest; the engine pays for each of them at every new instance (4 ms become 1) and keeps 200
+// bytes for it. What lies in memory after the start is the same, since memory begins as zeros. Modules that are not
+// plainly of this kind stay as they are.
 func joinSegments(module []byte) []byte {
 	r := reader{data: module, at: 8}
 	for r.at < len(module) && r.err == nil {
@@ -84,8 +84,8 @@ func joinSection(content []byte) []byte {
 	return out
 }
 
-// runsOf cuts segments in the order of their addresses into runs that lie close together. None where any two overlap: then their
-// order counts.
+// runsOf cuts segments in the order of their addresses into runs that lie close together. None where any two overlap:
+// then their order counts.
 func runsOf(all []segment) (runs [][]segment) {
 	from := 0
 	for i := range all {

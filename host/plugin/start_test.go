@@ -60,7 +60,8 @@ func TestStartIsFenced(t *testing.T) {
 // The start function runs once for an instance, then _initialize.
 func TestStartComesFirst(t *testing.T) {
 	is := func(state byte) []byte { // traps unless the state is this one, and makes it the next
-		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2, 0}
+		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
+			0}
 	}
 	m := starting(is(0), is(1))
 	if info := loaded(t, m.Bytes()); info.Err != nil || info.Name != "hostile" {

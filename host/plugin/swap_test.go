@@ -24,9 +24,10 @@ func variant(t testing.TB, version string, mark byte) []byte {
 }
 
 func named(name, version string, mark byte) []byte {
-	return guesttest.Static(wit.Description{Name: name, Version: version, Documentation: string('a' + rune(mark)), Components: []wit.Component{
-		{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}},
-		{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
+	return guesttest.Static(wit.Description{Name: name, Version: version, Documentation: string('a' + rune(mark)),
+		Components: []wit.Component{
+			{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}},
+			{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
 }
 
 // until waits for a condition that a watcher brings about.
@@ -92,7 +93,8 @@ func TestSwapByPromotion(t *testing.T) {
 	if s := b.Status(); s.Version != "1.0.0" || s.Candidate != "1.1.0" || !s.Removed {
 		t.Errorf("%+v", s)
 	}
-	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active || infos[1].Version != "1.0.0" {
+	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active ||
+		infos[1].Version != "1.0.0" {
 		t.Errorf("%+v", infos)
 	}
 	works(t, candidate, "1.1.0")
@@ -331,7 +333,36 @@ func TestCodeRests(t *testing.T) {
 	}
 }
 
-// A new version is found while something else in the folder changes all the time: a log that is written there, a file that is being copied.
+// Code of a plugin that a connector uses rests too while no instance of it is there, and comes back with the next call.
+func TestCodeWithoutInstancesRests(t *testing.T) {
+	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
+		Idle: 20 * time.Millisecond, Rest: 20 * time.Millisecond}, t.TempDir())
+	b, err := m.Bind("c", wit.ComponentSource, "AllSource", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for range 3 {
+		var tasks sync.WaitGroup
+		for range 4 {
+			tasks.Go(func() {
+				err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+					time.Sleep(30 * time.Millisecond) // longer than code rests after: it must not, under an instance
+					_, err := i.Describe(t.Context())
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		tasks.Wait()
+		until(t, "rest between calls", func() bool { return plugin.Awake(m) == 0 })
+	}
+}
+
+// A new version is found while something else in the folder changes all the time: a log that is written there, a file
+// that is being copied.
 func TestFolderThatIsNeverQuiet(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {

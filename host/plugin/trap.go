@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Trap is a call that ended badly: the guest trapped, ended itself, broke the contract or a fence. Its instance is thrown away.
-// What a plugin says itself about its input or its service is a [wit.Fault] instead.
+// Trap is a call that ended badly: the guest trapped, ended itself, broke the contract or a fence. Its instance is
+// thrown away. What a plugin says itself about its input or its service is a [wit.Fault] instead.
 type Trap struct {
 	Plugin, Version string
 	// Connector for which the instance worked, "" for the host's own calls.
@@ -60,8 +60,8 @@ func (t *Trap) Error() string {
 	return b.String()
 }
 
-// readable makes what a plugin says of a fault fit for logs, terminals and statuses: the message is one line, so that it passes for none
-// of theirs.
+// readable makes what a plugin says of a fault fit for logs, terminals and statuses: the message is one line, so that
+// it passes for none of theirs.
 func readable(f *wit.Fault) {
 	f.Message = shown.Line(f.Message)
 	if f.Setting != nil {

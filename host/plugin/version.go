@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// compareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of parts,
-// parts that are no numbers (before the first hyphen they come before numbers). Build metadata does not count.
+// compareVersions orders versions as semantic versioning does, but takes what authors write: a leading v, any number of
+// parts, parts that are no numbers (before the first hyphen they come before numbers). Build metadata does not count.
 func compareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)

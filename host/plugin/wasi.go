@@ -10,15 +10,16 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
-	"github.com/culvert-project/culvert/host/abi"
+	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 )
 
 const wasiModule = wasi_snapshot_preview1.ModuleName
 
-// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's runtime drags
-// in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random numbers are the same
-// at every start. These are wazero's defaults: do not give a module config anything but outputs and randomness.
+// wasiFunctions are all of preview 1. Every one links, so that a module is never refused for what its language's
+// runtime drags in; files, arguments, environment and sockets answer that there is nothing, clocks stand still, random
+// numbers are the same at every start. These are wazero's defaults: do not give a module config anything but outputs
+// and randomness.
 var wasiFunctions = func() map[string]bool {
 	all := map[string]bool{}
 	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
@@ -36,8 +37,8 @@ var wasiFunctions = func() map[string]bool {
 // randomSeed is the engine's own.
 const randomSeed = 42
 
-// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of its memory is
-// ended in time. They are the engine's default, which gives all in one.
+// randomness is random numbers that are the same at every start, in pieces, so that a guest that asks for the whole of
+// its memory is ended in time. They are the engine's default, which gives all in one.
 type randomness struct {
 	*rand.Rand
 	watch func()
@@ -52,8 +53,8 @@ func (r *randomness) Read(p []byte) (int, error) {
 // instanceKey is the key under which a call's context carries the instance that calls out.
 type instanceKey struct{}
 
-// provide makes the imports of a module available in its runtime: the contract's log under the version that the module names,
-// and preview 1 where it asks for it.
+// provide makes the imports of a module available in its runtime: the contract's log under the version that the module
+// names, and preview 1 where it asks for it.
 func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
@@ -72,7 +73,8 @@ func provide(ctx context.Context, runtime wazero.Runtime, b *Binary) error {
 		}
 		i32 := api.ValueTypeI32
 		_, err := runtime.NewHostModuleBuilder(i.Module).NewFunctionBuilder().
-			WithGoModuleFunction(api.GoModuleFunc(logFromGuest), []api.ValueType{i32, i32, i32}, nil).Export("log").Instantiate(ctx)
+			WithGoModuleFunction(api.GoModuleFunc(logFromGuest), []api.ValueType{i32, i32, i32},
+				nil).Export("log").Instantiate(ctx)
 		if err != nil {
 			return err
 		}

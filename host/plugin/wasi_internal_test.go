@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A guest that asks for a hundred megabytes of randomness, or writes in millions of parts, comes by the clock in between; the numbers
-// are those that the engine would give.
+// A guest that asks for a hundred megabytes of randomness, or writes in millions of parts, comes by the clock in
+// between; the numbers are those that the engine would give.
 func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/watch"
+	"github.com/culvert-project/culvert/host/internal/watch"
 )
 
 // watcher owns a goroutine that loads what changes in the folders.
@@ -20,7 +20,8 @@ type watcher struct {
 
 // newWatcher begins to listen; events wait until start.
 func newWatcher(m *Manager, folders []string, debounce time.Duration) (*watcher, error) {
-	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule, Logger: m.logger})
+	f, err := watch.Open(watch.Options{Settle: cmp.Or(debounce, 200*time.Millisecond), Concerns: isModule,
+		Logger: m.logger})
 	if err != nil {
 		return nil, err
 	}

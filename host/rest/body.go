@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,4 +95,11 @@ func (x *exchange) whole(s written) (map[string]string, bool) {
 		return nil, false
 	}
 	return s.settings, true
+}
+
+// strictly reads an object all of whose members are known.
+func strictly(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }

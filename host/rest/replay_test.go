@@ -25,6 +25,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/logging"
 )
 
 // call is a line of a recorded sequence.
@@ -45,7 +47,7 @@ type call struct {
 }
 
 // notYet are resources of Kafka Connect's that this worker does not have.
-var notYet = regexp.MustCompile(`/(topics|offsets|reset|fence)/?(\?|$)|^/admin|^/connector-plugins/.*/config`)
+var notYet = regexp.MustCompile(`/fence/?(\?|$)|^/connector-plugins/.*/config`)
 
 // steered are writes that are sent, too.
 var steered = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
@@ -59,6 +61,8 @@ var refused = map[string]bool{"03-create-bad 39": true, "03-create-bad 40": true
 
 // better are calls that are answered with another text than the real worker's, and why.
 var better = map[string]string{
+	"14-loggers 23":   "loggers are this worker's own",
+	"14-loggers 24":   "loggers are this worker's own",
 	"07-lifecycle 24": "it speaks of a rebalance where there is none: the connector is stopped",
 }
 
@@ -69,7 +73,8 @@ func TestRecordedCalls(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
-			stand := &standIn{connectors: map[string]*standInConnector{}}
+			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
+			stand := &standIn{connectors: map[string]*standInConnector{}, levels: levels}
 			server := httptest.NewServer(Handler(stand))
 			defer server.Close()
 			compared := 0
@@ -136,12 +141,20 @@ func compare(t *testing.T, address string, c call) {
 	if c.Status == http.StatusInternalServerError {
 		return // Java's own text
 	}
-	if diff := cmp.Diff(strings.Replace(c.Headers["location"], "${worker}", "x", 1),
-		r.Header.Get("Location")); diff != "" {
+	location := strings.Replace(c.Headers["location"], "${worker}", "x", 1)
+	// names are not escaped there, so that what is found at the location is something else
+	if c.Seq == "16-stuck-names" {
+		location, _ = url.PathUnescape(location)
+		r.Header.Set("Location", must(url.PathUnescape(r.Header.Get("Location"))))
+	}
+	if diff := cmp.Diff(location, r.Header.Get("Location")); diff != "" {
 		t.Errorf("%s: location (-recorded +found)\n%s", where, diff)
 	}
 	if better[fmt.Sprintf("%s %d", c.Seq, c.N)] != "" {
 		return
+	}
+	if c.Seq == "16-stuck-names" && c.Status == 400 {
+		return // an own text will do in the place of Jetty's
 	}
 	if html := strings.HasPrefix(c.Headers["content-type"], "text/html"); html {
 		return // an own text will do
@@ -160,9 +173,24 @@ func compare(t *testing.T, address string, c call) {
 	} else if len(body) == 0 {
 		found = nil
 	}
-	if diff := cmp.Diff(c.Answer, found); diff != "" {
+	if diff := cmp.Diff(c.Answer, found, cmp.FilterValues(func(a, b any) bool { return a == "${millis}" || b == "${millis}" },
+		cmp.Comparer(sameMillis))); diff != "" {
 		t.Errorf("%s: (-recorded +found)\n%s", where, diff)
 	}
+}
+
+func must(s string, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// sameMillis tells whether a time stands where one was recorded.
+func sameMillis(a, b any) bool {
+	_, first := a.(float64)
+	_, second := b.(float64)
+	return first != second
 }
 
 func sorted(list string) []string {
@@ -172,13 +200,19 @@ func sorted(list string) []string {
 }
 
 // standIn has the state that the recorded writes would have led to.
-type standIn struct{ connectors map[string]*standInConnector }
+type standIn struct {
+	connectors map[string]*standInConnector
+	levels     *logging.Levels
+}
 
 type standInConnector struct {
 	config map[string]string
 	state  connect.State
 	tasks  []connect.TaskStatus
 	plugin connect.Plugin
+	// offsets by the texts of their partitions
+	offsets map[string]offset.Entry
+	topics  []string
 }
 
 // change takes in what is no read, or is one of something that is not built, and tells whether it was such.
@@ -189,6 +223,8 @@ func (s *standIn) change(c call) bool {
 		s.until(c)
 	case c.Method == "", c.Protocol != "", notYet.MatchString(c.Path):
 	case hasNull(c.Sent):
+	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
+		return false
 	case steered.MatchString(c.Path):
 		return false
 	case configured.MatchString(path) && c.Method != "GET" && c.Method != "HEAD" && c.Method != "OPTIONS":
@@ -280,6 +316,17 @@ func (s *standIn) until(c call) {
 	if k == nil || c.Contains == nil {
 		return
 	}
+	if topics, ok := c.Contains[nameIn(c.Until)].(map[string]any); ok {
+		k.topics = nil
+		for _, topic := range topics["topics"].([]any) {
+			k.topics = append(k.topics, topic.(string))
+		}
+		return
+	}
+	if strings.HasSuffix(c.Until, "/offsets") {
+		k.committed(c.Contains)
+		return
+	}
 	if connector, ok := c.Contains["connector"].(map[string]any); ok {
 		k.state = connect.State(connector["state"].(string))
 	}
@@ -299,6 +346,17 @@ func (s *standIn) until(c call) {
 		k.tasks = append(k.tasks, status)
 	}
 }
+
+func (s *standIn) Loggers() *logging.Levels { return s.levels }
+
+func (s *standIn) Topics(name string) ([]string, error) {
+	if s.connectors[name] == nil {
+		return nil, connect.ErrUnknownConnector
+	}
+	return s.connectors[name].topics, nil
+}
+
+func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
 
 func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
 func (s *standIn) Ready(context.Context) error { return nil }

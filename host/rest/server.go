@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -45,6 +46,15 @@ type Worker interface {
 	Resume(name string) error
 	Stop(name string) error
 	Restart(name string) error
+	// Offsets, AlterOffsets and ResetOffsets are those of [connect.Herder]. Errors are as of Pause, and those that are
+	// told there.
+	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
+	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
+	ResetOffsets(ctx context.Context, name string) error
+	// Topics are those that a connector's records have gone to or come from, ResetTopics forgets them. Errors are
+	// [connect.ErrUnknownConnector], or an [ErrTopics].
+	Topics(name string) ([]string, error)
+	ResetTopics(name string) error
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.

@@ -17,7 +17,8 @@ func (a *answering) Fetch(_ context.Context, n wit.Need) ([]wit.Response, error)
 	return make([]wit.Response, len(n.Requests)), nil
 }
 
-// Rounds of a plugin that asks for the same documents, or for none, are paced and bounded; those that ask for others are not paced.
+// Rounds of a plugin that asks for the same documents, or for none, are paced and bounded; those that ask for others
+// are not paced.
 func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		need  func(n int) []wit.Request
@@ -38,7 +39,8 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 					return &wit.Need{State: []byte{byte(n)}, Requests: c.need(n)}, nil
 				})
 				wantFault(t, err, wit.FaultInternal, "after 20 rounds")
-				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute || n != mostRounds+1 {
+				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute ||
+					n != mostRounds+1 {
 					t.Errorf("%d rounds in %v", n, took)
 				}
 			})

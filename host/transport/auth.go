@@ -25,11 +25,11 @@ const (
 	AuthNone        = "none"
 )
 
-// Authorizer hands out what requests show in place of a password: a token that is renewed in time. Safe for use by several
-// goroutines.
+// Authorizer hands out what requests show in place of a password: a token that is renewed in time. Safe for use by
+// several goroutines.
 type Authorizer interface {
-	// Authorize is a header, with another value than the refused one where that is not empty. It is called for each request.
-	// Errors are *btp.Failure, or faults.
+	// Authorize is a header, with another value than the refused one where that is not empty. It is called for each
+	// request. Errors are *btp.Failure, or faults.
 	Authorize(ctx context.Context, refused string) (name, value string, err error)
 }
 
@@ -97,7 +97,8 @@ func headerIdentity(headers map[string]string) Identity {
 	return id
 }
 
-// authorize adds what the request shows. value is that of a token, which may be refused and renewed; "" where there is none.
+// authorize adds what the request shows. value is that of a token, which may be refused and renewed; "" where there is
+// none.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -155,7 +156,8 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		return err
 	}
 	if c.Auth != AuthOAuth2 {
-		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret, role.OAuthScope} {
+		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
+			role.OAuthScope} {
 			if roles.Given(name) {
 				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth), orNothing(roles.Text(role.Auth)))
 			}
@@ -218,10 +220,12 @@ func checkHeaders(roles Roles) error {
 }
 
 func oauthBy(c *Config, roles Roles, s Surroundings) error {
-	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint), ClientID: roles.Text(role.OAuthClientID),
-		Secret: roles.Text(role.OAuthClientSecret)}
+	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
+		ClientID: roles.Text(role.OAuthClientID),
+		Secret:   roles.Text(role.OAuthClientSecret)}
 	r := roleReader{roles: roles}
-	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"), Scope: roles.Text(role.OAuthScope),
+	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"),
+		Scope:          roles.Text(role.OAuthScope),
 		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
 	if r.err != nil {

@@ -27,8 +27,8 @@ type body struct {
 	leave    func() // says that the request is over
 }
 
-// decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of Read: the
-// status says what it says all the same, and an empty body is empty in every encoding.
+// decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of
+// Read: the status says what it says all the same, and an empty body is empty in every encoding.
 func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use by several
-// goroutines.
+// Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
+// by several goroutines.
 type Client struct {
 	at       atomic.Pointer[destination]
 	changing sync.Mutex
@@ -29,11 +29,11 @@ type Client struct {
 // Answer is an answer whose body is still to be read: Response.Body is empty. Body must be closed.
 type Answer struct {
 	wit.Response
-	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault of kind
-	// transient, or the cause of the context that [Client.Do] was called with.
+	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault
+	// of kind transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
-	// reason stands behind the status; token is the service's CSRF token, which is none of the guest's; inSession: cookies went with the
-	// request; over: their session had ended before.
+	// reason stands behind the status; token is the service's CSRF token, which is none of the guest's; inSession:
+	// cookies went with the request; over: their session had ended before.
 	reason    string
 	token     string
 	secrets   []string // of the request, which no message shows
@@ -42,8 +42,8 @@ type Answer struct {
 	session   int
 }
 
-// Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the questions for a
-// CSRF token that the service answered with one and without.
+// Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the
+// questions for a CSRF token that the service answered with one and without.
 type Counters struct{ Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64 }
 
 type counters struct{ requests, repeated, sent, received, tokens, noTokens atomic.Int64 }
@@ -59,8 +59,9 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Change makes the client go on with other settings: requests under way end as they began, those that begin go by the new ones.
-// Where the user or the service is another one, the session ends. Errors are those of [New], and change nothing.
+// Change makes the client go on with other settings: requests under way end as they began, those that begin go by the
+// new ones. Where the user or the service is another one, the session ends. Errors are those of [New], and change
+// nothing.
 func (c *Client) Change(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
@@ -112,10 +113,12 @@ func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
 // Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
 	n := &c.counter
-	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load(), n.tokens.Load(), n.noTokens.Load()}
+	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load(), n.tokens.Load(),
+		n.noTokens.Load()}
 }
 
-// Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are being read go on.
+// Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are
+// being read go on.
 func (c *Client) Close() {
 	c.closed.Do(func() {
 		d := c.at.Load()
@@ -124,14 +127,15 @@ func (c *Client) Close() {
 	})
 }
 
-// Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and retries
-// are behind it. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's cause; *wit.Fault
-// for the rest (transient after the last retry; unauthorized where the secret was refused before, or where it is redirected to
-// another origin; config for certificates; data for requests that must not be sent).
+// Do makes the exchange and returns the final answer, whatever its status: tokens, redirects on the same origin, and
+// retries are behind it. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
+// cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
+// where it is redirected to another origin; config for certificates; data for requests that must not be sent).
 //
-// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no Cloud
-// Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429 and the request is no GET. Retry.Codes does not
-// count for them: what any other answer says of the request is in its body, which the caller reads.
+// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no
+// Cloud Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429 and
+// the request is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body,
+// which the caller reads.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// A mistake of ours is the request's: what must not be sent twice may be on its way.
 	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
@@ -164,7 +168,8 @@ type exchange struct {
 	serves *exchange
 	// client is the SAP client that the request names itself, "" for none.
 	client string
-	// elsewhere is the origin that the request goes to, of those that the user names beside the service's; "" is the service's own.
+	// elsewhere is the origin that the request goes to, of those that the user names beside the service's; "" is the
+	// service's own.
 	elsewhere string
 }
 
@@ -176,7 +181,8 @@ func (e *exchange) shows(d *destination) bool {
 	return e.elsewhere == "" || d.auth.identity != (Identity{})
 }
 
-// name is the request in a message. Links to other origins are often good for whoever has them: of their query the names are shown.
+// name is the request in a message. Links to other origins are often good for whoever has them: of their query the
+// names are shown.
 func (e *exchange) name() string { return e.method + " " + e.shownTarget() }
 
 func (e *exchange) shownTarget() string { return e.elsewhere + e.shownLine() }
@@ -244,12 +250,12 @@ func (e *exchange) unusable(status int, cause error) error {
 	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}
 }
 
-// Refuses tells whether a status says by itself that the service has not done what it was asked for: the client's own faults do.
-// Every other one but success may come from a gateway whose service did it.
+// Refuses tells whether a status says by itself that the service has not done what it was asked for: the client's own
+// faults do. Every other one but success may come from a gateway whose service did it.
 func Refuses(status int) bool { return status >= 400 && status < 500 }
 
-// NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none that could be
-// read.
+// NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
+// that could be read.
 type NoAnswer struct {
 	Method, Target string
 	// Status of the answer that could not be read, 0 where none came.
@@ -266,8 +272,8 @@ func (n *NoAnswer) Error() string {
 
 func (n *NoAnswer) Unwrap() error { return n.Cause }
 
-// withoutConnector tells whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went nowhere.
-// assumption: its text names the Cloud Connector, which no service behind one does.
+// withoutConnector tells whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
+// nowhere. assumption: its text names the Cloud Connector, which no service behind one does.
 func (a *Answer) withoutConnector() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
 }

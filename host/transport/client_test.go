@@ -69,13 +69,15 @@ func (w *wire) Close() error {
 }
 
 // service runs a test against a handler, in a bubble of synctest.
-func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client, w *wires)) {
+func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
+	w *wires)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(w)
-		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: NewLockouts(), Destinations: NewDestinations()}
+		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: NewLockouts(),
+			Destinations: NewDestinations()}
 		if change != nil {
 			change(&config)
 		}
@@ -198,13 +200,13 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 }
 
 func TestLoopbackNamesAreOneOrigin(t *testing.T) {
-	o := origin{"http", "localhost", 8000}
+	o := endpoint{"http", "localhost", 8000}
 	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/", "http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
 		if got, err := o.resolve(target, ""); err != nil || got != want {
 			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
 		}
 	}
-	if got, err := (origin{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
+	if got, err := (endpoint{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
 		t.Error(got, err)
 	}
 }
@@ -294,15 +296,18 @@ func TestRetriesByCode(t *testing.T) {
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(c.statuses[requests])
 				requests++
-			}, func(config *Config) { config.Retry.Max = &c.max; config.User = "u" }, func(t *testing.T, client *Client, _ *wires) {
+			}, func(config *Config) { config.Retry.Max = &c.max; config.User = "u" }, func(t *testing.T, client *Client,
+				_ *wires) {
 				start := time.Now()
 				status, _, err := text(t, client, c.request)
 				var lost *NoAnswer
-				if errors.As(err, &lost) != c.noAnswer || err != nil && !c.noAnswer || status != c.status || requests != c.requests {
+				if errors.As(err, &lost) != c.noAnswer || err != nil && !c.noAnswer || status != c.status ||
+					requests != c.requests {
 					t.Fatalf("status %d, %d requests, %v", status, requests, err)
 				}
 				waited := time.Since(start)
-				if least, most := time.Duration(requests-1)*time.Second, time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
+				if least, most := time.Duration(requests-1)*time.Second,
+					time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
 					t.Errorf("waited %v, expected %v to %v", waited, least, most)
 				}
 				if n := client.Counters(); n.Requests != int64(requests) || n.Repeated != int64(requests-1) {
@@ -415,24 +420,26 @@ func TestSilence(t *testing.T) {
 	none := 0
 	config := func(c *Config) { c.ReadTimeout = 30 * time.Second; c.Retry.Max = &none }
 	t.Run("before the first byte", func(t *testing.T) {
-		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config, func(t *testing.T, c *Client, _ *wires) {
-			start := time.Now()
-			_, _, err := text(t, c, get("/"))
-			wantFault(t, err, wit.FaultTransient, "nothing came for 30s")
-			if d := time.Since(start); d != 30*time.Second {
-				t.Errorf("after %v", d)
-			}
-			time.Sleep(time.Minute)
-		})
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
+			func(t *testing.T, c *Client, _ *wires) {
+				start := time.Now()
+				_, _, err := text(t, c, get("/"))
+				wantFault(t, err, wit.FaultTransient, "nothing came for 30s")
+				if d := time.Since(start); d != 30*time.Second {
+					t.Errorf("after %v", d)
+				}
+				time.Sleep(time.Minute)
+			})
 	})
 	t.Run("patience", func(t *testing.T) {
-		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config, func(t *testing.T, c *Client, _ *wires) {
-			r := get("/")
-			r.PatienceMs = wit.Ptr(uint32(7_200_000))
-			if status, _, err := text(t, c, r); status != 200 || err != nil {
-				t.Error(status, err)
-			}
-		})
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config,
+			func(t *testing.T, c *Client, _ *wires) {
+				r := get("/")
+				r.PatienceMs = wit.Ptr(uint32(7_200_000))
+				if status, _, err := text(t, c, r); status != 200 || err != nil {
+					t.Error(status, err)
+				}
+			})
 	})
 	t.Run("a long answer that keeps coming", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -498,14 +505,15 @@ func TestSilence(t *testing.T) {
 		})
 	})
 	t.Run("a POST that nobody answers", func(t *testing.T) {
-		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config, func(t *testing.T, c *Client, _ *wires) {
-			_, _, err := text(t, c, post("/orders"))
-			var lost *NoAnswer
-			if !errors.As(err, &lost) || !strings.Contains(err.Error(), "POST /orders may have arrived, but no answer came: nothing came for 30s") {
-				t.Error(err)
-			}
-			time.Sleep(time.Minute)
-		})
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
+			func(t *testing.T, c *Client, _ *wires) {
+				_, _, err := text(t, c, post("/orders"))
+				var lost *NoAnswer
+				if !errors.As(err, &lost) || !strings.Contains(err.Error(), "POST /orders may have arrived, but no answer came: nothing came for 30s") {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute)
+			})
 	})
 }
 
@@ -529,13 +537,15 @@ func TestBodiesThatBreakOff(t *testing.T) {
 	}{
 		"shorter than its Content-Length": {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "abc", true},
 		"a chunk is missing":              {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), "abc", true},
-		"gzip":                            {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) + "\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000), false},
-		"gzip cut":                        {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
-		"gzip of nothing":                 {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
-		"whole":                           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
+		"gzip": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) + "\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000),
+			false},
+		"gzip cut":        {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
+		"gzip of nothing": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
+		"whole":           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service(t, c.handler, func(c *Config) { none := 0; c.Retry.Max = &none }, func(t *testing.T, client *Client, _ *wires) {
+			service(t, c.handler, func(c *Config) { none := 0; c.Retry.Max = &none }, func(t *testing.T, client *Client,
+				_ *wires) {
 				_, body, err := text(t, client, get("/page"))
 				if (err != nil) != c.broken || !strings.HasPrefix(body, c.body) {
 					t.Fatalf("%q, %v", body, err)
@@ -711,8 +721,8 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 }
 
-// Services answer a refusal with a session of its own. When that answer comes late, it must not take the place of the session that
-// was begun meanwhile; and a token of the session before must not be sent in the new one.
+// Services answer a refusal with a session of its own. When that answer comes late, it must not take the place of the
+// session that was begun meanwhile; and a token of the session before must not be sent in the new one.
 func TestRefusalsThatBringASession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
@@ -801,7 +811,8 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		clients := []*Client{c}
 		for range 19 {
-			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong", Lockouts: lockouts})
+			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong",
+				Lockouts: lockouts})
 			clients = append(clients, other)
 		}
 		faults := make(chan error, len(clients))
@@ -823,7 +834,8 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
 		}
-		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right", Lockouts: lockouts})
+		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right",
+			Lockouts: lockouts})
 		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
 			t.Error(status, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/loopback"
+	"github.com/culvert-project/culvert/host/internal/loopback"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,7 +36,8 @@ type Config struct {
 	Identity   Identity
 	// Headers go on every request, those of the client itself included, and win over a guest's.
 	Headers map[string]string
-	// SecretQuery are parameters of the query of every request, which no guest, log or message shows. They win over a guest's.
+	// SecretQuery are parameters of the query of every request, which no guest, log or message shows. They win over a
+	// guest's.
 	SecretQuery map[string]string
 	// Login makes an exchange for a token, for AuthLogin.
 	Login *Login
@@ -44,8 +45,8 @@ type Config struct {
 	Origins []Origin
 	// ConnectTimeout bounds dialling and the TLS handshake. Default 10 s.
 	ConnectTimeout time.Duration
-	// ReadTimeout is the longest silence: before the first byte of an answer, and between any two reads of its body. It does
-	// not bound the length of an answer, and does not run while nobody reads. Default 60 s.
+	// ReadTimeout is the longest silence: before the first byte of an answer, and between any two reads of its body. It
+	// does not bound the length of an answer, and does not run while nobody reads. Default 60 s.
 	ReadTimeout time.Duration
 	Retry       Retry
 	// TLS is used for https. Default: the system's roots.
@@ -56,14 +57,15 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Route leads there. Default: straight.
 	Route Route
-	// ownTLS is TLS without what a destination of BTP says: for the token service of oauth2's settings, and for proxies.
+	// ownTLS is TLS without what a destination of BTP says: for the token service of oauth2's settings, and for
+	// proxies.
 	ownTLS *tls.Config
 	// explain makes an error of a handshake one that names the setting.
 	explain func(error) error
 	// names are the user's of the settings that say where the service is.
 	names names
-	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap; and, with
-	// refused, where a secret was refused before, to look whether there is another one.
+	// Refresh is what all of this is now, nil for what it was. It is called before each request, so it must be cheap;
+	// and, with refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *Lockouts
@@ -71,7 +73,8 @@ type Config struct {
 	Limits Limits
 	// LogoffPath ends a session, "" where services know no such thing.
 	LogoffPath string
-	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query, too.
+	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query,
+	// too.
 	ClientInQuery bool
 	// Destinations is where clients of the same origin meet. Default: one for the whole process.
 	Destinations *Destinations
@@ -93,7 +96,8 @@ type Roles interface {
 
 // Surroundings are what settings lean on. The zero value has nothing.
 type Surroundings struct {
-	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations; nil: nothing does.
+	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
+	// nil: nothing does.
 	Context context.Context
 	// VCAP is the text of VCAP_SERVICES.
 	VCAP string
@@ -102,9 +106,9 @@ type Surroundings struct {
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *Lockouts
 
-	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust are stores
-	// where settings name none; with TrustAll the server's certificate is not looked at. The last three hold for the destination's own
-	// server alone: the token service of oauth2's settings goes by the connector's.
+	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
+	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold
+	// for the destination's own server alone: the token service of oauth2's settings goes by the connector's.
 	Authorizer Authorizer
 	Identity   Identity
 	Key, Trust *Store
@@ -119,15 +123,16 @@ type Store struct {
 	Password   string
 }
 
-// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config, which name the
-// setting where it is one.
+// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config,
+// which name the setting where it is one.
 func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := roleReader{roles: roles}
 	c := Config{
-		Scheme: strings.ToLower(roles.Text(role.Scheme)), Address: withoutBrackets(roles.Text(role.Address)), Port: r.number(role.Port),
+		Scheme: strings.ToLower(roles.Text(role.Scheme)), Address: withoutBrackets(roles.Text(role.Address)),
+		Port: r.number(role.Port),
 		User: roles.Text(role.User), Password: roles.Text(role.Password),
 		Headers:        roles.Prefix(role.Header),
 		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS), ReadTimeout: r.milliseconds(role.ReadTimeoutMS),
@@ -136,7 +141,8 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		},
 		Logger: s.Logger, Lockouts: s.Lockouts, names: namesOf(roles),
 	}
-	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 && !roles.Given(role.RetryCodes) {
+	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
+		!roles.Given(role.RetryCodes) {
 		c.Retry.Codes = nil // a plugin need not declare them
 	}
 	if roles.Text(role.RetryMax) != "" {
@@ -152,7 +158,8 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, originsBy, queryBy, authenticateBy, limitBy} {
+	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, originsBy, queryBy,
+		authenticateBy, limitBy} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}
@@ -183,14 +190,14 @@ func (c *Config) Explain(err error) error {
 	return c.explain(err)
 }
 
-// origin is where all requests of a client go.
-type origin struct {
+// endpoint is where all requests of a client go.
+type endpoint struct {
 	scheme, host string
 	port         int
 }
 
-func (c *Config) origin() (origin, error) {
-	o := origin{c.Scheme, withoutBrackets(c.Address), c.Port}
+func (c *Config) origin() (endpoint, error) {
+	o := endpoint{c.Scheme, withoutBrackets(c.Address), c.Port}
 	if o.scheme == "" {
 		o.scheme = "https"
 	}
@@ -230,9 +237,9 @@ func defaultPort(scheme string) int {
 }
 
 // String is the origin as it stands in front of a path; default ports are left out.
-func (o origin) String() string { return o.scheme + "://" + o.authority() }
+func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
 
-func (o origin) authority() string {
+func (o endpoint) authority() string {
 	host := o.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -244,7 +251,7 @@ func (o origin) authority() string {
 }
 
 // same tells whether an absolute URL is of this origin. Names of the loopback interface are one name.
-func (o origin) same(u *url.URL) bool {
+func (o endpoint) same(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
 		port, _ = strconv.Atoi(p)

@@ -17,11 +17,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a client whose
-// settings change takes another one.
+// destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a
+// client whose settings change takes another one.
 type destination struct {
 	config       Config // with defaults
-	origin       origin
+	origin       endpoint
 	auth         authentication
 	client       string // SAP's, that requests ask: by header, or by the destination's query
 	logon        *logon
@@ -85,8 +85,8 @@ func (c *Config) client() (string, error) {
 	return client, nil
 }
 
-// place is the origin, and the route to it where another route leads to another system of that name. However somebody spells a host's
-// name, it is one place: its users are locked after so many refusals in all.
+// place is the origin, and the route to it where another route leads to another system of that name. However somebody
+// spells a host's name, it is one place: its users are locked after so many refusals in all.
 func (d *destination) place() string {
 	place := strings.ToLower(d.origin.String())
 	if d.config.Route.Place != "" {
@@ -132,7 +132,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 }
 
 // transport makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
-func (c *Config) transport(o origin) (*http.Transport, http.RoundTripper) {
+func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 	secure := c.ServerTLS()
 	if secure != nil {
 		secure = keystore.ForHost(secure, o.host)
@@ -160,7 +160,7 @@ func (c *Config) transport(o origin) (*http.Transport, http.RoundTripper) {
 }
 
 // byTLSProxy tells whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
-func (c *Config) byTLSProxy(w *http.Transport, o origin) bool {
+func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
 	if w.Proxy == nil {
 		return false
 	}
@@ -168,8 +168,9 @@ func (c *Config) byTLSProxy(w *http.Transport, o origin) bool {
 	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
-// proxyTLS makes connections to such a proxy. net/http would secure them as those to the server, by whose name and certificate no
-// proxy goes: what a destination says about its server, TrustAll above all, and the client's key are not for the proxy.
+// proxyTLS makes connections to such a proxy. net/http would secure them as those to the server, by whose name and
+// certificate no proxy goes: what a destination says about its server, TrustAll above all, and the client's key are not
+// for the proxy.
 func (c *Config) proxyTLS(w *http.Transport) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := w.DialContext(ctx, network, address)

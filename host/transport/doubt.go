@@ -11,26 +11,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/pause"
-	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
-// A secret that its origin has accepted lately may be refused by one application server of several, which is starting or stopping. So
-// it is in doubt at first: nothing is sent with it for a moment, then one request tries it in a session of its own, and what that is
-// answered counts for all. Where that request asked for something else than the one that was refused, its acceptance is no proof: a
-// service may take anybody's reads and look at the secret of writes alone. So what was refused stays on trial until it is accepted: it is
-// sent by one at a time, in a fresh session, and another refusal of anything is the last. When the secret was accepted, that it is in
-// doubt or on trial, and that it is being tried, stands in the folder of refusals: a command beside a worker would otherwise condemn
-// what works there, and each of 20 connectors in as many processes would try.
+// A secret that its origin has accepted lately may be refused by one application server of several, which is starting
+// or stopping. So it is in doubt at first: nothing is sent with it for a moment, then one request tries it in a session
+// of its own, and what that is answered counts for all. Where that request asked for something else than the one that
+// was refused, its acceptance is no proof: a service may take anybody's reads and look at the secret of writes alone.
+// So what was refused stays on trial until it is accepted: it is sent by one at a time, in a fresh session, and another
+// refusal of anything is the last. When the secret was accepted, that it is in doubt or on trial, and that it is being
+// tried, stands in the folder of refusals: a command beside a worker would otherwise condemn what works there, and each
+// of 20 connectors in as many processes would try.
 
 // recently is how long an acceptance speaks for a secret.
 const recently = time.Hour
 
-// doubtPause is how long nothing is sent with a secret in doubt. It is longer than idle connections live, so that the second try goes by
-// a connection of its own too: what spreads connections over servers may lead it to another one.
+// doubtPause is how long nothing is sent with a secret in doubt. It is longer than idle connections live, so that the
+// second try goes by a connection of its own too: what spreads connections over servers may lead it to another one.
 const doubtPause = 3 * time.Second
 
-// courtesy is how much longer nothing else is sent than what was refused and the fetching of its token: its answer ends the doubt.
+// courtesy is how much longer nothing else is sent than what was refused and the fetching of its token: its answer ends
+// the doubt.
 const courtesy = time.Second
 
 // acceptance is the ending of the files that each say when a secret was accepted.
@@ -56,7 +58,8 @@ const (
 	retried state = 'W'
 )
 
-// asked is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no request.
+// asked is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no
+// request.
 type asked struct {
 	// writes: it may be no GET, and all that are none are tried one at a time.
 	writes bool
@@ -153,8 +156,8 @@ func readVerdict(content []byte) verdict {
 	return v
 }
 
-// look is what this process or another has found out. A file that is no longer there was taken away by an operator, or by who tried the
-// secret and was not refused. A trial that nobody ends is over when an acceptance is too old to count.
+// look is what this process or another has found out. A file that is no longer there was taken away by an operator, or
+// by who tried the secret and was not refused. A trial that nobody ends is over when an acceptance is too old to count.
 func (g *logon) look() verdict {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -207,7 +210,8 @@ func (g *logon) acceptedLately() bool {
 	return ago < recently && ago > -recently
 }
 
-// note writes down that the secret was accepted, now and then; g.mu is held. Where that can't be done, other processes refuse it at once.
+// note writes down that the secret was accepted, now and then; g.mu is held. Where that can't be done, other processes
+// refuse it at once.
 func (g *logon) note() {
 	if g.accepts == "" || time.Since(g.noted) < noteEvery {
 		return
@@ -225,8 +229,8 @@ func (g *logon) doubt(of asked) {
 	}
 }
 
-// tries notes that the secret is being tried. It is noted before, so that a process that is killed in it leaves no third try to others.
-// The turn is held, and the lock.
+// tries notes that the secret is being tried. It is noted before, so that a process that is killed in it leaves no
+// third try to others. The turn is held, and the lock.
 func (g *logon) tries(v verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -264,8 +268,8 @@ func (g *logon) condemn() {
 	g.replace(verdict{state: refused, at: time.Now()})
 }
 
-// write notes a verdict, unless another process has come to one before; g.mu is held. What cannot be written down holds in memory, and
-// is said, since a restart would show the secret again.
+// write notes a verdict, unless another process has come to one before; g.mu is held. What cannot be written down holds
+// in memory, and is said, since a restart would show the secret again.
 func (g *logon) write(v verdict) {
 	g.verdict = v
 	if g.path == "" {

@@ -57,40 +57,42 @@ func (s *refusing) count() int {
 
 const forever = 1 << 30
 
-// One 401 in mid-load of a secret that works: one request tries it again, in a session of its own, after a pause, and all go on.
+// One 401 in mid-load of a secret that works: one request tries it again, in a session of its own, after a pause, and
+// all go on.
 func TestOneRefusalInMidLoad(t *testing.T) {
 	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/", TokenFrom: wit.Ptr("/")}} {
 		t.Run(name, func(t *testing.T) {
 			s := &refusing{}
 			var log journal
-			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client, _ *wires) {
-				for range 3 {
-					if status, _, err := text(t, c, request); err != nil || status != 200 {
-						t.Fatal(status, err)
-					}
-				}
-				time.Sleep(50 * time.Minute)
-				s.between(0, 1)
-				began := time.Now()
-				var wg sync.WaitGroup
-				for range 8 {
-					wg.Go(func() {
+			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Logger = log.logger() },
+				func(t *testing.T, c *Client, _ *wires) {
+					for range 3 {
 						if status, _, err := text(t, c, request); err != nil || status != 200 {
-							t.Errorf("status %d, %v", status, err)
+							t.Fatal(status, err)
 						}
-					})
-				}
-				wg.Wait()
-				if took := time.Since(began); s.count() != 1 || took != doubtPause {
-					t.Errorf("expected one refusal and one pause, found %d and %v", s.count(), took)
-				}
-				if s.cookies[1] != "" {
-					t.Errorf("expected a fresh session for the second try, found %q", s.cookies[1])
-				}
-				if why := c.Refusal(); why != "" {
-					t.Errorf("found a refusal: %s", why)
-				}
-			})
+					}
+					time.Sleep(50 * time.Minute)
+					s.between(0, 1)
+					began := time.Now()
+					var wg sync.WaitGroup
+					for range 8 {
+						wg.Go(func() {
+							if status, _, err := text(t, c, request); err != nil || status != 200 {
+								t.Errorf("status %d, %v", status, err)
+							}
+						})
+					}
+					wg.Wait()
+					if took := time.Since(began); s.count() != 1 || took != doubtPause {
+						t.Errorf("expected one refusal and one pause, found %d and %v", s.count(), took)
+					}
+					if s.cookies[1] != "" {
+						t.Errorf("expected a fresh session for the second try, found %q", s.cookies[1])
+					}
+					if why := c.Refusal(); why != "" {
+						t.Errorf("found a refusal: %s", why)
+					}
+				})
 			if said := log.String(); strings.Count(said, "tried once more in a fresh session") != 1 {
 				t.Errorf("expected one warning, found\n%s", said)
 			}
@@ -108,7 +110,8 @@ func TestChangedSecretIsTriedTwice(t *testing.T) {
 		lockouts, destinations := NewLockouts(), NewDestinations()
 		var clients []*Client
 		for range 20 {
-			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: lockouts, Destinations: destinations, User: "u", Password: "p"}
+			config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: network.dial, Lockouts: lockouts,
+				Destinations: destinations, User: "u", Password: "p"}
 			c, err := New(config)
 			if err != nil {
 				t.Fatal(err)
@@ -219,8 +222,8 @@ func TestDoubtsAreBounded(t *testing.T) {
 	})
 }
 
-// Processes know of each other what was accepted, what is in doubt, and who tries: a command beside a worker condemns nothing that works
-// there, and of several one tries.
+// Processes know of each other what was accepted, what is in doubt, and who tries: a command beside a worker condemns
+// nothing that works there, and of several one tries.
 func TestDoubtIsShared(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	synctest.Test(t, func(t *testing.T) {
@@ -308,7 +311,8 @@ func TestFilesOfDoubts(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Join(folder, "*"+acceptance)); len(files) != 0 {
 		t.Errorf("expected it to be taken away, found %v", files)
 	}
-	for _, content := range [][]byte{nil, {1}, slices.Repeat([]byte{0}, 8), slices.Repeat([]byte{'x'}, 9), slices.Repeat([]byte{'d'}, 10)} {
+	for _, content := range [][]byte{nil, {1}, slices.Repeat([]byte{0}, 8), slices.Repeat([]byte{'x'}, 9),
+		slices.Repeat([]byte{'d'}, 10)} {
 		if v := readVerdict(content); v.state != refused {
 			t.Errorf("%q: expected a refusal, found %q", content, v.state)
 		}
@@ -326,8 +330,8 @@ func TestFilesOfDoubts(t *testing.T) {
 	}
 }
 
-// A service may take the reads of anybody, as that which fetches a token, and refuse each write: what was refused is tried again itself,
-// by one, and refused again it is refused.
+// A service may take the reads of anybody, as that which fetches a token, and refuse each write: what was refused is
+// tried again itself, by one, and refused again it is refused.
 func TestAcceptedReadsProveNoWrite(t *testing.T) {
 	for _, lanes := range []int{1, 8} {
 		var mu sync.Mutex
@@ -371,8 +375,8 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 	}
 }
 
-// What was refused and is given up, as validations are after 3 s, leaves no doubt after doubt behind: of what is always refused the
-// second refusal is the last, whatever is accepted in between.
+// What was refused and is given up, as validations are after 3 s, leaves no doubt after doubt behind: of what is always
+// refused the second refusal is the last, whatever is accepted in between.
 func TestAbandonedDoubts(t *testing.T) {
 	n := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -396,8 +400,8 @@ func TestAbandonedDoubts(t *testing.T) {
 	})
 }
 
-// Of several servers behind one address one restarts for two minutes: it refuses what it is asked, and takes its share of new sessions.
-// Nobody's work ends as long as no second try comes to it, too.
+// Of several servers behind one address one restarts for two minutes: it refuses what it is asked, and takes its share
+// of new sessions. Nobody's work ends as long as no second try comes to it, too.
 func TestServerRestarts(t *testing.T) {
 	var mu sync.Mutex
 	opened, refusals := 0, 0

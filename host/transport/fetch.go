@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,9 +30,9 @@ func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) 
 	return answers, nil
 }
 
-// Exchange makes an exchange and reads the answer whole. An answer that breaks off is asked for again where the request is
-// repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that the service
-// refused the request.
+// Exchange makes an exchange and reads the answer whole. An answer that breaks off is asked for again where the request
+// is repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that
+// the service refused the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	return c.exchangeWhole(ctx, r, LargestBodies)
 }
@@ -76,11 +76,12 @@ type Fetcher interface {
 // mostRounds bounds how often a function may ask before it is done.
 const mostRounds = 20
 
-// MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer may be empty.
+// MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer
+// may be empty.
 const MaxRequests = 10_000
 
-// Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all for 0; at least
-// for `atLeast`.
+// Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all
+// for 0; at least for `atLeast`.
 func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
@@ -88,8 +89,9 @@ func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 	return pause.For(ctx, atLeast)
 }
 
-// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000 requests and
-// 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are paced.
+// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000
+// requests and 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are
+// paced.
 func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
 	var state []byte
 	var answers []wit.Response

@@ -6,13 +6,15 @@ import (
 	"sync"
 )
 
-// handovers are the answers of a destination that have begun to arrive and are not handed over yet. net/http counts a connection as idle
-// a moment before it hands over an answer without a body, and who ends idle connections in this moment takes the answer along: a POST
-// that was written would be reported as one of unknown fate. So idle connections are ended where no answer is on its way to the caller,
-// else as soon as the last one has got there. It may be on its way for long where a server is slow within the headers of an answer;
-// net/http ends what is idle meanwhile by itself, after IdleConnTimeout.
+// handovers are the answers of a destination that have begun to arrive and are not handed over yet. net/http counts a
+// connection as idle a moment before it hands over an answer without a body, and who ends idle connections in this
+// moment takes the answer along: a POST that was written would be reported as one of unknown fate. So idle connections
+// are ended where no answer is on its way to the caller, else as soon as the last one has got there. It may be on its
+// way for long where a server is slow within the headers of an answer; net/http ends what is idle meanwhile by itself,
+// after IdleConnTimeout.
 type handovers struct {
-	// mu is held while connections are ended. TLS may take some seconds for the last record of each, longer than guard.Mutex allows.
+	// mu is held while connections are ended. TLS may take some seconds for the last record of each, longer than
+	// guard.Mutex allows.
 	mu       sync.Mutex
 	underway int
 	wanted   bool // somebody wants idle connections to be ended
@@ -51,7 +53,8 @@ func (h *handovers) endIdle(w *http.Transport) {
 	}
 }
 
-// endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to their callers.
+// endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to
+// their callers.
 func (d *destination) endIdle() {
 	d.handovers.mu.Lock()
 	defer d.handovers.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Somebody has idle connections ended in the moment in which net/http counts one as idle and has not handed over its answer: the answer
-// to a POST arrives all the same, and the connection ends behind it.
+// Somebody has idle connections ended in the moment in which net/http counts one as idle and has not handed over its
+// answer: the answer to a POST arrives all the same, and the connection ends behind it.
 func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -36,39 +36,41 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			service(t, answer, func(config *Config) { config.Limits = Limits{Connections: 2} }, func(t *testing.T, one *Client, w *wires) {
-				other := beside(t, one, nil)
-				defer other.Close()
-				all(t, 2, one) // it has both connections now
-				if n := w.now.Load(); n != 2 {
-					t.Errorf("expected two connections, found %d", n)
-				}
-				idle := 0
-				var wg sync.WaitGroup
-				ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{PutIdleConn: func(error) {
-					idle++
-					wg.Go(func() { c.ends(t, one, other) })
-					time.Sleep(time.Millisecond) // everybody else goes on as far as they come
-				}})
-				a, err := one.Do(ctx, post("/"))
-				if err != nil {
-					t.Errorf("expected an answer, found %v", err)
-				} else {
-					a.Body.Close()
-				}
-				wg.Wait()
-				if idle != 1 {
-					t.Errorf("expected the connection to be idle once, found %d", idle)
-				}
-				other.Close()
-				time.Sleep(time.Millisecond)
-				if n := w.now.Load(); n != 0 {
-					t.Errorf("expected no connection any more, found %d", n)
-				}
-				if n := w.most.Load(); n > 2 {
-					t.Errorf("expected at most 2 connections, found %d", n)
-				}
-			})
+			service(t, answer, func(config *Config) { config.Limits = Limits{Connections: 2} },
+				func(t *testing.T, one *Client, w *wires) {
+					other := beside(t, one, nil)
+					defer other.Close()
+					all(t, 2, one) // it has both connections now
+					if n := w.now.Load(); n != 2 {
+						t.Errorf("expected two connections, found %d", n)
+					}
+					idle := 0
+					var wg sync.WaitGroup
+					ctx := httptrace.WithClientTrace(context.Background(),
+						&httptrace.ClientTrace{PutIdleConn: func(error) {
+							idle++
+							wg.Go(func() { c.ends(t, one, other) })
+							time.Sleep(time.Millisecond) // everybody else goes on as far as they come
+						}})
+					a, err := one.Do(ctx, post("/"))
+					if err != nil {
+						t.Errorf("expected an answer, found %v", err)
+					} else {
+						a.Body.Close()
+					}
+					wg.Wait()
+					if idle != 1 {
+						t.Errorf("expected the connection to be idle once, found %d", idle)
+					}
+					other.Close()
+					time.Sleep(time.Millisecond)
+					if n := w.now.Load(); n != 0 {
+						t.Errorf("expected no connection any more, found %d", n)
+					}
+					if n := w.most.Load(); n > 2 {
+						t.Errorf("expected at most 2 connections, found %d", n)
+					}
+				})
 		})
 	}
 }

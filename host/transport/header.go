@@ -21,8 +21,10 @@ var bySettings = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Passwor
 
 var hostsPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
 
-// methods are those that a guest may use. An answer to others, TRACE above all, may hold what the request said, credentials included.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, "MERGE", http.MethodDelete}
+// methods are those that a guest may use. An answer to others, TRACE above all, may hold what the request said,
+// credentials included.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, "MERGE",
+	http.MethodDelete}
 
 func checkMethod(method string) error {
 	if slices.Contains(methods, method) {
@@ -87,7 +89,8 @@ func token(s string) bool {
 }
 
 // answerHeaders are the headers that a guest sees: names in lower case, values in UTF-8. What is no UTF-8 is read as
-// ISO-8859-1, as HTTP had it. Cookies and tokens stay with the host, and so does what the service repeats of the request's secrets.
+// ISO-8859-1, as HTTP had it. Cookies and tokens stay with the host, and so does what the service repeats of the
+// request's secrets.
 func answerHeaders(h http.Header, secrets []string) []wit.Header {
 	out := make([]wit.Header, 0, len(h))
 	for _, name := range sortedNames(h) {
@@ -107,7 +110,8 @@ var keptBack = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie"
 // csrfRequired is the value of X-CSRF-Token that is no token: the service wants one.
 const csrfRequired = "required"
 
-// shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count as a whole alone.
+// shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count
+// as a whole alone.
 const shortest = 4
 
 // hidden stands for what a guest, or a log, must not show.
@@ -156,7 +160,10 @@ func (d *destination) secrets(sent http.Header) []string {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(len(b)-len(a),
+			strings.Compare(a, b))
+	})
 }
 
 func toUTF8(s string) string {

@@ -19,12 +19,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// address names the https service that a process of its own is to ask: Go reads the system's roots once a process. This file is for
-// Linux, where SSL_CERT_FILE says where they are.
+// address names the https service that a process of its own is to ask: Go reads the system's roots once a process. This
+// file is for Linux, where SSL_CERT_FILE says where they are.
 const address = "CULVERT_TEST_HTTPS"
 
-// TestHTTPS: a certificate that the system's roots vouch for is taken; another, or one for another name, is a fault of the
-// configuration that is not tried again, and nothing is sent.
+// TestHTTPS: a certificate that the system's roots vouch for is taken; another, or one for another name, is a fault of
+// the configuration that is not tried again, and nothing is sent.
 func TestHTTPS(t *testing.T) {
 	if at := os.Getenv(address); at != "" {
 		askOverTLS(t, at)

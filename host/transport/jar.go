@@ -11,9 +11,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// jar holds the cookies of one origin. It follows every answer, refusals included. Unlike a browser's it returns cookies that
-// were marked Secure over http and ignores Domain: all requests of a client go to one origin, and a session that is not returned
-// is a session left open in the SAP system (P11). Values travel as they came. Safe for use by several goroutines.
+// jar holds the cookies of one origin. It follows every answer, refusals included. Unlike a browser's it returns
+// cookies that were marked Secure over http and ignores Domain: all requests of a client go to one origin, and a
+// session that is not returned is a session left open in the SAP system (P11). Values travel as they came. Safe for use
+// by several goroutines.
 type jar struct {
 	mu      guard.Mutex
 	cookies []cookie
@@ -23,7 +24,8 @@ type jar struct {
 	renewed time.Time
 }
 
-// How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more the oldest go.
+// How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more
+// the oldest go.
 const (
 	// MaxCookies is how many cookies of an origin are kept, and how many of one answer are looked at.
 	MaxCookies = 500
@@ -36,8 +38,9 @@ type cookie struct {
 	expires           time.Time // zero: with the session
 }
 
-// follow takes the cookies of an answer to a request for path that was sent in a session. Answers that were still on their way when
-// that was dropped are not followed: a refusal may bring a session of its own, in which the token that was fetched meanwhile is unknown.
+// follow takes the cookies of an answer to a request for path that was sent in a session. Answers that were still on
+// their way when that was dropped are not followed: a refusal may bring a session of its own, in which the token that
+// was fetched meanwhile is unknown.
 func (j *jar) follow(h http.Header, path string, now time.Time, session int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -103,13 +106,16 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// header is the Cookie header for a request for path, "" if there are none, and the session that they are of. Longer paths come
-// first, as RFC 6265 has it.
+// header is the Cookie header for a request for path, "" if there are none, and the session that they are of. Longer
+// paths come first, as RFC 6265 has it.
 func (j *jar) header(path string, now time.Time) (header string, session int) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cookies = slices.DeleteFunc(j.cookies, func(c cookie) bool { return !c.expires.IsZero() && !c.expires.After(now) })
+	j.cookies = slices.DeleteFunc(j.cookies, func(c cookie) bool {
+		return !c.expires.IsZero() &&
+			!c.expires.After(now)
+	})
 	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
 	var b strings.Builder
 	for _, c := range j.cookies {
@@ -125,7 +131,8 @@ func (j *jar) header(path string, now time.Time) (header string, session int) {
 }
 
 func below(path, folder string) bool {
-	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") || path[len(folder)] == '/')
+	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
+		path[len(folder)] == '/')
 }
 
 // renew begins a new session for a doubt, once: a token that was fetched in it is to be used in it.
@@ -138,8 +145,8 @@ func (j *jar) renew(doubt time.Time) {
 	}
 }
 
-// drop begins a new session with the cookies of the answer that ended the given one, unless somebody has done so since. It tells whether
-// it did. At once, since others would find no cookies in between and open a session of their own.
+// drop begins a new session with the cookies of the answer that ended the given one, unless somebody has done so since.
+// It tells whether it did. At once, since others would find no cookies in between and open a session of their own.
 func (j *jar) drop(session int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -165,16 +172,19 @@ func (j *jar) empty() bool {
 	return len(j.cookies) == 0
 }
 
-// opened tells whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with the session, other
-// than sap-usercontext, which SAP sets on its own.
+// opened tells whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with
+// the session, other than sap-usercontext, which SAP sets on its own.
 func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return slices.ContainsFunc(j.cookies, func(c cookie) bool { return c.expires.IsZero() && !strings.EqualFold(c.name, "sap-usercontext") })
+	return slices.ContainsFunc(j.cookies, func(c cookie) bool {
+		return c.expires.IsZero() && !strings.EqualFold(c.name,
+			"sap-usercontext")
+	})
 }
 
-// checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service would read
-// and write the wrong company's data.
+// checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service
+// would read and write the wrong company's data.
 func (c *destination) checkClient(h http.Header) error {
 	want := c.config.Headers["sap-client"]
 	if want == "" {

@@ -37,7 +37,8 @@ func TestJar(t *testing.T) {
 	}
 }
 
-// A service that sends cookies without end gets a bounded number back, the newest, in time that grows with their number only.
+// A service that sends cookies without end gets a bounded number back, the newest, in time that grows with their number
+// only.
 func TestCookiesAreBounded(t *testing.T) {
 	now := time.Now()
 	j := &jar{}
@@ -55,7 +56,8 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who reads the cookies while a session begins anew with the answer that ended the one before finds those of one of the two, not none.
+// Who reads the cookies while a session begins anew with the answer that ended the one before finds those of one of the
+// two, not none.
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}

@@ -10,16 +10,18 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the windows of all.
+// Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the
+// windows of all.
 type Limits struct {
-	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default 4.
+	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default
+	// 4.
 	Concurrent int
-	// Connections is how many connections there are at a time, idle ones included, and how many sessions; requests within an open
-	// answer get one more. Default: as many as Concurrent allows.
+	// Connections is how many connections there are at a time, idle ones included, and how many sessions; requests
+	// within an open answer get one more. Default: as many as Concurrent allows.
 	Connections int
 	// PerSecond is how many requests begin in a second, evenly spread. 0: no limit.
 	PerSecond float64
@@ -50,8 +52,8 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 	return nil
 }
 
-// originLimiter bounds the use of an origin by all its clients: requests at a time and in a second, connections, and times without
-// requests.
+// originLimiter bounds the use of an origin by all its clients: requests at a time and in a second, connections, and
+// times without requests.
 type originLimiter struct {
 	origin string
 
@@ -75,7 +77,8 @@ func newLimiter(origin string) *originLimiter {
 // member is a client's part of an origin's use.
 type member struct {
 	limits Limits
-	// served tells when a request of the client was last let through: the one that has waited longest in this sense is next.
+	// served tells when a request of the client was last let through: the one that has waited longest in this sense is
+	// next.
 	served int64
 	waits  map[*waiter]struct{}
 	told   time.Time // the window that was logged
@@ -225,7 +228,8 @@ func (l *originLimiter) log(w *waiter) {
 	}
 }
 
-// grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is held.
+// grant lets as many requests through as there may be, those first whose client was let through longest ago; l.mu is
+// held.
 func (l *originLimiter) grant() {
 	limit := l.limits.Concurrent
 	for len(l.requests) > 0 && (l.busy < limit || limit == 0) {
@@ -355,7 +359,8 @@ func (l *originLimiter) waits(w *waiter, begin bool) {
 // waitsTold is how long a request waits for others before that is worth telling: some always wait a little.
 const waitsTold = 5 * time.Second
 
-// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has waited for long.
+// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has
+// waited for long.
 func (c *Client) Waiting() string {
 	d := c.at.Load()
 	l := d.limiter
@@ -374,7 +379,8 @@ func (c *Client) Waiting() string {
 }
 
 // dial makes a connection when there may be one more. Idle ones of other clients are ended for it.
-func (l *originLimiter) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func (l *originLimiter) dial(ctx context.Context, d *destination, dial func(context.Context) (net.Conn,
+	error)) (net.Conn, error) {
 	if err := l.mayDial(ctx, d); err != nil {
 		return nil, err
 	}

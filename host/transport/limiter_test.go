@@ -72,11 +72,13 @@ func TestRequestsAtATime(t *testing.T) {
 		first, second Limits
 		most          int64
 	}{
-		{Limits{}, Limits{}, 4}, {Limits{Concurrent: 7}, Limits{Concurrent: 9}, 7}, {Limits{Concurrent: 9}, Limits{Concurrent: 3}, 3},
+		{Limits{}, Limits{}, 4}, {Limits{Concurrent: 7}, Limits{Concurrent: 9}, 7},
+		{Limits{Concurrent: 9}, Limits{Concurrent: 3}, 3},
 		{Limits{Concurrent: 9}, Limits{Concurrent: 9, Connections: 2}, 2},
 	} {
 		f := &traffic{takes: time.Second}
-		service(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client, w *wires) {
+		service(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
+			w *wires) {
 			two := beside(t, one, func(config *Config) { config.Limits = c.second })
 			defer two.Close()
 			took := all(t, 10, one, two)
@@ -120,23 +122,25 @@ func TestClientsTakeTurns(t *testing.T) {
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	f := &traffic{takes: time.Minute}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client, _ *wires) {
-		go text(t, c, get("/"))
-		synctest.Wait()
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
-		defer cancel()
-		if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
-			t.Errorf("found %v", err)
-		}
-		if took := all(t, 1, c); took != 119*time.Second { // its place is free again
-			t.Errorf("found %v", took)
-		}
-	})
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour },
+		func(t *testing.T, c *Client, _ *wires) {
+			go text(t, c, get("/"))
+			synctest.Wait()
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
+			defer cancel()
+			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
+				t.Errorf("found %v", err)
+			}
+			if took := all(t, 1, c); took != 119*time.Second { // its place is free again
+				t.Errorf("found %v", took)
+			}
+		})
 }
 
 func TestRequestsPerSecond(t *testing.T) {
 	f := &traffic{}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits = Limits{PerSecond: 2} }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits = Limits{PerSecond: 2} }, func(t *testing.T, c *Client,
+		_ *wires) {
 		other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
 		defer other.Close()
 		if took := all(t, 5, c, other); took != 4500*time.Millisecond {
@@ -174,32 +178,33 @@ func TestMaintenanceWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &traffic{takes: time.Second}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour }, func(t *testing.T, c *Client, _ *wires) {
-		other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
-		defer other.Close()
-		all(t, 1, c)
-		time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
-		all(t, 4, c) // they were sent before it began
-		before := f.all.Load()
-		done := make(chan time.Duration)
-		go func() { done <- all(t, 5, c, other) }()
-		time.Sleep(time.Hour)
-		if n := f.all.Load(); n != before {
-			t.Errorf("expected nothing to be sent, found %d requests", n-before)
-		}
-		for _, c := range []*Client{c, other} {
-			if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until 2000-01-01 03:00:00 UTC" {
+	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
+		func(t *testing.T, c *Client, _ *wires) {
+			other := beside(t, c, func(c *Config) { c.Limits = Limits{} })
+			defer other.Close()
+			all(t, 1, c)
+			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
+			all(t, 4, c) // they were sent before it began
+			before := f.all.Load()
+			done := make(chan time.Duration)
+			go func() { done <- all(t, 5, c, other) }()
+			time.Sleep(time.Hour)
+			if n := f.all.Load(); n != before {
+				t.Errorf("expected nothing to be sent, found %d requests", n-before)
+			}
+			for _, c := range []*Client{c, other} {
+				if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until 2000-01-01 03:00:00 UTC" {
+					t.Errorf("found %q", why)
+				}
+			}
+			<-done
+			if now := time.Now().UTC(); now.Hour() != 3 || now.Minute() != 0 {
+				t.Errorf("expected to go on at 3:00, found %s", now)
+			}
+			if why := c.Waiting(); why != "" {
 				t.Errorf("found %q", why)
 			}
-		}
-		<-done
-		if now := time.Now().UTC(); now.Hour() != 3 || now.Minute() != 0 {
-			t.Errorf("expected to go on at 3:00, found %s", now)
-		}
-		if why := c.Waiting(); why != "" {
-			t.Errorf("found %q", why)
-		}
-	})
+		})
 }
 
 // A request beside others goes out where there is room for it at once, and counts; one within an answer needs no room.
@@ -212,7 +217,8 @@ func TestRequestsBesideOthers(t *testing.T) {
 			<-release
 		}
 	}
-	service(t, handler, func(config *Config) { config.Limits = Limits{Concurrent: 2} }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, handler, func(config *Config) { config.Limits = Limits{Concurrent: 2} }, func(t *testing.T, c *Client,
+		_ *wires) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})

@@ -20,16 +20,16 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/lock"
-	"github.com/culvert-project/culvert/host/pause"
-	"github.com/culvert-project/culvert/host/wholefile"
+	"github.com/culvert-project/culvert/host/internal/lock"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lockouts remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked (P10); one that its
-// origin accepted within the last hour is tried once more before it counts as refused (see doubt.go). One is shared by all clients of
-// a process; with a folder, by all processes that use it, and over restarts. First logons to one origin go one after another. Safe for
-// use by several goroutines.
+// Lockouts remembers which secrets were refused, so that a wrong one is sent once and not until the user is locked
+// (P10); one that its origin accepted within the last hour is tried once more before it counts as refused (see
+// doubt.go). One is shared by all clients of a process; with a folder, by all processes that use it, and over restarts.
+// First logons to one origin go one after another. Safe for use by several goroutines.
 type Lockouts struct {
 	folder string
 	salt   []byte
@@ -55,9 +55,10 @@ const (
 	refusal = ".refused"
 )
 
-// OpenLockouts returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone. Its files say
-// nothing about who was refused where: their names are a slow hash under a salt that belongs to the folder, their content is a time.
-// Files that processes lock while they log on are named by the origin alone, under the same salt.
+// OpenLockouts returns a memory that is kept in a folder, which is made if missing, for this user of the machine alone.
+// Its files say nothing about who was refused where: their names are a slow hash under a salt that belongs to the
+// folder, their content is a time. Files that processes lock while they log on are named by the origin alone, under the
+// same salt.
 func OpenLockouts(folder string) (*Lockouts, error) {
 	l, err := openFolder(folder)
 	if err != nil {
@@ -112,14 +113,15 @@ func ownFolder(folder string) error {
 func (l *Lockouts) tidy() {
 	files, _ := os.ReadDir(l.folder)
 	for _, f := range files {
-		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), acceptance) && time.Since(info.ModTime()) > recently {
+		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), acceptance) &&
+			time.Since(info.ModTime()) > recently {
 			os.Remove(filepath.Join(l.folder, f.Name()))
 		}
 	}
 }
 
-// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It returns how many
-// there were.
+// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
+// returns how many there were.
 func (l *Lockouts) Resume() (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -216,16 +218,17 @@ func (l *Lockouts) name(text []byte) string {
 	return hex.EncodeToString(key)
 }
 
-// lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few are likely that
-// no slow hash would hide it: one under the salt does, as long as the folder is not read.
+// lockName is that of the file that processes lock for a first logon at an origin. An origin is no secret, and so few
+// are likely that no slow hash would hide it: one under the salt does, as long as the folder is not read.
 func (l *Lockouts) lockName(origin string) string {
 	mac := hmac.New(sha256.New, l.salt)
 	mac.Write([]byte(origin))
 	return hex.EncodeToString(mac.Sum(nil)[:8]) + ".lock"
 }
 
-// permit is the leave to send a secret. done must be called with the status of the answer, 0 if none came, unsent if nothing was sent.
-// doubt is since when the secret is in doubt or on trial: the request is to be made in a session that began later. Zero: it is not.
+// permit is the leave to send a secret. done must be called with the status of the answer, 0 if none came, unsent if
+// nothing was sent. doubt is since when the secret is in doubt or on trial: the request is to be made in a session that
+// began later. Zero: it is not.
 type permit struct {
 	done  func(status int)
 	doubt time.Time
@@ -234,7 +237,8 @@ type permit struct {
 // unsent is in the place of the status of a request that was not sent.
 const unsent = -1
 
-// enter waits until the secret may be sent with a request. opening: that will be a logon of its own, since there is no session yet.
+// enter waits until the secret may be sent with a request. opening: that will be a logon of its own, since there is no
+// session yet.
 func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit, error) {
 	if g == nil {
 		return permit{done: func(int) {}}, nil
@@ -333,7 +337,8 @@ func (g *logon) goes(v verdict, after func(status int)) permit {
 	}}
 }
 
-// joins tells whether a request may go beside others: the secret was right in this moment, or others are under way with it anyway.
+// joins tells whether a request may go beside others: the secret was right in this moment, or others are under way with
+// it anyway.
 func (g *logon) joins() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -341,7 +346,8 @@ func (g *logon) joins() bool {
 	return ago < silent || ago < trusted && g.underway > 0 && !g.leading
 }
 
-// leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is refused.
+// leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is
+// refused.
 func (g *logon) leads(a asked, v verdict, release func()) permit {
 	lead := func(leading bool) {
 		g.mu.Lock()
@@ -354,7 +360,8 @@ func (g *logon) leads(a asked, v verdict, release func()) permit {
 	return g.permit(a, v, func() { giveUp.Stop(); end() })
 }
 
-// openingTurn is how long the opening of a session has others wait whose secret is known to be right: an answer may take hours.
+// openingTurn is how long the opening of a session has others wait whose secret is known to be right: an answer may
+// take hours.
 const openingTurn = 10 * time.Second
 
 // firstTurn is how long the first request after a silence has others wait.
@@ -371,8 +378,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case err == nil:
 			return func() { l.Release() }, nil
 		case errors.Is(err, errors.ErrUnsupported):
-			// By this system, or this file system. First logons of several processes may go side by side here; what was refused is known
-			// to all of them after that.
+			// By this system, or this file system. First logons of several processes may go side by side here; what was
+			// refused is known to all of them after that.
 			return func() {}, nil
 		case !errors.Is(err, lock.ErrTaken):
 			return nil, fmt.Errorf("first logons: %w", err)
@@ -384,8 +391,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 const (
-	// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and sessions have
-	// ended that nobody used: the next request goes alone again.
+	// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and
+	// sessions have ended that nobody used: the next request goes alone again.
 	trusted = time.Minute
 	// silent is after how long without an answer the next request goes ahead of others.
 	silent = 100 * time.Millisecond
@@ -406,8 +413,8 @@ func (g *logon) fault(v verdict) error {
 	return faultf(wit.FaultUnauthorized, "%s", g.explain(v.at))
 }
 
-// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now was not
-// refused.
+// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now
+// was not refused.
 func (c *Client) Refusal() string {
 	for _, g := range c.at.Load().logons() {
 		if g == nil {
@@ -420,7 +427,8 @@ func (c *Client) Refusal() string {
 	return ""
 }
 
-// suspects notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its users are locked.
+// suspects notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its
+// users are locked.
 func (g *logon) suspects(text string) {
 	if g == nil {
 		return
@@ -446,7 +454,8 @@ func (g *logon) explain(at time.Time) string {
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
-// unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards of its load.
+// unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards
+// of its load.
 var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests}
 
 // learn notes what the answer to a request says about the secret, which went out at that time.

@@ -92,7 +92,8 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	permit.done(401)
-	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said, "user=ALICE") || strings.Contains(said, somebody.secret) {
+	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said, "user=ALICE") ||
+		strings.Contains(said, somebody.secret) {
 		t.Errorf("expected the refusal without the secret, found %q", said)
 	}
 	if sent, err := try(t, l, somebody, 200); sent {
@@ -118,7 +119,8 @@ func nothingReadable(t *testing.T, folder string) {
 			t.Fatal(err)
 		}
 		for _, text := range []string{"alice", "secr3t", "sap.example", "100"} {
-			if strings.Contains(strings.ToLower(string(content)), text) || text != "100" && strings.Contains(strings.ToLower(f.Name()), text) {
+			if strings.Contains(strings.ToLower(string(content)), text) || text != "100" &&
+				strings.Contains(strings.ToLower(f.Name()), text) {
 				t.Errorf("%s shows %q", f.Name(), text)
 			}
 		}

@@ -17,18 +17,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header. The zero value of
-// a field means the default that stands beside it.
+// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.
+// The zero value of a field means the default that stands beside it.
 type Login struct {
-	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of BTP says of its own
-	// server go along on the service's own origin alone.
+	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of
+	// BTP says of its own server go along on the service's own origin alone.
 	Target string
 	// Method is POST, PUT or PATCH. Default POST.
 	Method string
 	// Body is JSON or a form, in which {user} and {password} stand for both.
 	Body string
-	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token is used until it is
-	// refused.
+	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token
+	// is used until it is refused.
 	TokenPath, LifetimePath string
 	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
 	Header string
@@ -46,14 +46,16 @@ const (
 // loginBy reads a login from roles.
 func loginBy(c *Config, roles Roles) error {
 	of := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
-	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody), TokenPath: of(role.LoginTokenPath),
+	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody),
+		TokenPath:    of(role.LoginTokenPath),
 		LifetimePath: of(role.LoginLifetimePath), Header: of(role.LoginHeader), setting: roles.Setting}
 	return c.Login.check(c)
 }
 
 // loginUnused refuses settings of a login that is not made.
 func loginUnused(c *Config, roles Roles) error {
-	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath, role.LoginLifetimePath, role.LoginHeader} {
+	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
+		role.LoginLifetimePath, role.LoginHeader} {
 		if roles.Given(name) && roles.Text(name) != "" {
 			return wrong(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
 				roles.Setting(role.LoginTarget), orNothing(c.Auth))
@@ -81,7 +83,8 @@ func (l *Login) check(c *Config) error {
 		return l.wrong(role.LoginTarget, "expected a path, or a URL, to log on at, found nothing")
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
-		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+			u.User != nil || u.Fragment != "" {
 			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, without user and password in it, found %q", shown(l.Target))
 		}
 	}
@@ -143,7 +146,8 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// contentType is that of the body: JSON where it is JSON once the placeholders are filled, a form where it is pairs; "" is neither.
+// contentType is that of the body: JSON where it is JSON once the placeholders are filled, a form where it is pairs; ""
+// is neither.
 func (l *Login) contentType() string {
 	filled := strings.NewReplacer(userPlace, "x", passwordPlace, "x").Replace(l.Body)
 	if json.Valid([]byte(filled)) && strings.ContainsAny(filled[:1], `{["`) {
@@ -194,14 +198,14 @@ func members(path string) []string {
 	return names
 }
 
-// identity is who logs on. How it is done belongs to it: a password that was refused may be right where it goes elsewhere, or where the
-// token is found at last.
+// identity is who logs on. How it is done belongs to it: a password that was refused may be right where it goes
+// elsewhere, or where the token is found at last.
 func (l *Login) identity(c *Config) Identity {
 	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
 }
 
 // logsIn makes what hands out tokens, for a service that is logged in at.
-func (c *Config) logsIn(o origin) error {
+func (c *Config) logsIn(o endpoint) error {
 	if c.Auth != AuthLogin || c.Authorizer != nil {
 		return nil
 	}
@@ -212,9 +216,11 @@ func (c *Config) logsIn(o origin) error {
 		return err
 	}
 	l := c.Login
-	request := btp.Login{Method: l.method(), Body: l.body(c.User, c.Password), TokenPath: members(l.TokenPath), LifetimePath: members(l.LifetimePath),
-		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {l.contentType()}}}
-	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout, Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
+	request := btp.Login{Method: l.method(), Body: l.body(c.User, c.Password), TokenPath: members(l.TokenPath),
+		LifetimePath: members(l.LifetimePath),
+		Header:       http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {l.contentType()}}}
+	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout,
+		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
 		Logger: c.Logger, Name: l.name}
 	secure := c.TLS
 	if own, line := c.loginLine(o); own {
@@ -242,7 +248,7 @@ func (c *Config) logsIn(o origin) error {
 }
 
 // loginLine is the line of a login on the service's own origin.
-func (c *Config) loginLine(o origin) (own bool, line string) {
+func (c *Config) loginLine(o endpoint) (own bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !below(path, c.Prefix) {
 		line = c.Prefix + line
@@ -260,7 +266,8 @@ func (c *Config) loginSecrets(body string) []string {
 		}
 	}
 	for _, value := range append(values, c.Password) {
-		secrets = append(secrets, value, inJSON(value), url.QueryEscape(value), url.PathEscape(value), base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
+		secrets = append(secrets, value, inJSON(value), url.QueryEscape(value), url.PathEscape(value),
+			base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(secrets)

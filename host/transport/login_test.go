@@ -62,7 +62,8 @@ func TestLoginIsChecked(t *testing.T) {
 			if f, ok := err.(*wit.Fault); ok && f.Setting != nil {
 				text = *f.Setting + ": " + f.Message
 			}
-			if k.want == "" && err != nil || !strings.HasPrefix(text, k.want) || strings.Contains(text, "not-shown") && !strings.Contains(text, "not shown") {
+			if k.want == "" && err != nil || !strings.HasPrefix(text, k.want) || strings.Contains(text, "not-shown") &&
+				!strings.Contains(text, "not shown") {
 				t.Errorf("expected %q, found %q, %v", k.want, text, err)
 			}
 		})
@@ -77,7 +78,8 @@ func TestLoginBody(t *testing.T) {
 		U string
 		P []string
 	}
-	if err := json.Unmarshal([]byte(l.body(user, password)), &got); err != nil || got.U != user || len(got.P) != 1 || got.P[0] != password {
+	if err := json.Unmarshal([]byte(l.body(user, password)), &got); err != nil || got.U != user || len(got.P) != 1 ||
+		got.P[0] != password {
 		t.Errorf("JSON: found %q, %v", l.body(user, password), err)
 	}
 	l.Body = "u={user}&p={password}"
@@ -87,8 +89,8 @@ func TestLoginBody(t *testing.T) {
 	}
 }
 
-// A login on the service's own origin goes as requests go: with the settings' headers and secrets of the query. A redirect takes no
-// secret elsewhere.
+// A login on the service's own origin goes as requests go: with the settings' headers and secrets of the query. A
+// redirect takes no secret elsewhere.
 func TestLoginGoesAsRequestsGo(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a password went elsewhere") }))
@@ -119,7 +121,8 @@ func TestLoginGoesAsRequestsGo(t *testing.T) {
 	}
 }
 
-// A redirect of the service leads to an origin that the user names, without credentials; one of that origin does not lead back.
+// A redirect of the service leads to an origin that the user names, without credentials; one of that origin does not
+// lead back.
 func TestRedirectToNamedOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,11 +149,13 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 	if err != nil || string(a.Body) != "file" || a.Target != files.URL+"/file?sig=abc" {
 		t.Errorf("expected the file, found %q of %s, %v", a.Body, a.Target, err)
 	}
-	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") || strings.Contains(err.Error(), "sig=abc") {
+	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") ||
+		strings.Contains(err.Error(), "sig=abc") {
 		t.Errorf("expected the way back to be refused, found %v", err)
 	}
 	delete(roles, "http.origins")
-	if _, err = clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/file")); err == nil || strings.Contains(err.Error(), "sig=abc") {
+	if _, err = clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/file")); err == nil ||
+		strings.Contains(err.Error(), "sig=abc") {
 		t.Errorf("expected a redirect to an origin that is not named to be refused, found %v", err)
 	}
 }

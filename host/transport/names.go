@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// names are what the user calls the settings that say where the service is, "" where there is no such setting. destination is that of
-// the destination which said it in their place.
+// names are what the user calls the settings that say where the service is, "" where there is no such setting.
+// destination is that of the destination which said it in their place.
 type names struct{ scheme, address, port, destination, origins string }
 
 func namesOf(roles Roles) names {
@@ -41,15 +41,16 @@ func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
 	return f
 }
 
-// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where it is not they
-// that are to blame: what came behind a proxy is the proxy's word.
+// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where
+// it is not they that are to blame: what came behind a proxy is the proxy's word.
 func (d *destination) see(err error) string {
 	n := d.config.names
 	settings, text := []string{n.address, n.port}, "see "
 	var dialled *net.OpError
 	var resolved *net.DNSError
 	switch {
-	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None}, d.config.Route.through.Type()):
+	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None},
+		d.config.Route.through.Type()):
 		return ""
 	case strayed(err):
 		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "

@@ -8,18 +8,18 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/loopback"
+	"github.com/culvert-project/culvert/host/internal/loopback"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to, or of pages that
-// it has elsewhere.
+// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to,
+// or of pages that it has elsewhere.
 type Origin struct {
 	Scheme, Address string
 	Port            int
-	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no header, parameter or
-	// certificate of the settings.
+	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no
+	// header, parameter or certificate of the settings.
 	Credentials bool
 }
 
@@ -45,7 +45,8 @@ func originsBy(c *Config, roles Roles, _ Surroundings) error {
 	return nil
 }
 
-// readOrigin reads `https://host:port`, with or without `with credentials` behind it. The text is not shown where it may hold a password.
+// readOrigin reads `https://host:port`, with or without `with credentials` behind it. The text is not shown where it
+// may hold a password.
 func readOrigin(text string) (o Origin, err error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -114,7 +115,8 @@ func (d *destination) leaveFurther() {
 	}
 }
 
-// at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server does not hold there.
+// at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server
+// does not hold there.
 func (c Config) at(o Origin) Config {
 	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
 	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
@@ -128,7 +130,8 @@ func (c Config) at(o Origin) Config {
 	if o.Credentials {
 		return c
 	}
-	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil, nil, nil, Identity{}, nil
+	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil, nil,
+		nil, Identity{}, nil
 	c.ClientInQuery = false
 	c.TLS = withoutCertificate(c.TLS)
 	return c
@@ -149,7 +152,7 @@ func (r *Route) wholeOnly() bool {
 }
 
 // whole tells whether a proxy reads the requests to an origin.
-func (r *Route) whole(o origin) bool {
+func (r *Route) whole(o endpoint) bool {
 	proxy := r.through.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false
@@ -158,8 +161,8 @@ func (r *Route) whole(o origin) bool {
 	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
 }
 
-// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no URL, or of another
-// origin, is the service's, which refuses the latter.
+// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no
+// URL, or of another origin, is the service's, which refuses the latter.
 func (d *destination) forTarget(target string) *destination {
 	if len(d.further) == 0 {
 		return d

@@ -19,7 +19,8 @@ type owned struct {
 
 func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
 
-// Refusals are kept in a folder of this user's alone: one of somebody else is not used, one that others can look into is closed.
+// Refusals are kept in a folder of this user's alone: one of somebody else is not used, one that others can look into
+// is closed.
 func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	if err := os.Mkdir(folder, 0o755); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// sapParameters are parameters by which SAP systems log on: client and language have settings of their own, and a refusal is noted for
-// the user of settings.
+// sapParameters are parameters by which SAP systems log on: client and language have settings of their own, and a
+// refusal is noted for the user of settings.
 var sapParameters = []string{sapClient, "sap-language", sapUser, sapPassword}
 
 // queryBy reads the secrets that stand in the query from roles.
@@ -40,8 +40,8 @@ func (d *destination) withSecrets(line string) string {
 	return addQuery(line, secrets)
 }
 
-// withoutSecrets takes from a line the parameters that settings give a secret value: a link of a service may repeat them, and what
-// stands there is shown. What is left stays byte for byte as it was.
+// withoutSecrets takes from a line the parameters that settings give a secret value: a link of a service may repeat
+// them, and what stands there is shown. What is left stays byte for byte as it was.
 func (d *destination) withoutSecrets(line string) string {
 	path, query, asks := strings.Cut(line, "?")
 	if !asks || len(d.config.SecretQuery) == 0 {
@@ -83,8 +83,8 @@ func (d *destination) secretPairs() (pairs []string) {
 // longSecret is how long a secret is that is hidden in the text of a refusal.
 const longSecret = 8
 
-// hides are the texts that a guest is not to see in the body of an answer: parameters with a secret value, which links repeat; and in
-// refusals, which like to say what was asked, the secrets themselves. Of other bodies they may be data.
+// hides are the texts that a guest is not to see in the body of an answer: parameters with a secret value, which links
+// repeat; and in refusals, which like to say what was asked, the secrets themselves. Of other bodies they may be data.
 func (d *destination) hides(status int, secrets []string) []string {
 	texts := d.secretPairs()
 	if status < 400 {

@@ -14,14 +14,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repetition is an exchange that is made until its answer is final. What a try came to is shown to one rule after another; the first
-// that has to say something decides. Each rule counts for itself how often it has the exchange made once more.
+// repetition is an exchange that is made until its answer is final. What a try came to is shown to one rule after
+// another; the first that has to say something decides. Each rule counts for itself how often it has the exchange made
+// once more.
 type repetition struct {
 	client *Client
 	// e is the exchange as redirects have led it.
 	e *exchange
 	// given is the place that another exchange has already, nil: each try gets one of its own.
-	given *place
+	given *admission
 	// service is the destination that was asked for just now, nil: it is asked for with the next try.
 	service *destination
 
@@ -38,7 +39,7 @@ type repetition struct {
 
 // outcome is what one try came to: an answer, or an error.
 type outcome struct {
-	place  *place
+	place  *admission
 	answer *Answer
 	header http.Header // of the answer, with what the guest does not see
 	token  *csrf       // that was used
@@ -70,8 +71,9 @@ const (
 	mostFresh = 2
 	// mostSecrets is how many secrets one exchange may try that were changed while it was under way.
 	mostSecrets = 3
-	// mostDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by servers of which one
-	// refuses what the others take. One more than the once that a doubt takes, since it may be refused beside the one that begins it.
+	// mostDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by
+	// servers of which one refuses what the others take. One more than the once that a doubt takes, since it may be
+	// refused beside the one that begins it.
 	mostDoubts = 2
 )
 
@@ -111,7 +113,8 @@ func (r *repetition) decide(ctx context.Context, t *outcome) (decision, error) {
 	return final, nil
 }
 
-// staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused one.
+// staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused
+// one.
 func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error) {
 	if errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
 		return again, nil
@@ -121,7 +124,8 @@ func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error)
 
 // otherSecret: the refused secret was changed meanwhile.
 func (r *repetition) otherSecret(ctx context.Context, t *outcome) (decision, error) {
-	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.place.destination) || r.secrets >= mostSecrets ||
+	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.place.destination) ||
+		r.secrets >= mostSecrets ||
 		!r.client.otherSecret(ctx, t.place.service) {
 		return passed, nil
 	}
@@ -183,8 +187,8 @@ func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Du
 	return again, nil
 }
 
-// refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at once will be
-// refused again, unless the server was started anew in this moment.
+// refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
+// once will be refused again, unless the server was started anew in this moment.
 func (r *repetition) refusedToken(_ context.Context, t *outcome) (decision, error) {
 	if !t.answer.wantsToken(t.header) || r.e.tokenFrom == "" {
 		return passed, nil
@@ -242,7 +246,8 @@ func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, er
 	return again, nil
 }
 
-// awayConnector waits for a Cloud Connector, or for the service behind it. An outage is told once, for all requests of all clients.
+// awayConnector waits for a Cloud Connector, or for the service behind it. An outage is told once, for all requests of
+// all clients.
 func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, error) {
 	d := t.place.destination
 	if t.status() != http.StatusServiceUnavailable {
@@ -250,7 +255,8 @@ func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, e
 			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(), "after", lasted.Round(time.Second))
 		}
 	}
-	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() || !d.away(&r.outage) {
+	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() ||
+		!d.away(&r.outage) {
 		return passed, nil
 	}
 	level := slog.LevelDebug
@@ -276,9 +282,11 @@ func (r *repetition) askedAgain(ctx context.Context, t *outcome) (decision, erro
 	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
 }
 
-// tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session that ended by the
-// answer begins anew before others get it: the cookies of an answer to them would be those of a session that is gone already.
-func (c *Client) tryOnce(ctx context.Context, p *place, e *exchange, fetching bool) (*Answer, http.Header, *csrf, error) {
+// tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
+// that ended by the answer begins anew before others get it: the cookies of an answer to them would be those of a
+// session that is gone already.
+func (c *Client) tryOnce(ctx context.Context, p *admission, e *exchange, fetching bool) (*Answer, http.Header, *csrf,
+	error) {
 	defer p.rest()
 	used, answered, err := p.session.token(ctx, c, p, e)
 	if err != nil {
@@ -309,8 +317,8 @@ func (a *Answer) wantsToken(h http.Header) bool {
 	return a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
 }
 
-// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in doubt and accepted
-// since: answered tells that it was, and not refused by who gives out tokens.
+// doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in
+// doubt and accepted since: answered tells that it was, and not refused by who gives out tokens.
 func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
 	g := d.logonOf(e.client)
 	if g == nil {
@@ -336,15 +344,15 @@ func unauthorized(a *Answer, err error) bool {
 	return !errors.As(err, &lost) && errors.As(err, &f) && f.Kind == wit.FaultUnauthorized
 }
 
-// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be that of the route;
-// one of the service that is the same is not sent again.
+// otherSecret tells whether there are other settings by now than those that were refused. The secret among them may be
+// that of the route; one of the service that is the same is not sent again.
 func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
 	return err == nil && d != refused
 }
 
-// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as that of the
-// Connectivity proxy, and is waited for as well, where the request is repeatable.
+// away tells whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
+// that of the Connectivity proxy, and is waited for as well, where the request is repeatable.
 func (d *destination) away(since *time.Time) bool {
 	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
 		return false
@@ -355,9 +363,10 @@ func (d *destination) away(since *time.Time) bool {
 	return time.Since(*since) < d.config.Route.Outage
 }
 
-// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the user names, unless
-// the place is one that another request has: bound to one origin. Nobody else leads to the service, where credentials are shown.
-func (p *place) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
+// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the
+// user names, unless the place is one that another request has: bound to one origin. Nobody else leads to the service,
+// where credentials are shown.
+func (p *admission) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
 	d := p.destination
 	next := *e
 	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {
@@ -377,9 +386,9 @@ func (p *place) redirect(e *exchange, status int, location string, free bool) (*
 	return &next, nil
 }
 
-// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not repeatable
-// only those are sent again that the service says it has not taken up; whether a GET that begins something is one of them its caller
-// finds out.
+// asksAgain tells whether an answer of this status asks for the request to be sent once more. Of requests that are not
+// repeatable only those are sent again that the service says it has not taken up; whether a GET that begins something
+// is one of them its caller finds out.
 func (e *exchange) asksAgain(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {

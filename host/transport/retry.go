@@ -9,14 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Retry says what is tried again, how often, and after what pause. The zero value holds the defaults.
 type Retry struct {
-	// Codes: HTTP codes of answers that are no final answers, and codes of the service itself, which faults name. Those of HTTP count
-	// for requests that are repeatable. Default 408, 429, 502, 503, 504. An empty list that is not nil: none.
+	// Codes: HTTP codes of answers that are no final answers, and codes of the service itself, which faults name. Those
+	// of HTTP count for requests that are repeatable. Default 408, 429, 502, 503, 504. An empty list that is not nil:
+	// none.
 	Codes []string
 	// Max is how many times a request is sent again. Default 10.
 	Max *int
@@ -50,8 +51,8 @@ func (r Retry) Times() int { return *r.withDefaults().Max }
 // Names tells whether a code, of HTTP or of the service, is one of those to be tried again.
 func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
 
-// NamesMessage tells whether a code of the service itself is one of those to be tried again. A number that is a status of HTTP is
-// no such code: services repeat the status in their error documents, and say nothing by it.
+// NamesMessage tells whether a code of the service itself is one of those to be tried again. A number that is a status
+// of HTTP is no such code: services repeat the status in their error documents, and say nothing by it.
 func (r Retry) NamesMessage(code string) bool {
 	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {
 		return false

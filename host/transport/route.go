@@ -24,15 +24,15 @@ type Route struct {
 	Whole bool
 	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
 	Place string
-	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer than
-	// ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
+	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer
+	// than ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
 	Outage time.Duration
 
 	through *route.Route // nil: straight
 }
 
-// forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of a company's
-// network, else what the environment says. Behind a Cloud Connector there is no such service.
+// forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of
+// a company's network, else what the environment says. Behind a Cloud Connector there is no such service.
 func (r *Route) forTokens(o *btp.TokenOptions) {
 	if r.through == nil {
 		return
@@ -57,8 +57,8 @@ func (r *Route) see() string {
 	return ""
 }
 
-// suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole URL; "" where it
-// has no user that could be wrong.
+// suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole
+// URL; "" where it has no user that could be wrong.
 func (r *Route) suspect() string {
 	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
@@ -102,10 +102,14 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 
 func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	of := func(short string) string { return roles.Text(role.Proxy + short) }
-	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress), User: of(route.NameUser), Password: of(route.NamePassword),
-		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey), ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP,
-		Attempt: c.ConnectTimeout, Logger: s.Logger, Name: func(short string) string { return roles.Setting(role.Proxy + short) }}
-	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL), of(route.NameTokenClientID), of(route.NameTokenSecret)
+	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress),
+		User: of(route.NameUser), Password: of(route.NamePassword),
+		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey),
+		ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP,
+		Attempt: c.ConnectTimeout, Logger: s.Logger,
+		Name: func(short string) string { return roles.Setting(role.Proxy + short) }}
+	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL),
+		of(route.NameTokenClientID), of(route.NameTokenSecret)
 	if ids := of(route.NameLocationID); ids != "" {
 		for id := range strings.SplitSeq(ids, ",") {
 			settings.Locations = append(settings.Locations, strings.TrimSpace(id))
@@ -122,7 +126,8 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 			settings.Outage = -1 // every location once
 		}
 	}
-	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) && roles.Given(role.Proxy+route.NameOutage) {
+	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
+		roles.Given(role.Proxy+route.NameOutage) {
 		return settings, wrong(roles, role.Proxy+route.NameOutage, "expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}

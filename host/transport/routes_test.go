@@ -21,8 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/logtest"
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/logtest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -172,7 +172,8 @@ func TestTokensByTLS(t *testing.T) {
 	server := httptest.NewTLSServer(mux)
 	defer server.Close()
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := clientOf(t, rolesOf(t, server.URL, "tls.truststore.location="+roots, "http.auth=oauth2", "http.oauth.token-endpoint="+server.URL+"/token",
@@ -322,8 +323,8 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
-// Some proxies answer 401 for themselves where requests name the whole URL. That counts as the service's refusal, since nobody can tell;
-// the settings of both are named.
+// Some proxies answer 401 for themselves where requests name the whole URL. That counts as the service's refusal, since
+// nobody can tell; the settings of both are named.
 func TestProxyThatAnswersAsTheService(t *testing.T) {
 	asked := 0
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -526,10 +527,11 @@ func TestUntrustedNamesJava(t *testing.T) {
 	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location", "tls.truststore.password")
 }
 
-// A certificate for another host is mended by the setting that names the host, or the destination that does; there is none that
-// switches the check off. Every field that package keystore may name has a setting.
+// A certificate for another host is mended by the setting that names the host, or the destination that does; there is
+// none that switches the check off. Every field that package keystore may name has a setting.
 func TestCertificateOfAnotherHost(t *testing.T) {
-	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // for example.com and 127.0.0.1
+	// for example.com and 127.0.0.1
+	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	trust := &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
 	for _, trust := range []*Store{nil, trust} {
@@ -546,7 +548,8 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	}
 }
 
-// A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is there now.
+// A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is
+// there now.
 func TestChangedSecretIsForAll(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}

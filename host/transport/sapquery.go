@@ -12,17 +12,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What SAP systems read in the place of headers: the client and the user to log on with may stand in a request's query, in the
-// parameters of its path, in a form, and the client also in brackets in the path, as `sap(bD1lbiZjPTEwMA==)`, which is l=en&c=100. Names
-// count in any case. Who is asked belongs to the user's settings, because a refusal is noted for whom it was asked, so a request may
-// name the client that is configured, or any where none is; a user or a password it names nowhere.
+// What SAP systems read in the place of headers: the client and the user to log on with may stand in a request's query,
+// in the parameters of its path, in a form, and the client also in brackets in the path, as `sap(bD1lbiZjPTEwMA==)`,
+// which is l=en&c=100. Names count in any case. Who is asked belongs to the user's settings, because a refusal is noted
+// for whom it was asked, so a request may name the client that is configured, or any where none is; a user or a
+// password it names nowhere.
 const (
 	sapClient   = "sap-client"
 	sapUser     = "sap-user"
 	sapPassword = "sap-password"
 )
 
-// asksFor checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the like.
+// asksFor checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the
+// like.
 func (d *destination) asksFor(what, line string) error {
 	clients, err := clientsOf(what, line)
 	if err != nil {

@@ -43,7 +43,8 @@ func TestGuestSaysNothingOfClientAndUser(t *testing.T) {
 	}
 }
 
-// A request may name the configured client, or any where none is configured; a user or a password nowhere. Nothing is sent otherwise.
+// A request may name the configured client, or any where none is configured; a user or a password nowhere. Nothing is
+// sent otherwise.
 func TestClientsAndUsersOfRequests(t *testing.T) {
 	brackets := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	bodyOf := func(kind, body string) *wit.Request {
@@ -148,7 +149,8 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T, c *Client, _ *wires) {
+	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T, c *Client,
+		_ *wires) {
 		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
 			t.Errorf("expected 401, found %d, %v", status, err)
 		}

@@ -32,14 +32,15 @@ var errOldToken = errors.New("the session of the CSRF token has ended")
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
+func (c *Client) send(ctx context.Context, p *admission, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
 	d, s := p.destination, p.session
 	if err := d.limiter.begins(ctx, d); err != nil {
 		return nil, nil, err
 	}
 	turn := &waiter{who: d, why: "logons to " + d.limiter.origin + " go one after another", since: time.Now()}
 	d.limiter.waits(turn, true)
-	leave, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e), func() bool { return d.sessions.opening(s) })
+	leave, err := d.logonOf(e.client).enter(ctx, d.config.Lockouts.asks(e),
+		func() bool { return d.sessions.opening(s) })
 	d.limiter.waits(turn, false)
 	if err != nil {
 		return nil, nil, err
@@ -105,7 +106,8 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 		d.exchanged(e, r.Header, status, b.read, began, broken)
 	})
 	b.leave = func() { ended(); p.leave() }
-	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(), At: time.Now().UnixMilli()}, Body: b,
+	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
+		At: time.Now().UnixMilli()}, Body: b,
 		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
@@ -116,7 +118,8 @@ func (c *Client) send(ctx context.Context, p *place, e *exchange, csrf *csrf) (*
 	return a, answer.Header, nil
 }
 
-// newlyRefused tells whether a token was refused for the first time in this exchange, so that another one is to be tried.
+// newlyRefused tells whether a token was refused for the first time in this exchange, so that another one is to be
+// tried.
 func (e *exchange) newlyRefused(status int, shown string) bool {
 	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
 		return false
@@ -142,7 +145,8 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 }
 
 // request builds what net/http sends, in the jar's present session.
-func (c *Client) request(ctx context.Context, p *place, e *exchange, h http.Header, csrf string, quiet *silence) (r *http.Request, session int) {
+func (c *Client) request(ctx context.Context, p *admission, e *exchange, h http.Header, csrf string,
+	quiet *silence) (r *http.Request, session int) {
 	d := p.destination
 	cookies, session := p.session.jar.header(e.line, time.Now())
 	if cookies != "" {
@@ -166,7 +170,8 @@ func (c *Client) request(ctx context.Context, p *place, e *exchange, h http.Head
 		}
 	case e.repeatable:
 	case e.method == http.MethodGet || e.method == http.MethodHead:
-		// An empty body that cannot be had twice keeps net/http from repeating on its own a GET that must not be repeated.
+		// An empty body that cannot be had twice keeps net/http from repeating on its own a GET that must not be
+		// repeated.
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 	default:
 		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
@@ -196,8 +201,8 @@ func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sen
 	return &lostError{sent, err}
 }
 
-// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil: that was not the
-// reason. The token service is not asked again with a secret that it has refused.
+// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
+// that was not the reason. The token service is not asked again with a secret that it has refused.
 func (d *destination) noToken(err error) error {
 	var failure *btp.Failure
 	if !errors.As(err, &failure) || failure.Temporary() {
@@ -210,8 +215,8 @@ func (d *destination) noToken(err error) error {
 	return faultf(kind, "%s: %v", d.origin, err)
 }
 
-// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of net/http
-// call it from other goroutines, some after the answer is there.
+// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
+// net/http call it from other goroutines, some after the answer is there.
 type silence struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc

@@ -25,9 +25,9 @@ func newSessionStore() *sessionStore {
 	return &sessionStore{byIdentity: map[[sha256.Size]byte]*sessions{}}
 }
 
-// sessions are those of one identity at one origin, shared by all clients that log on alike (P11). A request has a session to itself
-// until its answer begins, as long as there may be that many; so a session has one logon, and there are no more sessions than
-// requests at a time. They are under the lock of their store.
+// sessions are those of one identity at one origin, shared by all clients that log on alike (P11). A request has a
+// session to itself until its answer begins, as long as there may be that many; so a session has one logon, and there
+// are no more sessions than requests at a time. They are under the lock of their store.
 type sessions struct {
 	store   *sessionStore
 	key     [sha256.Size]byte
@@ -78,8 +78,8 @@ func (s *sessions) part() []*session {
 	return s.all
 }
 
-// take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that which the
-// fewest use. most 0: there may be any number.
+// take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that
+// which the fewest use. most 0: there may be any number.
 func (s *sessions) take(most int) *session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -122,23 +122,24 @@ func (s *sessions) opening(one *session) bool {
 	return !s.stateless && one.jar.empty()
 }
 
-// place is what a request needs to go out: that one more may be under way, and a session.
-type place struct {
+// admission is what a request needs to go out: that one more may be under way, and a session.
+type admission struct {
 	service     *destination // of the client
 	destination *destination // which may be another origin
 	session     *session
-	// rest gives the session back when the answer begins, leave says that the request is over. They may be called several times.
+	// rest gives the session back when the answer begins, leave says that the request is over. They may be called
+	// several times.
 	rest, leave func()
 }
 
 type withinKey struct{}
 
-// Within returns a context for requests that are made while an answer is still open, for its sake: they count as one with it, since
-// otherwise answers that wait for others could take all the room that there is.
+// Within returns a context for requests that are made while an answer is still open, for its sake: they count as one
+// with it, since otherwise answers that wait for others could take all the room that there is.
 func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
 
-// Beside returns a context for requests that go out only where the limits of the origin leave room for one more at once: else they come
-// to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
+// Beside returns a context for requests that go out only where the limits of the origin leave room for one more at
+// once: else they come to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
 func Beside(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, false) }
 
 // ErrNoRoom is the error of a request that would have to wait for others, and was not to.
@@ -153,10 +154,11 @@ func isBeside(ctx context.Context) bool {
 	return some && !within
 }
 
-// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil: it is asked for.
-func (c *Client) enter(ctx context.Context, given *place, service *destination, e *exchange) (*place, error) {
+// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil:
+// it is asked for.
+func (c *Client) enter(ctx context.Context, given *admission, service *destination, e *exchange) (*admission, error) {
 	if given != nil {
-		return &place{given.service, given.destination, given.session, func() {}, func() {}}, nil
+		return &admission{given.service, given.destination, given.session, func() {}, func() {}}, nil
 	}
 	if service == nil {
 		var err error
@@ -180,7 +182,7 @@ func (c *Client) enter(ctx context.Context, given *place, service *destination, 
 		leave = sync.OnceFunc(d.limiter.leaveRequest)
 	}
 	s := d.sessions.take(d.limiter.mostConnections())
-	return &place{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
+	return &admission{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
 }
 
 // leave says that the client goes there no more. Sessions that no other client needs are logged off.
@@ -255,8 +257,9 @@ func (d *destination) logoffLine() string {
 	return addQuery(d.config.LogoffPath, client)
 }
 
-// drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given one: services
-// open a session for a request that they refuse, and it would be left behind. fetching: by who fetches a token, whose turn it is.
+// drop begins the session anew with what the answer brought that ended it, unless somebody has done so since the given
+// one: services open a session for a request that they refuse, and it would be left behind. fetching: by who fetches a
+// token, whose turn it is.
 func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 	if !fetching {
 		<-s.tokens.turn
@@ -267,8 +270,9 @@ func (s *session) drop(session int, fetching bool, h http.Header, path string) {
 	}
 }
 
-// ended tells whether an answer says that the session of its request was ended by the service before anything was done. Assumption:
-// ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact bytes.
+// ended tells whether an answer says that the session of its request was ended by the service before anything was done.
+// Assumption: ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact
+// bytes.
 func (a *Answer) ended() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false

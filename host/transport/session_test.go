@@ -76,7 +76,8 @@ func TestSessionsAreFewAndEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{first: time.Millisecond}
-			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Limits = k.limits }, func(t *testing.T, c *Client, _ *wires) {
+			service(t, s.ServeHTTP, func(c *Config) { sessioned(c); c.Limits = k.limits }, func(t *testing.T, c *Client,
+				_ *wires) {
 				other := beside(t, c, nil)
 				var wg sync.WaitGroup
 				for i := range k.requests {
@@ -235,31 +236,32 @@ func TestSessionTimedOut(t *testing.T) {
 // A wrong secret is sent once, by whichever client and lane.
 func TestRefusedByAnyClient(t *testing.T) {
 	var n int
-	service(t, func(w http.ResponseWriter, r *http.Request) { n++; w.WriteHeader(401) }, sessioned, func(t *testing.T, c *Client, _ *wires) {
-		other := beside(t, c, nil)
-		defer other.Close()
-		var wg sync.WaitGroup
-		for i := range 20 {
-			wg.Go(func() {
-				status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
-				if status == 401 && err == nil {
-					return // the one that was sent
-				}
-				wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
-			})
-		}
-		wg.Wait()
-		if n != 1 {
-			t.Errorf("expected the secret to be sent once, found %d times", n)
-		}
-		if why := other.Refusal(); !strings.Contains(why, `user "u" was refused (401) at`) {
-			t.Errorf("found %q", why)
-		}
-	})
+	service(t, func(w http.ResponseWriter, r *http.Request) { n++; w.WriteHeader(401) }, sessioned,
+		func(t *testing.T, c *Client, _ *wires) {
+			other := beside(t, c, nil)
+			defer other.Close()
+			var wg sync.WaitGroup
+			for i := range 20 {
+				wg.Go(func() {
+					status, _, err := text(t, []*Client{c, other}[i%2], get("/"))
+					if status == 401 && err == nil {
+						return // the one that was sent
+					}
+					wantFault(t, err, wit.FaultUnauthorized, `"u"`, "was refused (401) at", "--resume-logons")
+				})
+			}
+			wg.Wait()
+			if n != 1 {
+				t.Errorf("expected the secret to be sent once, found %d times", n)
+			}
+			if why := other.Refusal(); !strings.Contains(why, `user "u" was refused (401) at`) {
+				t.Errorf("found %q", why)
+			}
+		})
 }
 
-// A password that was changed while nobody asked is sent twice, as one that was right within the hour, although several requests begin at
-// once.
+// A password that was changed while nobody asked is sent twice, as one that was right within the hour, although several
+// requests begin at once.
 func TestPasswordChangedMeanwhile(t *testing.T) {
 	changed, refused := false, 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -301,7 +303,8 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 					time.Sleep(time.Hour)
 				}
 				s.ServeHTTP(w, r)
-			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client, _ *wires) {
+			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client,
+				_ *wires) {
 				if k.known {
 					c.at.Load().logon.learn(asked{}, time.Now(), 200)
 				}

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Destinations is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use by several
-// goroutines.
+// Destinations is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use
+// by several goroutines.
 type Destinations struct {
 	mu      guard.Mutex
 	origins map[string]*shared // by place, see destination.place
@@ -55,7 +55,8 @@ type outage struct {
 	ended time.Time // the one before
 }
 
-// begins tells whether the outage that a request met is a new one. One that was sent while the one before lasted is late.
+// begins tells whether the outage that a request met is a new one. One that was sent while the one before lasted is
+// late.
 func (o *outage) begins(sent time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

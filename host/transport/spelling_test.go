@@ -8,25 +8,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A host is one place in all the ways in which connectors spell it, and so is a user: a wrong password is sent there once.
+// A host is one place in all the ways in which connectors spell it, and so is a user: a wrong password is sent there
+// once.
 func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
-	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned, func(t *testing.T, c *Client, _ *wires) {
-		other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
-		defer other.Close()
-		if status, _, err := text(t, c, get("/")); status != 401 || err != nil {
-			t.Errorf("found %d %v", status, err)
-		}
-		_, _, err := text(t, other, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
-		shouting := beside(t, c, func(c *Config) { c.User = "U" })
-		defer shouting.Close()
-		_, _, err = text(t, shouting, get("/"))
-		wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
-		if requests != 1 {
-			t.Errorf("expected the password to be sent once, found %d times", requests)
-		}
-	})
+	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
+		func(t *testing.T, c *Client, _ *wires) {
+			other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
+			defer other.Close()
+			if status, _, err := text(t, c, get("/")); status != 401 || err != nil {
+				t.Errorf("found %d %v", status, err)
+			}
+			_, _, err := text(t, other, get("/"))
+			wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			shouting := beside(t, c, func(c *Config) { c.User = "U" })
+			defer shouting.Close()
+			_, _, err = text(t, shouting, get("/"))
+			wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", "not sent again")
+			if requests != 1 {
+				t.Errorf("expected the password to be sent once, found %d times", requests)
+			}
+		})
 }
 
 // An address of IPv6 may stand in brackets, as in a URL; whoever dials it by its configuration puts some around it.

@@ -9,8 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there. The destination's
-// query is not in it, since that may hold a key: it is added when the request is built, and shows in no message, log or answer.
+// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there.
+// The destination's query is not in it, since that may hold a key: it is added when the request is built, and shows in
+// no message, log or answer.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
 	line = d.withoutSecrets(line)
@@ -52,10 +53,11 @@ func has(query, name string) bool {
 	return false
 }
 
-// resolve turns a request's target into what stands in the request line: path and query, byte for byte as they were given,
-// because links of a service are sent back verbatim. Only what a request line cannot hold is percent-encoded. `base` is the
-// path and query against which a relative reference (of a redirect) counts; "" refuses relative references.
-func (o origin) resolve(target, base string) (string, error) {
+// resolve turns a request's target into what stands in the request line: path and query, byte for byte as they were
+// given, because links of a service are sent back verbatim. Only what a request line cannot hold is percent-encoded.
+// `base` is the path and query against which a relative reference (of a redirect) counts; "" refuses relative
+// references.
+func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
 		return "", faultf(wit.FaultData, "target of a request: expected no line break, found %q", shown(target))
 	}
@@ -130,7 +132,7 @@ func requestLine(target string) string {
 
 // urlOf makes the URL that sends this request line unchanged; absolute: the origin is to stand
 // in front of it, as HTTP proxies want it (what a path may not hold is percent-encoded then).
-func (o origin) urlOf(line string, absolute bool) *url.URL {
+func (o endpoint) urlOf(line string, absolute bool) *url.URL {
 	path, query, has := strings.Cut(line, "?")
 	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
 	if absolute || strings.HasPrefix(path, "//") {

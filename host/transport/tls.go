@@ -18,7 +18,8 @@ import (
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
 func secureBy(c *Config, roles Roles, s Surroundings) error {
 	r := roleReader{roles: roles}
-	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore), Protocol: roles.Text(role.TLSProtocol),
+	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore),
+		Protocol:    roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), Logger: s.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
 	if r.err != nil {
@@ -52,8 +53,8 @@ func secureBy(c *Config, roles Roles, s Surroundings) error {
 	return nil
 }
 
-// tlsSetting is the name of the setting of one of package keystore's fields. Nothing switches the check of the host off, so what mends
-// a wrong host is the setting that names it.
+// tlsSetting is the name of the setting of one of package keystore's fields. Nothing switches the check of the host
+// off, so what mends a wrong host is the setting that names it.
 func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
@@ -77,7 +78,8 @@ func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// ServerTLS is how connections to the server at Address are secured, nil for the system's roots. It alone heeds TrustAll.
+// ServerTLS is how connections to the server at Address are secured, nil for the system's roots. It alone heeds
+// TrustAll.
 func (c *Config) ServerTLS() *tls.Config {
 	if !c.TrustAll {
 		return c.TLS
@@ -118,7 +120,8 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 	if config.GetClientCertificate == nil {
 		return Identity{}, nil
 	}
-	shown, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12, SignatureSchemes: allSchemes})
+	shown, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
+		SignatureSchemes: allSchemes})
 	if err != nil || len(shown.Certificate) == 0 {
 		return Identity{}, err
 	}
@@ -127,11 +130,12 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 }
 
 // allSchemes lets a key of any kind fit.
-var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384,
+var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,
+	tls.ECDSAWithP384AndSHA384,
 	tls.ECDSAWithP521AndSHA512, tls.Ed25519}
 
-// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which does not take
-// ours. nil: that was not the reason.
+// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
+// does not take ours. nil: that was not the reason.
 func (d *destination) untrusted(err error) error {
 	var certificate *tls.CertificateVerificationError
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {

@@ -9,15 +9,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the others
-// wait for it. turn is the lock: a channel, so that waiting ends with the context.
+// tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the
+// others wait for it. turn is the lock: a channel, so that waiting ends with the context.
 type tokens struct {
 	turn  chan struct{}
 	known map[string]*csrf
 }
 
-// csrf is a token and the jar's session that it belongs to; value "" means that the service hands out none. accepted: the service
-// has taken it once.
+// csrf is a token and the jar's session that it belongs to; value "" means that the service hands out none. accepted:
+// the service has taken it once.
 type csrf struct {
 	value    string
 	session  int
@@ -30,10 +30,11 @@ func newTokens() tokens {
 	return t
 }
 
-// token returns the token for a request, by the path that it names, fetching it if it is not known. answered is to be called when the
-// request has its answer, or none: the first request with a new token goes alone, because services change the session's id with
-// its answer and know the one before no longer.
-func (s *session) token(ctx context.Context, c *Client, p *place, serves *exchange) (token *csrf, answered func(), err error) {
+// token returns the token for a request, by the path that it names, fetching it if it is not known. answered is to be
+// called when the request has its answer, or none: the first request with a new token goes alone, because services
+// change the session's id with its answer and know the one before no longer.
+func (s *session) token(ctx context.Context, c *Client, p *admission, serves *exchange) (token *csrf, answered func(),
+	err error) {
 	t := &s.tokens
 	from := serves.tokenFrom
 	if from == "" {
@@ -59,7 +60,7 @@ func (s *session) token(ctx context.Context, c *Client, p *place, serves *exchan
 }
 
 // fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
-func (c *Client) fetchToken(ctx context.Context, p *place, serves *exchange) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *admission, serves *exchange) (string, error) {
 	from := serves.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"
@@ -73,8 +74,9 @@ func (c *Client) fetchToken(ctx context.Context, p *place, serves *exchange) (st
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves, elsewhere: serves.elsewhere,
-			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves,
+			elsewhere: serves.elsewhere,
+			header:    http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := (&repetition{client: c, e: e, given: p}).run(ctx)
 		if err != nil {
 			return "", err

@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// exchanged tells at debug what one exchange was: its method, its target without what may be a secret, the status (0: no answer), the
-// bytes of the body as they were read, and the time until the body's end. sent are the request's headers, whose secrets are nobody's.
+// exchanged tells at debug what one exchange was: its method, its target without what may be a secret, the status (0:
+// no answer), the bytes of the body as they were read, and the time until the body's end. sent are the request's
+// headers, whose secrets are nobody's.
 func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes int64, began time.Time, err error) {
 	log := d.config.Logger
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status, "bytes", bytes, "ms", time.Since(began).Milliseconds()}
+	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status, "bytes", bytes, "ms",
+		time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", without(err.Error(), secrets))
 	}
@@ -29,8 +31,8 @@ func (d *destination) named(e *exchange) string {
 	return e.method + " " + e.elsewhere + without(shown(e.line), d.secrets(nil))
 }
 
-// shown is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's ($filter and
-// the like) or say which client and language; others may be keys of gateways, or tokens.
+// shown is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's
+// ($filter and the like) or say which client and language; others may be keys of gateways, or tokens.
 func shown(line string) string {
 	path, query, asks := strings.Cut(line, "?")
 	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
@@ -51,8 +53,8 @@ func shown(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
-// ShownTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without the values of its
-// query. Links to other origins are often good for whoever has them.
+// ShownTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without
+// the values of its query. Links to other origins are often good for whoever has them.
 func ShownTarget(target string) string {
 	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
 		return hideUser(shown(target))

@@ -39,7 +39,8 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 		w.WriteHeader(302)
 	}, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client, _ *wires) {
 		_, _, err := text(t, c, get("/a?key=k3y&$top=1"))
-		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") || !strings.Contains(err.Error(), "other.example/x") {
+		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") ||
+			!strings.Contains(err.Error(), "other.example/x") {
 			t.Errorf("found %v", err)
 		}
 	})

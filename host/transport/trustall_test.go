@@ -27,8 +27,8 @@ func selfSigned(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// What a destination of BTP says about its own server holds for that alone: TrustAll and its trust store have no say about the token
-// service that the connector names, which gets the client secret.
+// What a destination of BTP says about its own server holds for that alone: TrustAll and its trust store have no say
+// about the token service that the connector names, which gets the client secret.
 func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	asked := 0
 	tokens := selfSigned(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,8 +38,9 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 	}))
 	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for name, around := range map[string]Surroundings{
-		"TrustAll":    {TrustAll: true},
-		"trust store": {Trust: &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})}},
+		"TrustAll": {TrustAll: true},
+		"trust store": {Trust: &Store{Name: "roots.pem", Type: "PEM",
+			Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+tokens.URL+"/token",

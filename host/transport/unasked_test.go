@@ -8,7 +8,8 @@ import (
 
 // Answers of those who look at no secret leave it as unknown as it was: the next one goes alone again (P10).
 func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
-	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: true, 404: true, 407: false, 408: false, 429: false, 502: false, 503: false, 0: false} {
+	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: true, 404: true, 407: false,
+		408: false, 429: false, 502: false, 503: false, 0: false} {
 		l := NewLockouts()
 		if sent, err := try(t, l, somebody, status); !sent {
 			t.Fatal(err)

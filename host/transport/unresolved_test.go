@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// The name of a Connectivity proxy that is unknown for a moment is what any name is: tried again. Only an outage that was waited for is not.
+// The name of a Connectivity proxy that is unknown for a moment is what any name is: tried again. Only an outage that
+// was waited for is not.
 func TestProxyThatIsUnknownForAMoment(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
 		tries := 0

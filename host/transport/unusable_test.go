@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An answer that cannot be read to a request that must not be sent twice: nobody knows what became of it, unless its status says so.
+// An answer that cannot be read to a request that must not be sent twice: nobody knows what became of it, unless its
+// status says so.
 func TestAnswersThatCannotBeUsed(t *testing.T) {
 	headers := func(status int, body string, of ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -46,19 +47,22 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
 			counted := func(w http.ResponseWriter, r *http.Request) { requests++; c.handler(w, r) }
-			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, client *Client, _ *wires) {
-				_, err := client.Exchange(t.Context(), post("/orders"))
-				var lost *NoAnswer
-				if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
-					t.Errorf("expected status %d, found %v", c.status, err)
-				}
-				if c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) || c.text == "" && err != nil {
-					t.Errorf("expected %q, found %v", c.text, err)
-				}
-				if requests != 1 {
-					t.Errorf("expected one request, found %d", requests)
-				}
-			})
+			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} },
+				func(t *testing.T, client *Client, _ *wires) {
+					_, err := client.Exchange(t.Context(), post("/orders"))
+					var lost *NoAnswer
+					if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status ||
+						!strings.Contains(err.Error(), "POST /orders")) {
+						t.Errorf("expected status %d, found %v", c.status, err)
+					}
+					if c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) || c.text == "" &&
+						err != nil {
+						t.Errorf("expected %q, found %v", c.text, err)
+					}
+					if requests != 1 {
+						t.Errorf("expected one request, found %d", requests)
+					}
+				})
 		})
 	}
 }

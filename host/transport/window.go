@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	schedules "github.com/culvert-project/culvert/host/cron"
+	schedules "github.com/culvert-project/culvert/host/internal/cron"
 )
 
 // Window is a time that comes again and again, in which nothing is sent: the service is being maintained.
@@ -18,9 +18,10 @@ type Window struct {
 // longestWindow is far more than any maintenance takes, and short enough that two starts hardly overlap by mistake.
 const longestWindow = 7 * 24 * time.Hour
 
-// ParseWindows reads windows that are separated by semicolons, each `START/DURATION ZONE`: START is a Quartz cron expression (second,
-// minute, hour, day of the month, month, day of the week, and perhaps a year), DURATION such as 4h or 1h30m, ZONE a name such as
-// Europe/Berlin, by default UTC. `0 0 22 ? * SAT/4h Europe/Berlin` is from ten on Saturday evening to two on Sunday morning.
+// ParseWindows reads windows that are separated by semicolons, each `START/DURATION ZONE`: START is a Quartz cron
+// expression (second, minute, hour, day of the month, month, day of the week, and perhaps a year), DURATION such as 4h
+// or 1h30m, ZONE a name such as Europe/Berlin, by default UTC. `0 0 22 ? * SAT/4h Europe/Berlin` is from ten on
+// Saturday evening to two on Sunday morning.
 func ParseWindows(text string) ([]Window, error) {
 	var windows []Window
 	for _, one := range strings.Split(text, ";") {

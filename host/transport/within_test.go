@@ -8,27 +8,29 @@ import (
 	"time"
 )
 
-// With one connection, which an open answer has, requests for its sake get one all the same: the answer would wait for them, and they for it.
+// With one connection, which an open answer has, requests for its sake get one all the same: the answer would wait for
+// them, and they for it.
 func TestConnectionsWithinAnAnswer(t *testing.T) {
 	page := strings.Repeat("x", 1<<20) // more than buffers hold
-	service(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) }, func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
-		outer, err := c.Do(t.Context(), get("/page"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer outer.Body.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		inner, err := c.Do(Within(ctx), get("/nested"))
-		if err != nil {
-			t.Fatalf("%v; waiting: %s", err, c.Waiting())
-		}
-		inner.Body.Close()
-		outer.Body.Close()
-		time.Sleep(time.Minute)
-		all(t, 3, c)
-		if n := w.most.Load(); n != 2 {
-			t.Errorf("expected one connection more for the request within, found %d", n)
-		}
-	})
+	service(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
+		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
+			outer, err := c.Do(t.Context(), get("/page"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer outer.Body.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			inner, err := c.Do(Within(ctx), get("/nested"))
+			if err != nil {
+				t.Fatalf("%v; waiting: %s", err, c.Waiting())
+			}
+			inner.Body.Close()
+			outer.Body.Close()
+			time.Sleep(time.Minute)
+			all(t, 3, c)
+			if n := w.most.Load(); n != 2 {
+				t.Errorf("expected one connection more for the request within, found %d", n)
+			}
+		})
 }

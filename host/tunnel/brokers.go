@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka/wire"
-	"github.com/culvert-project/culvert/host/pause"
 )
 
 // node is a broker as an answer names it.

@@ -62,8 +62,8 @@ func (r *relay) rewrite(a asked, frame []byte) ([]byte, error) {
 
 // readdress changes what an answer says about brokers and versions.
 func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
-	var found []place
-	add := func(id int32, host *string, port *int32) { found = append(found, place{id, host, port}) }
+	var found []addressField
+	add := func(id int32, host *string, port *int32) { found = append(found, addressField{id, host, port}) }
 	switch answer := answer.(type) {
 	case *kmsg.ApiVersionsResponse:
 		limit(answer)
@@ -115,8 +115,8 @@ func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
 
 const endpointController = 2
 
-// place is where an answer holds a broker's address.
-type place struct {
+// addressField is where an answer holds a broker's address.
+type addressField struct {
 	id   int32
 	host *string
 	port *int32
@@ -124,7 +124,7 @@ type place struct {
 
 // exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator
 // that is not known yet) has id -1 or no host.
-func (r *relay) exchange(found []place) (changed bool, err error) {
+func (r *relay) exchange(found []addressField) (changed bool, err error) {
 	var nodes []node
 	for _, p := range found {
 		if p.id >= 0 && *p.host != "" {

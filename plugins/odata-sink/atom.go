@@ -35,7 +35,8 @@ func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]b
 		case c.null:
 			e.properties = append(append(append(e.properties, "<d:"...), name...), ` m:null="true"/>`...)
 		case c.inner != nil:
-			e.properties = append(append(append(append(append(e.properties, "<d:"...), name...), ` m:type="`...), c.inner.QualifiedName()...), `">`...)
+			e.properties = append(append(append(append(append(e.properties, "<d:"...), name...), ` m:type="`...),
+				c.inner.QualifiedName()...), `">`...)
 			e.properties, err = b.complex(e.properties, c.inner, member, where)
 			e.properties = append(append(append(e.properties, "</d:"...), name...), '>')
 		case !storable(c.plain.Text):

@@ -27,7 +27,8 @@ func set1(t *testing.T, s *service.Service, switches ...string) {
 	}
 }
 
-// Batches in every manner of changesets: guilty rows are refused, all others are written once, and the order of a key is kept.
+// Batches in every manner of changesets: guilty rows are refused, all others are written once, and the order of a key
+// is kept.
 func TestBatches(t *testing.T) {
 	for _, c := range []struct {
 		name               string
@@ -56,7 +57,8 @@ func TestBatches(t *testing.T) {
 				op := "I"
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
-					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true // longer than the service takes, by a lossy connector
+					// longer than the service takes, by a lossy connector
+					name, guilty[len(h.rows)] = strings.Repeat("x", 41), true
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
 				}
@@ -112,6 +114,7 @@ func TestLearnsFromAnswers(t *testing.T) {
 		"changesets of one":   {nil, []string{"changesets=one"}, 2, 1},
 		"smaller bodies":      {nil, []string{"batch-limit=6000"}, 0, 0},
 		"no batch":            {nil, []string{"no-batch=true"}, 21, 20},
+		"batches refused":     {nil, []string{"match=$batch", "status=400", "status-count=100000", "status-body=html"}, 33, 20},
 		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,8 +143,8 @@ func TestLearnsFromAnswers(t *testing.T) {
 	}
 }
 
-// Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind: they go by themselves,
-// or each would be tried as often as there are others in front of it.
+// Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind:
+// they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
 	s := service.New(service.Options{})
 	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
@@ -164,7 +167,8 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 	}
 }
 
-// An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up; nothing is done twice.
+// An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up;
+// nothing is done twice.
 func TestBatchAnswerCutOff(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
 		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode, "sap.odata.upsert.first=insert")...)
@@ -252,7 +256,8 @@ func TestOddBatchAnswers(t *testing.T) {
 				if sent++; sent > 1 {
 					t.Error("sent again")
 				}
-				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}}, Body: []byte(c.body)}
+				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}},
+					Body: []byte(c.body)}
 			}
 			h.run()
 			if found := strings.Join(h.outcomes, " "); found != c.want {
@@ -262,8 +267,8 @@ func TestOddBatchAnswers(t *testing.T) {
 	}
 }
 
-// The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after they were done,
-// answers cut off, rows that are wrong. What is in doubt is checked.
+// The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after
+// they were done, answers cut off, rows that are wrong. What is in doubt is checked.
 func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 13))
@@ -333,7 +338,8 @@ func TestFold(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, h.failed)
 			}
 			for i, found := range h.outcomes {
-				// One that the service would have refused, because another one is there, stays in doubt where no answer came.
+				// One that the service would have refused, because another one is there, stays in doubt where no answer
+				// came.
 				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] && found == wasWritten {
 					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found, h.reasons[i], refusedRows[i])
 				}

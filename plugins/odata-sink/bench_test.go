@@ -29,11 +29,13 @@ func BenchmarkEncode(b *testing.B) {
 		if data, err = datum.Append(data, detail, 0, detailOf(1, int32(i))); err != nil {
 			b.Fatal(err)
 		}
-		rows = append(rows, wit.Row{Origin: i, Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: start, Size: uint32(len(data)) - start}})
+		rows = append(rows, wit.Row{Origin: i, Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: start,
+			Size: uint32(len(data)) - start}})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Encode(opened.Ready.Context, []wit.Schema{{ID: 1, Nodes: detail}}, []string{"Order_DetailCopies"}, rows, data, nil, nil, nil); err != nil {
+		if _, err := p.Encode(opened.Ready.Context, []wit.Schema{{ID: 1, Nodes: detail}}, []string{"Order_DetailCopies"}, rows, data, nil,
+			nil, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

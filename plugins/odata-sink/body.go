@@ -12,9 +12,10 @@ import (
 // body writes entities, as verbose JSON without `d` or as Atom entries. Rules for both:
 //
 //   - a field without property is refused by name, unless it is null, or as the settings say;
-//   - properties that metadata say can't be created, or updated, are left out: services refuse them, and rows that were read hold them;
-//   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service numbers it or takes
-//     its default;
+//   - properties that metadata say can't be created, or updated, are left out: services refuse them, and rows that
+//     were read hold them;
+//   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service
+//     numbers it or takes its default;
 //   - structs of navigation properties are inserted along (deep insert); updates with such are refused.
 type body struct {
 	p   *plugin
@@ -37,7 +38,8 @@ type keyValue struct {
 type cell struct {
 	property   *edm.Property
 	navigation *edm.Navigation
-	// null: a property without a value. plain is that of a primitive property; inner the type of a complex one or of an entity.
+	// null: a property without a value. plain is that of a primitive property; inner the type of a complex one or of an
+	// entity.
 	null  bool
 	plain value.Converted
 	inner *structure
@@ -102,7 +104,8 @@ func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Conv
 }
 
 // each visits the members of a struct that are written.
-func (b *body) each(s *structure, t tree, where string, visit func(name, where string, c cell, member tree) error) error {
+func (b *body) each(s *structure, t tree, where string, visit func(name, where string, c cell,
+	member tree) error) error {
 	var failed error
 	outer := where == ""
 	if outer {
@@ -111,7 +114,8 @@ func (b *body) each(s *structure, t tree, where string, visit func(name, where s
 			if b.updates && !k.property.Updatable {
 				continue
 			}
-			if err := visit(k.property.Name, k.property.Name, cell{property: k.property, plain: k.value}, tree{}); err != nil {
+			if err := visit(k.property.Name, k.property.Name, cell{property: k.property, plain: k.value},
+				tree{}); err != nil {
 				return err
 			}
 		}
@@ -179,7 +183,8 @@ func (b *body) jsonArray(dst []byte, s *structure, t tree, where string) ([]byte
 
 // without tells which fields of a row say what is to be done with it, and are no properties.
 func (m *manner) without(name string) bool {
-	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == edm.DeletedAt || name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+	return m.mode == modeDynamic && name == m.property || m.deleteRecords && (name == edm.DeletedAt ||
+		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
 // Control fields of ODP, which are no properties at other services.

@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// check is the request by which is seen whether an insert that is uncertain was applied, in place of the insert. It only reads (P19).
+// check is the request by which is seen whether an insert that is uncertain was applied, in place of the insert. It
+// only reads (P19).
 func (e *encoding) check(insertion *request) (*request, error) {
 	probing := e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
 	switch {
@@ -19,7 +20,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		q := e.start(probe, "GET")
 		q.place, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 		return q, nil
-	case e.missing == nil:
+	case e.missing == nil && !e.unsaid:
 		q, err := e.reading(look)
 		if q != nil && !e.s.atom {
 			q.sent = insertion.body

@@ -25,9 +25,11 @@ func TestClientInQuery(t *testing.T) {
 			t.Errorf("expected %s, found %s", want, found)
 		}
 		w := open(t, service.New(service.Options{}), append(given, more)...)
-		rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
+		rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
+			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 			{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})}}
-		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, []wit.Hint{{Row: 2, Text: hintConfirm}})
+		out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil,
+			[]wit.Hint{{Row: 2, Text: hintConfirm}})
 		if err != nil || len(out.Ready) != 3 {
 			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
 		}

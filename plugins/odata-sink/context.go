@@ -15,7 +15,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 3"
+const contextVersion = "odata-sink 4"
 
 // opened is what open worked out.
 type opened struct {
@@ -41,8 +41,9 @@ type target struct {
 type learned struct {
 	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs.
 	noBatch, one, repeats bool
-	// most is how many bytes a batch may have, 0 for no limit.
-	most int
+	// most is how many bytes a batch may have, 0 for no limit. refused is how many batches it has refused as a whole
+	// since it took one.
+	most, refused int
 }
 
 // state is a context: what open worked out, and what was learned of each service since.
@@ -67,7 +68,8 @@ func (t *target) ready() {
 	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
-		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{}, navigations: map[string]*edm.Navigation{}, inner: map[string]*structure{}}
+		all[s.QualifiedName()] = &structure{Structure: s, properties: map[string]*edm.Property{},
+			navigations: map[string]*edm.Navigation{}, inner: map[string]*structure{}}
 	}
 	for _, s := range all {
 		for i := range s.Properties {
@@ -86,7 +88,8 @@ func (t *target) ready() {
 	t.entity = all[t.model.Structures[0].QualifiedName()]
 }
 
-func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
+func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
+	error) {
 	if err := known(component); err != nil {
 		return wit.SinkOpening{}, err
 	}
@@ -109,7 +112,8 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		return wit.SinkOpening{Ask: need}, nil
 	}
 	if len(answers) != len(services) {
-		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " + strconv.Itoa(len(answers))}
+		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
+			strconv.Itoa(len(answers))}
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
@@ -165,7 +169,8 @@ func newTarget(e entry, m *edm.Model, how *manner) (*target, error) {
 	if refused != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
 	}
-	return &target{entry: e, path: e.service + "/" + service.Address(set), model: &edm.Model{Structures: m.Closure(s, true)}}, nil
+	return &target{entry: e, path: e.service + "/" + service.Address(set),
+		model: &edm.Model{Structures: m.Closure(s, true)}}, nil
 }
 
 // words, numbers, switches and lists are the settings in the order in which they are packed.
@@ -176,7 +181,8 @@ func (m *manner) words() []*string {
 func (m *manner) numbers() []*int { return []*int{&m.most, &m.lanes} }
 
 func (m *manner) switches() []*bool {
-	return []*bool{&m.deletes, &m.deleteRecords, &m.tunnel, &m.keyFromRecord, &m.tags, &m.bare, &m.retryTags, &m.lossy, &m.ignoreUnknown, &m.failUnknown,
+	return []*bool{&m.deletes, &m.deleteRecords, &m.tunnel, &m.keyFromRecord, &m.tags, &m.bare, &m.retryTags, &m.lossy,
+		&m.ignoreUnknown, &m.failUnknown,
 		&m.atom, &m.batches, &m.oneByOne, &m.allTogether}
 }
 
@@ -247,6 +253,7 @@ func (s *state) pack() []byte {
 	b := pack.Number(pack.Text(nil, contextVersion), len(s.learned))
 	for _, l := range s.learned {
 		b = pack.Number(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.most)
+		b = pack.Number(b, l.refused)
 	}
 	return pack.Text(b, s.packed)
 }
@@ -268,7 +275,8 @@ func (p *plugin) state(context []byte) (*state, error) {
 	}
 	s := &state{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), most: r.Number()})
+		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), most: r.Number(),
+			refused: r.Number()})
 	}
 	s.packed = r.Text()
 	if !r.Done() {

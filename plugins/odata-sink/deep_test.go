@@ -69,7 +69,8 @@ func TestDeepInsert(t *testing.T) {
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil || !strings.HasPrefix(v.Refused.Message, text) {
+		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil || !strings.HasPrefix(v.Refused.Message,
+			text) {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}
@@ -131,7 +132,8 @@ func TestSetsThatCannotBeWritten(t *testing.T) {
 	for name, text := range map[string]string{"Fixed": "creatable", "Kept": "deletable", "orders": "the nearest name is Orders"} {
 		answers := []wit.Response{{Status: 200, Body: []byte(shop)}}
 		_, err := newPlugin().Open(Component, configuration(append(set("00", name), "sap.odata.enable.delete=1")...), nil, answers)
-		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != config.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
+		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil ||
+			*f.Setting != config.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
 			t.Errorf("%s: expected a fault with %q, found %v", name, text, err)
 		}
 	}

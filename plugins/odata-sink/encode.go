@@ -15,7 +15,8 @@ import (
 const errorClass = "org.apache.kafka.connect.errors.DataException"
 
 // Encode makes requests of rows, as the settings and, with dynamic, the rows say; several in a batch.
-func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte, origins []wit.RecordID, originTopics []string,
+func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID, originTopics []string,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	p.learn(schemas)
 	s, err := p.state(context)
@@ -41,7 +42,8 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		q, err := e.request(topic)
 		switch {
 		case err != nil:
-			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass, Fault: *asFault(err)})
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: *asFault(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
 		default:
@@ -74,9 +76,11 @@ type encoding struct {
 
 	key, content     tree
 	hasKey, hasValue bool
-	// keys are the values of all key properties; missing is why there are none.
+	// keys are the values of all key properties; missing is why there are none. unsaid: they are those of the record's
+	// key, and an insert doesn't say them: the service may number the entity.
 	keys    []keyValue
 	missing error
+	unsaid  bool
 }
 
 // request is what a row comes to.
@@ -182,7 +186,7 @@ func (e *encoding) findKeys() {
 	}
 	keys, missing := e.p.keys(e.s, e.target, e.key, true)
 	if missing == nil || e.s.keyFromRecord {
-		e.keys, e.missing = keys, missing
+		e.keys, e.missing, e.unsaid = keys, missing, !e.s.keyFromRecord
 	}
 }
 
@@ -195,7 +199,8 @@ func (p *plugin) keys(s *state, t *target, from tree, bare bool) ([]keyValue, er
 			return nil, refuse("the key property " + name + " of " + t.entity.QualifiedName() + " isn't declared in $metadata")
 		}
 		member, ok := p.member(from, name)
-		if !ok && bare && len(t.entity.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) && !from.null() {
+		if !ok && bare && len(t.entity.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) &&
+			!from.null() {
 			member, ok = from, true
 		}
 		if !ok || member.null() {
@@ -288,10 +293,10 @@ func (m *manner) media() string {
 // write puts the row's value into a request.
 func (e *encoding) write(q *request, updates bool) (err error) {
 	b := body{p: e.p, how: &e.s.manner, updates: updates, without: e.s.without}
-	if e.s.keyFromRecord {
-		if e.missing != nil {
-			return e.missing
-		}
+	if e.s.keyFromRecord && e.missing != nil {
+		return e.missing
+	}
+	if e.s.keyFromRecord || e.unsaid && e.s.mode == modeUpsert { // which inserts what the update before has named
 		b.keys = e.keys
 	}
 	kind := "application/json"
@@ -320,12 +325,13 @@ func (e *encoding) insertion() (*request, error) {
 	return q, nil
 }
 
-// identity tells the service by what it knows a POST again: made from the record's place in its topic, so that it is the same whenever
-// it is sent, by whichever run. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal digits and a
-// time without zone.
+// identity tells the service by what it knows a POST again: made from the record's place in its topic, so that it is
+// the same whenever it is sent, by whichever run. Assumption: the forms are those that clients of SAP Gateway send, 32
+// hexadecimal digits and a time without zone.
 func (e *encoding) identity() []wit.Header {
 	h := fnv.New128a()
-	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" + strconv.FormatInt(e.origin.Offset, 10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
+	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" + strconv.FormatInt(e.origin.Offset,
+		10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
 	const digits = "0123456789ABCDEF"
 	var id []byte
 	for _, c := range h.Sum(nil) {
@@ -364,8 +370,8 @@ func (e *encoding) update(mode string, upserts bool) (*request, error) {
 	return q, e.write(q, true)
 }
 
-// match adds If-Match. A request with an ETag must not be sent twice where a conflict refuses the row: the second one would find what
-// the first one changed.
+// match adds If-Match. A request with an ETag must not be sent twice where a conflict refuses the row: the second one
+// would find what the first one changed.
 func (e *encoding) match(q *request) {
 	tag := "*"
 	q.repeatable = true

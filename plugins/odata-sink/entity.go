@@ -32,7 +32,8 @@ func tagOf(response *wit.Response) string {
 // settleCheck says whether an insert that was uncertain was applied.
 func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, error) {
 	lost := func() wit.Verdict {
-		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}}}
+		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient,
+			Message: a.what() + ": no answer came"}}}
 	}
 	unknown := func(why string) wit.Verdict {
 		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": " + why})
@@ -98,8 +99,9 @@ func entitiesIn(body []byte) (count int, ok bool) {
 	}
 }
 
-// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both have is compared,
-// and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for nothing.
+// difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
+// have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
+// nothing.
 func difference(sent string, body []byte) string {
 	if sent == "" {
 		return ""
@@ -136,7 +138,8 @@ func sameValue(a, b jsontext.Value) bool {
 	if a.Kind == b.Kind && a.Text == b.Text {
 		return true
 	}
-	if a.Kind != jsontext.String && a.Kind != jsontext.Number || b.Kind != jsontext.String && b.Kind != jsontext.Number {
+	if a.Kind != jsontext.String && a.Kind != jsontext.Number || b.Kind != jsontext.String &&
+		b.Kind != jsontext.Number {
 		return false
 	}
 	one, other := strings.TrimSuffix(a.Text, "+0000)/"), strings.TrimSuffix(b.Text, "+0000)/")
@@ -153,7 +156,8 @@ func sameValue(a, b jsontext.Value) bool {
 	return ok && ok2 && x.Cmp(y) == 0
 }
 
-// plainExponents tells whether both are numbers whose exponents have three digits at most: longer ones would take the memory of their value.
+// plainExponents tells whether both are numbers whose exponents have three digits at most: longer ones would take the
+// memory of their value.
 func plainExponents(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")

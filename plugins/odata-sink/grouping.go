@@ -90,7 +90,8 @@ type grouping struct {
 
 func newGrouping(s *state) *grouping { return &grouping{s: s, lines: map[uint32]*line{}} }
 
-// laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many rows.
+// laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
+// rows.
 func (g *grouping) laneNumber(q *request) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(q.to.path))
@@ -165,7 +166,8 @@ func (s *state) single(q *request) wit.Delivery {
 	if q.query != "" {
 		target += "?" + q.query
 	}
-	r := wit.Request{Method: q.method, Target: q.to.query.On(target), Headers: q.headers, Body: q.body, Repeatable: q.repeatable}
+	r := wit.Request{Method: q.method, Target: q.to.query.On(target), Headers: q.headers, Body: q.body,
+		Repeatable: q.repeatable}
 	if q.method == "GET" {
 		r.Headers = append(r.Headers, versions[1])
 	} else {
@@ -202,13 +204,15 @@ func (s *state) together(g *group) wit.Delivery {
 			parts[last].Operations = append(parts[last].Operations, o)
 			layout[last]++
 		default:
-			parts, layout = append(parts, batch.Part{Changeset: true, Operations: []batch.Operation{o}}), append(layout, 1)
+			parts, layout = append(parts, batch.Part{Changeset: true, Operations: []batch.Operation{o}}),
+				append(layout, 1)
 		}
 		d.Rows = append(d.Rows, q.row)
 	}
 	content, boundary := batch.Append(nil, parts)
-	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root, Repeatable: g.class != once,
-		Headers: append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}
+	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
+		Repeatable: g.class != once,
+		Headers:    append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}
 	m := pack.Number(memo(several, to.service+"/$batch"), g.at)
 	m = pack.Flag(pack.Number(m, len(content)), g.class == reads)
 	m = pack.Number(m, len(layout))

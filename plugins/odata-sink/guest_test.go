@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold calls, and
-// math/big with fmt behind it.
+// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// calls, and math/big with fmt behind it.
 const mostSize = 6 << 20
 
 // TestGuest builds the guest and writes rows through it.
@@ -51,7 +51,8 @@ func TestGuest(t *testing.T) {
 			t.Fatal(err)
 		}
 		batch.Rows = append(batch.Rows, wit.Row{Origin: i, Partition: 0, Offset: int64(i),
-			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start, Size: uint32(len(batch.Data)) - start}})
+			Value: wit.Datum{Form: wit.Structured, Schema: schema.ID, Start: start,
+				Size: uint32(len(batch.Data)) - start}})
 	}
 	s := service.New(service.Options{})
 	err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestWrite(t, i, s, batch) })

@@ -19,7 +19,8 @@ const (
 type hint struct {
 	// step is one of the steps, or the host's `uncertain`.
 	step string
-	// alone: in a changeset of its own; single: in no batch; most: with so many others in a batch at most, 0 for any number.
+	// alone: in a changeset of its own; single: in no batch; most: with so many others in a batch at most, 0 for any
+	// number.
 	alone, single bool
 	most          int
 	// tagged: the ETag was read, "" where the entity has none.

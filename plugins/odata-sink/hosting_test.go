@@ -14,8 +14,8 @@ const (
 	inDoubt    = "in doubt"
 )
 
-// hosting does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded again before those behind
-// them, rows in doubt checked. It keeps what the requests were.
+// hosting does with the plugin what the host does: deliveries of a lane one after another, rows that are to be encoded
+// again before those behind them, rows in doubt checked. It keeps what the requests were.
 type hosting struct {
 	*writing
 	topic string
@@ -36,7 +36,8 @@ type hosting struct {
 func (w *writing) host(topic string) *hosting { return &hosting{writing: w, topic: topic, faults: 20} }
 
 func (h *hosting) add(key, value wit.Datum) {
-	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000, Key: key, Value: value})
+	h.rows = append(h.rows, wit.Row{Partition: 3, Offset: int64(100 + len(h.rows)), Timestamp: 1_700_000_000_000,
+		Key: key, Value: value})
 }
 
 func (h *hosting) value(pairs ...any) { h.add(wit.Datum{}, h.dynamic(fields(pairs...))) }
@@ -135,7 +136,8 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 			return nil
 		}
 		for range d.rows {
-			settled.Verdicts = append(settled.Verdicts, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultTransient, Message: err.Error()}})
+			settled.Verdicts = append(settled.Verdicts, wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultTransient,
+				Message: err.Error()}})
 		}
 	}
 	if settled.Context != nil {
@@ -160,7 +162,8 @@ func (h *hosting) deliver(d *delivering) (more []delivering) {
 			h.settle(row, v.Refused)
 		case v.Refused != nil && response.Status == 0 && !d.Request.Repeatable:
 			check(row)
-		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 || v.Refused.Kind == wit.FaultTransient):
+		case v.Refused != nil && !d.Request.Repeatable && !proven && (response.Status < 200 || response.Status > 299 ||
+			v.Refused.Kind == wit.FaultTransient):
 			h.reasons[row] = v.Refused
 			check(row)
 		case v.Refused != nil:

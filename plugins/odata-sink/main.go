@@ -1,5 +1,5 @@
-// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, updates and deletes, several in a
-// $batch request.
+// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, updates and
+// deletes, several in a $batch request.
 package main
 
 import (
@@ -34,7 +34,8 @@ func (p *plugin) Describe() wit.Description {
 			Documentation: "Writes records to entity sets of SAP and other OData v2 services.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
-func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	if err := known(component); err != nil {
 		return wit.Inquiry{}, err
 	}

@@ -128,6 +128,9 @@ func TestOperations(t *testing.T) {
 		{"lost, another one found", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", `200 {"d":{"ID":"a'b","Note":"other"}}`}, []string{"POST /Orders " + body, "GET " + entity + " (repeatable)"}, inDoubt},
 		{"lost, not there", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", "404", "201"}, []string{"POST /Orders " + body, "GET " + entity + " (repeatable)", "POST /Orders " + body}, wasWritten},
 		{"lost, without a key", []string{"sap.odata.insert.uncertain=check"}, nil, fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, inDoubt},
+		{"lost, with a key that the insert doesn't say", []string{"sap.odata.insert.uncertain=check"}, fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, inDoubt},
+		{"upsert by the record's key", []string{mode("upsert")}, fields("ID", "k"), fields("Note", "n"), []string{"404", "201"},
+			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`, `POST /Orders {"ID":"k","Note":"n"}`}, wasWritten},
 		{"lost, found by filter", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note"}, nil, fields("Note", "n'1 &"), []string{"0", `200 {"d":{"results":[{}]}}`},
 			[]string{`POST /Orders {"Note":"n'1 &"}`, "GET /Orders?$filter=Note%20eq%20'n''1%20%26'&$top=1 (repeatable)"}, wasWritten},
 		{"lost, not found by filter", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Count eq {Count} and Note ne 'x'"}, nil, fields("Count", int64(7)), []string{"0", `200 {"d":[]}`, "201"},
@@ -172,7 +175,8 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// A service that says that it knows RequestIDs gets the same one again; one that numbers its documents has each of them once.
+// A service that says that it knows RequestIDs gets the same one again; one that numbers its documents has each of them
+// once.
 func TestRepeatability(t *testing.T) {
 	s := service.New(service.Options{})
 	set1(t, s, "repeatability=true")
@@ -260,7 +264,8 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 		{"Still", "update", "updatable"}, {"Still", "upsert", "updatable"}, {"Still", "insert", ""}, {"Still", "merge", "updatable"}, {"Fixed", "patch", ""}, {"Fixed", "upsert", "creatable"},
 	} {
 		given := configuration(append(set("00", c.set), "sap.odata.operation.mode="+c.mode)...)
-		_, err := newPlugin().Open(Component, given, nil, []wit.Response{{Status: http.StatusOK, Body: []byte(changed)}})
+		_, err := newPlugin().Open(Component, given, nil,
+			[]wit.Response{{Status: http.StatusOK, Body: []byte(changed)}})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s of %s: expected %q, found %v", c.mode, c.set, c.want, err)
 		}
@@ -268,7 +273,8 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
-	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`}, {single: true}, {most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
+	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`}, {single: true},
+		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
 		if found := readHint(h.text()); found != h {
 			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)
 		}

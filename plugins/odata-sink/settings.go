@@ -85,12 +85,14 @@ func declareWriting(t *setting.Table) {
 	t.Declare(
 		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is(modeInsert), "How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
 			"dynamic goes by a field of the value ("+modeProperty+"); upsert updates what is there and inserts what isn't.",
-			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert), group, setting.Display("Operation")),
+			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert), group,
+			setting.Display("Operation")),
 		setting.Spec(modeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
 			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
 		setting.Spec(upsertFirst, wit.KindText, wit.Low, setting.Is(stepUpdate), "What upsert tries first, update or insert; the other one follows only where the service says that the entity isn't there, or is.",
 			setting.Allowed(stepUpdate, stepInsert), group, setting.Display("First of an upsert")),
-		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge), "Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch, "put"), group, setting.Display("Update of an upsert")),
+		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge), "Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch,
+			"put"), group, setting.Display("Update of an upsert")),
 		setting.Spec(existsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity is there already, besides 409 and texts that say so.", group, setting.Display("Codes of existing")),
 		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity isn't there, besides 404 and 410.", group, setting.Display("Codes of missing")),
 		setting.Spec(methodTunnel, wit.KindText, wit.Low, setting.Is("0"), "1 sends PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
@@ -135,7 +137,8 @@ func declareEntities(t *setting.Table) {
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
 		setting.Spec(unknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a field that the entity has no property for: refuse refuses the record, ignore leaves the field out, fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
-		setting.Spec(requestFormat, wit.KindText, wit.Low, setting.Is("json"), "Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"), group, setting.Display("Format")),
+		setting.Spec(requestFormat, wit.KindText, wit.Low, setting.Is("json"), "Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"), group,
+			setting.Display("Format")),
 	)
 }
 
@@ -162,7 +165,8 @@ type entry struct {
 func entries(v setting.Values) []entry {
 	var all []entry
 	for _, g := range config.Groups(v) {
-		all = append(all, entry{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"), set: strings.Trim(g.Text(nameEntitySet), "/"),
+		all = append(all, entry{number: g.Digits, service: "/" + strings.Trim(g.Text(nameService), "/"),
+			set:   strings.Trim(g.Text(nameEntitySet), "/"),
 			topic: g.Text(nameTopic), query: config.Query(v)})
 	}
 	return all
@@ -181,11 +185,13 @@ type manner struct {
 }
 
 func mannerOf(v setting.Values) manner {
-	return manner{mode: v.Word(operationMode), property: v.Text(modeProperty), first: v.Word(upsertFirst), update: v.Word(upsertMethod),
+	return manner{mode: v.Word(operationMode), property: v.Text(modeProperty), first: v.Word(upsertFirst),
+		update:    v.Word(upsertMethod),
 		uncertain: v.Word(insertUncertain), filter: v.Text(checkFilter),
 		deletes: v.On(enableDelete), deleteRecords: v.On(deleteRecords), tunnel: v.On(methodTunnel),
-		keyFromRecord: v.Word(keyFrom) == "record", tags: v.Word(etag) == "use", bare: v.Word(etag) == "none", retryTags: v.Word(etagConflict) == "retry",
-		lossy: v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore", failUnknown: v.Word(unknownFields) == "fail",
+		keyFromRecord: v.Word(keyFrom) == "record", tags: v.Word(etag) == "use", bare: v.Word(etag) == "none",
+		retryTags: v.Word(etagConflict) == "retry",
+		lossy:     v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore", failUnknown: v.Word(unknownFields) == "fail",
 		atom: v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
 		oneByOne: v.Word(changesets) == "one", allTogether: v.Word(changesets) == "all",
 		most: v.Number(maxBatchSize), lanes: max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent))),
@@ -204,7 +210,8 @@ func examine(given []wit.Setting) []wit.Examined {
 	for i, e := range all {
 		for _, other := range all[:i] {
 			if other.topic == e.topic {
-				setting.Complain(examined, config.InGroup(e.number, nameTopic), "Topic "+e.topic+" stands in "+config.InGroup(other.number, nameTopic)+
+				setting.Complain(examined, config.InGroup(e.number, nameTopic), "Topic "+e.topic+" stands in "+config.InGroup(other.number,
+					nameTopic)+
 					" already; its records can go to one entity set only")
 			}
 		}
@@ -213,7 +220,8 @@ func examine(given []wit.Setting) []wit.Examined {
 		setting.Complain(examined, modeProperty, setting.Missing(modeProperty)+"; "+operationMode+" = "+modeDynamic+" goes by it")
 	}
 	if _, given := v.Given(modeProperty); given && v.Word(operationMode) != modeDynamic {
-		setting.Complain(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty), "it says nothing without "+operationMode+" = "+modeDynamic))
+		setting.Complain(examined, modeProperty, setting.Invalid(modeProperty, v.Text(modeProperty),
+			"it says nothing without "+operationMode+" = "+modeDynamic))
 	}
 	return examined
 }

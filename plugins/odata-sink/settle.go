@@ -35,7 +35,8 @@ type asked struct {
 	hint hint
 	// predicate is the entity's key, only in batches; sent what a look compares with.
 	predicate, sent string
-	// batched: the answer stood in that to a batch, which only the service itself makes. fault of another kind than of the row are the task's.
+	// batched: the answer stood in that to a batch, which only the service itself makes. fault of another kind than of
+	// the row are the task's.
 	batched bool
 }
 
@@ -64,7 +65,8 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 }
 
 // methods of operations, for messages.
-var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT", merge: "MERGE", upsertMerge: "MERGE", patch: "PATCH", upsertPatch: "PATCH"}
+var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT", merge: "MERGE", upsertMerge: "MERGE",
+	patch: "PATCH", upsertPatch: "PATCH"}
 
 // what names a request in messages.
 func (a *asked) what() string {
@@ -165,9 +167,9 @@ func say(target string, response *wit.Response) {
 	}
 }
 
-// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off, of a gateway on
-// the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after row for such answers, or to take
-// a gateway's 404 for a deleted entity, would lose them all.
+// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
+// of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
+// row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
 func ofTheCall(response *wit.Response) bool {
 	switch response.Status {
 	case 403:
@@ -206,12 +208,13 @@ func named(codes []string, status uint16, code string) bool {
 	})
 }
 
-// settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because services that number
-// entities would make a second one. Answers of a client's fault say so by their status. Any other one may come from a gateway whose
-// service did its work; it counts for nothing but what an error document of OData in it says: that the entity is locked, or with 503
-// that the service is not there. Inside the answer to a batch such a document is the service's own, which stores nothing of a changeset that
-// fails. Message codes are the host's business, who knows which are to be tried again. What remains is a
-// refusal of kind transient, by which nobody knows what became of the row.
+// settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because
+// services that number entities would make a second one. Answers of a client's fault say so by their status. Any other
+// one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
+// it says: that the entity is locked, or with 503 that the service is not there. Inside the answer to a batch such a
+// document is the service's own, which stores nothing of a changeset that fails. Message codes are the host's business,
+// who knows which are to be tried again. What remains is a refusal of kind transient, by which nobody knows what became
+// of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
 	what := a.what()
 	f := fault.Of(what, response, response.Body)
@@ -261,10 +264,12 @@ func (s *state) exists(status uint16, code, message string) bool {
 // missing tells whether a refusal says that the entity isn't there.
 func (s *state) missing(response *wit.Response) bool {
 	code, _, _ := fault.Document(response.Body)
-	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 && named(s.notFoundCodes, response.Status, code)
+	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 &&
+		named(s.notFoundCodes, response.Status, code)
 }
 
-// refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the client's.
+// refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the
+// client's.
 func refusedByClient(status uint16) bool { return status >= 400 && status <= 499 }
 
 func uncertain(target, why string) *wit.Fault {
@@ -310,8 +315,8 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 	return s.rest(a, f, response)
 }
 
-// rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the host doesn't
-// see the status, by which it would send it again.
+// rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
+// host doesn't see the status, by which it would send it again.
 func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.batched && named(s.httpCodes, response.Status, code) {
@@ -321,8 +326,8 @@ func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdic
 	return verdict(f, response)
 }
 
-// settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some services, which is
-// looked up.
+// settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
+// services, which is looked up.
 func (s *state) settleDelete(a *asked, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status), s.missing(response):
@@ -345,7 +350,8 @@ func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
 	case success(response.Status):
 		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + target + ": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	case response.Status == 0:
-		return wit.Verdict{Again: &wit.Retry{Hint: hintConfirm, Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "GET " + target + ": no answer came"}}}, nil
+		return wit.Verdict{Again: &wit.Retry{Hint: hintConfirm, Fault: &wit.Fault{Kind: wit.FaultTransient,
+			Message: "GET " + target + ": no answer came"}}}, nil
 	}
 	v, err := verdict(fault.Of("GET "+target, response, response.Body), response)
 	if v.Again != nil {
@@ -371,8 +377,9 @@ func (s *state) settleTag(a *asked, response *wit.Response) (wit.Verdict, error)
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }
 
-// verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the rest is the
-// row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it is one.
+// verdict is what other answers mean: 401 concerns the connector and not the row; what may pass is tried again; the
+// rest is the row's own. A 500 is the row's: services answer so for rows that they can't take, and a lock says that it
+// is one.
 func verdict(f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, message, _ := fault.Document(response.Body)
 	switch {

@@ -34,7 +34,8 @@ func readTogether(r *pack.Reader) (b together, ok bool) {
 		if r.Bad {
 			return b, false
 		}
-		b.asked = append(b.asked, asked{operation: operation(r.Number()), at: b.at, place: r.Text(), predicate: r.Text(), hint: readHint(r.Text()), batched: true})
+		b.asked = append(b.asked, asked{operation: operation(r.Number()), at: b.at, place: r.Text(),
+			predicate: r.Text(), hint: readHint(r.Text()), batched: true})
 	}
 	return b, r.Done() && b.at >= 0
 }
@@ -62,6 +63,12 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		}), nil
 	case refusedByClient(status), status == 500 && s.allRepeatable(b):
 		// Nothing of it was done, and which of its parts is to blame it doesn't say.
+		if l := &s.learned[b.at]; l.refused < mostRefused {
+			if l.refused++; l.refused == mostRefused {
+				// It is all of them that this service, or one in front of it, doesn't take.
+				l.noBatch = true
+			}
+		}
 		return b.halves(), nil
 	}
 	// Nobody knows what was done, but for what the answer itself says (P19).
@@ -71,6 +78,10 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		return s.settleOne(&whole, response)
 	})
 }
+
+// mostRefused is after how many batches that a service has refused as a whole, one after another, it is sent none any
+// more. A single row that makes services refuse a whole batch is found in fewer: of two halves one is taken.
+const mostRefused = 12
 
 func (s *state) allRepeatable(b together) bool {
 	for i := range b.asked {
@@ -89,7 +100,8 @@ func (b *together) each(f func(a *asked) wit.Verdict) []wit.Verdict {
 	return verdicts
 }
 
-// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows stays known.
+// judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
+// stays known.
 func (b *together) judge(f func(a *asked) (wit.Verdict, error)) ([]wit.Verdict, error) {
 	return b.each(func(a *asked) wit.Verdict {
 		v, err := f(a)
@@ -118,7 +130,8 @@ func (b *together) halves() []wit.Verdict {
 
 // outcome is what the answer to a batch says of one operation.
 type outcome struct {
-	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is said of it.
+	// message is the operation's own answer, or with failed the one in place of a changeset of several; nil: nothing is
+	// said of it.
 	message *batch.Message
 	failed  bool
 }
@@ -143,6 +156,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		}
 		return b.each(func(a *asked) wit.Verdict { return s.unknown(a, f) }), nil
 	}
+	s.learned[b.at].refused = 0
 	outcomes := b.match(d)
 	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " + strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
 	if !d.Complete {
@@ -171,7 +185,8 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	return verdicts, err
 }
 
-// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that does no harm.
+// unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
+// does no harm.
 func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
 	if s.repeatable(a) {
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
@@ -206,8 +221,8 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 	return anew(h), nil
 }
 
-// match says which message of an answer is for which operation: by position, since many services don't say Content-IDs; by Content-ID where
-// the positions can't be right.
+// match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
+// by Content-ID where the positions can't be right.
 func (b *together) match(d batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.asked))
 	byPosition := len(d.Parts) == len(b.layout) || len(d.Parts) < len(b.layout) && (!d.Complete || endsFailed(d))
@@ -239,7 +254,8 @@ func endsFailed(d batch.Document) bool {
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }
 
-// part takes the answers to the operations of a part. One to a changeset is believed only where all of it is there and is of one mind.
+// part takes the answers to the operations of a part. One to a changeset is believed only where all of it is there and
+// is of one mind.
 func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 	n := len(outcomes)
 	if len(p.Messages) == 1 && p.Messages[0].Complete && p.Messages[0].Status() != 0 {
@@ -291,8 +307,8 @@ func (b *together) byID(outcomes []outcome, d batch.Document) {
 	}
 }
 
-// distinct tells whether the Content-IDs of an answer are what was sent: services that count in each changeset anew say the same one
-// twice.
+// distinct tells whether the Content-IDs of an answer are what was sent: services that count in each changeset anew say
+// the same one twice.
 func distinct(d batch.Document) bool {
 	seen := map[string]bool{}
 	for i := range d.Parts {
@@ -307,7 +323,8 @@ func distinct(d batch.Document) bool {
 	return true
 }
 
-// contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is for another operation.
+// contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is
+// for another operation.
 func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 	keys := map[string]int{}
 	for i := range b.asked {
@@ -324,7 +341,8 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 		if o.message == nil {
 			continue
 		}
-		if id, err := strconv.Atoi(o.message.ID); err == nil && ids && !b.reads && (o.failed && (id <= end-b.layout[part-1] || id > end) || !o.failed && id != i+1) {
+		if id, err := strconv.Atoi(o.message.ID); err == nil && ids && !b.reads &&
+			(o.failed && (id <= end-b.layout[part-1] || id > end) || !o.failed && id != i+1) {
 			return true
 		}
 		if at := o.message.Header("Location"); at != "" && b.asked[i].predicate != "" && success(o.message.Status()) {

@@ -10,15 +10,17 @@ import (
 func (p *plugin) Commands() []wit.Command { return []wit.Command{checkup.Declare()} }
 
 // Run runs one of them.
-func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
+	answers []wit.Response) (wit.Reply, error) {
 	if command != checkup.Command {
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected " + checkup.Command}
 	}
 	var services []checkup.Service
 	v := settings.Values(given)
 	for _, e := range entries(v) {
-		services = append(services, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService), Written: true,
-			Sets: []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet)}}})
+		services = append(services, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService),
+			Written: true,
+			Sets:    []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet)}}})
 	}
 	return checkup.Run(services, config.Query(v), options, answers)
 }

@@ -5,7 +5,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// tree is a value with its node, where it has one: the members of structs and of maps with text keys are found the same way.
+// tree is a value with its node, where it has one: the members of structs and of maps with text keys are found the same
+// way.
 type tree struct {
 	value any
 	nodes []wit.Node
@@ -60,8 +61,8 @@ func (p *plugin) resolve(t tree) tree {
 	return t
 }
 
-// members visits the members of a struct or of a map with text keys, in order; false: it is neither. A visit that returns false
-// ends it.
+// members visits the members of a struct or of a map with text keys, in order; false: it is neither. A visit that
+// returns false ends it.
 func (p *plugin) members(t tree, visit func(name string, member tree) bool) bool {
 	switch v := t.value.(type) {
 	case datum.Record:

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEveryType reads a set with every type and its edge values as a source would, and writes it to a copy: both sets hold the
-// same afterwards, apart from what Kafka Connect's types can't hold.
+// TestEveryType reads a set with every type and its edge values as a source would, and writes it to a copy: both sets
+// hold the same afterwards, apart from what Kafka Connect's types can't hold.
 func TestEveryType(t *testing.T) {
 	s := service.New(service.Options{})
 	w := open(t, s, set("00", "AllTypesCopies")...)
@@ -66,8 +66,8 @@ func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
 	return out, value
 }
 
-// dump is a set's entities by key. Points in time are cut to milliseconds and stand in UTC: Kafka Connect's Timestamp has no more
-// of them.
+// dump is a set's entities by key. Points in time are cut to milliseconds and stand in UTC: Kafka Connect's Timestamp
+// has no more of them.
 func dump(s *service.Service, set string) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) {

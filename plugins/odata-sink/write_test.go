@@ -113,7 +113,8 @@ func (w *writing) put(topic string, key, value wit.Datum) (verdict wit.Verdict, 
 	w.t.Helper()
 	var hints []wit.Hint
 	for range 8 {
-		out, err := w.p.Encode(w.context, w.schemas, []string{topic}, []wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), nil, nil, hints)
+		out, err := w.p.Encode(w.context, w.schemas, []string{topic},
+			[]wit.Row{{Partition: -1, Offset: 7, Key: key, Value: value}}, slices.Clone(w.data), nil, nil, hints)
 		w.schemas = w.schemas[:0:0]
 		switch {
 		case err != nil:
@@ -165,7 +166,8 @@ func nodesOf(columns ...column) []wit.Node {
 }
 
 var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
-	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16}, column{name: "Discount", kind: wit.Float32},
+	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
+	column{name: "Discount", kind: wit.Float32},
 	column{name: "Gone", kind: wit.Text, optional: true})
 
 func detailOf(order, product int32) datum.Record {
@@ -185,11 +187,13 @@ func TestInsertAndDelete(t *testing.T) {
 	if expected := `{"OrderID":1,"ProductID":0,"UnitPrice":"12.3400","Quantity":5,"Discount":0.05}`; w.bodies[1] != expected {
 		t.Errorf("expected %s, found %s", expected, w.bodies[1])
 	}
-	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}}
+	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice", Value: "1.5"},
+		{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}}
 	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.dynamic(schemaless)); v.Written == nil {
 		t.Errorf("without schema: %+v", v.Refused)
 	}
-	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, 1))); v.Refused == nil || v.Refused.Kind == wit.FaultTransient {
+	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.structured(detail, detailOf(1, 1))); v.Refused == nil ||
+		v.Refused.Kind == wit.FaultTransient {
 		t.Errorf("a row that is there already: expected it to be refused, found %+v", v)
 	}
 	for range 2 {
@@ -210,7 +214,8 @@ func TestInsertAndDelete(t *testing.T) {
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
-	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}), wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
+	if v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
+		wit.Datum{}); v != (wit.Verdict{}) || len(requests) > 0 {
 		t.Errorf("expected the row to be ignored, found %+v", v)
 	}
 }
@@ -229,7 +234,8 @@ func TestRefusedRows(t *testing.T) {
 		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ":     {w.dynamic("plain"), wit.Datum{}},
 	} {
 		v, requests := w.put("Order_DetailCopies", row.key, row.value)
-		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) || len(requests) > 0 {
+		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
+			len(requests) > 0 {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}
@@ -244,7 +250,8 @@ func TestSettle(t *testing.T) {
 		op     operation
 		status uint16
 		body   string
-		// verdict is written, refused, again, again HINT or fault, with the fault's kind, and the code of what is refused.
+		// verdict is written, refused, again, again HINT or fault, with the fault's kind, and the code of what is
+		// refused.
 		verdict string
 	}{
 		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
@@ -278,7 +285,8 @@ func TestSettle(t *testing.T) {
 		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "", "again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
 		found := "written"
-		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status, Body: []byte(c.body)})
+		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
+			Body: []byte(c.body)})
 		switch v := settled.Verdicts; {
 		case err != nil:
 			found = "fault " + asFault(err).Kind.String()
@@ -307,7 +315,8 @@ func TestSettle(t *testing.T) {
 // TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
 func TestLanes(t *testing.T) {
 	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0")...)
-	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
+	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
+		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 		{Key: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(3)}, {Key: "ProductID", Value: int64(5)}})}}
 	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
 	if err != nil || len(out.Ready) != 3 {
@@ -317,7 +326,8 @@ func TestLanes(t *testing.T) {
 		t.Errorf("expected lanes of two entities, found %d, %d, %d", out.Ready[0].Lane, out.Ready[1].Lane, out.Ready[2].Lane)
 	}
 	for _, d := range out.Ready {
-		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" || d.Request.Repeatable != (d.Request.Method == "DELETE") {
+		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||
+			d.Request.Repeatable != (d.Request.Method == "DELETE") {
 			t.Errorf("%s: token from %v, repeatable %v", d.Request.Method, d.Request.TokenFrom, d.Request.Repeatable)
 		}
 	}
@@ -326,10 +336,12 @@ func TestLanes(t *testing.T) {
 // A row whose insert may have arrived is refused and not inserted once more: there is no check of it yet.
 func TestInsertsInDoubtAreRefused(t *testing.T) {
 	w := open(t, service.New(service.Options{}), set("00", "Order_DetailCopies")...)
-	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)}, {Key: "ProductID", Value: int64(1)},
+	row := wit.Row{Partition: -1, Offset: 7, Value: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)},
+		{Key: "ProductID", Value: int64(1)},
 		{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})}
 	for hint, refused := range map[string]int{"": 0, wit.HintUncertain: 1} {
-		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil, []wit.Hint{{Row: 0, Text: hint}})
+		out, err := w.p.Encode(w.context, nil, []string{"Order_DetailCopies"}, []wit.Row{row}, w.data, nil, nil,
+			[]wit.Hint{{Row: 0, Text: hint}})
 		if err != nil || len(out.Refused) != refused || len(out.Ready) != 1-refused {
 			t.Errorf("hint %q: expected %d refused, found %+v, %v", hint, refused, out, err)
 		}

@@ -46,8 +46,7 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 		for _, s := range found {
 			next = pack.Text(pack.Text(pack.Text(pack.Text(next, s.name), s.version), s.title), s.path)
 		}
-		return wit.Reply{Ask: &wit.Need{State: next, Requests: []wit.Request{{Tag: "catalogue", Method: "GET", Target: target, Repeatable: true,
-			Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}}}}, nil
+		return wit.Reply{Ask: &wit.Need{State: next, Requests: []wit.Request{catalogueRequest("catalogue", target)}}}, nil
 	}
 	first := func() (wit.Reply, error) {
 		return ask(config.Query(v).On(catalogues[at] + "/ServiceCollection?$format=json"))
@@ -65,21 +64,16 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 		f.Message += "; SAP systems have it where " + catalogues[len(catalogues)-1] + " is active (transaction /IWFND/MAINT_SERVICE)"
 		return wit.Reply{}, f
 	}
-	document, err := jsontext.Parse(answer.Body)
-	if err != nil || !document.Has("d") {
-		return wit.Reply{}, fault.NotData("catalogue of services", "rows in JSON", answer.Body)
+	rows, next, err := readCatalogue(answer)
+	if err != nil {
+		return wit.Reply{}, err
 	}
-	d := document.At("d")
-	for _, row := range d.At("results").Items {
-		s := catalogued{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text, row.At("Title").Text, pathOf(row.At("ServiceUrl").Text)}
-		if s.title == "" || s.title == s.name {
-			s.title = row.At("Description").Text
-		}
-		if has := func(text string) bool { return strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix)) }; has(s.name) || has(s.path) {
+	for _, s := range rows {
+		if begins(s.name, prefix) || begins(s.path, prefix) {
 			found = append(found, s)
 		}
 	}
-	if next := d.At("__next").Text; next != "" && len(found) < mostServices {
+	if next != "" && len(found) < mostServices {
 		o := origin(v)
 		target, err := o.Resolve(next, "", answer.Target)
 		if err != nil {
@@ -93,6 +87,41 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 			member("version", jsontext.Text(s.version)), member("title", jsontext.Text(s.title))))
 	}
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, list)))}, nil
+}
+
+// readCatalogue reads an answer of the catalogue; next is the link to what comes behind it, "" for none. Errors are
+// *wit.Fault.
+func readCatalogue(answer *wit.Response) (rows []catalogued, next string, err error) {
+	const what = "catalogue of services"
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, "", fault.Of(what, answer, answer.Body)
+	}
+	document, err := jsontext.Parse(answer.Body)
+	if err != nil || !document.Has("d") {
+		return nil, "", fault.NotData(what, "rows in JSON", answer.Body)
+	}
+	d := document.At("d")
+	for _, row := range d.At("results").Items {
+		s := catalogued{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text, row.At("Title").Text,
+			pathOf(row.At("ServiceUrl").Text)}
+		if s.title == "" || s.title == s.name {
+			s.title = row.At("Description").Text
+		}
+		rows = append(rows, s)
+	}
+	return rows, d.At("__next").Text, nil
+}
+
+// catalogueRequest asks a catalogue for services.
+func catalogueRequest(tag, target string) wit.Request {
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/json"},
+			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// begins tells whether a text begins with another, in any case.
+func begins(text, prefix string) bool {
+	return strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix))
 }
 
 // pathOf is the path of a service's URL, which the catalogue has with whatever host it knows itself by.

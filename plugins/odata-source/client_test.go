@@ -14,7 +14,8 @@ var inQuery = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", 
 
 const clientQuery = "sap-client=100&sap-language=DE"
 
-// What the connector asks by itself names the client in its query; what the service leads to is as the service wrote it.
+// What the connector asks by itself names the client in its query; what the service leads to is as the service wrote
+// it.
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
 		s := service.New(service.Options{Rows: 90, Switches: service.Switches{PageSize: 20, SkipToken: token}})

@@ -60,7 +60,8 @@ func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(body + "}}"))
 }
 
-// Whatever collation a service sorts by, and by whatever it compares, no row is lost; where it gives no counts, it must sort as it compares.
+// Whatever collation a service sorts by, and by whatever it compares, no row is lost; where it gives no counts, it must
+// sort as it compares.
 func TestCollations(t *testing.T) {
 	fold := func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) }
 	upper := func(a, b string) int { return cmp.Compare(strings.ToUpper(a), strings.ToUpper(b)) }

@@ -12,6 +12,7 @@ import (
 
 func TestConfigurations(t *testing.T) {
 	orders := set("00", "Orders")
+	subscribed := append(set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301,8302")
 	for _, c := range []struct {
 		settings         []string
 		setting, message string
@@ -23,7 +24,6 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period", "Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
-		{append(orders, "sap.odata#00.subscription.enable=1"), "sap.odata#00.subscription.enable", "Value 1 for configuration sap.odata#00.subscription.enable is not built yet"},
 		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property", "Missing required configuration \"sap.odata#00.filter#00.option\""},
 		{append(orders, condition("0", "OrderID", "EQ", "1")...), "", ""},
 		{append(orders, "sap.odata#00.cron.expression=0 0 22 ? * MON-FRI Europe/Berlin", "sap.odata.paging=TOP"), "", ""},
@@ -48,6 +48,19 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset", "Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
 		{append(append(orders, set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
 		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms", "Invalid value 20000"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports=8301"), "sap.odata.subscription.dest", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.dest or sap.odata.subscription.url"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C"), "sap.odata.subscription.ports", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.ports"},
+		{append(subscribed, "sap.odata.subscription.url=http://h"), "sap.odata.subscription.url", "Expected sap.odata.subscription.dest or sap.odata.subscription.url, found both"},
+		{append(orders, "sap.odata.subscription.url=h:1"), "sap.odata.subscription.url", "Invalid value h:1"},
+		{append(subscribed, "sap.odata.subscription.dest=urn:x"), "sap.odata.subscription.dest", "Invalid value urn:x"},
+		{append(orders, "sap.odata.subscription.ports=8301,x"), "sap.odata.subscription.ports", "Invalid value 8301,x"},
+		{append(orders, "sap.odata.subscription.ports=65536"), "sap.odata.subscription.ports", "Invalid value 65536"},
+		{append(subscribed, "sap.odata.subscription.password=x"), "sap.odata.subscription.user", "sap.odata.subscription.password needs sap.odata.subscription.user"},
+		{append(subscribed, "sap.odata.subscription.user=x"), "sap.odata.subscription.password", "sap.odata.subscription.user needs sap.odata.subscription.password"},
+		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt", "sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable", "sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
+		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period", "Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{subscribed, "", ""},
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
 		setting, message := "", ""
@@ -63,13 +76,15 @@ func TestConfigurations(t *testing.T) {
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
 			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
 		}
-		if _, err := (&plugin{}).Open(Component, configuration(c.settings...), nil, nil); (err == nil) != (c.message == "") {
+		if _, err := (&plugin{}).Open(Component, configuration(c.settings...), nil,
+			nil); (err == nil) != (c.message == "") {
 			t.Errorf("%v: open says %v", c.settings, err)
 		}
 	}
 }
 
-// TestNoSecretIsRead: the plugin works without the password, and a password that is handed in all the same shows nowhere.
+// TestNoSecretIsRead: the plugin works without the password, and a password that is handed in all the same shows
+// nowhere.
 func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := service.New(service.Options{})
@@ -86,7 +101,8 @@ func TestNoSecretIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(opened.Ready.Context) != string(l.opened.Context) || opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
+	if string(opened.Ready.Context) != string(l.opened.Context) ||
+		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
 		t.Error("the password changes what open says")
 	}
 	all, err := json.Marshal([]any{asked, opened})
@@ -102,8 +118,8 @@ func TestNoSecretIsRead(t *testing.T) {
 			passwords++
 		}
 	}
-	if passwords != 8 {
-		t.Errorf("expected 8 passwords, found %d", passwords)
+	if passwords != 10 {
+		t.Errorf("expected 10 passwords, found %d", passwords)
 	}
 }
 
@@ -147,7 +163,8 @@ func TestCauses(t *testing.T) {
 		t.Errorf("expected a period of 60000 ms, found %v", p)
 	}
 	step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
-	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges || !step.Fetch.Request.Repeatable {
+	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges ||
+		!step.Fetch.Request.Repeatable {
 		t.Fatalf("expected the first page, found %+v (%v)", step, err)
 	}
 	middle, err := l.page(0, step.Fetch)
@@ -177,14 +194,16 @@ func TestCauses(t *testing.T) {
 		}
 	}
 	once := newLoad(t, s, set("00", "Orders")...)
-	if step, err := once.p.Next(once.opened.Context, 0, done, wit.Cause{Start: wit.Chosen}, at+90_000); err != nil || step.Finished == nil {
+	if step, err := once.p.Next(once.opened.Context, 0, done, wit.Cause{Start: wit.Chosen}, at+90_000); err != nil ||
+		step.Finished == nil {
 		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
 	}
 }
 
 func TestStaleContext(t *testing.T) {
 	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
-	for _, context := range [][]byte{nil, {1}, l.opened.Context[:len(l.opened.Context)-1], append(l.opened.Context, 0)} {
+	for _, context := range [][]byte{nil, {1}, l.opened.Context[:len(l.opened.Context)-1], append(l.opened.Context,
+		0)} {
 		_, err := l.p.Next(context, 0, nil, wit.Cause{Start: wit.Chosen}, 0)
 		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultStale {
 			t.Errorf("a context of %d bytes: found %v", len(context), err)
@@ -200,7 +219,8 @@ func TestOffsets(t *testing.T) {
 		ok                bool
 	}{
 		{partition, good, true}, {partition, nil, true}, {partition[:1], good, false}, {nil, good, false},
-		{partition, good[1:], false}, {partition, append(good, wit.IntegerField("count", -1)), false}, {partition, append(good, wit.TextField("done", "x")), false},
+		{partition, good[1:], false}, {partition, append(good, wit.IntegerField("count", -1)), false},
+		{partition, append(good, wit.TextField("done", "x")), false},
 		{partition, []wit.Field{wit.TextField("url", "http://evil/")}, false},
 	} {
 		if err := (&plugin{}).CheckOffset(c.partition, c.offset); (err == nil) != c.ok {
@@ -255,8 +275,8 @@ func TestTools(t *testing.T) {
 		}
 	}
 	commands := l.p.Commands()
-	if len(commands) != 7 || commands[0].Name != "ping" {
-		t.Errorf("expected ping to be the first of seven commands, found %+v", commands)
+	if len(commands) != 9 || commands[0].Name != "ping" {
+		t.Errorf("expected ping to be the first of nine commands, found %+v", commands)
 	}
 }
 
@@ -269,7 +289,8 @@ func TestUnknownSets(t *testing.T) {
 	}
 }
 
-// TestMetadataInMotion: what doesn't fit old metadata has them read anew; what doesn't fit fresh ones is a fault of its own.
+// TestMetadataInMotion: what doesn't fit old metadata has them read anew; what doesn't fit fresh ones is a fault of its
+// own.
 func TestMetadataInMotion(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, c := range []struct {
@@ -288,17 +309,20 @@ func TestMetadataInMotion(t *testing.T) {
 		p := &plugin{}
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		opened, err := p.Open(Component, configuration(set("00", "X")...), nil, []wit.Response{{Status: 200, Body: []byte(metadata), At: read}})
+		opened, err := p.Open(Component, configuration(set("00", "X")...), nil,
+			[]wit.Response{{Status: 200, Body: []byte(metadata), At: read}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")}, wit.Response{Status: 200, At: c.at})
+		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")}, wit.Response{Status: 200,
+			At: c.at})
 		if err != nil {
 			t.Fatal(err)
 		}
 		portion, err := p.Decode(page, "", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Fault)
-		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows || len(portion.Faults) != c.faults {
+		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||
+			len(portion.Faults) != c.faults {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows), len(portion.Faults))
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 3"
+const contextVersion = "odata-source 4"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
@@ -30,7 +30,8 @@ type feed struct {
 	address string
 	// ordered: every key property can be sorted by. countable, pageable: as the metadata say.
 	ordered, countable, pageable bool
-	// announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for others.
+	// announced: the metadata say that changes are tracked; odp is what an ODP service has beside the set, nil for
+	// others.
 	announced bool
 	odp       *odp
 	// model holds the set's type first, then the other types that its rows and the conditions on them need.
@@ -41,7 +42,8 @@ type feed struct {
 	// asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
 	asked *query.Query
 	rows  *query.Rows
-	// mode is the column that says what happened to a row, deleted that for when it was deleted, counter ODP's; -1: there is none.
+	// mode is the column that says what happened to a row, deleted that for when it was deleted, counter ODP's; -1:
+	// there is none.
 	mode, deleted, counter int
 	// watch is where what delta mode watches begins among the watched columns, -1: it watches none.
 	watch int
@@ -64,15 +66,17 @@ func packContext(o *opened) []byte {
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, f.cursor, string(f.query), f.name, f.address} {
+		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, f.cursor,
+			string(f.query), f.name, f.address} {
 			b = pack.Text(b, s)
 		}
 		b = pack.Number(pack.Number(pack.Number(b, f.period), f.pageSize), f.lookback)
-		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals, f.options.Lenient, f.options.Dates} {
+		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals,
+			f.options.Lenient, f.options.Dates} {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
-		b = f.tracking.pack(b)
+		b = f.subscribing.pack(f.tracking.pack(b))
 		b = f.odp.pack(pack.Flag(b, f.announced))
 		b = edm.Pack(f.reads.Pack(b), f.model.Structures)
 	}
@@ -85,19 +89,23 @@ func unpackContext(context []byte) (*opened, error) {
 	if r.Text() != contextVersion {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
-	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()}, at: int64(r.Number())}
+	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()},
+		at: int64(r.Number())}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
-		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, &f.cursor, (*string)(&f.query), &f.name, &f.address} {
+		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, &f.cursor,
+			(*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
 		f.period, f.pageSize, f.lookback = r.Number(), r.Number(), r.Number()
-		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable, &f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates} {
+		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable,
+			&f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates} {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
 		f.tracking.unpack(r)
-		f.options.Delta, f.announced = f.tracking.on, r.Flag()
+		f.subscribing.unpack(r)
+		f.options.Delta, f.announced = f.tracking.on || f.named(), r.Flag()
 		f.odp = unpackODP(r)
 		f.reads = query.Unpack(r)
 		f.model = edm.Unpack(r)
@@ -162,8 +170,9 @@ func (f *feed) compile() error {
 		f.key = wit.Schema{ID: schemaID(), Nodes: key}
 		f.layout.KeySchema = f.key.ID
 	}
-	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered, Countable: f.countable,
-		Pageable: f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
+	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered,
+		Countable: f.countable,
+		Pageable:  f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
 		Type: s, Layout: f.layout, Key: f.key.Nodes}
 	if f.paging == pagingTop {
 		f.pages.Top = f.pageSize

@@ -63,7 +63,8 @@ func (f *feed) makeCursor(s *edm.Structure) error {
 	}
 	f.layout.Watch = append(slices.Clone(f.layout.Watch), column)
 	watched, at, member := len(f.layout.Watch), len(f.layout.Watch)-1, nodes[0].Members[node].Node
-	f.pages.Cursor = &paging.Cursor{Property: p, Lookback: int64(f.lookback), Of: func(out *decode.Output, row int) (string, bool) {
+	f.pages.Cursor = &paging.Cursor{Property: p, Lookback: int64(f.lookback), Of: func(out *decode.Output,
+		row int) (string, bool) {
 		place := out.Watched[row*watched+at]
 		text, _, err := value.Text(p.Type.Primitive, nodes, member, out.Data[place.Start:place.Start+place.Size])
 		return text, err == nil

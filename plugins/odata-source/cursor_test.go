@@ -36,7 +36,8 @@ func (l *load) poll(feed uint32, offset []wit.Field) []wit.Field {
 	return nil
 }
 
-// TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late within the look-back.
+// TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
+// within the look-back.
 func TestCursor(t *testing.T) {
 	for _, c := range []struct {
 		settings []string

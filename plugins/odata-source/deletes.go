@@ -21,17 +21,20 @@ type changes struct {
 	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
 	merged []wit.Row
 	faults []wit.RowFault
-	// entries are the hashes of the keys of rows, gone those of deleted entities; met finds the former once there are such.
+	// entries are the hashes of the keys of rows, gone those of deleted entities; met finds the former once there are
+	// such.
 	entries []uint64
 	met     map[uint64]bool
 	gone    map[uint64]bool
-	// waiting is how many entities are being read again; number counts them, last is the origin of the last row handed on.
+	// waiting is how many entities are being read again; number counts them, last is the origin of the last row handed
+	// on.
 	waiting, number int
 	last            uint32
 	// again are those that are being read again, by tag.
 	again map[string]*again
 	out   decode.Output
-	// held is a row of a load that takes the place of a lost token; began: the first one of the page has been handed on.
+	// held is a row of a load that takes the place of a lost token; began: the first one of the page has been handed
+	// on.
 	held  held
 	began bool
 }
@@ -54,11 +57,11 @@ func (c *changes) reset() {
 
 const rereadTag = "again "
 
-// watchModes finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which are all that stays of a
-// deleted row.
+// watchModes finds the columns that say what happened to a row. Those of ODP are watched, with the keys, which are all
+// that stays of a deleted row.
 func (f *feed) watchModes() {
 	f.mode, f.deleted, f.counter, f.watch = -1, -1, -1, -1
-	if !f.tracking.on {
+	if !f.options.Delta {
 		return
 	}
 	s := f.structure()
@@ -73,13 +76,14 @@ func (f *feed) watchModes() {
 		switch c := &f.layout.Columns[i]; {
 		case c.Name == mode && (c.Shape == decode.Blank || c.Type == edm.String):
 			f.mode = i
-		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset)):
+		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime ||
+			c.Type == edm.DateTimeOffset)):
 			f.deleted = i
 		case c.Name == counter && counter != "":
 			f.counter = i
 		}
 	}
-	if f.mode >= 0 && f.layout.Columns[f.mode].Shape != decode.Blank && f.controlled() {
+	if f.tracking.on && f.mode >= 0 && f.layout.Columns[f.mode].Shape != decode.Blank && f.controlled() {
 		f.watch = len(f.layout.Watch)
 		f.layout.Watch = append(append(slices.Clone(f.layout.Watch), f.mode), f.layout.Keys...)
 		if f.counter >= 0 {
@@ -256,8 +260,9 @@ func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 	c, f := &pg.changes, pg.feed
 	raws, err := f.rawKeys(t.Ref)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass, Fault: wit.Fault{Kind: wit.FaultData,
-			Message: pg.What() + ": the deleted entry " + strconv.Quote(clip(t.Ref)) + ": " + err.Error()}})
+		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
+			Fault: wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": the deleted entry " + strconv.Quote(clip(t.Ref)) + ": " + err.Error()}})
 		return
 	}
 	when := t.When
@@ -290,12 +295,14 @@ func (pg *page) deletedRows(data []byte, rows []wit.Row, origin uint32, raws [][
 		data = append(data, raw...)
 	}
 	data = append(data, f.layout.KeyTail...)
-	row.Key = wit.Datum{Form: wit.Structured, Schema: f.layout.KeySchema, Start: uint32(start), Size: uint32(len(data) - start)}
+	row.Key = wit.Datum{Form: wit.Structured, Schema: f.layout.KeySchema, Start: uint32(start),
+		Size: uint32(len(data) - start)}
 	if f.tracking.deletes != deletesTombstone {
 		start = len(data)
 		data = f.appendDeleted(data, raws, when)
 		record := row
-		record.Value = wit.Datum{Form: wit.Structured, Schema: f.layout.ValueSchema, Start: uint32(start), Size: uint32(len(data) - start)}
+		record.Value = wit.Datum{Form: wit.Structured, Schema: f.layout.ValueSchema, Start: uint32(start),
+			Size: uint32(len(data) - start)}
 		rows = append(rows, record)
 	}
 	if f.tracking.deletes != deletesRecord {
@@ -395,8 +402,9 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 	c, f := &pg.changes, pg.feed
 	at, err := f.predicate(raws)
 	if err != nil {
-		c.faults = append(c.faults, wit.RowFault{Origin: c.last, ErrorClass: decode.ErrorClass, Fault: wit.Fault{Kind: wit.FaultData,
-			Message: pg.What() + ": an entity came as a row and as deleted, and its key can't be written: " + err.Error()}})
+		c.faults = append(c.faults, wit.RowFault{Origin: c.last, ErrorClass: decode.ErrorClass,
+			Fault: wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": an entity came as a row and as deleted, and its key can't be written: " + err.Error()}})
 		return
 	}
 	c.number++
@@ -411,11 +419,13 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 		target += "?$format=json"
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came both as a row and as deleted in one answer: reading it again")
-	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(tag, f.query.On(target)), Tolerate: []uint16{404, 410}})
+	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(tag, f.query.On(target)),
+		Tolerate: []uint16{404, 410}})
 }
 
 // reread takes a piece of an entity that is read again.
-func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
 	c, f := &pg.changes, pg.feed
 	a := c.again[tag]
 	if a == nil {

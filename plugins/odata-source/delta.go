@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Delta mode reads a set whole once and follows the delta link at the end of that, and of each answer from then on (P1): the link is
-// asked for when all rows before it are durable, since asking for it tells the service so.
+// Delta mode reads a set whole once and follows the delta link at the end of that, and of each answer from then on
+// (P1): the link is asked for when all rows before it are durable, since asking for it tells the service so.
 
 const trackChanges = "odata.track-changes"
 
@@ -64,7 +64,8 @@ func (f *feed) fetchDelta(at *deltaPlace) wit.Step {
 		if !at.inside {
 			fetch.Request.PatienceMs = wit.Ptr(uint32(f.tracking.patience))
 		}
-		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored first (P13).
+		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored
+		// first (P13).
 		fetch.Request.Repeatable, fetch.Acknowledges = at.phase == phaseLoad, at.phase == phaseOpen
 	case phaseChanges:
 		fetch.Request = f.request("", at.url)
@@ -310,7 +311,8 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	switch {
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
 		sdk.Log(wit.LevelWarn, failed.Message+"; asking for these changes from their delta link again")
-		return pg.goOn(&deltaPlace{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten, again: true})
+		return pg.goOn(&deltaPlace{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
+			again: true})
 	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
 		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
@@ -338,8 +340,8 @@ func (pg *page) goOn(next *deltaPlace) (wit.Portion, error) {
 	return wit.Portion{Next: &fields, More: !next.rest}, nil
 }
 
-// lost tells whether an answer says that a token isn't known any more (P8): 410, or a refusal whose code or text names the token, and
-// SAP's error 536.
+// lost tells whether an answer says that a token isn't known any more (P8): 410, or a refusal whose code or text names
+// the token, and SAP's error 536.
 //
 // Assumption: which status comes with SAP's message /IWFND/CM_MGW/090 "Invalid Delta Token" no document says.
 func (pg *page) lost(failed *wit.Fault) bool {

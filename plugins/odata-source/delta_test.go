@@ -57,7 +57,8 @@ type event struct {
 var errKilled = errors.New("killed")
 
 func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
-	f := &follower{t: t, service: s, settings: settings, piece: 700, state: map[string]map[string]any{}, schemas: map[uint32][]wit.Node{}, kill: -1, now: 1_700_000_000_000}
+	f := &follower{t: t, service: s, settings: settings, piece: 700, state: map[string]map[string]any{},
+		schemas: map[uint32][]wit.Node{}, kill: -1, now: 1_700_000_000_000}
 	f.start()
 	return f
 }
@@ -297,8 +298,8 @@ var (
 	poll  = wit.Cause{Poll: wit.Chosen}
 )
 
-// TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing announces and by
-// announced ones, in pages, and where the service answers in the other format.
+// TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing
+// announces and by announced ones, in pages, and where the service answers in the other format.
 func TestDelta(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -442,14 +443,15 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
-// TestDeltaResumes kills the reader in any piece of any answer, changes the service in between, and compares: nothing is lost, whatever
-// the pages, and whatever a repeated request answers.
+// TestDeltaResumes kills the reader in any piece of any answer, changes the service in between, and compares: nothing
+// is lost, whatever the pages, and whatever a repeated request answers.
 func TestDeltaResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for round := range 60 {
 		differ := []string{"", "reorder"}[r.IntN(2)]
 		format := []string{"atom", "json"}[r.IntN(2)]
-		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), Differ: differ, Delta: []string{"", "links"}[r.IntN(2)]}})
+		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), Differ: differ,
+			Delta: []string{"", "links"}[r.IntN(2)]}})
 		f := newFollower(t, s, tracked00("Products", "sap.odata#00.format="+format)...)
 		f.piece = 300 + r.IntN(20_000)
 		fresh := 100_000
@@ -462,7 +464,8 @@ func TestDeltaResumes(t *testing.T) {
 					write(t, s, "POST", "Products", map[string]any{"ProductID": fresh, "ProductName": fmt.Sprint("New ", fresh), "Discontinued": false})
 				case 1:
 					if f.stored == nil {
-						continue // a row of a first page that was begun, and is gone when it is read again, nobody tells of
+						// a row of a first page that was begun, and is gone when it is read again, nobody tells of
+						continue
 					}
 					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				default:

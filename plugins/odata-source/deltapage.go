@@ -38,7 +38,8 @@ func (p *plugin) beginDelta(o *opened, f *feed, position *[]wit.Field, response 
 }
 
 // decodeDelta reads a piece of a page of delta mode.
-func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
 	rows := pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen || pg.delta.phase == phaseChanges
 	code := pg.Answer.Status
 	switch {

@@ -27,8 +27,8 @@ type deltaPlace struct {
 	phase string
 	// url is path and query of the request.
 	url string
-	// rest: all is read, url is the delta link from which to go on. at is when that was, began when the load or the changes were asked
-	// for first, in milliseconds since 1970.
+	// rest: all is read, url is the delta link from which to go on. at is when that was, began when the load or the
+	// changes were asked for first, in milliseconds since 1970.
 	rest      bool
 	at, began int
 	// inside: the page is not the first of the load or of the changes; link is the delta link of these changes.
@@ -38,7 +38,8 @@ type deltaPlace struct {
 	seen int
 	// applied: the service says that it tracks changes.
 	applied bool
-	// plain: the load is read without asking that changes be tracked, since that was asked for before; token is from where they follow.
+	// plain: the load is read without asking that changes be tracked, since that was asked for before; token is from
+	// where they follow.
 	plain bool
 	token string
 	// why says for what the links are asked.

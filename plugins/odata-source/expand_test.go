@@ -7,11 +7,13 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// TestFollow reads orders with their lines expanded, whose feeds page inside: what is behind the links inside comes too.
+// TestFollow reads orders with their lines expanded, whose feeds page inside: what is behind the links inside comes
+// too.
 func TestFollow(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, atom := range []bool{false, true} {
-			s := service.New(service.Options{Rows: 40, Switches: service.Switches{ExpandPageSize: 1, PageSize: 15, Links: links}})
+			s := service.New(service.Options{Rows: 40, Switches: service.Switches{ExpandPageSize: 1, PageSize: 15,
+				Links: links}})
 			l := newLoad(t, s, append(set("00", "Orders"), map[bool]string{false: "sap.odata.format=json", true: "sap.odata.format=atom"}[atom],
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
 			if _, err := l.run(0, nil); err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// findSet finds what an entry reads: an entity set, or the entities that a function import answers, as if they were one.
+// findSet finds what an entry reads: an entity set, or the entities that a function import answers, as if they were
+// one.
 func findSet(e *entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.set })
 	name := config.InGroup(e.number, nameEntitySet)
@@ -39,5 +40,6 @@ func findSet(e *entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 				config.InGroup(e.number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
 		}
 	}
-	return &edm.Set{Name: f.Name, Default: true, Type: s.QualifiedName(), Countable: true, Pageable: true, Topable: true, Addressable: true}, s, nil
+	return &edm.Set{Name: f.Name, Default: true, Type: s.QualifiedName(), Countable: true, Pageable: true,
+		Topable: true, Addressable: true}, s, nil
 }

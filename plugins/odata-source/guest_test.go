@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold calls,
-// regular expressions for delta.link.regex, and
-// math/big with fmt behind it.
+// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// calls, regular expressions for delta.link.regex, and math/big with fmt behind it.
 const mostSize = 7 << 20
 
 // TestGuest builds the guest and reads a feed through it: the same rows as natively.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +19,8 @@ func TestGolden(t *testing.T) { plugintest.Source(t, &plugin{}, "../../testdata/
 
 const northwind = "/V2/Northwind/Northwind.svc"
 
-// load reads feeds of a service as the host does, without the host: whole pages, in pieces, with what they want followed.
+// load reads feeds of a service as the host does, without the host: whole pages, in pieces, with what they want
+// followed.
 type load struct {
 	t       *testing.T
 	service http.Handler
@@ -71,13 +73,14 @@ func set(number, name string) []string {
 
 func (l *load) exchange(q *wit.Request) wit.Response {
 	l.targets = append(l.targets, q.Target)
-	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, nil)
+	r := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
 		r.Header.Set(h.Name, h.Value)
 	}
 	w := httptest.NewRecorder()
 	l.service.ServeHTTP(w, r)
-	return wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(), At: 1_700_000_000_000}
+	return wit.Response{Tag: q.Tag, Status: uint16(w.Code), Target: q.Target, Body: w.Body.Bytes(),
+		At: 1_700_000_000_000}
 }
 
 // run reads one feed from an offset until it is idle or finished, or a fault.
@@ -203,22 +206,28 @@ func TestLoads(t *testing.T) {
 		{name: "Atom", set: "Order_Details", switches: service.Switches{PageSize: 1000}, settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount", "$skiptoken", "$skiptoken"}},
 		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"}, asked: []string{"$orderby", "$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
 		{name: "a key of two parts", set: "Order_Details", switches: service.Switches{PageSize: 1000, SkipToken: "offset"}, asked: []string{"$orderby", "$filter=%28OrderID%20gt%20", "%20and%20ProductID%20gt%20"}},
-		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"}, settings: []string{"sap.odata#00.paging=links"}, asked: []string{"", "$skiptoken=500"}},
+		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"}, settings: []string{"sap.odata#00.paging=links"},
+			asked: []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500}, settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
 		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"", "$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
 		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300}, settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&", "$skip=600"}},
 		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
 		{name: "refuses the count", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true}, asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken", "$filter=OrderID%20gt%2011077"}},
-		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
+		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true, RefuseOrderBy: true},
+			asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
 		{name: "version 1", set: "Orders", switches: service.Switches{V1: true}, settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
 		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"}, asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
 		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"}, asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages", "$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400", "$filter=OrderID%20gt%2010647&", "$orderby=OrderID%20desc&$top=400", "$filter=OrderID%20gt%2011047&", "", "$filter=OrderID%20gt%2011077&"}},
-		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"}, asked: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
-		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"}, asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&", "$skip=6&", "$skip=7&", "$skip=8&"}},
-		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500, SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"}, asked: []string{"", "$skiptoken"}},
-		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true, Prefixes: true}, settings: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
+		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			asked: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
+			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&", "$skip=6&", "$skip=7&", "$skip=8&"}},
+		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500, SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
+			asked: []string{"", "$skiptoken"}},
+		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true, Prefixes: true},
+			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Switches: c.switches})
@@ -247,13 +256,14 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// TestMotion is T15: rows that are there throughout arrive, whatever is deleted and inserted between pages. Following links that
-// count rows loses some: the proof that the test can fail.
+// TestMotion is T15: rows that are there throughout arrive, whatever is deleted and inserted between pages. Following
+// links that count rows loses some: the proof that the test can fail.
 func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, token := range []string{"key", "offset"} {
 			for _, early := range []int{0, 100} {
-				if missing := moving(t, set, service.Switches{PageSize: 100, SkipToken: token, Churn: 7, EndEarly: early}); missing != 0 {
+				if missing := moving(t, set, service.Switches{PageSize: 100, SkipToken: token, Churn: 7,
+					EndEarly: early}); missing != 0 {
 					t.Errorf("%s, %s, %d: %d rows were there throughout and are missing", set, token, early, missing)
 				}
 			}

@@ -3,6 +3,8 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/sdk/go/notifications"
+	"github.com/culvert-project/culvert/sdk/go/retirement"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
@@ -15,6 +17,8 @@ func init() {
 	p := &plugin{}
 	source.Register(p)
 	tools.Register(p)
+	notifications.Register(p)
+	retirement.Register(p)
 }
 
 func main() {}
@@ -31,9 +35,13 @@ func (p *plugin) Describe() wit.Description {
 			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
-func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	if err := known(component); err != nil {
 		return wit.Inquiry{}, err
+	}
+	if online {
+		return validateOnline(given, answers)
 	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil
@@ -43,6 +51,7 @@ func (p *plugin) Plan(component string, given []wit.Setting, mostTasks uint32) (
 	return plan(component, given, mostTasks)
 }
 
-func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {
+func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening,
+	error) {
 	return open(component, given, answers)
 }

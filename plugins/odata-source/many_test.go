@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have three digits.
+// TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
+// three digits.
 func TestManySets(t *testing.T) {
 	s := service.New(service.Options{Rows: 4})
 	pluginSettings, settings := settings, []string(nil)

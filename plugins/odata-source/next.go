@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next says which page comes next. A load that broke off goes on where it was; a complete one is repeated when its period is
-// over, also when the period ended while the connector was down.
+// Next says which page comes next. A load that broke off goes on where it was; a complete one is repeated when its
+// period is over, also when the period ended while the connector was down.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
 	_, f, err := p.contexts.feed(context, number)
 	if err != nil {
@@ -26,10 +26,16 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	}
 	if at != nil {
 		if done, when := at.Done(); done {
-			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" && now-when >= int64(f.period)*1000
+			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" &&
+				now-when >= int64(f.period)*1000
 			switch {
 			case cause.Snapshot != nil:
 				at = nil // all rows are read now, also where a cursor leaves most out
+			case f.named() && cause.Wake != nil && *cause.Wake != "":
+				return f.fetchNamed(*cause.Wake), nil
+			case f.named() && cause.Wake == nil && (cause.Start == nil || !f.subscribing.reload):
+				return wit.Step{Idle: wit.Chosen}, nil
+			case f.named():
 			case f.period < 0 && f.cron == "":
 				return wit.Step{Finished: wit.Chosen}, nil
 			case !due:

@@ -22,14 +22,16 @@ type odd struct {
 	// keys are in the order in which the service has them.
 	keys []int
 	page int
-	// links: skip, token (rows counted from the start), key (behind the last row), none, grow (a number that grows, rows that don't).
+	// links: skip, token (rows counted from the start), key (behind the last row), none, grow (a number that grows,
+	// rows that don't).
 	links string
-	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (sorts and compares numbers as texts),
-	// refused (400), dumps (500 with a code, always).
+	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (sorts and compares numbers as
+	// texts), refused (400), dumps (500 with a code, always).
 	order string
 	// filter: heeds, ignores, refused.
 	filter string
-	// count: filtered, whole, page (the page's rows), none, refused, first (on the first page alone), more (five too many).
+	// count: filtered, whole, page (the page's rows), none, refused, first (on the first page alone), more (five too
+	// many).
 	count string
 	// late: the count stands behind the rows.
 	late bool
@@ -224,7 +226,8 @@ func (s *odd) move() {
 	}
 }
 
-// read loads the set and tells how many of the rows that were there all the time are missing, and how many came more than once.
+// read loads the set and tells how many of the rows that were there all the time are missing, and how many came more
+// than once.
 func (s *odd) read(t *testing.T, settings ...string) (missing, twice int, err error) {
 	s.t, s.gone = t, map[int]bool{}
 	before := slices.Clone(s.keys)
@@ -275,15 +278,18 @@ func TestRowsOutOfOrder(t *testing.T) {
 	for _, links := range []string{"skip", "token"} {
 		for _, order := range []string{"ignores", "unfiltered"} {
 			for _, count := range []string{"filtered", "whole", "first", "none"} {
-				for name, keys := range map[string][]int{"the first row late": displaced(0, 250), "the 200th first": displaced(199, 0), "the 200th last": displaced(199, 299),
+				for name, keys := range map[string][]int{"the first row late": displaced(0, 250), "the 200th first": displaced(199, 0),
+					"the 200th last":            displaced(199, 299),
 					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120), "two": append(displaced(5, 250), 7)} {
 					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
-						s := &odd{keys: keys, page: 100, links: links, order: order, filter: "heeds", count: count, skips: true}
+						s := &odd{keys: keys, page: 100, links: links, order: order, filter: "heeds", count: count,
+							skips: true}
 						missing, twice, err := s.read(t)
 						if err != nil || missing > 0 {
 							t.Fatalf("%d rows are missing (%v), %v", missing, err, s.requests)
 						}
-						if twice >= s.page && order == "ignores" && count == "filtered" { // what came of a page before it broke the order
+						// what came of a page before it broke the order
+						if twice >= s.page && order == "ignores" && count == "filtered" {
 							t.Errorf("%d rows came twice, %v", twice, s.requests)
 						}
 					})
@@ -324,8 +330,8 @@ func TestOddServices(t *testing.T) {
 	t.Logf("%d of %d loads failed, %d rows were asked for at most: %v", failed, rounds, requests, seen)
 }
 
-// A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after restarts; one that
-// gives all its rows is asked once more.
+// A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after
+// restarts; one that gives all its rows is asked once more.
 func TestPagesWithoutLinkAndCount(t *testing.T) {
 	for _, count := range []string{"none", "refused"} {
 		for _, paging := range []string{"auto", "keys", "links"} {
@@ -333,13 +339,16 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 				for _, order := range []string{"heeds", "ignores", "refused"} {
 					for _, skips := range []bool{true, false} {
 						for _, cap := range []int{1, 100, 350, 1000} {
-							s := &odd{keys: upFrom(1, 350), page: cap, links: "none", order: order, filter: filter, count: count, skips: skips, restarts: cap < 1000}
+							s := &odd{keys: upFrom(1, 350), page: cap, links: "none", order: order, filter: filter,
+								count: count, skips: skips, restarts: cap < 1000}
 							if cap == 1 {
 								s.keys = s.keys[:5]
 							}
 							missing, twice, err := s.read(t, "sap.odata.paging="+paging)
-							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" || order == "refused" || cap == 1 || order == "ignores")
-							if err != nil && !hopeless || missing > 0 && !hopeless || err == nil && twice > 0 && order == "heeds" {
+							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" || order == "refused" || cap == 1 ||
+								order == "ignores")
+							if err != nil && !hopeless || missing > 0 && !hopeless || err == nil && twice > 0 &&
+								order == "heeds" {
 								t.Errorf("%s: %d missing, %d twice, %v: %v\n%s", paging, missing, twice, err, s, strings.Join(s.requests, "\n"))
 							}
 							most := 2
@@ -359,10 +368,12 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 
 // honest: it does all that it says, so that the load must not fail.
 func (s *odd) honest() bool {
-	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 && s.dumps == 0 && s.order != "dumps" && s.links != "grow" && s.moves == nil {
+	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 && s.dumps == 0 &&
+		s.order != "dumps" && s.links != "grow" && s.moves == nil {
 		return true // it gives all its rows in one page, whatever it does with what it's asked besides
 	}
-	return s.order == "heeds" && s.filter == "heeds" && (s.count == "none" || s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 && s.dumps < 4 && s.links != "grow" && s.moves == nil
+	return s.order == "heeds" && s.filter == "heeds" && (s.count == "none" || s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 &&
+		s.dumps < 4 && s.links != "grow" && s.moves == nil
 }
 
 func randomService(r *rand.Rand) (*odd, []string) {
@@ -414,7 +425,8 @@ func TestCircles(t *testing.T) {
 	}{{1, 10, 0, "token", "leads to itself"}, {2, 10, 0, "skip", "followed before"}, {7, 10, 3, "token", "followed before"}, {50, 10, 0, "token", "followed before"}, {50, 10, 30, "skip", "followed before"},
 		{150, 4, 0, "token", "circle"}, {150, 4, 200, "token", "circle"}, {0, 10, 0, "grow", "brings the rows"}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := &odd{t: t, keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores", count: "filtered", skips: true, circle: c.circle}
+			s := &odd{t: t, keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores", count: "filtered",
+				skips: true, circle: c.circle}
 			slices.Reverse(s.keys)
 			l := newLoad(t, s, set("00", "X")...)
 			offset, err := l.some(0, nil, c.restart)
@@ -437,8 +449,8 @@ func TestCircles(t *testing.T) {
 	}
 }
 
-// One answer 500 with a code on a first page says nothing about the options: they stay. The same one again, and a request without
-// the option that is good, do.
+// One answer 500 with a code on a first page says nothing about the options: they stay. The same one again, and a
+// request without the option that is good, do.
 func TestRefusalsThatMayBeDumps(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -454,9 +466,11 @@ func TestRefusalsThatMayBeDumps(t *testing.T) {
 		{"always with the order", "dumps", 0, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$inlinecount", "skiptoken"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &odd{keys: upFrom(0, 35), page: 10, links: "token", order: c.order, filter: "heeds", count: "filtered", skips: true, dumps: c.dumps}
+			s := &odd{keys: upFrom(0, 35), page: 10, links: "token", order: c.order, filter: "heeds", count: "filtered", skips: true,
+				dumps: c.dumps}
 			missing, _, err := s.read(t)
-			if c.failure == "" && (err != nil || missing > 0) || c.failure != "" && (err == nil || !strings.Contains(err.Error(), c.failure)) {
+			if c.failure == "" && (err != nil || missing > 0) || c.failure != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.failure)) {
 				t.Fatalf("%d missing, %v, %v", missing, err, s.requests)
 			}
 			for i, part := range c.asked {
@@ -488,8 +502,8 @@ func (d *deleting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.inner.ServeHTTP(w, r)
 }
 
-// A row that is deleted ahead of the load is told from one that was left out by one question, for keys of several parts too: paging
-// by key goes on, and nothing comes twice.
+// A row that is deleted ahead of the load is told from one that was left out by one question, for keys of several parts
+// too: paging by key goes on, and nothing comes twice.
 func TestRowsThatGoAhead(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
 		s := service.New(service.Options{Switches: service.Switches{PageSize: 200, SkipToken: "offset"}})

@@ -15,9 +15,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An ODP service keeps a queue of changes for each user. The first request with Prefer: odata.track-changes opens it and begins a job
-// that reads everything; each such request begins another. Beside the set Facts stand the set DeltaLinksOfFacts, with the tokens that
-// can still be asked for, and the functions SubscribedToFacts and TerminateDeltasForFacts.
+// An ODP service keeps a queue of changes for each user. The first request with Prefer: odata.track-changes opens it
+// and begins a job that reads everything; each such request begins another. Beside the set Facts stand the set
+// DeltaLinksOfFacts, with the tokens that can still be asked for, and the functions SubscribedToFacts and
+// TerminateDeltasForFacts.
 
 // odp is what an ODP service has beside a set, as requests name it.
 type odp struct{ links, subscribed, terminate string }
@@ -97,7 +98,8 @@ func (f *feed) relink(link, token string) string {
 
 // askLinks goes on with the question for the delta links that the service keeps.
 func (f *feed) askLinks(before *deltaPlace, why string, now int64) *deltaPlace {
-	next := &deltaPlace{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began, snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
+	next := &deltaPlace{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
+		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
 	next.link = before.url
 	if before.inside {
 		next.link = before.link
@@ -120,7 +122,8 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 		return pg.subscribed(open)
 	case phaseEnd:
 		if done, ok := truth(pg.Body, "ResultFlag"); !ok || !done {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
 		return pg.goOn(&deltaPlace{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
@@ -235,7 +238,8 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 			return nil, "", false
 		}
 		initial := item.At("IsInitialLoad")
-		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text), initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
+		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text), initial.Kind == jsontext.True ||
+			initial.Text == "X" || initial.Text == "true"})
 	}
 	return rows, v.At("__next").Text, true
 }
@@ -296,9 +300,11 @@ func (pg *page) linked() (wit.Portion, error) {
 		}
 		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+next.token+" of "+next.created+"; changes since then come again")
 	case at.why == whyOpened:
-		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow from its token.
+		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
+		// from its token.
 		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read without asking for another, changes follow from the token "+next.token)
-		return pg.goOn(&deltaPlace{phase: phaseLoad, url: f.loadURL(), plain: true, token: next.token, began: at.began, snapshot: at.snapshot})
+		return pg.goOn(&deltaPlace{phase: phaseLoad, url: f.loadURL(), plain: true, token: next.token, began: at.began,
+			snapshot: at.snapshot})
 	}
 	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
 	if at.why == whyLost {
@@ -307,8 +313,8 @@ func (pg *page) linked() (wit.Portion, error) {
 	return pg.goOn(rest)
 }
 
-// better tells whether a link is to be taken rather than another: of a first load its own, the newest; of changes the newest; for a lost
-// token the oldest.
+// better tells whether a link is to be taken rather than another: of a first load its own, the newest; of changes the
+// newest; for a lost token the oldest.
 func better(why string, a, b deltaLinkRow) bool {
 	if why == whyLost {
 		return a.created < b.created || a.created == b.created && a.token < b.token
@@ -330,11 +336,13 @@ func tokenOf(link string) string {
 	return ""
 }
 
-// younger tells whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known of others.
+// younger tells whether one of ODP's tokens, which begin with D and a time, is younger than another. It isn't known of
+// others.
 func younger(a, b string) bool {
 	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
 	timed := func(s string) bool {
-		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]), func(c byte) bool { return c < '0' || c > '9' })
+		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
+			func(c byte) bool { return c < '0' || c > '9' })
 	}
 	return timed(a) && timed(b) && a > b
 }

@@ -76,7 +76,8 @@ func TestODP(t *testing.T) {
 			if len(gone) != 1 || gone[0].tombstone != (c.name == "tombstones") {
 				t.Fatalf("deleted: %v", gone)
 			}
-			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" || v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
+			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" || v["ProductName"] != nil || v["DELETED_AT"] == nil ||
+				v["ProductID"] != "3") {
 				t.Errorf("deleted: %v", v)
 			}
 			if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
@@ -86,7 +87,8 @@ func TestODP(t *testing.T) {
 	}
 }
 
-// TestODPAsksOnce: the first extraction is asked for once, when the offset that says so is stored, wherever its answer is lost.
+// TestODPAsksOnce: the first extraction is asked for once, when the offset that says so is stored, wherever its answer
+// is lost.
 func TestODPAsksOnce(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -106,7 +108,8 @@ func TestODPAsksOnce(t *testing.T) {
 					return nil
 				}
 				lost = true
-				if stored := fmt.Sprint(f.stored); strings.HasSuffix(q.Target, "Products?$format=json") && (f.stored == nil || q.Repeatable || q.PatienceMs == nil) {
+				if stored := fmt.Sprint(f.stored); strings.HasSuffix(q.Target, "Products?$format=json") && (f.stored == nil || q.Repeatable ||
+					q.PatienceMs == nil) {
 					t.Errorf("asked for with the offset %s stored: %+v", stored, q)
 				}
 				return errKilled
@@ -138,7 +141,8 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	}
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	var fault *wit.Fault
-	if !errors.As(err, &fault) || fault.Kind != wit.FaultConfig || fault.Setting == nil || *fault.Setting != deltaTakeover {
+	if !errors.As(err, &fault) || fault.Kind != wit.FaultConfig || fault.Setting == nil ||
+		*fault.Setting != deltaTakeover {
 		t.Errorf("found %v", err)
 	}
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
@@ -202,7 +206,8 @@ func TestODPRecovery(t *testing.T) {
 				return nil
 			}
 			err := f.catchUp(poll)
-			if c.message == "" && err != nil || c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)) {
+			if c.message == "" && err != nil || c.message != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.message)) {
 				t.Fatalf("found %v\n%s", err, strings.Join(f.targets, "\n"))
 			}
 			if c.message == "" {
@@ -212,19 +217,21 @@ func TestODPRecovery(t *testing.T) {
 	}
 }
 
-// TestODPResumes is T2 without the host: with one generation of tokens nothing is missing and no token is too old, wherever the reader
-// is killed.
+// TestODPResumes is T2 without the host: with one generation of tokens nothing is missing and no token is too old,
+// wherever the reader is killed.
 func TestODPResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22))
 	for round := range 40 {
-		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
+		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40),
+			TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
 		f := newFollower(t, s, odpSet("Products")...)
 		f.piece = 300 + r.IntN(20_000)
 		for range 40 {
 			for range r.IntN(6) {
 				id := 1 + r.IntN(77)
 				switch {
-				case r.IntN(3) == 0 && f.stored != nil && !slices.ContainsFunc(f.stored, func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != phaseChanges }):
+				case r.IntN(3) == 0 && f.stored != nil && !slices.ContainsFunc(f.stored,
+					func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != phaseChanges }):
 					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				default:
 					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})

@@ -32,7 +32,8 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		return wit.SourceOpening{Ask: need}, nil
 	}
 	if len(answers) != len(services) {
-		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " + strconv.Itoa(len(answers))}
+		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
+			strconv.Itoa(len(answers))}
 	}
 	o := &opened{origin: origin(v)}
 	models := make([]*edm.Model, len(services))
@@ -88,6 +89,9 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 	if err := f.track(m, set); err != nil {
 		return nil, err
 	}
+	if err := f.subscribable(m); err != nil {
+		return nil, err
+	}
 	return f, f.compile()
 }
 
@@ -112,7 +116,8 @@ func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
 	out := &wit.SourceOpened{Context: packContext(o)}
 	for i := range o.feeds {
 		f := &o.feeds[i]
-		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value, Fingerprint: fingerprint(o, f, v), Changed: changedOf(v, f.number)}
+		w := wit.Feed{Name: f.name, Partition: f.partition(), Topic: f.topic, Value: &f.value,
+			Fingerprint: fingerprint(o, f, v), Changed: changedOf(v, f.number), Subscribes: f.subscribing.on}
 		if f.key.Nodes != nil {
 			w.Key = &f.key
 		}

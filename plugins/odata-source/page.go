@@ -23,8 +23,11 @@ type page struct {
 
 	decoder decode.Decoder
 	atom    bool
-	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an abandoned one
-	// takes nothing with it.
+	// named is the key predicate of the one entity that is read, "" for pages; entities came of it.
+	named    string
+	entities int
+	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
+	// abandoned one takes nothing with it.
 	ended, declared bool
 }
 
@@ -47,10 +50,11 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return p.beginDelta(o, f, position, response)
 	}
 	var at *paging.Place
-	if position != nil {
-		if at, err = paging.Read(*position); err != nil {
-			return 0, err
-		}
+	if position == nil {
+		return p.beginNamed(o, f, &response)
+	}
+	if at, err = paging.Read(*position); err != nil {
+		return 0, err
 	}
 	if at == nil {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
@@ -68,6 +72,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
 	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
+	pg.named, pg.entities = "", 0
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
@@ -113,8 +118,11 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	read := pg.decode
-	if pg.feed.tracking.on {
+	switch {
+	case pg.feed.tracking.on:
 		read = pg.decodeDelta
+	case pg.named != "":
+		read = pg.decodeNamed
 	}
 	portion, ended, err := read(tag, status, piece, last)
 	if err != nil || ended {
@@ -160,7 +168,8 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 	return portion, ended, err
 }
 
-// filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves out.
+// filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
+// out.
 func (pg *page) filtered() error {
 	if f := pg.feed.rows.Check(&pg.Out); f != nil {
 		f.Message = pg.What() + ": " + f.Message
@@ -172,7 +181,8 @@ func (pg *page) filtered() error {
 	return nil
 }
 
-// choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while nothing came.
+// choose picks the decoder by what the answer starts with: some services don't heed $format or Accept. It waits while
+// nothing came.
 func (pg *page) choose(piece []byte, last bool) bool {
 	if len(piece) == 0 && !last {
 		return false
@@ -203,12 +213,13 @@ func isAtom(piece []byte, usual bool) bool {
 	return usual
 }
 
-// freshFor is how long metadata are trusted over what a page says, in milliseconds: what still doesn't fit them then is no change
-// of theirs. It also bounds how often they are read anew.
+// freshFor is how long metadata are trusted over what a page says, in milliseconds: what still doesn't fit them then is
+// no change of theirs. It also bounds how often they are read anew.
 const freshFor = 60_000
 
-// outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a value that
-// doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of its own.
+// outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a
+// value that doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of
+// its own.
 func (pg *page) outdated() error {
 	old := pg.Answer.At-pg.opened.at > freshFor
 	for _, name := range pg.Out.Page.Unknown {

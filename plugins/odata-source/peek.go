@@ -29,7 +29,8 @@ const (
 // the page, then pages inside of it; what came before is in the state.
 func peek(root, set string, rows int, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
 	if len(answers) == 0 {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, config.Query(settings.Values(given)))}}}, nil
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{service.MetadataRequest(root,
+			config.Query(settings.Values(given)))}}}, nil
 	}
 	var bodies []string
 	if len(state) > 0 {
@@ -79,9 +80,11 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	}
 	fields := jsontext.List()
 	for _, m := range f.value.Nodes[0].Members {
-		fields.Items = append(fields.Items, jsontext.Of(member("name", jsontext.Text(m.Name)), member("type", jsontext.Text(typeOf(f.value.Nodes, m.Node)))))
+		fields.Items = append(fields.Items, jsontext.Of(member("name", jsontext.Text(m.Name)),
+			member("type", jsontext.Text(typeOf(f.value.Nodes, m.Node)))))
 	}
-	document := jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)), member("fields", fields), member("rows", shown))
+	document := jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)), member("fields", fields),
+		member("rows", shown))
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, document)))}, nil
 }
 

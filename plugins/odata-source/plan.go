@@ -37,8 +37,9 @@ func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, 
 	return wit.Layout{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
 }
 
-// exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can be read in
-// a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of each page.
+// exactlyOnce answers the preflight (P28): full mode repeats exactly only where it reads a set once. Whether a set can
+// be read in a repeatable order is in its metadata, which the plan doesn't see: open says so by `repeats-exactly` of
+// each page.
 func exactlyOnce(all []entry) wit.Support {
 	for _, e := range all {
 		how := ""

@@ -50,10 +50,12 @@ func readsOf(v setting.Values, g setting.Group) query.Settings {
 	list := func(name string) []string {
 		return slices.DeleteFunc(setting.List(g.Text(name)), func(item string) bool { return item == "" })
 	}
-	s := query.Settings{Prefix: config.InGroup(g.Digits, ""), Select: list(query.Select), Expand: list(query.Expand), Raw: g.Text(query.Raw), Cursor: g.Text(nameCursor)}
+	s := query.Settings{Prefix: config.InGroup(g.Digits, ""), Select: list(query.Select), Expand: list(query.Expand),
+		Raw: g.Text(query.Raw), Cursor: g.Text(nameCursor)}
 	for _, c := range v.Groups(config.InGroup(g.Digits, filterGroup), "") {
-		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.Text(query.Property), Option: c.Word(query.Option),
-			Low: c.Text(query.Low), High: c.Text(query.High)})
+		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.Text(query.Property),
+			Option: c.Word(query.Option),
+			Low:    c.Text(query.Low), High: c.Text(query.High)})
 	}
 	return s
 }

@@ -150,7 +150,8 @@ func TestDeafServices(t *testing.T) {
 		for _, format := range []string{"json", "atom"} {
 			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25}})
 			settings := append(join(set("00", "Orders"), c.settings), "sap.odata.format="+format)
-			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25, Ignore: strings.Join(c.options, ",")}}), settings...)
+			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 25,
+				Ignore: strings.Join(c.options, ",")}}), settings...)
 			_, err := l.run(0, nil)
 			if c.message == "" {
 				heeding := newLoad(t, s, settings...)
@@ -162,7 +163,8 @@ func TestDeafServices(t *testing.T) {
 				continue
 			}
 			var f *wit.Fault
-			if !errors.As(err, &f) || !strings.Contains(f.Message, c.message) || f.Setting == nil || *f.Setting != c.setting {
+			if !errors.As(err, &f) || !strings.Contains(f.Message, c.message) || f.Setting == nil ||
+				*f.Setting != c.setting {
 				t.Errorf("%s, %s: expected %s, found %v", c.name, format, c.message, err)
 			}
 			if len(l.rows) > 0 {
@@ -172,7 +174,8 @@ func TestDeafServices(t *testing.T) {
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{Ignore: "$expand,$select"}}), append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
+			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{Ignore: "$expand,$select"}}),
+				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if _, err := l.run(0, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +186,8 @@ func TestDeafServices(t *testing.T) {
 	}
 }
 
-// TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in cursors.
+// TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in
+// cursors.
 func TestDates(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
 		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
@@ -212,7 +216,8 @@ func TestDates(t *testing.T) {
 			t.Fatal(err)
 		}
 		nodes := l.opened.Feeds[0].Value.Nodes
-		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind || strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
+		if kind := *nodes[nodes[0].Members[1].Node].Name; kind != c.kind ||
+			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
 			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
 		}
 		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil || *high.Text != "2024-01-31T00:00:00") {
@@ -221,7 +226,8 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and parameters included.
+// TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and
+// parameters included.
 func TestFunctionImports(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
 		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
@@ -254,7 +260,8 @@ func TestFunctionImports(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])}); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := l.p.Open(Component, settings, nil,
+			[]wit.Response{l.exchange(&asked.Ask.Requests[0])}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: expected %s, found %v", name, says, err)
 		}
 	}

@@ -46,7 +46,8 @@ func TestWrongReads(t *testing.T) {
 		}
 		_, err = l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&asked.Ask.Requests[0])})
 		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00."+c.setting || !strings.Contains(f.Message, c.message) {
+		if !errors.As(err, &f) || f.Kind != wit.FaultConfig || f.Setting == nil || *f.Setting != "sap.odata#00."+c.setting ||
+			!strings.Contains(f.Message, c.message) {
 			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
 		}
 	}

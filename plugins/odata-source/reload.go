@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A load that takes the place of a lost token says so in the headers of its rows (P8), so that a reader can tell which entities it holds
-// and were deleted meanwhile: those that came before its begin and not up to its end.
+// A load that takes the place of a lost token says so in the headers of its rows (P8), so that a reader can tell which
+// entities it holds and were deleted meanwhile: those that came before its begin and not up to its end.
 const (
 	// headerSnapshot is the number of the load, the same in all its rows.
 	headerSnapshot = "culvert.snapshot"
@@ -77,7 +77,8 @@ func (pg *page) label(row *wit.Row, data []byte, last bool) []byte {
 	} else if last {
 		mark = "end"
 	}
-	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil, int64(pg.delta.snapshot), 10)}}
+	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil,
+		int64(pg.delta.snapshot), 10)}}
 	if mark != "" {
 		headers = append(headers, datum.Header{Name: headerMark, Form: wit.Raw, Value: []byte(mark)})
 	}

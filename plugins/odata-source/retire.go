@@ -2,106 +2,306 @@ package main
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// commandRetire ends what a connector has opened at its services (P15): nothing else does, since a queue that is ended by mistake costs a
-// first extraction.
+// commandRetire ends what a connector has opened at its services (P15). A queue that is ended by mistake costs a first
+// extraction, so nothing else does but the deletion of a connector that asks for it.
 const commandRetire = "retire"
 
-// queue is a set in delta mode, and the function that ends its queue, "" for a service that keeps none.
-type queue struct{ service, set, terminate string }
+// retiring is how far a retirement is: what to do is asked for round by round.
+type retiring struct {
+	v        setting.Values
+	all      []entry
+	services []string
+	// addresses are the paths under which the connector has subscribed; one that ends in / stands for all below it.
+	addresses []string
 
-// retire asks for the services' metadata, then for the functions that end their queues, and says what became of them.
-func retire(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
-	v := settings.Values(given)
-	all := slices.DeleteFunc(entries(v), func(e entry) bool { return !e.tracking.on })
-	if len(all) == 0 {
-		return wit.Reply{}, fault.Config(nameTrackChanges, "no entity set of the connector is in delta mode: there is nothing to end at a service")
-	}
-	if len(answers) == 0 {
-		need := &wit.Need{}
-		for _, s := range servicesOf(all) {
-			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(v)))
-		}
-		return wit.Reply{Ask: need}, nil
-	}
-	if len(state) == 0 {
-		return endQueues(all, answers)
-	}
-	return ended(readQueues(state), answers)
+	phase int
+	// queues are sets in delta mode, and the functions that end their queues, "" for services that keep none.
+	queues []ending
+	// lists are the services whose subscriptions are looked at, in the order of the answers.
+	lists []string
+	// ends are subscriptions to delete.
+	ends []ending
 }
 
-// endQueues asks for the functions that end the queues of sets.
-func endQueues(all []entry, answers []wit.Response) (wit.Reply, error) {
-	services := servicesOf(all)
-	if len(answers) != len(services) {
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected the metadata of all services"}
+// ending is something at a service that ends: a queue of changes, by a function, or a subscription.
+type ending struct{ service, set, by, what string }
+
+// Phases of a retirement.
+const (
+	retireDocuments = iota
+	retireLook
+	retireEnd
+)
+
+// Retire is what the deletion of a connector asks for.
+func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
+	if err := known(component); err != nil {
+		return wit.Arrangement{}, err
+	}
+	r := newRetiring(given, addresses)
+	if len(r.all) == 0 {
+		return wit.Arrangement{Done: wit.Ptr("")}, nil
+	}
+	need, err := r.step(state, answers)
+	if err != nil || need != nil {
+		return wit.Arrangement{Ask: need}, err
+	}
+	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) + " queues of changes")}, nil
+}
+
+// retire is the command. Subscriptions are those below the connector's path at the listener.
+func retire(given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+	name := ""
+	for _, s := range given {
+		if s.Name == "name" {
+			name = s.Value
+		}
+	}
+	r := newRetiring(given, []string{"/" + escapedSegment(name) + "/"})
+	if len(r.all) == 0 {
+		return wit.Reply{}, fault.Config(nameTrackChanges, "no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
+	}
+	need, err := r.step(state, answers)
+	if err != nil || need != nil {
+		return wit.Reply{Ask: need}, err
+	}
+	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, r.report())))}, nil
+}
+
+func newRetiring(given []wit.Setting, addresses []string) *retiring {
+	r := &retiring{v: settings.Values(given), addresses: addresses}
+	r.all = slices.DeleteFunc(entries(r.v), func(e entry) bool { return !e.tracking.on && !e.subscribing.on })
+	r.services = servicesOf(r.all)
+	return r
+}
+
+// step takes the answers of one round; nil: all is done.
+func (r *retiring) step(state []byte, answers []wit.Response) (*wit.Need, error) {
+	if len(answers) == 0 {
+		need := &wit.Need{}
+		for _, s := range r.services {
+			need.Requests = append(need.Requests, service.MetadataRequest(s, config.Query(r.v)))
+		}
+		return need, nil
+	}
+	if !r.unpack(state) {
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "the state of a retirement can't be read"}
+	}
+	switch r.phase {
+	case retireDocuments:
+		return r.documents(answers)
+	case retireLook:
+		return r.look(answers)
+	}
+	return nil, r.ended(r.ends, answers)
+}
+
+// documents asks for the functions that end the queues of sets, and for the subscriptions.
+func (r *retiring) documents(answers []wit.Response) (*wit.Need, error) {
+	if len(answers) != len(r.services) {
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "expected the metadata of all services"}
 	}
 	need := &wit.Need{}
-	var queues []queue
-	for _, e := range all {
-		m, err := service.ReadMetadata(e.service, &answers[slices.Index(services, e.service)])
-		if err != nil {
-			return wit.Reply{}, err
+	models := make([]*edm.Model, len(r.services))
+	for i, s := range r.services {
+		var err error
+		if models[i], err = service.ReadMetadata(s, &answers[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range r.all {
+		m := models[slices.Index(r.services, e.service)]
+		if !e.tracking.on {
+			continue
 		}
 		f, err := newFeed(e, m)
 		if err != nil {
-			return wit.Reply{}, err
+			return nil, err
 		}
-		q := queue{service: e.service, set: e.set}
+		q := ending{service: e.service, set: e.set}
 		if f.odp != nil && f.odp.terminate != "" {
-			q.terminate = f.odp.terminate
-			need.Requests = append(need.Requests, wit.Request{Tag: q.terminate, Method: "GET", Target: f.functionURL(q.terminate), Repeatable: true,
+			q.by = f.odp.terminate
+			need.Requests = append(need.Requests, wit.Request{Tag: q.by, Method: "GET",
+				Target: f.functionURL(q.by), Repeatable: true,
 				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}})
 		}
-		queues = append(queues, q)
+		r.queues = append(r.queues, q)
+	}
+	for i, s := range r.services {
+		collection := collectionOf(models[i])
+		if collection == "" || !slices.ContainsFunc(r.all, func(e entry) bool {
+			return e.service == s &&
+				e.subscribing.on
+		}) {
+			continue
+		}
+		r.lists = append(r.lists, s)
+		need.Requests = append(need.Requests, listRequest(config.Query(r.v).On(s+"/"+collection)))
 	}
 	if len(need.Requests) == 0 {
-		return ended(queues, nil)
+		return nil, nil
 	}
-	need.State = pack.Number(nil, len(queues))
-	for _, q := range queues {
-		need.State = pack.Text(pack.Text(pack.Text(need.State, q.service), q.set), q.terminate)
-	}
-	return wit.Reply{Ask: need}, nil
+	r.phase = retireLook
+	need.State = r.pack()
+	return need, nil
 }
 
-func readQueues(state []byte) (queues []queue) {
-	r := pack.Open(state)
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		queues = append(queues, queue{r.Text(), r.Text(), r.Text()})
+// look takes what became of the queues, and looks which subscriptions are the connector's.
+func (r *retiring) look(answers []wit.Response) (*wit.Need, error) {
+	if n := len(answers) - len(r.lists); n > 0 {
+		if err := r.queuesEnded(answers[:n]); err != nil {
+			return nil, err
+		}
+		answers = answers[n:]
 	}
-	return queues
+	need := &wit.Need{}
+	var more []string
+	at := origin(r.v)
+	for i, s := range r.lists {
+		what := "subscriptions of " + s
+		list, next, err := readSubscriptions(what, &answers[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range list {
+			if !r.mine(one.address) {
+				continue
+			}
+			target, err := at.Resolve(one.target, "", answers[i].Target)
+			if err != nil {
+				return nil, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+			}
+			r.ends = append(r.ends, ending{s, one.collection, target, one.changeType})
+		}
+		if next != "" {
+			target, err := at.Resolve(next, "", answers[i].Target)
+			if err != nil {
+				return nil, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+			}
+			more = append(more, s)
+			need.Requests = append(need.Requests, listRequest(target))
+		}
+	}
+	if r.lists = more; len(more) == 0 {
+		r.phase = retireEnd
+		for _, e := range r.ends {
+			need.Requests = append(need.Requests, endRequest(e.by, e.by, e.service, config.Query(r.v)))
+		}
+	}
+	if len(need.Requests) == 0 {
+		return nil, nil
+	}
+	need.State = r.pack()
+	return need, nil
 }
 
-// ended says what became of each queue.
-func ended(queues []queue, answers []wit.Response) (wit.Reply, error) {
+// mine tells whether notifications to an address come to the connector. Gateway compares them in any case.
+func (r *retiring) mine(address string) bool {
+	to := delivery(r.v)
+	return to != "" && slices.ContainsFunc(r.addresses, func(path string) bool {
+		own := to + path
+		if strings.HasSuffix(path, "/") {
+			return len(address) > len(own) && strings.EqualFold(address[:len(own)], own)
+		}
+		return strings.EqualFold(address, own)
+	})
+}
+
+func (r *retiring) queuesEnded(answers []wit.Response) error {
+	for i := range r.queues {
+		q := &r.queues[i]
+		if q.by == "" || len(answers) == 0 {
+			continue
+		}
+		a := &answers[0]
+		answers = answers[1:]
+		if a.Status < 200 || a.Status > 299 {
+			return fault.Of(q.by+" of "+q.service, a, a.Body)
+		}
+		if done, ok := truth(a.Body, "ResultFlag"); !ok || !done {
+			return fault.NotData(q.by+" of "+q.service, "ResultFlag true", a.Body)
+		}
+	}
+	return nil
+}
+
+// ended checks the answers to deletions. What is gone already is as good.
+func (r *retiring) ended(ends []ending, answers []wit.Response) error {
+	if len(answers) != len(ends) {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: "expected an answer for each subscription"}
+	}
+	for i := range answers {
+		if a := &answers[i]; (a.Status < 200 || a.Status > 299) && !gone(a.Status, a.Body) {
+			return fault.Of("subscription "+a.Tag, a, a.Body)
+		}
+	}
+	return nil
+}
+
+func (r *retiring) terminated() (n int) {
+	for _, q := range r.queues {
+		if q.by != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// report says what became of each queue and each subscription.
+func (r *retiring) report() jsontext.Value {
 	list := jsontext.List()
-	for _, q := range queues {
+	add := func(e ending, what, outcome string) {
+		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(e.service)), member("entitySet", jsontext.Text(e.set)),
+			member(what, jsontext.Text(outcome))))
+	}
+	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if q.terminate != "" {
-			if len(answers) == 0 {
-				return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected an answer for each queue"}
-			}
-			a := &answers[0]
-			answers = answers[1:]
-			if a.Status < 200 || a.Status > 299 {
-				return wit.Reply{}, fault.Of(q.terminate+" of "+q.service, a, a.Body)
-			}
-			if done, ok := truth(a.Body, "ResultFlag"); !ok || !done {
-				return wit.Reply{}, fault.NotData(q.terminate+" of "+q.service, "ResultFlag true", a.Body)
-			}
+		if q.by != "" {
 			outcome = "ended"
 		}
-		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(q.service)), member("entitySet", jsontext.Text(q.set)),
-			member("queue", jsontext.Text(outcome))))
+		add(q, "queue", outcome)
 	}
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, list)))}, nil
+	for _, s := range r.ends {
+		add(s, "subscription", "ended: "+s.what)
+	}
+	return list
+}
+
+func (r *retiring) pack() []byte {
+	b := pack.Texts(pack.Number(nil, r.phase), r.lists)
+	for _, list := range [][]ending{r.queues, r.ends} {
+		b = pack.Number(b, len(list))
+		for _, e := range list {
+			b = pack.Text(pack.Text(pack.Text(pack.Text(b, e.service), e.set), e.by), e.what)
+		}
+	}
+	return b
+}
+
+func (r *retiring) unpack(state []byte) bool {
+	if len(state) == 0 {
+		return true
+	}
+	in := pack.Open(state)
+	r.phase, r.lists = in.Number(), in.Texts()
+	for _, list := range []*[]ending{&r.queues, &r.ends} {
+		for n := in.Count(); n > 0 && !in.Bad; n-- {
+			*list = append(*list, ending{in.Text(), in.Text(), in.Text(), in.Text()})
+		}
+	}
+	return in.Done() && r.phase > retireDocuments
 }

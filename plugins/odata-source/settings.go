@@ -35,6 +35,7 @@ const (
 	namePaging         = "paging"
 	nameCron           = "cron.expression"
 	nameDateMapping    = "date.mapping"
+	nameSubscription   = "subscription.enable"
 
 	scaleFallback   = "sap.odata.decimal.scale.fallback"
 	decimalRounding = "sap.odata.decimal.rounding.mode"
@@ -60,6 +61,7 @@ func declare() *setting.Table {
 	declareReads(t)
 	declareShared(t)
 	declareTracking(t)
+	declareSubscriptions(t)
 	declareDecimals(t)
 	declareLater(t)
 	return t
@@ -91,7 +93,8 @@ func declareSets(t *setting.Table) {
 
 // declareShared declares what may be said for all sets and for each.
 func declareShared(t *setting.Table) {
-	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string, rules ...wit.Rule) {
+	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
+		rules ...wit.Rule) {
 		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value, documentation+" For all entity sets that don't say otherwise.", rules...),
 			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation, append(rules, setting.In("Entity set {n}"))...))
 	}
@@ -150,15 +153,12 @@ func declareLater(t *setting.Table) {
 	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
 		t.Later(setting.Spec("sap.odata#{n}."+name, kind, wit.Low, nil, documentation), harmless...)
 	}
-	one("subscription.enable", wit.KindText, "Whether the service sends notifications of changes.", "0", "false")
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
 	one("key.extra", wit.KindText, "Literals that join the record's key.")
 	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
 	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
 	}
-	connector("subscription.dest", wit.KindText, "Name of SAP's RFC destination that leads to the listener.")
-	connector("subscription.ports", wit.KindListOfText, "Ports of the listener, the first free one is taken.", setting.Role(role.ListenerPorts))
 	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
 	connector("metadata.refresh.ms", wit.KindLong, "How often $metadata is read anew.")
 }
@@ -187,22 +187,28 @@ type entry struct {
 	// tracking of changes; formatted: the settings name the format.
 	tracking  tracking
 	formatted bool
+	// subscribing to notifications.
+	subscribing subscribing
 }
 
 // entries reads the groups.
 func entries(v setting.Values) []entry {
 	var all []entry
 	for _, g := range config.Groups(v) {
-		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"), topic: g.Text(nameTopic),
-			id: g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize), count: g.Word(nameCount) != "none",
-			atom: g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron), cursor: g.Text(nameCursor), lookback: g.Number(nameLookback),
+		e := entry{number: g.Digits, service: path(g.Text(nameService)), set: strings.Trim(g.Text(nameEntitySet), "/"),
+			topic: g.Text(nameTopic),
+			id:    g.Text(nameID), period: g.Number(nameExecPeriod), pageSize: g.Number(namePageSize),
+			count: g.Word(nameCount) != "none",
+			atom:  g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron),
+			cursor: g.Text(nameCursor), lookback: g.Number(nameLookback),
 			cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
-		e.tracking = readTracking(v, g)
+		e.tracking, e.subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
 		_, shared := v.Given("sap.odata." + nameFormat)
 		e.formatted = own || shared
-		e.options = edm.Options{Delta: e.tracking.on, PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive", ScaleFallback: v.Number(scaleFallback),
-			Lenient: g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date"}
+		e.options = edm.Options{Delta: e.tracking.on || e.named(), PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive",
+			ScaleFallback: v.Number(scaleFallback),
+			Lenient:       g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date"}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
 				if r.name == v.Word(decimalRounding) {
@@ -220,7 +226,8 @@ func path(s string) string { return "/" + strings.Trim(s, "/") }
 
 // origin is where the connector's requests go.
 func origin(v setting.Values) uri.Origin {
-	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port), Aliases: v.List(config.LinkHosts)}
+	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port),
+		Aliases: v.List(config.LinkHosts)}
 }
 
 // examine checks all settings; what is wrong stands in the errors.
@@ -238,7 +245,8 @@ func examine(given []wit.Setting) []wit.Examined {
 				setting.Invalid(config.InGroup(e.number, nameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
 		if source := e.cronSource; e.cron != "" && e.period > 0 {
-			setting.Complain(examined, source, setting.Invalid(source, e.cron, "expected it without "+config.InGroup(e.number, nameExecPeriod)+", found both"))
+			setting.Complain(examined, source, setting.Invalid(source, e.cron, "expected it without "+config.InGroup(e.number,
+				nameExecPeriod)+", found both"))
 		} else if n := len(strings.Fields(e.cron)); e.cron != "" && !strings.HasPrefix(e.cron, "@") && (n < 6 || n > 8) {
 			setting.Complain(examined, source, setting.Invalid(source, e.cron,
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a time zone if it isn't UTC, found "+strconv.Itoa(n)))
@@ -253,6 +261,7 @@ func examine(given []wit.Setting) []wit.Examined {
 		}
 	}
 	examineTracking(examined, v, all)
+	examineSubscriptions(examined, v, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
 	if v.Number(least) > v.Number(most) {
 		setting.Complain(examined, least, setting.Invalid(least, v.Text(least), "expected at most "+most+", "+v.Text(most)))

@@ -33,13 +33,18 @@ func (p *plugin) Commands() []wit.Command {
 			"A set of the connector's file is read as that says.", Options: peekOptions(root, set)},
 		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.", Options: []wit.SettingSpec{
 			setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil, "Only services whose name or path begins so.")}},
-		{Name: commandRetire, Usage: "Ends what a connector in delta mode has opened at its services: the queues of changes of ODP. Stop the connector first, and delete it or its offsets afterwards."},
+		{Name: commandRetire, Usage: "Ends what a connector has opened at its services: the queues of changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."},
+		{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of SAP.", Options: []wit.SettingSpec{root}},
+		{Name: commandDelete, Usage: "Deletes a subscription.", Options: []wit.SettingSpec{
+			setting.Spec(optionURL, wit.KindText, wit.High, nil, "URL of the subscription, as "+commandActive+" shows it.", setting.Required(),
+				setting.Alias("url"))}},
 		checkup.Declare(),
 	}
 }
 
 // Run asks for the service's documents first and answers with what they say.
-func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte, answers []wit.Response) (wit.Reply, error) {
+func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
+	answers []wit.Response) (wit.Reply, error) {
 	if command == checkup.Command {
 		return checkup.Run(services(given), config.Query(settings.Values(given)), options, answers)
 	}
@@ -49,23 +54,30 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	if command == commandServices {
 		return listServices(option(options, optionPrefix), given, state, answers)
 	}
+	if command == commandDelete {
+		return deleteSubscription(option(options, optionURL, "url"), given, answers)
+	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
-	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek:
+	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek && command != commandActive:
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
-			", expected ping, list-entitysets, extract-schema, peek, list-services, retire or doctor"}
+			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, delete-subscription, retire or doctor"}
 	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
 	case (command == "extract-schema" || command == commandPeek) && set == "":
 		return wit.Reply{}, fault.Config(optionSet, command+" needs the entity set's name: -e NAME")
 	}
 	root = path(root)
+	if command == commandActive {
+		return activeSubscriptions(root, given, state, answers)
+	}
 	if command == commandPeek {
 		rows := 10
 		if text := option(options, optionRows, "rows"); text != "" {
 			n, ok := setting.Integer(wit.KindInt, text)
 			if !ok || n < 1 || n > mostPeeked {
-				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text, "expected 1 to "+strconv.Itoa(mostPeeked)))
+				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
+					"expected 1 to "+strconv.Itoa(mostPeeked)))
 			}
 			rows = int(n)
 		}
@@ -184,7 +196,8 @@ func listSets(m *edm.Model) jsontext.Value {
 	return list
 }
 
-// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the user wants.
+// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
+// user wants.
 func extractSchema(root, set string, m *edm.Model, given []wit.Setting) (wit.Reply, error) {
 	f, err := newFeed(configured(root, set, given), m)
 	if err != nil {

@@ -82,7 +82,8 @@ type tracking struct {
 }
 
 func readTracking(v setting.Values, g setting.Group) tracking {
-	t := tracking{on: on(g, nameTrackChanges), deletes: g.Word(nameDeletes), lost: g.Word(nameLost), regex: g.Text(nameRegex),
+	t := tracking{on: on(g, nameTrackChanges), deletes: g.Word(nameDeletes), lost: g.Word(nameLost),
+		regex:       g.Text(nameRegex),
 		replacement: g.Text(nameReplacement), dropBefore: g.Word(nameBefore) == "drop", additive: g.Word(nameDeltaKind) == "additive",
 		takeover: v.On(deltaTakeover), patience: v.Number(initialRead)}
 	if on(g, nameRecovery) && t.lost == lostFail {
@@ -105,9 +106,9 @@ func examineTracking(examined []wit.Examined, v setting.Values, all []entry) {
 		if !t.on {
 			continue
 		}
-		if e.period < 0 && e.cron == "" {
-			setting.Complain(examined, of(nameExecPeriod), "Delta mode with "+of(nameExecPeriod)+" = -1 would never ask for changes: notifications are not built yet. "+
-				"Expected the number of seconds between two requests, or "+nameCron)
+		if e.period < 0 && e.cron == "" && !e.subscribing.on {
+			setting.Complain(examined, of(nameExecPeriod), "Delta mode with "+of(nameExecPeriod)+" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
+				nameCron+", or "+of(nameSubscription)+" = 1")
 		}
 		if t.additive && (t.dropBefore || t.deletes != deletesRecord) {
 			setting.Complain(examined, of(nameDeltaKind), of(nameDeltaKind)+" = additive needs all rows: expected "+nameBefore+" = keep and "+nameDeletes+" = record")

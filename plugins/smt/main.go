@@ -1,7 +1,8 @@
-// The plugin smt: Kafka Connect's transforms and predicates under their own class names. Stages that stand side by side are
-// compiled into one pass over the bytes of a record.
+// The plugin smt: Kafka Connect's transforms and predicates under their own class names. Stages that stand side by side
+// are compiled into one pass over the bytes of a record.
 //
-// Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm ./plugins/smt
+// Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o smt.wasm
+// ./plugins/smt
 package main
 
 import (
@@ -30,7 +31,8 @@ func (plugin) Describe() wit.Description {
 		Components: chain.Components()}
 }
 
-func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	list, err := chain.Examine(component, settings)
 	if err != nil {
 		return wit.Inquiry{}, err

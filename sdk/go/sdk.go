@@ -1,6 +1,6 @@
-// Package sdk is what every plugin in Go has in common: its description, validation of settings, logging, faults. A plugin's
-// main package imports it and one package for each world that it is of: source, sink, transform, tools. Importing such a package
-// is what gives the module the world's exports, so import only those that you implement.
+// Package sdk is what every plugin in Go has in common: its description, validation of settings, logging, faults. A
+// plugin's main package imports it and one package for each world that it is of: source, sink, transform, tools.
+// Importing such a package is what gives the module the world's exports, so import only those that you implement.
 //
 // A plugin computes and does nothing else: it has no socket, file, clock or environment. Build one with
 //
@@ -19,18 +19,20 @@ import (
 
 // Plugin is what every plugin implements.
 type Plugin interface {
-	// Describe names the module, its version and its components. It is called once for each load and must give the same answer
-	// every time.
+	// Describe names the module, its version and its components. It is called once for each load and must give the same
+	// answer every time.
 	Describe() wit.Description
 }
 
-// Validator is implemented by plugins that check more than their declarations say: settings together, and, online, against the
-// service. A plugin without it gets [setting.Table.Examine].
+// Validator is implemented by plugins that check more than their declarations say: settings together, and, online,
+// against the service. A plugin without it gets [setting.Table.Examine].
 type Validator interface {
-	Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error)
+	Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry,
+		error)
 }
 
-// Log writes a line to the host's log, which adds plugin, version and connector. Outside a host (in a test) it goes nowhere.
+// Log writes a line to the host's log, which adds plugin, version and connector. Outside a host (in a test) it goes
+// nowhere.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
 // Fail makes a fault.
@@ -49,7 +51,8 @@ func Register(p Plugin) { guest.Plugin = exported{p} }
 // exported is a plugin as the contract's interface `plugin` has it.
 type exported struct{ Plugin }
 
-func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte, answers []wit.Response) (wit.Inquiry, error) {
+func (e exported) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.Inquiry, error) {
 	if v, ok := e.Plugin.(Validator); ok {
 		return v.Validate(component, settings, online, state, answers)
 	}

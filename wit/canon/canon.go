@@ -1,10 +1,10 @@
-// Package canon is the canonical ABI of the component model for the types of package wit, by reflection: how a Go value lies in
-// a guest's linear memory, and how a function's arguments and results travel as core Wasm values. Host and SDK share it. It is
-// meant for calls that are rare (describe, open, next, settle); rows and data have paths of their own.
+// Package canon is the canonical ABI of the component model for the types of package wit, by reflection: how a Go value
+// lies in a guest's linear memory, and how a function's arguments and results travel as core Wasm values. Host and SDK
+// share it. It is meant for calls that are rare (describe, open, next, settle); rows and data have paths of their own.
 //
-// Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a discriminant and
-// a payload at the payloads' largest alignment, lists and strings as pointer and length, results with more than one core value
-// through a pointer, parameters with more than 16 through one.
+// Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a
+// discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results with
+// more than one core value through a pointer, parameters with more than 16 through one.
 package canon
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false when they are
-// not all inside it.
+// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false when
+// they are not all inside it.
 type Memory interface {
 	View(ptr, size uint32) (view []byte, ok bool)
 }
@@ -58,8 +58,8 @@ type layout struct {
 	flat        []ValueType
 	// parts are a record's fields, a variant's cases, an option's or list's one element, a result's ok and error.
 	parts []part
-	// payload is where the payload of a variant, option or result starts; discriminants here are one byte, since no type of the
-	// contract has more than 256 cases.
+	// payload is where the payload of a variant, option or result starts; discriminants here are one byte, since no
+	// type of the contract has more than 256 cases.
 	payload uint32
 	// cases is the number of an enum's cases.
 	cases int
@@ -83,7 +83,8 @@ var (
 	faultType   = reflect.TypeFor[wit.Fault]()
 )
 
-// of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package wit.
+// of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package
+// wit.
 func of(t reflect.Type) *layout {
 	if l, ok := layouts.Load(t); ok {
 		return l.(*layout)
@@ -123,7 +124,8 @@ func compute(t reflect.Type) *layout {
 	case reflect.String:
 		return &layout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
 	case reflect.Slice:
-		return &layout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32}, parts: []part{{layout: of(t.Elem())}}}
+		return &layout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32},
+			parts: []part{{layout: of(t.Elem())}}}
 	case reflect.Pointer:
 		l := &layout{shape: shapeOption}
 		return l.variant([]part{{name: "none"}, {name: "some", layout: of(t.Elem())}})
@@ -208,8 +210,8 @@ func Kebab(name string) string {
 	return b.String()
 }
 
-// structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift test
-// compares it with the contract's text. Of an enum only the number of cases is known here.
+// structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift
+// test compares it with the contract's text. Of an enum only the number of cases is known here.
 func (l *layout) structure() string {
 	switch l.shape {
 	case shapeBool:

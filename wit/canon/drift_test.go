@@ -192,7 +192,8 @@ func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
 	for name := range Interfaces {
 		for _, f := range Functions(name) {
 			got = append(got, f.Signature())
-			if again := FuncOf(f.Interface, f.Method, expressions(t)[f.Interface+"."+f.Method]); again.Signature() != f.Signature() {
+			if again := FuncOf(f.Interface, f.Method,
+				expressions(t)[f.Interface+"."+f.Method]); again.Signature() != f.Signature() {
 				t.Errorf("by its method expression %s is %s", f.Method, again.Signature())
 			}
 		}

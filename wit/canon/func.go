@@ -59,8 +59,8 @@ func Function(iface, method string) *Func {
 	panic("canon: interface " + iface + " has no method " + method)
 }
 
-// FuncOf returns a function of the contract by its method expression: FuncOf("source", "Plan", wit.Source.Plan). Guests use it
-// instead of [Function]: looking methods up by reflection would make the linker keep every method of every type.
+// FuncOf returns a function of the contract by its method expression: FuncOf("source", "Plan", wit.Source.Plan). Guests
+// use it instead of [Function]: looking methods up by reflection would make the linker keep every method of every type.
 func FuncOf(iface, method string, expression any) *Func {
 	return build(iface, method, reflect.TypeOf(expression), 1)
 }
@@ -82,7 +82,8 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 	}
 	f.result = f.ok
 	if f.fallible {
-		f.result = (&layout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok}, {name: "error", layout: of(faultType)}})
+		f.result = (&layout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
+			{name: "error", layout: of(faultType)}})
 	}
 	return f
 }
@@ -143,8 +144,8 @@ func (f *Func) String() string {
 	return b.String()
 }
 
-// Arguments puts a call's arguments into a guest's memory and returns the core values to call it with. args are of the Go
-// method's types, in order.
+// Arguments puts a call's arguments into a guest's memory and returns the core values to call it with. args are of the
+// Go method's types, in order.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
 		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
@@ -198,8 +199,9 @@ func (l *layout) pack(parts []*layout) []uint32 {
 	return offsets
 }
 
-// Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a pointer to
-// the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest broke the ABI.
+// Result reads what a call gave back: core is the one core value that it returned (0 where it returns none), dst a
+// pointer to the Go result, nil where there is none. A fault of the guest comes as fault; err means that the guest
+// broke the ABI.
 func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (fault *wit.Fault, err error) {
 	if f.result == nil {
 		return nil, nil
@@ -265,8 +267,8 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	return args, nil
 }
 
-// Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is none;
-// fault is nil unless the function failed.
+// Lower makes the image of a call's result on the guest's side: block 0 is the result itself. ok is nil where there is
+// none; fault is nil unless the function failed.
 func (f *Func) Lower(ok any, fault *wit.Fault) (Image, error) {
 	var im Image
 	if !f.fallible {

@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that run past
-// it, text that is no UTF-8, and unknown cases.
+// Lifter reads values out of a linear memory. It refuses pointers outside the memory or out of alignment, lengths that
+// run past it, text that is no UTF-8, and unknown cases.
 type Lifter struct {
 	Memory Memory
-	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because lists may point
-	// to the same memory many times over, so a small memory can describe a value of any size.
+	// Budget is what is left of the bytes that may be read; it falls with every list and text. It is needed because
+	// lists may point to the same memory many times over, so a small memory can describe a value of any size.
 	Budget int
 	// read counts elements of lists.
 	read int
 }
 
-// Watched is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of lists, and its error ends
-// it.
+// Watched is a memory whose owner can end the reading of a large value: Watch is called every 4,096 elements of lists,
+// and its error ends it.
 type Watched interface{ Watch() error }
 
 const watchEvery = 4096

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Image is a value on its way into a linear memory: one block for each list and text, since each is an allocation of its own
-// that the receiver frees by itself.
+// Image is a value on its way into a linear memory: one block for each list and text, since each is an allocation of
+// its own that the receiver frees by itself.
 type Image struct {
 	Blocks []Block
 }
@@ -27,8 +27,8 @@ type Fixup struct {
 	Block int
 }
 
-// Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last one. It
-// returns the blocks' addresses.
+// Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last
+// one. It returns the blocks' addresses.
 func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
 	at := make([]uint32, len(im.Blocks))
 	for i, b := range im.Blocks {
@@ -57,7 +57,8 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 	return at, nil
 }
 
-// Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
+// Lower makes the image of v; block 0 is v itself. It refuses variants without a case or with several. Text that is no
+// UTF-8 has its bad bytes replaced by U+FFFD: guests take text unchecked.
 func Lower(v any) (Image, error) {
 	rv := reflect.ValueOf(v)
 	var im Image

@@ -7,8 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum/datumtest"
 )
 
-// FuzzInside makes schemas and values of them at random, each as its type has it, and takes them through all readers: what was written is
-// read as it was, is skipped in its size, and what a changed byte makes of it ends in an error or a value, within the bounds.
+// FuzzInside makes schemas and values of them at random, each as its type has it, and takes them through all readers:
+// what was written is read as it was, is skipped in its size, and what a changed byte makes of it ends in an error or a
+// value, within the bounds.
 func FuzzInside(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -57,7 +58,8 @@ func FuzzInside(f *testing.F) {
 	})
 }
 
-// FuzzSchema makes lists of nodes that are mostly no schemas: whatever they name, they are counted in time that grows with their number.
+// FuzzSchema makes lists of nodes that are mostly no schemas: whatever they name, they are counted in time that grows
+// with their number.
 func FuzzSchema(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

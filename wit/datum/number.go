@@ -1,7 +1,7 @@
-// Package datum reads and writes the bytes inside a batch as wit/encoding.md describes them: structured values (Avro binary by
-// a schema of the contract), dynamic values (tagged), blocks of headers. Host, SDK and guests share it, so it depends on
-// nothing but package wit; hot paths use the Append functions, [Number], [Block] and [Skip], slow ones the value trees of
-// [Read] and [Append].
+// Package datum reads and writes the bytes inside a batch as wit/encoding.md describes them: structured values (Avro
+// binary by a schema of the contract), dynamic values (tagged), blocks of headers. Host, SDK and guests share it, so it
+// depends on nothing but package wit; hot paths use the Append functions, [Number], [Block] and [Skip], slow ones the
+// value trees of [Read] and [Append].
 package datum
 
 import (
@@ -14,16 +14,16 @@ import (
 const (
 	// MaxDepth is how deep structured and dynamic values may nest: walks over them are recursive.
 	MaxDepth = 1000
-	// MaxDecimalBytes is how many bytes the unscaled value of a decimal may have, which is some 9,800 digits: to write or read
-	// digits takes time that grows with the square of their number.
+	// MaxDecimalBytes is how many bytes the unscaled value of a decimal may have, which is some 9,800 digits: to write
+	// or read digits takes time that grows with the square of their number.
 	MaxDecimalBytes = 4096
-	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a count of some
-	// bytes in front of an array would make any number of them.
+	// MaxEmptyStructures is how many structures of one datum may have no bytes, for want of members that have any: a
+	// count of some bytes in front of an array would make any number of them.
 	MaxEmptyStructures = 10_000
 	// MaxHeaders is how many headers a row may have.
 	MaxHeaders = 10_000
-	// MaxTreeValues is how many values [Read] and [ReadDynamic] make of a datum: each is some 30 times as large as the byte that
-	// it may be made of.
+	// MaxTreeValues is how many values [Read] and [ReadDynamic] make of a datum: each is some 30 times as large as the
+	// byte that it may be made of.
 	MaxTreeValues = 1_000_000
 )
 
@@ -40,7 +40,8 @@ func AppendNumber(dst []byte, n int64) []byte {
 	return append(dst, byte(u))
 }
 
-// Number reads a number. size is the number of bytes that it took: 0 when b ends inside it, -1 when it is longer than 64 bits.
+// Number reads a number. size is the number of bytes that it took: 0 when b ends inside it, -1 when it is longer than
+// 64 bits.
 func Number(b []byte) (n int64, size int) {
 	var u uint64
 	for i := 0; i < len(b); i++ {
@@ -85,8 +86,8 @@ func AppendBytes(dst, b []byte) []byte {
 	return append(AppendNumber(dst, int64(len(b))), b...)
 }
 
-// Block reads what [AppendText] and [AppendBytes] wrote. content aliases b. size is 0 when b ends inside it, -1 when the length
-// is negative or no number.
+// Block reads what [AppendText] and [AppendBytes] wrote. content aliases b. size is 0 when b ends inside it, -1 when
+// the length is negative or no number.
 func Block(b []byte) (content []byte, size int) {
 	n, k := Number(b)
 	if k <= 0 {

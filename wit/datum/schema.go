@@ -7,29 +7,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What a schema may be. Nodes that several others name count once for each of them, since whoever works with a schema walks it as a
-// tree: forty nodes that each name the next one twice would be 2^40 fields. Hosts refuse schemas beyond these.
+// What a schema may be. Nodes that several others name count once for each of them, since whoever works with a schema
+// walks it as a tree: forty nodes that each name the next one twice would be 2^40 fields. Hosts refuse schemas beyond
+// these.
 const (
-	// MaxSchemaDepth is how many nodes may lie in each other, the root and a scalar included: more would let a walk over a
-	// schema, or over a value of it, need a stack of the writer's choice.
+	// MaxSchemaDepth is how many nodes may lie in each other, the root and a scalar included: more would let a walk
+	// over a schema, or over a value of it, need a stack of the writer's choice.
 	MaxSchemaDepth = 100
-	// MaxSchemaFields is how many members all structures of a schema may have together: every one costs work for every row.
+	// MaxSchemaFields is how many members all structures of a schema may have together: every one costs work for every
+	// row.
 	MaxSchemaFields = 10_000
-	// MaxSchemaNodes is how many nodes a schema may have, elements and keys included, so that what has no members is bounded too.
+	// MaxSchemaNodes is how many nodes a schema may have, elements and keys included, so that what has no members is
+	// bounded too.
 	MaxSchemaNodes = 40_000
-	// MaxSchemaBytes is how many bytes the names, texts, parameters and defaults of a schema may have together: they stand in
-	// every record that a converter writes with its schema.
+	// MaxSchemaBytes is how many bytes the names, texts, parameters and defaults of a schema may have together: they
+	// stand in every record that a converter writes with its schema.
 	MaxSchemaBytes = 4 << 20
-	// MaxScale is how far from 0 the scale of a decimal may lie: arithmetic with it takes a power of ten of as many digits.
+	// MaxScale is how far from 0 the scale of a decimal may lie: arithmetic with it takes a power of ten of as many
+	// digits.
 	MaxScale = 1000
 )
 
 // nodeBytes is what a node or a member counts besides its texts.
 const nodeBytes = 8
 
-// CheckSchema refuses what is no schema: no nodes, a reference to a node that is missing or not higher than the node itself,
-// and more than the bounds above allow. size is the number of bytes that it counts for. It takes time in proportion to the nodes,
-// whatever they name.
+// CheckSchema refuses what is no schema: no nodes, a reference to a node that is missing or not higher than the node
+// itself, and more than the bounds above allow. size is the number of bytes that it counts for. It takes time in
+// proportion to the nodes, whatever they name.
 func CheckSchema(nodes []wit.Node) (size int, err error) {
 	if len(nodes) == 0 {
 		return 0, schemaError("expected at least one node, found none")
@@ -132,7 +136,8 @@ func textBytes(n *wit.Node) int {
 	return size
 }
 
-// checkScale refuses a decimal whose scale is out of bounds; one that is no number is the business of who works with it.
+// checkScale refuses a decimal whose scale is out of bounds; one that is no number is the business of who works with
+// it.
 func checkScale(n *wit.Node, i int) error {
 	if n.Name == nil || *n.Name != wit.NameDecimal {
 		return nil

@@ -46,8 +46,8 @@ const (
 	TagStruct
 )
 
-// IsNull tells whether a structured value of an optional node is null, and how many bytes its branch number takes; of a node
-// that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
+// IsNull tells whether a structured value of an optional node is null, and how many bytes its branch number takes; of a
+// node that is not optional it is never null and takes none. size is 0 or -1 when the bytes are bad.
 func IsNull(n *wit.Node, b []byte) (null bool, size int, ok bool) {
 	if !n.Optional {
 		return false, 0, true
@@ -69,8 +69,8 @@ func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
 	return append(dst, 2)
 }
 
-// Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of numbers,
-// not the text's UTF-8.
+// Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of
+// numbers, not the text's UTF-8.
 func Skip(nodes []wit.Node, node uint32, b []byte) (int, error) {
 	empty := 0
 	n, err := skip(nodes, node, b, 0, 0, &empty)
@@ -311,8 +311,8 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 	return 0, bad(i-1, "unknown tag "+strconv.Itoa(int(tag)))
 }
 
-// Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number outside its
-// kind, text that is no UTF-8.
+// Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number
+// outside its kind, text that is no UTF-8.
 func Check(nodes []wit.Node, b []byte) error {
 	_, n, err := Read(nodes, 0, b)
 	if err == nil && n != len(b) {

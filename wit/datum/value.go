@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured values,
-// [Record]; in dynamic ones [Decimal], [Instant], [Nested].
+// A value tree holds nil, bool, int8 to int64, float32, float64, string, []byte, [List], [Map], and, in structured
+// values, [Record]; in dynamic ones [Decimal], [Instant], [Nested].
 
 // List is an array.
 type List []any
@@ -330,7 +330,8 @@ func (r *reader) dynamicItems(tag byte, depth int) (any, *Error) {
 	return m, nil
 }
 
-// Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not optional.
+// Append writes v as the structured value of a node. It refuses a value of another kind, and nil where the node is not
+// optional.
 func Append(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, error) {
 	n := &nodes[node]
 	if v == nil && !n.Optional {

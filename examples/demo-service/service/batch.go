@@ -55,7 +55,8 @@ func (c *changeset) commit() {
 	}
 }
 
-// answered is a part of the answer to a batch: the answers to a changeset, or a single one, also in place of a changeset that failed.
+// answered is a part of the answer to a batch: the answers to a changeset, or a single one, also in place of a
+// changeset that failed.
 type answered struct {
 	parts []*part
 	set   bool
@@ -75,7 +76,8 @@ func (x *exchange) batch() *fault {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, limit))
 	if err != nil {
-		return &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v", limit, err), page: x.sw.BatchLimit > 0}
+		return &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v", limit, err),
+			page: x.sw.BatchLimit > 0}
 	}
 	kind, parameters, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
@@ -197,7 +199,8 @@ func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *faul
 	if x.matched() {
 		sw.Match = "\x00" // the faults were this request's
 	}
-	inner := &exchange{service: x.service, mount: x.mount, w: &part{id: id, header: http.Header{}}, r: r, sw: sw, session: x.session, server: x.server, method: r.Method, base: x.base, set: set,
+	inner := &exchange{service: x.service, mount: x.mount, w: &part{id: id, header: http.Header{}}, r: r, sw: sw,
+		session: x.session, server: x.server, method: r.Method, base: x.base, set: set,
 		target: strings.Join(words[1:max(2, len(words)-1)], " "), json: strings.Contains(header.Get("Accept"), "json")}
 	return inner, nil
 }
@@ -226,7 +229,8 @@ func (x *exchange) run() {
 		if len(l.Operations) == keptRequests {
 			l.Operations = slices.Delete(l.Operations, 0, keptRequests/2)
 		}
-		l.Operations = append(l.Operations, Request{Method: x.method, Path: x.r.URL.Path, Query: x.r.URL.RawQuery, Status: x.w.(*part).status, Headers: headers})
+		l.Operations = append(l.Operations, Request{Method: x.method, Path: x.r.URL.Path, Query: x.r.URL.RawQuery,
+			Status: x.w.(*part).status, Headers: headers})
 	})
 }
 

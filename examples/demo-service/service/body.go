@@ -56,7 +56,8 @@ func check(p *property, v *value) *fault {
 	case v.null && !p.nullable:
 		problem = "must not be null"
 	case v.null:
-	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength, p.maxLength > 0 && p.kind == binaryKind && len(v.text) > p.maxLength:
+	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength, p.maxLength > 0 &&
+		p.kind == binaryKind && len(v.text) > p.maxLength:
 		problem = fmt.Sprintf("must not be longer than %d", p.maxLength)
 	case p.precision > 0 && p.kind == decimalKind && !fits(v.text, p.precision, p.scale):
 		problem = fmt.Sprintf("must fit Decimal(%d,%d)", p.precision, p.scale)

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// Changes since a token, as SAP Gateway answers them: the last page of a feed has a delta link, whose answer holds the rows that were
-// created or changed since, the oldest change first, tombstones of those that were deleted, and a delta link again.
+// Changes since a token, as SAP Gateway answers them: the last page of a feed has a delta link, whose answer holds the
+// rows that were created or changed since, the oldest change first, tombstones of those that were deleted, and a delta
+// link again.
 //
-// Assumption: no document says what a token holds. Here it is D, the time, and in nine digits the number of changes and that of the
-// action expire-tokens, such as D20190708134907_000012001.
+// Assumption: no document says what a token holds. Here it is D, the time, and in nine digits the number of changes and
+// that of the action expire-tokens, such as D20190708134907_000012001.
 
 const deltaToken = "!deltatoken"
 

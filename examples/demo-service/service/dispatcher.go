@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// server is an application server. Sessions and tokens are its own; users and what was written are in the database, which all share.
+// server is an application server. Sessions and tokens are its own; users and what was written are in the database,
+// which all share.
 type server struct {
 	name     string
 	sessions *sessions
@@ -15,8 +16,8 @@ type server struct {
 	life, away int
 }
 
-// dispatcher stands in front of the application servers, as SAP Web Dispatcher does: a client stays with its server by a cookie, others
-// are shared out in turn.
+// dispatcher stands in front of the application servers, as SAP Web Dispatcher does: a client stays with its server by
+// a cookie, others are shared out in turn.
 type dispatcher struct {
 	book *book
 
@@ -26,8 +27,8 @@ type dispatcher struct {
 	counted int // requests that count for the switch kill-every
 }
 
-// affinityCookie names the server of a client. Assumption: no document gives the name and form of SAP Web Dispatcher's own; the cookie
-// is there with several servers only.
+// affinityCookie names the server of a client. Assumption: no document gives the name and form of SAP Web Dispatcher's
+// own; the cookie is there with several servers only.
 const affinityCookie = "sap-webdisp-server"
 
 func newDispatcher(b *book) *dispatcher {

@@ -21,7 +21,8 @@ var edgeWhole = map[kind][]int64{
 	int16Kind:   {0, 1, -1, math.MaxInt16, math.MinInt16},
 	int32Kind:   {0, 1, -1, math.MaxInt32, math.MinInt32, 1 << 20},
 	int64Kind:   {0, 1, -1, math.MaxInt64, math.MinInt64, 1<<53 + 1, -(1<<53 + 1)},
-	timeKind:    {0, 1 * ticksPerSecond, 12*3600*ticksPerSecond + 34*60*ticksPerSecond + 56*ticksPerSecond, 86399 * ticksPerSecond, ticksPerSecond / 2, 86399*ticksPerSecond + 9990000},
+	timeKind: {0, 1 * ticksPerSecond, 12*3600*ticksPerSecond + 34*60*ticksPerSecond + 56*ticksPerSecond,
+		86399 * ticksPerSecond, ticksPerSecond / 2, 86399*ticksPerSecond + 9990000},
 }
 
 // Dates in ms at most: verbose JSON keeps no more, and both formats are to show the same rows.
@@ -32,22 +33,30 @@ var edgeAmounts = bytesOf("0.0000", "1.0000", "-1.0000", "0.0001", "-0.0001", "9
 
 var edgeExact = bytesOf("0", "1", "-1", "9999999999999999999999999999999", "-9999999999999999999999999999999", "1701411834604692317316873037158")
 
-var edgeSingles = []float64{0, 1, -1, 0.5, math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32, float64(float32(0.1)), float64(float32(16777217))}
+var edgeSingles = []float64{0, 1, -1, 0.5, math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32,
+	float64(float32(0.1)), float64(float32(16777217))}
 
-var edgeDoubles = []float64{0, 1, -1, 0.1, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0 / 3, 1e21, 123456789.125, 1e-7}
+var edgeDoubles = []float64{0, 1, -1, 0.1, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0 / 3,
+	1e21, 123456789.125, 1e-7}
 
 var edgeGuids = bytesOf("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "34c6020a-aaaa-1111-2222-af75a376b0f9", "0a0b0c0d-0102-0304-0506-0708090a0b0c")
 
-var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, bytes.Repeat([]byte{0xa5, 0, 0x5a}, 40), []byte("plain text"), {0x3e, 0x3f, 0xbf}}
+var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, bytes.Repeat([]byte{0xa5, 0, 0x5a}, 40),
+	[]byte("plain text"), {0x3e, 0x3f, 0xbf}}
 
 func (m *northwind) addAllTypes() {
-	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40), text("PostalCode", 10), column("Since", dateTimeKind), column("Latitude", doubleKind),
+	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40), text("PostalCode", 10), column("Since", dateTimeKind),
+		column("Latitude", doubleKind),
 		decimal("Rent", 11, 2)}}
 	m.complexTypes = append(m.complexTypes, address)
-	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind), column("Small", sbyteKind), column("Short", int16Kind), column("Whole", int32Kind),
-		column("Long", int64Kind), decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind), column("Mark", guidKind), column("Clock", timeKind),
-		column("Moment", dateTimeKind), column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind, nullable: true, maxLength: 200},
-		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`}, {name: "Place", kind: complexKind, nullable: true, complex: address}}
+	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind), column("Small", sbyteKind),
+		column("Short", int16Kind), column("Whole", int32Kind),
+		column("Long", int64Kind), decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind),
+		column("Mark", guidKind), column("Clock", timeKind),
+		column("Moment", dateTimeKind), column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind, nullable: true,
+			maxLength: 200},
+		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`}, {name: "Place", kind: complexKind, nullable: true,
+			complex: address}}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}
 	var moments []int64
 	for _, s := range edgeMoments {
@@ -97,7 +106,8 @@ func fillEdge(r *row, i int, k kind, n int, moments []int64) {
 	case dateTimeOffsetKind:
 		r.setNumber(i, moments[n%len(moments)])
 		// The ends of the calendar cannot be shifted.
-		if r.values[i].zone = [4]int16{0, 330, -210, 60}[n%4]; n%len(moments) == 1 || n%len(moments) == 2 || n%len(moments) == 11 {
+		if r.values[i].zone = [4]int16{0, 330, -210, 60}[n%4]; n%len(moments) == 1 || n%len(moments) == 2 ||
+			n%len(moments) == 11 {
 			r.values[i].zone = 0
 		}
 	case complexKind:
@@ -144,7 +154,8 @@ func (m *northwind) addCodes() {
 func (m *northwind) addNotes() {
 	title, author, updated, summary := text("Title", 60), text("Author", 30), column("Changed", dateTimeKind), text("Summary", 80)
 	title.mapping, author.mapping, updated.mapping, summary.mapping, summary.keep = "SyndicationTitle", "SyndicationAuthorName", "SyndicationUpdated", "SyndicationSummary", true
-	typ := &entityType{name: "Note", keys: 1, properties: []property{identity("NoteID"), title, author, updated, summary, {name: "Body", kind: stringKind, nullable: true, maxLength: -1}}}
+	typ := &entityType{name: "Note", keys: 1, properties: []property{identity("NoteID"), title, author, updated, summary,
+		{name: "Body", kind: stringKind, nullable: true, maxLength: -1}}}
 	m.add("Notes", typ, 40, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, edgeTexts[n%len(edgeTexts)])
@@ -160,7 +171,8 @@ func (m *northwind) addNotes() {
 
 // Pictures are media link entries; the bytes are at /$value.
 func (m *northwind) addPictures() {
-	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"), text("Name", 40), column("Size", int32Kind)}}
+	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"), text("Name", 40),
+		column("Size", int32Kind)}}
 	m.add("Pictures", typ, 12, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.buf = append(strconv.AppendInt(append(r.buf, "picture "...), int64(n+1), 10), ".png"...)

@@ -69,6 +69,9 @@ func (x *exchange) answer(rest string) *fault {
 	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version, "4") {
 		return badRequest("Request version '%s' is not supported for the request payload. The only supported versions are '1.0', '2.0'.", version)
 	}
+	if x.mount.catalogue {
+		return x.catalogue(rest)
+	}
 	return x.route(rest)
 }
 
@@ -126,7 +129,37 @@ func (x *exchange) dropped() bool {
 		x.refuse()
 		return true
 	}
+	if x.writes() && s.hits(x.sw.FailBefore) {
+		x.interfere()
+		return true
+	}
 	return false
+}
+
+// writes tells whether this is a request from outside that may write, and not one inside of a batch.
+func (x *exchange) writes() bool {
+	_, inside := x.w.(*part)
+	return !inside && x.method != http.MethodGet && x.method != http.MethodHead
+}
+
+// interfere answers in the service's place, as the network and servers in front of services do: one time by a reset,
+// the other by a page.
+func (x *exchange) interfere() {
+	if x.service.hits(50) {
+		x.abortSilently()
+		return
+	}
+	x.sw.Status, x.sw.StatusBody, x.sw.StatusMessage = http.StatusBadGateway, "html", ""
+	x.refuse()
+}
+
+// locked tells whether another user has the entity; who asks has to come again.
+func (x *exchange) locked(t *table) *fault {
+	if !x.service.hits(x.sw.EnqueueLocks) {
+		return nil
+	}
+	// assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
+	return &fault{status: http.StatusBadRequest, code: "MC/601", message: "Object of " + t.name + " is locked by user SMITH"}
 }
 
 // matched tells whether the switch match concerns this request.

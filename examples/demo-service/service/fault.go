@@ -28,8 +28,9 @@ func notFound(segment string) *fault {
 	return &fault{status: http.StatusNotFound, message: fmt.Sprintf("Resource not found for the segment '%s'.", segment)}
 }
 
-// sapCodes are the codes of SAP Gateway's framework messages where one is known for a status.
-// assumption: only /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are made up in their manner.
+// sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. assumption: only
+// /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are made up in
+// their manner.
 var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020", 409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
 	500: "/IWBEP/CM_MGW_RT/176", 501: "/IWBEP/CM_MGW_RT/004", 503: "/IWFND/CM_BEC/026"}
 

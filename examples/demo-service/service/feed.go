@@ -89,7 +89,8 @@ func (s *selection) narrow(c *cursor) {
 
 // beyond tells that no later row can match.
 func (s *selection) beyond(r *row) bool {
-	return s.navigation == nil && s.filter != nil && s.filter.high != nil && mustCompare(&r.values[0], s.filter.high) > 0
+	return s.navigation == nil && s.filter != nil && s.filter.high != nil && mustCompare(&r.values[0],
+		s.filter.high) > 0
 }
 
 // total counts the rows that the filter leaves, paging aside.
@@ -280,7 +281,8 @@ func (x *exchange) feed(src source) *fault {
 	if token := x.query.option(deltaToken); token != "" && src.navigation == nil {
 		return x.delta(src, token)
 	}
-	if token := strings.Trim(x.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 && src.navigation == nil {
+	if token := strings.Trim(x.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 &&
+		src.navigation == nil {
 		return x.delta(src, token)
 	}
 	tracked, _ := x.tracks(src)

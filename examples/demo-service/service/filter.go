@@ -75,7 +75,8 @@ func (p *filterParser) and() (*expression, error) {
 			break
 		}
 		a, b := left, right
-		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) && b.matches(r)) }, low: greater(a.low, b.low), high: lesser(a.high, b.high)}
+		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) && b.matches(r)) },
+			low: greater(a.low, b.low), high: lesser(a.high, b.high)}
 	}
 	return left, err
 }
@@ -148,9 +149,11 @@ func (p *filterParser) comparison() (*expression, error) {
 	return p.compared(start, operator, accept, left, right)
 }
 
-func (p *filterParser) compared(start token, operator string, accept func(int) bool, left, right *expression) (*expression, error) {
+func (p *filterParser) compared(start token, operator string, accept func(int) bool, left,
+	right *expression) (*expression, error) {
 	a, b := left.eval, right.eval
-	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok && !right.nothing() && !left.nothing() {
+	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
+		!right.nothing() && !left.nothing() {
 		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator, left.kind, right.kind, start.at)
 	}
 	e := &expression{kind: booleanKind, eval: func(r *row) value {
@@ -283,7 +286,8 @@ func datePart(v value, part int) value {
 	days, rest := floorDiv(v.num, ticksPerDay)
 	year, month, day := civil(days)
 	seconds := rest / ticksPerSecond
-	return value{kind: int32Kind, num: [...]int64{year, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60}[part]}
+	return value{kind: int32Kind, num: [...]int64{year, month, day, seconds / 3600, seconds / 60 % 60,
+		seconds % 60}[part]}
 }
 
 func (p *filterParser) call(name string) (*expression, error) {
@@ -306,7 +310,8 @@ func (p *filterParser) call(name string) (*expression, error) {
 		return nil, fmt.Errorf("function '%s' takes %d arguments, found %d", name, f.arguments, len(arguments))
 	}
 	for _, a := range arguments {
-		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() && !(moment && a.kind == timeKind) || !moment && a.kind != stringKind {
+		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() && !(moment && a.kind == timeKind) ||
+			!moment && a.kind != stringKind {
 			return nil, fmt.Errorf("no function '%s' for an argument of type %s", name, a.kind)
 		}
 	}

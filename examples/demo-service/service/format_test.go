@@ -98,7 +98,8 @@ func TestMetadataDescribesWhatIsServed(t *testing.T) {
 				for _, s := range m.Schemas {
 					for _, e := range s.EntityTypes {
 						for _, n := range e.Navigation {
-							if roles := associations[n.Relationship]; roles != n.FromRole+" "+n.ToRole && roles != n.ToRole+" "+n.FromRole {
+							if roles := associations[n.Relationship]; roles != n.FromRole+" "+n.ToRole &&
+								roles != n.ToRole+" "+n.FromRole {
 								t.Errorf("%s.%s: association %s has roles %q", e.Name, n.Name, n.Relationship, roles)
 							}
 						}
@@ -299,11 +300,13 @@ func TestMediaEntities(t *testing.T) {
 	entries := c.atom(service.SAPPath + "Pictures").Entries
 	for i, p := range document.D.Results {
 		r := c.get(p.Metadata.Source)
-		if _, err := png.Decode(bytes.NewReader(r.body)); err != nil || len(r.body) != p.Size || r.header.Get("Content-Type") != p.Metadata.Type {
+		if _, err := png.Decode(bytes.NewReader(r.body)); err != nil || len(r.body) != p.Size ||
+			r.header.Get("Content-Type") != p.Metadata.Type {
 			t.Errorf("%s: %v, %d bytes of %d, %s", p.Metadata.Source, err, len(r.body), p.Size, r.header.Get("Content-Type"))
 		}
 		e := entries[i]
-		if len(e.Content.Inside.Fields) != 0 || len(e.Beside.Fields) != 3 || c.origin+service.SAPPath+e.Content.Src != p.Metadata.Source {
+		if len(e.Content.Inside.Fields) != 0 || len(e.Beside.Fields) != 3 ||
+			c.origin+service.SAPPath+e.Content.Src != p.Metadata.Source {
 			t.Errorf("entry %d: %d properties in the content, %d beside it, src %q", i, len(e.Content.Inside.Fields), len(e.Beside.Fields), e.Content.Src)
 		}
 	}

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The parsers are given what strangers send: they must end with a value or an error, and what they accept must be usable.
+// The parsers are given what strangers send: they must end with a value or an error, and what they accept must be
+// usable.
 
 func FuzzFilter(f *testing.F) {
 	for _, seed := range []string{"OrderID eq 1", "not (ShipCity eq 'x''y' or OrderDate lt datetime'1996-07-04T00:00:00') and Freight gt 1.5M", "substringof('a',ShipName)", "year(OrderDate) eq 1996",
@@ -20,7 +21,8 @@ func FuzzFilter(f *testing.F) {
 			return
 		}
 		for c := orders.all(); c.next(); {
-			if matched := e.matches(c.current); matched && (e.low != nil && mustCompare(&c.current.values[0], e.low) < 0 || e.high != nil && mustCompare(&c.current.values[0], e.high) > 0) {
+			if matched := e.matches(c.current); matched && (e.low != nil && mustCompare(&c.current.values[0],
+				e.low) < 0 || e.high != nil && mustCompare(&c.current.values[0], e.high) > 0) {
 				t.Errorf("%s: order %d matches and stands outside the bounds", text, c.current.values[0].num)
 			}
 		}

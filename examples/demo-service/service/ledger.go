@@ -30,11 +30,15 @@ type Ledger struct {
 	SessionChanges    int                     `json:"sessionChanges"` // session ids replaced by rotate-session
 	TokenFetches      int                     `json:"tokenFetches"`
 	TokenRefusals     int                     `json:"tokenRefusals"`
-	Writes            map[string]Write        `json:"writes"`    // applied writes by entity, such as Orders(10248)
-	Kills             int                     `json:"kills"`     // application servers that were killed
-	Unreached         int                     `json:"unreached"` // requests that a killed server never saw
-	Gone              []string                `json:"gone"`      // rows that churn and differ deleted
-	Born              []string                `json:"born"`      // rows that churn and differ inserted
+	Writes            map[string]Write        `json:"writes"`         // applied writes by entity, such as Orders(10248)
+	Kills             int                     `json:"kills"`          // application servers that were killed
+	Unreached         int                     `json:"unreached"`      // requests that a killed server never saw
+	Subscribed        int                     `json:"subscribed"`     // subscriptions that were made
+	Notified          int                     `json:"notified"`       // notifications that were taken
+	Undelivered       int                     `json:"undelivered"`    // those that were given up
+	NotifyStatuses    map[int]int             `json:"notifyStatuses"` // answers of listeners by status, 0: none
+	Gone              []string                `json:"gone"`           // rows that churn and differ deleted
+	Born              []string                `json:"born"`           // rows that churn and differ inserted
 }
 
 // SessionCount is what became of the sessions of a user on an application server. Opened is the sum of all others.
@@ -74,7 +78,8 @@ type book struct {
 }
 
 func emptyLedger() Ledger {
-	return Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{}, Sessions: map[string]SessionCount{}}
+	return Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{},
+		Sessions: map[string]SessionCount{}}
 }
 
 func newBook() *book {
@@ -113,8 +118,10 @@ func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	l := s.book.l
-	l.Requests, l.Operations, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Operations), slices.Clone(l.Gone), slices.Clone(l.Born)
+	l.Requests, l.Operations, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Operations),
+		slices.Clone(l.Gone), slices.Clone(l.Born)
 	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
+	l.NotifyStatuses = maps.Clone(l.NotifyStatuses)
 	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
 	return l
 }

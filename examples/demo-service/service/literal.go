@@ -251,7 +251,8 @@ func parseMoment(k kind, s string) (*value, error) {
 	if m == nil || k == dateTimeKind && len(m[8]) > 1 || k == dateTimeOffsetKind && m[8] == "" {
 		return nil, fmt.Errorf("expected a value of type %s, found %q", k, s)
 	}
-	t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])), int(digits(m[5])), int(digits(m[6])), 0, time.UTC)
+	t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])), int(digits(m[5])),
+		int(digits(m[6])), 0, time.UTC)
 	if t.Day() != int(digits(m[3])) || t.Hour() != int(digits(m[4])) {
 		return nil, fmt.Errorf("expected a value of type %s, found %q, which is no date", k, s)
 	}
@@ -336,7 +337,8 @@ func fits(text []byte, precision, scale int) bool {
 	if !ok {
 		return false
 	}
-	unscaled := new(big.Rat).Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)))
+	unscaled := new(big.Rat).Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)),
+		nil)))
 	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(precision)), nil)
 	return unscaled.IsInt() && new(big.Int).Abs(unscaled.Num()).Cmp(limit) < 0
 }

@@ -175,7 +175,8 @@ func (d *edmx) container() {
 	}
 	for _, a := range model.associations {
 		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
-			mount.namespace, a.name, d.edm, a.principalRole, a.principal.name, d.edm, a.dependentRole, a.dependent.name, d.edm)
+			mount.namespace, a.name, d.edm, a.principalRole, a.principal.name, d.edm, a.dependentRole, a.dependent.name,
+			d.edm)
 	}
 	if mount.odp {
 		d.odpFunctions()

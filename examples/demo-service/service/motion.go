@@ -97,8 +97,8 @@ func (s *Service) vanish(t *table, key []value) {
 	}
 }
 
-// appear inserts a copy of the row with this key under a new key: near it where keys have gaps (Order_Details), else before all
-// others; or, not near, behind all others. Sets with text keys get none.
+// appear inserts a copy of the row with this key under a new key: near it where keys have gaps (Order_Details), else
+// before all others; or, not near, behind all others. Sets with text keys get none.
 func (s *Service) appear(t *table, like []value, near bool) {
 	for _, key := range s.newKeys(t, like, near) {
 		r := t.find(like)

@@ -112,12 +112,15 @@ func (m *northwind) joinAll() {
 	m.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
 }
 
-func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int, int)) {
+func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int,
+	int)) {
 	p, d := m.byName[principal], m.byName[dependent]
-	a := &association{name: name, principal: p, dependent: d, optional: optional, principalRole: principal, dependentRole: dependent,
-		foreign: []int{d.typ.property(foreign)}}
+	a := &association{name: name, principal: p, dependent: d, optional: optional, principalRole: principal,
+		dependentRole: dependent,
+		foreign:       []int{d.typ.property(foreign)}}
 	m.associations = append(m.associations, a)
-	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d, candidates: candidates})
+	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d,
+		candidates: candidates})
 	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, join: a, target: p})
 }
 
@@ -218,7 +221,8 @@ func appendCustomer(b []byte, n int) []byte {
 }
 
 func (m *northwind) addCustomers() {
-	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind, maxLength: 5}, required(text("CompanyName", 40)), text("ContactName", 30),
+	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind, maxLength: 5},
+		required(text("CompanyName", 40)), text("ContactName", 30),
 		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15), text("Phone", 24)}}
 	m.add("Customers", typ, m.customers, func(n int, r *row) {
 		mark := len(r.buf)
@@ -245,8 +249,10 @@ func (r *row) postalCode(i, n int) {
 }
 
 func (m *northwind) addEmployees() {
-	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"), required(text("LastName", 20)), required(text("FirstName", 10)), text("Title", 30),
-		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind, nullable: true, maxLength: -1}, column("ReportsTo", int32Kind)}}
+	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"), required(text("LastName", 20)), required(text("FirstName", 10)),
+		text("Title", 30),
+		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind, nullable: true, maxLength: -1},
+		column("ReportsTo", int32Kind)}}
 	m.add("Employees", typ, employeeRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, people[n][slices.Index(people[n], ' ')+1:])
@@ -263,7 +269,8 @@ func (m *northwind) addEmployees() {
 }
 
 func orderColumns() []property {
-	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5}, column("EmployeeID", int32Kind), column("OrderDate", dateTimeKind),
+	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5}, column("EmployeeID", int32Kind),
+		column("OrderDate", dateTimeKind),
 		column("RequiredDate", dateTimeKind), column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind), decimal("Freight", 19, 4), text("ShipName", 40), text("ShipCity", 15),
 		text("ShipPostalCode", 10), text("ShipCountry", 15)}
 }
@@ -306,7 +313,8 @@ func detailColumns() []property {
 		required(column("Discount", singleKind))}
 }
 
-var discounts = []uint64{math.Float64bits(0), math.Float64bits(float64(float32(0.05))), math.Float64bits(float64(float32(0.15))), math.Float64bits(0.25)}
+var discounts = []uint64{math.Float64bits(0), math.Float64bits(float64(float32(0.05))),
+	math.Float64bits(float64(float32(0.15))), math.Float64bits(0.25)}
 
 func (m *northwind) addOrderDetails() {
 	typ := &entityType{name: "Order_Detail", keys: 2, properties: detailColumns()}
@@ -334,6 +342,7 @@ func (m *northwind) addCopies() {
 	m.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
 	everything := m.byName["AllTypes"].typ
 	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)}, 0, none)
-	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"), text("Topic", 249), {name: "Body", kind: stringKind, nullable: true, maxLength: -1},
+	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"), text("Topic", 249), {name: "Body", kind: stringKind,
+		nullable: true, maxLength: -1},
 		column("ReceivedAt", dateTimeKind)}}, 0, none)
 }

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// A service for operational data provisioning (ODP) over the same rows: for each of some sets a set FactsOf…, DeltaLinksOf… with the
-// tokens that can still be asked for, and the functions SubscribedTo… and TerminateDeltasFor…. A GET of the set with Prefer:
-// odata.track-changes opens the subscription of its user and begins a job that reads everything; each such GET begins another. A token
-// gives the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and ODQ_ENTITYCNTR: -1 for images before a change, 1 for those behind.
-// Asking for a token says that what came before has arrived: older ones are answered with SAP's error 536 from then on.
+// A service for operational data provisioning (ODP) over the same rows: for each of some sets a set FactsOf…,
+// DeltaLinksOf… with the tokens that can still be asked for, and the functions SubscribedTo… and TerminateDeltasFor…. A
+// GET of the set with Prefer: odata.track-changes opens the subscription of its user and begins a job that reads
+// everything; each such GET begins another. A token gives the changes since, as rows with ODQ_CHANGEMODE (C, U, D) and
+// ODQ_ENTITYCNTR: -1 for images before a change, 1 for those behind. Asking for a token says that what came before has
+// arrived: older ones are answered with SAP's error 536 from then on.
 //
 // Assumption: a token of a later request is higher; what 536 looks like on the wire no document says.
 
@@ -74,8 +75,10 @@ func newODP(m *northwind) map[string]*odpSource {
 		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37, sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
 		own.properties = slices.Insert(slices.Clone(own.properties), own.keys, mode, counter)
 		own.keys += 2
-		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind), column("CreatedAt", dateTimeKind), column("IsInitialLoad", booleanKind)}}
-		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &own}, links: &table{name: linksOf + set, typ: links}, jobs: map[int]*job{}}
+		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
+			column("CreatedAt", dateTimeKind), column("IsInitialLoad", booleanKind)}}
+		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &own},
+			links: &table{name: linksOf + set, typ: links}, jobs: map[int]*job{}}
 	}
 	return sources
 }
@@ -168,7 +171,8 @@ func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *
 	e.begin(shape, s.links.name, -1)
 	for _, t := range tokens {
 		e.entity(shape, &row{values: []value{{kind: stringKind, text: []byte(t.name())},
-			{kind: dateTimeKind, num: t.created.Unix() * ticksPerSecond}, {kind: booleanKind, num: int64(truth(t.initial))}}})
+			{kind: dateTimeKind, num: t.created.Unix() * ticksPerSecond},
+			{kind: booleanKind, num: int64(truth(t.initial))}}})
 	}
 	e.end("", "")
 	e.flush()
@@ -244,7 +248,8 @@ func (x *exchange) odpInitial(s *odpSource) *fault {
 	return x.odpRows(s, n, 0, true)
 }
 
-// odpPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION of changes.
+// odpPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION of
+// changes.
 func (x *exchange) odpPage(s *odpSource, parts []string) *fault {
 	a, err1 := natural(parts[1])
 	at, err2 := natural(parts[3])

@@ -112,13 +112,15 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 					}
 				}
 			}
-			if err := json.Unmarshal(r.body, &body); test.path != "Orders?$format=pdf" && (err != nil || body.Error.Code == nil || body.Error.Message.Value == "") {
+			if err := json.Unmarshal(r.body, &body); test.path != "Orders?$format=pdf" && (err != nil || body.Error.Code == nil ||
+				body.Error.Message.Value == "") {
 				t.Errorf("%s: no error body: %v\n%s", test.path, err, r.body)
 			}
 			if r.status != test.status {
 				t.Errorf("%s: %d, expected %d\n%s", test.path, r.status, test.status, r.body)
 			}
-			if sap := mount == service.SAPPath; sap && body.Error.InnerError == nil || !sap && body.Error.InnerError != nil {
+			if sap := mount == service.SAPPath; sap && body.Error.InnerError == nil || !sap &&
+				body.Error.InnerError != nil {
 				t.Errorf("%s%s: innererror: %s", mount, test.path, r.body)
 			}
 		}
@@ -199,7 +201,8 @@ func TestExpandedFeedPagesInside(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, tokens := range []string{"key", "offset"} {
 			t.Run(links+" "+tokens, func(t *testing.T) {
-				c := start(t, service.Options{Rows: 12, PageSize: 5, Switches: service.Switches{ExpandPageSize: 2, Links: links, SkipToken: tokens}})
+				c := start(t, service.Options{Rows: 12, PageSize: 5, Switches: service.Switches{ExpandPageSize: 2,
+					Links: links, SkipToken: tokens}})
 				c.set("page-size", "0")
 				want := map[string]string{}
 				for _, r := range c.jsonFeed(service.NorthwindPath + "Order_Details").rows {

@@ -1,12 +1,13 @@
-// Package service is an OData v2 service for demonstrations and tests: a Northwind of its own rows, computed and never stored,
-// that answers as Microsoft's and SAP's services do, and misbehaves as they do when a switch says so.
-// It is written to the protocol and knows no particular client.
+// Package service is an OData v2 service for demonstrations and tests: a Northwind of its own rows, computed and never
+// stored, that answers as Microsoft's and SAP's services do, and misbehaves as they do when a switch says so. It is
+// written to the protocol and knows no particular client.
 package service
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -30,6 +31,8 @@ type Options struct {
 	PageSize int // rows in a page, as Switches.PageSize; 0: what Switches says
 	User     string
 	Password string // asked for when User is set
+	// Subscriptions adds the sets of SAP Gateway's notification model: changes are pushed to those who have subscribed.
+	Subscriptions bool
 	Switches
 }
 
@@ -52,8 +55,11 @@ type Service struct {
 	churns int   // pages served while churn is on
 	fresh  int64 // numbers for keys of inserted rows
 
+	dice *rand.Rand
+
 	changing sync.Mutex // one changeset at a time
 	repeats  repeats
+	pushes   pushes
 }
 
 // New makes a service. It holds no rows, only what was written.
@@ -65,14 +71,19 @@ func New(o Options) *Service {
 		o.Switches.PageSize = o.PageSize
 	}
 	book := newBook()
-	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches, visits: map[string]int{},
+	s := &Service{model: newNorthwind(o.Rows), user: o.User, password: o.Password, book: book, sw: o.Switches,
+		visits: map[string]int{}, dice: rand.New(rand.NewPCG(1, 1)),
 		users: &users{failures: map[string]int{}}, front: newDispatcher(book)}
 	s.front.employ(o.Servers)
 	s.odp = newODP(s.model)
+	if o.Subscriptions {
+		s.model.addSubscriptions()
+	}
 	s.mounts = []*mount{
 		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
 		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
 		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
+		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true, catalogue: true},
 	}
 	return s
 }
@@ -84,6 +95,7 @@ type mount struct {
 	container string
 	sap       bool
 	odp       bool // the service for operational data provisioning
+	catalogue bool // the catalogue of services
 }
 
 func (m *mount) language() string {
@@ -106,7 +118,8 @@ func (s *Service) Start(addr string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Server{URL: "http://" + listener.Addr().String(), server: &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}, done: make(chan error, 1)}
+	l := &Server{URL: "http://" + listener.Addr().String(), server: &http.Server{Handler: s,
+		ReadHeaderTimeout: 30 * time.Second}, done: make(chan error, 1)}
 	go func() { l.done <- l.server.Serve(listener) }()
 	return l, nil
 }
@@ -187,7 +200,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(recorded, e.affinity)
 	}
 	for _, m := range s.mounts {
-		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {
+		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok && (!m.catalogue || sw.Catalogue > 0) {
 			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: sw, server: e.server, affinity: e.affinity}
 			x.serve(strings.TrimRight(rest, "/"))
 			return
@@ -196,7 +209,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(recorded, r)
 }
 
-// logoff ends the session of a request. It is a public service: nobody has to log on for it, and it stands in no list of requests.
+// logoff ends the session of a request. It is a public service: nobody has to log on for it, and it stands in no list
+// of requests.
 func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
 	calm := *sw
 	calm.KillEvery = 0

@@ -42,7 +42,8 @@ func start(t *testing.T, o service.Options) *client {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: t, service: s, origin: l.URL, http: &http.Client{Jar: jar, Transport: transport}, headers: map[string]string{}}
+	return &client{t: t, service: s, origin: l.URL, http: &http.Client{Jar: jar, Transport: transport},
+		headers: map[string]string{}}
 }
 
 func (c *client) set(name, value string) {

@@ -92,7 +92,8 @@ type encoder interface {
 	entity(s *shape, r *row)
 	// deleted writes the tombstone of an entity by its local address.
 	deleted(local string, when time.Time)
-	// end closes the feed; next is the link to the following page, delta that to the changes from here on, each empty for none.
+	// end closes the feed; next is the link to the following page, delta that to the changes from here on, each empty
+	// for none.
 	end(next, delta string)
 	// single writes one entity as a whole document.
 	single(s *shape, r *row)

@@ -58,7 +58,8 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	if err := json.Unmarshal(c.get("/__demo/ledger").body, &l); err != nil {
 		t.Fatal(err)
 	}
-	if l.Total != 2 || l.Pages != 1 || l.Rows != 4 || l.Statuses[200] != 1 || l.Statuses[404] != 1 || l.Logons != 1 || l.SessionsOpened != 1 {
+	if l.Total != 2 || l.Pages != 1 || l.Rows != 4 || l.Statuses[200] != 1 || l.Statuses[404] != 1 || l.Logons != 1 ||
+		l.SessionsOpened != 1 {
 		t.Errorf("ledger %+v", l)
 	}
 	if q := l.Requests[0]; q.Method != "GET" || q.Path != service.SAPPath+"Orders" || q.Query != "sap-client=100" || q.Status != 200 {
@@ -168,7 +169,8 @@ func TestStatusForTheNextRequests(t *testing.T) {
 		c.get(service.SAPPath + "Products") // is not concerned
 		for range 2 {
 			r := c.do("GET", service.SAPPath+"Orders", "", "Accept", "application/json")
-			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body), test.contains) || test.body == "empty" && len(r.body) > 0 {
+			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body), test.contains) ||
+				test.body == "empty" && len(r.body) > 0 {
 				t.Errorf("%s: %d %s\n%s", test.body, r.status, r.header.Get("Content-Type"), r.body)
 			}
 		}
@@ -199,7 +201,8 @@ func TestBrokenAnswers(t *testing.T) {
 				if len(r.body) > after || mode != "reset" && len(r.body) != after {
 					t.Errorf("%s after %d: %d bytes", mode, after, len(r.body))
 				}
-				if mode == "truncate" && r.err != nil || mode == "length" && !errors.Is(r.err, io.ErrUnexpectedEOF) || mode == "reset" && !errors.Is(r.err, syscall.ECONNRESET) {
+				if mode == "truncate" && r.err != nil || mode == "length" && !errors.Is(r.err, io.ErrUnexpectedEOF) || mode == "reset" &&
+					!errors.Is(r.err, syscall.ECONNRESET) {
 					t.Errorf("%s after %d: status %d, error %v", mode, after, r.status, r.err)
 				}
 				if !strings.HasPrefix(string(whole), string(r.body)) {
@@ -282,7 +285,8 @@ func TestOtherShapes(t *testing.T) {
 		t.Errorf("omit-type: %.2000s", body)
 	}
 	c.set("prefixes", "true")
-	if body := string(c.get(service.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") || !strings.Contains(body, "<atom:entry>") || len(c.atomFeed(service.NorthwindPath+"Orders").rows) != 4 {
+	if body := string(c.get(service.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") || !strings.Contains(body, "<atom:entry>") ||
+		len(c.atomFeed(service.NorthwindPath+"Orders").rows) != 4 {
 		t.Errorf("prefixes: %.1000s", body)
 	}
 	c.set("v1", "true")
@@ -311,7 +315,8 @@ func TestRowsInMotionBetweenPages(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, tokens := range []string{"key", "offset"} {
 			t.Run(set+" "+tokens, func(t *testing.T) {
-				c := start(t, service.Options{Rows: 60, PageSize: 10, Switches: service.Switches{Churn: 3, SkipToken: tokens}})
+				c := start(t, service.Options{Rows: 60, PageSize: 10, Switches: service.Switches{Churn: 3,
+					SkipToken: tokens}})
 				before := c.existing(set)
 				var seen []string
 				for _, r := range c.walk(c.jsonFeed, service.NorthwindPath+set) {
@@ -327,7 +332,8 @@ func TestRowsInMotionBetweenPages(t *testing.T) {
 						missing++
 					}
 				}
-				// Links that count rows lose some here: that is the fault which the switch is to show. Links by key do not.
+				// Links that count rows lose some here: that is the fault which the switch is to show. Links by key do
+				// not.
 				if (missing > 0) != (tokens == "offset") {
 					t.Errorf("%d rows that existed throughout were not delivered", missing)
 				}
@@ -372,7 +378,8 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 						t.Errorf("reordered: %q", second)
 					}
 				case "delete", "all":
-					if !slices.Equal(l.Gone, []string{first[0], first[2]}) || slices.Contains(second, first[0]) || slices.Contains(second, first[2]) {
+					if !slices.Equal(l.Gone, []string{first[0], first[2]}) || slices.Contains(second, first[0]) ||
+						slices.Contains(second, first[2]) {
 						t.Errorf("gone %q, the second time %q", l.Gone, second)
 					}
 				}

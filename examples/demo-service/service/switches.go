@@ -14,8 +14,9 @@ type Switches struct {
 	ExpandPageSize int    // expand-page-size: rows in an expanded feed before its own next link; 0: all
 	Links          string // links: absolute (default) or relative next links
 	SkipToken      string // skiptoken: key (default; Microsoft's) or offset (rows counted from the start)
-	SelfHost       string // self-host: origin by which the service calls itself in every link, as behind a reverse proxy
-	NextHost       string // next-host: origin of the next links only
+	// self-host: origin by which the service calls itself in every link, as behind a reverse proxy
+	SelfHost string
+	NextHost string // next-host: origin of the next links only
 
 	Servers   int    // servers: application servers behind a dispatcher; 0: 1
 	KillEvery int    // kill-every: each so many requests the server that is to answer is killed; 0: never
@@ -24,7 +25,8 @@ type Switches struct {
 
 	UnknownSession string // unknown-session: new (default) or 400: the answer to a session cookie that is not known
 	CSRF           bool   // csrf: writes need a token bound to a session
-	RotateSession  string // rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
+	// rotate-session: off (default), fetch, next or both: when the session id changes around a token fetch
+	RotateSession  string
 	LockAfter      int    // lock-after: failed logons that lock the user; 0: never
 	OmitNull       bool   // omit-null: properties that are null are left out
 	OmitType       bool   // omit-type: no m:type in Atom
@@ -36,38 +38,60 @@ type Switches struct {
 	EndEarly       int    // end-early: feeds end after so many rows without a next link
 	EndEarlyFormat string // end-early-format: all (default), atom or json
 
-	NoBatch       bool   // no-batch: $batch is not there
-	BatchLimit    int    // batch-limit: bytes of a batch above which the server in front answers 413; 0: 16 MB
-	BatchStop     bool   // batch-stop: what stands behind the first part of a batch that fails is not done, and its answers are missing
-	Changesets    string // changesets: any (default) or one: changesets of several operations are refused
-	Repeatability bool   // repeatability: a POST with a RequestID that was done before is not done again, and answered as then
+	NoBatch    bool // no-batch: $batch is not there
+	BatchLimit int  // batch-limit: bytes of a batch above which the server in front answers 413; 0: 16 MB
+	// batch-stop: what stands behind the first part of a batch that fails is not done, and its answers are missing
+	BatchStop  bool
+	Changesets string // changesets: any (default) or one: changesets of several operations are refused
+	// repeatability: a POST with a RequestID that was done before is not done again, and answered as then
+	Repeatability bool
 
 	Churn  int    // churn: rows deleted from, or inserted around, the part already read, after each page
 	Differ string // differ: reorder, delete, insert or all: how a page differs when it is asked for again
 
-	Delta         string        // delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link), off, or silent
-	DeltaHost     string        // delta-host: origin of the delta links only
-	DeltaQuotes   string        // delta-quotes: on (default) or off: whether tokens in delta links are quoted
-	Tombstones    string        // tombstones: on (default) or off: whether deltas tell of deleted rows
-	ExpiredStatus int           // expired-status: status of the answer to an expired token; 0: 410
-	TokenIn       string        // token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf… alone
-	Job           time.Duration // job: how long ODP's first extractions take before their first byte
-	Accepted      int           // accepted: so many next requests for tracked feeds are answered 202
-	RetryAfter    int           // retry-after: seconds to wait, in the answers 202; 0: 1
+	// delta: "" (the default: changes are tracked in SAP's manner for who asks), links (every feed has a delta link),
+	// off, or silent
+	Delta         string
+	DeltaHost     string // delta-host: origin of the delta links only
+	DeltaQuotes   string // delta-quotes: on (default) or off: whether tokens in delta links are quoted
+	Tombstones    string // tombstones: on (default) or off: whether deltas tell of deleted rows
+	ExpiredStatus int    // expired-status: status of the answer to an expired token; 0: 410
+	// token-in: delta (default), next or links: where ODP's tokens stand at the end of a feed, links: in DeltaLinksOf…
+	// alone
+	TokenIn string
+	// catalogue: how many services the catalogue holds, those that are here first; 0: there is no catalogue
+	Catalogue  int
+	Job        time.Duration // job: how long ODP's first extractions take before their first byte
+	Accepted   int           // accepted: so many next requests for tracked feeds are answered 202
+	RetryAfter int           // retry-after: seconds to wait, in the answers 202; 0: 1
 
-	Match         string        // match: the faults below concern requests whose "METHOD path?query" contains this text
-	Break         string        // break: reset, length or truncate: how the next feeds break off
-	BreakAfter    int           // break-after: bytes of body before that
-	BreakCount    int           // break-count: how many feeds
-	Status        int           // status: code of the next answers
-	StatusCount   int           // status-count: how many
-	StatusBody    string        // status-body: json, xml, html, empty, or auto (default: as the request accepts)
-	StatusCode    string        // status-code: SAP message code in them
-	StatusMessage string        // status-message: text in them
-	StatusWhen    string        // status-when: before (default) or after: whether the write that is answered so is not applied or is
+	Match         string // match: the faults below concern requests whose "METHOD path?query" contains this text
+	Break         string // break: reset, length or truncate: how the next feeds break off
+	BreakAfter    int    // break-after: bytes of body before that
+	BreakCount    int    // break-count: how many feeds
+	Status        int    // status: code of the next answers
+	StatusCount   int    // status-count: how many
+	StatusBody    string // status-body: json, xml, html, empty, or auto (default: as the request accepts)
+	StatusCode    string // status-code: SAP message code in them
+	StatusMessage string // status-message: text in them
+	// status-when: before (default) or after: whether the write that is answered so is not applied or is
+	StatusWhen    string
 	LogonPage     int           // logon-page: so many next answers are an HTML logon page with status 200
 	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
 	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
+	// enqueue-locks: of so many writes in a hundred, those inside batches too, the entity is locked by another user
+	EnqueueLocks int
+	// fail-before, fail-after: so many requests to write in a hundred, batches as a whole, get no answer of their own
+	// before, or after, they were applied
+	FailBefore, FailAfter int
+
+	// notify-form: how notifications are written: via (default), inline, entry, feed, json, json-entry, poke
+	NotifyForm string
+	// notify-to: where the channels of RFC destinations lead, such as http://127.0.0.1:8301
+	NotifyTo      string
+	NotifyUser    string // notify-user: user:password for the listener
+	NotifyTwice   bool   // notify-twice: each notification is sent twice
+	NotifyGarbage int    // notify-garbage: so many next notifications are preceded by one that nobody can read
 }
 
 // switchDefinition ties a name to its field.
@@ -84,6 +108,17 @@ func number(name string, field func(*Switches) *int) switchDefinition {
 		}
 		*field(s) = int(n)
 		return nil
+	}}
+}
+
+// percent takes 0 to 100.
+func percent(name string, field func(*Switches) *int) switchDefinition {
+	d := number(name, field)
+	return switchDefinition{name, func(s *Switches, text string) error {
+		if n, err := strconv.Atoi(text); err != nil || n < 0 || n > 100 {
+			return fmt.Errorf("expected a number from 0 to 100, found %q", text)
+		}
+		return d.parse(s, text)
 	}}
 }
 
@@ -136,6 +171,7 @@ var switchDefinitions = []switchDefinition{
 	number("churn", func(s *Switches) *int { return &s.Churn }),
 	word("differ", func(s *Switches) *string { return &s.Differ }, "", "reorder", "delete", "insert", "all"),
 	word("delta", func(s *Switches) *string { return &s.Delta }, "", "links", "off", "silent"),
+	number("catalogue", func(s *Switches) *int { return &s.Catalogue }),
 	word("delta-host", func(s *Switches) *string { return &s.DeltaHost }),
 	word("delta-quotes", func(s *Switches) *string { return &s.DeltaQuotes }, "on", "off"),
 	word("tombstones", func(s *Switches) *string { return &s.Tombstones }, "on", "off"),
@@ -164,6 +200,14 @@ var switchDefinitions = []switchDefinition{
 	flag("repeatability", func(s *Switches) *bool { return &s.Repeatability }),
 	number("logon-page", func(s *Switches) *int { return &s.LogonPage }),
 	number("lose-answer", func(s *Switches) *int { return &s.LoseAnswer }),
+	percent("enqueue-locks", func(s *Switches) *int { return &s.EnqueueLocks }),
+	percent("fail-before", func(s *Switches) *int { return &s.FailBefore }),
+	percent("fail-after", func(s *Switches) *int { return &s.FailAfter }),
+	word("notify-form", func(s *Switches) *string { return &s.NotifyForm }, notifyForms...),
+	word("notify-to", func(s *Switches) *string { return &s.NotifyTo }),
+	word("notify-user", func(s *Switches) *string { return &s.NotifyUser }),
+	flag("notify-twice", func(s *Switches) *bool { return &s.NotifyTwice }),
+	number("notify-garbage", func(s *Switches) *int { return &s.NotifyGarbage }),
 	{"slow-first-byte", func(s *Switches, text string) (err error) {
 		s.SlowFirstByte, err = time.ParseDuration(text)
 		return err
@@ -179,8 +223,9 @@ func SwitchNames() []string {
 	return names
 }
 
-// ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a time-out does;
-// expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again; kill-server kills the server of that name, and starts it anew without any session.
+// ActionNames are the names that Service.Set takes for what happens at once: expire-sessions ends all sessions, as a
+// time-out does; expire-tokens makes all delta tokens so far unknown; unlock-users makes locked users try again;
+// kill-server kills the server of that name, and starts it anew without any session.
 func ActionNames() []string {
 	return []string{"expire-sessions", "unlock-users", "kill-server", "expire-tokens"}
 }
@@ -227,6 +272,16 @@ func (s *Service) Switches() Switches {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sw
+}
+
+// hits throws the dice: true in so many cases of a hundred. The same requests in the same order have the same luck.
+func (s *Service) hits(percent int) bool {
+	if percent == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dice.IntN(100) < percent
 }
 
 // take uses up one of a counted fault.

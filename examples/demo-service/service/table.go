@@ -173,7 +173,8 @@ func (t *table) revive(r *row) {
 	t.epoch++
 }
 
-// cursor walks over the rows of a table in the order of their keys. Rows written meanwhile are met when they stand ahead.
+// cursor walks over the rows of a table in the order of their keys. Rows written meanwhile are met when they stand
+// ahead.
 type cursor struct {
 	table         *table
 	at, step, end int // generated rows

@@ -44,10 +44,12 @@ const ticksPerSecond = 10_000_000
 
 // value is one typed value of a row.
 type value struct {
-	kind   kind
-	null   bool
-	zone   int16   // minutes east of UTC, DateTimeOffset only
-	num    int64   // integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC; Time as ticks
+	kind kind
+	null bool
+	zone int16 // minutes east of UTC, DateTimeOffset only
+	// integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC;
+	// Time as ticks
+	num    int64
 	text   []byte  // String, Decimal and Guid as written; Binary as its bytes
 	fields []value // complex
 }

@@ -13,6 +13,9 @@ func (x *exchange) create(src source) *fault {
 	if t.typ.stream {
 		return &fault{status: http.StatusNotImplemented, message: "Media entities cannot be created here"}
 	}
+	if f := x.locked(t); f != nil {
+		return f
+	}
 	if done, f := x.repeated(); done || f != nil {
 		return f
 	}
@@ -20,6 +23,7 @@ func (x *exchange) create(src source) *fault {
 	if f != nil {
 		return f
 	}
+	x.numbered(t, given)
 	r := t.typ.newRow()
 	for i := range t.typ.properties {
 		if f := initial(t.typ, r, i, given, src); f != nil {
@@ -37,6 +41,7 @@ func (x *exchange) create(src source) *fault {
 	key := slices.Clone(r.key(t.typ))
 	x.undoing(func() { t.remove(key, func(*row) *fault { return nil }) })
 	x.applied(t, key, func(w *Write) { w.Created++ })
+	x.tell(t, key, "created")
 	x.remember(t, r.clone())
 	if x.lost() {
 		return nil
@@ -88,6 +93,9 @@ func (x *exchange) duplicate(t *table, r *row) *fault {
 
 // update answers PUT, and MERGE or PATCH when partial.
 func (x *exchange) update(t *table, key []value, partial bool) *fault {
+	if f := x.locked(t); f != nil {
+		return f
+	}
 	given, f := x.body(t.typ)
 	if f != nil {
 		return f
@@ -125,6 +133,7 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 		return f
 	}
 	x.applied(t, key, func(w *Write) { w.Updated++ })
+	x.tell(t, key, "updated")
 	if !x.lost() {
 		x.noContent(etag)
 	}
@@ -132,7 +141,11 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 }
 
 func (x *exchange) delete(t *table, key []value) *fault {
-	f := t.remove(key, func(r *row) *fault {
+	f := x.locked(t)
+	if f != nil {
+		return f
+	}
+	f = t.remove(key, func(r *row) *fault {
 		if f := x.unchanged(t, r); f != nil {
 			return f
 		}
@@ -144,6 +157,7 @@ func (x *exchange) delete(t *table, key []value) *fault {
 		return f
 	}
 	x.applied(t, key, func(w *Write) { w.Deleted++ })
+	x.tell(t, key, "deleted")
 	if !x.lost() {
 		x.noContent("")
 	}
@@ -262,8 +276,13 @@ func (x *exchange) remember(t *table, r *row) {
 
 // lost drops the connection after a write was applied, or answers it as failed, when a switch says so.
 func (x *exchange) lost() bool {
-	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.set == nil && x.service.take(func(s *Switches) *int { return &s.StatusCount }) {
+	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.set == nil &&
+		x.service.take(func(s *Switches) *int { return &s.StatusCount }) {
 		x.refuse()
+		return true
+	}
+	if x.writes() && x.matched() && x.service.hits(x.sw.FailAfter) {
+		x.interfere()
 		return true
 	}
 	if x.sw.LoseAnswer == 0 || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {

@@ -195,7 +195,8 @@ func TestGeneratedRowsCanBeChangedAndDeleted(t *testing.T) {
 		}
 		for skip := range 21 {
 			all := strings.Fields(want + " ")
-			if got := keysOf(c.jsonFeed(fmt.Sprintf("%sOrders?$top=1&$skip=%d", service.NorthwindPath, skip)).rows, "OrderID"); skip < 20 && got != all[skip] {
+			if got := keysOf(c.jsonFeed(fmt.Sprintf("%sOrders?$top=1&$skip=%d", service.NorthwindPath, skip)).rows, "OrderID"); skip < 20 &&
+				got != all[skip] {
 				t.Errorf("$skip=%d: %s, expected %s", skip, got, all[skip])
 			}
 		}

@@ -20,9 +20,9 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/culvert-project/culvert/host/internal/loopback"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/loopback"
-	"github.com/culvert-project/culvert/host/pause"
 )
 
 // requester asks a token service for tokens: one set of credentials, no memory.

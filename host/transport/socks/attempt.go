@@ -9,7 +9,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/culvert-project/culvert/host/pause"
+	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
 // dialling is one call of DialContext: attempts until one of them says enough.

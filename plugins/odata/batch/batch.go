@@ -24,8 +24,8 @@ type Part struct {
 	Operations []Operation
 }
 
-// Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of changesets have their
-// numbers, counted from 1 through all parts, as Content-ID.
+// Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of
+// changesets have their numbers, counted from 1 through all parts, as Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	suffix := unused(parts)
 	boundary = "batch_" + suffix
@@ -57,7 +57,8 @@ func delimiter(dst []byte, boundary string) []byte {
 	return append(append(append(dst, "--"...), boundary...), "\r\n"...)
 }
 
-// operation writes a request as a part; id 0: it has no Content-ID. The line end behind the body belongs to the boundary that follows.
+// operation writes a request as a part; id 0: it has no Content-ID. The line end behind the body belongs to the
+// boundary that follows.
 func operation(dst []byte, o *Operation, id int) []byte {
 	dst = append(dst, "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"...)
 	if id > 0 {
@@ -74,8 +75,8 @@ func operation(dst []byte, o *Operation, id int) []byte {
 	return append(append(append(dst, "\r\n"...), o.Body...), "\r\n"...)
 }
 
-// unused makes what is different about the boundaries of a batch: made of the bodies, so that the same batch is the same text, and
-// found in none of them.
+// unused makes what is different about the boundaries of a batch: made of the bodies, so that the same batch is the
+// same text, and found in none of them.
 func unused(parts []Part) string {
 	h := fnv.New64a()
 	for round := 0; ; round++ {

@@ -121,7 +121,8 @@ func TestStatus(t *testing.T) {
 func request() []batch.Part {
 	headers := []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"}}
 	return []batch.Part{
-		{Changeset: true, Operations: []batch.Operation{{Method: "POST", Target: "Orders", Headers: headers, Body: []byte(`{"ID":1}`)}, {Method: "DELETE", Target: "Orders(2)", Headers: headers[:1]}}},
+		{Changeset: true, Operations: []batch.Operation{{Method: "POST", Target: "Orders", Headers: headers, Body: []byte(`{"ID":1}`)},
+			{Method: "DELETE", Target: "Orders(2)", Headers: headers[:1]}}},
 		{Operations: []batch.Operation{{Method: "GET", Target: "Orders(3)?x=y"}}},
 		{Changeset: true, Operations: []batch.Operation{{Method: "MERGE", Target: "Orders(4)", Body: []byte("line\r\n--batch_\r\n\r\n")}}},
 	}
@@ -205,7 +206,8 @@ line
 	}
 }
 
-// Whatever is cut off, what is left is not taken for something else: each message that counts as complete is one of the whole document.
+// Whatever is cut off, what is left is not taken for something else: each message that counts as complete is one of the
+// whole document.
 func TestCutOff(t *testing.T) {
 	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
 		"--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--c--\r\n\r\n--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n{\"error\":1}\r\n--b--\r\n")
@@ -227,7 +229,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// The time is in proportion to the size: ten times as much doesn't take a hundred times as many steps, or this doesn't end.
+// The time is in proportion to the size: ten times as much doesn't take a hundred times as many steps, or this doesn't
+// end.
 func TestLarge(t *testing.T) {
 	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n", "opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 OK\nContent-Length: 7\n\n",
 		"dashes": "--", "lengths": "--b\n\nHTTP/1.1 200 OK\nContent-Length: 90\n\n\n\n\n"} {
@@ -267,7 +270,8 @@ func FuzzParse(f *testing.F) {
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(`{"ID":1}`), []byte("a\r\n--batch_x\r\n"), true)
 	f.Fuzz(func(t *testing.T, one, two []byte, changeset bool) {
-		parts := []batch.Part{{Changeset: changeset, Operations: []batch.Operation{{Method: "POST", Target: "A", Body: one}, {Method: "PUT", Target: "B", Body: two}}}}
+		parts := []batch.Part{{Changeset: changeset, Operations: []batch.Operation{{Method: "POST", Target: "A", Body: one},
+			{Method: "PUT", Target: "B", Body: two}}}}
 		body, boundary := batch.Append(nil, parts)
 		d, ok := batch.Parse(fmt.Sprintf("multipart/mixed; boundary=%q", boundary), body)
 		var bodies [][]byte

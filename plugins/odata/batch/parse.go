@@ -17,7 +17,8 @@ type Document struct {
 
 // Parsed is a part of a document.
 type Parsed struct {
-	// Changeset: the part is a multipart document of its own. A changeset that failed is none, but a single message in its place.
+	// Changeset: the part is a multipart document of its own. A changeset that failed is none, but a single message in
+	// its place.
 	Changeset bool
 	Messages  []Message
 	// Complete: a boundary stands behind it.
@@ -88,9 +89,9 @@ func Boundary(contentType string) (boundary string, ok bool) {
 	return "", true
 }
 
-// Parse takes a document apart, whose Content-Type is given. Where that says no boundary, the first line that can be one is; ok is false
-// where there is none. Nothing else is an error: what can't be read is missing from the document, or not complete. It takes time in
-// proportion to the document's size.
+// Parse takes a document apart, whose Content-Type is given. Where that says no boundary, the first line that can be
+// one is; ok is false where there is none. Nothing else is an error: what can't be read is missing from the document,
+// or not complete. It takes time in proportion to the document's size.
 func Parse(contentType string, body []byte) (d Document, ok bool) {
 	boundary, _ := Boundary(contentType)
 	if boundary == "" {
@@ -183,8 +184,8 @@ func (r *reader) boundaryAt(at int, boundaries []string) bool {
 	return false
 }
 
-// until goes behind the next boundary line and returns what stands before it, without the line end that belongs to the boundary. Without
-// one it goes to the end.
+// until goes behind the next boundary line and returns what stands before it, without the line end that belongs to the
+// boundary. Without one it goes to the end.
 func (r *reader) until(boundaries []string) []byte {
 	from := r.at
 	for at := from; at < len(r.text); {
@@ -201,8 +202,8 @@ func withoutEnd(content []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 }
 
-// headers reads lines to the empty one behind them; a line that begins with a blank goes on with the one before. complete is false where
-// the document ends, or a boundary stands, before the empty line.
+// headers reads lines to the empty one behind them; a line that begins with a blank goes on with the one before.
+// complete is false where the document ends, or a boundary stands, before the empty line.
 func (r *reader) headers(boundaries []string) (all []wit.Header, complete bool) {
 	for r.at < len(r.text) {
 		if r.boundaryAt(r.at, boundaries) {
@@ -257,8 +258,8 @@ func (r *reader) part(outer string) Parsed {
 	return p
 }
 
-// message reads a message to the boundary behind it. Its own Content-Length counts where a boundary follows there, or nothing: texts may
-// look like boundaries, and lengths are wrong often.
+// message reads a message to the boundary behind it. Its own Content-Length counts where a boundary follows there, or
+// nothing: texts may look like boundaries, and lengths are wrong often.
 func (r *reader) message(own []wit.Header, boundaries []string) Message {
 	m := Message{ID: header(own, "Content-ID")}
 	for r.at < len(r.text) { // empty lines before the first one

@@ -1,8 +1,10 @@
-// Package checkup is the part of `culvert doctor` that knows OData: does the service answer, is its metadata there, does it give
-// tokens for writing, are the entity sets there and answer, can the catalogue of services be read; and if not, who mends it where.
+// Package checkup is the part of `culvert doctor` that knows OData: does the service answer, is its metadata there,
+// does it give tokens for writing, are the entity sets there and answer, can the catalogue of services be read; and if
+// not, who mends it where.
 //
-// A connector's plugin offers it as the command doctor. Without an option it answers with the names of its steps, in order; with
-// option step it takes that step and answers whether it went well, which setting mends it if not, and what there is to say.
+// A connector's plugin offers it as the command doctor. Without an option it answers with the names of its steps, in
+// order; with option step it takes that step and answers whether it went well, which setting mends it if not, and what
+// there is to say.
 package checkup
 
 import (
@@ -108,7 +110,8 @@ func stepsOf(services []Service, query uri.Query) []step {
 	for _, s := range distinct(services) {
 		steps = append(steps,
 			step{name: "service " + s.Path, setting: s.Setting, request: get("service", query.On(s.Path+"/")), read: readService(s.Path)},
-			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path, query), read: readMetadata(s.Path)})
+			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path, query),
+				read: readMetadata(s.Path)})
 		if s.Written {
 			r := get("csrf", query.On(s.Path+"/"))
 			r.TokenFrom = &r.Target
@@ -167,7 +170,8 @@ func (s *step) result(answer *wit.Response) jsontext.Value {
 	default:
 		message, name = err.Error(), s.setting
 	}
-	return jsontext.Of(jsontext.Member{Name: "ok", Value: jsontext.Bool(ok)}, jsontext.Member{Name: "setting", Value: jsontext.Text(name)},
+	return jsontext.Of(jsontext.Member{Name: "ok", Value: jsontext.Bool(ok)},
+		jsontext.Member{Name: "setting", Value: jsontext.Text(name)},
 		jsontext.Member{Name: "message", Value: jsontext.Text(message)})
 }
 

@@ -8,11 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// remedy names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended; setting is "" where
-// none of the connector's does it.
+// remedy names the setting, or the transaction of the SAP system, where the cause of a refused answer is mended;
+// setting is "" where none of the connector's does it.
 //
-// Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active with an
-// HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or /IWBEP/.
+// Assumptions, from operating such systems: the Internet Communication Framework answers for nodes that are not active
+// with an HTML page and 403 or 404, SAP Gateway itself with an error document whose code begins with /IWFND/ or
+// /IWBEP/.
 func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 	code := ""
 	if f.Code != nil {

@@ -40,7 +40,8 @@ func stepOf(s Service, set Set, query uri.Query) step {
 	}
 }
 
-// readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a service can do.
+// readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a
+// service can do.
 func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	what := "entity set " + set.Name + " of " + s.Path
 	switch status := answer.Status; {

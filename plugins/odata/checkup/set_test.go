@@ -43,7 +43,8 @@ func TestSets(t *testing.T) {
 			if err != nil || first.Ask == nil {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			reply, err := Run(c.services, "sap-client=1", options, []wit.Response{{Tag: first.Ask.Requests[0].Tag, Status: 200, Body: []byte(metadata)}})
+			reply, err := Run(c.services, "sap-client=1", options, []wit.Response{{Tag: first.Ask.Requests[0].Tag, Status: 200,
+				Body: []byte(metadata)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +52,8 @@ func TestSets(t *testing.T) {
 				if reply.Ask == nil || len(reply.Ask.Requests) != 1 || reply.Ask.Requests[0].Target != c.target {
 					t.Fatalf("expected %s to be asked, found %+v", c.target, reply.Ask)
 				}
-				if reply, err = Run(c.services, "sap-client=1", options, []wit.Response{{Tag: tagRows, Status: c.status, Body: []byte(c.body)}}); err != nil {
+				if reply, err = Run(c.services, "sap-client=1", options,
+					[]wit.Response{{Tag: tagRows, Status: c.status, Body: []byte(c.body)}}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -14,8 +14,8 @@ const (
 	optionLanguage = "sap-language"
 )
 
-// Query is what the targets that a connector builds itself have in their query: client and language where the user wants them there,
-// else nothing. The host sets the headers in both cases.
+// Query is what the targets that a connector builds itself have in their query: client and language where the user
+// wants them there, else nothing. The host sets the headers in both cases.
 func Query(v setting.Values) uri.Query {
 	if v.Word(ClientIn) != "query" {
 		return ""
@@ -29,8 +29,8 @@ func Query(v setting.Values) uri.Query {
 	return uri.Query(strings.Join(options, "&"))
 }
 
-// client complains where a client would not reach the service: one inside a path, which metadata and pages are asked for behind. What a destination of BTP says of it only the
-// host knows, which has no hand in queries.
+// client complains where a client would not reach the service: one inside a path, which metadata and pages are asked
+// for behind. What a destination of BTP says of it only the host knows, which has no hand in queries.
 func client(v setting.Values, examined []wit.Examined) {
 	if v.Word(ClientIn) == "query" && v.Text(Destination) != "" && v.Text(Client) == "" {
 		setting.Complain(examined, ClientIn, setting.Invalid(ClientIn, "query",

@@ -1,5 +1,5 @@
-// Package config declares the settings that both OData connectors have, and what holds among them. Settings of one entity set stand in
-// groups, `sap.odata#00.service`, numbered with one to three digits which are kept as written.
+// Package config declares the settings that both OData connectors have, and what holds among them. Settings of one
+// entity set stand in groups, `sap.odata#00.service`, numbered with one to three digits which are kept as written.
 package config
 
 import (
@@ -136,8 +136,10 @@ func security(t *setting.Table) {
 	} {
 		of := "sap.odata." + store.name
 		t.Declare(
-			setting.Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: "+store.without+".", setting.Role(store.location), group, setting.Display(store.title)),
-			setting.Spec(of+".password", wit.KindPassword, wit.Low, nil, "Password of the "+store.name+", which all but PEM need.", setting.Role(store.password), group, setting.Display("Its password")),
+			setting.Spec(of+".location", wit.KindText, wit.Low, nil, "Path of the "+store.name+". Default: "+store.without+".", setting.Role(store.location),
+				group, setting.Display(store.title)),
+			setting.Spec(of+".password", wit.KindPassword, wit.Low, nil, "Password of the "+store.name+", which all but PEM need.", setting.Role(store.password), group,
+				setting.Display("Its password")),
 			setting.Spec(of+".type", wit.KindText, wit.Low, nil, "Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: what its content says.",
 				setting.Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), setting.Role(store.kind), group, setting.Display("Its type")))
 	}
@@ -179,7 +181,8 @@ func later(t *setting.Table) {
 	one("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
 }
 
-// Examine checks the settings of a connector that has declared these: each by itself, and those that are about one thing together.
+// Examine checks the settings of a connector that has declared these: each by itself, and those that are about one
+// thing together.
 func Examine(t *setting.Table, given []wit.Setting) []wit.Examined {
 	examined, v := t.Examine(given), t.Values(given)
 	place(v, examined)

@@ -127,8 +127,8 @@ func (d *Atom) start(i int) *syntax {
 	return nil
 }
 
-// declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have and HTML
-// has, and an encoding; true: it was the XML declaration, which is passed.
+// declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
+// and HTML has, and an encoding; true: it was the XML declaration, which is passed.
 func (d *Atom) declaration(i int) (bool, *syntax) {
 	b := d.s.buf
 	if ok, err := xmlHas(b, i, "<?xml"); ok || err != nil {
@@ -339,7 +339,8 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 	d.s.page.Rows++
 }
 
-// function reads the result of a function that is no entity: a structure of its own, or several in elements named element.
+// function reads the result of a function that is no entity: a structure of its own, or several in elements named
+// element.
 func (d *Atom) function(i int, out *Output) *syntax {
 	b := d.s.buf
 	end, err := xmlElement(b, i, d.s.limits.Depth)

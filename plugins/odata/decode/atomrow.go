@@ -6,7 +6,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// row decodes an entry, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
+// row decodes an entry, given as its text, and adds what becomes of it to the output. at is where it starts in the
+// page.
 func (d *Atom) row(text []byte, at int64, out *Output) {
 	if d.s.collect {
 		d.s.collected = d.scopes.appendSelfContained(d.s.collected, text, d.outer)
@@ -381,9 +382,11 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 			if m := each(e, inside); m != nil {
 				return m
 			}
-		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" && !r.hole.found && !feed.tag.empty:
+		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" && !r.hole.found &&
+			!feed.tag.empty:
 			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.hole = hole{found: true, link: link, linkAt: span{e.tag.start, e.end}, rowsAt: contentEnd(r.row, feed.tag, feed.end)}
+				r.hole = hole{found: true, link: link, linkAt: span{e.tag.start, e.end}, rowsAt: contentEnd(r.row,
+					feed.tag, feed.end)}
 			}
 		}
 		s.all = s.all[:mark]

@@ -28,8 +28,8 @@ func spaceOf(uri []byte) space {
 	return otherSpace
 }
 
-// binding is one declaration of a namespace or of xml:base, and those in force around it: a chain, so that a place in a row is
-// remembered with all that is in force there by one number. 0 is the outermost: nothing declared.
+// binding is one declaration of a namespace or of xml:base, and those in force around it: a chain, so that a place in a
+// row is remembered with all that is in force there by one number. 0 is the outermost: nothing declared.
 type binding struct {
 	outer  int
 	base   bool

@@ -109,7 +109,8 @@ func TestFastPathOnOddJSONRows(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	for _, odd := range oddJSON {
 		three := regularJSON + "," + regularJSON + "," + regularJSON
-		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three, odd + "," + odd + "," + three + "," + odd} {
+		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
+			odd + "," + odd + "," + three + "," + odd} {
 			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), nil, false)
 		}
 		if len(odd) < 500 {
@@ -128,7 +129,8 @@ func TestFastPathOnSamples(t *testing.T) {
 			}
 			l := parseLayout(t, s.layout)
 			sameAsPlain(t, l, doc, s.nested, false)
-			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 && bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
+			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
+				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
 				entries := doc[i : k+len("</entry>")]
 				var many []byte
 				many = append(append(append(append(many, doc[:i]...), entries...), entries...), doc[i:]...)
@@ -178,7 +180,8 @@ var oddNested = []string{
 	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 62) + `{"Pos":1,"Sub":[]}]}}`, `{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 63) + `{"Pos":1,"Sub":[]}]}}`,
 	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"`+strings.Repeat("t", 70)+`","Sub":[{"N":1}]},`, 200) + `{"Pos":1,"Sub":[]}]},"Last":"z"}`,
 	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}`, `{"ID":2,"Address":{"Street":"x"`, `{"ID":2,"Items":{"results":[}}`, `{"ID":2,"Address":{"Street":"x",}}`, `{"ID":2,"Left":{"a":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `}}`,
-	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + `,"Lat":1}}}`,
+	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `,"Lat":1}}}`,
+	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + `,"Lat":1}}}`,
 }
 
 func TestFastPathOnNestedJSON(t *testing.T) {
@@ -186,7 +189,8 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 	answers := map[string]string{"more": `[{"Pos":7,"Sub":[]}]`}
 	three := nestedJSON + "," + nestedJSON + "," + nestedJSON
 	for _, odd := range oddNested {
-		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three, odd + "," + odd + "," + three + "," + odd} {
+		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
+			odd + "," + odd + "," + three + "," + odd} {
 			sameAsPlain(t, l, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, false)
 		}
 		if len(odd) < 500 {
@@ -195,7 +199,8 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 	}
 	d := NewJSON(l, Limits{})
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
-	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.fast.taken < 48 || d.fast.inner[3].lessonsLeft() == 0 {
+	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.fast.taken < 48 ||
+		d.fast.inner[3].lessonsLeft() == 0 {
 		t.Errorf("%d of 50 rows on the fast path, %v", d.fast.taken, err)
 	}
 }
@@ -227,19 +232,29 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
 	other := `xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 	for i, odd := range []string{
-		withLinks("", nestedProperties), withLinks(owner, nestedProperties), withLinks(inlined("Items", feedOf("")), nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""), nestedProperties),
-		withLinks(inlined("Owner", "")+inlined("Items", feedOf(item("5", ""))), nestedProperties), withLinks(owner+owner, nestedProperties), withLinks(inlined("Other", feedOf(item("5", ""))), nestedProperties),
-		withLinks(owner+inlined("Items", feedOf(item("x", ""))), nestedProperties), withLinks(owner+inlined("Items", feedOf(item("1", sub("x")))), nestedProperties), withLinks(owner+inlined("Items", feedOf(item("1", `<link rel="next" href="more"/>`))), nestedProperties),
-		withLinks(owner+inlined("Items", feedOf(item("1", "")+`<link rel="next" href="more"/>`)), nestedProperties), withLinks(owner+inlined("Items", feedOf(strings.Repeat(item("3", sub("1")), 70))), nestedProperties),
-		withLinks(owner+inlined("Items", feedOf(withLinks("", "<d:Pos>1</d:Pos>"))), nestedProperties), withLinks(owner+inlined("Items", feedOf("\n "+item("1", "")+"\n "+item("2", "")+"\n")), nestedProperties),
-		withLinks(owner+inlined("Items", `<feed `+other+`>`+strings.ReplaceAll(item("4", ""), "d:", "e:")+`</feed>`), nestedProperties), withLinks(owner+inlined("Items", `<feed `+other+`>`+item("4", "")+`</feed>`), nestedProperties),
-		strings.Replace(withLinks(owner+inlined("Items", feedOf(item("1", ""))), nestedProperties), "<link ", "<link "+other+" ", 1), `<entry><content><m:properties>` + nestedProperties + `</m:properties></content>` + owner + `</entry>`,
+		withLinks("", nestedProperties), withLinks(owner, nestedProperties), withLinks(inlined("Items", feedOf("")),
+			nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""), nestedProperties),
+		withLinks(inlined("Owner", "")+inlined("Items", feedOf(item("5", ""))), nestedProperties), withLinks(owner+owner, nestedProperties),
+		withLinks(inlined("Other", feedOf(item("5", ""))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("x", ""))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("1", sub("x")))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("1", `<link rel="next" href="more"/>`))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(item("1", "")+`<link rel="next" href="more"/>`)), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(strings.Repeat(item("3", sub("1")), 70))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf(withLinks("", "<d:Pos>1</d:Pos>"))), nestedProperties),
+		withLinks(owner+inlined("Items", feedOf("\n "+item("1", "")+"\n "+item("2", "")+"\n")), nestedProperties),
+		withLinks(owner+inlined("Items", `<feed `+other+`>`+strings.ReplaceAll(item("4", ""), "d:", "e:")+`</feed>`), nestedProperties),
+		withLinks(owner+inlined("Items", `<feed `+other+`>`+item("4", "")+`</feed>`), nestedProperties),
+		strings.Replace(withLinks(owner+inlined("Items", feedOf(item("1", ""))), nestedProperties), "<link ", "<link "+other+" ", 1),
+		`<entry><content><m:properties>` + nestedProperties + `</m:properties></content>` + owner + `</entry>`,
 		withLinks(owner, `<d:ID>2</d:ID><d:Address/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address m:null="true"/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo m:null="true"/></d:Address><d:Last>z</d:Last>`),
 		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo><d:Lat>x</d:Lat></d:Geo></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address>text</d:Address>`),
 		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street><d:Street>y</d:Street></d:Address>`), withLinks(owner, `<d:Address><d:Street>x</d:Street></d:Address><d:ID>2</d:ID>`), withLinks(owner, `<d:ID>2</d:ID><d:Address `+other+`><e:Street>x</e:Street><d:Street>no</d:Street></d:Address>`),
-		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street>`), withLinks(inlined("Owner", `<entry/>`), nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("", "<d:Name>b</d:Name>")), nestedProperties),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street>`), withLinks(inlined("Owner", `<entry/>`), nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("", "<d:Name>b</d:Name>")),
+			nestedProperties),
 	} {
-		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd + odd + regular + regular, odd + odd + regular + regular + odd} {
+		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd +
+			odd + regular + regular, odd + odd + regular + regular + odd} {
 			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, false)
 		}
 		if i%4 == 0 && len(odd) < 2500 {
@@ -355,23 +370,27 @@ func TestFastPathIsTaken(t *testing.T) {
 	}
 	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
 	json := NewJSON(l, Limits{})
-	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON, `{"ID":2.0}`, ","), "left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
+	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON, `{"ID":2.0}`, ","),
+		"left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
 		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}", "{\n \"ID\": 1\n}", ",\n")} {
 		json.Reset()
 		before := json.fast.taken
-		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows || json.fast.taken-before < rows-8 {
+		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows ||
+			json.fast.taken-before < rows-8 {
 			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.fast.taken-before, out.Page.Rows, err)
 		}
 	}
 	regular := oddEntry(regularProperties)
 	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
 	atom := NewAtom(l, Limits{})
-	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular, oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""), "left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
-		"nulls": many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""), "pretty": many(pretty, pretty, "\n"),
+	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular, oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
+		"left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
+		"nulls":    many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""), "pretty": many(pretty, pretty, "\n"),
 		"shuffled": many(regular, oddEntry(`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
 		atom.Reset()
 		before := atom.fast.taken
-		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows || atom.fast.taken-before < rows-14 {
+		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil ||
+			out.Page.Rows != rows || atom.fast.taken-before < rows-14 {
 			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.fast.taken-before, out.Page.Rows, err)
 		}
 	}

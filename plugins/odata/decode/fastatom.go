@@ -7,23 +7,25 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 )
 
-// fastAtom reads entries that are like those before them. An entry is what stands in front of its properties, templates with
-// expanded entries between them; the properties; what stands behind them, a template.
+// fastAtom reads entries that are like those before them. An entry is what stands in front of its properties, templates
+// with expanded entries between them; the properties; what stands behind them, a template.
 type fastAtom struct {
 	fastRows
 	d      *Atom
 	reader atomReader
 
-	// heads and tails are the templates learned lately, lessons how many more may be. fronts and backs are those of the feed
-	// around the entries, for expanded ones.
+	// heads and tails are the templates learned lately, lessons how many more may be. fronts and backs are those of the
+	// feed around the entries, for expanded ones.
 	heads         [][]headPart
 	tails         []*fast.Template
 	fronts, backs []*fast.Template
 	lessons       int
-	// key is the namespaces around the entries for which all was learned; generation counts how often all was forgotten.
+	// key is the namespaces around the entries for which all was learned; generation counts how often all was
+	// forgotten.
 	key        []byte
 	generation int
-	// scopes are the namespaces in force at the properties, inside; data is the prefix of properties, meta that of the format.
+	// scopes are the namespaces in force at the properties, inside; data is the prefix of properties, meta that of the
+	// format.
 	scopes     scopes
 	inside     int
 	data, meta []byte
@@ -38,8 +40,8 @@ type fastAtom struct {
 	inner []*fastAtom
 }
 
-// headPart is a part of what stands in front of an entry's properties. Behind it comes the expanded value of a column, or with
-// -1 the properties.
+// headPart is a part of what stands in front of an entry's properties. Behind it comes the expanded value of a column,
+// or with -1 the properties.
 type headPart struct {
 	template *fast.Template
 	column   int
@@ -100,7 +102,8 @@ func (f *fastAtom) bind(s *scopes, scope int) {
 	}
 }
 
-// rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at p.
+// rows reads as many entries as it can, from p on. It returns where it stopped; false: it could not read the entry at
+// p.
 func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
 	f.stopped = -1
@@ -145,7 +148,8 @@ func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
 	return 0
 }
 
-// read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must read it.
+// read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must
+// read it.
 func (f *fastAtom) read(p, o int) (int, bool) {
 	for i := range f.heads {
 		r := f.begin(p, o)
@@ -340,7 +344,8 @@ func (f *fastAtom) pass(r *fast.Row, start int) bool {
 		return false
 	}
 	e := entryOf(r.Entry)
-	if close := bytes.LastIndex(f.buf[:end], []byte("</")); e.lessons > 0 && close >= r.P && bytes.IndexByte(f.buf[r.P:close], '<') < 0 {
+	if close := bytes.LastIndex(f.buf[:end], []byte("</")); e.lessons > 0 && close >= r.P &&
+		bytes.IndexByte(f.buf[r.P:close], '<') < 0 {
 		e.lessons--
 		e.skip.Reset()
 		e.skip.Hole(&fast.AtomSkip)
@@ -352,8 +357,8 @@ func (f *fastAtom) pass(r *fast.Row, start int) bool {
 	return true
 }
 
-// find looks at the tag that stands at r.P, where r.Entry was expected. It leaves the row at the property's value, or behind the
-// property, or behind all properties; not ok: the plain parser must look.
+// find looks at the tag that stands at r.P, where r.Entry was expected. It leaves the row at the property's value, or
+// behind the property, or behind all properties; not ok: the plain parser must look.
 func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 	b, from := f.buf, r.P
 	p := xmlSpace(b, from)
@@ -429,7 +434,8 @@ func (e *fastEntry) learnNull(text []byte) {
 	}
 }
 
-// attributes looks at a property's attributes: null tells of m:null, plain that none of them changes what the names mean.
+// attributes looks at a property's attributes: null tells of m:null, plain that none of them changes what the names
+// mean.
 func (f *fastAtom) attributes(t xmlTag) (null, plain bool) {
 	b := f.buf
 	for i := t.name.end; ; {
@@ -454,8 +460,8 @@ func (f *fastAtom) attributes(t xmlTag) (null, plain bool) {
 	}
 }
 
-// newName makes an entry for an element of the namespace of properties that was not seen yet; nil: it is not one of it, or the
-// plain parser is to report it.
+// newName makes an entry for an element of the namespace of properties that was not seen yet; nil: it is not one of it,
+// or the plain parser is to report it.
 func (f *fastAtom) newName(name []byte) *fastEntry {
 	prefix, local := split(name)
 	if string(prefix) != string(f.data) {
@@ -523,8 +529,8 @@ func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
 	f.tails = addTemplate(f.tails, behind)
 }
 
-// learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for the fast
-// path.
+// learnExpanded learns what is in front of an entry's properties, and the expanded entries there; false: it is not for
+// the fast path.
 func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, properties element) ([]headPart, bool) {
 	var parts []headPart
 	from, found := 0, 0
@@ -569,7 +575,8 @@ func (f *fastAtom) learnExpanded(s *scopes, text []byte, e element, scope int, p
 }
 
 // inline finds the expanded value of a column in a link; column -1: there is none.
-func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int, several bool) {
+func (f *fastAtom) inline(s *scopes, text []byte, link element, scope int) (column int, inline element, inside int,
+	several bool) {
 	column = -1
 	k, ok := f.related(text, link.tag)
 	if !ok {
@@ -695,8 +702,8 @@ func newTemplate(text []byte) *fast.Template {
 	return t
 }
 
-// atomTemplate makes a template of markup in which nothing is looked at: texts and the values of attributes are holes, but for
-// white space and declarations of namespaces.
+// atomTemplate makes a template of markup in which nothing is looked at: texts and the values of attributes are holes,
+// but for white space and declarations of namespaces.
 func atomTemplate(t *fast.Template, text []byte) {
 	opened := false
 	for i := 0; i < len(text); {

@@ -10,10 +10,11 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// The fast path: rows like those before them are read by comparing what stands between values with what stood there last time,
-// whole words at a time, and going straight to the values. It does only what the plain parser would have done with the same
-// bytes; where anything else turns up it gives the row, or one property of it, to the plain parser and goes on with the next.
-// fast.Room zero bytes behind the text end every scan, so a row that is cut off is given up too, and tried again with more text.
+// The fast path: rows like those before them are read by comparing what stands between values with what stood there
+// last time, whole words at a time, and going straight to the values. It does only what the plain parser would have
+// done with the same bytes; where anything else turns up it gives the row, or one property of it, to the plain parser
+// and goes on with the next. fast.Room zero bytes behind the text end every scan, so a row that is cut off is given up
+// too, and tried again with more text.
 
 // fastEntry is one thing that may stand in a row, with what is needed to learn it.
 type fastEntry struct {
@@ -30,8 +31,8 @@ type fastEntry struct {
 
 func entryOf(e *fast.Entry) *fastEntry { return (*fastEntry)(unsafe.Pointer(e)) }
 
-// lessonsAtMost bounds how often an entry learns, since learning costs more than a row: a page that changes all the time is
-// read by looking names up.
+// lessonsAtMost bounds how often an entry learns, since learning costs more than a row: a page that changes all the
+// time is read by looking names up.
 const lessonsAtMost = 64
 
 // learn remembers the text in front of an entry's value.
@@ -117,7 +118,8 @@ func (f *fastRows) tried(progress bool) {
 // init prepares for a layout.
 func (f *fastRows) init(l *Layout) {
 	n := len(l.Columns)
-	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]span, n+1), stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
+	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]span, n+1), stamps: make([]uint64, n+1),
+		optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
 	f.end.Kind, f.end.Open.Bias, f.end.Null.Bias, f.end.lessons = fast.End, 1, 1, lessonsAtMost
 	f.end.Next = &f.end.Entry
@@ -135,7 +137,8 @@ func (f *fastRows) init(l *Layout) {
 	}
 	last.Next = &f.end.Entry
 	f.row.Use()
-	f.row.Spans, f.row.Stamps, f.row.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]), unsafe.Pointer(&f.optionals[0])
+	f.row.Spans, f.row.Stamps, f.row.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
+		unsafe.Pointer(&f.optionals[0])
 }
 
 // begin starts a row at p, to be written at o.
@@ -286,8 +289,8 @@ func (f *fastRows) grow(out *Output, o, n int) {
 	out.Data = grown[:size]
 }
 
-// finish completes a row whose members were read: columns left out are null, and all are in order. It returns the row's end in
-// the output, -1: a column that must not be null is.
+// finish completes a row whose members were read: columns left out are null, and all are in order. It returns the row's
+// end in the output, -1: a column that must not be null is.
 func (f *fastRows) finish(start int) int {
 	r := &f.row
 	if r.Mixed == 0 {
@@ -300,7 +303,8 @@ func (f *fastRows) finish(start int) int {
 	return fast.Sort(r, start, len(f.entries))
 }
 
-// count writes the number of items of an array whose bytes are from from+1 to o, and its end; it returns the place behind.
+// count writes the number of items of an array whose bytes are from from+1 to o, and its end; it returns the place
+// behind.
 func (f *fastRows) count(from, o, count int) int {
 	if count == 0 {
 		f.out.Data[:from+1][from] = 0
@@ -333,14 +337,16 @@ func (f *fastRows) nulls(o, from int) int {
 	return o
 }
 
-// seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place behind the text.
+// seal writes the length in front of a text that has moved or is longer than was guessed, and returns the place behind
+// the text.
 func (f *fastRows) seal() int {
 	r := &f.row
 	n, o := r.Size, r.O+r.Entry.Optional
 	var length [10]byte
 	width := binary.PutUvarint(length[:], uint64(n)<<1)
 	if from := o + r.Entry.Width; width != r.Entry.Width {
-		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)), n))
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
+			n))
 		r.Entry.Width = width
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o)), width), length[:])

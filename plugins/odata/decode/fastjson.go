@@ -37,8 +37,8 @@ func newFastStructure(d *JSON, l *Layout, depth int) *fastJSON {
 	return f
 }
 
-// rows reads as many rows as it can, from the row at p on. It returns where it stopped: in front of a row, or behind the array's
-// end; progress is false if it could not read the row at p.
+// rows reads as many rows as it can, from the row at p on. It returns where it stopped: in front of a row, or behind
+// the array's end; progress is false if it could not read the row at p.
 func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	f.buf, f.out = f.d.s.buf, out
 	f.stopped = -1
@@ -80,7 +80,8 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	return p, false, progress
 }
 
-// read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser must read it.
+// read reads the row at p and writes its columns at o. It returns the place behind the row; false: the plain parser
+// must read it.
 func (f *fastJSON) read(p, o int) (int, bool) {
 	r := f.begin(p, o)
 	// of the separator in front of the first member, { stands for the comma
@@ -200,8 +201,8 @@ func jsonTemplate(t *fast.Template, value []byte) {
 	t.Done()
 }
 
-// find looks for the member that stands at r.P, where r.Entry was expected, by its name. It leaves the row at the value, or
-// behind the member, or behind the row's end; not ok: the plain parser must look.
+// find looks for the member that stands at r.P, where r.Entry was expected, by its name. It leaves the row at the
+// value, or behind the member, or behind the row's end; not ok: the plain parser must look.
 func (f *fastJSON) find(r *fast.Row) (ended, ok bool) {
 	b, p, prev := f.buf, r.P, entryOf(r.Before)
 	first := r.First != ^uint64(0)

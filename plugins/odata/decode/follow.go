@@ -2,8 +2,9 @@ package decode
 
 import "strconv"
 
-// follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into the row's
-// text in place of the link and the row is decoded anew: links in them, or further ones in the row, are found then.
+// follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into
+// the row's text in place of the link and the row is decoded anew: links in them, or further ones in the row, are found
+// then.
 type follow struct {
 	waiting bool
 	// row is the row's text, at its place in the page.
@@ -21,7 +22,8 @@ type follow struct {
 type hole struct {
 	found bool
 	link  Link
-	// linkAt is the place of the link in the row's text; rowsAt is behind the last row there; empty: there is none before it.
+	// linkAt is the place of the link in the row's text; rowsAt is behind the last row there; empty: there is none
+	// before it.
 	linkAt span
 	rowsAt int
 	empty  bool
@@ -49,7 +51,8 @@ func (s *stream) request(link Link, out *Output) {
 	out.Follow = append(out.Follow, Follow{w.tag, link})
 }
 
-// nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes on.
+// nestedPiece takes a piece of a nested page; with the last one of the last page the row is decoded and the page goes
+// on.
 func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out *Output) *PageError {
 	w := &s.follow
 	if !w.waiting || tag != w.tag {

@@ -35,8 +35,8 @@ Items many? {
 }
 `
 
-// FuzzJSON and FuzzAtom: never a panic, the same outcome however the document is cut, the raw row of a fault is a document
-// with that fault, and what encoding/json or encoding/xml reads too has the rows of the second decoder.
+// FuzzJSON and FuzzAtom: never a panic, the same outcome however the document is cut, the raw row of a fault is a
+// document with that fault, and what encoding/json or encoding/xml reads too has the rows of the second decoder.
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
@@ -116,7 +116,8 @@ func decodeWith(d Decoder, doc []byte, c cuts, _ anyNested) (*Output, error) {
 	return out, nil
 }
 
-// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, behind three regular ones, what the plain parser makes of them.
+// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, behind three regular ones, what the plain parser
+// makes of them.
 func FuzzFastJSON(f *testing.F) {
 	for _, row := range oddJSON {
 		f.Add([]byte(row), uint16(len(row)))
@@ -124,7 +125,8 @@ func FuzzFastJSON(f *testing.F) {
 	l := parseLayout(f, oddLayout)
 	three := regularJSON + "," + regularJSON + "," + regularJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut, NewJSON(l, Limits{}), newPlainJSON(l, Limits{}))
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut, NewJSON(l, Limits{}),
+			newPlainJSON(l, Limits{}))
 	})
 }
 
@@ -137,7 +139,8 @@ func FuzzFastAtom(f *testing.F) {
 	regular := oddEntry(regularProperties)
 	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
 		odd := oddEntry(string(properties))
-		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
+		differ(t, l, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut, NewAtom(l, Limits{}),
+			newPlainAtom(l, Limits{}))
 	})
 }
 
@@ -149,7 +152,8 @@ func FuzzFastNestedJSON(f *testing.F) {
 	l := parseLayout(f, nestedLayout)
 	three := nestedJSON + "," + nestedJSON + "," + nestedJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut, NewJSON(l, Limits{}), newPlainJSON(l, Limits{}))
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut, NewJSON(l, Limits{}),
+			newPlainJSON(l, Limits{}))
 	})
 }
 
@@ -160,7 +164,8 @@ func FuzzFastNestedAtom(f *testing.F) {
 	f.Add([]byte(withLinks(owner, "<d:ID>2</d:ID><d:Address><d:Geo/></d:Address>")), uint16(9))
 	l := parseLayout(f, nestedLayout)
 	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
-		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut, NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
+		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut,
+			NewAtom(l, Limits{}), newPlainAtom(l, Limits{}))
 	})
 }
 
@@ -233,7 +238,8 @@ func refSmallExponent(s string) bool {
 	return len(s)-i <= 3
 }
 
-// FuzzBase64: what encoding/base64 takes with or without padding is taken, and nothing else but the other alphabet and blanks.
+// FuzzBase64: what encoding/base64 takes with or without padding is taken, and nothing else but the other alphabet and
+// blanks.
 func FuzzBase64(f *testing.F) {
 	for _, s := range []string{"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ", "AA==AA", "=", "AAAA==", "AAA=="} {
 		f.Add([]byte(s))

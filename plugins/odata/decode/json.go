@@ -2,8 +2,8 @@ package decode
 
 import "bytes"
 
-// JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and results of
-// functions. Members come in any order.
+// JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
+// results of functions. Members come in any order.
 type JSON struct {
 	s     stream
 	state jsonState
@@ -211,7 +211,8 @@ func (d *JSON) enter(m jsonMember) bool {
 	return true
 }
 
-// whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a function.
+// whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a
+// function.
 func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *syntax {
 	b, l := d.s.buf, d.s.layout
 	if count == 0 {

@@ -32,7 +32,8 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	d.s.page.Rows++
 }
 
-// appendJSONDocument makes a row a document of its own. It is an array of one: a lone object might be taken for the result of a function.
+// appendJSONDocument makes a row a document of its own. It is an array of one: a lone object might be taken for the
+// result of a function.
 func appendJSONDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }

@@ -73,7 +73,8 @@ func jsonName(b []byte, i int) (nameEnd, value int, err *syntax) {
 	return nameEnd, value, nil
 }
 
-// jsonNext goes on behind a member or item: over a comma to the next one, or to the closing bracket, which is passed too.
+// jsonNext goes on behind a member or item: over a comma to the next one, or to the closing bracket, which is passed
+// too.
 func jsonNext(b []byte, i int, closing byte) (next int, closed bool, err *syntax) {
 	i = jsonSpace(b, i)
 	if i >= len(b) {
@@ -203,8 +204,8 @@ func jsonDigits(b []byte, i int) (end int, err *syntax) {
 	return i, nil
 }
 
-// unescape appends what a string, given with its quotes, stands for. false: an escape that does not exist, half of a surrogate
-// pair, a control character, or bytes that are not UTF-8.
+// unescape appends what a string, given with its quotes, stands for. false: an escape that does not exist, half of a
+// surrogate pair, a control character, or bytes that are not UTF-8.
 func unescape(dst, quoted []byte) ([]byte, bool) {
 	s := quoted[1 : len(quoted)-1]
 	start := len(dst)

@@ -1,5 +1,6 @@
-// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What
-// it needs of an entity type under a projection is a [Layout], which [NewLayout] makes of metadata. Pages come in pieces of any size.
+// Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What it
+// needs of an entity type under a projection is a [Layout], which [NewLayout] makes of metadata. Pages come in pieces
+// of any size.
 package decode
 
 import (
@@ -14,8 +15,9 @@ import (
 type As uint8
 
 const (
-	// AsUsual: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double float64; String, Guid
-	// text; Binary bytes; Decimal Connect's Decimal; DateTime, DateTimeOffset Connect's Timestamp; Time Connect's Time.
+	// AsUsual: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double
+	// float64; String, Guid text; Binary bytes; Decimal Connect's Decimal; DateTime, DateTimeOffset Connect's
+	// Timestamp; Time Connect's Time.
 	AsUsual As = iota
 	// AsFloat64 writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
 	AsFloat64
@@ -48,19 +50,19 @@ type Column struct {
 	Shape Shape
 	Type  edm.Primitive
 	As    As
-	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null. Otherwise null or
-	// absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
+	// Optional: the schema's node is optional, so a branch number precedes the value, and null or absent is null.
+	// Otherwise null or absent makes the row a fault. `nullable = lenient` is: optional everywhere but in keys.
 	Optional bool
-	// Inline: the service was asked to expand this navigation, so a link in place of what it leads to makes the row a fault. Without it
-	// a link is null.
+	// Inline: the service was asked to expand this navigation, so a link in place of what it leads to makes the row a
+	// fault. Without it a link is null.
 	Inline bool
 	// Precision is the number of digits allowed in a Decimal, 0: any. Scale is that of the schema.
 	Precision, Scale int
 	Rounding         edm.Rounding
 	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
 	Nested *Layout
-	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not among the
-	// properties is taken from there. "" for none.
+	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not
+	// among the properties is taken from there. "" for none.
 	Target string
 
 	// Advice is said of values that do not fit.
@@ -71,8 +73,9 @@ type Column struct {
 	steps []string
 }
 
-// Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits behind its
-// scale, with more digits than its precision, out of the range of the type that it is mapped to; null where it is not allowed; a link where an expanded entity was asked for.
+// Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits
+// behind its scale, with more digits than its precision, out of the range of the type that it is mapped to; null where
+// it is not allowed; a link where an expanded entity was asked for.
 type Advice struct{ Scale, Precision, Range, Null, Inline string }
 
 // Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
@@ -81,11 +84,12 @@ type Layout struct {
 	// Name of the type, for messages: `NS.Product`.
 	Name    string
 	Columns []Column
-	// Visible is how many of the columns make the row's value, in the order of the schema's members; those behind are decoded
-	// for the key or to be watched only.
+	// Visible is how many of the columns make the row's value, in the order of the schema's members; those behind are
+	// decoded for the key or to be watched only.
 	Visible int
 	// Keys are the columns that make the record's key, in order; empty: rows have no key. Members of a key are written
-	// as their columns but never optional: a null there makes the row a fault. A key is a structure, also of one member.
+	// as their columns but never optional: a null there makes the row a fault. A key is a structure, also of one
+	// member.
 	Keys []int
 	// KeyTail is appended to each key: members with the same value everywhere, already encoded (`key.extra`).
 	KeyTail []byte
@@ -93,10 +97,11 @@ type Layout struct {
 	KeySchema, ValueSchema uint32
 	// Watch are the columns whose bytes in each row [Output.Watched] points at (change modes, counters, cursors).
 	Watch []int
-	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and not
-	// reported as unknown.
+	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and
+	// not reported as unknown.
 	Known []string
-	// Local turns the milliseconds of an Edm.DateTime, read as if it were UTC, into real ones (`datetime.zone`); nil: it is UTC.
+	// Local turns the milliseconds of an Edm.DateTime, read as if it were UTC, into real ones (`datetime.zone`); nil:
+	// it is UTC.
 	Local func(ms int64) int64
 
 	names map[string]int

@@ -35,12 +35,14 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	l := parseLayout(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(l, Limits{})
-	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 || json.s.tries > 3000 {
+	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
+		json.s.tries > 3000 {
 		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.s.tries, err)
 	}
 	atom := NewAtom(l, Limits{})
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
-	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 || atom.s.tries > 3000 {
+	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
+		atom.s.tries > 3000 {
 		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.s.tries, err)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// NewLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under the same options;
-// what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
+// NewLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under the
+// same options; what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
 func NewLayout(m *edm.Model, v *edm.View, o edm.Options) (*Layout, error) {
 	// The schema bounds what the layout comes to.
 	if _, err := m.ReadSchema(v, o); err != nil {

@@ -29,10 +29,11 @@ func (m moment) days() int64 {
 	return days
 }
 
-// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits behind milliseconds are dropped.
+// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits behind milliseconds are
+// dropped.
 //
-// The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5 have it (the
-// SDK for JavaScript takes them as UTC); SAP writes +0000, where both agree.
+// The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
+// have it (the SDK for JavaScript takes them as UTC); SAP writes +0000, where both agree.
 func (m *moment) parse(text []byte) bool {
 	*m = moment{}
 	ok := false
@@ -46,7 +47,8 @@ func (m *moment) parse(text []byte) bool {
 
 func (m *moment) parseTicks(text []byte) bool {
 	const front, back = "/Date(", ")/"
-	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front || string(text[len(text)-len(back):]) != back {
+	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front ||
+		string(text[len(text)-len(back):]) != back {
 		return false
 	}
 	number := text[len(front) : len(text)-len(back)]
@@ -177,7 +179,8 @@ func daysIn(year, month int64) int64 {
 	return 31
 }
 
-// daysSince1970 counts on the Gregorian calendar, also before 1582. Years begin in March here, so that the leap day is the last.
+// daysSince1970 counts on the Gregorian calendar, also before 1582. Years begin in March here, so that the leap day is
+// the last.
 func daysSince1970(year, month, day int64) int64 {
 	if month <= 2 {
 		year--
@@ -186,8 +189,8 @@ func daysSince1970(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719_468
 }
 
-// clockTime reads a duration that is a time of day, PT12H34M56.789S, in milliseconds. Days, months, years, a sign, and 24 hours
-// or more are no time of day.
+// clockTime reads a duration that is a time of day, PT12H34M56.789S, in milliseconds. Days, months, years, a sign, and
+// 24 hours or more are no time of day.
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
 func clockTime(text []byte) (int64, bool) {

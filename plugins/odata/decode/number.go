@@ -101,8 +101,8 @@ func (d *decimal) parse(text []byte) bool {
 	return some
 }
 
-// shift brings the number to a scale: what remains in digits is the unscaled value. false: digits that are not zero would be
-// lost and rounding does not allow it, or the number is out of all bounds.
+// shift brings the number to a scale: what remains in digits is the unscaled value. false: digits that are not zero
+// would be lost and rounding does not allow it, or the number is out of all bounds.
 func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	by := d.exponent + scale
 	d.exponent = -scale
@@ -135,8 +135,8 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	return true
 }
 
-// compareHalf looks at the last digits, of which there are places (leading zeros among them are not written): are they all
-// zero, and are they less than (-1), equal to (0) or more than (1) half of a unit.
+// compareHalf looks at the last digits, of which there are places (leading zeros among them are not written): are they
+// all zero, and are they less than (-1), equal to (0) or more than (1) half of a unit.
 func compareHalf(digits []byte, places int) (zero bool, half int) {
 	zero = true
 	for _, c := range digits {

@@ -2,14 +2,16 @@ package decode
 
 import "github.com/culvert-project/culvert/wit"
 
-// Output collects what a decoder makes of a piece. Its slices grow and are kept by [Output.Reset]: a warm one costs nothing.
+// Output collects what a decoder makes of a piece. Its slices grow and are kept by [Output.Reset]: a warm one costs
+// nothing.
 type Output struct {
 	// Rows made, in the order of the page. Origin counts everything in the page from 0: rows, tombstones, faulty rows.
 	// Topic is 0, partition, offset and timestamp are -1, headers absent.
 	Rows []wit.Row
 	// Data is the arena of rows (keys and values) and of the faults' raw rows.
 	Data []byte
-	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same layout takes.
+	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same
+	// layout takes.
 	Faults []wit.RowFault
 	// Tombstones are deleted entries.
 	Tombstones []Tombstone

@@ -83,7 +83,8 @@ func describeAll(t testing.TB, l *Layout, o *Output, err error) string {
 	return render(t, l, o) + renderPage(o.Page)
 }
 
-// eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is short.
+// eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
+// short.
 func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want string) {
 	t.Helper()
 	d := newDecoder(l, doc)
@@ -123,8 +124,10 @@ func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want
 // same tells whether two outputs are equal to the byte.
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Watched, b.Watched) &&
-		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) && a.Page.Next == b.Page.Next &&
-		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows && slices.Equal(a.Page.Unknown, b.Page.Unknown)
+		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) &&
+		a.Page.Next == b.Page.Next &&
+		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
+		slices.Equal(a.Page.Unknown, b.Page.Unknown)
 }
 
 // excerpt is the part of a that differs from b.

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// A second decoder, slow and simple, over encoding/json, encoding/xml and math/big. It shares the Layout with the real ones and
-// nothing else: where both agree, a mistake would have to be made twice.
+// A second decoder, slow and simple, over encoding/json, encoding/xml and math/big. It shares the Layout with the real
+// ones and nothing else: where both agree, a mistake would have to be made twice.
 
 type refPage struct {
 	rows               []refRow

@@ -5,8 +5,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// finishRow adds the row whose columns were appended to the output from start on; columns has their places in the output's
-// data, all of them, the invisible ones too. The misfit is a null in the key.
+// finishRow adds the row whose columns were appended to the output from start on; columns has their places in the
+// output's data, all of them, the invisible ones too. The misfit is a null in the key.
 func finishRow(out *Output, l *Layout, origin uint32, start int, columns []span) *misfit {
 	end := len(out.Data)
 	if l.Visible < len(columns) {

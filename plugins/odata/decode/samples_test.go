@@ -178,7 +178,8 @@ func compare(t testing.TB, l *Layout, doc []byte, out *Output) {
 func equal(want refPage, out *Output) error {
 	got := make([]refRow, out.Page.Rows)
 	for _, r := range out.Rows {
-		got[r.Origin] = refRow{key: out.Data[r.Key.Start : r.Key.Start+r.Key.Size], value: out.Data[r.Value.Start : r.Value.Start+r.Value.Size]}
+		got[r.Origin] = refRow{key: out.Data[r.Key.Start : r.Key.Start+r.Key.Size],
+			value: out.Data[r.Value.Start : r.Value.Start+r.Value.Size]}
 	}
 	for _, f := range out.Faults {
 		got[f.Origin] = refRow{fault: true}
@@ -191,7 +192,8 @@ func equal(want refPage, out *Output) error {
 	}
 	for i, w := range want.rows {
 		g := got[i]
-		if g.fault != w.fault || g.ref != w.ref || g.when != w.when || !bytes.Equal(g.key, w.key) || !bytes.Equal(g.value, w.value) {
+		if g.fault != w.fault || g.ref != w.ref || g.when != w.when || !bytes.Equal(g.key, w.key) ||
+			!bytes.Equal(g.value, w.value) {
 			return fmt.Errorf("row %d:\nexpected %+v\nfound    %+v\nvalues\n%q\n%q", i, w, g, w.value, g.value)
 		}
 	}

@@ -6,8 +6,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 )
 
-// stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is tried again
-// when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter first.
+// stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is
+// tried again when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter
+// first.
 type stream struct {
 	layout *Layout
 	limits Limits
@@ -97,7 +98,8 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece, and the zero bytes behind it that the fast path needs; what was read goes only when it is half of the buffer, so that a long tail is not moved at every piece.
+// append adds a piece, and the zero bytes behind it that the fast path needs; what was read goes only when it is half
+// of the buffer, so that a long tail is not moved at every piece.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])

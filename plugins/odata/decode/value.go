@@ -14,8 +14,8 @@ type values struct {
 	binary  []byte
 }
 
-// AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for values that
-// come from elsewhere, such as the key predicate of a deleted entry. The error says what was expected.
+// AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for
+// values that come from elsewhere, such as the key predicate of a deleted entry. The error says what was expected.
 func AppendText(dst []byte, l *Layout, c *Column, text []byte) ([]byte, error) {
 	var v values
 	if c.Optional {

@@ -229,8 +229,9 @@ func xmlElement(b []byte, i, depth int) (end int, err *syntax) {
 	}
 }
 
-// xmlContent appends the text of an element's content: entities resolved, CDATA sections taken, comments left out, line ends made
-// one. false: elements inside, an unknown entity, characters that XML does not allow, or bytes that are not UTF-8.
+// xmlContent appends the text of an element's content: entities resolved, CDATA sections taken, comments left out, line
+// ends made one. false: elements inside, an unknown entity, characters that XML does not allow, or bytes that are not
+// UTF-8.
 func xmlContent(dst, b []byte) ([]byte, bool) {
 	start := len(dst)
 	for i := 0; i < len(b); {

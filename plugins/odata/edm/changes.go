@@ -8,7 +8,8 @@ const (
 	DeletedAt = "DELETED_AT"
 )
 
-// ChangeMode is the property that says what happened to a row: that of ODP, else one that is called as ours would be. nil: none.
+// ChangeMode is the property that says what happened to a row: that of ODP, else one that is called as ours would be.
+// nil: none.
 func (s *Structure) ChangeMode() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsChangeMode || p.Name == nameChangeMode {

@@ -1,5 +1,5 @@
-// Package edm reads a service's $metadata and turns entity types into Kafka Connect schemas and into the column layouts that the
-// decoders work by.
+// Package edm reads a service's $metadata and turns entity types into Kafka Connect schemas and into the column layouts
+// that the decoders work by.
 package edm
 
 import "strings"
@@ -15,7 +15,8 @@ type Model struct {
 	byName, byBareName map[string]*Structure
 }
 
-// Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too, these first.
+// Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too,
+// these first.
 type Structure struct {
 	Namespace, Name string
 	// Base is the qualified name of the base type, "" for none.
@@ -212,10 +213,12 @@ func (s *Structure) Etag() bool {
 	return false
 }
 
-// Structure returns the type of that qualified name, nil when there is none. Structures must not be added after the first call.
+// Structure returns the type of that qualified name, nil when there is none. Structures must not be added after the
+// first call.
 func (m *Model) Structure(name string) *Structure {
 	if m.byName == nil {
-		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure, len(m.Structures))
+		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure,
+			len(m.Structures))
 		for i := len(m.Structures) - 1; i >= 0; i-- {
 			s := m.Structures[i]
 			m.byName[s.QualifiedName()], m.byBareName[s.Name] = s, s
@@ -228,7 +231,8 @@ func (m *Model) Structure(name string) *Structure {
 	return m.byBareName[name]
 }
 
-// Set returns the entity set of that name; `Container.Set` names a set outside of the default container. nil: there is none.
+// Set returns the entity set of that name; `Container.Set` names a set outside of the default container. nil: there is
+// none.
 func (m *Model) Set(name string) *Set {
 	for _, s := range m.Sets {
 		if s.Name == name || s.Container+"."+s.Name == name {

@@ -19,9 +19,9 @@ type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and skips what
-// it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't there, dangling ends of
-// associations and the like fail only what needs them.
+// Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and
+// skips what it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't
+// there, dangling ends of associations and the like fail only what needs them.
 func Parse(document []byte) (*Model, error) {
 	p := parser{Reader: markup.NewReader(document), model: &Model{}}
 	kind, err := p.Next()
@@ -59,7 +59,8 @@ type parser struct {
 	newer     bool
 }
 
-// children calls visit at the Open of each child of the element whose Open was just read; visit reads the child to its Close.
+// children calls visit at the Open of each child of the element whose Open was just read; visit reads the child to its
+// Close.
 func (p *parser) children(visit func() error) error {
 	for {
 		kind, err := p.Next()
@@ -170,8 +171,8 @@ type sourced struct {
 	FeedPlace
 }
 
-// places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
-// second and later ones numbered (m:FC_TargetPath_1).
+// places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with
+// m:FC_SourcePath, the second and later ones numbered (m:FC_TargetPath_1).
 func (p *parser) places() []sourced {
 	var all []sourced
 	for i := range p.Attributes {
@@ -232,7 +233,8 @@ func (p *parser) container() error {
 	return p.children(func() error {
 		switch p.Local {
 		case "EntitySet":
-			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told || byDefault == "true",
+			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told ||
+				byDefault == "true",
 				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"), Topable: p.permitted("topable"),
 				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable"),
 				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",

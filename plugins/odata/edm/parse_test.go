@@ -100,7 +100,8 @@ func TestDecimals(t *testing.T) {
 func TestPackKeepsWhatIsGoneBy(t *testing.T) {
 	place := edm.FeedPlace{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	s := &edm.Structure{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
-		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1, Precision: 2, Scale: 3, VariableScale: true, Etag: true, Feed: &place},
+		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1, Precision: 2, Scale: 3,
+			VariableScale: true, Etag: true, Feed: &place},
 		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1, Sortable: true},
 		{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
 		{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},

@@ -25,12 +25,13 @@ const (
 type Options struct {
 	// PrimitiveDecimals makes decimals int64 where the scale is 0, else float64 (`decimal.mapping = primitive`).
 	PrimitiveDecimals bool
-	// ScaleFallback is the scale of decimals whose metadata leaves it open: a variable scale, or neither precision nor scale.
-	// A precision alone means scale 0, as EDM says.
+	// ScaleFallback is the scale of decimals whose metadata leaves it open: a variable scale, or neither precision nor
+	// scale. A precision alone means scale 0, as EDM says.
 	ScaleFallback int
 	// Rounding of digits behind the scale; the default refuses them.
 	Rounding Rounding
-	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping = date`).
+	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping =
+	// date`).
 	Dates bool
 	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
 	Delta bool
@@ -51,7 +52,8 @@ func (o Options) Date(p *Property) bool {
 // displayDate is the sap:display-format of dates.
 const displayDate = "Date"
 
-// Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key (P24).
+// Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key
+// (P24).
 const (
 	semanticsChangeMode    = "change-mode"
 	semanticsEntityCounter = "entity-counter"
@@ -61,7 +63,8 @@ const (
 
 // Control tells whether a property is a control field of the operational delta queue.
 func (p *Property) Control() bool {
-	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode || p.Name == nameEntityCounter
+	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode ||
+		p.Name == nameEntityCounter
 }
 
 // DecimalScale is the scale of a Decimal property under these options.
@@ -75,13 +78,14 @@ func (o Options) DecimalScale(p *Property) int {
 	return 0
 }
 
-// ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand inside.
+// ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand
+// inside.
 func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.Node, error) {
 	return m.ViewSchema(Whole(s), o)
 }
 
-// KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in the order
-// of the document, without the control fields of ODP, never optional. nil: the type has no key.
+// KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in
+// the order of the document, without the control fields of ODP, never optional. nil: the type has no key.
 func (m *Model) KeySchema(s *Structure, o Options) ([]wit.Node, error) {
 	keys := m.RowKey(s)
 	if len(keys) == 0 {
@@ -138,7 +142,8 @@ func (b *schemaBuilder) node(n wit.Node) uint32 {
 	return uint32(len(b.nodes) - 1)
 }
 
-// maxNodes bounds what complex types inside complex types come to: types that hold the next one twice double at each level.
+// maxNodes bounds what complex types inside complex types come to: types that hold the next one twice double at each
+// level.
 const maxNodes = 20_000
 
 // begin writes the node of a structure, without its members.

@@ -2,8 +2,8 @@ package edm
 
 import "github.com/culvert-project/culvert/plugins/odata/pack"
 
-// Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where navigations is
-// true, the entity types that it leads to (for nested writes), each once, the type itself first.
+// Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where
+// navigations is true, the entity types that it leads to (for nested writes), each once, the type itself first.
 func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
 	list := []*Structure{s}
 	add := func(name string) {

@@ -1,5 +1,5 @@
-// Package fault turns answers of an OData service that aren't data into faults of the contract: error documents in JSON and XML,
-// HTML pages, plain text, nothing at all.
+// Package fault turns answers of an OData service that aren't data into faults of the contract: error documents in JSON
+// and XML, HTML pages, plain text, nothing at all.
 package fault
 
 import (
@@ -15,7 +15,8 @@ import (
 // detailSize is how much of a body a fault carries, in bytes.
 const detailSize = 1024
 
-// Of makes the fault of an answer whose status isn't a success. what was asked for starts the message: "$metadata of /s".
+// Of makes the fault of an answer whose status isn't a success. what was asked for starts the message: "$metadata of
+// /s".
 func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	code, message := document(body)
 	f := &wit.Fault{Kind: kind(response.Status, code, message), Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
@@ -36,7 +37,8 @@ func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	return f
 }
 
-// NotData makes the fault of an answer that says success but holds something else than was asked for, such as a logon page.
+// NotData makes the fault of an answer that says success but holds something else than was asked for, such as a logon
+// page.
 func NotData(what, expected string, body []byte) *wit.Fault {
 	found := "something else"
 	switch {
@@ -55,8 +57,8 @@ func NotData(what, expected string, body []byte) *wit.Fault {
 	return f
 }
 
-// page is what to say of an HTML page: its title, and where the status lets it be one for people to log on, that hint. A reverse proxy
-// says in the title what it misses, a client certificate for one.
+// page is what to say of an HTML page: its title, and where the status lets it be one for people to log on, that hint.
+// A reverse proxy says in the title what it misses, a client certificate for one.
 func page(status uint16, body []byte) string {
 	title := pageTitle(body)
 	switch {
@@ -118,8 +120,9 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
-// Document is the code and the message of an error document, or of what comes near one. ok: it is one of OData v2, complete, with
-// both; then the service itself has answered, and not a gateway in front of it, which has errors of its own making.
+// Document is the code and the message of an error document, or of what comes near one. ok: it is one of OData v2,
+// complete, with both; then the service itself has answered, and not a gateway in front of it, which has errors of its
+// own making.
 func Document(body []byte) (code, message string, ok bool) {
 	code, message = document(body)
 	return code, message, complete(body)
@@ -130,10 +133,12 @@ func complete(body []byte) bool {
 	if strings.HasPrefix(text, "{") {
 		e := errorOf(body)
 		message := e.At("message")
-		return e.At("code").Kind == jsontext.String && (message.Kind == jsontext.String || message.At("value").Kind == jsontext.String)
+		return e.At("code").Kind == jsontext.String && (message.Kind == jsontext.String ||
+			message.At("value").Kind == jsontext.String)
 	}
 	r := markup.NewReader(body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" || !slices.Contains(metadataSpaces, r.Space) {
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" || !slices.Contains(metadataSpaces,
+		r.Space) {
 		return false
 	}
 	coded, said := false, false
@@ -153,7 +158,8 @@ func complete(body []byte) bool {
 	}
 }
 
-// metadataSpaces are the namespaces of error documents: that of OData v2, and that of v4, which some services use for both.
+// metadataSpaces are the namespaces of error documents: that of OData v2, and that of v4, which some services use for
+// both.
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata", "http://docs.oasis-open.org/odata/ns/metadata"}
 
 func isHTML(body []byte) bool {
@@ -162,8 +168,8 @@ func isHTML(body []byte) bool {
 		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
 }
 
-// kind is what the host is to do about a status. A code or text that names a lock is transient whatever the status (P17); the
-// host matches `retry.codes` by the fault's code.
+// kind is what the host is to do about a status. A code or text that names a lock is transient whatever the status
+// (P17); the host matches `retry.codes` by the fault's code.
 func kind(status uint16, code, message string) wit.FaultKind {
 	switch {
 	case status == 401:
@@ -188,15 +194,15 @@ func kind(status uint16, code, message string) wit.FaultKind {
 	return wit.FaultData
 }
 
-// Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts ("locked by
-// user X", "gesperrt von X") stand for it where no code does.
+// Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts
+// ("locked by user X", "gesperrt von X") stand for it where no code does.
 func Locked(code, message string) bool {
 	low := strings.ToLower(message)
 	return strings.Contains(low, "locked by") || strings.Contains(low, "is locked") || strings.Contains(low, "gesperrt")
 }
 
-// Exists tells whether a refusal says that the entity is there already. Assumption: 409 says so, and where applications answer 400
-// with a message of their own, SAP's and CAP's English and German texts stand for it.
+// Exists tells whether a refusal says that the entity is there already. Assumption: 409 says so, and where applications
+// answer 400 with a message of their own, SAP's and CAP's English and German texts stand for it.
 func Exists(status uint16, message string) bool {
 	low := strings.ToLower(message)
 	return status == 409 || strings.Contains(low, "already exist") || strings.Contains(low, "existiert bereits") ||
@@ -233,7 +239,8 @@ func errorOf(body []byte) jsontext.Value {
 	return e
 }
 
-// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain string.
+// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain
+// string.
 func fromJSON(body []byte) (code, message string) {
 	e := errorOf(body)
 	if m := e.At("message"); m.Kind == jsontext.String {

@@ -1,6 +1,6 @@
-// Package jsontext reads small JSON documents whole (service documents, error documents) and writes JSON text. Pages are read by
-// package decode, which streams. It is here instead of encoding/json because that adds 1.4 MB to a guest and reflects over
-// every value.
+// Package jsontext reads small JSON documents whole (service documents, error documents) and writes JSON text. Pages
+// are read by package decode, which streams. It is here instead of encoding/json because that adds 1.4 MB to a guest
+// and reflects over every value.
 package jsontext
 
 import (

@@ -1,6 +1,7 @@
-// Package markup is a small reader of whole XML documents with namespaces: $metadata, service documents, error documents. Feeds
-// are read by package decode, which streams. It is here instead of encoding/xml because guests pay for size and time: it adds a
-// few kilobytes to a guest, and names and values are substrings of the document, so a $metadata of 2 MB makes little garbage.
+// Package markup is a small reader of whole XML documents with namespaces: $metadata, service documents, error
+// documents. Feeds are read by package decode, which streams. It is here instead of encoding/xml because guests pay for
+// size and time: it adds a few kilobytes to a guest, and names and values are substrings of the document, so a
+// $metadata of 2 MB makes little garbage.
 package markup
 
 import (
@@ -71,7 +72,8 @@ func NewReader(document []byte) *Reader {
 	return &Reader{text: strings.TrimPrefix(text, "\ufeff")}
 }
 
-// Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix wins.
+// Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix
+// wins.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
 	for i := range r.Attributes {

@@ -14,11 +14,13 @@ import (
 )
 
 const (
-	// mostPasses is how many times a set is read from its start before a load that does not reach the service's count fails.
+	// mostPasses is how many times a set is read from its start before a load that does not reach the service's count
+	// fails.
 	mostPasses = 3
 	// mostEmpty is how many pages without a row may follow one another.
 	mostEmpty = 1000
-	// mostProbes is how many pages that are asked for by key the question for the reverse order goes before, where there are no counts.
+	// mostProbes is how many pages that are asked for by key the question for the reverse order goes before, where
+	// there are no counts.
 	mostProbes = 3
 	// mostBeyond is how many rows may come that the service didn't count, of large sets three times the count.
 	mostBeyond = 10_000
@@ -141,8 +143,8 @@ func (pg *Page) ordered(next *Place) {
 	next.sorted, next.folded, next.key = pg.order.bytes, pg.order.folds, pg.packKey(texts)
 }
 
-// follow goes on with a next link, or by key in its place where the link counts rows: rows deleted or inserted before it would shift
-// what it leads to, and hide others (P3).
+// follow goes on with a next link, or by key in its place where the link counts rows: rows deleted or inserted before
+// it would shift what it leads to, and hide others (P3).
 func (pg *Page) follow(next *Place, link string) (*Place, error) {
 	f := pg.Set
 	if link == pg.At.url {
@@ -179,8 +181,9 @@ func (pg *Page) take(next *Place, link string) error {
 	return nil
 }
 
-// positional tells whether a link says how many rows to skip: $skip, or a $skiptoken that is the number of rows read so far.
-// Assumption: a token that happens to be both that number and a key does no harm, since going by key reads the same rows.
+// positional tells whether a link says how many rows to skip: $skip, or a $skiptoken that is the number of rows read so
+// far. Assumption: a token that happens to be both that number and a key does no harm, since going by key reads the
+// same rows.
 func positional(link string, seen int) bool {
 	_, query, _ := strings.Cut(link, "?")
 	for _, option := range strings.Split(query, "&") {
@@ -196,9 +199,9 @@ func positional(link string, seen int) bool {
 	return false
 }
 
-// byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't be: a last
-// row that is a fault, a service that doesn't heed $orderby. Where the service gives no counts, which would tell, it is asked for
-// the reverse order first: one that doesn't heed $orderby doesn't bring its last row first.
+// byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't
+// be: a last row that is a fault, a service that doesn't heed $orderby. Where the service gives no counts, which would
+// tell, it is asked for the reverse order first: one that doesn't heed $orderby doesn't bring its last row first.
 func (pg *Page) byKey(next *Place) bool {
 	rows := pg.Out.Page.Rows
 	if !next.ascending() || next.count < 0 && !next.sorted || next.links || rows == 0 || pg.lastAt != rows-1 {
@@ -271,9 +274,9 @@ func (pg *Page) missing(next *Place) (*Place, error) {
 	return next, nil
 }
 
-// goBeyond makes next the page behind the last row, where the service gives no count and no link: it may have more rows than it gives
-// in one page (P4). It asks by key, else by number and then, except of pages of one row, from the last row on, which shows that $skip is
-// heeded. A service that gives all its rows is asked once. False: it can't be asked.
+// goBeyond makes next the page behind the last row, where the service gives no count and no link: it may have more rows
+// than it gives in one page (P4). It asks by key, else by number and then, except of pages of one row, from the last
+// row on, which shows that $skip is heeded. A service that gives all its rows is asked once. False: it can't be asked.
 func (pg *Page) goBeyond(next *Place) bool {
 	f := pg.Set
 	if f.Paging != "links" && pg.byKey(next) {
@@ -300,8 +303,8 @@ func (pg *Page) bySkip(next *Place, laps bool) {
 	next.url, next.base, next.laps, next.shifts, next.beyond = pg.url(next, "", skip), 0, laps, true, true
 }
 
-// otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else the load
-// ends where the service said, unless rows came behind that.
+// otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else
+// the load ends where the service said, unless rows came behind that.
 func (pg *Page) otherwise(next *Place) (*Place, error) {
 	next.check, next.refused = "", ""
 	switch {
@@ -362,11 +365,12 @@ func (pg *Page) answered(next *Place) (*Place, error) {
 	return next, nil
 }
 
-// distrust gives up asking by key: the service doesn't do what it says. From the last place that is sound the load goes on by the
-// service's own links; where there is none, from its start.
+// distrust gives up asking by key: the service doesn't do what it says. From the last place that is sound the load goes
+// on by the service's own links; where there is none, from its start.
 func (pg *Page) distrust(next *Place, why string) (*Place, error) {
 	at, f := pg.At, pg.Set
-	*next = Place{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed,
+	*next = Place{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
+		uncounted: at.uncounted, links: true, mixed: at.mixed,
 		shifts: at.shifts, further: at.further, least: at.least,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	counts := positional(at.link, at.seen-at.base)
@@ -400,7 +404,8 @@ func (pg *Page) anew(next *Place, why string) (*Place, error) {
 			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
 	first := pg.startOf(&pg.At, next.unordered, next.uncounted)
-	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began, next.least
+	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began,
+		next.least
 	if next.further {
 		first.least = max(first.least, next.seen)
 	}
@@ -427,10 +432,10 @@ func (pg *Page) done(next *Place) *Place {
 	return &Place{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}
 }
 
-// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services refuse
-// $orderby, $inlinecount and filters by key (P3). 400 and 501 say so. Services of SAP also dump with 500 on options that they never
-// implemented, but most 500 are of the moment: the same one must come twice, the request without $orderby be good, and the one with
-// it fail once more.
+// Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
+// refuse $orderby, $inlinecount and filters by key (P3). 400 and 501 say so. Services of SAP also dump with 500 on
+// options that they never implemented, but most 500 are of the moment: the same one must come twice, the request
+// without $orderby be good, and the one with it fail once more.
 func (pg *Page) Refused() (wit.Portion, error) {
 	at := &pg.At
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
@@ -551,9 +556,9 @@ func refusal(status uint16, f *wit.Fault) (sure, perhaps bool) {
 	return false, false
 }
 
-// fewerOptions is the first page asked for with fewer options, nil if there is nothing left to leave out. The one that the error
-// names goes first, else $orderby, then $inlinecount in its place, then both. A service that doesn't say that it doesn't know them
-// loses $orderby only, and only where the count is watched then.
+// fewerOptions is the first page asked for with fewer options, nil if there is nothing left to leave out. The one that
+// the error names goes first, else $orderby, then $inlinecount in its place, then both. A service that doesn't say that
+// it doesn't know them loses $orderby only, and only where the count is watched then.
 func (f *Set) fewerOptions(at *Place, body []byte) *Place {
 	orders, counts := f.Ordered && !at.unordered, f.Count && f.Countable && !at.uncounted
 	namesCount := bytes.Contains(bytes.ToLower(body), []byte(strings.TrimPrefix(f.countName(), "$")))

@@ -2,14 +2,15 @@ package paging
 
 import "github.com/culvert-project/culvert/wit"
 
-// content is what tells one page from others: the keys of its rows, in order. Where keys don't tell rows apart (some views say that
-// a property is the key, and leave it empty), the first row's value does.
+// content is what tells one page from others: the keys of its rows, in order. Where keys don't tell rows apart (some
+// views say that a property is the key, and leave it empty), the first row's value does.
 type content struct {
 	rows        int
 	keys, first hash
 	last        []byte
 	twins       bool
-	// tail is the mark of the last row's key of the page before, if there was one; again the number of rows up to where it came again.
+	// tail is the mark of the last row's key of the page before, if there was one; again the number of rows up to where
+	// it came again.
 	tail   uint64
 	tailed bool
 	again  int
@@ -42,7 +43,8 @@ func (c *content) add(rows []wit.Row, data []byte) {
 	c.last, c.keys = append(c.last[:0], last...), keys
 }
 
-// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came to.
+// seen notes rows of which each has another key than the one before: the last one's key, and what hash all keys came
+// to.
 func (c *content) seen(rows int, last []byte, keys hash) {
 	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
 }

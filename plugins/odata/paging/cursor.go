@@ -110,7 +110,8 @@ func (c *Cursor) above(at *Place) string {
 	if c == nil || at.cursor.from == "" {
 		return ""
 	}
-	return c.Property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: c.Property.Type.Primitive, Text: at.cursor.from}))
+	return c.Property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: c.Property.Type.Primitive,
+		Text: at.cursor.from}))
 }
 
 // cursorPage is what a page knows of the rows of loads before, and of its own.
@@ -127,7 +128,8 @@ func (pg *Page) beginCursor() {
 		return
 	}
 	known := unpackMarks(pg.At.cursor.known)
-	pg.cursor = cursorPage{known: make(map[string]bool, len(known)), high: pg.At.cursor.high, marks: unpackMarks(pg.At.cursor.fresh)}
+	pg.cursor = cursorPage{known: make(map[string]bool, len(known)), high: pg.At.cursor.high,
+		marks: unpackMarks(pg.At.cursor.fresh)}
 	for _, m := range known {
 		pg.cursor.known[m.hash] = true
 	}
@@ -224,7 +226,8 @@ func (pg *Page) note(next *Place) {
 func (f *Set) FirstBehind(done *Place, now int64) *Place {
 	carried := Place{}
 	if f.Cursor != nil && done.cursor.high != "" {
-		carried.cursor = cursorPlace{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high, known: done.cursor.known}
+		carried.cursor = cursorPlace{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high,
+			known: done.cursor.known}
 	}
 	at := f.startOf(&carried, false, false)
 	at.began = int(now)

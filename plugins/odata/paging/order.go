@@ -16,8 +16,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// order watches whether rows come in the order of their keys: many services of SAP take $orderby and don't heed it, and going on
-// behind the last key would then lose rows. Texts may ascend by bytes or without regard to case; another collation counts as none.
+// order watches whether rows come in the order of their keys: many services of SAP take $orderby and don't heed it, and
+// going on behind the last key would then lose rows. Texts may ascend by bytes or without regard to case; another
+// collation counts as none.
 type order struct {
 	// watching: nothing has come yet that isn't in order, or can't be compared.
 	watching bool
@@ -101,8 +102,8 @@ func (f *Set) keyParts() []keyPart {
 	return parts
 }
 
-// compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be read, up to where
-// they differ, and a service compares such keys as they are written. Guids have no case.
+// compareKeys orders two encoded keys part by part, texts by bytes and without regard to case. known: they could be
+// read, up to where they differ, and a service compares such keys as they are written. Guids have no case.
 func (f *Set) compareKeys(a, b []byte) (plain, folded int, known bool) {
 	for _, part := range f.parts {
 		var p, c int
@@ -194,8 +195,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// compareWhole orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the unscaled
-// values of decimals of one scale.
+// compareWhole orders whole numbers in two's complement, most significant byte first, in as few bytes as they need: the
+// unscaled values of decimals of one scale.
 func compareWhole(a, b []byte) int {
 	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
 	switch {

@@ -18,7 +18,8 @@ func TestCompare(t *testing.T) {
 		{edm.Time, "PT12H34M56S", "PT12H34M56.5S", false}, {edm.String, "B", "a", false}, {edm.String, "a", "B", true}, {edm.Guid, "0A", "0b", false},
 		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
 	} {
-		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 || compareLiterals(c.typ, c.a, c.a, c.fold) != 0 {
+		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 ||
+			compareLiterals(c.typ, c.a, c.a, c.fold) != 0 {
 			t.Errorf("%v: expected %s before %s", c.typ, c.a, c.b)
 		}
 	}

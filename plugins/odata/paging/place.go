@@ -4,18 +4,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Place is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are the plugin's
-// part of a stored offset.
+// Place is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are the
+// plugin's part of a stored offset.
 type Place struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
-	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole set and on
-	// its first page; -1: it didn't say. A page that is asked for by key never changes it.
+	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole
+	// set and on its first page; -1: it didn't say. A page that is asked for by key never changes it.
 	seen, count int
 	// base is the number of rows before the filter by key that url holds, 0: it holds none.
 	base int
-	// unordered, uncounted: the service refused $orderby, $inlinecount. links: pages aren't asked for by key, since the service
-	// refused it or doesn't do what it says.
+	// unordered, uncounted: the service refused $orderby, $inlinecount. links: pages aren't asked for by key, since the
+	// service refused it or doesn't do what it says.
 	unordered, uncounted, links bool
 	// sorted, folded: all rows so far came in the order of their keys, texts by bytes or without regard to case.
 	sorted, folded bool
@@ -23,26 +23,31 @@ type Place struct {
 	key string
 	// link is the next link in whose place the page is asked for by key, to be followed if the service doesn't do that.
 	link string
-	// sound: as far as the service's counts say, no row before the page was left out, so that link leads to all the others.
+	// sound: as far as the service's counts say, no row before the page was left out, so that link leads to all the
+	// others.
 	sound bool
-	// floor is the key from which the page before was asked for, "" if it wasn't by key; floorSeen are the rows up to it.
+	// floor is the key from which the page before was asked for, "" if it wasn't by key; floorSeen are the rows up to
+	// it.
 	floor     string
 	floorSeen int
-	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows that went
-	// may have hidden others.
+	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows
+	// that went may have hidden others.
 	mixed, shifts bool
-	// beyond: the page is behind the one that the service gave as its last, without a count; further: rows came from such pages.
+	// beyond: the page is behind the one that the service gave as its last, without a count; further: rows came from
+	// such pages.
 	beyond, further bool
 	// least is the number of rows that came in a pass before, some of them from pages beyond.
 	least int
-	// laps: the page begins with the last row that came, which shows whether rows without $orderby come in the same order again.
+	// laps: the page begins with the last row that came, which shows whether rows without $orderby come in the same
+	// order again.
 	laps bool
-	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were inserted before.
+	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were
+	// inserted before.
 	tail string
 	// check is a question that goes before the page, one of those below.
 	check string
-	// level is the number of rows, those seen and those to come, that the service counts since it was found that rows were deleted
-	// and none left out; 0: as many as count.
+	// level is the number of rows, those seen and those to come, that the service counts since it was found that rows
+	// were deleted and none left out; 0: as many as count.
 	level int
 	// checked: that was found out for this page, which is taken as it comes.
 	checked bool
@@ -54,8 +59,8 @@ type Place struct {
 	empty int
 	// pass counts the times that the load began anew, tries those that every option was left out in vain.
 	pass, tries int
-	// refused is the answer with which the service declined the page, which may be of the moment; without: the service does answer
-	// without $orderby.
+	// refused is the answer with which the service declined the page, which may be of the moment; without: the service
+	// does answer without $orderby.
 	refused string
 	without bool
 	// warned: it was said that more rows came than the service counted.
@@ -67,10 +72,9 @@ type Place struct {
 	at, began int
 }
 
-// Questions that go before a page, whose rows aren't handed on. checkRows: how many rows are there between floor and key? checkEnd:
-// how many are there in all? checkOrder: is the row of key the first in the reverse order
-// of those up to it? checkWithout: is there an answer without
-// $orderby?
+// Questions that go before a page, whose rows aren't handed on. checkRows: how many rows are there between floor and
+// key? checkEnd: how many are there in all? checkOrder: is the row of key the first in the reverse order of those up to
+// it? checkWithout: is there an answer without $orderby?
 const (
 	checkRows    = "rows"
 	checkEnd     = "end"
@@ -91,17 +95,22 @@ type Item struct {
 
 func (p *Place) items() []Item {
 	return []Item{
-		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count}, {Name: "base", Number: &p.base, Least: 1},
+		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count}, {Name: "base", Number: &p.base,
+			Least: 1},
 		{Name: "unordered", Flag: &p.unordered}, {Name: "uncounted", Flag: &p.uncounted}, {Name: "links", Flag: &p.links},
 		{Name: "sorted", Flag: &p.sorted}, {Name: "folded", Flag: &p.folded}, {Name: "sound", Flag: &p.sound}, {Name: "mixed", Flag: &p.mixed},
 		{Name: "shifts", Flag: &p.shifts}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned}, {Name: "done", Flag: &p.done},
-		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen, Least: 1}, {Name: "next", Text: &p.link},
+		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen, Least: 1},
+		{Name: "next", Text: &p.link},
 		{Name: "check", Text: &p.check}, {Name: "level", Number: &p.level, Least: 1},
 		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
-		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail}, {Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
+		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail},
+		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
-		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from}, {Name: "high", Text: &p.cursor.high},
-		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1}, {Name: "at", Number: &p.at, Least: 1},
+		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},
+		{Name: "high", Text: &p.cursor.high},
+		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1},
+		{Name: "at", Number: &p.at, Least: 1},
 	}
 }
 

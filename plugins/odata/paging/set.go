@@ -1,9 +1,10 @@
-// Package paging reads an entity set whole, page by page, as far as that is the same for every way to write pages: which page comes
-// next, that none is missing and none comes for ever, the order of keys, and the offset from which a load goes on.
+// Package paging reads an entity set whole, page by page, as far as that is the same for every way to write pages:
+// which page comes next, that none is missing and none comes for ever, the order of keys, and the offset from which a
+// load goes on.
 //
-// [Set] is what it has to know of the entity set, [Place] is the offset, [Page] an answer that is being read. The caller decodes the
-// answer and shows its rows to [Page.Look]; [Page.After] then says where to go on, and [Page.Refused] does for an answer that is no
-// success.
+// [Set] is what it has to know of the entity set, [Place] is the offset, [Page] an answer that is being read. The
+// caller decodes the answer and shows its rows to [Page.Look]; [Page.After] then says where to go on, and
+// [Page.Refused] does for an answer that is no success.
 package paging
 
 import (
@@ -24,17 +25,20 @@ type Set struct {
 	Service, Address string
 	// Ordered: every key property can be sorted by. Countable, Pageable: as the metadata say.
 	Ordered, Countable, Pageable bool
-	// Count: rows are to be counted. CountOption asks for it, FormatOption for the format of pages, "" where a header does.
+	// Count: rows are to be counted. CountOption asks for it, FormatOption for the format of pages, "" where a header
+	// does.
 	Count                     bool
 	CountOption, FormatOption string
 	// Paging is links, keys, auto, or top, where Top is the number of rows that are asked for at a time, else 0.
 	Paging string
 	Top    int
-	// Period is the number of seconds between two loads, -1: the set is read once, unless it is Repeated at other times.
+	// Period is the number of seconds between two loads, -1: the set is read once, unless it is Repeated at other
+	// times.
 	Period   int
 	Repeated bool
-	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of $filter,
-	// percent-encoded; nil: there are none of the user's. Options are what else the user wants in each request.
+	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of
+	// $filter, percent-encoded; nil: there are none of the user's. Options are what else the user wants in each
+	// request.
 	Filter  func(own string) string
 	Options []string
 	// Cursor is nil where each load reads all rows.
@@ -46,7 +50,8 @@ type Set struct {
 	Layout *decode.Layout
 	Key    []wit.Node
 
-	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one whole number.
+	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one
+	// whole number.
 	parts []keyPart
 	whole bool
 }
@@ -81,8 +86,8 @@ type Page struct {
 	// content is what the page holds.
 	content content
 	cursor  cursorPage
-	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the service does
-	// not heed the filter by key or the order, or since its count says that rows were left out.
+	// handed is the number of rows that were handed on. withheld: the page's rows aren't, from here on, since deaf, the
+	// service does not heed the filter by key or the order, or since its count says that rows were left out.
 	handed   int
 	withheld bool
 	deaf     string
@@ -96,8 +101,8 @@ func (pg *Page) Reset() {
 	pg.Body, pg.last = pg.Body[:0], pg.last[:0]
 }
 
-// Look takes note of the rows of Out, and returns those of them to hand on; keep is false where the page is only asked a question, or
-// found not to be what was asked for, and nothing that came with the rows counts.
+// Look takes note of the rows of Out, and returns those of them to hand on; keep is false where the page is only asked
+// a question, or found not to be what was asked for, and nothing that came with the rows counts.
 func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	rows = pg.Out.Rows
 	if n := len(rows); n > 0 {

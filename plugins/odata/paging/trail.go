@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with the load: it
-// has the last mostRecent steps, and of all before the one whose number is the last power of two (Brent's way). A circle of up to
-// mostRecent steps is found when its first step comes again, a longer one before it was gone round three times.
+// Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with
+// the load: it has the last mostRecent steps, and of all before the one whose number is the last power of two (Brent's
+// way). A circle of up to mostRecent steps is found when its first step comes again, a longer one before it was gone
+// round three times.
 type Trail struct {
 	steps  int
 	mark   string
@@ -54,7 +55,8 @@ func (t *Trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + 
 
 func (t *Trail) parse(s string) bool {
 	parts := strings.Split(s, ".")
-	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 || len(parts[2]) > mostRecent*hashSize {
+	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
+		len(parts[2]) > mostRecent*hashSize {
 		return false
 	}
 	steps, err := strconv.Atoi(parts[0])

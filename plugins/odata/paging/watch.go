@@ -18,7 +18,8 @@ func (pg *Page) Begin() {
 		(at.seen == 0 || at.ascending() && at.key != "") && f.Key != nil
 }
 
-// look takes note of rows that just came: of their keys, what they say of the page, and of their order. Each row of a load comes by here.
+// look takes note of rows that just came: of their keys, what they say of the page, and of their order. Each row of a
+// load comes by here.
 func (pg *Page) look(rows []wit.Row) {
 	if pg.content.rows == 0 {
 		pg.watch(rows[:1])
@@ -32,8 +33,8 @@ func (pg *Page) look(rows []wit.Row) {
 	}
 }
 
-// ascending is watch and content.add in one for rows that are as most are: behind others that came in order, with a key that is one whole
-// number and greater than the one before. It returns how many rows at the start are like that.
+// ascending is watch and content.add in one for rows that are as most are: behind others that came in order, with a key
+// that is one whole number and greater than the one before. It returns how many rows at the start are like that.
 func (pg *Page) ascending(rows []wit.Row) int {
 	if !pg.order.watching || pg.order.rows == 0 || !pg.Set.whole || pg.content.tailed || len(rows) == 0 {
 		return 0
@@ -71,8 +72,8 @@ func (pg *Page) ascending(rows []wit.Row) int {
 	return n
 }
 
-// watch looks at the keys of rows that just came: whether they are in order among themselves and behind those that came before.
-// Rows of a page that was asked for by key must be.
+// watch looks at the keys of rows that just came: whether they are in order among themselves and behind those that came
+// before. Rows of a page that was asked for by key must be.
 func (pg *Page) watch(rows []wit.Row) {
 	f, at := pg.Set, &pg.At
 	if at.check == checkOrder && pg.probed == nil {
@@ -132,8 +133,8 @@ func (pg *Page) withholds() bool {
 	return pg.withheld
 }
 
-// fewer tells whether a page that was asked for by key comes with a count that, with the rows before, is below what the service
-// counted so far: rows ahead were deleted, or some below the key never came.
+// fewer tells whether a page that was asked for by key comes with a count that, with the rows before, is below what the
+// service counted so far: rows ahead were deleted, or some below the key never came.
 func (pg *Page) fewer() bool {
 	at, count := &pg.At, pg.Out.Page.Count
 	if !at.keyed() || at.checked || at.count < 0 || count < 0 {

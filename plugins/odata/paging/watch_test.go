@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// TestAscendingFindsWhatWatchFinds looks at the same rows in the two ways: those with keys that are one whole number go by ascending.
+// TestAscendingFindsWhatWatchFinds looks at the same rows in the two ways: those with keys that are one whole number go
+// by ascending.
 func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	feeds := [2]*Set{}
@@ -31,7 +32,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 			pages[i] = &Page{Set: f}
 			pages[i].content.reset("")
 			pages[i].content.tailed = tailed
-			pages[i].order = order{bytes: true, folds: true, watching: true, rows: 1, last: binary.AppendVarint(nil, -1000)}
+			pages[i].order = order{bytes: true, folds: true, watching: true, rows: 1, last: binary.AppendVarint(nil,
+				-1000)}
 		}
 		v := int64(-900)
 		for range 1 + random.IntN(4) {
@@ -57,7 +59,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 				pg.Out.Rows, pg.Out.Data = rows, data
 				pg.look(rows)
 			}
-			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].content, pages[1].content) {
+			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].content,
+				pages[1].content) {
 				t.Fatalf("keys up to %d: expected %+v and %+v, found %+v and %+v", v, pages[1].order, pages[1].content, pages[0].order, pages[0].content)
 			}
 		}
@@ -76,7 +79,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 func TestCompareKeysPartByPart(t *testing.T) {
 	f := &Set{Layout: &decode.Layout{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String}, {Name: "GUID", Type: edm.Guid}}}}
-	f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2}, {Name: "GUID", Node: 2}}},
+	f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
+		{Name: "GUID", Node: 2}}},
 		{Kind: wit.Int64}, {Kind: wit.Text}}
 	f.parts = f.keyParts()
 	random := rand.New(rand.NewPCG(7, 8))

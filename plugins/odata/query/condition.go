@@ -164,7 +164,8 @@ func (c *condition) read(given *Condition) error {
 		c.operands = append(c.operands, l)
 	}
 	if c.operator == "bt" || c.operator == "nb" {
-		if order, ok := value.Compare(c.property.Type.Primitive, c.operands[0].Text, c.operands[1].Text); ok && order > 0 {
+		if order, ok := value.Compare(c.property.Type.Primitive, c.operands[0].Text, c.operands[1].Text); ok &&
+			order > 0 {
 			return refuse(given.Prefix+High, given.High, "expected at least "+given.Prefix+Low+", "+given.Low)
 		}
 	}

@@ -38,7 +38,8 @@ func TestContradicts(t *testing.T) {
 		{edm.Guid, "eq", "0a1b2c3d-0000-1111-2222-333344445555", "", []string{"0A1B2C3D-0000-1111-2222-333344445555"}, []string{"0A1B2C3D-0000-1111-2222-333344445556"}},
 		{edm.Boolean, "eq", "true", "", []string{"true"}, []string{"false", null}},
 	} {
-		k := condition{operator: c.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: c.typ, Name: c.typ.String()}, Precision: -1, Scale: -1}}
+		k := condition{operator: c.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: c.typ,
+			Name: c.typ.String()}, Precision: -1, Scale: -1}}
 		if err := k.read(&Condition{Property: "P", Option: c.option, Low: c.low, High: c.high}); err != nil {
 			t.Errorf("%v %s %s: %v", c.typ, c.option, c.low, err)
 			continue
@@ -73,16 +74,19 @@ func TestItems(t *testing.T) {
 	}
 }
 
-// FuzzCompile: whatever settings say, they are refused by a fault or make a query whose options can stand in a request line.
+// FuzzCompile: whatever settings say, they are refused by a fault or make a query whose options can stand in a request
+// line.
 func FuzzCompile(f *testing.F) {
 	f.Add("ID,Lines/Number", "Lines/Of", "Lines/Number", "gt", "5", "", "search=x")
 	f.Add("*", "Lines", "Name", "in", "a,'b,c'", "", "$filter=ID eq 1&x")
 	f.Add("", "", "Of/ID", "bt", "1", "2", "$top=5")
 	line := &edm.Structure{Namespace: "N", Name: "Line", Key: []string{"Number"}, Properties: []edm.Property{
-		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1}}, Navigations: []edm.Navigation{{Name: "Of", Target: "N.Order"}}}
+		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1}},
+		Navigations: []edm.Navigation{{Name: "Of", Target: "N.Order"}}}
 	order := &edm.Structure{Namespace: "N", Name: "Order", Key: []string{"ID"}, Properties: []edm.Property{
 		{Name: "ID", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1},
-		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true, Precision: -1, Scale: -1}},
+		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true, Precision: -1,
+			Scale: -1}},
 		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
 	m := &edm.Model{Structures: []*edm.Structure{order, line}}
 	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {

@@ -309,7 +309,8 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 // arrange puts expansions in the order of the metadata.
 func (l *level) arrange() {
 	place := func(e *expansion) int {
-		return slices.IndexFunc(l.structure.Navigations, func(n edm.Navigation) bool { return n.Name == e.navigation.Name })
+		return slices.IndexFunc(l.structure.Navigations,
+			func(n edm.Navigation) bool { return n.Name == e.navigation.Name })
 	}
 	slices.SortFunc(l.expanded, func(a, b *expansion) int { return place(a) - place(b) })
 	for _, e := range l.expanded {
@@ -429,7 +430,8 @@ func (l *level) view() *edm.View {
 		}
 	}
 	for _, e := range l.expanded {
-		v.Expanded = append(v.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many, View: e.level.view()})
+		v.Expanded = append(v.Expanded, edm.Expansion{Name: e.navigation.Name, Many: e.navigation.Many,
+			View: e.level.view()})
 	}
 	return v
 }

@@ -136,9 +136,10 @@ func (r *Rows) Check(out *decode.Output) *wit.Fault {
 				}
 			}
 			if c.contradicts(found, r.approximate) {
-				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting, Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
-					strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " + c.asks() +
-					": the service takes $filter and does not heed it"}
+				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting,
+					Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
+						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " + c.asks() +
+						": the service takes $filter and does not heed it"}
 			}
 		}
 	}
@@ -222,7 +223,8 @@ func (c *condition) against(operator string, found text, operand uri.Literal, ap
 		fallthrough
 	default:
 		order, ok := value.Compare(t, found.text, operand.Text)
-		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) || c.dated && day(found.text) == day(operand.Text) {
+		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) || c.dated &&
+			day(found.text) == day(operand.Text) {
 			return false
 		}
 		orders = []int{order}

@@ -7,8 +7,8 @@ import (
 
 // Origin is where a connector's requests go, and by which other names its service calls itself.
 type Origin struct {
-	// Scheme is http or https. Host "": only the host of this program knows where requests go (a destination of BTP); then every
-	// link keeps path and query, unless there are aliases.
+	// Scheme is http or https. Host "": only the host of this program knows where requests go (a destination of BTP);
+	// then every link keeps path and query, unless there are aliases.
 	Scheme, Host string
 	// Port: 0 is the scheme's.
 	Port int
@@ -62,8 +62,9 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base in
-// force, "" for none; request is path and query (or the URL) that was asked for. The errors are *[ForeignError] and *[LinkError].
+// Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base
+// in force, "" for none; request is path and query (or the URL) that was asked for. The errors are *[ForeignError] and
+// *[LinkError].
 func (o Origin) Resolve(link, base, request string) (string, error) {
 	target := request
 	for _, reference := range [...]string{base, link} {
@@ -114,7 +115,8 @@ func (o Origin) alias(host string, port int, authority string) bool {
 	for _, a := range o.Aliases {
 		a = strings.TrimSpace(a)
 		name, aliasPort, given := a, 0, false
-		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 || i > 0 && strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
+		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 || i > 0 &&
+			strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
 			n, err := strconv.Atoi(a[i+1:])
 			name, aliasPort, given = a[:i], n, err == nil
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// Literal is a value of a primitive type. Text is the value as Atom writes it: digits, true, ISO dates, base64, plain text.
+// Literal is a value of a primitive type. Text is the value as Atom writes it: digits, true, ISO dates, base64, plain
+// text.
 type Literal struct {
 	Type edm.Primitive
 	Text string
@@ -76,8 +77,8 @@ type LiteralError struct{ Literal, Text string }
 
 func (e *LiteralError) Error() string { return "literal " + quote(e.Literal) + ": " + e.Text }
 
-// ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no suffix
-// are Double.
+// ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no
+// suffix are Double.
 func ParseLiteral(s string) (Literal, error) {
 	if i := strings.IndexByte(s, '\''); i >= 0 {
 		return parseQuoted(s, i)

@@ -8,7 +8,8 @@ type Key struct {
 	Literal Literal
 }
 
-// AppendPredicate writes a key predicate, `(1)` or `(A='x',B=2)`, percent-encoded for a path. A single key stands without name.
+// AppendPredicate writes a key predicate, `(1)` or `(A='x',B=2)`, percent-encoded for a path. A single key stands
+// without name.
 func AppendPredicate(dst []byte, keys []Key) []byte {
 	dst = append(dst, '(')
 	var literal []byte
@@ -25,7 +26,8 @@ func AppendPredicate(dst []byte, keys []Key) []byte {
 	return append(dst, ')')
 }
 
-// AppendEscaped writes text percent-encoded, for use inside a path segment or a query value; quotes stay, as services are used to.
+// AppendEscaped writes text percent-encoded, for use inside a path segment or a query value; quotes stay, as services
+// are used to.
 func AppendEscaped(dst []byte, text string) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -63,7 +65,8 @@ type PredicateError struct{ Address, Text string }
 
 func (e *PredicateError) Error() string { return "address " + quote(e.Address) + ": " + e.Text }
 
-// ParsePredicate reads the key predicate of the last segment of an entity's address, `…/Set(A='x',B=2)`, and the set's name.
+// ParsePredicate reads the key predicate of the last segment of an entity's address, `…/Set(A='x',B=2)`, and the set's
+// name.
 func ParsePredicate(address string) (set string, keys []Key, err error) {
 	path := address
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
@@ -94,7 +97,8 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 	return set, keys, nil
 }
 
-// predicateStart is the parenthesis that opens the last predicate, -1 for none; quoted texts may hold parentheses and slashes.
+// predicateStart is the parenthesis that opens the last predicate, -1 for none; quoted texts may hold parentheses and
+// slashes.
 func predicateStart(path string) int {
 	if !strings.HasSuffix(path, ")") {
 		return -1

@@ -2,11 +2,12 @@ package uri
 
 import "strings"
 
-// Query is what stands in the query of every target that a connector builds itself, `name=value&name=value`; "" is nothing. Links of
-// the service are the service's own and don't get it.
+// Query is what stands in the query of every target that a connector builds itself, `name=value&name=value`; "" is
+// nothing. Links of the service are the service's own and don't get it.
 type Query string
 
-// On puts the options into a target's query, behind its own. One that the target has already, whatever its value, stays as it is.
+// On puts the options into a target's query, behind its own. One that the target has already, whatever its value, stays
+// as it is.
 func (q Query) On(target string) string {
 	if q == "" {
 		return target

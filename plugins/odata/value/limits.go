@@ -14,16 +14,18 @@ import (
 )
 
 // limits of the integers of EDM, least and most.
-var limits = map[edm.Primitive][2]int64{edm.SByte: {math.MinInt8, math.MaxInt8}, edm.Byte: {0, math.MaxUint8}, edm.Int16: {math.MinInt16, math.MaxInt16},
+var limits = map[edm.Primitive][2]int64{edm.SByte: {math.MinInt8, math.MaxInt8}, edm.Byte: {0, math.MaxUint8},
+	edm.Int16: {math.MinInt16, math.MaxInt16},
 	edm.Int32: {math.MinInt32, math.MaxInt32}, edm.Int64: {math.MinInt64, math.MaxInt64}}
 
-// ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of range, a text that is too
-// long, a decimal with too many digits is a *[MisfitError] that names the limits.
+// ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of
+// range, a text that is too long, a decimal with too many digits is a *[MisfitError] that names the limits.
 func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	c, err := Convert(p, n, v)
 	if err != nil {
 		if l, bounded := limits[p.Type.Primitive]; bounded && numeric(v) && !timed(n) {
-			return c, &MisfitError{p.Type.Primitive.String() + " from " + strconv.FormatInt(l[0], 10) + " to " + strconv.FormatInt(l[1], 10), describe(v, n)}
+			return c, &MisfitError{p.Type.Primitive.String() + " from " + strconv.FormatInt(l[0],
+				10) + " to " + strconv.FormatInt(l[1], 10), describe(v, n)}
 		}
 		return c, err
 	}
@@ -33,7 +35,8 @@ func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 			return c, &MisfitError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters", strconv.Itoa(size) + " characters: " + describe(v, n)}
 		}
 	case edm.Binary:
-		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 && size > p.Length {
+		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 &&
+			size > p.Length {
 			return c, &MisfitError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes", strconv.Itoa(size) + " bytes"}
 		}
 	case edm.Decimal:
@@ -81,8 +84,9 @@ func fits(text string, p *edm.Property) bool {
 	return len(before)+len(after) <= p.Precision
 }
 
-// ConvertLossy is [Convert], but what doesn't fit is made to, as Java's conversions make it: integers lose their upper bits, digits behind a
-// property's scale are rounded to the nearest, to the even one of two. Texts that are too long stay as they are.
+// ConvertLossy is [Convert], but what doesn't fit is made to, as Java's conversions make it: integers lose their upper
+// bits, digits behind a property's scale are rounded to the nearest, to the even one of two. Texts that are too long
+// stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	if _, bounded := limits[p.Type.Primitive]; bounded && !timed(n) {
 		if i, ok := truncated(v); ok {

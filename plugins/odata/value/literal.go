@@ -55,7 +55,8 @@ func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
 	}
 	if n := len(s) - 1; n > 0 {
 		switch suffix := s[n] | 0x20; {
-		case t == edm.Int64 && suffix == 'l', t == edm.Decimal && suffix == 'm', t == edm.Double && suffix == 'd', t == edm.Single && suffix == 'f':
+		case t == edm.Int64 && suffix == 'l', t == edm.Decimal && suffix == 'm', t == edm.Double && suffix == 'd',
+			t == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
 			if s[n-1] >= '0' && s[n-1] <= '9' || s[n-1] == '.' {
 				return s[:n], true
@@ -212,7 +213,8 @@ func durationTicks(s string) (int64, bool) {
 		}
 		whole, fraction, dotted := strings.Cut(rest[:i], ".")
 		n, err := strconv.ParseUint(whole, 10, 20)
-		if err != nil || dotted && (rest[i] != 'S' || fraction == "" || len(fraction) > 7 || strings.Trim(fraction, "0123456789") != "") {
+		if err != nil || dotted && (rest[i] != 'S' || fraction == "" || len(fraction) > 7 ||
+			strings.Trim(fraction, "0123456789") != "") {
 			return 0, false
 		}
 		switch rest[i] {

@@ -21,7 +21,8 @@ func TestLiteral(t *testing.T) {
 		{edm.String, "O'Neil", "'O''Neil'"}, {edm.String, "'O''Neil'", "'O''Neil'"}, {edm.String, "", "''"}, {edm.String, "''", "''"}, {edm.String, "'", "''''"},
 		{edm.String, "null", "'null'"}, {edm.String, "datetime'2024-01-01T00:00:00'", "'datetime''2024-01-01T00:00:00'''"},
 		{edm.String, "0042 ", "'0042 '"}, {edm.String, "Größe/100%", "'Größe/100%'"},
-		{edm.Int32, "5", "5"}, {edm.Int32, " -5 ", "-5"}, {edm.Int32, "+5", "5"}, {edm.Int32, "2147483648", ""}, {edm.Int32, "5.0", ""}, {edm.Int32, "5L", ""}, {edm.Int32, "", ""}, {edm.Int32, "'5'", ""},
+		{edm.Int32, "5", "5"}, {edm.Int32, " -5 ", "-5"}, {edm.Int32, "+5", "5"}, {edm.Int32, "2147483648", ""}, {edm.Int32, "5.0", ""}, {edm.Int32, "5L", ""},
+		{edm.Int32, "", ""}, {edm.Int32, "'5'", ""},
 		{edm.Byte, "255", "255"}, {edm.Byte, "-1", ""}, {edm.SByte, "-128", "-128"}, {edm.SByte, "128", ""}, {edm.Int16, "32768", ""},
 		{edm.Int64, "9223372036854775807", "9223372036854775807L"}, {edm.Int64, "5L", "5L"}, {edm.Int64, "5l", "5L"}, {edm.Int64, "L", ""},
 		{edm.Decimal, "2.345", "2.345M"}, {edm.Decimal, "2.345M", "2.345M"}, {edm.Decimal, ".5", "0.5M"}, {edm.Decimal, "5.", "5M"}, {edm.Decimal, "-12345678901234567890.5", "-12345678901234567890.5M"},
@@ -65,8 +66,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// FuzzLiteral: what is taken stands in a URL as one literal of its type, which reads back as the same value and is equal to itself, also as
-// part of a key predicate.
+// FuzzLiteral: what is taken stands in a URL as one literal of its type, which reads back as the same value and is
+// equal to itself, also as part of a key predicate.
 func FuzzLiteral(f *testing.F) {
 	for _, text := range []string{"O'Neil", "'a''b'", "5", "5L", "2.345M", "-INF", "2024-01-31", "datetime'2024-01-31T00:00'", "PT12H34M56.7S", "X'23AB'", "guid'0a1b2c3d-0000-1111-2222-333344445555'", "a,b)(c/d%2F", "\xff"} {
 		for typ := edm.Binary; typ <= edm.Time; typ++ {
@@ -97,7 +98,8 @@ func FuzzLiteral(f *testing.F) {
 		if !same {
 			t.Errorf("%v %q: %s reads as %q, was %q", primitive, text, written, read.Text, l.Text)
 		}
-		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: l}, {Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))
+		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: l},
+			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))
 		set, keys, err := uri.ParsePredicate(predicate)
 		if err != nil || set != "Set" || len(keys) != 2 || keys[0].Name != "A" || keys[0].Literal.Text != read.Text {
 			t.Errorf("%v %q: %s: %s %v, %v", primitive, text, predicate, set, keys, err)

@@ -1,5 +1,5 @@
-// Package value turns values of Kafka Connect into values of OData v2: for key predicates, filters and bodies. Values come as the
-// trees of package datum, structured or dynamic.
+// Package value turns values of Kafka Connect into values of OData v2: for key predicates, filters and bodies. Values
+// come as the trees of package datum, structured or dynamic.
 package value
 
 import (
@@ -30,7 +30,8 @@ type MisfitError struct{ Expected, Found string }
 
 func (e *MisfitError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
-// Text reads the structured value of a node at the start of b as a primitive type, and tells its size. A null is an error.
+// Text reads the structured value of a node at the start of b as a primitive type, and tells its size. A null is an
+// error.
 func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string, size int, err error) {
 	v, size, err := datum.Read(nodes, node, b)
 	if err != nil {
@@ -40,9 +41,9 @@ func Text(t edm.Primitive, nodes []wit.Node, node uint32, b []byte) (text string
 	return c.Text, size, err
 }
 
-// Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node, nil for
-// dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema have no other way
-// to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
+// Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node,
+// nil for dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema
+// have no other way to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
 func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	c := Converted{Type: p.Type.Primitive}
 	var ok bool

@@ -16,7 +16,8 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 	tree := datum.Record{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
 		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "f" + strconv.Itoa(i), Node: node})
-		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x", size/6-5)}[node])
+		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
+			strings.Repeat("x", size/6-5)}[node])
 	}
 	for i := range rows {
 		start := len(data)

@@ -325,7 +325,8 @@ func castValue(v any, to wit.Kind, stage int) (any, *failure) {
 			whole = 1
 		}
 	case datum.Decimal:
-		d := decimal{unscaled: x.Unscaled, scale: int64(x.Scale), text: x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
+		d := decimal{unscaled: x.Unscaled, scale: int64(x.Scale),
+			text: x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
 		if to == wit.Float32 {
 			f, _ := strconv.ParseFloat(d.text, 32)
 			return float32(f), nil

@@ -76,7 +76,8 @@ func (m maker) structure() []wit.Node {
 	if m.IntN(12) == 0 {
 		return m.node(nil, 0)
 	}
-	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"), Version: wit.Ptr(int32(m.IntN(3)))}}
+	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"),
+		Version: wit.Ptr(int32(m.IntN(3)))}}
 	members := m.members(m.IntN(len(pool)+1), func() uint32 {
 		id := uint32(len(nodes))
 		nodes = m.node(nodes, 1)
@@ -142,7 +143,8 @@ func (m maker) schemaless(names []int) any {
 	}
 	out := datum.Map{}
 	for _, i := range names {
-		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, m.text(), int64(m.Uint64() >> m.IntN(64)), datum.List{int64(1)}, datum.Map{}, 1.5, true, int32(7)}[m.IntN(8)]})
+		out = append(out, datum.Entry{Key: pool[i], Value: []any{nil, m.text(), int64(m.Uint64() >> m.IntN(64)),
+			datum.List{int64(1)}, datum.Map{}, 1.5, true, int32(7)}[m.IntN(8)]})
 	}
 	if m.IntN(20) == 0 {
 		out = append(out, datum.Entry{Key: int64(1), Value: nil})
@@ -238,7 +240,8 @@ func (m maker) stage() wit.Stage {
 		case 0:
 			s.Condition.Component, s.Condition.Settings = ClassIsTombstone, nil
 		case 1:
-			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey, []wit.Setting{{Name: "name", Value: pool[m.IntN(2)]}}
+			s.Condition.Component, s.Condition.Settings = ClassHasHeaderKey,
+				[]wit.Setting{{Name: "name", Value: pool[m.IntN(2)]}}
 		}
 	}
 	return s
@@ -285,11 +288,13 @@ func (m maker) world() *world {
 		topic, schema := m.IntN(3), m.IntN(3)
 		// rows that are alike come in runs
 		for range 1 + m.IntN(4) {
-			row := wit.Row{Origin: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1, Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
+			row := wit.Row{Origin: uint32(len(w.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
+				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
 			if offset >= 0 {
 				row.Offset = int64(m.IntN(1 << 20))
 			}
-			r := refRecord{topic: w.topics[topic], partition: row.Partition, offset: row.Offset, timestamp: row.Timestamp}
+			r := refRecord{topic: w.topics[topic], partition: row.Partition, offset: row.Offset,
+				timestamp: row.Timestamp}
 			row.Key, r.key = m.datum(w, m.IntN(3), m.IntN(3) == 0)
 			row.Value, r.value = m.datum(w, schema, m.IntN(other) > other-3)
 			if m.IntN(3) == 0 {
@@ -365,7 +370,8 @@ func (r *refRecord) outcome() outcome {
 	if r.failedStage >= 0 {
 		return outcome{Stage: r.failedStage, Class: r.failed}
 	}
-	return outcome{Topic: r.topic, KeyNodes: normal(r.key.nodes), Key: r.key.tree, ValNodes: normal(r.value.nodes), Value: r.value.tree, Headers: r.headers}
+	return outcome{Topic: r.topic, KeyNodes: normal(r.key.nodes), Key: r.key.tree, ValNodes: normal(r.value.nodes),
+		Value: r.value.tree, Headers: r.headers}
 }
 
 // normal makes no members and an empty list of members one.
@@ -386,7 +392,8 @@ type batch struct {
 	data   []byte
 }
 
-// apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends data.
+// apply does what the host does around apply: it goes on behind what was consumed, resolves what is unchanged, appends
+// data.
 func apply(t *testing.T, e *Engine, context []byte, schemas []wit.Schema, b batch) (batch, []wit.RowFault) {
 	t.Helper()
 	out := batch{topics: b.topics, data: append([]byte(nil), b.data...)}

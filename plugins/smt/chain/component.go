@@ -1,5 +1,6 @@
-// Package chain is Kafka Connect's transforms and predicates, compiled: adjacent stages become one plan for each topic and schema,
-// which skips and copies bytes. The plugin smt exports it; nothing here knows of WebAssembly, so it is tested as it is.
+// Package chain is Kafka Connect's transforms and predicates, compiled: adjacent stages become one plan for each topic
+// and schema, which skips and copies bytes. The plugin smt exports it; nothing here knows of WebAssembly, so it is
+// tested as it is.
 package chain
 
 import (
@@ -42,6 +43,17 @@ const (
 	ClassHasHeaderKey    = pkg + "predicates.HasHeaderKey"
 	ClassIsTombstone     = pkg + "predicates.RecordIsTombstone"
 	ClassTopicNameMatch  = pkg + "predicates.TopicNameMatches"
+)
+
+// Classes of transforms that Kafka Connect has none of.
+const (
+	own                = "org.culvert.transforms."
+	ClassSplit         = own + "Split"
+	ClassUnwrapKey     = own + "Unwrap$Key"
+	ClassUnwrapValue   = own + "Unwrap$Value"
+	ClassCoalesceKey   = own + "Coalesce$Key"
+	ClassCoalesceValue = own + "Coalesce$Value"
+	ClassToTombstone   = own + "ToTombstone"
 )
 
 // Classes of errors, as Kafka Connect's own classes throw them.
@@ -116,6 +128,18 @@ var components = []component{
 		wit.ComponentTransformation, stampSpecs, newStampRouter, nil},
 	{ClassValueToKey, "Replace the record key with a new key formed from a subset of fields in the record value.",
 		wit.ComponentTransformation, valueToKeySpecs, newValueToKey, nil},
+	{ClassSplit, "Make a record of each item of an array field of the record's value. Key, topic, headers and time are those of the record; ValueToKey behind it gives each part a key of its own.",
+		wit.ComponentTransformation, splitSpecs, newSplit, nil},
+	{ClassUnwrapKey, "Put the arrays of expanded feeds of the record's key in the place of the structures that OData's JSON has around them.",
+		wit.ComponentTransformation, unwrapSpecs, newUnwrap(keySide), nil},
+	{ClassUnwrapValue, "Put the arrays of expanded feeds of the record's value in the place of the structures that OData's JSON has around them.",
+		wit.ComponentTransformation, unwrapSpecs, newUnwrap(valueSide), nil},
+	{ClassCoalesceKey, "Make a field of the record's key the first of several that is not null.",
+		wit.ComponentTransformation, coalesceSpecs, newCoalesce(keySide), nil},
+	{ClassCoalesceValue, "Make a field of the record's value the first of several that is not null.",
+		wit.ComponentTransformation, coalesceSpecs, newCoalesce(valueSide), nil},
+	{ClassToTombstone, "Make a tombstone of a record that says that an entity was deleted, as the OData source writes it with deletes=record.",
+		wit.ComponentTransformation, tombstoneSpecs, newToTombstone, nil},
 	{ClassHasHeaderKey, "A predicate which is true for records with at least one header with the configured name.",
 		wit.ComponentPredicate, headerKeySpecs, nil, newHasHeader},
 	{ClassIsTombstone, "A predicate which is true for records which are tombstones (i.e. have null value).",
@@ -142,7 +166,8 @@ func Components() []wit.Component {
 	list := make([]wit.Component, len(components))
 	for i := range components {
 		c := &components[i]
-		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc, Settings: c.specs}
+		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()}, Documentation: c.doc,
+			Settings: c.specs}
 	}
 	return list
 }

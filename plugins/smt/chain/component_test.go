@@ -23,7 +23,8 @@ type definition struct {
 	Documentation string  `json:"documentation"`
 }
 
-// Settings are declared as the real classes declare them, in their order. The file was recorded from Kafka Connect 4.3.1.
+// Settings are declared as the real classes declare them, in their order. The file was recorded from Kafka Connect
+// 4.3.1.
 func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	f, err := os.Open("../testdata/definitions.jsonl")
 	if err != nil {
@@ -44,10 +45,16 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Errorf("%s: not there as a %s", line.Class, line.Type)
 		}
 	}
+	extra := 0
 	for _, c := range Components() {
+		if strings.HasPrefix(c.Name, own) {
+			extra++
+			continue
+		}
 		ours := []definition{}
 		for _, s := range c.Settings {
-			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation, Required: setting.IsRequired(&s),
+			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
+				Required: setting.IsRequired(&s),
 				Type: map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST",
 					wit.KindInt: "INT"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
@@ -57,7 +64,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
 		}
 	}
-	if len(recorded) != len(components) {
+	if len(recorded)+extra != len(components) || extra != 6 {
 		t.Errorf("%d recorded, %d components", len(recorded), len(components))
 	}
 }
@@ -182,32 +189,6 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
 		t.Error("a context that nobody made was taken")
-	}
-}
-
-// What the golden cases do not show of Java's regular expressions; expectations as java.util.regex 17 has them.
-func TestJavaPatterns(t *testing.T) {
-	for _, x := range []struct {
-		pattern, topic string
-		want           bool
-	}{
-		{`a{2,3}+b`, "aaab", true}, {`a++ab`, "aaab", false}, {`(?:ab)*+c`, "ababc", true}, {`[ab]?+b`, "b", false}, {`\d++x`, "12x", true},
-		{`[\d\-x]+`, "1-x", true}, {`[^\d]`, "5", false}, {`[\p{Alpha}_]+`, "a_B", true}, {`\P{Digit}`, "5", false}, {`\p{L}+`, "aé", true}, {`\p{IsGreek}`, "α", true},
-		{`\Qa*b`, "a*b", true}, {`[]a]+`, "]a", true}, {`[\Q^]\E]+`, "]^", true}, {`\h\H`, "\tx", true}, {`\x{41}\x42\u0043\0104`, "ABCD", true},
-		{`(a)(?<n>b)\k<n>\1`, "abba", true}, {`a|b`, "ab", false}, {`ab|a`, "ab", true}, {`.`, "\n", false}, {`a$`, "a", true}, {`ä+`, "ää", true}, {`ä++`, "ää", true},
-		{`\w`, "é", false}, {`\W`, "é", true}, {`[\W]`, "a", false}, {`[\W]`, "-", true},
-	} {
-		p, err := compile("x", x.pattern)
-		if err != nil {
-			t.Errorf("%s: %v", x.pattern, err)
-		} else if got := p.matches(x.topic); got != x.want {
-			t.Errorf("%s on %q: %v", x.pattern, x.topic, got)
-		}
-	}
-	for _, bad := range []string{`a&&[`, `\X`, `\p{InGreek}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`, `(?<a_b>x)`, `[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `(?<a>x)\2`, `\xZZ`} {
-		if _, err := compile("x", bad); err == nil {
-			t.Errorf("%s was taken", bad)
-		}
 	}
 }
 

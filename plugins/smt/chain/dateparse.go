@@ -7,9 +7,10 @@ import (
 	"unicode/utf16"
 )
 
-// This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US. It differs in three
-// ways, and fails where it does: names of time zones other than UTC's are not known; of years with two digits those that are another
-// one in some years are refused (a plugin has no clock); and so are years whose milliseconds 64 bits do not hold, where Java wraps around.
+// This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
+// It differs in three ways, and fails where it does: names of time zones other than UTC's are not known; of years with
+// two digits those that are another one in some years are refused (a plugin has no clock); and so are years whose
+// milliseconds 64 bits do not hold, where Java wraps around.
 
 // digits tells whether what a letter stands for is read as digits.
 func (x *dateItem) digits() bool {
@@ -49,20 +50,24 @@ const (
 
 // dateFields are the fields of letters.
 var dateFields = map[byte]calendarField{
-	'G': eraField, 'y': yearField, 'M': monthField, 'L': monthField, 'd': dayField, 'k': hourField, 'H': hourField, 'm': minuteField,
+	'G': eraField, 'y': yearField, 'M': monthField, 'L': monthField, 'd': dayField, 'k': hourField, 'H': hourField,
+	'm': minuteField,
 	's': secondField, 'S': milliField, 'E': weekdayField, 'D': dayOfYearField, 'F': weekdayInMonthField, 'w': weekField,
-	'W': weekOfMonthField, 'a': halfField, 'h': hour12Field, 'K': hour12Field, 'z': zoneField, 'Z': zoneField, 'X': zoneField,
+	'W': weekOfMonthField, 'a': halfField, 'h': hour12Field, 'K': hour12Field, 'z': zoneField, 'Z': zoneField,
+	'X': zoneField,
 	'Y': weekYearField, 'u': weekdayField,
 }
 
-// Years of two digits are those from 80 years before the day on which Java's format was made to 20 years after. A plugin does not know
-// that day: it lies between clockFrom and clockTo, and what the years between would read otherwise fails.
+// Years of two digits are those from 80 years before the day on which Java's format was made to 20 years after. A
+// plugin does not know that day: it lies between clockFrom and clockTo, and what the years between would read otherwise
+// fails.
 const (
 	clockFrom = 2026
 	clockTo   = 2036
 )
 
-// maxYear is the largest year, before and after 1, whose milliseconds since 1970 fit 64 bits, other fields at their largest aside.
+// maxYear is the largest year, before and after 1, whose milliseconds since 1970 fit 64 bits, other fields at their
+// largest aside.
 const maxYear = 290_000_000
 
 // dateParser reads texts by a format.
@@ -77,7 +82,8 @@ type dateParser struct {
 	unsure bool
 }
 
-// parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its year alone.
+// parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
+// year alone.
 func (p *dateParser) parse(text string) (at int64, unsure, ok bool) {
 	p.text = p.text[:0]
 	for _, r := range text {
@@ -328,7 +334,8 @@ func (p *dateParser) putZone(offset int64) {
 	p.put(savingField, 0)
 }
 
-// javaNumber reads a number as java.text.DecimalFormat does where it reads whole numbers, and as an int takes it; end is -1 when there is none.
+// javaNumber reads a number as java.text.DecimalFormat does where it reads whole numbers, and as an int takes it; end
+// is -1 when there is none.
 func javaNumber(text []uint16, pos int) (n int64, end int) {
 	if len(text)-pos >= 3 && text[pos] == 'N' && text[pos+1] == 'a' && text[pos+2] == 'N' {
 		return 0, pos + 3
@@ -539,8 +546,9 @@ const (
 // way is that of the fields that were set last.
 func (p *dateParser) way() way {
 	of := func(f calendarField) int { return p.later(f, weekdayField) }
-	stamps := [...]int{byDay: p.set[dayField], byWeekOfMonth: of(weekOfMonthField), byWeekdayInMonth: of(weekdayInMonthField),
-		byDayOfYear: p.set[dayOfYearField], byWeekOfYear: of(weekField)}
+	stamps := [...]int{byDay: p.set[dayField], byWeekOfMonth: of(weekOfMonthField),
+		byWeekdayInMonth: of(weekdayInMonthField),
+		byDayOfYear:      p.set[dayOfYearField], byWeekOfYear: of(weekField)}
 	best := slices.Max(stamps[:])
 	if best == 0 {
 		// None is complete: one alone counts, and a weekday alone is the month's first.
@@ -555,7 +563,8 @@ func (p *dateParser) way() way {
 	switch {
 	case best == stamps[byDay]:
 		return byDay
-	case best == stamps[byWeekOfMonth] && weekOfMonth >= p.set[weekField], best == stamps[byWeekdayInMonth] && inMonth >= p.set[weekField]:
+	case best == stamps[byWeekOfMonth] && weekOfMonth >= p.set[weekField], best == stamps[byWeekdayInMonth] &&
+		inMonth >= p.set[weekField]:
 		switch {
 		case stamps[byWeekOfMonth] == stamps[byWeekdayInMonth]:
 			if weekOfMonth >= inMonth {

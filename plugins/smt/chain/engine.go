@@ -27,7 +27,9 @@ type Engine struct {
 	scratch []byte
 	ends    []uint32
 	entries entries
-	out     wit.Applied
+	// spent is what the parts of the row at work have come to, in bytes.
+	spent int
+	out   wit.Applied
 }
 
 // maxData is how much Apply writes before it stops early, in bytes.
@@ -83,7 +85,8 @@ func (e *Engine) declare(nodes []wit.Node) uint32 {
 }
 
 // Apply sends rows through the chain of a context.
-func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
+func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied,
+	error) {
 	e.learn(schemas)
 	c, err := e.chain(context)
 	if err != nil {
@@ -152,64 +155,80 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 	if int(in.Topic) >= len(topics) {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) + " names a topic that is not in the call"}
 	}
-	v, written := &e.view, len(e.data)
+	v, written, kept := &e.view, len(e.data), len(e.rows)
 	if err := v.load(in, topics[in.Topic], data); err != nil {
 		return err
 	}
+	emit := func() {
+		row := wit.Row{Origin: uint32(n), Topic: in.Topic, Partition: in.Partition, Offset: in.Offset,
+			Timestamp: in.Timestamp,
+			Key:       e.datum(&v.columns[keySide]), Value: e.datum(&v.columns[valueSide]),
+			Headers: e.datum(&v.columns[headerSide])}
+		if v.topic != topics[in.Topic] {
+			row.Topic = e.topic(v.topic, topics)
+		}
+		e.rows = append(e.rows, row)
+	}
 	var worst *failure
-	var dropped bool
 	var err error
 	if c.fused() {
 		// what is written is the result's
+		var dropped bool
 		worst, dropped, err = e.fused(&c.phases[0], v, &e.data)
 		e.routes[in.Topic] = c.phases[0].last
+		if worst == nil && err == nil {
+			if dropped {
+				e.data = e.data[:written]
+			} else {
+				emit()
+			}
+		}
 	} else {
-		e.scratch = e.scratch[:0]
-		worst, dropped, err = e.through(c, v)
+		e.scratch, e.spent = e.scratch[:0], 0
+		worst, err = e.through(c, v, 0, emit)
 	}
 	if err != nil {
 		return err
 	}
 	if worst != nil {
-		e.out.Faults = append(e.out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage), ErrorClass: worst.class,
-			Fault: wit.Fault{Kind: wit.FaultData, Message: worst.text}})
+		e.out.Faults = append(e.out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage),
+			ErrorClass: worst.class,
+			Fault:      wit.Fault{Kind: wit.FaultData, Message: worst.text}})
+		e.data, e.rows = e.data[:written], e.rows[:kept]
 	}
-	if worst != nil || dropped {
-		e.data = e.data[:written]
-		return nil
-	}
-	row := wit.Row{Origin: uint32(n), Topic: in.Topic, Partition: in.Partition, Offset: in.Offset, Timestamp: in.Timestamp,
-		Key: e.datum(&v.columns[keySide]), Value: e.datum(&v.columns[valueSide]), Headers: e.datum(&v.columns[headerSide])}
-	if v.topic != topics[in.Topic] {
-		row.Topic = e.topic(v.topic, topics)
-	}
-	e.rows = append(e.rows, row)
 	return nil
 }
 
-// through sends a row through the phases of a chain, one after another.
-func (e *Engine) through(c *chain, v *view) (f *failure, dropped bool, err error) {
-	for i := range c.phases {
+// through sends a row through the phases of a chain from one on, one after another, and hands it to emit where it is
+// not dropped: several times where it is split.
+func (e *Engine) through(c *chain, v *view, from int, emit func()) (*failure, error) {
+	for i := from; i < len(c.phases); i++ {
 		p := &c.phases[i]
 		if p.condition != nil {
 			matches, err := p.condition.matches(v, e)
 			if err != nil {
-				return nil, false, err
+				return nil, err
 			}
 			if matches == p.negate {
 				continue
 			}
 		}
-		if p.operation != nil {
+		var f *failure
+		var dropped bool
+		var err error
+		if o, ok := p.operation.(*split); ok {
+			return o.through(e, c, v, i+1, p.number, emit)
+		} else if p.operation != nil {
 			f, err = p.operation.apply(e, v, p.number)
 		} else {
 			f, dropped, err = e.fused(p, v, &e.scratch)
 		}
 		if f != nil || dropped || err != nil {
-			return f, dropped, err
+			return f, err
 		}
 	}
-	return nil, false, nil
+	emit()
+	return nil, nil
 }
 
 // fused does the stages of a fused phase; what they write goes behind dst, which is e.data or e.scratch.
@@ -306,7 +325,8 @@ func (e *Engine) topic(name string, topics []string) uint32 {
 }
 
 // Test asks the predicate of a context of each row.
-func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
+func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
+	error) {
 	e.learn(schemas)
 	c, err := e.chain(context)
 	if err != nil {

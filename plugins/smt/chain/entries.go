@@ -30,7 +30,8 @@ func (e *entry) set(o entry) {
 	e.value, e.valueAt, e.attribute, e.what = o.value, o.valueAt, o.attribute, o.what
 }
 
-// read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes are bad.
+// read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes
+// are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
 	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
 	if len(in) == 0 || in[0] > datum.TagStruct {

@@ -8,10 +8,11 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// This file is a room of its own: the loops for rows that are alike, with everything written down in one function each, because
-// in stock Go's Wasm code a call costs as much as skipping a field. They do what Engine.row would have done, or stop at a row that
-// they cannot do and leave it to that. Loads are not checked by the compiler here: every position is compared with the end of the
-// datum first. Words are read low byte first, as on all machines that this runs on ([littleEndian]).
+// This file is a room of its own: the loops for rows that are alike, with everything written down in one function each,
+// because in stock Go's Wasm code a call costs as much as skipping a field. They do what Engine.row would have done, or
+// stop at a row that they cannot do and leave it to that. Loads are not checked by the compiler here: every position is
+// compared with the end of the datum first. Words are read low byte first, as on all machines that this runs on
+// ([littleEndian]).
 
 // slack is how many bytes more than it needs a row has room for, so that short copies can write whole words.
 const slack = 64
@@ -48,7 +49,8 @@ func (p *program) compileFast() {
 	f.usable = littleEndian && !p.optional && p.failure == nil && len(p.checks) == 0
 	for i := range p.skips {
 		s := &p.skips[i]
-		code := [...]uint8{skipNumber: codeNumber, skipBlock: codeBlock, skipBoolean: codeBoolean, skip4: code4, skip8: code8, skipOther: codeOther}[s.how]
+		code := [...]uint8{skipNumber: codeNumber, skipBlock: codeBlock, skipBoolean: codeBoolean, skip4: code4,
+			skip8: code8, skipOther: codeOther}[s.how]
 		if s.optional && s.how != skipOther {
 			code += codeOptional
 		}
@@ -88,8 +90,8 @@ func (e *Engine) pass(r *route, topic, to uint32, rows []wit.Row, n int) int {
 	return n
 }
 
-// structures handles rows of one route whose values are structures of one schema, for a route with steps on values only. It
-// returns the first row that it did not do.
+// structures handles rows of one route whose values are structures of one schema, for a route with steps on values
+// only. It returns the first row that it did not do.
 func (e *Engine) structures(p *program, schema, topic, to uint32, rows []wit.Row, n int, data []byte) int {
 	f := &p.fast
 	at, out := len(e.rows), e.rows[:cap(e.rows)]
@@ -100,7 +102,8 @@ func (e *Engine) structures(p *program, schema, topic, to uint32, rows []wit.Row
 loop:
 	for ; n < len(rows) && at < len(out) && len(dst) < maxData; n++ {
 		in := &rows[n]
-		if in.Topic != topic || in.Value.Form != wit.Structured || in.Value.Schema != schema || uint64(in.Value.Start)+uint64(in.Value.Size) > uint64(len(data)) {
+		if in.Topic != topic || in.Value.Form != wit.Structured || in.Value.Schema != schema ||
+			uint64(in.Value.Start)+uint64(in.Value.Size) > uint64(len(data)) {
 			break
 		}
 		from := len(dst)
@@ -196,7 +199,8 @@ loop:
 		at++
 		o.Origin, o.Topic, o.Partition, o.Offset, o.Timestamp = uint32(n), to, in.Partition, in.Offset, in.Timestamp
 		o.Key.Form, o.Key.Schema, o.Key.Start, o.Key.Size = wit.Unchanged, in.Key.Schema, 0, 0
-		o.Value.Form, o.Value.Schema, o.Value.Start, o.Value.Size = wit.Structured, p.out, uint32(from), uint32(len(dst)-from)
+		o.Value.Form, o.Value.Schema, o.Value.Start, o.Value.Size = wit.Structured, p.out, uint32(from),
+			uint32(len(dst)-from)
 		if p.same {
 			o.Value.Form, o.Value.Start, o.Value.Size = wit.Unchanged, 0, 0
 		}

@@ -21,7 +21,8 @@ type flatten struct {
 
 const flattenPurpose = "flattening"
 
-// maxFlatNames is how many bytes of names one key or value may come to: a long name goes in front of each that is below.
+// maxFlatNames is how many bytes of names one key or value may come to: a long name goes in front of each that is
+// below.
 const maxFlatNames = 16 << 20
 
 func newFlatten(at side) func(settings) (operation, *wit.Fault) {
@@ -100,7 +101,8 @@ func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
 }
 
 // structure adds the fields of a structure. optional: it or one that it lies in is; byDefault is its default or nil.
-func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, optional bool, byDefault []byte) (*flatStruct, *failure) {
+func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, optional bool, byDefault []byte) (*flatStruct,
+	*failure) {
 	list := nodes[at].Members
 	s := &flatStruct{ends: make([]uint32, len(list)+1)}
 	for _, m := range list {

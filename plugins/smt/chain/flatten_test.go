@@ -9,13 +9,15 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's JSON
-// converter has no defaults of structures.
+// A default of a structure is that of its fields, which have none of their own. No golden case can show it: Kafka's
+// JSON converter has no defaults of structures.
 func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	nodes := []wit.Node{
 		{Kind: wit.Structure, Members: []wit.Member{{Name: "in", Node: 1}}},
-		{Kind: wit.Structure, Optional: true, Members: []wit.Member{{Name: "n", Node: 2}, {Name: "s", Node: 3}, {Name: "own", Node: 4}}},
-		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Text, Optional: true, DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
+		{Kind: wit.Structure, Optional: true, Members: []wit.Member{{Name: "n", Node: 2}, {Name: "s", Node: 3},
+			{Name: "own", Node: 4}}},
+		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Text, Optional: true,
+			DefaultValue: wit.Ptr(datum.AppendText(nil, "own"))},
 	}
 	b, err := datum.AppendDefault(nil, nodes, 1, datum.Record{int32(5), nil, "other"})
 	if err != nil {

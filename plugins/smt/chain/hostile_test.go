@@ -11,19 +11,25 @@ import (
 // hostileNodes has every way to skip, with and without branch and default.
 func hostileNodes() []wit.Node {
 	nodes := []wit.Node{{Kind: wit.Structure}}
-	for _, n := range []wit.Node{{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true}, {Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
-		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
-		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: pool[0] + string(rune('0'+len(nodes))), Node: uint32(len(nodes))})
+	for _, n := range []wit.Node{{Kind: wit.Int32}, {Kind: wit.Text}, {Kind: wit.Text, Optional: true},
+		{Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
+		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true,
+			DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: pool[0] + string(rune('0'+len(nodes))),
+			Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
 	nodes[0].Members = append(nodes[0].Members, wit.Member{Name: "list", Node: uint32(len(nodes))})
-	return append(nodes, wit.Node{Kind: wit.Array, Element: uint32(len(nodes) + 1)}, wit.Node{Kind: wit.Text, Optional: true})
+	return append(nodes, wit.Node{Kind: wit.Array, Element: uint32(len(nodes) + 1)}, wit.Node{Kind: wit.Text,
+		Optional: true})
 }
 
-// Whatever a datum's bytes are, the slow loop and the fast one do the same with them, and what is no value fails its row.
+// Whatever a datum's bytes are, the slow loop and the fast one do the same with them, and what is no value fails its
+// row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
-	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0, int16(7), []byte{1}, datum.List{"x", nil}})
+	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0, int16(7),
+		[]byte{1}, datum.List{"x", nil}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -86,12 +92,14 @@ func FuzzHostileDynamic(f *testing.F) {
 		}
 		one := row(len(good), len(b))
 		// the loop of alike maps knows the good shape when it comes to b, and b's own when b comes again
-		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one, row(0, len(good))}, data)
+		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one, row(0, len(good))},
+			data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{one}, data)
-		if err != nil || len(out.Rows)+len(out.Faults) != 1 || len(many.Rows) != 2+3*len(out.Rows) || len(many.Faults) != 3*len(out.Faults) {
+		if err != nil || len(out.Rows)+len(out.Faults) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
+			len(many.Faults) != 3*len(out.Faults) {
 			t.Fatal(err, out, many)
 		}
 		size, bad := datum.SkipDynamic(b)
@@ -124,8 +132,10 @@ func FuzzHostileHeaders(f *testing.F) {
 	f.Add([]byte{4, 2, 'a', 4, 0, 2, 'x', 2, 'b', 3, 0, 2, 0})
 	f.Add([]byte{1})
 	context, err := New().Prepare([]wit.Stage{
-		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"}, {Name: "headers", Value: "h"}, {Name: "operation", Value: "move"}}},
-		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true, Settings: []wit.Setting{{Name: "name", Value: "h"}}}},
+		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"}, {Name: "headers", Value: "h"},
+			{Name: "operation", Value: "move"}}},
+		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true,
+			Settings: []wit.Setting{{Name: "name", Value: "h"}}}},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -151,7 +161,8 @@ func FuzzHostileHeaders(f *testing.F) {
 		}
 		d := out.Rows[0].Headers
 		after, err := datum.Headers(nil, out.Data[d.Start:d.Start+d.Size])
-		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" || after[len(before)].Form != wit.Dynamic {
+		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" ||
+			after[len(before)].Form != wit.Dynamic {
 			t.Fatalf("% x: %v, %v", block, after, err)
 		}
 	})

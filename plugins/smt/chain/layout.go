@@ -157,10 +157,12 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
 func basics(root *wit.Node) wit.Node {
-	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc, Parameters: root.Parameters}
+	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc,
+		Parameters: root.Parameters}
 }
 
-// beginProgram makes what reads values of a schema, and the layout of its fields; that is nil when the root is no structure.
+// beginProgram makes what reads values of a schema, and the layout of its fields; that is nil when the root is no
+// structure.
 func beginProgram(nodes []wit.Node) (*program, *layout) {
 	root := &nodes[0]
 	p := &program{optional: root.Optional, full: 2}
@@ -213,15 +215,16 @@ func (p *program) emit(f *field) {
 	}
 }
 
-// join adds a part, making it one with the part before where it can. Constants have room behind them: the fast way copies short
-// ones by words.
+// join adds a part, making it one with the part before where it can. Constants have room behind them: the fast way
+// copies short ones by words.
 func (p *program) join(x part) {
 	var last *part
 	if n := len(p.parts); n > 0 {
 		last = &p.parts[n-1]
 	}
 	switch {
-	case last != nil && x.from == input && last.from == input && x.bytes == nil && last.bytes == nil && last.last+1 == x.first:
+	case last != nil && x.from == input && last.from == input && x.bytes == nil && last.bytes == nil &&
+		last.last+1 == x.first:
 		last.last = x.last
 		return
 	case last != nil && x.from == constant && last.from == constant:
@@ -239,7 +242,8 @@ func (p *program) whole(members int) bool {
 	if members == 0 {
 		return len(p.parts) == 0
 	}
-	return len(p.parts) == 1 && p.parts[0].from == input && p.parts[0].bytes == nil && p.parts[0].first == 0 && p.parts[0].last == members-1
+	return len(p.parts) == 1 && p.parts[0].from == input && p.parts[0].bytes == nil && p.parts[0].first == 0 &&
+		p.parts[0].last == members-1
 }
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A slow second implementation, over value trees and one stage at a time, the way Kafka's own classes go about it. It shares
-// nothing with the plans but the wording of settings.
+// A slow second implementation, over value trees and one stage at a time, the way Kafka's own classes go about it. It
+// shares nothing with the plans but the wording of settings.
 
 type refDatum struct {
 	absent bool
@@ -76,7 +76,8 @@ func refRun(stages []wit.Stage, r *refRecord) {
 			}
 		case strings.Contains(s.Component, "DropHeaders"):
 			names := settings{s.Settings}.list("headers")
-			r.headers = slices.DeleteFunc(slices.Clone(r.headers), func(h refHeader) bool { return slices.Contains(names, h.Name) })
+			r.headers = slices.DeleteFunc(slices.Clone(r.headers),
+				func(h refHeader) bool { return slices.Contains(names, h.Name) })
 			if len(r.headers) == 0 {
 				r.headers = nil
 			}
@@ -92,11 +93,12 @@ func refRun(stages []wit.Stage, r *refRecord) {
 			text, _ := get("value.literal")
 			// what the texts are that the test uses
 			h := map[string]refHeader{
-				"":         {Nodes: []wit.Node{{Kind: wit.Text}}, Value: ""},
-				"null":     {},
-				"text":     {Nodes: []wit.Node{{Kind: wit.Text}}, Value: "text"},
-				"-7":       {Nodes: []wit.Node{{Kind: wit.Int8}}, Value: int8(-7)},
-				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}}, Value: datum.List{float32(1), float32(2.5)}},
+				"":     {Nodes: []wit.Node{{Kind: wit.Text}}, Value: ""},
+				"null": {},
+				"text": {Nodes: []wit.Node{{Kind: wit.Text}}, Value: "text"},
+				"-7":   {Nodes: []wit.Node{{Kind: wit.Int8}}, Value: int8(-7)},
+				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}}, Value: datum.List{float32(1),
+					float32(2.5)}},
 			}[text]
 			h.Name = name
 			r.headers = append(slices.Clip(r.headers), h)
@@ -618,7 +620,8 @@ func refSubtree(nodes []wit.Node, node uint32) []wit.Node {
 // refStruct puts fields together, as SchemaBuilder does.
 func refStruct(d *refDatum, fields []refField) (class string) {
 	old := d.nodes[0]
-	nodes := []wit.Node{{Kind: wit.Structure, Name: old.Name, Version: old.Version, Doc: old.Doc, Parameters: old.Parameters}}
+	nodes := []wit.Node{{Kind: wit.Structure, Name: old.Name, Version: old.Version, Doc: old.Doc,
+		Parameters: old.Parameters}}
 	tree := datum.Record{}
 	seen := map[string]bool{}
 	for _, f := range fields {
@@ -677,7 +680,8 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 		{setting: "topic.field", value: r.topic, nodes: []wit.Node{{Kind: wit.Text}}},
 		{setting: "partition.field", value: r.partition, nodes: []wit.Node{{Kind: wit.Int32}}},
 		{setting: "offset.field", value: r.offset, nodes: []wit.Node{{Kind: wit.Int64}}},
-		{setting: "timestamp.field", value: r.timestamp, nodes: []wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp), Version: wit.Ptr(int32(1))}}},
+		{setting: "timestamp.field", value: r.timestamp, nodes: []wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp),
+			Version: wit.Ptr(int32(1))}}},
 		{setting: "static.field", value: static, nodes: []wit.Node{{Kind: wit.Text}}},
 	} {
 		name, given := get(x.setting)

@@ -60,8 +60,8 @@ func (o *replace) rename(from, to string) {
 	o.renames = append(o.renames, rename{from, to})
 }
 
-// javaOrder sorts as java.util.HashMap iterates: where two fields get one name, the order decides which of them ReplaceField
-// looks for.
+// javaOrder sorts as java.util.HashMap iterates: where two fields get one name, the order decides which of them
+// ReplaceField looks for.
 func javaOrder(list []rename) []rename {
 	size := uint32(16)
 	for uint32(len(list)) > size/4*3 {
@@ -105,8 +105,9 @@ func (o *replace) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topi
 
 func (o *replace) purpose() string { return "field replacement" }
 
-// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was renamed, its value
-// from the field that the rename names: they differ where a field that is not renamed has the name of a rename's result.
+// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was renamed,
+// its value from the field that the rename names: they differ where a field that is not renamed has the name of a
+// rename's result.
 func (o *replace) layout(l *layout, s step) *failure {
 	before := l.fields
 	l.fields = nil

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -12,9 +13,23 @@ var routerSpecs = []wit.SettingSpec{
 	needs("replacement", wit.High, "Replacement string."),
 }
 
+// compile reads the regular expression of a setting.
+func compile(setting, text string) (pattern.Pattern, *wit.Fault) {
+	p, err := pattern.Compile(text)
+	if err != nil {
+		return p, invalid(setting, text, "Invalid regex: "+err.Error())
+	}
+	return p, nil
+}
+
+func matches(p pattern.Pattern, topic string) bool {
+	ok, err := p.Matches(topic)
+	return ok && err == nil
+}
+
 // router is RegexRouter: another topic for records whose topic matches as a whole.
 type router struct {
-	pattern     pattern
+	pattern     pattern.Pattern
 	replacement []piece
 	// wrong is what is wrong with the replacement; Kafka finds out when a topic matches.
 	wrong *failure
@@ -53,7 +68,7 @@ func (o *router) parse(text string) {
 			plain.Reset()
 		}
 	}
-	groups := o.pattern.groups
+	groups := o.pattern.Groups
 	for i := 0; i < len(text); i++ {
 		switch {
 		case text[i] == '\\':
@@ -66,7 +81,7 @@ func (o *router) parse(text string) {
 			plain.WriteByte(text[i])
 		case i+1 < len(text) && text[i+1] == '{':
 			name, _, closed := strings.Cut(text[i+2:], "}")
-			group, known := o.pattern.names[name]
+			group, known := o.pattern.Names[name]
 			if !closed || !known {
 				wrong(illegalArgument, "No group with name {"+name+"}")
 				return
@@ -98,7 +113,7 @@ func (o *router) parse(text string) {
 }
 
 func (o *router) route(r *route, stage int) {
-	if !o.pattern.matches(r.topic) {
+	if !matches(o.pattern, r.topic) {
 		return
 	}
 	topic, wrong := o.replace(r.topic)
@@ -122,7 +137,7 @@ func (o *router) replace(topic string) (string, *failure) {
 		return "", o.wrong
 	}
 	// as in Kafka, the first place where the expression matches is replaced, whole or not
-	m, err := o.pattern.find.FindStringMatch(topic)
+	m, err := o.pattern.Find(topic)
 	if err != nil || m == nil {
 		return topic, nil
 	}
@@ -151,7 +166,7 @@ var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium, "A Java regu
 
 // topicName is TopicNameMatches.
 type topicName struct {
-	pattern pattern
+	pattern pattern.Pattern
 	// last and lastTopic are the last answer.
 	last      bool
 	lastTopic string
@@ -170,11 +185,11 @@ func newTopicName(s settings) (condition, *wit.Fault) {
 	return &topicName{pattern: p}, nil
 }
 
-func (c *topicName) matchesTopic(topic string) bool { return c.pattern.matches(topic) }
+func (c *topicName) matchesTopic(topic string) bool { return matches(c.pattern, topic) }
 
 func (c *topicName) matches(v *view, _ *Engine) (bool, error) {
 	if !c.asked || c.lastTopic != v.topic {
-		c.asked, c.last, c.lastTopic = true, c.pattern.matches(v.topic), strings.Clone(v.topic)
+		c.asked, c.last, c.lastTopic = true, matches(c.pattern, v.topic), strings.Clone(v.topic)
 	}
 	return c.last, nil
 }

@@ -51,8 +51,8 @@ func newSkip(nodes []wit.Node, node uint32) skip {
 	return s
 }
 
-// offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are members.
-// It returns the member at which the bytes are bad, or -1.
+// offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
+// members. It returns the member at which the bytes are bad, or -1.
 func offsets(skips []skip, in []byte, i int, ends []uint32) int {
 	for m := range skips {
 		ends[m] = uint32(i)

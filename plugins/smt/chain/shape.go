@@ -7,8 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// shape is what a plan made of the last map that it saw: the names in their order, and the parts of the result. Steps never look
-// into values, so another map of the same names, in a row that has the same attributes, comes to the same parts.
+// shape is what a plan made of the last map that it saw: the names in their order, and the parts of the result. Steps
+// never look into values, so another map of the same names, in a row that has the same attributes, comes to the same
+// parts.
 type shape struct {
 	program
 	// head is the tag and the count; keys are the keys with their tags, each with room behind it for reading words.
@@ -73,8 +74,9 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	p.shape = s
 }
 
-// maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values only. It
-// returns the first row that it did not do. Positions in ends: where each entry begins, and where its value does.
+// maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
+// only. It returns the first row that it did not do. Positions in ends: where each entry begins, and where its value
+// does.
 func (e *Engine) maps(p *plan, topic, to uint32, rows []wit.Row, n int, data []byte) int {
 	s := p.shape
 	if need := 2*len(s.keys) + 1; len(e.ends) < need {
@@ -89,7 +91,8 @@ loop:
 	for ; n < len(rows) && at < len(out) && len(dst) < maxData; n++ {
 		in := &rows[n]
 		i, end := uint64(in.Value.Start), uint64(in.Value.Start)+uint64(in.Value.Size)
-		if in.Topic != topic || in.Value.Form != wit.Dynamic || end > uint64(len(data)) || attributesOf(in) != s.has || i+uint64(len(s.head)) > end {
+		if in.Topic != topic || in.Value.Form != wit.Dynamic || end > uint64(len(data)) || attributesOf(in) != s.has ||
+			i+uint64(len(s.head)) > end {
 			break
 		}
 		for _, b := range s.head {

@@ -1,4 +1,10 @@
+import java.io.BufferedOutputStream;
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -33,6 +39,7 @@ import org.apache.kafka.connect.transforms.predicates.Predicate;
 
 /**
  * Runs the golden cases of this folder through Kafka Connect's own transforms: java -cp 'LIB/*' Replay.java FOLDER [write].
+ * With `-` in the place of FOLDER it answers the cases of standard input.
  * A case is a `stage` line for each stage, a `record` line, `-----`, and what comes out. Without `write` it compares and ends with
  * 1 where they differ; with it, it puts Kafka's answer in. LIB holds connect-transforms, connect-json and what they need.
  * A file dates.tsv of the folder has lines of a pattern, milliseconds since 1970 and what SimpleDateFormat makes of them; parses.tsv
@@ -45,6 +52,10 @@ public class Replay {
     public static void main(String[] args) throws IOException {
         Locale.setDefault(Locale.US);
         TimeZone.setDefault(TimeZone.getTimeZone("UTC"));
+        if (args[0].equals("-")) {
+            stream();
+            return;
+        }
         int bad = dates(Path.of(args[0], "dates.tsv"), args.length > 1) + dates(Path.of(args[0], "parses.tsv"), args.length > 1)
                 + patterns(Path.of(args[0], "patterns.tsv"), args.length > 1), good = 0;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of(args[0]), "*.golden")) {
@@ -64,6 +75,22 @@ public class Replay {
         }
         System.out.println(good + " good, " + bad + " differ");
         System.exit(bad == 0 ? 0 : 1);
+    }
+
+    /** Answers the cases of standard input, each up to a line `-----`, by what comes out and such a line. */
+    static void stream() throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        PrintStream out = new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)), false, StandardCharsets.UTF_8);
+        List<String> lines = new ArrayList<>();
+        for (String line; (line = in.readLine()) != null;) {
+            if (!line.equals("-----")) {
+                lines.add(line);
+                continue;
+            }
+            out.print(answer(lines.toArray(new String[0])) + "-----\n");
+            lines.clear();
+        }
+        out.flush();
     }
 
     /** Compares the file of dates, or writes their texts into it; returns how many differ. */

@@ -14,7 +14,8 @@ var (
 )
 
 //go:wasmexport culvert:connect/notifications@0.2.0#notified
-func notified(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen uint32) uint32 {
+func notified(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body,
+	bodyLen uint32) uint32 {
 	return guest.Call(notifiedFunc, func(a []reflect.Value) (any, error) {
 		return registered.Notified(a[0].Bytes(), guest.Arg[wit.Notification](a[1]))
 	}, guest.U(context, contextLen, method, methodLen, target, targetLen, headers, headersLen, body, bodyLen)...)
@@ -23,6 +24,7 @@ func notified(context, contextLen, method, methodLen, target, targetLen, headers
 //go:wasmexport culvert:connect/notifications@0.2.0#subscribe
 func subscribe(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen uint32) uint32 {
 	return guest.Call(subscribeFunc, func(a []reflect.Value) (any, error) {
-		return registered.Subscribe(a[0].Bytes(), uint32(a[1].Uint()), a[2].String(), a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
+		return registered.Subscribe(a[0].Bytes(), uint32(a[1].Uint()), a[2].String(), a[3].Bytes(),
+			guest.Arg[[]wit.Response](a[4]))
 	}, guest.U(context, contextLen, feed, address, addressLen, state, stateLen, answers, answersLen)...)
 }

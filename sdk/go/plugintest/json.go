@@ -328,8 +328,8 @@ func writeValue(nodes []wit.Node, node uint32, v any) any {
 	return v
 }
 
-// decimalText shows a Decimal as people read it: `{"decimal":"-1.29"}` would hide that it is bytes, so it stays a text with the
-// unscaled value's scale applied.
+// decimalText shows a Decimal as people read it: `{"decimal":"-1.29"}` would hide that it is bytes, so it stays a text
+// with the unscaled value's scale applied.
 func decimalText(n *wit.Node, b []byte) string {
 	scale := 0
 	for _, p := range n.Parameters {
@@ -337,7 +337,8 @@ func decimalText(n *wit.Node, b []byte) string {
 			scale, _ = strconv.Atoi(p.Value)
 		}
 	}
-	return new(big.Rat).SetFrac(datum.Unscaled(b), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)).FloatString(scale) + " (decimal)"
+	return new(big.Rat).SetFrac(datum.Unscaled(b), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)),
+		nil)).FloatString(scale) + " (decimal)"
 }
 
 // float writes what JSON has no number for as a text.

@@ -1,16 +1,16 @@
-// Package plugintest tests a plugin from files, natively and without a host: a golden file holds what goes in, a line of dashes,
-// and what must come out.
+// Package plugintest tests a plugin from files, natively and without a host: a golden file holds what goes in, a line
+// of dashes, and what must come out.
 //
 //	func TestMask(t *testing.T) { plugintest.Transform(t, transform.Records(maskText{}), "testdata/*.txt") }
 //
 // Run with -update the tests write the second half anew.
 //
-// A file begins with what is configured: one `[class]` line for each stage (a source or sink has one), its settings below it as
-// `name=value`, then an empty line. What follows depends on the world: [Transform], [Source].
+// A file begins with what is configured: one `[class]` line for each stage (a source or sink has one), its settings
+// below it as `name=value`, then an empty line. What follows depends on the world: [Transform], [Source].
 //
-// Records are JSON objects, one a line, with topic, partition, offset, timestamp, key and value. Key and value are written as
-// Kafka Connect's JSON converter does: `{"schema":…,"payload":…}` with a schema, any other JSON without one; left out where there
-// is none.
+// Records are JSON objects, one a line, with topic, partition, offset, timestamp, key and value. Key and value are
+// written as Kafka Connect's JSON converter does: `{"schema":…,"payload":…}` with a schema, any other JSON without one;
+// left out where there is none.
 package plugintest
 
 import (
@@ -81,9 +81,9 @@ func configuration(t *testing.T, input string) (stages []wit.Stage, rest string)
 	return stages, rest
 }
 
-// Transform runs a chain of the plugin's stages over records. After the configuration the input has one record a line; the output
-// has the records that come out and, as {"fault":…}, those that failed. Records go in one batch and then one by one through a
-// plugin that has seen the schemas: both must come to the same.
+// Transform runs a chain of the plugin's stages over records. After the configuration the input has one record a line;
+// the output has the records that come out and, as {"fault":…}, those that failed. Records go in one batch and then one
+// by one through a plugin that has seen the schemas: both must come to the same.
 func Transform(t *testing.T, p wit.Transform, pattern string) {
 	t.Helper()
 	golden(t, pattern, func(t *testing.T, stages []wit.Stage, input string) string {
@@ -110,7 +110,8 @@ func Transform(t *testing.T, p wit.Transform, pattern string) {
 }
 
 // apply runs rows through the plugin and writes what comes out, a line each.
-func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.Row, schemas []wit.Schema) (lines []string) {
+func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.Row,
+	schemas []wit.Schema) (lines []string) {
 	t.Helper()
 	for len(rows) > 0 {
 		out, err := p.Apply(context, schemas, b.topics, slices.Clone(rows), slices.Clone(b.data))

@@ -15,12 +15,12 @@ import (
 // maxExchanges bounds a test whose plugin never stops asking.
 const maxExchanges = 100
 
-// Source runs a source over recorded exchanges. After the configuration the input has exchanges, set apart by lines of `=====`:
-// the request's method and target, the status, headers, an empty line, the body. The plugin's requests are answered by method and
-// target, each exchange as often as it is asked for in turn; one that is not there is answered 404. The output has the requests
-// in order, each feed's rows, the offsets at which pages end, faults, and how each feed ended: a poll that brings neither
-// rows nor another offset ends one, too. Bodies go in whole and in pieces
-// of 7 bytes: both must come to the same.
+// Source runs a source over recorded exchanges. After the configuration the input has exchanges, set apart by lines of
+// `=====`: the request's method and target, the status, headers, an empty line, the body. The plugin's requests are
+// answered by method and target, each exchange as often as it is asked for in turn; one that is not there is answered
+// 404. The output has the requests in order, each feed's rows, the offsets at which pages end, faults, and how each
+// feed ended: a poll that brings neither rows nor another offset ends one, too. Bodies go in whole and in pieces of 7
+// bytes: both must come to the same.
 func Source(t *testing.T, p wit.Source, pattern string) {
 	t.Helper()
 	// p is one instance, which declares a schema once, whatever it reads
@@ -55,10 +55,12 @@ func exchanges(t *testing.T, input string) (all []exchange) {
 		if err != nil {
 			t.Fatalf("exchange %s: expected a status, found %q", lines[0], lines[1])
 		}
-		e := exchange{request: lines[0], response: wit.Response{Status: uint16(status), Body: []byte(strings.TrimSuffix(body, "\n"))}}
+		e := exchange{request: lines[0], response: wit.Response{Status: uint16(status),
+			Body: []byte(strings.TrimSuffix(body, "\n"))}}
 		for _, line := range lines[2:] {
 			name, value, _ := strings.Cut(line, ":")
-			e.response.Headers = append(e.response.Headers, wit.Header{Name: strings.ToLower(name), Value: strings.TrimSpace(value)})
+			e.response.Headers = append(e.response.Headers, wit.Header{Name: strings.ToLower(name),
+				Value: strings.TrimSpace(value)})
 		}
 		all = append(all, e)
 	}
@@ -171,7 +173,8 @@ func (r *reading) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]
 }
 
 // decode feeds a body in pieces; what it wants followed is fed in between, under its own tag.
-func (r *reading) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.Field, depth int) (more bool, err error) {
+func (r *reading) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.Field,
+	depth int) (more bool, err error) {
 	if depth > 8 {
 		return false, fmt.Errorf("follows nest deeper than 8")
 	}

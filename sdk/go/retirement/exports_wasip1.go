@@ -11,8 +11,11 @@ import (
 var retireFunc = canon.FuncOf(wit.InterfaceRetirement, "Retire", wit.Retirement.Retire)
 
 //go:wasmexport culvert:connect/retirement@0.2.0#retire
-func retire(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers, answersLen uint32) uint32 {
+func retire(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers,
+	answersLen uint32) uint32 {
 	return guest.Call(retireFunc, func(a []reflect.Value) (any, error) {
-		return registered.Retire(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]string](a[2]), a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
-	}, guest.U(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers, answersLen)...)
+		return registered.Retire(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]string](a[2]), a[3].Bytes(),
+			guest.Arg[[]wit.Response](a[4]))
+	}, guest.U(component, componentLen, settings, settingsLen, addresses, addressesLen, state, stateLen, answers,
+		answersLen)...)
 }

@@ -25,7 +25,8 @@ func (f Finding) String() string {
 	return "setting " + f.Setting + ": " + f.Text
 }
 
-// anyHeader and anyQuery are the only roles that may stand for many: the name of the header, or of the parameter, is what the user writes.
+// anyHeader and anyQuery are the only roles that may stand for many: the name of the header, or of the parameter, is
+// what the user writes.
 const (
 	anyHeader = Header + "{name}"
 	anyQuery  = Query + "{name}"
@@ -123,7 +124,8 @@ func one(s *wit.SettingSpec, name string) []Finding {
 	return nil
 }
 
-// Counts tells whether the default of a plugin comes to anything: where none counts, that is so for what the host goes by itself.
+// Counts tells whether the default of a plugin comes to anything: where none counts, that is so for what the host goes
+// by itself.
 func (r Role) Counts(value string) bool {
 	if r.Name == Port && (value == "443" || value == "80") {
 		return true // the host knows them by the scheme
@@ -138,7 +140,8 @@ func (r Role) otherwise() string {
 	return ", else it is " + r.Own
 }
 
-// nearest names the role that was meant, as it seems: one that differs by what stands in front of the last dot, or behind it.
+// nearest names the role that was meant, as it seems: one that differs by what stands in front of the last dot, or
+// behind it.
 func nearest(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	at := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })

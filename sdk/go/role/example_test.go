@@ -11,14 +11,14 @@ import (
 // A plugin's author learns before anybody else what is wrong with the roles of a component.
 func ExampleCheck() {
 	shop := wit.Component{Kind: wit.ComponentSource, Settings: []wit.SettingSpec{
-		setting.Spec("shop.address", wit.KindText, wit.High, nil, "Host.", setting.Role(role.Address)),
-		setting.Spec("shop.password", wit.KindText, wit.High, nil, "Password.", setting.Role(role.Password)),
-		setting.Spec("shop.proxy", wit.KindText, wit.Low, nil, "Proxy.", setting.Role("http.proxi.address")),
+		setting.Spec("a.address", wit.KindText, wit.High, nil, "Host.", setting.Role(role.Address)),
+		setting.Spec("a.password", wit.KindText, wit.High, nil, "Password.", setting.Role(role.Password)),
+		setting.Spec("via", wit.KindText, wit.Low, nil, "Proxy.", setting.Role("http.proxi.address")),
 	}}
 	for _, finding := range role.Check(&shop) {
 		fmt.Println(finding)
 	}
 	// Output:
-	// setting shop.password: has the role http.password: expected the kind password; no plugin sees its value
-	// setting shop.proxy: has the role http.proxi.address, which the host does not know: is it http.address? See wit/roles.md
+	// setting a.password: has the role http.password: expected the kind password; no plugin sees its value
+	// setting via: has the role http.proxi.address, which the host does not know: is it http.address? See wit/roles.md
 }

@@ -1,6 +1,6 @@
-// Package role holds the roles of settings: what the host uses a plugin's settings for. A plugin's declaration of a setting may name
-// one of them, and the host acts on the setting by that name alone. The page for authors is wit/roles.md; a test holds it to [All].
-// Plugins may import it: it has no fmt.
+// Package role holds the roles of settings: what the host uses a plugin's settings for. A plugin's declaration of a
+// setting may name one of them, and the host acts on the setting by that name alone. The page for authors is
+// wit/roles.md; a test holds it to [All]. Plugins may import it: it has no fmt.
 package role
 
 import (
@@ -15,8 +15,8 @@ type Role struct {
 	Name string
 	// Kind is what the setting's values are.
 	Kind Kind
-	// Default: where the user says nothing, the default of the plugin's declaration counts. Roles that decide where a byte goes, what
-	// secures it, who logs on, or what holds for other connectors too, take none.
+	// Default: where the user says nothing, the default of the plugin's declaration counts. Roles that decide where a
+	// byte goes, what secures it, who logs on, or what holds for other connectors too, take none.
 	Default bool
 	// Own is what the host goes by where nobody says anything, "" where that is nothing or depends on others.
 	Own string
@@ -178,19 +178,20 @@ const (
 	SinkInFlight = "sink.in-flight"
 	// SinkUncertain: what becomes of rows whose request got no answer.
 	SinkUncertain = "sink.uncertain"
-	// ListenerPorts: ports of the listener for notifications.
+	// ListenerPorts: ports of the listener for notifications, the first free one is taken.
 	ListenerPorts = "listener.ports"
-	// ListenerAddress: the address that it listens on.
+	// ListenerAddress: the address that it listens on. By itself all of the machine.
 	ListenerAddress = "listener.address"
-	// ListenerUser: user that senders log on with.
+	// ListenerUser: user that senders log on with. By itself they need not.
 	ListenerUser = "listener.user"
 	// ListenerPassword: their password.
 	ListenerPassword = "listener.password"
-	// ListenerTLS: its key and trust stores, as with tls..
+	// ListenerTLS: the key store of the listener, as with tls.keystore.: it takes TLS then.
 	ListenerTLS = "listener.tls."
 
-	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy of the route, TLS of
-	// encrypted connections, with those of its two stores, and Retry of requests that are sent again.
+	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy
+	// of the route, TLS of encrypted connections, with those of its two stores, and Retry of requests that are sent
+	// again.
 	HTTP          = "http."
 	OAuth         = "http.oauth."
 	Login         = "http.login."
@@ -265,15 +266,15 @@ var All = []Role{
 	{Name: SinkFlushIntervalMS, Kind: Number, Default: true},
 	{Name: SinkInFlight, Kind: Number, Default: true},
 	{Name: SinkUncertain, Default: true, Later: true},
-	{Name: ListenerPorts, Kind: List, Later: true},
-	{Name: ListenerAddress, Later: true},
-	{Name: ListenerUser, Later: true},
-	{Name: ListenerPassword, Kind: Secret, Later: true},
-	{Name: ListenerTLS, Kind: Either, Later: true},
+	{Name: ListenerPorts, Kind: List},
+	{Name: ListenerAddress},
+	{Name: ListenerUser},
+	{Name: ListenerPassword, Kind: Secret},
+	{Name: ListenerTLS, Kind: Either},
 }
 
-// Own is what the host goes by where nobody says anything, so that a plugin's declaration can show it as the default; nil where that is
-// nothing or depends on others.
+// Own is what the host goes by where nobody says anything, so that a plugin's declaration can show it as the default;
+// nil where that is nothing or depends on others.
 func Own(name string) *string {
 	if r, ok := Find(name); ok && r.Own != "" {
 		return &r.Own

@@ -54,10 +54,14 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// Packages of the host name roles by the constants of this one: a name that is written out may be misspelt, and is then no setting's.
+// Packages of the host name roles by the constants of this one: a name that is written out may be misspelt, and is then
+// no setting's.
 func TestRolesOfTheHost(t *testing.T) {
 	beginning := func(s string) bool { // such as http.oauth.
-		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool { return strings.HasPrefix(r.Name, s) })
+		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool {
+			return strings.HasPrefix(r.Name,
+				s)
+		})
 	}
 	files, literals := token.NewFileSet(), 0
 	err := filepath.WalkDir("../../../host", func(path string, entry fs.DirEntry, err error) error {
@@ -109,7 +113,8 @@ func TestCheck(t *testing.T) {
 		refused  bool
 		want     string
 	}{
-		"nothing wrong":               {[]wit.SettingSpec{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"), setting("p", wit.KindInt, "443", "http.port"), setting("t#{n}", wit.KindText, "", "source.topic")}, false, ""},
+		"nothing wrong": {[]wit.SettingSpec{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"), setting("p", wit.KindInt, "443", "http.port"),
+			setting("t#{n}", wit.KindText, "", "source.topic")}, false, ""},
 		"no address":                  {nil, false, "no setting has the role http.address: the host does not know where to send the requests of this source"},
 		"unknown":                     {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "", "http.proxi.password")}, false, "setting p: has the role http.proxi.password, which the host does not know: is it http.password? See wit/roles.md"},
 		"secret without role":         {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "")}, false, "setting p: is a password without a role: no plugin sees its value, and the host does nothing with it"},
@@ -137,7 +142,8 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", name, x.want, text)
 		}
 	}
-	if found := Check(&wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
+	if found := Check(&wit.Component{Kind: wit.ComponentTransformation,
+		Settings: []wit.SettingSpec{address}}); len(found) != 1 || !found[0].Wrong || found[0].Refused {
 		t.Errorf("found %v", found)
 	}
 }

@@ -24,8 +24,8 @@ type Check struct {
 	Empty bool
 }
 
-// Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value of a password is
-// never repeated.
+// Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value
+// of a password is never repeated.
 func (c Check) Value(spec *wit.SettingSpec, value string) string {
 	value = strings.TrimSpace(value)
 	invalid := func(value, why string) string {
@@ -62,8 +62,8 @@ func (c Check) Value(spec *wit.SettingSpec, value string) string {
 	return ""
 }
 
-// Invalid is Kafka Connect's wording for a value that a setting does not take. Values with control characters are quoted, since
-// messages go to terminals and logs.
+// Invalid is Kafka Connect's wording for a value that a setting does not take. Values with control characters are
+// quoted, since messages go to terminals and logs.
 func Invalid(name, value, why string) string {
 	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
 		value = strconv.Quote(value)
@@ -162,8 +162,8 @@ func order[T int64 | float64](a, b T) int {
 	return 0
 }
 
-// Spelling is the allowed value that the given one stands for; any value stands for itself where there is no list. Case does not
-// count, except in what key stores and TLS are told.
+// Spelling is the allowed value that the given one stands for; any value stands for itself where there is no list. Case
+// does not count, except in what key stores and TLS are told.
 func Spelling(spec *wit.SettingSpec, value string) (string, bool) {
 	for _, r := range spec.Rules {
 		if r.Allowed == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Examine checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups are
-// there for each number that any given name has, those of other templates where they are given. What a component
+// Examine checks settings one by one and says which are missing, unknown, wrong or not built yet. Settings of groups
+// are there for each number that any given name has, those of other templates where they are given. What a component
 // checks of settings together it adds to the result with [Complain].
 func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 	v := t.Values(given)
@@ -32,8 +32,9 @@ func (t *Table) Examine(given []wit.Setting) []wit.Examined {
 		i, by, ok := t.locate(s.Name)
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
-			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value, Visible: true,
-				Errors: []string{Unknown(t.Nearest(s.Name))}})
+			out = append(out, wit.Examined{Spec: wit.SettingSpec{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
+				Visible: true,
+				Errors:  []string{Unknown(t.Nearest(s.Name))}})
 		case ok && by != "" && by == t.specs[i].Name && !grouped(by):
 			out = append(out, t.examine(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
 		}

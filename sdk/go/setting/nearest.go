@@ -20,9 +20,9 @@ func (t *Table) Nearest(name string) string {
 	return g.Nearest(name)
 }
 
-// Nearest is the declared name that looks most like the given one, with its prefix or without, "" if none is near. Placeholders take
-// the name's own numbers, and what stands for any name takes the name's last word: a template that takes anything is near only where
-// what stands before the word is.
+// Nearest is the declared name that looks most like the given one, with its prefix or without, "" if none is near.
+// Placeholders take the name's own numbers, and what stands for any name takes the name's last word: a template that
+// takes anything is near only where what stands before the word is.
 func (g *Guess) Nearest(name string) string {
 	t := g.Table
 	numbers := numbersIn(name)
@@ -67,7 +67,8 @@ func (g *Guess) spend(n int) bool {
 	return g.Left >= 0
 }
 
-// withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what follows these.
+// withoutPrefix is a name as one writes it who forgets its prefix, or the prefix and its number; shorter: or what
+// follows these.
 func (t *Table) withoutPrefix(name string, shorter bool) []string {
 	prefix := t.Prefix(name)
 	rest, ok := strings.CutPrefix(name, prefix)

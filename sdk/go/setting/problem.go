@@ -33,8 +33,8 @@ type Problem struct {
 	Alone bool
 }
 
-// String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that they pass for no
-// problem of their own.
+// String is `FILE:LINE: SETTING: text`. Further lines of the text, a stack of a plugin's say, begin with a tab, so that
+// they pass for no problem of their own.
 func (p Problem) String() string {
 	text := ""
 	if p.File != "" {

@@ -189,7 +189,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// An edit of any one byte is found again, and the distance is what a plain table of all pairs says, symmetric and bounded.
+// An edit of any one byte is found again, and the distance is what a plain table of all pairs says, symmetric and
+// bounded.
 func TestDistanceProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func() string {
@@ -202,7 +203,8 @@ func TestDistanceProperties(t *testing.T) {
 	for range 20_000 {
 		a, b := word(), word()
 		d := Distance(a, b)
-		if d != Distance(b, a) || d > max(len(a), len(b)) || d < max(len(a)-len(b), len(b)-len(a)) || (d == 0) != (a == b) {
+		if d != Distance(b, a) || d > max(len(a), len(b)) || d < max(len(a)-len(b), len(b)-len(a)) ||
+			(d == 0) != (a == b) {
 			t.Fatalf("%q %q: %d, %d", a, b, d, Distance(b, a))
 		}
 		if w := distanceWithin(a, b, 3); d < 3 && w != d || d >= 3 && w < 3 {
@@ -211,7 +213,8 @@ func TestDistanceProperties(t *testing.T) {
 	}
 }
 
-// Every declared name, made of a template with any numbers, is found under itself, and examined without being called unknown.
+// Every declared name, made of a template with any numbers, is found under itself, and examined without being called
+// unknown.
 func TestTemplateProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	d := table()
@@ -224,7 +227,10 @@ func TestTemplateProperties(t *testing.T) {
 			t.Fatalf("%s of %s: found %q", name, spec.Name, found.Name)
 		}
 		for _, e := range d.Examine([]wit.Setting{{Name: name, Value: "1"}}) {
-			if e.Spec.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool { return strings.HasPrefix(s, "Unknown") }) {
+			if e.Spec.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
+				return strings.HasPrefix(s,
+					"Unknown")
+			}) {
 				t.Fatalf("%s: %v", name, e.Errors)
 			}
 		}
@@ -252,8 +258,8 @@ func standFor(template, name string) (texts []string) {
 	return texts
 }
 
-// TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names and keys made of
-// the same few pieces.
+// TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names
+// and keys made of the same few pieces.
 func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}", ""}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -267,7 +273,8 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 	matched := 0
 	for range 200_000 {
 		name := made(5)
-		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 && placeholders[0] == placeholders[1] ||
+		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 &&
+			placeholders[0] == placeholders[1] ||
 			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
 			continue // no plugin with such a name is loaded
 		}
@@ -317,7 +324,8 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a number is read as one.
+// FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a
+// number is read as one.
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb", "shop#1.name"} {
 		f.Add("shop.size", s)

@@ -12,7 +12,8 @@ var Flags = []string{"0", "1", "true", "false"}
 // Spec makes a declaration; value is the default, nil for none.
 func Spec(name string, kind wit.SettingKind, importance wit.Importance, value *string, documentation string,
 	rules ...wit.Rule) wit.SettingSpec {
-	return wit.SettingSpec{Name: name, Kind: kind, DefaultValue: value, Importance: importance, Documentation: documentation, Rules: rules}
+	return wit.SettingSpec{Name: name, Kind: kind, DefaultValue: value, Importance: importance,
+		Documentation: documentation, Rules: rules}
 }
 
 // Is makes a default.

@@ -8,17 +8,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Table holds declarations in their order: those of a component, of the worker, of a Kafka client. The zero Table is ready to use.
-// Once everything is declared it may be read by several goroutines.
+// Table holds declarations in their order: those of a component, of the worker, of a Kafka client. The zero Table is
+// ready to use. Once everything is declared it may be read by several goroutines.
 type Table struct {
-	// Prefixes are the beginnings of the names that belong to the table: a name that begins so and is not declared is wrong rather
-	// than somebody else's. {n} in them stands for a number.
+	// Prefixes are the beginnings of the names that belong to the table: a name that begins so and is not declared is
+	// wrong rather than somebody else's. {n} in them stands for a number.
 	Prefixes []string
 	// Check is how [Table.Examine] checks values.
 	Check Check
 
 	specs []wit.SettingSpec
-	// later are settings that are known and not built yet, by declared name: the values that say what is the case anyway.
+	// later are settings that are known and not built yet, by declared name: the values that say what is the case
+	// anyway.
 	later map[string][]string
 	index atomic.Pointer[index]
 }
@@ -98,7 +99,8 @@ func (in *index) add(name string, spec int) {
 	}
 }
 
-// locate is the declaration that a name goes by, and the template of it that matches, "" where the name is declared as it is.
+// locate is the declaration that a name goes by, and the template of it that matches, "" where the name is declared as
+// it is.
 func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	in := t.indexed()
 	if i, ok := in.exact[name]; ok {
@@ -112,8 +114,8 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	return 0, "", false
 }
 
-// Find returns the declaration that a name goes by, instantiated and under its own name, never an alias: `shop#{n}.table` is found by
-// `shop#00.table` under just that name.
+// Find returns the declaration that a name goes by, instantiated and under its own name, never an alias:
+// `shop#{n}.table` is found by `shop#00.table` under just that name.
 func (t *Table) Find(name string) (spec wit.SettingSpec, ok bool) {
 	i, by, ok := t.locate(name)
 	switch {

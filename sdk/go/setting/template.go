@@ -15,7 +15,8 @@ func IsTemplate(name string) bool {
 	return ok
 }
 
-// cutPlaceholder cuts a template before its first placeholder and behind it. Of braces that are no placeholder nothing is made.
+// cutPlaceholder cuts a template before its first placeholder and behind it. Of braces that are no placeholder nothing
+// is made.
 func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 	for i := 0; i < len(template); i++ {
 		if template[i] != '{' {
@@ -36,15 +37,15 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 // maxDigits bounds the numbers that placeholders stand for.
 const maxDigits = 3
 
-// matches tells whether a template stands for a name. Templates have two placeholders at most, which the host checks when it loads a
-// plugin. Of several ways the first placeholder takes as much as it can.
+// matches tells whether a template stands for a name. Templates have two placeholders at most, which the host checks
+// when it loads a plugin. Of several ways the first placeholder takes as much as it can.
 func matches(template, name string) bool { return compareNames(template, name, false, nil) }
 
 // begins tells whether a name begins as a template says.
 func begins(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares what is left of a template and of a name; open: more may follow. stand gets the placeholders, each with what it
-// stands for, in their order.
+// compareNames compares what is left of a template and of a name; open: more may follow. stand gets the placeholders,
+// each with what it stands for, in their order.
 func compareNames(template, name string, open bool, stand *[]string) bool {
 	before, placeholder, found := cutPlaceholder(template)
 	rest, ok := strings.CutPrefix(name, before)
@@ -79,8 +80,8 @@ func longest(placeholder, text string) int {
 
 func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
-// instantiate is the declaration that a template has for a name: placeholders in its name, role, heading and displayed name become what
-// they stand for. template is the spec's name or an alias of it, and matches the name.
+// instantiate is the declaration that a template has for a name: placeholders in its name, role, heading and displayed
+// name become what they stand for. template is the spec's name or an alias of it, and matches the name.
 func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
 	var stand []string
 	compareNames(template, name, false, &stand)
@@ -119,7 +120,8 @@ func replaced(template string, stand []string) string {
 	}
 }
 
-// filled is a template with numbers for its placeholders, 00 where there are too few, and last for one that stands for any text.
+// filled is a template with numbers for its placeholders, 00 where there are too few, and last for one that stands for
+// any text.
 func filled(template string, numbers []string, last string) string {
 	var b strings.Builder
 	for {

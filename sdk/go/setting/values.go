@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values are settings as the user wrote them, with a table's defaults behind them. They were checked before: what is of another kind
-// than it is read as is zero.
+// Values are settings as the user wrote them, with a table's defaults behind them. They were checked before: what is of
+// another kind than it is read as is zero.
 type Values struct {
 	table *Table
 	given []wit.Setting
@@ -47,8 +47,8 @@ func (v Values) Text(name string) string {
 	return ""
 }
 
-// byAlias is what was given under an alias of the setting. Aliases that are templates have no say: the host hands values on under their
-// declared names.
+// byAlias is what was given under an alias of the setting. Aliases that are templates have no say: the host hands
+// values on under their declared names.
 func (v Values) byAlias(spec *wit.SettingSpec) (value string, ok bool) {
 	for _, r := range spec.Rules {
 		if r.Alias != nil {
@@ -85,8 +85,9 @@ func (v Values) List(name string) []string {
 	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
 }
 
-// Groups are the numbered groups of which any setting is given, in the order of their numbers as texts. group is the prefix of their
-// settings, such as `shop#{n}.`; shared is that of the settings that hold for all groups which don't say otherwise, "" for none.
+// Groups are the numbered groups of which any setting is given, in the order of their numbers as texts. group is the
+// prefix of their settings, such as `shop#{n}.`; shared is that of the settings that hold for all groups which don't
+// say otherwise, "" for none.
 func (v Values) Groups(group, shared string) []Group {
 	before, _, _ := cutPlaceholder(group)
 	var groups []Group
@@ -104,7 +105,8 @@ func (v Values) Groups(group, shared string) []Group {
 		for at < len(groups) && groups[at].Digits < number {
 			at++
 		}
-		groups = slices.Insert(groups, at, Group{Digits: number, values: v, prefix: filled(group, []string{number}, ""), shared: shared})
+		groups = slices.Insert(groups, at, Group{Digits: number, values: v, prefix: filled(group, []string{number}, ""),
+			shared: shared})
 	}
 	return groups
 }
@@ -120,8 +122,8 @@ type Group struct {
 // Name is the full name of the group's setting.
 func (g Group) Name(name string) string { return g.prefix + name }
 
-// Source is the name under which the value of a setting stands: that of the group if it is given or there is none for all groups,
-// else that for all.
+// Source is the name under which the value of a setting stands: that of the group if it is given or there is none for
+// all groups, else that for all.
 func (g Group) Source(name string) string {
 	if _, given := g.values.Given(g.Name(name)); !given && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {

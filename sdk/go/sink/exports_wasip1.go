@@ -17,25 +17,31 @@ var (
 //go:wasmexport culvert:connect/sink@0.2.0#open
 func open(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
-		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(), guest.Arg[[]wit.Response](a[3]))
+		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
+			guest.Arg[[]wit.Response](a[3]))
 	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
 // encode lifts what is rare by reflection and takes rows and data where they lie.
 //
 //go:wasmexport culvert:connect/sink@0.2.0#encode
-func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, origins, originsLen,
+func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, origins,
+	originsLen,
 	originTopics, originTopicsLen, hints, hintsLen uint32) uint32 {
 	return guest.Call(encodeFunc, func(a []reflect.Value) (any, error) {
 		return registered.Encode(a[0].Bytes(), guest.Arg[[]wit.Schema](a[1]), guest.Arg[[]string](a[2]),
-			guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen), guest.List[wit.RecordID](origins, originsLen), guest.Arg[[]string](a[6]),
+			guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen), guest.List[wit.RecordID](origins,
+				originsLen), guest.Arg[[]string](a[6]),
 			guest.Arg[[]wit.Hint](a[7]))
-	}, guest.U(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, 0, 0, originTopics, originTopicsLen, hints, hintsLen)...)
+	}, guest.U(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, 0, 0, originTopics,
+		originTopicsLen, hints, hintsLen)...)
 }
 
 //go:wasmexport culvert:connect/sink@0.2.0#settle
-func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen uint32, at int64) uint32 {
+func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
+	headersLen, body, bodyLen uint32, at int64) uint32 {
 	return guest.Call(settleFunc, func(a []reflect.Value) (any, error) {
 		return registered.Settle(a[0].Bytes(), a[1].Bytes(), guest.Arg[[]uint32](a[2]), guest.Arg[wit.Response](a[3]))
-	}, append(guest.U(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
+	}, append(guest.U(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen,
+		headers, headersLen, body, bodyLen), uint64(at))...)
 }

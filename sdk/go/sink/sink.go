@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a sink implements. Methods must not keep the slices and texts that they are given: they lie in memory that
-// the next call uses again.
+// Plugin is what a sink implements. Methods must not keep the slices and texts that they are given: they lie in memory
+// that the next call uses again.
 type Plugin interface {
 	sdk.Plugin
 	wit.Sink

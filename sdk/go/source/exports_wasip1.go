@@ -28,22 +28,27 @@ func plan(component, componentLen, settings, settingsLen, maxTasks uint32) uint3
 //go:wasmexport culvert:connect/source@0.2.0#open
 func open(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
 	return guest.Call(openFunc, func(a []reflect.Value) (any, error) {
-		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(), guest.Arg[[]wit.Response](a[3]))
+		return registered.Open(a[0].String(), guest.Arg[[]wit.Setting](a[1]), a[2].Bytes(),
+			guest.Arg[[]wit.Response](a[3]))
 	}, guest.U(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
 //go:wasmexport culvert:connect/source@0.2.0#next
 func next(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen uint32, now int64) uint32 {
 	return guest.Call(nextFunc, func(a []reflect.Value) (any, error) {
-		return registered.Next(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[[]wit.Field](a[2]), guest.Arg[wit.Cause](a[3]), a[4].Int())
+		return registered.Next(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[[]wit.Field](a[2]),
+			guest.Arg[wit.Cause](a[3]), a[4].Int())
 	}, append(guest.U(context, contextLen, feed, offset, offsetLen, cause, wake, wakeLen), uint64(now))...)
 }
 
 //go:wasmexport culvert:connect/source@0.2.0#begin
-func begin(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen uint32, at int64) uint32 {
+func begin(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target, targetLen,
+	headers, headersLen, body, bodyLen uint32, at int64) uint32 {
 	return guest.Call(beginFunc, func(a []reflect.Value) (any, error) {
-		return registered.Begin(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[*[]wit.Field](a[2]), guest.Arg[wit.Response](a[3]))
-	}, append(guest.U(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target, targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
+		return registered.Begin(a[0].Bytes(), uint32(a[1].Uint()), guest.Arg[*[]wit.Field](a[2]),
+			guest.Arg[wit.Response](a[3]))
+	}, append(guest.U(context, contextLen, feed, hasPosition, position, positionLen, tag, tagLen, status, target,
+		targetLen, headers, headersLen, body, bodyLen), uint64(at))...)
 }
 
 // decodeArea is where the result of decode lies when it is rows and data only: no call of the hot path allocates.
@@ -62,7 +67,8 @@ func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 		p, err = registered.Decode(page, lastTag, uint16(status), guest.View(piece, pieceLen), last != 0)
 		return err
 	})
-	plain := fault == nil && len(p.Schemas) == 0 && len(p.Faults) == 0 && len(p.Follow) == 0 && p.Next == nil && !p.More && p.WaitMs == 0
+	plain := fault == nil && len(p.Schemas) == 0 && len(p.Faults) == 0 && len(p.Follow) == 0 && p.Next == nil &&
+		!p.More && p.WaitMs == 0
 	if plain {
 		return guest.Return(decodeArea, guest.PortionRows, p.Rows, guest.PortionData, p.Data)
 	}

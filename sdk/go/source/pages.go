@@ -12,13 +12,13 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// PagePlugin is the easy way to write a source, for services whose answers fit into memory: a page is one request and the records
-// of its answer, which are Go values. A [Plugin] sees the answer piece by piece, may fetch what a page nests, and decides itself
-// how it is spread over tasks.
+// PagePlugin is the easy way to write a source, for services whose answers fit into memory: a page is one request and
+// the records of its answer, which are Go values. A [Plugin] sees the answer piece by piece, may fetch what a page
+// nests, and decides itself how it is spread over tasks.
 type PagePlugin interface {
 	sdk.Plugin
-	// Feeds are what a connector with these settings reads. It is called for each instance and must give the same answer for the
-	// same settings.
+	// Feeds are what a connector with these settings reads. It is called for each instance and must give the same
+	// answer for the same settings.
 	Feeds(component string, settings []wit.Setting) ([]Feed, error)
 }
 
@@ -27,18 +27,21 @@ type Feed struct {
 	// Name is short, stable and unique in the connector: offsets are stored under it.
 	Name  string
 	Topic string
-	// Identity is what the offsets belong to besides the service's address and the user: path, filter and what else decides which
-	// rows come. Offsets of another identity are not used: the task fails and says so.
+	// Identity is what the offsets belong to besides the service's address and the user: path, filter and what else
+	// decides which rows come. Offsets of another identity are not used: the task fails and says so.
 	Identity string
 	// Every is how long to wait before the feed is asked again when nothing more is there; 0: it is read once.
 	Every time.Duration
-	// Ask makes the request for the page at an offset, which is empty for the first page. The host adds address and credentials.
+	// Ask makes the request for the page at an offset, which is empty for the first page. The host adds address and
+	// credentials.
 	Ask func(at Offset) (wit.Request, error)
-	// Read makes records of an answer with status 2xx. Of the others 304 means nothing new, and all from 400 on fail the page.
+	// Read makes records of an answer with status 2xx. Of the others 304 means nothing new, and all from 400 on fail
+	// the page.
 	Read func(at Offset, answer wit.Response) (Page, error)
 }
 
-// Offset says where a feed goes on: texts, int64, float64, booleans and nil by name. Names beginning with "sdk." are taken.
+// Offset says where a feed goes on: texts, int64, float64, booleans and nil by name. Names beginning with "sdk." are
+// taken.
 type Offset map[string]any
 
 // Text is a field that is a text, "" where there is none.
@@ -47,8 +50,8 @@ func (o Offset) Text(name string) string {
 	return text
 }
 
-// Page is what an answer holds. Its records and Next are stored together: after a crash the page is asked for again unless all of
-// it had arrived.
+// Page is what an answer holds. Its records and Next are stored together: after a crash the page is asked for again
+// unless all of it had arrived.
 type Page struct {
 	Records []Record
 	// Next is where to go on; nil: where this page was, at the next poll.
@@ -57,9 +60,9 @@ type Page struct {
 	More bool
 }
 
-// Record is a record of Kafka. Key and Value are structs, pointers, slices, maps with text keys, time.Time, numbers, texts,
-// booleans or []byte, from which the schema is made: a field is named as its json tag says, else as in Go, and a pointer is optional.
-// A [datum.Map] or [datum.List] has no schema. nil is absent.
+// Record is a record of Kafka. Key and Value are structs, pointers, slices, maps with text keys, time.Time, numbers,
+// texts, booleans or []byte, from which the schema is made: a field is named as its json tag says, else as in Go, and a
+// pointer is optional. A [datum.Map] or [datum.List] has no schema. nil is absent.
 type Record struct{ Key, Value any }
 
 // MaxPage is the size in bytes of the longest answer that a PagePlugin takes.
@@ -122,7 +125,8 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit
 	}
 	opened := &wit.SourceOpened{Context: context}
 	for _, f := range feeds {
-		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.Field{wit.TextField("feed", f.Name)}, Fingerprint: f.Identity}
+		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.Field{wit.TextField("feed", f.Name)},
+			Fingerprint: f.Identity}
 		if f.Every > 0 {
 			feed.PollEveryMs = wit.Ptr(uint32(min(f.Every.Milliseconds(), 1<<31)))
 		}
@@ -268,7 +272,8 @@ func refusal(answer wit.Response) error {
 	case s == 408 || s == 429 || s >= 500:
 		kind = wit.FaultTransient
 	}
-	return sdk.Fail(kind, "answered "+strconv.Itoa(int(answer.Status))+": "+strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
+	return sdk.Fail(kind, "answered "+strconv.Itoa(int(answer.Status))+": "+
+		strconv.Quote(string(answer.Body[:min(300, len(answer.Body))])))
 }
 
 // data makes a fault of an error that is none.

@@ -35,7 +35,8 @@ type line struct {
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
 	var out wit.Portion
-	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{{1, true}, {2, false}}, Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
+	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{{1, true}, {2, false}},
+		Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
 		Left: "out", internal: 3}
 	var err error
 	for range 2 {
@@ -51,7 +52,8 @@ func TestSchemaOfGoTypes(t *testing.T) {
 		if err != nil || n != int(d.Size) {
 			t.Fatal(n, err)
 		}
-		want := datum.Record{int64(7), int8(-1), nil, int64(-1), nil, []byte{1}, datum.List{datum.Record{int32(1), true}, datum.Record{int32(2), false}},
+		want := datum.Record{int64(7), int8(-1), nil, int64(-1), nil, []byte{1},
+			datum.List{datum.Record{int32(1), true}, datum.Record{int32(2), false}},
 			datum.Map{{Key: "a", Value: "1"}, {Key: "b", Value: "2"}}, 1.5}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -63,7 +65,8 @@ func TestSchemaOfGoTypes(t *testing.T) {
 		if diff := cmp.Diff(strings.Fields("id Small note at until raw lines labels price"), names); diff != "" {
 			t.Error(diff)
 		}
-		if *nodes[0].Name != "order" || *nodes[nodes[0].Members[3].Node].Name != wit.NameTimestamp || !nodes[nodes[0].Members[4].Node].Optional {
+		if *nodes[0].Name != "order" || *nodes[nodes[0].Members[3].Node].Name != wit.NameTimestamp ||
+			!nodes[nodes[0].Members[4].Node].Optional {
 			t.Errorf("nodes: %+v", nodes)
 		}
 	}
@@ -71,8 +74,8 @@ func TestSchemaOfGoTypes(t *testing.T) {
 
 type loop struct{ Next *loop }
 
-// A type that no schema can say is refused by the name of its field; a schema that was declared with a page that failed is
-// declared again.
+// A type that no schema can say is refused by the name of its field; a schema that was declared with a page that failed
+// is declared again.
 func TestSchemaRefused(t *testing.T) {
 	for want, v := range map[string]any{
 		"Next: source.loop: a type that holds itself": loop{},

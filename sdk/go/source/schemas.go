@@ -78,8 +78,10 @@ func (s *schemas) forget(list []wit.Schema) {
 	}
 }
 
-var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: wit.Int8, reflect.Int16: wit.Int16, reflect.Int32: wit.Int32,
-	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64, reflect.String: wit.Text}
+var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: wit.Int8, reflect.Int16: wit.Int16,
+	reflect.Int32: wit.Int32,
+	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64,
+	reflect.String: wit.Text}
 
 // appendNodes makes the nodes of a type, its own first. above are the structs that it is inside of.
 func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.Node, error) {

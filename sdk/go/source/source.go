@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a source implements. Methods must not keep the slices and texts that they are given: they lie in memory that
-// the next call uses again. What Decode returns may be used again by the next call of Decode.
+// Plugin is what a source implements. Methods must not keep the slices and texts that they are given: they lie in
+// memory that the next call uses again. What Decode returns may be used again by the next call of Decode.
 type Plugin interface {
 	sdk.Plugin
 	wit.Source

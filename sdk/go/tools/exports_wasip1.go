@@ -19,8 +19,11 @@ func commands() uint32 {
 }
 
 //go:wasmexport culvert:connect/tools@0.2.0#run
-func run(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers, answersLen uint32) uint32 {
+func run(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers,
+	answersLen uint32) uint32 {
 	return guest.Call(runFunc, func(a []reflect.Value) (any, error) {
-		return registered.Run(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]wit.Setting](a[2]), a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
-	}, guest.U(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
+		return registered.Run(a[0].String(), guest.Arg[[]wit.Setting](a[1]), guest.Arg[[]wit.Setting](a[2]),
+			a[3].Bytes(), guest.Arg[[]wit.Response](a[4]))
+	}, guest.U(command, commandLen, options, optionsLen, settings, settingsLen, state, stateLen, answers,
+		answersLen)...)
 }

@@ -1,5 +1,5 @@
-// Package tools gives a module the optional interface `tools`: commands that it adds to the command line. Import it beside a
-// package of a world.
+// Package tools gives a module the optional interface `tools`: commands that it adds to the command line. Import it
+// beside a package of a world.
 package tools
 
 import "github.com/culvert-project/culvert/wit"

@@ -34,8 +34,10 @@ type batch struct {
 // lastTopics are the topics of the call before: most calls of an instance have the same.
 var lastTopics []string
 
-func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch, err error) {
-	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen), rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
+func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch,
+	err error) {
+	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen),
+		rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
 	if schemasLen > 0 {
 		var args []reflect.Value
 		args, err = applyFunc.Lift(guest.Memory, guest.U(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))

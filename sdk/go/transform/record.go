@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner decides) and
-// Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Headers pass as they are.
+// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner decides)
+// and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Headers pass as
+// they are.
 type Record struct {
 	Topic      string
 	Partition  int32
@@ -24,8 +25,8 @@ type Record struct {
 // Drop takes the record out of the stream.
 func (r *Record) Drop() { r.dropped = true }
 
-// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it is asked
-// for; what is not changed is passed on as bytes.
+// Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
+// is asked for; what is not changed is passed on as bytes.
 type Data struct {
 	form    wit.Form
 	schema  uint32
@@ -36,8 +37,8 @@ type Data struct {
 	// tree is the whole value, once it was asked for or replaced (whole); then fields and touched are not used.
 	tree  any
 	whole bool
-	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not, -1 before
-	// the first.
+	// fields are those at the start of the root that were walked over so far; left are entries of a map that were not,
+	// -1 before the first.
 	fields []field
 	left   int64
 	// touched are the fields that were read or set.
@@ -70,8 +71,8 @@ func (t *touched) any() any {
 	return t.value
 }
 
-// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was handed out
-// is never written again; a text that is kept keeps at most textsSize bytes.
+// texts is memory for many short texts: an allocation for each is what reading them costs most in a guest. What was
+// handed out is never written again; a text that is kept keeps at most textsSize bytes.
 type texts struct{ free []byte }
 
 const textsSize = 16 << 10
@@ -108,8 +109,8 @@ func (d *Data) Absent() bool { return d.form == wit.Absent }
 // Nodes is the schema, nil for data without one. It must not be changed.
 func (d *Data) Nodes() []wit.Node { return d.nodes }
 
-// Tree is the whole value as package datum reads it, which takes some microseconds: [Data.Field] and [Data.Text] read one field.
-// Bytes that cannot be read give nil, and fail the record when the Func returns.
+// Tree is the whole value as package datum reads it, which takes some microseconds: [Data.Field] and [Data.Text] read
+// one field. Bytes that cannot be read give nil, and fail the record when the Func returns.
 func (d *Data) Tree() any {
 	if d.whole || d.form == wit.Absent {
 		return d.tree
@@ -150,8 +151,8 @@ func (d *Data) Set(nodes []wit.Node, tree any) {
 	}
 }
 
-// Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such thing as
-// fields. What it returns must not be changed in place: [Data.SetField] changes a field.
+// Field returns a field of a structure or of a schemaless map; ok is false when there is none of that name, or no such
+// thing as fields. What it returns must not be changed in place: [Data.SetField] changes a field.
 func (d *Data) Field(name string) (value any, ok bool) {
 	i := d.find(name)
 	if i < 0 {
@@ -178,8 +179,8 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	return value, true
 }
 
-// Text returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what Field does,
-// with less garbage.
+// Text returns a field that is a text; ok is false when there is none of that name, it is null or no text. It is what
+// Field does, with less garbage.
 func (d *Data) Text(name string) (text string, ok bool) {
 	i := d.find(name)
 	if i < 0 {
@@ -213,8 +214,8 @@ func (d *Data) isTouched(i int) bool {
 	return false
 }
 
-// SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's schema
-// fails the record when the Func returns.
+// SetField changes a field that is there. It returns an error when there is none; a value that does not fit the field's
+// schema fails the record when the Func returns.
 func (d *Data) SetField(name string, value any) error {
 	return d.set(name, touched{set: true, value: value})
 }
@@ -245,7 +246,8 @@ func (d *Data) set(name string, t touched) error {
 	return nil
 }
 
-// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields afterwards.
+// find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
+// afterwards.
 func (d *Data) find(name string) int {
 	i := -1
 	switch tree := d.tree.(type) {
@@ -336,8 +338,8 @@ func (d *Data) walkStructure(i int) int {
 	return i
 }
 
-// scalarEnd is where a number, boolean, text or bytes that begins at `at` ends; -1 where it is something else, or runs past b.
-// In a guest it saves three calls for each field that is passed over.
+// scalarEnd is where a number, boolean, text or bytes that begins at `at` ends; -1 where it is something else, or runs
+// past b. In a guest it saves three calls for each field that is passed over.
 func scalarEnd(n *wit.Node, b []byte, at int) int {
 	if n.Optional {
 		if at >= len(b) {

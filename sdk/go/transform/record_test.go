@@ -17,7 +17,8 @@ func randomRecord(r *rand.Rand) ([]wit.Node, any) {
 	nodes := []wit.Node{{Kind: wit.Structure, Optional: r.IntN(2) == 0}}
 	var tree datum.Record
 	for i := range r.IntN(11) {
-		n := wit.Node{Kind: []wit.Kind{wit.Int32, wit.Int64, wit.Text, wit.Bytes, wit.Boolean, wit.Array, wit.Float64}[r.IntN(7)], Optional: r.IntN(2) == 0}
+		n := wit.Node{Kind: []wit.Kind{wit.Int32, wit.Int64, wit.Text, wit.Bytes, wit.Boolean, wit.Array,
+			wit.Float64}[r.IntN(7)], Optional: r.IntN(2) == 0}
 		node := uint32(len(nodes))
 		if n.Kind == wit.Array {
 			n.Element = node + 1
@@ -73,8 +74,8 @@ func asMap(nodes []wit.Node, tree any) any {
 	return m
 }
 
-// Fields that are read and set one by one give what the whole value gives, with a schema and without one, whatever the order in
-// which both are used.
+// Fields that are read and set one by one give what the whole value gives, with a schema and without one, whatever the
+// order in which both are used.
 func TestFieldsAgreeWithTree(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 9))
 	for range 20_000 {
@@ -136,7 +137,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 
 // Bytes that are cut anywhere fail the record whose field is asked for; nothing panics.
 func TestFieldOfCutBytes(t *testing.T) {
-	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}}}, {Kind: wit.Text}}
+	nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
+		{Kind: wit.Text}}
 	whole, err := datum.Append(nil, nodes, 0, datum.Record{"first", "second"})
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// RecordPlugin is the easy way to write a transform: one function that sees one record at a time and asks for the fields that it
-// wants. It costs a microsecond or two a record where a [Plugin] that works on the bytes of a batch costs a fraction of one.
+// RecordPlugin is the easy way to write a transform: one function that sees one record at a time and asks for the
+// fields that it wants. It costs a microsecond or two a record where a [Plugin] that works on the bytes of a batch
+// costs a fraction of one.
 type RecordPlugin interface {
 	sdk.Plugin
 	// New makes the function of a component of kind transformation with these settings.
@@ -158,7 +159,8 @@ func (p *records) learn(schemas []wit.Schema) {
 }
 
 // Apply runs the chain over each row.
-func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied, error) {
+func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.Applied, error) {
 	p.learn(schemas)
 	chain, err := p.chain(context)
 	if err != nil {
@@ -213,7 +215,8 @@ func run(chain []stage, r *Record) (at int, err error) {
 
 func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r := &p.current
-	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset, row.Timestamp, false
+	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
+		row.Timestamp, false
 	r.Key.load(row.Key, p.nodes(row.Key), data)
 	r.Value.load(row.Value, p.nodes(row.Value), data)
 	return r
@@ -275,7 +278,8 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	return err
 }
 
-// declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host would.
+// declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
+// would.
 func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
 	for _, s := range p.declared {
 		if reflect.DeepEqual(s.Nodes, nodes) {
@@ -293,7 +297,8 @@ func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
 }
 
 // Test asks the predicate that the context's one stage names.
-func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested, error) {
+func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
+	error) {
 	p.learn(schemas)
 	chain, err := p.chain(context)
 	if err != nil {

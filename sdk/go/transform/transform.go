@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what a transform implements. Methods must not keep the slices and texts that they are given: they lie in memory
-// that the next call uses again; schemas may be kept. What Apply returns may be used again by the next call of Apply, and may be
-// the arguments themselves.
+// Plugin is what a transform implements. Methods must not keep the slices and texts that they are given: they lie in
+// memory that the next call uses again; schemas may be kept. What Apply returns may be used again by the next call of
+// Apply, and may be the arguments themselves.
 type Plugin interface {
 	sdk.Plugin
 	wit.Transform

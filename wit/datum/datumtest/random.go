@@ -1,5 +1,5 @@
-// Package datumtest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a hostile plugin would declare.
-// What a seed makes is the same each time.
+// Package datumtest makes schemas and values at random for fuzz tests: right ones, and such as a careless or a hostile
+// plugin would declare. What a seed makes is the same each time.
 package datumtest
 
 import (
@@ -47,7 +47,8 @@ func (r *Random) node(nodes *[]wit.Node, depth int) uint32 {
 	case wit.Bytes:
 		if r.IntN(2) == 0 {
 			n.Name = wit.Ptr(wit.NameDecimal)
-			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(r.IntN(2*datum.MaxScale+1) - datum.MaxScale)}}
+			n.Parameters = []wit.Setting{{Name: wit.ParameterScale,
+				Value: strconv.Itoa(r.IntN(2*datum.MaxScale+1) - datum.MaxScale)}}
 		}
 	case wit.Int32:
 		n.Name = [...]*string{nil, wit.Ptr(wit.NameDate), wit.Ptr(wit.NameTime)}[r.IntN(3)]
@@ -104,7 +105,8 @@ func (r *Random) Nodes() []wit.Node {
 			n.Members = append(n.Members, wit.Member{Name: strconv.Itoa(m), Node: name(i)})
 		}
 		if r.IntN(100) == 0 {
-			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(int(r.Int32()))}}
+			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal),
+				[]wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(int(r.Int32()))}}
 		}
 		if r.IntN(500) == 0 {
 			n.Doc = wit.Ptr(strings.Repeat("d", r.IntN(1<<21)))

@@ -140,8 +140,8 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// anchor is what a plain program does with a page natively: encoding/json into a map, or all tokens of encoding/xml. No value
-// is converted.
+// anchor is what a plain program does with a page natively: encoding/json into a map, or all tokens of encoding/xml. No
+// value is converted.
 func anchor(atom bool, doc []byte) {
 	if !atom {
 		var v map[string]any
@@ -160,9 +160,9 @@ func anchor(atom bool, doc []byte) {
 	}
 }
 
-// BenchmarkPages measures processor time a row of the guest under wazero (copying in and out included) and of the anchor,
-// natively, in turns. ratio is the anchor's time over the guest's; the pages of irregular rows are compared with the
-// guest's own time for the regular page.
+// BenchmarkPages measures processor time a row of the guest under wazero (copying in and out included) and of the
+// anchor, natively, in turns. ratio is the anchor's time over the guest's; the pages of irregular rows are compared
+// with the guest's own time for the regular page.
 func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
 	for atom, format := range []string{"JSON", "Atom"} {
@@ -241,7 +241,8 @@ func TestGuestMakesTheSameRows(t *testing.T) {
 	}
 }
 
-// The tests of the fast path pass in Wasm too, where its kernels are assembly: the test programs of both packages run under wazero.
+// The tests of the fast path pass in Wasm too, where its kernels are assembly: the test programs of both packages run
+// under wazero.
 func TestTestsInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	if err != nil {
@@ -257,7 +258,8 @@ func TestTestsInWasm(t *testing.T) {
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
 		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).WithEnv("PWD", "/"+folder).
-			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root, "/")).WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
+			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root,
+				"/")).WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
 		_, err = r.InstantiateWithConfig(ctx, binary, config)
 		var exit *sys.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() == 0 {

@@ -31,7 +31,8 @@ func fenced(t testing.TB, metered bool) (*guest, *int) {
 			*ticks++
 			stack[0] = meter.DefaultBudget
 		}
-		if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(tick), nil,
+		if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().WithGoModuleFunction(
+			api.GoModuleFunc(tick), nil,
 			[]api.ValueType{api.ValueTypeI64}).Export(meter.DefaultName).Instantiate(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -49,8 +50,8 @@ func fenced(t testing.TB, metered bool) (*guest, *int) {
 	return g, ticks
 }
 
-// BenchmarkMetered is what a fence of time costs, in turns with the guest as it is: processor time as a ratio, the meter's and
-// that of the engine's own switch.
+// BenchmarkMetered is what a fence of time costs, in turns with the guest as it is: processor time as a ratio, the
+// meter's and that of the engine's own switch.
 func BenchmarkMetered(b *testing.B) {
 	plain := newGuest(b)
 	metered, ticks := fenced(b, true)

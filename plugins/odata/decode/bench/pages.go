@@ -1,5 +1,5 @@
-// Package bench measures the decoders as they run: compiled to Wasm by stock Go, under wazero, against what a plain Go program
-// would do natively. See bench_test.go.
+// Package bench measures the decoders as they run: compiled to Wasm by stock Go, under wazero, against what a plain Go
+// program would do natively. See bench_test.go.
 package bench
 
 import (
@@ -23,9 +23,9 @@ type Shape struct {
 	items [][][]*string
 }
 
-// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is null, 5 columns
-// with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22 bytes, and 12 columns with
-// three items of 4 columns expanded.
+// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is
+// null, 5 columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22
+// bytes, and 12 columns with three items of 4 columns expanded.
 func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
@@ -44,8 +44,9 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 }
 
 func finish(name string, columns []decode.Column) *decode.Layout {
-	l := &decode.Layout{Name: name, Columns: columns, Visible: len(columns), Keys: []int{0}, KeySchema: 1, ValueSchema: 2,
-		Known: []string{"Customer"}}
+	l := &decode.Layout{Name: name, Columns: columns, Visible: len(columns), Keys: []int{0}, KeySchema: 1,
+		ValueSchema: 2,
+		Known:       []string{"Customer"}}
 	if columns[len(columns)-1].Name != "Items" {
 		l.Known = append(l.Known, "Items")
 	}
@@ -100,7 +101,8 @@ func expanded(rows int) Shape {
 	s := orders(rows)
 	item := &decode.Layout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", edm.Int32, false),
 		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime, true)}}
-	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true, Nested: item})
+	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true,
+		Nested: item})
 	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
 	r := rand.New(rand.NewSource(4))
 	for range rows {

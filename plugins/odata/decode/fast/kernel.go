@@ -21,7 +21,8 @@ func stops(x, flip, limit, stop uint64) uint64 {
 // differs compares the first 32 bytes at once, which is all there is of most marks, and the rest where there is one.
 func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
 	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first | (Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] |
-		(Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] | (Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3] | e.Open.Bias
+		(Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] | (Load(in,
+		p+24)^e.Open.Words[3])&e.Open.Masks[3] | e.Open.Bias
 	if d == 0 {
 		if e.Open.Size > 32 {
 			d = (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] | (Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
@@ -34,11 +35,14 @@ func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
 
 func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
 	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] | (Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] |
-		(Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] | (Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3] | e.Close.Bias
+		(Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] | (Load(in,
+		p+24)^e.Close.Words[3])&e.Close.Masks[3] | e.Close.Bias
 	if d == 0 {
 		if e.Close.Size > 32 {
-			d = (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] | (Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
-				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] | (Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
+			d = (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] | (Load(in,
+				p+40)^e.Close.Words[5])&e.Close.Masks[5] |
+				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] | (Load(in,
+				p+56)^e.Close.Words[7])&e.Close.Masks[7] |
 				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] | (Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
 		}
 	}
@@ -47,7 +51,8 @@ func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
 
 func notNull(in unsafe.Pointer, p int, e *Entry) uint64 {
 	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] | (Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] |
-		(Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3] | e.Null.Bias
+		(Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in,
+		p+24)^e.Null.Words[3])&e.Null.Masks[3] | e.Null.Bias
 	if d == 0 {
 		if e.Null.Size > 32 {
 			d = (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] | (Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
@@ -132,7 +137,8 @@ func digits(s *Row, p unsafe.Pointer, i int) (uint64, int) {
 
 // eight is the number of eight digits, '0' taken out of each; the first digit is in the lowest byte.
 func eight(w uint64) uint64 {
-	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 + (w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
+	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 +
+		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
 // match is Match: it returns the place behind what matches, 0 for none.
@@ -209,7 +215,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 			}
 			continue
 		}
-		if w&0xff > 0xf4 || w&0xc0c0c000 != 0x80808000 || w&0xff == 0xf0 && w>>8&0xff < 0x90 || w&0xff == 0xf4 && w>>8&0xff > 0x8f {
+		if w&0xff > 0xf4 || w&0xc0c0c000 != 0x80808000 || w&0xff == 0xf0 && w>>8&0xff < 0x90 || w&0xff == 0xf4 &&
+			w>>8&0xff > 0x8f {
 			return 1
 		}
 		i += 4
@@ -234,7 +241,8 @@ func hash(in unsafe.Pointer, p, n int) uint64 {
 	return w ^ w>>29
 }
 
-// nameJSON is the length of the name, in quotes, that stands at p+1 behind a comma (or what First says); 0: there is none.
+// nameJSON is the length of the name, in quotes, that stands at p+1 behind a comma (or what First says); 0: there is
+// none.
 func nameJSON(s *Row, in unsafe.Pointer, p int) int {
 	if (Load(in, p)^(','|'"'<<8))&s.First&0xffff != 0 {
 		return 0
@@ -275,8 +283,8 @@ func nameAtom(in unsafe.Pointer, p int) int {
 // pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
 
-// given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It returns the
-// place in the arena, -1 if the row has the column already.
+// given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
+// returns the place in the arena, -1 if the row has the column already.
 func given(s *Row, c, o int) int {
 	k := s.Expected
 	if c > k && s.Mixed == 0 {
@@ -347,7 +355,8 @@ func seal(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// scaled writes a number of n digits, s.Places of them behind the point, as a decimal, and returns the place behind it; -1: it does not fit.
+// scaled writes a number of n digits, s.Places of them behind the point, as a decimal, and returns the place behind it;
+// -1: it does not fit.
 func scaled(s *Row, e *Entry, arena unsafe.Pointer, u uint64, n, o int) int {
 	places := s.Places
 	for places > e.Scale {
@@ -405,7 +414,8 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 		a := Load(in, p)
 		b := Load(in, p+8)
 		c := Load(in, p+12)
-		if a&0xff0000ff00000000 != '-'<<32|'-'<<56 || b&0x0000ff0000ff0000 != 'T'<<16|':'<<40 || c&0xff00000000 != ':'<<32 {
+		if a&0xff0000ff00000000 != '-'<<32|'-'<<56 || b&0x0000ff0000ff0000 != 'T'<<16|':'<<40 ||
+			c&0xff00000000 != ':'<<32 {
 			return -1, 0
 		}
 		d := (a&0xffffffff | a>>8&0xffff00000000 | b<<48) ^ Zeros
@@ -488,7 +498,8 @@ func clock(in unsafe.Pointer, p int) int {
 
 // notGUID is not 0 if 36 characters are no GUID.
 func notGUID(in unsafe.Pointer, p int) uint64 {
-	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in, p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
+	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in,
+		p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
 		(hex(Load(in, p))&hex(Load(in, p+9)&0xffffffff|Load(in, p+14)<<32)&
 			hex(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hex(Load(in, p+28)) ^ Highs)
 }
@@ -1095,8 +1106,9 @@ func goRowAtom(s *Row) int {
 	}
 }
 
-// kernel: goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not given are
-// null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room for the row twice.
+// kernel: goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not
+// given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room for
+// the row twice.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O

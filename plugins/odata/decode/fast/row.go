@@ -2,14 +2,14 @@ package fast
 
 import "unsafe"
 
-// MarkSize is the longest text that a [Mark] compares: names of properties have up to 40 characters in SAP's services, and a start
-// tag of Atom holds one with its type, as in `<d:RequiredDeliveryDate m:type="Edm.DateTimeOffset">`.
+// MarkSize is the longest text that a [Mark] compares: names of properties have up to 40 characters in SAP's services,
+// and a start tag of Atom holds one with its type, as in `<d:RequiredDeliveryDate m:type="Edm.DateTimeOffset">`.
 const MarkSize = 8 * markWords
 
 const markWords = 10
 
-// Mark is a short text to be compared whole: as words, and what of them counts. Bias is not 0 for texts that are longer than
-// [MarkSize], and while there is none.
+// Mark is a short text to be compared whole: as words, and what of them counts. Bias is not 0 for texts that are longer
+// than [MarkSize], and while there is none.
 type Mark struct {
 	Words, Masks [markWords]uint64
 	Bias         uint64
@@ -52,11 +52,11 @@ const (
 	End
 )
 
-// Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight bytes, since
-// assembly reads them.
+// Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight
+// bytes, since assembly reads them.
 type Entry struct {
-	// Open is what stands in front of the value: in JSON separator, name and colon, in Atom the start tag and the white space
-	// before it. Close is the end tag, Null what stands for null; Atom only.
+	// Open is what stands in front of the value: in JSON separator, name and colon, in Atom the start tag and the white
+	// space before it. Close is the end tag, Null what stands for null; Atom only.
 	Open, Close, Null Mark
 	// Next is the entry expected behind it, never nil.
 	Next *Entry
@@ -71,8 +71,8 @@ type Entry struct {
 	Limit     uint64
 	// Skip is the template of what is passed, nil: none was learned.
 	Skip *uint64
-	// Candidate came behind it lately instead of Next, Times times running. A guess is changed when another was right three times
-	// running: a page without its nulls must not spoil the order.
+	// Candidate came behind it lately instead of Next, Times times running. A guess is changed when another was right
+	// three times running: a page without its nulls must not spoil the order.
 	Candidate *Entry
 	Times     int
 }
@@ -92,7 +92,8 @@ type Row struct {
 	First uint64
 	// Expected is the column that would be next in order; Mixed is 1 once another came.
 	Expected, Mixed int
-	// Spans are two numbers for each column, start and end in the arena; Stamps one, equal to Stamp if the row has given it.
+	// Spans are two numbers for each column, start and end in the arena; Stamps one, equal to Stamp if the row has
+	// given it.
 	Spans, Stamps unsafe.Pointer
 	Stamp         uint64
 	// Optionals are one number for each column: may it be null.
@@ -158,13 +159,14 @@ const (
 	OddMember
 	// OddRow: the plain parser must read the row.
 	OddRow
-	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is wrong;
-	// P is behind it.
+	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is
+	// wrong; P is behind it.
 	Unsealed
 )
 
 // exact are the powers of ten that a float64 holds exactly.
-var exact = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+var exact = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+	1e18, 1e19, 1e20,
 	1e21, 1e22}
 
 // plain is what stands behind a backslash in JSON, 0 for what does not.

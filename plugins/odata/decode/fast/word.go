@@ -1,8 +1,8 @@
-// Package fast holds what makes decoding fast in a guest of stock Go: loads of eight bytes without bounds checks, tests on eight
-// bytes at once, and a few loops that are written in Wasm assembly, each with a twin in Go for other machines.
+// Package fast holds what makes decoding fast in a guest of stock Go: loads of eight bytes without bounds checks, tests
+// on eight bytes at once, and a few loops that are written in Wasm assembly, each with a twin in Go for other machines.
 //
-// Nothing here checks bounds. Texts to be read are followed by [Room] zero bytes, where every scan stops: 0 is illegal in both
-// formats. What is written to must have [Room] bytes behind what is needed.
+// Nothing here checks bounds. Texts to be read are followed by [Room] zero bytes, where every scan stops: 0 is illegal
+// in both formats. What is written to must have [Room] bytes behind what is needed.
 package fast
 
 import "unsafe"
@@ -28,14 +28,15 @@ func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v
 // Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
-// Nondigits turns eight characters, given with '0' taken out of each (w ^ '0'…), into a mask whose lowest bit set is in the
-// first byte that is no digit. Bytes above that one may be wrong.
+// Nondigits turns eight characters, given with '0' taken out of each (w ^ '0'…), into a mask whose lowest bit set is in
+// the first byte that is no digit. Bytes above that one may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
 // Zeros is '0' in each byte.
 const Zeros = 0x3030303030303030
 
-var powers = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
+var powers = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+	1e18, 1e19}
 
 // hex has the high bit of each byte that is a hexadecimal digit.
 func hex(w uint64) uint64 {

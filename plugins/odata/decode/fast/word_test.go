@@ -137,7 +137,8 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// Marks of every length match their text and nothing else: start tags with a type are longer than the words compared first.
+// Marks of every length match their text and nothing else: start tags with a type are longer than the words compared
+// first.
 func TestMarksAreComparedWhole(t *testing.T) {
 	long := "<d:RequiredDeliveryDateOfTheWholeOrder m:type=\"Edm.DateTimeOffset\" m:null=\"true\"/>....."
 	for size := 1; size <= MarkSize+1; size++ {

@@ -1,8 +1,8 @@
 package guest
 
-// arena hands out memory for what the host writes before a call. It is rooted in a package variable: memory that only the host
-// knows would be collected under it. It is reset by the first allocation after an export has ended, so that memory stays at what
-// the largest call took.
+// arena hands out memory for what the host writes before a call. It is rooted in a package variable: memory that only
+// the host knows would be collected under it. It is reset by the first allocation after an export has ended, so that
+// memory stays at what the largest call took.
 type arena struct {
 	chunk []byte
 	used  int

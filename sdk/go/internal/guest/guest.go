@@ -1,5 +1,5 @@
-// Package guest is the SDK's side of the canonical ABI: the memory that the host writes arguments to, the area that results lie
-// in, and the way from an export to the plugin's method and back.
+// Package guest is the SDK's side of the canonical ABI: the memory that the host writes arguments to, the area that
+// results lie in, and the way from an export to the plugin's method and back.
 package guest
 
 import (

@@ -48,8 +48,9 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 		return 0
 	}
 	if arguments.spent {
-		// The collector's workers run only when somebody yields: without this a cycle may never end in a guest whose calls are all
-		// short, and its memory grows to the limit (seen after some hundred calls; at every third call it is not enough). 0.9 µs.
+		// The collector's workers run only when somebody yields: without this a cycle may never end in a guest whose
+		// calls are all short, and its memory grows to the limit (seen after some hundred calls; at every third call it
+		// is not enough). 0.9 µs.
 		runtime.Gosched()
 	}
 	b := arguments.alloc(int(size))
@@ -74,7 +75,8 @@ func Log(level wit.Level, message string) {
 	hostLog(uint32(level), unsafe.Pointer(unsafe.StringData(message)), uint32(len(message)))
 }
 
-// Call runs an export of a function that is rare: lift, run, lower. A panic becomes a fault where the function can fail.
+// Call runs an export of a function that is rare: lift, run, lower. A panic becomes a fault where the function can
+// fail.
 func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
 	ok, fault := protected(f, run, flats)
 	im, err := f.Lower(ok, fault)
@@ -129,8 +131,8 @@ func Guard(body func() error) (fault *wit.Fault) {
 	return AsFault(body())
 }
 
-// Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in by
-// address, at their places in the result. Both stay as they are until the next call.
+// Lower is the last step of a hot export: the result by reflection, for what is rare in it, then rows and data put in
+// by address, at their places in the result. Both stay as they are until the next call.
 func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
 	results.reset()
 	im, err := f.Lower(ok, fault)
@@ -176,9 +178,11 @@ func describe() uint32 {
 }
 
 //go:wasmexport culvert:connect/plugin@0.2.0#validate
-func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen uint32) uint32 {
+func validate(component, componentLen, settings, settingsLen, online, state, stateLen, answers,
+	answersLen uint32) uint32 {
 	return Call(validateFunc, func(a []reflect.Value) (any, error) {
-		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(), Arg[[]wit.Response](a[4]))
+		return Plugin.Validate(a[0].String(), Arg[[]wit.Setting](a[1]), a[2].Bool(), a[3].Bytes(),
+			Arg[[]wit.Response](a[4]))
 	}, U(component, componentLen, settings, settingsLen, online, state, stateLen, answers, answersLen)...)
 }
 

@@ -1,6 +1,7 @@
 package guest
 
-// Places of rows and data in the results of the hot calls, and the results' sizes, in bytes; a test compares them with canon.
+// Places of rows and data in the results of the hot calls, and the results' sizes, in bytes; a test compares them with
+// canon.
 const (
 	PortionRows, PortionData = 12, 20
 	PortionSize              = 64

@@ -17,8 +17,10 @@ func TestPlacesInHotResults(t *testing.T) {
 		size           uint32
 		rowsAt, dataAt uint32
 	}{
-		{canon.Function(wit.InterfaceSource, "Decode"), wit.Portion{Rows: rows, Data: data}, PortionSize, PortionRows, PortionData},
-		{canon.Function(wit.InterfaceTransform, "Apply"), wit.Applied{Rows: rows, Data: data, Consumed: 7}, AppliedSize, AppliedRows, AppliedData},
+		{canon.Function(wit.InterfaceSource, "Decode"), wit.Portion{Rows: rows, Data: data}, PortionSize, PortionRows,
+			PortionData},
+		{canon.Function(wit.InterfaceTransform, "Apply"), wit.Applied{Rows: rows, Data: data, Consumed: 7}, AppliedSize,
+			AppliedRows, AppliedData},
 	} {
 		if size, _ := c.f.ResultSize(); size != c.size {
 			t.Errorf("%s: %d bytes, expected %d", c.f, size, c.size)

@@ -32,7 +32,7 @@ func (spy) Describe() wit.Description {
 			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
 			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
 			spec("spy.destination", wit.KindText, "http.destination"), spec("spy.roots", wit.KindText, "tls.truststore.location"),
-			spec("spy.store", wit.KindText, "listener.ports"), spec("spy.claim", wit.KindText, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
+			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
 			// What a curious plugin might declare.
 			spec("value.converter.basic.auth.user.info", wit.KindText, ""), spec("producer.override.sasl.jaas.config", wit.KindText, ""),
 		}}}}

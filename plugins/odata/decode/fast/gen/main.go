@@ -1,10 +1,10 @@
-// Command gen turns the functions of kernel.go into Wasm assembly, kernel_wasm.s. Go's own Wasm code goes through a jump table at
-// every jump; assembly has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the
-// tests compare the assembly with.
+// Command gen turns the functions of kernel.go into Wasm assembly, kernel_wasm.s. Go's own Wasm code goes through a
+// jump table at every jump; assembly has real loops and blocks. The Go source stays the truth: it is what other
+// machines run, and what the tests compare the assembly with.
 //
-// It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers, if, for,
-// labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in assembly. Conditions
-// are not cut short, and shifts must be below 64.
+// It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
+// if, for, labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in
+// assembly. Conditions are not cut short, and shifts must be below 64.
 package main
 
 import (
@@ -83,7 +83,8 @@ func generate(folder string) (text []byte, err error) {
 		}
 		parsed = append(parsed, f)
 	}
-	g.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+	g.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
+		Uses:       map[*ast.Ident]types.Object{},
 		Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	config := types.Config{Importer: importer.ForCompiler(g.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
 	config.Check("fast", g.fset, parsed, g.info)
@@ -348,9 +349,11 @@ func (g *generator) result(s *ast.ReturnStmt) {
 	g.jump("Br", f.depth)
 }
 
-var operations = map[token.Token]token.Token{token.ADD_ASSIGN: token.ADD, token.SUB_ASSIGN: token.SUB, token.MUL_ASSIGN: token.MUL,
-	token.OR_ASSIGN: token.OR, token.AND_ASSIGN: token.AND, token.XOR_ASSIGN: token.XOR, token.SHL_ASSIGN: token.SHL,
-	token.SHR_ASSIGN: token.SHR, token.QUO_ASSIGN: token.QUO, token.REM_ASSIGN: token.REM, token.AND_NOT_ASSIGN: token.AND_NOT}
+var operations = map[token.Token]token.Token{token.ADD_ASSIGN: token.ADD, token.SUB_ASSIGN: token.SUB,
+	token.MUL_ASSIGN: token.MUL,
+	token.OR_ASSIGN:  token.OR, token.AND_ASSIGN: token.AND, token.XOR_ASSIGN: token.XOR, token.SHL_ASSIGN: token.SHL,
+	token.SHR_ASSIGN: token.SHR, token.QUO_ASSIGN: token.QUO, token.REM_ASSIGN: token.REM,
+	token.AND_NOT_ASSIGN: token.AND_NOT}
 
 func (g *generator) assign(s *ast.AssignStmt) {
 	if op, ok := operations[s.Tok]; ok {
@@ -360,7 +363,8 @@ func (g *generator) assign(s *ast.AssignStmt) {
 		})
 		return
 	}
-	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && g.inlined(call) != nil && !single(g.inlined(call)) {
+	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && g.inlined(call) != nil &&
+		!single(g.inlined(call)) {
 		var targets []int
 		for _, e := range s.Lhs {
 			id, ok := e.(*ast.Ident)

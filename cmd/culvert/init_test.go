@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// init writes a file that validate and run take, by flags or by answers, and no password into it.
+func TestInit(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.environ = append(p.environ, "SAP_PASSWORD=geheim")
+	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "geheim", Switches: service.Switches{Catalogue: 3}})
+	host, port, _ := net.SplitHostPort(address)
+	root := strings.TrimSuffix(service.SAPPath, "/")
+	where := slices.Clip([]string{"init", "--plugins", plugins(t), "--data", p.data, "--protocol", "http", "--host", host, "--port", port, "--user", "me"})
+	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select", "CustomerID,City"))
+
+	r := p.run(append(flags, "-o", "made.properties")...)
+	if r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	file := filepath.Join(p.dir, "made.properties")
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text), "sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
+		!strings.Contains(string(text), "# Name of the entity set.") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	if n, want := len(p.records("Customers")), s.Count("Customers"); n != want {
+		t.Errorf("expected %d records, found %d", want, n)
+	}
+	if n, want := len(p.records("Products")), s.Count("Products"); n != want {
+		t.Errorf("expected %d records, found %d", want, n)
+	}
+
+	// By answers: what is offered is chosen by its number, or written out.
+	c := exec.Command(bench.binary, append(where, "-o", "asked.properties")...)
+	c.Dir = p.dir
+	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.dir, "cache")), p.environ...)
+	// password, client, service, set, topic, properties, name
+	c.Stdin = strings.NewReader("\n\n2\nOrders\norders\nOrderID,Freight\n\n")
+	out, err := c.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, _ = os.ReadFile(filepath.Join(p.dir, "asked.properties"))
+	for _, want := range []string{"\nname=orders\n", "\nsap.odata#00.service=" + root + "\n", "\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("expected %q in\n%s", want, text)
+		}
+	}
+
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{1, "exists", append(flags, "-o", "made.properties")},
+		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
+		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
+		{2, "--host is needed", []string{"init", "--yes", "--plugins", plugins(t), "--data", p.data}},
+		{2, "--service is needed", append(where, "--yes")},
+		{2, "--password-in-file", append(flags, "--password", "geheim")},
+	} {
+		if r := p.run(c.args...); r.code != c.code || !strings.Contains(r.stderr, c.says) {
+			t.Errorf("%v: expected exit %d and %s, found %d\n%s", c.args, c.code, c.says, r.code, r.stderr)
+		}
+	}
+	if r := p.run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...); r.code != 0 || !strings.Contains(r.stdout, "sap.odata.user.pwd=geheim\n") {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}

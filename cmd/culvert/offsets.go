@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// offsetsTime is how long a worker may take to answer a call: a little more than it gives itself.
+const offsetsTime = 100 * time.Second
+
+// maxAnswer is how much of an answer is read.
+const maxAnswer = 64 << 20
+
+func newOffsets() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "offsets",
+		Short: "Show, set or reset where a connector goes on",
+		Long: `Show, set or reset where a connector goes on: a source in its service, a sink in its topics. With --url a worker that runs is asked, be it
+Culvert or Kafka Connect; offsets are changed there only while the connector is stopped (PUT /connectors/NAME/stop). Without --url the
+files of the installation are named, as for culvert run, and no worker may be at work in its data folder; a worker that runs elsewhere
+writes its own offsets over what is set here, so stop it first.`,
+		Example: `  culvert offsets show orders --url http://127.0.0.1:8083
+  culvert offsets show orders --config /etc/culvert > orders.json
+  culvert offsets set orders orders.json --config /etc/culvert
+  culvert offsets reset orders worker.properties orders.properties`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(
+		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON", 1,
+			func(c *cobra.Command, call caller, args []string) error {
+				answer, err := call(http.MethodGet, nil)
+				if err != nil {
+					return err
+				}
+				var indented bytes.Buffer
+				if err := json.Indent(&indented, answer, "", "  "); err != nil {
+					return failed(fmt.Errorf("expected JSON, found %s: %w", shown.Within(string(answer), 200), err))
+				}
+				_, err = fmt.Fprintln(c.OutOrStdout(), indented.String())
+				return failed(err)
+			}),
+		newOffsetsCommand("set NAME FILE [worker-file connector-files…]",
+			"Set offsets from JSON as show prints it; null deletes one, - reads from stdin", 2,
+			func(c *cobra.Command, call caller, args []string) error {
+				body, err := readOffsets(c.InOrStdin(), args[1])
+				if err != nil {
+					return wrong(err)
+				}
+				return told(c)(call(http.MethodPatch, body))
+			}),
+		newOffsetsCommand("reset NAME [worker-file connector-files…]",
+			"Delete a connector's offsets: everything is read again", 1,
+			func(c *cobra.Command, call caller, args []string) error {
+				return told(c)(call(http.MethodDelete, nil))
+			}))
+	return c
+}
+
+// caller sends a request about a connector's offsets and returns what was answered.
+type caller func(method string, body []byte) ([]byte, error)
+
+// newOffsetsCommand makes a command with a number of arguments of its own, behind which files of an installation come.
+func newOffsetsCommand(use, short string, own int,
+	do func(c *cobra.Command, call caller, args []string) error) *cobra.Command {
+	var in installation
+	var at string
+	c := &cobra.Command{
+		Use: use, Short: short, Args: cobra.MinimumNArgs(own),
+		RunE: func(c *cobra.Command, args []string) error {
+			path := "/connectors/" + url.PathEscape(args[0]) + "/offsets"
+			if at != "" {
+				if in.folder != "" || len(args) > own {
+					return wrong(errors.New("expected either --url or files, found both"))
+				}
+				base, err := url.Parse(at)
+				if err != nil || base.Host == "" {
+					return wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", at))
+				}
+				client := http.Client{Timeout: offsetsTime}
+				return do(c, calling(c.Context(), &client, strings.TrimSuffix(at, "/")+path), args)
+			}
+			files, err := in.files(args[own:])
+			if err != nil {
+				return err
+			}
+			if in.folder == "" && len(args) == own {
+				return wrong(errors.New("expected --url, --config DIR or files of the installation"))
+			}
+			configuration, err := in.config(files, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			err = host.Offline(c.Context(), configuration, func(h http.Handler) error {
+				client := http.Client{Transport: inProcess{h}, Timeout: offsetsTime}
+				return do(c, calling(c.Context(), &client, "http://localhost"+path), args)
+			})
+			var setup *host.SetupError
+			if errors.As(err, &setup) {
+				return wrong(err)
+			}
+			return err
+		},
+	}
+	in.flags(c, "warn")
+	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	c.Flags().StringVar(&at, "url", "", "`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
+	return c
+}
+
+// readOffsets reads a file, - is stdin.
+func readOffsets(stdin io.Reader, file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(io.LimitReader(stdin, maxAnswer))
+	}
+	return os.ReadFile(file)
+}
+
+// told prints what a worker says of a change.
+func told(c *cobra.Command) func([]byte, error) error {
+	return func(answer []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), messageOf(answer))
+		return failed(err)
+	}
+}
+
+// messageOf is the text of an answer.
+func messageOf(answer []byte) string {
+	var m struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer, &m) != nil || m.Message == "" {
+		return shown.Within(strings.TrimSpace(string(answer)), 1000)
+	}
+	return shown.Text(m.Message)
+}
+
+// calling sends requests to a URL. Another answer than 200 is an error, with what the worker says.
+func calling(ctx context.Context, client *http.Client, at string) caller {
+	return func(method string, body []byte) ([]byte, error) {
+		r, err := http.NewRequestWithContext(ctx, method, at, bytes.NewReader(body))
+		if err != nil {
+			return nil, wrong(err)
+		}
+		if body != nil {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		r.Header.Set("Accept", "application/json")
+		a, err := client.Do(r)
+		if err != nil {
+			return nil, failed(err)
+		}
+		defer a.Body.Close()
+		answer, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))
+		if err != nil {
+			return nil, failed(err)
+		}
+		if a.StatusCode != http.StatusOK {
+			return nil, failed(fmt.Errorf("%s: %s", a.Status, messageOf(answer)))
+		}
+		return answer, nil
+	}
+}
+
+// inProcess answers requests by a handler of this process.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip is as [http.RoundTripper] says.
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := &kept{header: http.Header{}, status: http.StatusOK}
+	served := r.Clone(r.Context())
+	if served.Body == nil {
+		served.Body = http.NoBody
+	}
+	p.handler.ServeHTTP(w, served)
+	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
+		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
+}
+
+// kept is an answer in memory.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+)
+
+// checked is the answer to a check of a configuration by REST.
+func (f *followed) checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.place.t.Helper()
+	body, err := json.Marshal(settings)
+	if err != nil {
+		f.place.t.Fatal(err)
+	}
+	var v check.Validation
+	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", string(body))
+	if err := json.Unmarshal([]byte(answer), &v); err != nil {
+		f.place.t.Fatal(err)
+	}
+	by := map[string]check.Validated{}
+	for _, c := range v.Configs {
+		by[c.Value.Name] = c
+	}
+	return v, by
+}
+
+// ready waits until the worker answers checks, which it refuses while it starts.
+func (f *followed) ready() {
+	f.place.t.Helper()
+	f.eventually("REST", func() bool {
+		status, _ := f.call("PUT", "/connector-plugins/ODataSource/config/validate", `{"connector.class": "ODataSource"}`)
+		return status == 200
+	})
+}
+
+// sapSource is a configuration for the demo's SAP service, which asks for a logon.
+func sapSource(address, password string, more ...string) map[string]string {
+	host, port, _ := net.SplitHostPort(address)
+	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http", "sap.odata.host.address": host,
+		"sap.odata.host.port": port, "sap.odata.user.name": "me", "sap.odata.user.pwd": password}
+	maps.Copy(settings, configuration(more))
+	return settings
+}
+
+// A check by REST asks the service: what can stand in a setting, which settings come next, what is wrong there. It asks
+// each question once in a minute, and shows a wrong password once.
+func TestValidationAsksTheService(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{User: "me", Password: "geheim", Switches: service.Switches{Catalogue: 10_000}})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+
+	root := strings.TrimSuffix(service.SAPPath, "/")
+	v, by := f.checked(sapSource(address, "geheim"))
+	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.Recommended, root) || len(c.Value.Recommended) != 1000 {
+		t.Errorf("services: %d errors, found %v, %.300v", v.Errors, c.Value.Visible, c.Value.Recommended)
+	}
+	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
+	v, by = f.checked(sapSource(address, "geheim", set...))
+	if c := by["sap.odata#00.select"]; v.Errors != 0 || !slices.Contains(c.Value.Recommended, "ShipCity") || !by["sap.odata#01.service"].Value.Visible ||
+		by["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
+		t.Errorf("%d errors, found %v", v.Errors, c.Value.Recommended)
+	}
+	asked := s.Ledger().Total
+	if f.checked(sapSource(address, "geheim", set...)); s.Ledger().Total != asked {
+		t.Errorf("expected the answers to be remembered, found %d requests after %d", s.Ledger().Total, asked)
+	}
+	v, by = f.checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres", "sap.odata#00.filter#00.property=x",
+		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
+	if text := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text, "the nearest name is Orders") {
+		t.Errorf("%d errors, found %s", v.Errors, text)
+	}
+
+	// A wrong password is shown to the service once, and stands at the user's setting.
+	for range 5 {
+		v, by = f.checked(sapSource(address, "falsch", set...))
+		if text := strings.Join(by["sap.odata.user.name"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text, "me") ||
+			strings.Contains(fmt.Sprint(by), "falsch") {
+			t.Errorf("%d errors, found %q", v.Errors, text)
+		}
+	}
+	if n := s.Ledger().FailedLogonsOf["me"]; n != 1 {
+		t.Errorf("expected 1 refused logon, found %d", n)
+	}
+
+	// Without a password nothing is sent.
+	asked = s.Ledger().Total
+	if v, _ = f.checked(sapSource(address, "", set...)); v.Errors != 0 || s.Ledger().Total != asked {
+		t.Errorf("%d errors, %d requests after %d", v.Errors, s.Ledger().Total, asked)
+	}
+	f.signal(syscall.SIGTERM)
+	f.wait()
+}
+
+// A service that is silent, or that isn't there, costs a check 3 s at most, and is no mistake of the configuration.
+func TestValidationOfASilentService(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	var asked atomic.Int64
+	silent := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(func() { close(silent); server.Close() })
+	set := []string{"sap.odata#00.service=/x", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
+	for _, address := range []string{strings.TrimPrefix(server.URL, "http://"), freeAddress(t)} {
+		start := time.Now()
+		v, by := f.checked(sapSource(address, "geheim", set...))
+		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint, "No services are suggested: ") ||
+			!strings.Contains(hint, "504") {
+			t.Errorf("%s: %d errors, %s", address, v.Errors, hint)
+		}
+		if took := time.Since(start); took > 30*time.Second { // of which 3 are the service's
+			t.Errorf("%s: %v", address, took)
+		}
+	}
+	before := asked.Load()
+	if before == 0 {
+		t.Error("expected the silent service to be asked")
+	}
+	// That it was silent is remembered, too.
+	start := time.Now()
+	f.checked(sapSource(strings.TrimPrefix(server.URL, "http://"), "geheim", set...))
+	if time.Since(start) < 5*time.Second && asked.Load() != before {
+		t.Errorf("expected %d requests, found %d", before, asked.Load())
+	}
+	f.signal(syscall.SIGTERM)
+	f.wait()
+}

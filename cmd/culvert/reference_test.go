@@ -1,0 +1,330 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var update = flag.Bool("update", false, "write the pages of the reference anew")
+
+// The pages of the reference are what declarations say today, and nothing is without a word of what it is for.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	pages := map[string]string{
+		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t), "metrics": metrics(t),
+	}
+	maps.Copy(pages, components(t))
+	for name, want := range pages {
+		file := filepath.Join("reference", name+".md")
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != want {
+			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it", file, err)
+		}
+	}
+	files, err := filepath.Glob("reference/*.md")
+	if err != nil || len(files) != len(pages) {
+		t.Errorf("%d pages, files %v: %v", len(pages), files, err)
+	}
+}
+
+// The command prints what the files hold.
+func TestReferenceCommand(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	list := p.run("reference")
+	want, err := os.ReadFile("reference/source.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.run("reference", "source"); got.code != exitDone || got.stdout != string(want) {
+		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
+	}
+	for _, name := range referenceNames() {
+		if !strings.Contains(list.stdout, name+" ") {
+			t.Errorf("%s is not listed:\n%s", name, list.stdout)
+		}
+	}
+	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr, `found "sauce"`) {
+		t.Errorf("exit code %d, %s", got.code, got.stderr)
+	}
+}
+
+// cells makes a line of a table.
+func cells(b *strings.Builder, values ...string) {
+	for i, v := range values {
+		values[i] = strings.ReplaceAll(strings.Join(strings.Fields(v), " "), "|", `\|`)
+	}
+	fmt.Fprintf(b, "| %s |\n", strings.Join(values, " | "))
+}
+
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + text + "`"
+}
+
+// settings is a table of declarations.
+func settings(b *strings.Builder, prefix string, specs []wit.SettingSpec) {
+	cells(b, "setting", "value", "default", "meaning")
+	cells(b, "---", "---", "---", "---")
+	for _, s := range specs {
+		value := ""
+		if s.DefaultValue != nil {
+			value = *s.DefaultValue
+		}
+		cells(b, code(prefix+s.Name), check.KindOf(&s), code(value), s.Documentation)
+	}
+}
+
+func worker(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as its page in README says. Those of its\n" +
+		"Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
+	specs := config.WorkerSettings()
+	settings(&b, "", specs)
+	documented(t, "worker", specs)
+	return b.String()
+}
+
+// documented fails for settings that nobody has said anything of.
+func documented(t *testing.T, where string, specs []wit.SettingSpec) {
+	for _, s := range specs {
+		if s.Documentation == "" {
+			t.Errorf("%s: %s has no words", where, s.Name)
+		}
+	}
+}
+
+func clients() string {
+	var b strings.Builder
+	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they stand in a worker's file, for all its clients or behind `producer.`, `consumer.` and `admin.`\n" +
+		"for one kind, and in a connector's behind `producer.override.`, `consumer.override.` and `admin.override.`. Their\n" +
+		"meaning and defaults are Kafka's. Those without effect are taken, with a note in the log: the client does by itself\n" +
+		"what they are for.\n\n")
+	cells(&b, "property", "clients", "effect")
+	cells(&b, "---", "---", "---")
+	for _, p := range kafka.ClientProperties() {
+		effect := "as in Kafka"
+		switch {
+		case p.Refused != "":
+			effect = "refused: " + p.Refused
+		case p.Idle:
+			effect = "none"
+		}
+		cells(&b, code(p.Name), strings.Join(p.Clients, ", "), effect)
+	}
+	return b.String()
+}
+
+func commands(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData plugins. `culvert help COMMAND` shows\nthe same.\n")
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" {
+				continue
+			}
+			if sub.Short == "" {
+				t.Errorf("%s says nothing of itself", sub.CommandPath())
+			}
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n", sub.CommandPath(), strings.TrimRight(cmp.Or(sub.Long, sub.Short+"."), "\n"))
+			if sub.Runnable() {
+				fmt.Fprintf(&b, "\n```\n%s\n```\n", sub.UseLine())
+			}
+			if sub.Example != "" {
+				fmt.Fprintf(&b, "\n```sh\n%s\n```\n", strings.TrimRight(sub.Example, "\n"))
+			}
+			if flags := sub.NonInheritedFlags(); flags.HasAvailableFlags() {
+				b.WriteString("\n")
+				cells(&b, "flag", "default", "meaning")
+				cells(&b, "---", "---", "---")
+				flags.VisitAll(func(f *pflag.Flag) {
+					if f.Hidden || f.Name == "help" {
+						return
+					}
+					name, usage := pflag.UnquoteUsage(f)
+					value := f.DefValue
+					if value == "false" || value == "[]" {
+						value = ""
+					}
+					cells(&b, code(strings.TrimSpace("--"+f.Name+" "+name)), code(value), usage)
+				})
+			}
+			walk(sub)
+		}
+	}
+	root := newRoot(t.Context(), nil)
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		c.InitDefaultHelpFlag()
+	}
+	walk(root)
+	return b.String()
+}
+
+func routes(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies; what stands below `/culvert/` is beyond it.\n\n")
+	cells(&b, "request", "meaning")
+	cells(&b, "---", "---")
+	for _, r := range rest.Routes() {
+		if r.About == "" {
+			t.Errorf("REST: nothing is said of %s %s", r.Method, r.Path)
+		}
+		cells(&b, code(r.Method+" "+r.Path), r.About)
+	}
+	return b.String()
+}
+
+// metrics are those that a worker shows which watches a folder and has a source at work.
+func metrics(t *testing.T) string {
+	p := newPlace(t)
+	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10}))
+	t.Cleanup(server.Close)
+	folder := filepath.Join(p.dir, "connectors")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put(t, folder, "orders.properties", []byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent), "\n")))
+	listen := freeAddress(t)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data, "--config", folder)
+	c.eventually("a worker that watches its folder", func() bool {
+		answer, err := http.Get("http://" + listen + "/culvert/reload")
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	put(t, folder, "bad.properties", []byte("name=bad\n"))
+	var b strings.Builder
+	c.eventually("figures of the source and of reloads", func() bool {
+		answer, err := http.Get("http://" + listen + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return false
+		}
+		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{", "culvert_connector_config_refused{"} {
+			if !strings.Contains(string(body), one) {
+				return false
+			}
+		}
+		b.Reset()
+		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus.\n\n")
+		cells(&b, "metric", "type", "labels", "meaning")
+		cells(&b, "---", "---", "---", "---")
+		b.WriteString(tableOf(string(body)))
+		return true
+	})
+	return b.String()
+}
+
+// tableOf makes a table of what a scrape says of itself.
+func tableOf(scrape string) string {
+	help, labels := map[string]string{}, map[string]string{}
+	var lines []string
+	for line := range strings.Lines(scrape) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "# HELP "):
+			name, text, _ := strings.Cut(line[len("# HELP "):], " ")
+			help[name] = text
+		case strings.HasPrefix(line, "# TYPE "):
+			name, kind, _ := strings.Cut(line[len("# TYPE "):], " ")
+			lines = append(lines, name+" "+kind)
+		default:
+			name, rest, found := strings.Cut(line, "{")
+			if !found {
+				continue
+			}
+			var names []string
+			for part := range strings.SplitSeq(rest[:strings.LastIndexByte(rest, '}')], `",`) {
+				label, _, _ := strings.Cut(part, "=")
+				names = append(names, code(label))
+			}
+			labels[name] = strings.Join(names, ", ")
+		}
+	}
+	slices.Sort(lines)
+	var b strings.Builder
+	for _, line := range lines {
+		name, kind, _ := strings.Cut(line, " ")
+		cells(&b, code(name), kind, labels[name], help[name])
+	}
+	return b.String()
+}
+
+// components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
+func components(t *testing.T) map[string]string {
+	dir := plugins(t, "odata-sink", "smt")
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: bench.cache,
+		Registry: record.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	var transforms strings.Builder
+	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` and `predicates.ALIAS.`.\n")
+	pages := map[string]string{}
+	for _, module := range m.Modules() {
+		if module.Err != nil {
+			t.Fatal(module.Err)
+		}
+		for _, c := range module.Components {
+			documented(t, c.Name, c.Settings)
+			switch c.Kind {
+			case wit.ComponentSource, wit.ComponentSink:
+				var b strings.Builder
+				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name, code(strings.Join(c.Aliases, "`, `")), c.Documentation)
+				b.WriteString("## Of every " + c.Kind.String() + "\n\n")
+				settings(&b, "", config.CommonSettings(c.Kind))
+				b.WriteString("\n## Its own\n\n")
+				settings(&b, "", c.Settings)
+				pages[c.Kind.String()] = b.String()
+			default:
+				fmt.Fprintf(&transforms, "\n## %s\n\n%s\n", c.Name, c.Documentation)
+				if len(c.Settings) > 0 {
+					transforms.WriteString("\n")
+					settings(&transforms, "", c.Settings)
+				}
+			}
+		}
+	}
+	pages["transforms"] = transforms.String()
+	if len(pages) != 3 {
+		t.Fatalf("expected a source, a sink and transforms, found %v", slices.Sorted(maps.Keys(pages)))
+	}
+	return pages
+}

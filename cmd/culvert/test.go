@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/chaintest"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+func newTest() *cobra.Command {
+	var in installation
+	var junit, workerFile string
+	c := &cobra.Command{
+		Use:   "test [FILES or FOLDERS…]",
+		Short: "Run tests of transforms: records through a connector's chain, without Kafka",
+		Long: `Run tests of transforms: each file holds records and what a connector's transforms are to make of them. The chain is the one that
+a worker would run, with the same plugins in their sandbox; neither Kafka nor a service is needed. A folder stands for its files whose names
+end with _test.yaml or _test.yml, no argument for the folder at work. Each failure says file, line, and what differs.
+Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
+		Example: `  culvert test
+  culvert test /etc/culvert --junit report.xml
+  culvert test orders_test.yaml --plugins ./plugins`,
+		RunE: func(c *cobra.Command, args []string) error {
+			files, err := chaintest.Files(args)
+			if err != nil {
+				return wrong(err)
+			}
+			o, w, err := alone(c, &in)
+			if err != nil {
+				return err
+			}
+			if workerFile != "" {
+				settings, err := in.settings()
+				if err != nil {
+					return err
+				}
+				var problems config.Problems
+				if w, problems, err = config.LoadWorker(workerFile, os.Environ(), settings); err == nil {
+					err = problems.Err()
+				}
+				if err != nil {
+					return wrong(err)
+				}
+			}
+			o.Embedded = builtIn()
+			registry := record.NewRegistry()
+			m, err := host.OpenPlugins(c.Context(), o, w, registry)
+			if err != nil {
+				return wrong(err)
+			}
+			defer m.Close()
+			results, err := chaintest.Run(c.Context(), chaintest.Options{Plugins: m, Worker: w, Registry: registry,
+				Logger: o.Logger}, files)
+			if err != nil {
+				return failed(err)
+			}
+			if junit != "" {
+				if err := chaintest.WriteJUnit(junit, results); err != nil {
+					return failed(fmt.Errorf("--junit: %w", err))
+				}
+			}
+			return printTests(c, results)
+		},
+	}
+	in.flags(c, "warn")
+	c.Flags().StringVar(&junit, "junit", "", "a `file` for the report in JUnit's form as well")
+	c.Flags().StringVar(&workerFile, "worker", "", "the worker's `file`, for plugin.path and config.providers")
+	return c
+}
+
+// printTests shows what came of tests. The error is that there are failures.
+func printTests(c *cobra.Command, results []chaintest.Result) error {
+	out := c.OutOrStdout()
+	bad := 0
+	for i := 0; i < len(results); {
+		file, tests, good := results[i].File, 0, true
+		for ; i < len(results) && results[i].File == file; i++ {
+			r := &results[i]
+			tests++
+			if len(r.Failures) == 0 {
+				continue
+			}
+			bad, good = bad+1, false
+			if r.Name != "" {
+				fmt.Fprintf(out, "FAIL %s:%d: %s\n", inLine(r.File), r.Line, inLine(r.Name))
+			} else {
+				fmt.Fprintf(out, "FAIL %s\n", inLine(r.File))
+			}
+			for _, f := range r.Failures {
+				fmt.Fprintln(out, "  "+strings.ReplaceAll(shown.Text(f.String()), "\n", "\n  "))
+			}
+		}
+		if good {
+			fmt.Fprintf(out, "ok   %s: %s\n", inLine(file), number(tests, "test"))
+		}
+	}
+	if bad > 0 {
+		return failed(fmt.Errorf("%s failed", number(bad, "test")))
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package chaintest
+
+import (
+	"encoding/xml"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/wholefile"
+)
+
+// The report that JUnit's Ant task made, as build servers read it.
+type (
+	suites struct {
+		XMLName  xml.Name `xml:"testsuites"`
+		Tests    int      `xml:"tests,attr"`
+		Failures int      `xml:"failures,attr"`
+		Time     string   `xml:"time,attr"`
+		Suites   []*suite `xml:"testsuite"`
+	}
+	suite struct {
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Time     string     `xml:"time,attr"`
+		Cases    []testCase `xml:"testcase"`
+
+		took time.Duration
+	}
+	testCase struct {
+		Name    string   `xml:"name,attr"`
+		Class   string   `xml:"classname,attr"`
+		File    string   `xml:"file,attr"`
+		Line    int      `xml:"line,attr"`
+		Time    string   `xml:"time,attr"`
+		Failure *failure `xml:"failure"`
+	}
+	failure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// WriteJUnit writes what came of tests into a file of the form that JUnit has, one suite for each file of tests.
+func WriteJUnit(path string, results []Result) error {
+	all := suites{}
+	var total time.Duration
+	for _, r := range results {
+		if len(all.Suites) == 0 || all.Suites[len(all.Suites)-1].Name != r.File {
+			all.Suites = append(all.Suites, &suite{Name: r.File})
+		}
+		s := all.Suites[len(all.Suites)-1]
+		c := testCase{Name: r.Name, Class: r.File, File: r.File, Line: r.Line, Time: seconds(r.Took)}
+		if c.Name == "" {
+			c.Name = r.File
+		}
+		s.Tests, all.Tests = s.Tests+1, all.Tests+1
+		if len(r.Failures) > 0 {
+			s.Failures, all.Failures = s.Failures+1, all.Failures+1
+			text := lines(r.Failures)
+			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
+			c.Failure = &failure{first, text}
+		}
+		s.took, total = s.took+r.Took, total+r.Took
+		s.Time, all.Time = seconds(s.took), seconds(total)
+		s.Cases = append(s.Cases, c)
+	}
+	out, err := xml.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return wholefile.Replace(path, append([]byte(xml.Header), append(out, '\n')...))
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }

@@ -1,0 +1,407 @@
+package chaintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/transform"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Options are what tests run with.
+type Options struct {
+	Plugins  *plugin.Manager
+	Worker   *config.Worker
+	Registry *record.Registry
+	Logger   *slog.Logger
+}
+
+// Result is what came of one test, or of a file that holds none that could be run.
+type Result struct {
+	// File and Line are where the test stands; Name is empty for a file.
+	File, Name string
+	Line       int
+	Took       time.Duration
+	// Failures are empty where the test is good.
+	Failures config.Problems
+}
+
+// Run runs the tests of files, in their order. The error is that ctx has ended.
+func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
+	var all []Result
+	for _, path := range files {
+		f, problems, err := read(path)
+		if err != nil {
+			problems = config.Problems{{File: path, Line: 1, Text: strings.TrimPrefix(err.Error(), path+": ")}}
+		}
+		if len(problems) > 0 {
+			all = append(all, Result{File: path, Line: 1, Failures: problems})
+			continue
+		}
+		base, problems := o.base(f)
+		if len(problems) > 0 {
+			all = append(all, Result{File: path, Line: max(f.connectorLine, 1), Failures: problems})
+			continue
+		}
+		for i := range f.tests {
+			t := &f.tests[i]
+			began := time.Now()
+			r := runner{Options: o, file: f, test: t}
+			r.run(ctx, base)
+			if err := ctx.Err(); err != nil {
+				return all, err
+			}
+			all = append(all, Result{File: path, Name: t.name, Line: t.line, Took: time.Since(began),
+				Failures: r.failures})
+		}
+	}
+	return all, nil
+}
+
+// base is the settings of a file's connector with those of the file over them.
+func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
+	if f.connector == "" {
+		return f.settings, nil
+	}
+	path := f.connector
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(f.path), path)
+	}
+	entries, problems, err := config.ReadFile(path)
+	if err != nil {
+		return nil, config.Problems{{File: f.path, Line: f.connectorLine, Setting: "connector", Text: err.Error()}}
+	}
+	if problems.Err() != nil {
+		return nil, problems
+	}
+	return over(entries, f.settings), nil
+}
+
+// over puts settings in the place of others of the same names.
+func over(entries, more []config.Entry) []config.Entry {
+	given := map[string]bool{}
+	for _, e := range more {
+		given[e.Key] = true
+	}
+	kept := slices.DeleteFunc(slices.Clone(entries), func(e config.Entry) bool { return given[e.Key] })
+	return append(kept, more...)
+}
+
+type runner struct {
+	Options
+	file     *file
+	test     *test
+	failures config.Problems
+}
+
+func (r *runner) fail(line int, format string, args ...any) {
+	r.failures = append(r.failures, config.Problem{File: r.file.path, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *runner) run(ctx context.Context, base []config.Entry) {
+	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
+	entries := slices.DeleteFunc(over(base, r.test.settings), func(e config.Entry) bool { return !ofChain(e.Key) })
+	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
+	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
+	if problems.Err() == nil {
+		problems = append(problems, checker.Stages(ctx, c)...)
+	}
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning })
+	switch {
+	case r.test.refused != "" && len(problems) == 0:
+		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
+	case r.test.refused != "":
+		if !slices.ContainsFunc(problems, func(p config.Problem) bool {
+			return strings.Contains(p.String(),
+				r.test.refused)
+		}) {
+			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused, lines(problems))
+		}
+	case len(problems) > 0:
+		r.failures = append(r.failures, problems...)
+	case c.Text("transforms") == "":
+		r.fail(r.test.line, "expected settings with transforms, found none")
+	default:
+		r.apply(ctx, c)
+	}
+}
+
+func lines(problems config.Problems) string {
+	var b strings.Builder
+	for _, p := range problems {
+		b.WriteString("  " + p.String() + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// ofChain tells whether a setting belongs to the chain of a connector.
+func ofChain(key string) bool {
+	return key == "name" || key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
+		strings.HasPrefix(key, "predicates.")
+}
+
+func (r *runner) apply(ctx context.Context, c *config.Connector) {
+	stages, err := connect.Stages(r.Plugins, c, nil)
+	if err != nil {
+		r.fail(r.test.line, "%v", err)
+		return
+	}
+	chain, err := transform.New(ctx, transform.Options{Manager: r.Plugins, Connector: c.Name, Stages: stages,
+		Logger: r.Logger})
+	if err != nil {
+		r.fail(r.test.line, "%v", err)
+		return
+	}
+	defer chain.Close()
+	b := &record.Batch{Registry: r.Registry}
+	for i := range r.test.records {
+		row, ok := r.row(ctx, b, &r.test.records[i])
+		if !ok {
+			return
+		}
+		row.Origin = uint32(i)
+		b.Rows = append(b.Rows, row)
+	}
+	faults, err := chain.Apply(ctx, b)
+	if err != nil {
+		r.fail(r.test.line, "%v", err)
+		return
+	}
+	for i := range r.test.records {
+		var rows []wit.Row
+		for _, row := range b.Rows {
+			if row.Origin == uint32(i) {
+				rows = append(rows, row)
+			}
+		}
+		at := slices.IndexFunc(faults, func(f wit.RowFault) bool { return f.Origin == uint32(i) })
+		if at < 0 {
+			r.compare(ctx, b, &r.test.records[i], rows)
+		} else {
+			r.compareFault(&r.test.records[i], faults[at], stages)
+		}
+	}
+}
+
+// row puts a record into a batch.
+func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
+	row = wit.Row{Topic: b.Topic(in.topic), Partition: int32(in.partition), Offset: in.offset, Timestamp: in.timestamp}
+	var err error
+	if row.Key, err = r.converter().Decode(ctx, in.topic, in.key, b); err != nil {
+		r.fail(in.line, "key: %v", err)
+		return row, false
+	}
+	if row.Value, err = r.converter().Decode(ctx, in.topic, in.value, b); err != nil {
+		r.fail(in.line, "value: %v", err)
+		return row, false
+	}
+	var list []datum.Header
+	for _, h := range in.headers {
+		d, err := r.converter().Decode(ctx, in.topic, h.value, b)
+		if err != nil {
+			r.fail(in.line, "header %s: %v", h.name, err)
+			return row, false
+		}
+		one := datum.Header{Name: h.name, Form: d.Form, Schema: d.Schema, Value: b.Bytes(d)}
+		if d.Form == wit.Absent {
+			one.Form, one.Value = wit.Dynamic, []byte{datum.TagNull}
+		}
+		list = append(list, one)
+	}
+	if len(list) > 0 {
+		start := len(b.Data)
+		b.Data = datum.AppendHeaders(b.Data, list)
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, true
+}
+
+// converter is that of files: values with schemas, nulls as they are, decimals as numbers.
+func (r *runner) converter() convert.Converter {
+	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
+		"decimal.format": "NUMERIC"}, convert.Use{Schemas: r.Registry})
+	if err != nil { // these settings are good
+		panic(err)
+	}
+	return c
+}
+
+func (r *runner) compareFault(in *input, f wit.RowFault, stages []transform.Stage) {
+	alias := ""
+	if int(f.Stage) < len(stages) {
+		alias = stages[f.Stage].Alias
+	}
+	found := fmt.Sprintf("an error of transform %s: %s: %s", alias, f.ErrorClass, f.Fault.Message)
+	want := &in.becomes
+	switch {
+	case !want.fails:
+		r.fail(want.line, "expected %s, found %s", want, found)
+	case !strings.Contains(f.Fault.Message, want.message):
+		r.fail(want.line, "expected an error with %q, found %s", want.message, found)
+	case want.stage != "" && want.stage != alias:
+		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, found)
+	case want.class != "" && want.class != f.ErrorClass && !strings.HasSuffix(f.ErrorClass, "."+want.class):
+		r.fail(want.line, "expected an error of class %s, found %s", want.class, found)
+	}
+}
+
+// String says in short what is to come out.
+func (o *outcome) String() string {
+	switch {
+	case o.dropped:
+		return "the record to be dropped"
+	case o.fails:
+		return fmt.Sprintf("an error with %q", o.message)
+	case len(o.records) == 1:
+		return "a record"
+	}
+	return fmt.Sprintf("%d records", len(o.records))
+}
+
+func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
+	want := &in.becomes
+	if want.dropped && len(rows) == 0 {
+		return
+	}
+	if want.fails || want.dropped || len(want.records) != len(rows) {
+		var found strings.Builder
+		switch len(rows) {
+		case 0:
+			found.WriteString("it dropped")
+		case 1:
+			found.WriteString("a record")
+		default:
+			fmt.Fprintf(&found, "%d records", len(rows))
+		}
+		for i, row := range rows {
+			if i == 3 {
+				found.WriteString("\n  and more")
+				break
+			}
+			key, keyErr := r.written(ctx, b, row.Key)
+			value, err := r.written(ctx, b, row.Value)
+			if err = errors.Join(keyErr, err); err != nil {
+				fmt.Fprintf(&found, "\n  %v", err)
+			} else {
+				fmt.Fprintf(&found, "\n  topic %s, key %s, value %s", b.Topics[row.Topic], key.short(), value.short())
+			}
+		}
+		r.fail(want.line, "expected %s, found %s", want, found.String())
+		return
+	}
+	for i := range rows {
+		r.compareRecord(ctx, b, &want.records[i], &rows[i])
+	}
+}
+
+func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expected, row *wit.Row) {
+	if topic := b.Topics[row.Topic]; want.topic != nil && *want.topic != topic {
+		r.fail(want.line, "topic: expected %s, found %s", *want.topic, topic)
+	}
+	r.compareValue(ctx, b, "key", want.key, row.Key)
+	r.compareValue(ctx, b, "value", want.value, row.Value)
+	if want.anyHeaders {
+		return
+	}
+	headers, err := datum.Headers(nil, b.Bytes(row.Headers))
+	if err != nil {
+		r.fail(want.line, "headers: %v", err)
+		return
+	}
+	var names, expectedNames []string
+	for _, h := range headers {
+		names = append(names, h.Name)
+	}
+	for _, h := range want.headers {
+		expectedNames = append(expectedNames, h.name)
+	}
+	if !slices.Equal(names, expectedNames) {
+		r.fail(want.line, "headers: expected %q, found %q", expectedNames, names)
+		return
+	}
+	for i := range headers {
+		h := &headers[i]
+		d := wit.Datum{Form: h.Form, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+		b.Data = append(b.Data, h.Value...)
+		if h.Form == wit.Dynamic && len(h.Value) > 0 && h.Value[0] == datum.TagNull {
+			d = wit.Datum{}
+		}
+		r.compareValue(ctx, b, "header "+h.Name, want.headers[i].value, d)
+	}
+}
+
+func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectation, d wit.Datum) {
+	if want == nil {
+		return
+	}
+	found, err := r.written(ctx, b, d)
+	if err != nil {
+		r.fail(want.line, "%s: %v", what, err)
+		return
+	}
+	expected, actual := want.json, found.payload
+	if want.envelope {
+		// The value goes the way of the record's own, so that both are written alike.
+		other := &record.Batch{Registry: r.Registry}
+		d, err := r.converter().Decode(ctx, "t", want.json, other)
+		if err != nil {
+			r.fail(want.line, "%s: expected a schema with a value of it: %v", what, err)
+			return
+		}
+		made, err := r.written(ctx, other, d)
+		if err != nil {
+			r.fail(want.line, "%s: %v", what, err)
+			return
+		}
+		expected, actual = made.envelope, found.envelope
+	}
+	x, err := canonical(expected)
+	if err == nil {
+		var y string
+		if y, err = canonical(actual); err == nil && x != y {
+			r.fail(want.line, "%s (- expected, + found):\n%s", what, difference(x, y))
+		}
+	}
+	if err != nil {
+		r.fail(want.line, "%s: %v", what, err)
+	}
+}
+
+// value is a value in JSON, with its schema and without.
+type value struct{ envelope, payload []byte }
+
+// shownBytes is how much of a value is shown where it is not the point, in bytes.
+const shownBytes = 300
+
+func (v value) short() string {
+	if len(v.payload) > shownBytes {
+		return strings.ToValidUTF8(string(v.payload[:shownBytes]), "") + "…"
+	}
+	return string(v.payload)
+}
+
+func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (value, error) {
+	out, null, err := r.converter().Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	if err != nil {
+		return value{}, fmt.Errorf("the JSON converter refuses what came out: %w", err)
+	}
+	if null {
+		return value{[]byte(`{"schema":null,"payload":null}`), []byte("null")}, nil
+	}
+	payload, err := payloadOf(out)
+	return value{out, payload}, err
+}

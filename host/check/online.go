@@ -1,0 +1,269 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	// onlineTime is how long a validation waits for the service in all.
+	onlineTime = 3 * time.Second
+	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
+	keptFor, failedFor = time.Minute, 10 * time.Second
+	// mostKept bounds the answers that are kept, in bytes, mostAnswers their number.
+	mostKept    = 64 << 20
+	mostAnswers = 1000
+	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
+	onlineAtOnce = 4
+)
+
+// Online is what validations ask services for, and the answers that they share. Safe for use by several goroutines.
+type Online struct {
+	log  *slog.Logger
+	wait time.Duration
+
+	mu   sync.Mutex
+	kept map[[sha256.Size]byte]keptAnswer
+	size int
+}
+
+// keptAnswer is an answer, or why there was none.
+type keptAnswer struct {
+	response wit.Response
+	failed   string
+	until    time.Time
+}
+
+// NewOnline makes one without answers.
+func NewOnline(log *slog.Logger) *Online {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Online{log: log, wait: onlineTime, kept: map[[sha256.Size]byte]keptAnswer{}}
+}
+
+func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a, ok := o.kept[key]
+	return a, ok && time.Now().Before(a.until)
+}
+
+// keep keeps an answer. Those that are too old go first, then whichever come, until there is room.
+func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(a.response.Body) > mostKept/4 {
+		return
+	}
+	drop := func(k [sha256.Size]byte) {
+		o.size -= len(o.kept[k].response.Body)
+		delete(o.kept, k)
+	}
+	drop(key)
+	for _, old := range []bool{true, false} {
+		for k, other := range o.kept {
+			if o.size+len(a.response.Body) > mostKept && !old || old && !time.Now().Before(other.until) ||
+				len(o.kept) >= mostAnswers {
+				drop(k)
+			}
+		}
+	}
+	o.kept[key] = a
+	o.size += len(a.response.Body)
+}
+
+// askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
+// answers in time. What the service doesn't answer is no problem; that it refuses the user is one.
+func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
+	found config.Problems) ([]wit.Examined, config.Problems) {
+	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return nil, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+	}
+	defer binding.Close()
+	guest := Guest(k.Plugins, binding.Current().Module(), component)
+	settings := guest.Settings(c)
+	v := k.visit(ctx, component, c)
+	defer v.close()
+	var examined []wit.Examined
+	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+			inquiry, err := i.Validate(ctx, component.Name, settings, true, state, answers)
+			if need = inquiry.Ask; err == nil && need == nil && inquiry.Done != nil {
+				examined = *inquiry.Done
+			}
+			return err
+		})
+		return need, err
+	})
+	if err != nil {
+		k.Online.log.Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
+			"plugin", info.Name, "error", err)
+		return nil, k.ask(ctx, c, "", info, component, found)
+	}
+	problems := config.Examined(c, "", examined, found)
+	if v.refused != nil {
+		roles := config.NewRoles(config.DeclareComponent(component), c)
+		name := cmp.Or(roles.Setting(role.User), roles.Setting(role.Address))
+		if roles.Has(role.Destination) {
+			name = roles.Setting(role.Destination)
+		}
+		problems = append(problems, problem(entry(c, name), v.refused))
+	}
+	return examined, problems
+}
+
+// visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
+// asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
+// reach it.
+type visit struct {
+	online   *Online
+	identity [sha256.Size]byte
+	opened   func() (*transport.Client, error)
+	until    time.Time
+
+	mu      sync.Mutex
+	client  *transport.Client
+	failed  error
+	refused error // the service doesn't take the user
+}
+
+func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
+	v := &visit{online: k.Online, identity: identity(component, c), until: time.Now().Add(k.Online.wait)}
+	v.opened = func() (*transport.Client, error) {
+		roles := config.NewRoles(config.DeclareComponent(component), c)
+		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
+			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
+		}
+		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, k.Online.log)
+		if err != nil {
+			return nil, err
+		}
+		s.Once()
+		within, cancel := context.WithDeadline(ctx, v.until)
+		defer cancel()
+		return s.Open(within)
+	}
+	return v
+}
+
+// identity tells apart who asks and how: whoever shows other credentials, or goes another way, sees no answers of
+// others.
+func identity(component wit.Component, c *config.Connector) [sha256.Size]byte {
+	d := config.DeclareComponent(component)
+	text := []byte(component.Name)
+	for _, e := range c.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && spec.Role() != role.SourceTopic {
+			text = fmt.Appendf(text, "\n%q=%q", e.Key, e.Value)
+		}
+	}
+	return sha256.Sum256(text)
+}
+
+// Fetch answers a need. The error is that of a caller who has gone.
+func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
+	within, cancel := context.WithDeadline(ctx, v.until)
+	defer cancel()
+	answers := make([]wit.Response, len(n.Requests))
+	slots := make(chan struct{}, onlineAtOnce)
+	var all sync.WaitGroup
+	for i := range n.Requests {
+		slots <- struct{}{}
+		all.Add(1)
+		go func() {
+			defer func() { <-slots; all.Done() }()
+			defer guard.Recover(v.online.log, "validation of a connector", nil)
+			answers[i] = v.answer(within, &n.Requests[i])
+		}()
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return answers, nil
+}
+
+// answer is what the service said within the last minute, or says now.
+func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
+	none := func(status uint16, why string) wit.Response {
+		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why), At: time.Now().UnixMilli(),
+			Headers: []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "%x %s %q %q", v.identity, r.Method, r.Target, r.Headers))
+	if a, ok := v.online.find(key); ok {
+		if a.failed != "" {
+			return none(http.StatusGatewayTimeout, a.failed)
+		}
+		a.response.Tag = r.Tag
+		return a.response
+	}
+	client, err := v.open()
+	if err != nil {
+		return none(http.StatusBadGateway, err.Error())
+	}
+	response, err := client.Exchange(ctx, r)
+	switch {
+	case err == nil && response.Status == http.StatusUnauthorized, service.Refused(err):
+		if err == nil {
+			err = &wit.Fault{Kind: wit.FaultUnauthorized, Message: "the service answered 401"}
+		}
+		why := service.Explained(client, err)
+		v.mu.Lock()
+		if v.refused == nil {
+			v.refused = why
+		}
+		v.mu.Unlock()
+		return none(http.StatusUnauthorized, why.Error())
+	case err == nil:
+		v.online.keep(key, keptAnswer{response: response, until: time.Now().Add(keptFor)})
+		return response
+	}
+	why := err.Error()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = fmt.Sprintf("no answer within %v", v.online.wait)
+	}
+	if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		v.online.keep(key, keptAnswer{failed: why, until: time.Now().Add(failedFor)})
+	}
+	return none(http.StatusGatewayTimeout, why)
+}
+
+// open makes the client when the first question is not answered yet.
+func (v *visit) open() (*transport.Client, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.client == nil && v.failed == nil {
+		v.client, v.failed = v.opened()
+	}
+	return v.client, v.failed
+}
+
+// close ends the session. Nobody waits for that.
+func (v *visit) close() {
+	if v.client == nil {
+		return
+	}
+	go func() {
+		defer guard.Recover(v.online.log, "end of a validation's session", nil)
+		v.client.Close()
+	}()
+}

@@ -1,0 +1,199 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/fencing"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// producersOfTask is how many transactional producers a task has: as many feeds as read a page at the same time.
+const producersOfTask = 4
+
+// exactly tells whether a connector writes its records and offsets in transactions.
+func (c *connector) exactly() bool { return !c.isSink() && c.o.Worker.ExactlyOnce() }
+
+// required tells whether it must.
+func (c *connector) required() bool {
+	return strings.EqualFold(c.config.Text("exactly.once.support"), "required")
+}
+
+// supported is the preflight of a connector that must have exactly-once.
+func (c *connector) supported(s wit.Support) error {
+	if c.required() && s.Unsupported != nil {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: "exactly.once.support=required: " + *s.Unsupported}
+	}
+	return nil
+}
+
+// producers is the configuration of the connector's producers, which also tells where its records go.
+func (c *connector) producers() (k kafka.Config, key string) {
+	k, key = c.sharedBy("producer.override.")
+	if !c.o.Worker.Boolean("topic.creation.enable") { // then it is the broker that makes topics, if it does
+		k.Extra = append(slices.Clone(k.Extra), kgo.AllowAutoTopicCreation())
+	}
+	return k, key
+}
+
+// counts are how many transactional producers the connector has with so many tasks.
+func (c *connector) counts(tasks int) fencing.Counts {
+	return fencing.Counts{Tasks: tasks, Producers: producersOfTask}
+}
+
+// claimed are the transactional ids of the connector, as claims: by their names those of two connectors may be the
+// same, which would fence each other without end.
+func (c *connector) claimed(tasks int) (claims []string) {
+	if !c.exactly() {
+		return nil
+	}
+	for _, id := range c.counts(tasks).IDs(c.o.Worker.Text("group.id"), c.config.Name) {
+		claims = append(claims, "the transactional id "+id)
+	}
+	return claims
+}
+
+// fence keeps earlier tasks of the connector from committing anything, wherever they run.
+func (c *connector) fence(ctx context.Context, tasks int) error {
+	if !c.exactly() {
+		return nil
+	}
+	w := c.o.Worker
+	producers, _ := c.producers()
+	f := fencing.Fencer{Worker: c.o.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.Internal{
+		Name: w.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
+		Replication: int16(w.Int("config.storage.replication.factor"))}}
+	return f.Fence(ctx, producers, c.config.Name, c.counts(tasks))
+}
+
+// openOffsets opens the store of the connector's offsets: the worker's, or one of its own, where it names a topic or
+// where its transactions are on another cluster than the worker's.
+func (c *connector) openOffsets(ctx context.Context) (err error) {
+	c.offsets = c.o.Offsets
+	if c.isSink() {
+		return nil
+	}
+	topic := c.config.Text("offsets.storage.topic")
+	producers, _ := c.producers()
+	elsewhere := len(producers.Producer.Bootstrap) > 0 &&
+		!slices.Equal(producers.Producer.Bootstrap, c.o.Kafka.Bootstrap)
+	if topic == "" && !(elsewhere && c.exactly()) || topic == c.o.Worker.Text("offset.storage.topic") && !elsewhere {
+		return nil
+	}
+	settings, err := offset.Parse(c.o.Worker.All())
+	if err != nil {
+		return err
+	}
+	if topic != "" {
+		settings.Topic = topic
+	}
+	own, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.o.Offsets, c.log)
+	if err != nil {
+		return fmt.Errorf("offsets.storage.topic: %w", err)
+	}
+	c.offsets = own
+	return nil
+}
+
+func (c *connector) closeOffsets() {
+	if c.offsets != nil && c.offsets != c.o.Offsets {
+		c.offsets.Close()
+	}
+	c.offsets = nil
+}
+
+// boundary is after how long transactions end; 0: with each page.
+func (c *connector) boundary() (time.Duration, error) {
+	if !strings.EqualFold(c.config.Setting("transaction.boundary", c.o.Worker), "interval") {
+		return 0, nil
+	}
+	name, every := "transaction.boundary.interval.ms", c.o.Worker.Duration("offset.flush.interval.ms")
+	if given := c.config.Text(name); given != "" {
+		n, _ := time.ParseDuration(given + "ms")
+		every = n
+	}
+	if limit := c.kafka.Producer.TransactionTimeout; every >= limit {
+		return 0, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: fmt.Sprintf("%s: expected less than "+
+			"transaction.timeout.ms (%d), or brokers abort the transaction, found %d (offset.flush.interval.ms of the "+
+			"worker where it is not set)", name, limit.Milliseconds(), every.Milliseconds())}
+	}
+	return every, nil
+}
+
+// delivery is how a task's records and offsets get to Kafka.
+type delivery struct {
+	renew  func(ctx context.Context, feeds int) error
+	output func(feed string) (source.Output, error)
+	close  func(ctx context.Context)
+}
+
+// atLeastOnce is by one idempotent producer, with offsets that are written from time to time.
+func (t *task) atLeastOnce() (delivery, error) {
+	c := t.connector
+	writer := c.offsets.Writer(c.config.Name)
+	return delivery{
+		output: func(string) (source.Output, error) {
+			k, key := c.producers()
+			p, err := k.SharedProducer(key, "connector-producer")
+			if err != nil {
+				return nil, err
+			}
+			return kafka.NewOutput(p, writer), nil
+		},
+		close: func(ctx context.Context) {
+			if err := writer.Close(ctx); err != nil {
+				c.log.Error("offsets are not written: rows behind them come again", "task", t.number, "error", err)
+			}
+		},
+	}, nil
+}
+
+// exactlyOnce is by transactions.
+func (t *task) exactlyOnce() (delivery, error) {
+	c := t.connector
+	interval, err := c.boundary()
+	if err != nil {
+		return delivery{}, err
+	}
+	offsets := c.offsets.Transactional(c.config.Name)
+	var transactions *kafka.Transactions
+	return delivery{
+		renew: func(ctx context.Context, feeds int) error {
+			if transactions == nil {
+				ids := make([]string, min(max(1, feeds), producersOfTask))
+				for i := range ids {
+					ids[i] = kafka.TransactionalID(c.o.Worker.Text("group.id"), c.config.Name, t.number, i)
+				}
+				k, _ := c.producers()
+				var err error
+				transactions, err = kafka.OpenTransactions(ctx, k, fmt.Sprintf("connector-producer-%s-%d",
+					c.config.Name, t.number), ids, offsets, interval)
+				if err != nil {
+					return err
+				}
+			}
+			return c.offsets.Renew(ctx)
+		},
+		output: func(string) (source.Output, error) {
+			if transactions == nil {
+				return nil, errors.New("no transactional producers are open")
+			}
+			return transactions.Output(), nil
+		},
+		close: func(ctx context.Context) {
+			if transactions != nil {
+				transactions.Close()
+			}
+			offsets.Close(ctx)
+		},
+	}, nil
+}

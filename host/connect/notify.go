@@ -1,0 +1,125 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/notify"
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// addressOf is the path under which notifications for a feed of a connector come; without a feed, what all of the
+// connector's begin with.
+func addressOf(connector, feed string) string {
+	return "/" + segment(connector) + "/" + segment(feed)
+}
+
+// segment is a name as plugins write one in a path, too, so that they know addresses again.
+func segment(name string) string {
+	var b []byte
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._~'!*", c) >= 0:
+			b = append(b, c)
+		default:
+			b = fmt.Appendf(b, "%%%02X", c)
+		}
+	}
+	return string(b)
+}
+
+// listens holds the paths of a connector at the listener. They stay while the connector is there: a sender who comes
+// while a task is away is told to send again.
+type listens struct {
+	mu    sync.Mutex
+	doors map[string]*listened
+}
+
+type listened struct {
+	mu    sync.Mutex
+	take  notify.Handler // nil while the task is away
+	close func()
+}
+
+func (l *listened) handle(ctx context.Context, n wit.Notification) error {
+	l.mu.Lock()
+	take := l.take
+	l.mu.Unlock()
+	if take == nil {
+		return notify.ErrBusy
+	}
+	return take(ctx, n)
+}
+
+func (l *listened) set(take notify.Handler) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take = take
+}
+
+// listen has notifications for a feed taken, see [source.Options].
+func (c *connector) listen(feed string, take notify.Handler) (address string, leave func(), err error) {
+	c.listens.mu.Lock()
+	defer c.listens.mu.Unlock()
+	address = addressOf(c.config.Name, feed)
+	l := c.listens.doors[address]
+	if l == nil {
+		settings, err := c.listener()
+		if err != nil {
+			return "", nil, err
+		}
+		l = &listened{}
+		if _, l.close, err = c.o.hub.Register(address, settings, l.handle); err != nil {
+			ports := config.NewRoles(config.DeclareComponent(c.component), c.config).Setting(role.ListenerPorts)
+			return "", nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
+		}
+		if c.listens.doors == nil {
+			c.listens.doors = map[string]*listened{}
+		}
+		c.listens.doors[address] = l
+	}
+	l.set(take)
+	return address, func() { l.set(nil) }, nil
+}
+
+// deaf ends all of them.
+func (l *listens) deaf() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, door := range l.doors {
+		door.close()
+	}
+	l.doors = nil
+}
+
+// listener is what the connector's settings say about its listener.
+func (c *connector) listener() (s notify.Settings, err error) {
+	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			name := roles.Setting(role.ListenerPorts)
+			return s, &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("%s: expected ports from 1 to 65535, found %q", name, text), Setting: &name}
+		}
+		s.Ports = append(s.Ports, int(port))
+	}
+	s.Address, s.User, s.Password = roles.Text(role.ListenerAddress), roles.Text(role.ListenerUser),
+		roles.Text(role.ListenerPassword)
+	store := role.ListenerTLS + "keystore."
+	if roles.Text(store+"location") == "" {
+		return s, nil
+	}
+	l := &keystore.Location{Path: roles.Text(store + "location"), Type: roles.Text(store + "type"), Password: roles.Text(store + "password"),
+		KeyPassword: roles.Text(store + "key-password"), Alias: roles.Text(store + "alias")}
+	s.Identity = fmt.Sprintf("%q %q %q", l.Path, l.Type, l.Alias)
+	s.TLS, err = keystore.ServerTLS(keystore.Options{Key: l, Logger: c.log,
+		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }})
+	return s, err
+}

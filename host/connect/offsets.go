@@ -1,0 +1,305 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
+)
+
+// ErrNotStopped is the error of a change of offsets under tasks, which would write theirs over it.
+var ErrNotStopped = errors.New("the connector is not stopped, or its tasks have not ended yet")
+
+// GroupBusyError is the error of a change of a sink's offsets while its group has members.
+type GroupBusyError struct{ Group, Members string }
+
+func (e *GroupBusyError) Error() string {
+	return fmt.Sprintf("expected group %s without members, found %s", e.Group, e.Members)
+}
+
+// Offsets are where a connector stands: a source by what is stored, a sink by what its group has committed.
+func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, error) {
+	k := h.find(name)
+	if k == nil {
+		return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	c, err := k.apart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.closeOffsets()
+	if !c.isSink() {
+		if err := c.offsets.Refresh(ctx); err != nil {
+			return nil, err
+		}
+		return c.offsets.Sorted(name)
+	}
+	admin, err := kafka.NewConsumerAdmin(c.kafka)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	committed, err := admin.Committed(ctx, c.group())
+	if err != nil {
+		return nil, err
+	}
+	var places []offset.Place
+	for topic, at := range committed {
+		for partition, next := range at {
+			places = append(places, offset.Place{Topic: topic, Partition: partition, Offset: next})
+		}
+	}
+	slices.SortFunc(places, func(a, b offset.Place) int {
+		return 2*strings.Compare(a.Topic, b.Topic) + int(min(max(a.Partition-b.Partition, -1), 1))
+	})
+	var entries []offset.Entry
+	for _, p := range places {
+		entries = append(entries, p.Entry())
+	}
+	return entries, nil
+}
+
+// AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
+// know their form. What is stored beside a sink's offset, such as what is settled behind it, is dropped with it: it
+// counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].
+func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
+	return h.atStop(ctx, name, func(c *connector) error {
+		if c.isSink() {
+			return c.alterSink(ctx, entries)
+		}
+		return c.alterSource(ctx, entries)
+	})
+}
+
+// ResetOffsets deletes all offsets of a connector that is stopped: a source reads everything again, a sink what its
+// topics hold.
+func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
+	return h.atStop(ctx, name, func(c *connector) error {
+		if !c.isSink() {
+			return c.offsets.Reset(ctx, name)
+		}
+		admin, err := c.vacant(ctx)
+		if err != nil {
+			return err
+		}
+		defer admin.Close()
+		return admin.DeleteGroup(ctx, c.group())
+	})
+}
+
+// apart is the connector for questions beside its tasks.
+func (k *controller) apart(ctx context.Context) (*connector, error) {
+	k.mu.Lock()
+	o, given := k.o, k.given
+	k.mu.Unlock()
+	c := newConnector(o, given)
+	if c.unknown != nil {
+		return nil, c.unknown
+	}
+	var err error
+	if c.kafka, err = overridden(ctx, o.Kafka, given, o.Worker.Providers); err != nil {
+		return nil, err
+	}
+	return c, c.openOffsets(ctx)
+}
+
+// atStop does something about a connector while it is stopped: in its loop, so that it is not resumed meanwhile.
+func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) error) error {
+	k := h.find(name)
+	if k == nil {
+		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	h.mu.Lock()
+	loops := h.under != nil && !h.ended
+	h.mu.Unlock()
+	if !loops { // nothing of it runs
+		c, err := k.apart(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.closeOffsets()
+		return do(c)
+	}
+	answer := make(chan error, 1)
+	k.post(occurrence{prior: func() {
+		answer <- guard.Do(k.log, "a change of offsets", func() error {
+			k.mu.Lock()
+			stopped := k.state == Stopped && k.target == Stopped
+			k.mu.Unlock()
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err() // nobody waits for it
+			case !stopped || k.alive != nil:
+				return ErrNotStopped
+			}
+			c, err := k.apart(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.closeOffsets()
+			return do(c)
+		})
+	}})
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-k.done:
+		return ErrNotStopped
+	}
+}
+
+// origin is where the connector's service is by its settings; "" where a destination says.
+func (c *connector) origin() string {
+	roles := config.NewRoles(config.DeclareComponent(c.component), c.given)
+	host := roles.Text(role.Address)
+	if roles.Has(role.Destination) || host == "" {
+		return ""
+	}
+	scheme := strings.ToLower(roles.Text(role.Scheme))
+	if scheme == "" {
+		scheme = "https"
+	}
+	if port := roles.Text(role.Port); port != "" {
+		host = net.JoinHostPort(host, port)
+	}
+	return scheme + "://" + host
+}
+
+func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) error {
+	binding, err := c.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	entries = slices.Clone(entries)
+	for i := range entries {
+		e := &entries[i]
+		if e.Partition == nil {
+			return errors.New("Partition objects cannot be null")
+		}
+		if e.Offset == nil {
+			continue
+		}
+		e.Offset = offset.OnOrigin(e.Offset, c.origin())
+		fields, err := source.PluginFields(e.Offset)
+		if err != nil {
+			return err
+		}
+		if len(fields) == 0 {
+			return fmt.Errorf("partition %s: expected an offset with fields, or null to delete it, found {}",
+				offset.AppendFields(nil, e.Partition))
+		}
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+			return i.CheckOffset(ctx, e.Partition, fields)
+		})
+		if err != nil {
+			return fmt.Errorf("partition %s: the plugin refuses the offset: %w",
+				offset.AppendFields(nil, e.Partition), err)
+		}
+		if _, known, _ := c.offsets.Get(c.given.Name, e.Partition); !known {
+			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
+				"partition", string(offset.AppendFields(nil, e.Partition)))
+		}
+	}
+	return c.offsets.Alter(ctx, c.given.Name, entries...)
+}
+
+// vacant is an administrator for the group of a sink, which has no members.
+func (c *connector) vacant(ctx context.Context) (*kafka.Admin, error) {
+	admin, err := kafka.NewConsumerAdmin(c.kafka)
+	if err != nil {
+		return nil, err
+	}
+	members, err := admin.Members(ctx, c.group())
+	if err == nil && len(members) > 0 {
+		var names []string
+		for _, m := range members {
+			names = append(names, m.ClientID+" at "+strings.TrimPrefix(m.Host, "/"))
+		}
+		err = &GroupBusyError{c.group(), strings.Join(names, ", ")}
+	}
+	if err != nil {
+		admin.Close()
+		return nil, err
+	}
+	return admin, nil
+}
+
+// bounds are where the partitions of a topic begin and end.
+func bounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends kafka.Positions, err error) {
+	if starts, err = admin.StartOffsets(ctx, topic); err != nil {
+		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
+	}
+	all, err := admin.EndOffsets(ctx, true, topic)
+	if err != nil {
+		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
+	}
+	return starts, all[topic], nil
+}
+
+func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error {
+	places := map[string]map[int32]int64{}
+	for _, e := range entries {
+		p, err := offset.PlaceOf(e)
+		if err != nil {
+			return err
+		}
+		if places[p.Topic] == nil {
+			places[p.Topic] = map[int32]int64{}
+		}
+		places[p.Topic][p.Partition] = p.Offset
+	}
+	admin, err := c.vacant(ctx)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	set, gone := map[string]kafka.Positions{}, map[string][]int32{}
+	for topic, partitions := range places {
+		var starts, ends kafka.Positions
+		for partition, at := range partitions {
+			if at >= 0 && ends == nil { // a place in a topic that is gone can be deleted
+				if starts, ends, err = bounds(ctx, admin, topic); err != nil {
+					return err
+				}
+			}
+			end, there := ends[partition]
+			switch start := starts[partition]; {
+			case at < 0:
+				gone[topic] = append(gone[topic], partition)
+				continue
+			case !there:
+				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
+			case at < start || at > end:
+				// Kafka Connect takes it, and the consumer goes by auto.offset.reset then: everything comes again.
+				return &offset.Invalid{Text: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from %d to %d, which "+
+					"are those that the partition has", at, topic, partition, start, end)}
+			}
+			if set[topic] == nil {
+				set[topic] = kafka.Positions{}
+			}
+			set[topic][partition] = at
+		}
+	}
+	if len(set) > 0 {
+		if err := admin.CommitOffsets(ctx, c.group(), set); err != nil {
+			return err
+		}
+	}
+	if len(gone) > 0 {
+		return admin.DeleteOffsets(ctx, c.group(), gone)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// onDelete is the setting that says what the deletion of a connector leaves at its service: `keep`, the default, or
+// `terminate`.
+const (
+	onDelete  = "on.delete"
+	terminate = "terminate"
+)
+
+// retireWithin bounds how long the end of what a deleted connector has at its service may take.
+const retireWithin = time.Minute
+
+// retire ends what a deleted connector has opened at its service, where its settings say so. Its tasks have ended. What
+// fails is logged, with what is left to do by hand: the connector is gone all the same.
+func (k *controller) retire(ctx context.Context) {
+	k.mu.Lock()
+	c := newConnector(k.o, k.given)
+	k.mu.Unlock()
+	if c.refused != nil || c.unknown != nil || c.isSink() || !strings.EqualFold(c.config.Text(onDelete), terminate) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, retireWithin)
+	defer cancel()
+	done, err := c.retire(ctx)
+	if err != nil {
+		c.log.Error("what the connector has opened at its service was not ended; culvert retire -p FILE does it", "error", err)
+		return
+	}
+	c.log.Info("ended what the connector had opened at its service", "ended", done)
+}
+
+func (c *connector) retire(ctx context.Context) (done string, err error) {
+	s, err := service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log)
+	if err != nil {
+		return "", err
+	}
+	client, err := s.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	binding, err := c.bind()
+	if err != nil {
+		return "", err
+	}
+	defer binding.Close()
+	guest := check.Guest(c.o.Plugins, binding.Current().Module(), c.component)
+	settings, addresses := guest.Settings(c.config), []string{addressOf(c.config.Name, "")}
+	err = transport.Ask(ctx, client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+			a, err := i.Retire(ctx, c.component.Name, settings, addresses, state, answers)
+			if need = a.Ask; a.Done != nil {
+				done = *a.Done
+			}
+			return err
+		})
+		return need, err
+	})
+	if err == nil && done == "" {
+		return "nothing", nil
+	}
+	return done, errors.Join(err)
+}

@@ -1,0 +1,94 @@
+package connect
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// topics are those that a connector's records have gone to or come from, since the worker began or they were reset.
+// They outlive its tasks.
+type topics struct {
+	seen atomic.Pointer[map[string]bool] // nil: none; never changed
+	mu   sync.Mutex
+}
+
+// add notes a topic. For one that is known it takes no lock: it is called for records.
+func (t *topics) add(topic string) {
+	if seen := t.seen.Load(); seen != nil && (*seen)[topic] {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := map[string]bool{topic: true}
+	if seen := t.seen.Load(); seen != nil {
+		maps.Copy(next, *seen)
+	}
+	t.seen.Store(&next)
+}
+
+func (t *topics) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen.Store(nil)
+}
+
+func (t *topics) names() []string {
+	if seen := t.seen.Load(); seen != nil {
+		return slices.Sorted(maps.Keys(*seen))
+	}
+	return nil
+}
+
+// trackedOutput notes where a source's records go.
+type trackedOutput struct {
+	source.Output
+	topics *topics
+}
+
+func (o trackedOutput) Produce(ctx context.Context, b source.Batch, behind kafka.Offset, done func(n int, err error)) {
+	if batch, ok := b.(*kafka.Batch); ok {
+		batch.EachTopic(o.topics.add)
+	}
+	o.Output.Produce(ctx, b, behind, done)
+}
+
+// trackedConsumer notes where a sink's records come from.
+type trackedConsumer struct {
+	sink.Consumer
+	topics *topics
+}
+
+func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	records, err := c.Consumer.Poll(ctx)
+	last := ""
+	for _, r := range records {
+		if r.Topic != last {
+			last = r.Topic
+			c.topics.add(last)
+		}
+	}
+	return records, err
+}
+
+// Topics are those that a connector's records have gone to or come from; false: there is no such connector.
+func (h *Herder) Topics(name string) ([]string, bool) {
+	k := h.find(name)
+	if k == nil {
+		return nil, false
+	}
+	return k.topics.names(), true
+}
+
+// ResetTopics forgets them.
+func (h *Herder) ResetTopics(name string) error {
+	return h.with(name, func(k *controller) { k.topics.reset() })
+}

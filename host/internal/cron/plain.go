@@ -1,0 +1,166 @@
+package cron
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// cronField is a place in a Quartz cron expression and what may stand there.
+type cronField struct {
+	name        string
+	first, last int
+	// names of the values from first on, nil for numbers alone.
+	names []string
+	says  string
+}
+
+var cronFields = []cronField{
+	{name: "second", first: 0, last: 59, says: "0 to 59"},
+	{name: "minute", first: 0, last: 59, says: "0 to 59"},
+	{name: "hour", first: 0, last: 23, says: "0 to 23"},
+	{name: "day of the month", first: 1, last: 31, says: "1 to 31, L or L-1 to L-30"},
+	{name: "month", first: 1, last: 12, says: "1 to 12 or JAN to DEC",
+		names: []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}},
+	{name: "weekday", first: 1, last: 7, says: "1 (Sunday) to 7 or SUN to SAT", names: []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}},
+	{name: "year", first: 1970, last: 2199, says: "1970 to 2199"},
+}
+
+const (
+	ofMonth = 3
+	ofWeek  = 5
+	ofYear  = 6
+)
+
+// plainCron is a Quartz cron expression in the part of the syntax that package quartz reads rightly: ranges that go
+// round (SAT-SUN, 22-2) and steps without a start become lists. The error says which field is wrong, and what may stand
+// there.
+func plainCron(fields []string) (string, error) {
+	whole := strings.Join(fields, " ")
+	if len(fields) == 1 && strings.HasPrefix(whole, "@") {
+		return whole, nil // @daily and the like
+	}
+	if len(fields) < 6 || len(fields) > 7 {
+		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven with a year, found %d in %q", len(fields), whole)
+	}
+	if !anyDay(fields[ofMonth]) && !anyDay(fields[ofWeek]) {
+		return "", fmt.Errorf("expected ? as day of the month or as weekday, since a start has one of them, found %s and %s in %q",
+			fields[ofMonth], fields[ofWeek], whole)
+	}
+	plain := make([]string, len(fields))
+	for i, text := range fields {
+		items := strings.Split(text, ",")
+		for n, item := range items {
+			one, err := plainItem(i, strings.ToUpper(item), len(items) == 1)
+			if err != nil {
+				return "", fmt.Errorf("%s: %w in %q", cronFields[i].name, err, whole)
+			}
+			items[n] = one
+		}
+		plain[i] = strings.Join(items, ",")
+	}
+	return strings.Join(plain, " "), nil
+}
+
+func anyDay(field string) bool { return field == "?" || field == "*" }
+
+// plainItem is an item of a field's list.
+func plainItem(place int, item string, alone bool) (string, error) {
+	f := &cronFields[place]
+	special := place == ofMonth && strings.ContainsAny(item, "LW") || place == ofWeek && (strings.HasSuffix(item, "L") ||
+		strings.Contains(item, "#"))
+	switch {
+	case (anyDay(item) || special) && !alone:
+		return "", fmt.Errorf("expected %q alone", item)
+	case anyDay(item):
+		return item, nil
+	case special:
+		return item, f.special(place, item)
+	}
+	span, step, stepped := strings.Cut(item, "/")
+	by := 1
+	if stepped {
+		n, err := strconv.Atoi(step)
+		if most := f.last - f.first; err != nil || n < 1 || n > max(most, 1) {
+			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(most, 1), step)
+		}
+		by = n
+	}
+	if span == "*" || span == "" && stepped {
+		return "*/" + strconv.Itoa(by), nil
+	}
+	from, to, ranged := strings.Cut(span, "-")
+	first, err := f.value(from)
+	if err != nil {
+		return "", err
+	}
+	last := first
+	if ranged {
+		if last, err = f.value(to); err != nil {
+			return "", err
+		}
+	} else if stepped {
+		last = f.last
+	}
+	if last < first && place == ofYear {
+		return "", fmt.Errorf("expected the earlier year first, found %q", item)
+	}
+	if last < first {
+		last += f.last - f.first + 1 // the range goes round
+	}
+	var values []int
+	for v := first; v <= last; v += by {
+		if v > f.last {
+			values = append(values, v-(f.last-f.first+1))
+		} else {
+			values = append(values, v)
+		}
+	}
+	slices.Sort(values)
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = strconv.Itoa(v)
+	}
+	return strings.Join(texts, ","), nil
+}
+
+// value is a number or a name.
+func (f *cronField) value(text string) (int, error) {
+	if i := slices.Index(f.names, text); i >= 0 {
+		return f.first + i, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < f.first || n > f.last || text[0] == '+' {
+		return 0, fmt.Errorf("expected %s, found %q", f.says, text)
+	}
+	return n, nil
+}
+
+// special checks what counts from the end of the month, and the nth weekday. The nearest working day is refused:
+// package quartz passes over a start on the very day that it is asked on, so that requests would be sent in the window.
+func (f *cronField) special(place int, item string) error {
+	switch {
+	case place == ofMonth && strings.Contains(item, "W"):
+		return fmt.Errorf("the nearest working day is not built: expected %s, found %q", f.says, item)
+	case place == ofMonth && item == "L", place == ofWeek && item == "L":
+		return nil
+	case place == ofMonth:
+		n, err := strconv.Atoi(strings.TrimPrefix(item, "L-"))
+		if err != nil || n < 1 || n > 30 {
+			return fmt.Errorf("expected %s, found %q", f.says, item)
+		}
+		return nil
+	}
+	day, nth, counted := strings.Cut(item, "#")
+	if !counted {
+		day = strings.TrimSuffix(item, "L")
+	}
+	if _, err := f.value(day); err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(nth); counted && (err != nil || n < 1 || n > 5) {
+		return fmt.Errorf("expected 1 to 5 behind #, found %q", nth)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package fencing
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestIDs(t *testing.T) {
+	want := []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"}
+	if diff := cmp.Diff(want, Counts{2, 2}.IDs("g", "orders")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// Kafka Connect's own records do not say how many producers a task has: it has one.
+	if diff := cmp.Diff([]string{"g-orders-0"}, Counts{Tasks: 1}.IDs("g", "orders")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// What is strange in the topic of configurations is skipped: a number there must not have millions of ids fenced.
+func TestStrangeCounts(t *testing.T) {
+	for _, c := range []struct {
+		value, err string
+		want       Counts
+	}{
+		{`{"task-count":3}`, "", Counts{3, 0}},
+		{`{"task-count":3,"producer-count":4,"more":true}`, "", Counts{3, 4}},
+		{`{"task-count":10001}`, "from 0 to 10000", Counts{}},
+		{`{"task-count":-1}`, "from 0 to 10000", Counts{}},
+		{`{"task-count":1,"producer-count":4000000000}`, "from 0 to 10000", Counts{}},
+		{`{"task-count":"x"}`, "expected task-count", Counts{}},
+		{"\x00", "expected task-count", Counts{}},
+		{`null`, "", Counts{}},
+	} {
+		got, err := countsOf([]byte(c.value))
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: expected %v and %q, found %v and %v", c.value, c.want, c.err, got, err)
+		}
+	}
+	if got, err := countsOf(nil); err != nil || got != (Counts{}) {
+		t.Errorf("a tombstone: found %v and %v", got, err)
+	}
+}

@@ -1,0 +1,211 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ports are some that nobody listens on.
+func ports(t *testing.T, n int) (list []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		list = append(list, l.Addr().(*net.TCPAddr).Port)
+	}
+	return list
+}
+
+func post(t *testing.T, port int, path, user, password, body string) int {
+	t.Helper()
+	q, err := http.NewRequest("POST", "http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		q.SetBasicAuth(user, password)
+	}
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode
+}
+
+func answers(err error) Handler {
+	return func(context.Context, wit.Notification) error { return err }
+}
+
+// Those who may share a port do, others take the next that is free; where none is, all are named. The last one who
+// leaves closes it.
+func TestPorts(t *testing.T) {
+	h := &Hub{}
+	three := ports(t, 3)
+	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(three[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := Settings{Ports: three, Address: "127.0.0.1"}
+	first, leave, err := h.Register("/a/X", s, answers(nil))
+	if err != nil || first != three[1] {
+		t.Fatalf("expected port %d, found %d, %v", three[1], first, err)
+	}
+	second, leaveToo, err := h.Register("/b%20c/X", s, answers(nil))
+	if err != nil || second != first {
+		t.Errorf("expected port %d again, found %d, %v", first, second, err)
+	}
+	if _, _, err := h.Register("/a/X", s, answers(nil)); err == nil {
+		t.Error("one path was given twice")
+	}
+	other := s
+	other.Identity = "a store"
+	third, leaveThird, err := h.Register("/a/X", other, answers(nil))
+	if err != nil || third != three[2] {
+		t.Errorf("expected port %d for another store, found %d, %v", three[2], third, err)
+	}
+	other.Identity = "a third store"
+	if _, _, err = h.Register("/a/X", other, answers(nil)); err == nil || !strings.Contains(err.Error(),
+		strconv.Itoa(three[0])) {
+		t.Errorf("expected an error that names the ports, found %v", err)
+	}
+	if status := post(t, first, "/b%20c/X", "", "", "x"); status != http.StatusNoContent {
+		t.Errorf("expected 204, found %d", status)
+	}
+	leave()
+	leave()
+	if status := post(t, first, "/a/X", "", "", "x"); status != http.StatusNotFound {
+		t.Errorf("expected 404 of who has left, found %d", status)
+	}
+	leaveToo()
+	leaveThird()
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
+	if err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	l.Close()
+}
+
+// What becomes of a notification is told to the sender by the status, and counted.
+func TestAnswers(t *testing.T) {
+	h := &Hub{}
+	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: "sap", Password: "secret"}
+	for path, c := range map[string]struct {
+		err     error
+		status  int
+		outcome string
+	}{
+		"/taken":   {nil, 204, "taken"},
+		"/garbage": {&wit.Fault{Kind: wit.FaultData, Message: "no entry"}, 400, "garbage"},
+		"/other":   {&wit.Fault{Kind: wit.FaultNotFound}, 404, "misdirected"},
+		"/refused": {&wit.Fault{Kind: wit.FaultUnauthorized}, 401, "unauthorized"},
+		"/later":   {ErrBusy, 503, "busy"},
+		"/broken":  {errors.New("broken"), 500, "failed"},
+	} {
+		port, leave, err := h.Register(path, s, answers(c.err))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := h.Counts()[c.outcome]
+		if status := post(t, port, path, "sap", "secret", "x"); status != c.status || h.Counts()[c.outcome] != before+1 {
+			t.Errorf("%s: expected %d, counted as %s, found %d, %v", path, c.status, c.outcome, status, h.Counts())
+		}
+		for _, wrong := range [][2]string{{"", ""}, {"sap", "wrong"}, {"other", "secret"}} {
+			if status := post(t, port, path, wrong[0], wrong[1], "x"); status != 401 {
+				t.Errorf("%v: expected 401, found %d", wrong, status)
+			}
+		}
+		leave()
+	}
+	panics := func(context.Context, wit.Notification) error { panic("a mistake") }
+	port, leave, err := h.Register("/panics", s, panics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	if status := post(t, port, "/panics", "sap", "secret", "x"); status != 500 {
+		t.Errorf("expected 500, found %d", status)
+	}
+}
+
+// A handler sees no credentials, and a sender who waits takes a place of a bounded number.
+func TestBounds(t *testing.T) {
+	h := &Hub{}
+	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: "sap", Password: "secret"}
+	came, goOn := make(chan wit.Notification, mostAtATime), make(chan struct{})
+	port, leave, err := h.Register("/held", s, func(_ context.Context, n wit.Notification) error {
+		came <- n
+		<-goOn
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	done := make(chan int, mostAtATime)
+	for range mostAtATime {
+		go func() { done <- post(t, port, "/held?x=1", "sap", "secret", "body") }()
+	}
+	for range mostAtATime {
+		n := <-came
+		for _, header := range n.Headers {
+			if header.Name == "Authorization" {
+				t.Error("the password was handed on")
+			}
+		}
+		if n.Target != "/held?x=1" || string(n.Body) != "body" || n.Method != "POST" {
+			t.Errorf("found %+v", n)
+		}
+	}
+	if status := post(t, port, "/held", "sap", "secret", "x"); status != 503 {
+		t.Errorf("expected 503 where there is no room, found %d", status)
+	}
+	close(goOn)
+	for range mostAtATime {
+		if status := <-done; status != 204 {
+			t.Errorf("expected 204, found %d", status)
+		}
+	}
+}
+
+// A key store makes the port one of TLS.
+func TestTLS(t *testing.T) {
+	config, err := keystore.ServerTLS(keystore.Options{Key: &keystore.Location{Path: "missing", Type: "pkcs12", Password: "x"}})
+	if err == nil {
+		t.Errorf("expected an error of a missing store, found %v", config)
+	}
+}
+
+// What is longer than a notification ever is is refused and goes no further.
+func TestLargeNotifications(t *testing.T) {
+	h := &Hub{}
+	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1"}
+	came := 0
+	port, leave, err := h.Register("/large", s, func(context.Context, wit.Notification) error { came++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody+1)); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body that is too large: found %d", status)
+	}
+	if status := post(t, port, "/large", "u", strings.Repeat("x", mostHeaders+8192),
+		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("headers that are too large: found %d", status)
+	}
+	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody)); status != http.StatusNoContent || came != 1 {
+		t.Errorf("the largest body: found %d, %d were taken", status, came)
+	}
+}

@@ -1,0 +1,99 @@
+package offset
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What the original connector stored is an absolute URL: on the connector's origin it becomes a path, elsewhere it
+// stays what the plugin refuses.
+func TestOnOrigin(t *testing.T) {
+	for _, c := range []struct{ origin, text, want string }{
+		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1", "/sap/S/Set?$skiptoken=%2F1"},
+		{"https://sap.example.com", "HTTPS://SAP.example.com:443/x", "/x"},
+		{"http://sap.example.com:8000", "http://sap.example.com:8000?a=b", "/?a=b"},
+		{"http://sap.example.com:8000", "http://sap.example.com:8000", "/"},
+		{"https://sap.example.com", "http://sap.example.com/x", "http://sap.example.com/x"},
+		{"https://sap.example.com", "https://sap.example.com:8443/x", "https://sap.example.com:8443/x"},
+		{"https://sap.example.com", "https://evil.example/x", "https://evil.example/x"},
+		{"https://sap.example.com", "https://sap.example.com@evil.example/x", "https://sap.example.com@evil.example/x"},
+		{"https://sap.example.com", "https://u:p@sap.example.com/x", "https://u:p@sap.example.com/x"},
+		{"https://sap.example.com", "see https://sap.example.com/x", "see https://sap.example.com/x"},
+		{"", "https://sap.example.com/x", "https://sap.example.com/x"},
+	} {
+		given := []wit.Field{wit.TextField("url", c.text)}
+		got := OnOrigin(given, c.origin)
+		if *got[0].Value.Text != c.want || *given[0].Value.Text != c.text {
+			t.Errorf("%s on %s: expected %s, found %s (given: %s)", c.text, c.origin, c.want, *got[0].Value.Text,
+				*given[0].Value.Text)
+		}
+	}
+}
+
+func TestPlaceOf(t *testing.T) {
+	parse := func(text string) []wit.Field {
+		f, err := ParseFields([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for _, c := range []struct{ partition, offset, want string }{
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":2}`, ""},
+		{`{"kafka_topic":"t","kafka_partition":"1"}`, `{"kafka_offset":"2"}`, ""},
+		{`null`, `{"kafka_offset":2}`, "cannot be null or missing"},
+		{`{"kafka_topic":"t"}`, `{"kafka_offset":2}`, "must contain the keys"},
+		{`{"kafka_topic":null,"kafka_partition":1}`, `{"kafka_offset":2}`, "valid strings"},
+		{`{"kafka_topic":"t","kafka_partition":1.0}`, `{"kafka_offset":2}`, "parse the following Kafka partition value"},
+		{`{"kafka_topic":"t","kafka_partition":2147483648}`, `null`, "parse the following Kafka partition value"},
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":true}`, "parse the following Kafka offset value"},
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":null}`, "parse the following Kafka offset value"},
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":"2 3"}`, "parse the following Kafka offset value"},
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{}`, "should either be null or contain"},
+		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":-1}`, "0 or more"},
+	} {
+		place, err := PlaceOf(Entry{parse(c.partition), parse(c.offset)})
+		if c.want == "" {
+			if diff := cmp.Diff(Place{"t", 1, 2}, place); err != nil || diff != "" {
+				t.Errorf("%s %s: %v\n%s", c.partition, c.offset, err, diff)
+			}
+			continue
+		}
+		var invalid *Invalid
+		if err == nil || !strings.Contains(err.Error(), c.want) ||
+			!errors.Is(err, ErrNegative) && !errors.As(err, &invalid) {
+			t.Errorf("%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
+		}
+	}
+}
+
+// A reset takes what cannot be read along, and nothing of others; of a partition given twice the last one counts.
+func TestAlterAndReset(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := Defaults()
+	s := openTestStore(t, k, c)
+	writeRaw(t, k, c.Topic, `["a",{"f":"1"}]`, `{"at":1}`, `["a",{"f":"2"}]`, `[]`, `["b",{"f":"1"}]`, `{"at":1}`)
+	ctx, one := testContext(t), []wit.Field{wit.TextField("f", "1")}
+	at := func(text string) []wit.Field { return []wit.Field{wit.TextField("at", text)} }
+	if err := s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestStore(t, k, c)
+	found, err := again.Sorted("a")
+	if diff := cmp.Diff([]Entry{{one, at("y")}}, found); err == nil || diff != "" {
+		t.Errorf("expected the fault of the bad one, found %v\n%s", err, diff)
+	}
+	if err := again.Reset(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"a": 0, "b": 1} {
+		if found, err := openTestStore(t, k, c).Sorted(name); err != nil || len(found) != want {
+			t.Errorf("%s: expected %d, found %v %v", name, want, found, err)
+		}
+	}
+}

@@ -1,0 +1,349 @@
+// Package offset keeps the offsets of source connectors where Kafka Connect keeps them and as it writes them: a topic
+// (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both
+// JSON. Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
+package offset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Config is what a worker's properties say about offsets.
+type Config struct {
+	// Topic is offset.storage.topic. Default connect-offsets.
+	Topic string
+	// Partitions is offset.storage.partitions. Default 25; the embedded broker has 1 whatever is set.
+	Partitions int32
+	// Replication is offset.storage.replication.factor. 0 (default): 3, or the broker's default where there are fewer
+	// brokers.
+	Replication int16
+	// TopicConfigs are the other offset.storage.* settings, which go to the topic when it is created.
+	TopicConfigs map[string]string
+	// FlushInterval is offset.flush.interval.ms: how often acknowledged positions are written. Default 60 s.
+	FlushInterval time.Duration
+	// FlushTimeout is offset.flush.timeout.ms: how long one write may take; positions that are not written then are
+	// written with the next. Default 5 s.
+	FlushTimeout time.Duration
+}
+
+// Defaults are those of Kafka Connect.
+func Defaults() Config {
+	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
+}
+
+// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Errors are a
+// [setting.Problem].
+func Parse(properties map[string]string) (Config, error) {
+	c := Defaults()
+	for name, value := range properties {
+		value = strings.TrimSpace(value)
+		var err error
+		switch name {
+		case "offset.storage.topic":
+			c.Topic, err = value, kafka.CheckTopic(value)
+		case "offset.storage.partitions":
+			c.Partitions, err = count[int32](value, math.MaxInt32)
+		case "offset.storage.replication.factor":
+			c.Replication, err = count[int16](value, math.MaxInt16)
+		case "offset.flush.interval.ms":
+			c.FlushInterval, err = millis(value)
+		case "offset.flush.timeout.ms":
+			c.FlushTimeout, err = millis(value)
+		case "offset.storage.file.filename", "offset.storage.cleanup.policy":
+			// The first belongs to Kafka Connect's standalone mode; the second is not to be chosen.
+		default:
+			if setting, ok := strings.CutPrefix(name, "offset.storage."); ok {
+				if c.TopicConfigs == nil {
+					c.TopicConfigs = map[string]string{}
+				}
+				c.TopicConfigs[setting] = value
+			}
+		}
+		if err != nil {
+			return Config{}, setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name,
+				value, err.Error())}
+		}
+	}
+	return c, nil
+}
+
+// Owns tells whether a worker's property is read by [Parse].
+func Owns(name string) bool {
+	return strings.HasPrefix(name, "offset.storage.") || name == "offset.flush.interval.ms" ||
+		name == "offset.flush.timeout.ms"
+}
+
+// count parses a number of 1 or more; -1 leaves it to the broker.
+func count[T int16 | int32](value string, most int64) (T, error) {
+	n, ok := setting.Integer(wit.KindLong, value)
+	if !ok || n > most || (n < 1 && n != -1) {
+		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
+	}
+	return T(n), nil
+}
+
+func millis(value string) (time.Duration, error) {
+	n, ok := setting.Integer(wit.KindLong, value)
+	if !ok || n < 1 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("expected milliseconds from 1 to %d", math.MaxInt32)
+	}
+	return time.Duration(n) * time.Millisecond, nil
+}
+
+// Entry is the offset of one partition of a source. An Offset of nil is none: stored, it deletes.
+type Entry struct {
+	Partition []wit.Field
+	Offset    []wit.Field
+}
+
+// Store holds what the topic says and writes to it. It owns the goroutines of its clients until Close.
+type Store struct {
+	config Config
+	log    *slog.Logger
+	client *kgo.Client
+	reader *kafka.Reader
+
+	// worker is the store that entries are looked for in that this one does not have; nil: none, see [OpenOwn].
+	worker *Store
+
+	reading sync.Mutex // one Refresh at a time
+
+	mu      guard.Mutex
+	at      kafka.Positions
+	entries map[string]*stored
+}
+
+// stored is what the topic says of one partition of a source.
+type stored struct {
+	connector string
+	partition []wit.Field
+	offset    []wit.Field // nil: none
+	fault     error       // the offset cannot be read
+	// key is the record's key as it stands in the topic. Kafka Connect tells partitions apart by these bytes, and so
+	// does compaction: writing the fields in another order would leave two of them.
+	key []byte
+	// when and where the record stands in the topic.
+	when             time.Time
+	partitionOfTopic int32
+	offsetInTopic    int64
+}
+
+// Open creates the topic where it is missing, reads it to its end, and is ready to write.
+func Open(ctx context.Context, k kafka.Config, c Config, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := ensureTopic(ctx, k, c); err != nil {
+		return nil, err
+	}
+	// Offsets are acknowledged by all replicas whatever the worker's producers do, and are few: they do not wait for
+	// company.
+	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	client, err := kgo.NewClient(k.ProducerOpts()...)
+	if err != nil {
+		return nil, fmt.Errorf("offsets: %w", err)
+	}
+	k.Consumer.ReadUncommitted = false
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("offsets: %w", err)
+	}
+	s := &Store{config: c, log: log, client: client, reader: reader, entries: map[string]*stored{}}
+	if err := s.Refresh(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return fmt.Errorf("offsets: %w", err)
+	}
+	defer admin.Close()
+	return admin.EnsureInternal(ctx, kafka.Internal{
+		Name: c.Topic, Setting: "offset.storage.topic", Partitions: c.Partitions, Replication: c.Replication, Configs: c.TopicConfigs,
+	})
+}
+
+// Close ends the clients. Writers are to be closed before.
+func (s *Store) Close() {
+	s.client.Close()
+	s.reader.Close()
+}
+
+// Refresh reads what was written to the topic since the last time, by whomever: before a task starts.
+func (s *Store) Refresh(ctx context.Context) error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.mu.Lock()
+	from := s.at
+	s.mu.Unlock()
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from}, func(r *kgo.Record) error {
+		s.take(r)
+		return nil
+	})
+	if at != nil {
+		s.mu.Lock()
+		s.at = at
+		s.mu.Unlock()
+	}
+	if err != nil {
+		return fmt.Errorf("offsets: %w", err)
+	}
+	return nil
+}
+
+// take notes one record of the topic. Records that are not Kafka Connect's are skipped and logged.
+func (s *Store) take(r *kgo.Record) {
+	connector, partition, err := ParseKey(r.Key)
+	if err != nil {
+		s.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+			r.Offset, "error", err)
+		return
+	}
+	read := &stored{
+		connector: connector, partition: partition, key: r.Key, when: r.Timestamp,
+		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+	}
+	if r.Value != nil {
+		if read.offset, err = ParseFields(r.Value); err != nil {
+			read.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s, partition %d, offset %d): %w",
+				connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)
+		}
+	}
+	id := identity(connector, partition)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.entries[id]; known == nil || read.follows(known) {
+		s.entries[id] = read
+	}
+}
+
+// follows tells whether a record is newer than another for the same partition of a source. Keys in different forms
+// may lie in different partitions of the topic; then time decides.
+func (e *stored) follows(known *stored) bool {
+	if e.partitionOfTopic == known.partitionOfTopic {
+		return e.offsetInTopic > known.offsetInTopic
+	}
+	return !e.when.Before(known.when)
+}
+
+// Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
+// taking it for none would load everything again without a word.
+func (s *Store) Get(connector string, partition []wit.Field) (offset []wit.Field, found bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[identity(connector, partition)]
+	if e == nil || e.offset == nil && e.fault == nil {
+		return s.fallBack(connector, partition)
+	}
+	return e.offset, e.offset != nil, e.fault
+}
+
+// All returns every partition of a connector that has an offset, in no particular order; with an error, those that can
+// be read.
+func (s *Store) All(connector string) (entries []Entry, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := map[string]bool{}
+	for id, e := range s.entries {
+		if e.connector != connector {
+			continue
+		}
+		own[id] = e.fault != nil || e.offset != nil
+		if e.fault != nil {
+			err = errors.Join(err, e.fault)
+		} else if e.offset != nil {
+			entries = append(entries, Entry{e.partition, e.offset})
+		}
+	}
+	if s.worker != nil {
+		more, fault := s.worker.All(connector)
+		for _, e := range more {
+			if !own[identity(connector, e.Partition)] {
+				entries = append(entries, e)
+			}
+		}
+		err = errors.Join(err, fault)
+	}
+	return entries, err
+}
+
+// Set writes offsets of a connector and waits until they are acknowledged, or the context ends: then they may or may
+// not have been written. Those written before for the same partitions are overtaken in any case.
+func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
+	}
+	if err := s.deleted(ctx, connector, entries); err != nil {
+		return err
+	}
+	answers := make(chan error, len(entries))
+	for _, e := range entries {
+		r := &kgo.Record{Topic: s.config.Topic, Key: s.key(connector, e.Partition), Partition: -1}
+		if e.Offset != nil {
+			r.Value = AppendFields(nil, e.Offset)
+		}
+		// The records' own context does not end: a later one for the same partition must stay behind an earlier one.
+		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
+			if err == nil {
+				s.written(connector, e, r)
+			}
+			answers <- err
+		})
+	}
+	for range entries {
+		select {
+		case err := <-answers:
+			if err != nil {
+				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())
+		}
+	}
+	s.copied(ctx, connector, entries)
+	return nil
+}
+
+// key is that under which the partition already stands in the topic, else the one that a Connect worker finds.
+func (s *Store) key(connector string, partition []wit.Field) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[identity(connector, partition)]; e != nil {
+		return e.key
+	}
+	return AppendKey(nil, connector, inOrderOfJava(partition))
+}
+
+func (s *Store) written(connector string, e Entry, r *kgo.Record) {
+	id := identity(connector, e.Partition)
+	now := &stored{
+		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, when: r.Timestamp,
+		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.entries[id]; known == nil || now.follows(known) {
+		s.entries[id] = now
+	}
+}

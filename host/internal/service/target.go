@@ -1,0 +1,243 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/btp"
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// vcapServices is where Cloud Foundry says what an application is bound to.
+const vcapServices = "VCAP_SERVICES"
+
+// target is a destination of BTP that a connector names. Safe for use by several goroutines.
+type target struct {
+	name         string
+	destinations *btp.Destinations
+	log          *slog.Logger
+
+	mu    sync.Mutex
+	found btp.Target
+	said  bool // which settings go before it
+}
+
+// newTarget finds the destination service among what is bound; it asks for nothing yet.
+func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
+	setting := roles.Setting(role.Destination)
+	wrong := func(format string, args ...any) error {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
+	}
+	vcap := os.Getenv(vcapServices)
+	if vcap == "" {
+		return nil, wrong("expected a binding of the destination service in %s, found no such variable", vcapServices)
+	}
+	services, err := btp.Bound(vcap)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	if services.Destination == nil {
+		return nil, wrong("expected a binding of the destination service in %s, found none", vcapServices)
+	}
+	for _, w := range services.Warnings {
+		log.Warn(w)
+	}
+	destinations, err := btp.NewDestinations(*services.Destination, btp.TokenOptions{Logger: log})
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	return &target{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
+}
+
+// find asks for the destination; it tells whether it is another one than before, tokens apart.
+func (t *target) find(ctx context.Context) (moved bool, err error) {
+	found, err := t.destinations.Find(ctx, t.name)
+	var failure *btp.Failure
+	switch {
+	case errors.As(err, &failure) && failure.Temporary() && t.known():
+		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name, "error", err)
+		return false, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case err != nil:
+		return false, t.fault(err)
+	}
+	found.Token = withoutValue(found.Token)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if reflect.DeepEqual(t.found, found) {
+		return false, nil
+	}
+	t.found = found
+	return true, nil
+}
+
+func (t *target) known() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.found.Name != ""
+}
+
+func (t *target) fault(err error) error {
+	kind := wit.FaultConfig
+	var failure *btp.Failure
+	if errors.As(err, &failure) {
+		switch failure.Kind {
+		case btp.Unavailable:
+			kind = wit.FaultTransient
+		case btp.Unauthorized:
+			kind = wit.FaultUnauthorized
+		}
+	}
+	return &wit.Fault{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
+}
+
+// withoutValue leaves of a token that there is one: it changes every hour, and requests ask for it.
+func withoutValue(token *btp.DeliveredToken) *btp.DeliveredToken {
+	if token == nil {
+		return nil
+	}
+	return &btp.DeliveredToken{Header: token.Header}
+}
+
+// Authorize is what the destination service delivered.
+func (t *target) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	found, err := t.destinations.Find(ctx, t.name)
+	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
+		found, err = t.destinations.Renew(ctx, t.name, refused)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if found.Token == nil {
+		return "", "", t.fault(errors.New("it delivers no token any more"))
+	}
+	return found.Token.Header, found.Token.Value, nil
+}
+
+// config is what the destination and the settings, which go before it, come to.
+func (t *target) config(roles config.Roles, around transport.Surroundings) (transport.Config, error) {
+	t.mu.Lock()
+	found := t.found
+	t.mu.Unlock()
+	merged := targetRoles{roles, values(&found, roles)}
+	t.say(merged)
+	if found.Token != nil && !merged.loggedOn() {
+		around.Authorizer = t
+		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL, t.name, found.Digest)}
+	}
+	around.Key, around.Trust, around.TrustAll = storeOf(found.Keystore), storeOf(found.Truststore), found.TrustAll
+	c, err := transport.ConfigOf(merged, around)
+	if err != nil {
+		return c, fmt.Errorf("destination %s: %w", t.name, err)
+	}
+	c.Prefix = found.Path
+	c.Query = found.Query
+	return c, nil
+}
+
+// assumed are settings as they might be with the destination: what can be said before it is asked for.
+func (t *target) assumed(roles config.Roles) transport.Roles {
+	return targetRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
+}
+
+// say names, once, the settings that go before the destination.
+func (t *target) say(merged targetRoles) {
+	var before []string
+	for role, value := range merged.values {
+		if merged.Roles.Given(role) && merged.Roles.Text(role) != value {
+			before = append(before, merged.Roles.Setting(role))
+		}
+	}
+	slices.Sort(before)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.said {
+		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication", t.found.Authentication,
+			"proxy", t.found.ProxyType, "settings that go before it", before)
+	}
+	t.said = true
+}
+
+// values are what a destination says, by role.
+func values(d *btp.Target, roles config.Roles) map[string]string {
+	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
+		role.Header + "sap-language": d.Language}
+	if d.Scheme == "http" || d.Scheme == "https" {
+		v[role.Scheme] = d.Scheme
+	}
+	for name := range d.Headers {
+		v[role.Header+strings.ToLower(name)] = d.Headers.Get(name)
+	}
+	if d.ProxyType == "OnPremise" && !roles.Given(role.ProxyType) {
+		scheme := v[role.Scheme]
+		if roles.Given(role.Scheme) || scheme == "" {
+			scheme = roles.Text(role.Scheme)
+		}
+		v[role.ProxyType] = route.ConnectivitySOCKS5
+		if scheme == "http" {
+			v[role.ProxyType] = route.ConnectivityHTTP
+		}
+		v[role.ProxyLocationID] = d.LocationID
+	}
+	switch {
+	case roles.Given(role.Auth) || roles.Given(role.User):
+	case d.User != "" || d.Authentication == "BasicAuthentication":
+		v[role.Auth], v[role.User], v[role.Password] = transport.AuthBasic, d.User, d.Password
+	case d.Token != nil:
+		v[role.Auth] = transport.AuthOAuth2
+	case d.Keystore != nil:
+		v[role.Auth] = transport.AuthCertificate
+	default:
+		v[role.Auth] = transport.AuthNone
+	}
+	return v
+}
+
+func storeOf(s *btp.Store) *transport.Store {
+	if s == nil {
+		return nil
+	}
+	return &transport.Store{Name: s.Name, Type: s.Type, Content: s.Content, Password: s.Password}
+}
+
+// targetRoles are settings with a destination behind them.
+type targetRoles struct {
+	config.Roles
+	values map[string]string
+}
+
+// loggedOn: the settings say how to log on.
+func (t targetRoles) loggedOn() bool { return t.Roles.Given(role.Auth) || t.Roles.Given(role.User) }
+
+func (t targetRoles) Text(role string) string {
+	if v := t.values[role]; v != "" && !t.Roles.Given(role) {
+		return v
+	}
+	return t.Roles.Text(role)
+}
+
+func (t targetRoles) Prefix(prefix string) map[string]string {
+	all := map[string]string{}
+	for role, v := range t.values {
+		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
+			all[name] = v
+		}
+	}
+	for name, v := range t.Roles.Prefix(prefix) {
+		all[name] = v
+	}
+	return all
+}

@@ -1,0 +1,81 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
+const lookEvery = time.Second
+
+var errResumed = errors.New("refused logons are tried once more")
+
+// AwaitFix waits until a task can go on that its settings had stopped: they are others than those of a version, or an
+// operator has the refused secret tried once more. false: ctx has ended.
+func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, version int64) bool {
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if client.Refusal() != "" {
+		go func() {
+			defer guard.Recover(s.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
+			ticker := time.NewTicker(lookEvery)
+			defer ticker.Stop()
+			for client.Refusal() != "" {
+				select {
+				case <-ticker.C:
+				case <-waiting.Done():
+					return
+				}
+			}
+			stop(errResumed)
+		}()
+	}
+	if s.target != nil {
+		go func() {
+			defer guard.Recover(s.log, "a task, reading the settings of its service", nil, func(p *guard.Panic) { stop(p) })
+			s.reread(waiting, client)
+		}()
+	}
+	return s.other(waiting, version) || context.Cause(waiting) == errResumed
+}
+
+// reread looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task
+// makes requests. Where the destination service was refused itself, nothing is asked again: each question would show
+// the same secret once more (P10).
+func (s *Service) reread(ctx context.Context, client *transport.Client) {
+	ticker := time.NewTicker(s.rereads)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			var refused *wit.Fault // what else is wrong is known: a task has failed by it
+			if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.FaultUnauthorized {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// other waits until the settings are others than those of a version; false: ctx has ended.
+func (s *Service) other(ctx context.Context, version int64) bool {
+	for {
+		s.mu.Lock()
+		told := s.told
+		s.mu.Unlock()
+		if s.version.Load() != version {
+			return true
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

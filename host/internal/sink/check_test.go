@@ -1,0 +1,389 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// checker is a plugin that looks by a GET whether a row in doubt is there: the service knows the rows whose POST it
+// took.
+type checker struct {
+	writer
+	// hasty: it does not heed the hint.
+	hasty bool
+	// hints are those that rows came with.
+	hints []string
+	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
+	says func(status uint16) wit.Verdict
+}
+
+func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (d wit.Deliveries, err error) {
+	hinted := map[uint32]string{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+		c.hints = append(c.hints, string(b.Bytes(b.Rows[h.Row].Key))+":"+h.Text)
+	}
+	for i := range b.Rows {
+		key := string(b.Bytes(b.Rows[i].Key))
+		r := wit.Request{Method: "POST", Target: "/Set", Body: []byte(key)}
+		if hinted[uint32(i)] == wit.HintUncertain && !c.hasty {
+			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
+		}
+		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, Memo: r.Body,
+			Lane: uint32(key[0])})
+	}
+	return d, nil
+}
+
+func (c *checker) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.Settled, error) {
+	if !strings.HasPrefix(string(memo), "look ") {
+		return c.writer.Settle(ctx, context, memo, rows, response)
+	}
+	v := wit.Verdict{Written: wit.Chosen}
+	switch {
+	case c.says != nil:
+		v = c.says(response.Status)
+	case response.Status == 404:
+		v = wit.Verdict{Again: &wit.Retry{Hint: "insert"}}
+	case response.Status != 200:
+		v = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "answered 503"}}}
+	}
+	return wit.Settled{Verdicts: []wit.Verdict{v}}, nil
+}
+
+type checkerCode struct{ c *checker }
+
+func (c *checkerCode) Acquire(context.Context) (Writer, error)      { return c.c, nil }
+func (c *checkerCode) AcquireFresh(context.Context) (Writer, error) { return c.c, nil }
+func (c *checkerCode) Release(Writer)                               {}
+func (c *checkerCode) Version() string                              { return c.c.version }
+
+type oneVersion struct {
+	*versions
+	code Code
+}
+
+func (v oneVersion) Current() Code { return v.code }
+
+func newCheckedWorld(c *checker) *world {
+	x := newWorld(&c.writer)
+	x.o.Versions = oneVersion{x.versions, &checkerCode{c}}
+	x.o.InFlight = 1
+	x.group.put("orders", 3, "a=1", "b=2", "c=3")
+	return x
+}
+
+func cutOff() error {
+	return &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+}
+
+// A POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent once
+// more, and a check that fails is made again.
+func TestRowsInDoubtAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers []uint16 // of the checks
+		want    string
+	}{
+		"there":            {[]uint16{200}, "a b look b c"},
+		"not there":        {[]uint16{404}, "a b look b b c"},
+		"checked at last":  {[]uint16{503, 503, 200}, "a b look b look b look b c"},
+		"not there, later": {[]uint16{503, 404}, "a b look b look b b c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newCheckedWorld(&checker{})
+				lost, checks := false, 0
+				x.service.answer = func(_ int, body string) (uint16, error) {
+					switch {
+					case body == "b" && !lost:
+						lost = true
+						return 0, cutOff()
+					case body == "look b":
+						checks++
+						return c.answers[checks-1], nil
+					}
+					return 201, nil
+				}
+				task := x.ok(t)
+				if seen := strings.Join(x.service.seen(), " "); seen != c.want {
+					t.Errorf("expected %s, found %s", c.want, seen)
+				}
+				if p := task.Progress(); p.Written != 3 || x.committed("orders", 3) != 3 {
+					t.Errorf("expected 3 rows to be written and committed, found %+v", p)
+				}
+				if note := x.group.notes[topicPartition{"orders", 3}]; strings.Contains(note, "u") &&
+					task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+					t.Errorf("the record is uncertain still: %s", note)
+				}
+			})
+		})
+	}
+}
+
+// What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
+func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
+	refusal := &wit.Fault{Kind: wit.FaultData, Message: "it is numbered by the service"}
+	for name, c := range map[string]struct {
+		plugin *checker
+		status uint16 // of the check
+		sent   []string
+		want   string
+	}{
+		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"}, "not checked: POST would be sent, which is none"},
+		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200, []string{"a", "b", "look b"},
+			"not checked: it is numbered by the service"},
+		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"}, "not checked: answered 503"},
+		"a fault is no news": {&checker{says: func(uint16) wit.Verdict {
+			return wit.Verdict{Again: &wit.Retry{Hint: "insert", Fault: refusal}}
+		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"}, "not checked: it is numbered by the service"},
+	} {
+		for _, tolerant := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					x := newCheckedWorld(c.plugin)
+					x.o.TolerateAll = tolerant
+					x.service.answer = func(_ int, body string) (uint16, error) {
+						switch {
+						case body == "b":
+							return 0, cutOff()
+						case strings.HasPrefix(body, "look"):
+							return c.status, nil
+						}
+						return 201, nil
+					}
+					_, err := x.run(t)
+					wantError(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again", "POST /Set may have arrived", c.want,
+						"errors.uncertain.send=orders-3@1")
+					if seen := x.service.seen(); !slices.Equal(seen, c.sent) {
+						t.Errorf("expected %q, found %q", c.sent, seen)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A record that a run before has left uncertain is checked before anything else is done about it, and no operator is
+// needed.
+func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &checker{hasty: true}
+		x := newCheckedWorld(c)
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			switch body {
+			case "b":
+				return 0, cutOff()
+			case "look b":
+				return 200, nil
+			}
+			return 201, nil
+		}
+		_, err := x.run(t)
+		wantError(t, err, `offset 1, key "b"`)
+		c.hasty, x.o.Uncertain, x.o.Settled = false, nil, nil // another process, a plugin that looks
+		x.ok(t)
+		if seen := strings.Join(x.service.seen(), " "); seen != "a b look b c" {
+			t.Errorf("expected the record to be looked for before the next is sent, found %s", seen)
+		}
+		if note := x.group.notes[topicPartition{"orders", 3}]; x.committed("orders", 3) != 3 || note != "" && strings.Contains(note, "1") {
+			t.Errorf("committed %d, note %q", x.committed("orders", 3), note)
+		}
+	})
+}
+
+// What a run may have sent that was killed is checked before it is sent: what is there is not written twice, though no
+// record says so.
+func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		look uint16 // of b
+		seen string
+	}{
+		"there":     {200, "look a look b c"},
+		"not there": {404, "look a look b b c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newCheckedWorld(&checker{})
+				at := topicPartition{"orders", 3}
+				x.group.notes[at], x.group.committed[at] = "sent=0-1", 0
+				x.service.answer = func(_ int, body string) (uint16, error) {
+					switch body {
+					case "look a":
+						return 200, nil
+					case "look b":
+						return c.look, nil
+					}
+					return 201, nil
+				}
+				x.ok(t)
+				if seen := strings.Join(x.service.seen(), " "); seen != c.seen {
+					t.Errorf("expected %s, found %s", c.seen, seen)
+				}
+				if note := x.group.notes[at]; x.committed("orders", 3) != 3 || note != "" {
+					t.Errorf("committed %d, note %q", x.committed("orders", 3), note)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		refuses := func(uint16) wit.Verdict {
+			return wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultConflict, Message: "another one is there"}}
+		}
+		x := newCheckedWorld(&checker{says: refuses})
+		at := topicPartition{"orders", 3}
+		x.group.notes[at], x.group.committed[at] = "sent=0-1", 0
+		_, err := x.run(t)
+		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there", "orders-3@0", "orders-3@1")
+		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen, "look a", ""), "look b",
+			""), "a") {
+			t.Errorf("a record in doubt was sent: %s", seen)
+		}
+	})
+}
+
+// learner writes down in its context each answer that it has judged.
+type learner struct {
+	checker
+	encoded []string // the contexts that encode was given
+	judging int
+	overlap bool
+}
+
+func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	l.mu.Lock()
+	l.encoded = append(l.encoded, string(context))
+	l.mu.Unlock()
+	return l.checker.Encode(ctx, context, b, origins, hints)
+}
+
+func (l *learner) Settle(_ context.Context, context []byte, _ []byte, _ []uint32, _ wit.Response) (wit.Settled, error) {
+	l.mu.Lock()
+	l.judging++
+	l.overlap = l.overlap || l.judging > 1
+	l.mu.Unlock()
+	<-time.After(time.Second) // others would come meanwhile
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judging--
+	return wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}},
+		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
+}
+
+type learnerCode struct{ l *learner }
+
+func (c *learnerCode) Acquire(context.Context) (Writer, error)      { return c.l, nil }
+func (c *learnerCode) AcquireFresh(context.Context) (Writer, error) { return c.l, nil }
+func (c *learnerCode) Release(Writer)                               {}
+func (c *learnerCode) Version() string                              { return "v" }
+
+// What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
+// learned is lost.
+func TestWhatSettleLearnsIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &learner{}
+		x := newWorld(&l.writer)
+		x.o.Versions, x.o.InFlight, x.o.Rows = oneVersion{x.versions, &learnerCode{l}}, 4, 5
+		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
+		x.group.atMost = 5
+		x.ok(t)
+		// The second batch may have been encoded before, too, but nothing was sent of that.
+		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
+			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx", l.encoded, l.overlap)
+		}
+	})
+}
+
+// A row that is to wait waits, but not for ever.
+func TestAgainWaitsAsLongAsItSays(t *testing.T) {
+	for _, c := range []struct {
+		ms   uint32
+		want time.Duration
+	}{{0, 0}, {2500, 2500 * time.Millisecond}, {math.MaxUint32, time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &writer{waitMs: c.ms}
+			x := newWorld(w)
+			x.group.put("t", 0, "a=1")
+			var at []time.Time
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				at = append(at, time.Now())
+				return map[bool]uint16{true: 409, false: 201}[n == 1], nil
+			}
+			x.ok(t)
+			if len(at) != 2 || at[1].Sub(at[0]) != c.want {
+				t.Errorf("wait-ms %d: expected two requests %v apart, found %v", c.ms, c.want, at)
+			}
+		})
+	}
+}
+
+// named is a plugin that notes by what records encode is told that rows are.
+type named struct {
+	writer
+	seen []string
+}
+
+func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	for i, id := range origins.IDs {
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic], id.Partition, id.Offset,
+			id.Part))
+	}
+	return n.writer.Encode(ctx, context, b, origins, hints)
+}
+
+type namedCode struct{ n *named }
+
+func (c *namedCode) Acquire(context.Context) (Writer, error)      { return c.n, nil }
+func (c *namedCode) AcquireFresh(context.Context) (Writer, error) { return c.n, nil }
+func (c *namedCode) Release(Writer)                               {}
+func (c *namedCode) Version() string                              { return "" }
+
+// Rows keep the identity of the record that was read, whatever transforms make of topics and numbers, also when they
+// are encoded again.
+func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &named{}
+		x := newWorld(&n.writer)
+		x.o.Versions, x.o.InFlight = oneVersion{x.versions, &namedCode{n}}, 1
+		x.group.put("east", 1, "a=1", "b=2")
+		x.group.put("west", 2, "c=3")
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowFault {
+				rows := b.Rows
+				b.Topics, b.Rows = []string{"all"}, nil
+				for _, r := range rows {
+					r.Topic, r.Offset, r.Partition = 0, 7, -1
+					if string(b.Bytes(r.Key)) == "b" {
+						b.Rows = append(b.Rows, r)
+					}
+					b.Rows = append(b.Rows, r)
+				}
+				return nil
+			}), nil
+		}
+		x.service.answer = func(count int, _ string) (uint16, error) {
+			return map[bool]uint16{true: 409, false: 201}[count == 3], nil
+		}
+		x.ok(t)
+		want := []string{"a:east-1@0/0", "b:east-1@1/0", "b:east-1@1/1", "c:west-2@0/0", "b:east-1@1/1"}
+		if !slices.Equal(n.seen, want) {
+			t.Errorf("expected %q, found %q", want, n.seen)
+		}
+	})
+}

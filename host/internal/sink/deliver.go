@@ -1,0 +1,640 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// mostAgain is how often a row may be encoded anew without a fault.
+const mostAgain = 16
+
+// writing is one batch being written, see [dispatch].
+type writing struct {
+	*dispatch
+	batch *batch
+	// number is the batch's among those of the task, in the order in which they were read.
+	number int
+	// tries counts for each row what it cost so far; a row belongs to one lane.
+	tries []tries
+	// rows are those that are to be encoded, first or once more, because nothing of the batch was sent.
+	rows []uint32
+	// adopt: by another version of the plugin.
+	adopt bool
+	// sent: a delivery of it has begun, or will not.
+	sent bool
+	// left is how many of its deliveries have not ended.
+	left int
+	// bytes are those of its rows and of the requests that were made of them at first.
+	bytes int
+}
+
+type tries struct {
+	again, attempts int
+	// hint is that by which the row was encoded last.
+	hint string
+	// doubt: a request with the row may have arrived, nil where it is known whether one did.
+	doubt *inDoubt
+}
+
+// job is a delivery that is to be made: its rows as positions in the batch.
+type job struct {
+	wit.Delivery
+	of   *writing
+	rows []uint32
+	// opened is what encoded it: settle must be of the same.
+	opened *opened
+	// hashed is what its lane can be compared with.
+	hashed hashed
+	// refused: it is none, but a row in doubt of which there is no check.
+	refused *inDoubt
+}
+
+// apart makes of a delivery that is larger than what the note can say of it two that are not; false: it cannot.
+func (w *writing) apart(l *lane) bool {
+	rows := l.jobs[0].rows
+	if len(rows) == 1 {
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain, " +
+			"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+		w.setAside(l)
+		return true
+	}
+	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
+	return true
+}
+
+// encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
+// of its rows.
+func (w *writing) encodeAgain(l *lane, parts ...[]uint32) {
+	var jobs []job
+	for _, rows := range parts {
+		if len(rows) == 0 {
+			continue
+		}
+		var hints []wit.Hint
+		for n, row := range rows {
+			if hint := w.tries[row].hint; hint != "" {
+				hints = append(hints, wit.Hint{Row: uint32(n), Text: hint})
+			}
+		}
+		some, err := w.encode(rows, hints)
+		if err != nil {
+			w.fail(err)
+			w.setAside(l)
+			return
+		}
+		jobs = append(jobs, some...)
+	}
+	w.queue.begin(l)
+	w.delivered(l, jobs, nil)
+}
+
+func (w *writing) items(j *job) []*item {
+	items := make([]*item, len(j.rows))
+	for n, row := range j.rows {
+		items[n] = w.batch.items[row]
+	}
+	return items
+}
+
+// completes tells whether a delivery writes what is left of a record of which other rows are written: that is done even
+// while the task stops, because a record is written again as a whole.
+func (w *writing) completes(items []*item) bool {
+	return w.working.Err() == nil && slices.ContainsFunc(items, w.task.ledger.halfWritten)
+}
+
+// leaveNoneHalf reports records of which some rows are written, and others will not be.
+func (w *writing) leaveNoneHalf() {
+	for n, i := range w.batch.items {
+		if n > 0 && w.batch.items[n-1] == i || !w.task.ledger.halfWritten(i) ||
+			w.task.o.Uncertain.why(i.record) != nil {
+			continue
+		}
+		w.fail(w.task.unsure(i, errors.New("some of the rows that the transforms made of it are written, and others are not")))
+	}
+}
+
+// undecided is the fault of a record in doubt that would be sent without being checked.
+func (w *writing) undecided(j *job) error {
+	if j.refused != nil {
+		return j.refused.failure
+	}
+	for _, row := range j.rows {
+		i := w.batch.items[row]
+		if why := w.task.o.Uncertain.why(i.record); why != nil && w.tries[row].doubt == nil {
+			return &recordError{item: i, stage: "it may have been written or not by a task that failed, and is not sent again", err: why, uncertain: true}
+		}
+	}
+	return nil
+}
+
+// guarded makes a delivery. A mistake of the host's that comes after its request was sent leaves unknown what became of
+// it.
+func (w *writing) guarded(j *job) (again []job, err error) {
+	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
+		again, err = w.job(j)
+		return err
+	})
+	var mistake *guard.Panic
+	if errors.As(err, &mistake) && !j.Request.Repeatable {
+		for _, row := range j.rows {
+			if i := w.batch.items[row]; w.task.ledger.unsettled(i) {
+				err = w.task.unsure(i, mistake)
+			}
+		}
+	}
+	return again, err
+}
+
+// job makes one delivery and settles its rows. It returns the deliveries of rows that are to be written anew.
+func (w *writing) job(j *job) ([]job, error) {
+	items := w.items(j)
+	defer w.task.ledger.end(items)
+	if !j.Request.Repeatable {
+		defer w.task.ledger.withdraw(items)
+	}
+	if mine, err := w.announce(items, !j.Request.Repeatable); err != nil || !mine {
+		return nil, err
+	}
+	w.task.count.requests.Add(1)
+	start := time.Now()
+	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+	w.task.count.send.Since(start)
+	var lost *transport.NoAnswer
+	switch {
+	case errors.As(err, &lost):
+		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
+	case err != nil && w.working.Err() != nil:
+		return nil, context.Cause(w.working)
+	case err != nil:
+		if d := w.tries[j.rows[0]].doubt; d != nil {
+			return nil, d.because(err.Error()).failure
+		}
+		return nil, w.fault(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
+	}
+	verdicts, err := w.settle(j, response)
+	if err != nil {
+		return w.unjudged(j, response, lost, err)
+	}
+	return w.judge(j, verdicts, response, lost)
+}
+
+// announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
+// their way by a request that must not be sent twice (P19), and that a decision to send records again is used up.
+// Deliveries that begin together share a commit. Where nothing can be stored, what could be written twice waits. mine:
+// they are this task's still.
+func (w *writing) announce(items []*item, once bool) (mine bool, err error) {
+	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
+	if !once && !decided {
+		return true, nil
+	}
+	for _, i := range items {
+		w.task.o.Uncertain.use(spotOf(i.record))
+	}
+	number := w.task.ledger.announce(items, once)
+	for tries := 0; ; tries++ {
+		switch err = w.task.store(w.working, number); {
+		case !w.task.ledger.owned(items):
+			return false, nil
+		case err == nil:
+			return true, nil
+		case errors.Is(err, kafka.ErrNote):
+			return false, err
+		}
+		if decided && tries >= w.task.o.Client.Retry().Times() {
+			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
+				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
+		}
+		if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+			return true, err
+		}
+	}
+}
+
+// unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
+// and the status does not say by itself that it was refused, nobody knows what became of its rows.
+func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
+	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
+		return nil, w.fault(j.rows, "settle", err)
+	}
+	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status, err)
+	if lost != nil {
+		why = lost
+	}
+	for _, row := range j.rows {
+		w.doubt(row, why)
+	}
+	return w.checks(j.rows)
+}
+
+// fault is one of a delivery's rows together: it names the first one, and how many more.
+func (w *writing) fault(rows []uint32, stage string, err error) error {
+	if len(rows) == 0 {
+		return fmt.Errorf("no row: %s: %w", stage, err)
+	}
+	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
+}
+
+// settle asks the plugin what became of a delivery. What came of it that is no verdict is tried once more, on a fresh
+// instance of the version that encoded the delivery, since no other one can read the memo; if what it worked out no
+// longer fits, it is opened anew before. An answer is there: it is judged even when requests on their way are no longer
+// waited for.
+func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
+	defer w.task.count.settle.Since(time.Now())
+	ctx := w.task.settling
+	for fresh, reopened := false, false; ; fresh = true {
+		verdicts, err = w.verdicts(ctx, j, response, fresh)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return verdicts, err
+		case task.Stale(err) && !reopened:
+			reopened = true
+			opened, failure := w.task.reopen(ctx, j.opened)
+			if failure != nil {
+				err = fmt.Errorf("%w; %w", err, failure)
+				if fresh {
+					return nil, err
+				}
+				continue
+			}
+			j.opened = opened
+		case fresh:
+			return nil, err
+		default:
+			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
+				"status", response.Status, "version", j.opened.code.Version(), "error", err)
+		}
+	}
+}
+
+// verdicts are one for each row.
+func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, fresh bool) (verdicts []wit.Verdict,
+	err error) {
+	acquire := j.opened.code.Acquire
+	if fresh {
+		acquire = j.opened.code.AcquireFresh
+	}
+	select {
+	case j.opened.settling <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-j.opened.settling }()
+	var settled wit.Settled
+	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
+		context, _ := j.opened.newest()
+		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	verdicts = settled.Verdicts
+	if len(verdicts) != len(j.rows) {
+		return nil, fmt.Errorf("expected %d verdicts, found %d", len(j.rows), len(verdicts))
+	}
+	for n, v := range verdicts {
+		if v.Written == nil && v.Refused == nil && v.Again == nil {
+			return nil, fmt.Errorf("the plugin gave no verdict of row %d of %d", n+1, len(verdicts))
+		}
+	}
+	if settled.Context != nil {
+		j.opened.learn(*settled.Context)
+	}
+	return verdicts, nil
+}
+
+// judge does what the verdicts say: of all rows, before the first one that failed is returned. What is written stays
+// settled, and what is uncertain is noted, whatever became of the rows beside it.
+func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, lost *transport.NoAnswer) ([]job,
+	error) {
+	t := w.task
+	var rows, doubts []uint32
+	var hints []wit.Hint
+	var pause bool
+	var atLeast time.Duration
+	idle := 0
+	var failure error
+	failed := func(err error) bool {
+		if err != nil && earlier(err, failure) {
+			failure = err
+		}
+		return err != nil
+	}
+	for n, v := range verdicts {
+		row := j.rows[n]
+		switch {
+		case v.Written != nil:
+			t.count.written.Add(1)
+			once := !j.Request.Repeatable || w.tries[row].doubt != nil
+			w.resolved(row)
+			t.ledger.settle(w.batch.items[row], once)
+		case v.Refused != nil && w.tries[row].doubt != nil:
+			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
+				again {
+				doubts = append(doubts, row)
+			}
+		case v.Refused != nil:
+			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
+				rows, pause, w.tries[row].hint = append(rows, row), true, ""
+			}
+			if w.tries[row].doubt != nil {
+				doubts = append(doubts, row)
+			}
+		case v.Again != nil:
+			decide := w.again
+			if w.tries[row].doubt != nil {
+				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
+					return w.checkAgain(row,
+						r)
+				}
+			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
+				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status))
+			}
+			ok, err := decide(row, v.Again, lost)
+			if failed(err) || !ok {
+				break
+			}
+			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
+			if w.tries[row].doubt != nil {
+				doubts = append(doubts, row)
+			} else {
+				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
+				idle = max(idle, w.idle(row, v.Again))
+				w.tries[row].hint = v.Again.Hint
+				rows, pause = append(rows, row), pause || v.Again.Fault != nil
+			}
+		}
+	}
+	if failure != nil {
+		failed(w.leftInDoubt(doubts))
+		return nil, failure
+	}
+	t.count.again.Add(int64(len(rows)))
+	atLeast = min(atLeast, longestAgain)
+	switch {
+	case pause:
+		atLeast = max(atLeast, transport.RetryAfter(response))
+		failed(t.o.Client.Retry().Wait(w.stopping, atLeast))
+	case idle > 0 || atLeast > 0:
+		failed(transport.Idle(w.stopping, idle, atLeast))
+	}
+	if failure != nil {
+		failed(w.leftInDoubt(doubts))
+		return nil, failure
+	}
+	jobs, err := w.checks(doubts)
+	if err != nil || len(rows) == 0 {
+		return jobs, err
+	}
+	others, err := w.encode(rows, hints)
+	return append(jobs, others...), err
+}
+
+// longestAgain is how long a verdict can keep a row from being encoded anew.
+const longestAgain = time.Minute
+
+// refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
+// is settled, or in doubt from now on.
+func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost *transport.NoAnswer) (again bool,
+	err error) {
+	t, item := w.task, w.batch.items[row]
+	switch {
+	case lost != nil && lost.Status != 0:
+		t.count.faults.All.Add(1)
+		w.doubt(row, lost)
+		return false, nil
+	case lost != nil:
+		// P19: it may have been written. It is neither sent again nor called refused.
+		t.count.faults.All.Add(1)
+		w.doubt(row, fmt.Errorf("%w (%w)", lost, f))
+		return false, nil
+	case j.retryable(f, status, t.o.Client.Retry()):
+		t.count.faults.All.Add(1)
+		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
+		}
+		t.log.Warn("row to be written again", "record", item.String(), "error", f)
+		return true, nil
+	case !j.Request.Repeatable && !proven(f, status):
+		t.count.faults.All.Add(1)
+		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), status, f))
+		return false, nil
+	case ofAllRows(f):
+		t.count.faults.All.Add(1)
+		return false, &recordError{item: item, stage: "write", err: f}
+	}
+	return false, t.refuse(item, StageWrite, f)
+}
+
+// proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
+// the plugin read in it. A fault of kind transient is no proof: it says that something is out of order.
+func proven(f *wit.Fault, status uint16) bool {
+	success := status >= 200 && status <= 299
+	return transport.Refuses(int(status)) || success && f.Kind != wit.FaultTransient
+}
+
+// retryable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not
+// what says so: only a message code of the service does, or a refusal that is proven.
+func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool {
+	if j.Request.Repeatable {
+		return retryable(f, retry)
+	}
+	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.FaultTransient && proven(f, status)
+}
+
+// unsure notes that nobody knows whether a record was written; it returns the task's fault.
+func (t *Task) unsure(i *item, why error) *recordError {
+	t.o.Uncertain.put(spotOf(i.record), why)
+	t.ledger.unsure(i)
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why, uncertain: true}
+}
+
+// ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
+func ofAllRows(f *wit.Fault) bool {
+	return f.Kind == wit.FaultUnauthorized || f.Kind == wit.FaultConfig || f.Kind == wit.FaultIncompatible ||
+		f.Kind == wit.FaultInternal
+}
+
+// retryable tells whether a fault may be gone the next time.
+func retryable(f *wit.Fault, retry transport.Retry) bool {
+	return f.Kind == wit.FaultTransient || f.Code != nil && retry.Names(*f.Code)
+}
+
+// again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that
+// the row was not written, whatever the status.
+func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+	t, item := w.task, w.batch.items[row]
+	if r.Fault == nil {
+		if w.tries[row].again++; w.tries[row].again > mostAgain {
+			return false, &recordError{item: item, stage: "write", err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
+		}
+		return true, nil
+	}
+	t.count.faults.All.Add(1)
+	if w.tries[row].attempts++; w.tries[row].attempts <= t.o.Client.Retry().Times() {
+		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
+		return true, nil
+	}
+	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: r.Fault}
+	}
+	if ofAllRows(r.Fault) {
+		return false, &recordError{item: item, stage: "write", err: r.Fault}
+	}
+	return false, t.refuse(item, StageWrite, r.Fault)
+}
+
+// idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
+// or one after another, is not.
+func (w *writing) idle(row uint32, r *wit.Retry) int {
+	tried := &w.tries[row]
+	if r.Fault != nil || tried.again == 1 && r.Hint != tried.hint {
+		return 0
+	}
+	return tried.again
+}
+
+// encode makes deliveries of rows of the batch.
+func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
+	return w.encodeBy(w.task.plugin.Opened(), rows, hints, false)
+}
+
+// errAdopt: the batch is to be encoded by another version of the plugin, which takes over when nothing is on its way
+// that the version before has to settle.
+var errAdopt = errors.New("another version of the plugin takes over")
+
+// encodeBy makes them by what was opened. unsent: nothing of the batch was sent.
+func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
+	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics,
+		Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
+	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
+	for n, row := range rows {
+		part.Rows[n] = w.batch.rows.Rows[row]
+		part.Rows[n].Origin = uint32(n)
+		origins.IDs[n] = w.batch.origins.IDs[row]
+	}
+	var d wit.Deliveries
+	var err error
+	var by hashed
+	for attempt, reopened := 0, false; ; {
+		start := time.Now()
+		err = task.Do(w.working, o.code, func(p Writer) error {
+			var context []byte
+			context, by = o.newest()
+			d, err = p.Encode(w.working, context, &part, origins, hints)
+			return err
+		})
+		w.task.count.encode.Since(start)
+		var f *wit.Fault
+		switch {
+		case task.Stale(err) && !reopened:
+			if o, err = w.task.reopen(w.working, o); err != nil {
+				return nil, err
+			}
+			reopened = true
+			continue
+		case unsent && w.task.plugin.Again(err):
+			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
+			return nil, errAdopt
+		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
+			attempt++
+			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		break
+	}
+	var trap *plugin.Trap
+	if errors.As(err, &trap) {
+		return w.halve(o, rows, hints, err)
+	}
+	if err != nil {
+		return nil, w.fault(rows, "encode", err)
+	}
+	return w.encoded(o, by, rows, d)
+}
+
+// halve finds the row on which the plugin traps (P32).
+func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
+	if len(rows) == 1 {
+		if w.tries[rows[0]].doubt != nil {
+			return []job{w.refusal(rows[0], err.Error())}, nil
+		}
+		return nil, w.task.refuse(w.batch.items[rows[0]], StageEncode, err)
+	}
+	var jobs []job
+	middle := len(rows) / 2
+	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
+		var its []wit.Hint
+		for _, h := range hints {
+			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
+				its = append(its, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
+			}
+		}
+		some, err := w.encodeBy(o, rows[half[0]:half[1]], its, false)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
+}
+
+// encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
+func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
+	t := w.task
+	jobs := make([]job, 0, len(d.Ready))
+	for _, row := range d.Ignored {
+		if w.tries[rows[row]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[row], "the plugin ignores it"))
+			continue
+		}
+		t.count.ignored.Add(1)
+		t.ledger.settle(w.batch.items[rows[row]], false)
+	}
+	for i := range d.Refused {
+		f := &d.Refused[i]
+		if w.tries[rows[f.Origin]].doubt != nil {
+			jobs = append(jobs, w.refusal(rows[f.Origin], f.Fault.Error()))
+			continue
+		}
+		item := w.batch.items[rows[f.Origin]]
+		if ofAllRows(&f.Fault) {
+			t.count.faults.All.Add(1)
+			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
+		}
+		if err := t.refuse(item, StageEncode, &f.Fault); err != nil {
+			return nil, err
+		}
+	}
+	for n, ready := range d.Ready {
+		if len(ready.Rows) == 0 {
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+		}
+		j := job{Delivery: ready, of: w, rows: make([]uint32, len(ready.Rows)), opened: o, hashed: by}
+		for n, row := range ready.Rows {
+			j.rows[n] = rows[row]
+		}
+		jobs = append(jobs, w.checked(j))
+	}
+	return jobs, nil
+}
+
+// reopen opens a version anew because what it worked out no longer fits. A delivery of the version before settles by
+// its own.
+func (t *Task) reopen(ctx context.Context, o *opened) (*opened, error) {
+	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
+	return t.plugin.Reopen(ctx, o)
+}

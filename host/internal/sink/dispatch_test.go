@@ -1,0 +1,267 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
+// bounds.
+func TestSlowLaneHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.Rows, x.group.atMost = false, 10, 10
+		x.service.slow = 10 * time.Millisecond
+		x.service.slowFor = map[string]time.Duration{"z=1": time.Minute}
+		x.group.put("t", 0, "a=1", "z=1", "z=2")
+		for i := range 300 {
+			x.group.put("t", 0, fmt.Sprintf("%c=%d", 'a'+i%20, i))
+		}
+		x.group.put("t", 1, "z=3")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		seen := x.service.seen()
+		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
+			t.Errorf("expected 302 requests, and none of the key behind the slow one, found %d: %q", n, seen)
+		}
+		at := topicPartition{"t", 0}
+		if x.committed("t", 0) != 1 || x.note(at) != "sent=0 settled=2-301" {
+			t.Errorf("found %d committed with the note %q", x.committed("t", 0), x.note(at))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
+			x.note(at) != "" {
+			t.Errorf("found %q, committed %d with the note %q", seen[302:], x.committed("t", 0), x.note(at))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What is held behind a row that is answered late has a bound.
+func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		x := newWorld(&writer{})
+		x.o.Once, x.o.Rows, x.group.atMost, x.o.TolerateAll = false, 1, 1, true
+		value := strings.Repeat("v", size)
+		x.service.slowBy = func(body string) time.Duration {
+			if body[0] == 'z' {
+				return time.Minute
+			}
+			return 0
+		}
+		x.group.put("t", 0, "z="+value)
+		for i := range 2 * maxHeld / size {
+			x.group.put("t", 0, fmt.Sprintf("%c=%s", 'a'+i%20, value))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		task := NewTask(x.o)
+		go func() { done <- task.Run(ctx) }()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if n := len(x.service.seen()); n < maxHeld/size/2 || task.ledger.bytes() > maxHeld+3*size {
+			t.Errorf("%d requests, %d bytes are held", n, task.ledger.bytes())
+		}
+		time.Sleep(time.Minute)
+		if n := len(x.service.seen()); n != 2*maxHeld/size+1 {
+			t.Errorf("expected all to be written when the slow one is, found %d", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// shifting is a plugin that hashes keys to as many lanes as its context says, and learns another number from time to
+// time.
+type shifting struct {
+	*writer
+	random *rand.Rand
+}
+
+func (s *shifting) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SinkOpening, error) {
+	o, err := s.writer.OpenSink(ctx, component, settings, state, answers)
+	if o.Ready != nil {
+		o.Ready.Context = append(o.Ready.Context, "/7"...)
+	}
+	return o, err
+}
+
+func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (wit.Deliveries, error) {
+	own, lanes, _ := bytes.Cut(context, []byte("/"))
+	d, err := s.writer.Encode(ctx, own, b, origins, hints)
+	for i := range d.Ready {
+		d.Ready[i].Lane %= uint32(lanes[0] - '0')
+	}
+	return d, err
+}
+
+func (s *shifting) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.Settled, error) {
+	own, _, _ := bytes.Cut(context, []byte("/"))
+	settled, err := s.writer.Settle(ctx, own, memo, rows, response)
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	if s.random.IntN(20) == 0 {
+		learned := fmt.Appendf(nil, "%s/%d", own, 1+s.random.IntN(9))
+		settled.Context = &learned
+	}
+	return settled, err
+}
+
+type shiftingCode struct{ s *shifting }
+
+func (c *shiftingCode) Acquire(context.Context) (Writer, error)      { return c.s, nil }
+func (c *shiftingCode) AcquireFresh(context.Context) (Writer, error) { return c.s, nil }
+func (c *shiftingCode) Release(Writer)                               {}
+func (c *shiftingCode) Version() string                              { return c.s.version }
+
+// shifts is versions of it.
+type shifts struct {
+	versions
+	mu                 sync.Mutex
+	current, candidate *shiftingCode
+}
+
+func (s *shifts) Current() Code {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+func (s *shifts) Candidate() Code {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.candidate == nil {
+		return nil
+	}
+	return s.candidate
+}
+
+func (s *shifts) Promote(Code) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.candidate = s.candidate, nil
+}
+
+func (s *shifts) offer(c *shiftingCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.candidate = c
+}
+
+// Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
+// contexts that change what lanes are, stops, and partitions that go away and come back. Each record is written once,
+// or refused once, and those of a key in their order.
+func TestBatchesSideBySide(t *testing.T) {
+	for seed := range uint64(*rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 11))
+			x := newWorld(&writer{})
+			version := func(n int) *shiftingCode {
+				w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
+				return &shiftingCode{&shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}}
+			}
+			v := &shifts{current: version(0)}
+			x.o.Versions, x.o.Once, x.o.TolerateAll, x.o.Settled, x.o.Uncertain = v, false, true, &Settled{},
+				&Uncertain{}
+			x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
+			x.o.Every, x.o.CommitEvery = 10*time.Millisecond, 50*time.Millisecond
+			many := 1000
+			x.service.retry.Max = &many
+			x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+			slow := byte('a' + r.IntN(8))
+			x.service.slowBy = func(body string) time.Duration {
+				if body[0] == slow {
+					return 400 * time.Millisecond
+				}
+				return 5 * time.Millisecond
+			}
+			statuses := []uint16{201, 201, 201, 201, 201, 201, 201, 201, 409, 412, 503, 400}
+			done := map[string][]string{}
+			answers := rand.New(rand.NewPCG(seed, 12)) // under the service's lock
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				status := statuses[answers.IntN(len(statuses))]
+				if strings.Contains(body, "?") && status == 409 {
+					status = 201
+				}
+				if status == 201 || status == 400 {
+					for _, line := range strings.Split(body, ",") {
+						line, _, _ = strings.Cut(line, "?")
+						key, value, _ := strings.Cut(line, "=")
+						done[key] = append(done[key], value)
+					}
+				}
+				return status, nil
+			}
+			want := map[string][]string{}
+			var places []topicPartition
+			for i := range 300 {
+				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
+				want[key] = append(want[key], fmt.Sprint(i))
+				at := topicPartition{"t", int32(key[0]) % 3}
+				if !slices.Contains(places, at) {
+					places = append(places, at)
+				}
+				x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
+			}
+			for n := 1; ; n++ {
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- NewTask(x.o).Run(ctx) }()
+				for range r.IntN(10) {
+					time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
+					synctest.Wait()
+					switch at := places[r.IntN(len(places))]; r.IntN(4) {
+					case 0:
+						x.group.revoke(ctx, at)
+						x.group.assign(at)
+					case 1:
+						x.group.lose(at)
+						x.group.assign(at)
+					case 2:
+						v.offer(version(n))
+					}
+				}
+				time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+				cancel()
+				if err := <-ended; err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				if all, _ := x.group.caughtUp(ctx); all {
+					break
+				}
+				if n > 1000 {
+					t.Fatalf("seed %d: found %v committed after %d runs", seed, x.group.committed, n)
+				}
+			}
+			if diff := cmp.Diff(want, done); diff != "" {
+				t.Fatalf("seed %d: %s", seed, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,515 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// group is Kafka for one member: partitions with records, and the offsets committed.
+type group struct {
+	mu        sync.Mutex
+	logs      map[topicPartition][]*kgo.Record
+	at        map[topicPartition]int64
+	committed map[topicPartition]int64
+	notes     map[topicPartition]string
+	owned     map[topicPartition]bool
+	commits   int
+	wake      chan struct{}
+	events    Rebalances
+	atMost    int
+	refuse    error // commits fail with it
+	longest   int   // of the notes, in bytes
+	takes     int   // the longest note that brokers take; 0: kafka.LongestNote
+}
+
+func newGroup() *group {
+	return &group{logs: map[topicPartition][]*kgo.Record{}, at: map[topicPartition]int64{},
+		committed: map[topicPartition]int64{},
+		notes:     map[topicPartition]string{}, owned: map[topicPartition]bool{}, wake: make(chan struct{}, 1),
+		atMost: 100}
+}
+
+// put appends records `key=value` to a partition; `key` alone is a tombstone.
+func (g *group) put(topic string, partition int32, lines ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := topicPartition{topic, partition}
+	for _, line := range lines {
+		key, value, some := strings.Cut(line, "=")
+		r := &kgo.Record{Topic: topic, Partition: partition, Offset: int64(len(g.logs[p])), Key: []byte(key),
+			Timestamp: time.UnixMilli(7)}
+		if some {
+			r.Value = []byte(value)
+		}
+		g.logs[p] = append(g.logs[p], r)
+	}
+	if g.logs[p] == nil {
+		g.logs[p] = []*kgo.Record{}
+	}
+	g.ring()
+}
+
+func (g *group) ring() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (g *group) join(_ []string, r Rebalances) (Consumer, error) {
+	g.events = r
+	for p := range g.logs {
+		g.assign(p)
+	}
+	return g, nil
+}
+
+func (g *group) assign(p topicPartition) {
+	g.events.Assigned(map[string][]int32{p.topic: {p.partition}})
+	next, ok := g.committed[p]
+	if !ok {
+		next = -1
+	}
+	g.events.Noted(p.topic, p.partition, next, g.notes[p])
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.owned[p], g.at[p] = true, g.committed[p]
+	g.ring()
+}
+
+// revoke takes a partition away as a rebalance does.
+func (g *group) revoke(ctx context.Context, p topicPartition) {
+	settled := g.events.Revoked(ctx, map[string][]int32{p.topic: {p.partition}})
+	g.Commit(ctx, settled)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.owned, p)
+}
+
+// lose takes a partition away as a group does that cannot be reached.
+func (g *group) lose(p topicPartition) {
+	g.mu.Lock()
+	delete(g.owned, p)
+	g.mu.Unlock()
+	g.events.Lost(map[string][]int32{p.topic: {p.partition}})
+}
+
+func (g *group) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	for {
+		if out := g.polled(); len(out) > 0 {
+			return out, nil
+		}
+		select {
+		case <-g.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (g *group) polled() []*kgo.Record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var places []topicPartition
+	for p := range g.owned {
+		places = append(places, p)
+	}
+	slices.SortFunc(places, func(a, b topicPartition) int { return int(a.partition - b.partition) })
+	var out []*kgo.Record
+	for _, p := range places {
+		for g.at[p] < int64(len(g.logs[p])) && len(out) < g.atMost {
+			out = append(out, g.logs[p][g.at[p]])
+			g.at[p]++
+		}
+	}
+	return out
+}
+
+func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.commits++
+	if g.refuse != nil {
+		return g.refuse
+	}
+	limit := kafka.LongestNote
+	if g.takes > 0 {
+		limit = g.takes
+		g.events.Limit(limit)
+	}
+	for topic, partitions := range offsets {
+		for n, at := range partitions {
+			p := topicPartition{topic, n}
+			if g.owned[p] {
+				if at.Offset < g.committed[p] {
+					panic("a commit went back")
+				}
+				note := g.events.Note(topic, n, at.Offset)
+				if len(note) > limit {
+					panic("a note is too long")
+				}
+				g.committed[p], g.notes[p] = at.Offset, note
+				g.longest = max(g.longest, len(note))
+			}
+		}
+	}
+	return nil
+}
+
+func (g *group) Close() {}
+
+func (g *group) caughtUp(context.Context) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p, log := range g.logs {
+		if g.committed[p] < int64(len(log)) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// service takes requests; it answers what `answer` says, else 201.
+type service struct {
+	mu       sync.Mutex
+	requests []string
+	busy     int
+	mostBusy int
+	slow     time.Duration
+	slowFor  map[string]time.Duration // by body, beyond slow
+	slowBy   func(body string) time.Duration
+	answer   func(n int, body string) (uint16, error)
+	retry    transport.Retry
+	headers  []wit.Header // of all answers
+}
+
+func (s *service) Retry() transport.Retry { return s.retry }
+func (s *service) Fetch(context.Context, wit.Need) ([]wit.Response, error) {
+	return nil, errors.New("not asked for")
+}
+
+func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	s.mu.Lock()
+	body := string(r.Body)
+	s.requests = append(s.requests, body)
+	n := len(s.requests)
+	s.busy++
+	s.mostBusy = max(s.mostBusy, s.busy)
+	s.mu.Unlock()
+	slow := s.slow + s.slowFor[body]
+	if s.slowBy != nil {
+		slow += s.slowBy(body)
+	}
+	timer := time.NewTimer(slow)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		err = &transport.NoAnswer{Method: r.Method, Target: r.Target, Cause: context.Cause(ctx)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	status := uint16(201)
+	if err == nil && s.answer != nil {
+		status, err = s.answer(n, body)
+	}
+	return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Headers: s.headers}, err
+}
+
+func (s *service) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// writer is the plugin: a request for each row, or for `each` rows of a lane; lanes by the first byte of the key. A row
+// whose value begins with ! is refused by encode, ~ is ignored, # traps... hints stand in the body behind a ?.
+type writer struct {
+	mu        sync.Mutex
+	version   string
+	topics    []string
+	each      int
+	waitMs    uint32 // of verdicts `again`
+	staleOnce bool
+	opens     int
+	trap      error
+	// settleErrs are what the next calls of settle come to.
+	settleErrs []error
+	// hangs: settle waits for the end of its context.
+	hangs bool
+	// openErrs are what the next calls of open come to, but for the first one.
+	openErrs []error
+	// code stands in the faults of answers of 500 and more.
+	code *string
+	// repeatable: its requests may be sent twice.
+	repeatable bool
+	// fresh is how many instances were asked for that have done nothing yet.
+	fresh int
+	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's
+	// answer.
+	statuses map[uint32]uint16
+}
+
+func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opens++
+	if w.opens > 1 && len(w.openErrs) > 0 {
+		err := w.openErrs[0]
+		w.openErrs = w.openErrs[1:]
+		return wit.SinkOpening{}, err
+	}
+	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
+}
+
+func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, origins record.Origins,
+	hints []wit.Hint) (d wit.Deliveries, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if string(context) != w.version {
+		return d, errors.New("context of another version")
+	}
+	if w.staleOnce {
+		w.staleOnce = false
+		return d, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
+	}
+	hinted := map[uint32]string{}
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+	}
+	open := map[byte]int{}
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		if r.Origin != uint32(i) {
+			return d, fmt.Errorf("row %d has origin %d", i, r.Origin)
+		}
+		key, value := string(b.Bytes(r.Key)), string(b.Bytes(r.Value))
+		switch {
+		case strings.HasPrefix(value, "#"):
+			return wit.Deliveries{}, w.trap
+		case strings.HasPrefix(value, "!!"):
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultConfig,
+				Message: value[2:]}})
+			continue
+		case strings.HasPrefix(value, "!"):
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData,
+				Message: value[1:]}})
+			continue
+		case strings.HasPrefix(value, "~"):
+			d.Ignored = append(d.Ignored, uint32(i))
+			continue
+		}
+		line := key
+		if r.Value.Form != wit.Absent {
+			line += "=" + value
+		}
+		switch h := hinted[uint32(i)]; h {
+		case "":
+		case wit.HintUncertain:
+			d.Refused = append(d.Refused, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultUnsupported,
+				Message: "it is not looked up"}})
+			continue
+		default:
+			line += "?" + h
+		}
+		n, ok := open[key[0]]
+		if ok && len(d.Ready[n].Rows) < w.each && hinted[uint32(i)] == "" {
+			d.Ready[n].Rows = append(d.Ready[n].Rows, uint32(i))
+			d.Ready[n].Request.Body = append(d.Ready[n].Request.Body, ("," + line)...)
+			continue
+		}
+		open[key[0]] = len(d.Ready)
+		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(line),
+			Repeatable: w.repeatable},
+			Rows: []uint32{uint32(i)},
+			Memo: []byte(line), Lane: uint32(key[0])})
+	}
+	return d, nil
+}
+
+func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (settled wit.Settled, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if string(context) != w.version || len(memo) == 0 {
+		return settled, errors.New("context of another version, or no memo")
+	}
+	if w.hangs {
+		w.mu.Unlock()
+		<-ctx.Done()
+		w.mu.Lock()
+		return settled, ctx.Err()
+	}
+	if len(w.settleErrs) > 0 {
+		err := w.settleErrs[0]
+		if w.settleErrs = w.settleErrs[1:]; err != nil {
+			return settled, err
+		}
+	}
+	out := make([]wit.Verdict, len(rows))
+	for i := range out {
+		s := response.Status
+		if own, ok := w.statuses[rows[i]]; ok && s != 0 {
+			s = own
+		}
+		fault := func(kind wit.FaultKind) wit.Verdict {
+			f := &wit.Fault{Kind: kind, Message: fmt.Sprint("answered ", s)}
+			if s >= 500 {
+				f.Code = w.code
+			}
+			return wit.Verdict{Refused: f}
+		}
+		switch {
+		case s == 0:
+			out[i] = fault(wit.FaultTransient)
+		case s == 409:
+			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
+		case s == 412:
+			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict, Message: "changed"}}}
+		case s == 410:
+			out[i] = fault(wit.FaultConflict)
+		case s == 401:
+			out[i] = fault(wit.FaultUnauthorized)
+		case s == 503:
+			out[i] = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "answered 503"}}}
+		case s >= 500:
+			out[i] = fault(wit.FaultTransient)
+		case s >= 400:
+			out[i] = fault(wit.FaultData)
+		case s < 200 || s >= 300:
+			out[i] = fault(wit.FaultUnauthorized)
+		default:
+			out[i] = wit.Verdict{Written: wit.Chosen}
+		}
+	}
+	settled.Verdicts = out
+	return settled, nil
+}
+
+type fakeCode struct{ w *writer }
+
+func (c *fakeCode) Acquire(context.Context) (Writer, error) { return c.w, nil }
+func (c *fakeCode) AcquireFresh(context.Context) (Writer, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.fresh++
+	return c.w, nil
+}
+func (c *fakeCode) Release(Writer)  {}
+func (c *fakeCode) Version() string { return c.w.version }
+
+type versions struct {
+	mu                 sync.Mutex
+	current, candidate *fakeCode
+	rejected           string
+}
+
+func (v *versions) Current() Code {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.current
+}
+func (v *versions) Candidate() Code {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.candidate == nil {
+		return nil
+	}
+	return v.candidate
+}
+func (v *versions) Promote(Code) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.current, v.candidate = v.candidate, nil
+}
+func (v *versions) Reject(_ Code, reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.candidate, v.rejected = nil, reason
+}
+
+// asIs is a converter: bytes as they are, but for those that begin with "bad".
+type asIs struct{}
+
+func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.Datum) ([]byte, bool, error) {
+	panic("not used")
+}
+func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	if strings.HasPrefix(string(data), "bad") {
+		return wit.Datum{}, errors.New("no document")
+	}
+	d := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(data))}
+	b.Data = append(b.Data, data...)
+	return d, nil
+}
+
+type world struct {
+	group    *group
+	service  *service
+	versions *versions
+	o        Options
+}
+
+func newWorld(w *writer) *world {
+	if w.each == 0 {
+		w.each = 1
+	}
+	times := 3
+	x := &world{group: newGroup(), versions: &versions{current: &fakeCode{w}},
+		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
+	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service, Registry: record.NewRegistry(),
+		NewConsumer: x.group.join,
+		Every:       time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
+		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+	return x
+}
+
+func (x *world) run(t *testing.T) (*Task, error) {
+	t.Helper()
+	task := NewTask(x.o)
+	return task, task.Run(t.Context())
+}
+
+func (x *world) ok(t *testing.T) *Task {
+	t.Helper()
+	task, err := x.run(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+func (x *world) committed(topic string, partition int32) int64 {
+	x.group.mu.Lock()
+	defer x.group.mu.Unlock()
+	return x.group.committed[topicPartition{topic, partition}]
+}
+
+func (x *world) note(at topicPartition) string {
+	x.group.mu.Lock()
+	defer x.group.mu.Unlock()
+	return x.group.notes[at]
+}
+
+// Again: nothing here is swapped in by a binding that could leave it.
+func (v *versions) Again(error) bool { return false }

@@ -1,0 +1,367 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// largestBatch is how many bytes of records make a batch full, whatever their number.
+const largestBatch = 8 << 20
+
+// MaxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
+// may have 64 MiB where defaults stand for what is absent.
+const MaxConvertedBytes = 32 << 20
+
+// quiet is how long nothing must come before a finishing task looks whether it has caught up.
+const quiet = 200 * time.Millisecond
+
+// batch is what one call of encode gets.
+type batch struct {
+	rows record.Batch
+	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
+	items   []*item
+	origins record.Origins
+	// err is why there are no more batches.
+	err error
+	// caughtUp: nothing came, look for the end.
+	caughtUp bool
+}
+
+// gatherer makes batches: consumer, converters, transforms. It belongs to one goroutine, which runs ahead of the
+// deliveries by two batches.
+type gatherer struct {
+	task       *Task
+	consumer   Consumer
+	key, value convert.Converter
+	chain      Chain
+	headers    []datum.Header
+	// rest are items that did not fit into the batch before.
+	rest []*item
+}
+
+func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
+	g := &gatherer{task: t}
+	var err error
+	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if t.o.NewChain != nil {
+		if g.chain, err = t.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return g, nil
+}
+
+func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
+	for {
+		var b *batch
+		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
+			b, err = g.batch(ctx)
+			return err
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			b = &batch{err: err}
+		}
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// batch polls until there are rows enough or time is up.
+func (g *gatherer) batch(ctx context.Context) (*batch, error) {
+	t := g.task
+	if items := g.rest; len(items) > 0 {
+		g.rest = nil
+		return g.shape(ctx, items)
+	}
+	var items []*item
+	var due time.Time
+	bytes := 0
+	for len(items) < t.o.Rows && bytes < largestBatch {
+		records, err := g.poll(ctx, due, len(items) == 0)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) == 0 {
+			break
+		}
+		if due.IsZero() {
+			due = time.Now().Add(t.every())
+		}
+		for _, r := range records {
+			bytes += len(r.Key) + len(r.Value)
+		}
+		t.count.read.Add(int64(len(records)))
+		items = t.ledger.add(items, records)
+		if t.o.Every <= 0 {
+			break
+		}
+	}
+	if len(items) == 0 {
+		return &batch{caughtUp: true}, nil
+	}
+	return g.shape(ctx, items)
+}
+
+// every is how long a batch waits for more: not long when the task is about to end.
+func (t *Task) every() time.Duration {
+	select {
+	case <-t.finishing:
+		return min(t.o.Every, quiet)
+	default:
+		return t.o.Every
+	}
+}
+
+// poll waits for records until `due`; without a time for ever, or, when the task finishes, until nothing has come for a
+// while.
+func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if first {
+		// The end of the wait is told from the end of ctx below.
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer guard.Recover(g.task.log, "a sink task, its wait for the end", nil)
+			select {
+			case <-g.task.finishing:
+			case <-stop:
+				return
+			}
+			timer := time.NewTimer(quiet)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				cancel()
+			case <-stop:
+			}
+		}()
+	} else {
+		waiting, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	for {
+		records, err := g.consumer.Poll(waiting)
+		switch {
+		case len(records) > 0:
+			return records, nil
+		case ctx.Err() == nil && waiting.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
+			errors.Is(err, context.DeadlineExceeded)):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// shape makes rows of records. A batch holds the rows of all its records, which are settled with it.
+func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
+	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
+	read := make([]*item, 0, len(items))
+	start := time.Now()
+	for n, i := range items {
+		if len(b.rows.Data) >= MaxConvertedBytes {
+			g.rest = items[n:]
+			break
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		before := len(b.rows.Data)
+		row, stage, err := g.row(ctx, &b.rows, i.record)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if convert.Stops(err) {
+				return nil, fmt.Errorf("%s: %w", stage, err)
+			}
+			b.rows.Data = b.rows.Data[:before] // what came before of the record
+			if err := g.task.refuse(i, stage, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		row.Origin = uint32(len(read))
+		b.rows.Rows = append(b.rows.Rows, row)
+		read = append(read, i)
+	}
+	g.task.count.convert.Since(start)
+	if g.chain == nil || len(read) == 0 {
+		b.items = read
+		for _, i := range read {
+			b.originate(i, 0)
+		}
+		g.task.arrived(b)
+		return b, nil
+	}
+	start = time.Now()
+	faults, err := g.chain.Apply(ctx, &b.rows)
+	g.task.count.transform.Since(start)
+	if err != nil {
+		return nil, fmt.Errorf("transforms: %w", err)
+	}
+	err = g.transformed(b, read, faults)
+	g.task.arrived(b)
+	return b, err
+}
+
+// originate notes of which record the next row came, and which part of it that is.
+func (b *batch) originate(i *item, part uint32) {
+	o, r := &b.origins, i.record
+	topic := slices.Index(o.Topics, r.Topic)
+	if topic < 0 {
+		topic = len(o.Topics)
+		o.Topics = append(o.Topics, r.Topic)
+	}
+	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
+}
+
+// arrived says what does not fit of the topics that rows have.
+func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
+
+// transformed finds out which rows came of which record.
+func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
+	rows := make([]int, len(read))
+	for i := range b.rows.Rows {
+		r := &b.rows.Rows[i]
+		if int(r.Origin) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", r.Origin, len(read))
+		}
+		b.originate(read[r.Origin], uint32(rows[r.Origin]))
+		rows[r.Origin]++
+		b.items = append(b.items, read[r.Origin])
+		r.Origin = uint32(i)
+	}
+	for i := range faults {
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			rows[f.Origin]++ // until it is refused
+		}
+	}
+	for i, n := range rows {
+		g.task.ledger.become(read[i], n)
+	}
+	for i := range faults {
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			if err := g.task.refuse(read[f.Origin], StageTransforms, rowFault{f}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage Stage, err error) {
+	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: -1}
+	if !r.Timestamp.IsZero() {
+		row.Timestamp = r.Timestamp.UnixMilli()
+	}
+	if row.Key, err = g.key.Decode(ctx, r.Topic, r.Key, b); err != nil {
+		return row, StageKey, err
+	}
+	if row.Value, err = g.value.Decode(ctx, r.Topic, r.Value, b); err != nil {
+		return row, StageValue, err
+	}
+	if len(r.Headers) > datum.MaxHeaders {
+		return row, StageHeaders, fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+	}
+	if len(r.Headers) > 0 {
+		g.headers = g.headers[:0]
+		for _, h := range r.Headers {
+			header := datum.Header{Name: h.Key, Form: wit.Raw, Value: h.Value}
+			if h.Value == nil {
+				header = datum.Header{Name: h.Key, Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+			}
+			g.headers = append(g.headers, header)
+		}
+		start := len(b.Data)
+		b.Data = datum.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, "", nil
+}
+
+// recordError is a record that cannot be written where none may be skipped.
+type recordError struct {
+	item *item
+	// more are the records of the same delivery behind it.
+	more  int
+	stage string
+	err   error
+	// uncertain: nobody knows whether it was written.
+	uncertain bool
+}
+
+func (e *recordError) Error() string {
+	more := ""
+	if e.more > 0 {
+		more = fmt.Sprintf(" and %d more", e.more)
+	}
+	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
+}
+
+func (e *recordError) Unwrap() error { return e.err }
+
+// uncertain tells whether a fault leaves a record of which nobody knows whether it was written.
+func uncertain(err error) bool {
+	var e *recordError
+	return errors.As(err, &e) && e.uncertain
+}
+
+// earlier tells whether err is to be named rather than other: of several records that failed, the one that stands first
+// in its partition, whichever was answered first. What is no record's is named only where no record is.
+func earlier(err, other error) bool {
+	var a, b *recordError
+	if !errors.As(err, &a) {
+		return other == nil
+	}
+	if !errors.As(other, &b) {
+		return true
+	}
+	x, y := a.item.record, b.item.record
+	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition),
+		cmp.Compare(x.Offset, y.Offset)) < 0
+}
+
+// refuse settles a row that cannot be written where such rows are tolerated, when its dead letter is stored, if there
+// is to be one; else it returns the task's fault.
+func (t *Task) refuse(i *item, stage Stage, err error) error {
+	if t.o.TolerateAll && t.o.DeadLetters != nil {
+		if err := t.bury(i, stage, err); err != nil {
+			t.count.faults.All.Add(1)
+			return err
+		}
+	}
+	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: string(stage), err: err}, func() {
+		r := i.record
+		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err},
+			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })
+		t.ledger.settle(i, false)
+	})
+}

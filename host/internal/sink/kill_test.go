@@ -1,0 +1,192 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var rounds = flag.Int("kill.rounds", 100, "rounds of the kill test")
+
+var errDead = errors.New("killed")
+
+// mortal ends a worker after a number of events: whatever it does from then on has no effect.
+type mortal struct {
+	*world
+	left int
+	end  context.CancelFunc
+}
+
+// alive counts an event; the caller holds the group's lock.
+func (m *mortal) alive() bool {
+	if m.left--; m.left == 0 {
+		m.end()
+	}
+	return m.left > 0
+}
+
+type mortalClient struct {
+	*service
+	m *mortal
+}
+
+func (c mortalClient) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	c.m.group.mu.Lock()
+	before := c.m.alive()
+	c.m.group.mu.Unlock()
+	if !before {
+		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errDead.Error()}
+	}
+	a, err := c.service.Exchange(ctx, r)
+	c.m.group.mu.Lock()
+	defer c.m.group.mu.Unlock()
+	if !c.m.alive() { // written, and the worker died before it knew
+		return wit.Response{}, &wit.Fault{Kind: wit.FaultTransient, Message: errDead.Error()}
+	}
+	return a, err
+}
+
+type mortalConsumer struct {
+	*group
+	m *mortal
+}
+
+func (c mortalConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
+	c.group.mu.Lock()
+	alive := c.m.alive()
+	c.group.mu.Unlock()
+	if !alive {
+		return errDead
+	}
+	return c.group.Commit(ctx, offsets)
+}
+
+func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { return c.group.Poll(ctx) }
+
+// Workers killed at random moments: every record is written once, what is committed was written before, and the last
+// write of each key is its last record. What a killed worker had on its way is named by the next one.
+func TestKill(t *testing.T) {
+	for seed := range uint64(*rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			m := &mortal{world: newWorld(&writer{each: 1 + r.IntN(3)})}
+			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+			m.o.CommitEvery = 5 * time.Millisecond
+			m.service.slow = time.Millisecond
+			if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
+				m.service.slowBy = func(body string) time.Duration {
+					if rune(body[0]) == slow {
+						return 50 * time.Millisecond
+					}
+					return 0
+				}
+			}
+			var written []string
+			m.service.answer = func(_ int, body string) (uint16, error) {
+				written = append(written, strings.Split(body, ",")...)
+				return 201, nil
+			}
+			m.o.Client = mortalClient{m.service, m}
+			m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+				m.group.owned = map[topicPartition]bool{}
+				_, err := m.group.join(topics, r)
+				return mortalConsumer{m.group, m}, err
+			}
+			last := map[string]string{}
+			order := map[topicPartition][]string{}
+			for i := range 200 {
+				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+				line := fmt.Sprintf("%s=%d", key, i)
+				last[key] = line
+				p := topicPartition{"t", int32(key[0]) % 3}
+				order[p] = append(order[p], line)
+				m.group.put("t", p.partition, line)
+			}
+			for range r.IntN(5) {
+				m.left = 1 + r.IntN(300)
+				ctx, cancel := context.WithCancel(t.Context())
+				m.end = cancel
+				err := NewTask(m.o).Run(ctx)
+				cancel()
+				m.operate(t, err, written)
+				m.checkCommitted(t, written, order)
+			}
+			m.left = 1 << 40
+			for runs := 0; ; runs++ {
+				_, err := m.run(t)
+				if err == nil {
+					break
+				}
+				if m.operate(t, err, written); runs == 10 {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+			}
+			m.checkCommitted(t, written, order)
+			if n := len(written); n != 200 {
+				t.Errorf("seed %d: expected 200 lines, found %d", seed, n)
+			}
+			latest := map[string]string{}
+			for _, line := range written {
+				key, _, _ := strings.Cut(line, "=")
+				latest[key] = line
+			}
+			for key, line := range last {
+				if latest[key] != line {
+					t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
+				}
+			}
+		})
+	}
+}
+
+// operate is what an operator does about records that are left uncertain by a run: those that are there are left out,
+// the others sent.
+func (m *mortal) operate(t *testing.T, err error, written []string) {
+	t.Helper()
+	var doubts *uncertainError
+	switch {
+	case errors.As(err, &doubts):
+	case err != nil && !strings.Contains(err.Error(), errDead.Error()):
+		t.Fatal(err)
+	}
+	m.o.Uncertain, m.o.Settled, m.o.Send, m.o.Skip = nil, nil, nil, nil // another process
+	if doubts == nil {
+		return
+	}
+	for _, name := range doubts.all {
+		at, s, _ := parseDecision(name)
+		r := m.group.logs[at][s.first]
+		if slices.Contains(written, string(r.Key)+"="+string(r.Value)) {
+			m.o.Skip = append(m.o.Skip, name)
+		} else {
+			m.o.Send = append(m.o.Send, name)
+		}
+	}
+}
+
+func (m *mortal) checkCommitted(t *testing.T, written []string, order map[topicPartition][]string) {
+	t.Helper()
+	done := map[string]bool{}
+	for _, line := range written {
+		done[line] = true
+	}
+	for p, at := range m.group.committed {
+		for _, line := range order[p][:at] {
+			if !done[line] {
+				t.Fatalf("%s is committed and was not written", line)
+			}
+		}
+	}
+}

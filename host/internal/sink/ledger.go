@@ -1,0 +1,640 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// item is a consumed record until it is settled.
+type item struct {
+	record    *kgo.Record
+	partition *partition
+	// left is how many of the rows that came of it are not settled.
+	left int
+	// sent: a request with a row of it has gone out, by this task or an earlier one. Under the ledger's lock, as left.
+	sent bool
+	// written is how many of its rows are written by requests that must not be sent twice.
+	written int
+	// once is how many deliveries with rows of it are on their way, or about to be, that must not be sent twice.
+	once int
+	// buried: a dead letter of it is stored, or about to be.
+	buried bool
+}
+
+// String names the record as an operator finds it.
+func (i *item) String() string {
+	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset, shortKey(i.record.Key))
+}
+
+// bytes are those of the record, with what it costs besides, about.
+func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
+
+// longestKey is how much of a key stands in messages, in bytes.
+const longestKey = 100
+
+// shortKey is a key as messages show it: without the schema that JSON converters put around the value, and not all of a
+// long one.
+func shortKey(key []byte) []byte {
+	var envelope struct{ Schema, Payload json.RawMessage }
+	if len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{")) && json.Unmarshal(key, &envelope) == nil &&
+		envelope.Schema != nil && envelope.Payload != nil {
+		key = envelope.Payload
+	}
+	if len(key) > longestKey {
+		key = append(bytes.Clone(key[:longestKey]), "…"...)
+	}
+	return key
+}
+
+// partition is one assignment of a partition of a topic: when it is revoked and assigned again, there is another one.
+type partition struct {
+	at topicPartition
+	// items in the order of their offsets, the settled ones at the front taken away.
+	items []*item
+	// gone: not this member's any more; nothing of it is delivered or committed.
+	gone bool
+	// delivering is how many deliveries with rows of it are on their way.
+	delivering int
+	// settled is the offset behind the last of the items that were taken away, uncommitted if not yet committed.
+	settled     kafka.Offsets
+	uncommitted bool
+	// committed is the offset that the group has, -1 for none.
+	committed int64
+	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
+	known []span
+	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
+	// to be checked.
+	doubtful map[int64]bool
+	// stored: a note is, since the partition was assigned: note. made is the one that was made last, which may be too.
+	stored     bool
+	note, made string
+	// bytes are those of the records in items.
+	bytes int
+	// base is the least offset that a note may still be stored beside.
+	base int64
+	// noted is how long the note was when it was last counted, charged for how many rows it may have grown since.
+	noted, charged int
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// ledger keeps account of what is settled, by partition. Safe for use by several goroutines: the group's callbacks come
+// beside everything else.
+type ledger struct {
+	mu         sync.Mutex
+	partitions map[topicPartition]*partition
+	// landed is closed when a delivery ends; nil where nobody waits for one.
+	landed chan struct{}
+	// gone is told of partitions that went away.
+	gone   *Settled
+	doubts *Uncertain
+	// limit is how long a note may be.
+	limit int
+	// announced counts what was to be stored before a request goes out, and stored how much of that is.
+	announced, stored int
+}
+
+func newLedger(gone *Settled, doubts *Uncertain) *ledger {
+	return &ledger{partitions: map[topicPartition]*partition{}, gone: gone, doubts: doubts, limit: kafka.LongestNote}
+}
+
+// add enters records that were polled, with one row each to begin with. Those of partitions that went away while they
+// were polled are left out: they come again to their new owner.
+func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range records {
+		p := l.partitions[topicPartition{r.Topic, r.Partition}]
+		if p == nil || p.gone {
+			continue
+		}
+		i := &item{record: r, partition: p, left: 1}
+		p.items = append(p.items, i)
+		p.bytes += i.bytes()
+		if p.base < 0 {
+			p.base = r.Offset
+		}
+		if p.knows(r.Offset) {
+			i.left, i.sent = 0, true
+			p.advance()
+			p.uncommitted = true
+			continue
+		}
+		dst = append(dst, i)
+	}
+	return dst
+}
+
+func (p *partition) knows(offset int64) bool {
+	for len(p.known) > 0 && p.known[0].last < offset {
+		p.known = p.known[1:] // offsets come in order
+	}
+	return len(p.known) > 0 && p.known[0].first <= offset
+}
+
+// known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled
+// of it behind that, in order, and of which offsets nobody knows whether they were written. unstored: the note does not
+// say all of that yet.
+func (l *ledger) known(at topicPartition, committed int64, settled []span, doubtful map[int64]bool, unstored bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.partitions[at]; p != nil {
+		p.committed, p.known, p.base, p.doubtful = committed, settled, committed, doubtful
+		p.noted = l.limit // to be counted
+		p.uncommitted = p.uncommitted || unstored
+	}
+}
+
+// committed says that offsets are stored, and what was announced before they were taken.
+func (l *ledger) committed(offsets kafka.Offsets, announced int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stored = max(l.stored, announced)
+	for topic, partitions := range offsets {
+		for n, at := range partitions {
+			if p := l.partitions[topicPartition{topic, n}]; p != nil {
+				p.committed, p.stored, p.note = max(p.committed, at.Offset), true, p.made
+			}
+		}
+	}
+}
+
+// note is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left out
+// that nothing was sent for.
+func (l *ledger) note(topic string, partition int32, next int64) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := topicPartition{topic, partition}
+	p := l.partitions[at]
+	if p == nil {
+		p = l.gone.of(l, at) // revoked just now: its last commit is under way
+	}
+	n := metadata{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
+	if p == nil {
+		return n.text(next)
+	}
+	n.sent = slices.DeleteFunc(p.sent(true), func(s span) bool { return within(n.uncertain, s) })
+	n.settled = p.ahead(next, true)
+	text := n.text(next)
+	if len(text) > l.limit-names-reserve {
+		n.settled = p.ahead(next, false)
+		text = n.text(next)
+	}
+	p.made = text
+	return text
+}
+
+// limited says how long a note may be.
+func (l *ledger) limited(bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = bytes
+}
+
+// sent are the offsets of records that would be in doubt if the task ended now: a request that must not be sent twice
+// is on its way with rows of them, or has written some of their rows and others are to come. Without underWay these
+// last alone.
+func (p *partition) sent(underWay bool) []span {
+	var spans []span
+	for _, i := range p.items {
+		if i.left <= 0 || i.written == 0 && (!underWay || i.once == 0) {
+			continue
+		}
+		spans = append(spans, span{i.record.Offset, i.record.Offset})
+	}
+	return joined(spans)
+}
+
+// within tells whether one of the spans holds another one.
+func within(spans []span, s span) bool {
+	return slices.ContainsFunc(spans, func(all span) bool { return all.first <= s.first && s.last <= all.last })
+}
+
+// ahead is the offsets of a partition from `next` on that are settled, although not all before them are. Without all,
+// runs end at records that something was sent for: the others come to the same once more, and nobody sees it.
+func (p *partition) ahead(next int64, all bool) []span {
+	var spans []span
+	together := false // with the record before, whatever lies between: there are no records there
+	read, end := next-1, int64(-1)
+	put := func(s span) {
+		if together {
+			spans[len(spans)-1].last = s.last
+		} else {
+			spans, together = append(spans, s), true
+		}
+	}
+	if front := p.settled[p.at.topic][p.at.partition].Offset; front > next { // settled while the commit was on its way
+		put(span{next, front - 1})
+		read = front - 1
+	}
+	for _, i := range p.items {
+		read = i.record.Offset
+		switch {
+		case i.left > 0:
+			together = false
+		case all || i.sent:
+			put(span{read, read})
+		}
+	}
+	for _, s := range p.known {
+		if s.last > max(read, end) {
+			spans = append(spans, span{max(s.first, read+1, end+1), s.last})
+			end = s.last
+		}
+	}
+	return spans
+}
+
+// become says how many rows came of a record: none settles it.
+func (l *ledger) become(i *item, rows int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i.left = rows
+	i.partition.advance()
+}
+
+// settle says that a row of a record is done with; written: by a request that must not be sent twice.
+func (l *ledger) settle(i *item, written bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i.left--; written {
+		i.written++
+	}
+	if i.left <= 0 {
+		l.doubts.settled(spotOf(i.record))
+		delete(i.partition.doubtful, i.record.Offset)
+	}
+	i.partition.advance()
+	i.partition.uncommitted = true // out of order, it belongs into the note
+}
+
+// bury says that a dead letter of a record is about to be sent; false: there is one already.
+func (l *ledger) bury(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := i.buried
+	i.buried = true
+	return !was
+}
+
+// unsettled tells whether rows of a record are not settled.
+func (l *ledger) unsettled(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return i.left > 0
+}
+
+// halfWritten tells whether some rows of a record are written that must not be sent twice, and others are not settled.
+func (l *ledger) halfWritten(i *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return i.written > 0 && i.left > 0
+}
+
+// examined says that a record which was in doubt when the task began was checked, or cannot be.
+func (l *ledger) examined(items []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		delete(i.partition.doubtful, i.record.Offset)
+	}
+}
+
+// examining tells whether records are still to be checked that were in doubt when the task began.
+func (l *ledger) examining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.partitions {
+		if len(p.doubtful) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// bytes are those of the records that are held: all that were read, up to the first of their partition that is not
+// settled.
+func (l *ledger) bytes() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.partitions {
+		n += p.bytes
+	}
+	return n
+}
+
+// first tells whether no note was stored yet for a partition of these records, and has one stored with the next commit.
+func (l *ledger) first(items []*item) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		if p := i.partition; !p.stored {
+			p.uncommitted, news = true, true
+		}
+	}
+	return news
+}
+
+// announce says that a delivery with rows of these records is about to be sent. once: it must not be sent twice. It
+// returns what [ledger.holds] takes; whoever sends calls withdraw when its outcome is known.
+func (l *ledger) announce(items []*item, once bool) (number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		i.partition.uncommitted = true
+		if once {
+			i.once++
+		}
+	}
+	l.announced++
+	return l.announced
+}
+
+// withdraw says that the outcome of a delivery is known which was announced as one that must not be sent twice.
+func (l *ledger) withdraw(items []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		i.once--
+		i.partition.uncommitted = true
+	}
+}
+
+// holds tells whether the notes that are stored say what was announced.
+func (l *ledger) holds(number int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return number <= l.stored
+}
+
+// unsure says that nobody knows whether a record was written, or that somebody does now: that is noted with the next
+// commit.
+func (l *ledger) unsure(i *item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i.partition.uncommitted = true
+}
+
+// owned tells whether all of these records are this task's.
+func (l *ledger) owned(items []*item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(items, func(i *item) bool { return i.partition.gone })
+}
+
+// advance takes settled items from the front.
+func (p *partition) advance() {
+	n := 0
+	for ; n < len(p.items) && p.items[n].left <= 0; n++ {
+	}
+	if n == 0 {
+		return
+	}
+	p.settled.Mark(p.items[n-1].record)
+	p.uncommitted = true
+	for _, i := range p.items[:n] {
+		p.bytes -= i.bytes()
+		delete(p.doubtful, i.record.Offset)
+	}
+	clear(p.items[:n])
+	p.items = p.items[n:]
+}
+
+// admission is whether a delivery may begin.
+type admission int
+
+const (
+	begun admission = iota
+	// full: what could come of it might not fit into the note, before others have ended.
+	full
+	// theirs: all of its records are somebody else's now, or come again; partly: some of them are.
+	theirs
+	partly
+)
+
+// begin tells that a delivery with these records' rows is about to be sent. alone: no other one is on its way.
+func (l *ledger) begin(items []*item, alone bool) admission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rows := make(map[*partition]int, 1)
+	gone := 0
+	for _, i := range items {
+		if i.partition.gone {
+			gone++
+		} else {
+			rows[i.partition]++
+		}
+	}
+	switch {
+	case len(rows) == 0:
+		return theirs
+	case gone > 0:
+		return partly
+	}
+	for p, n := range rows {
+		// The first one that is not settled goes whatever lies behind it, or nothing would get shorter.
+		first := p.delivering == 0 && len(p.items) > 0 && slices.Contains(items, p.items[0])
+		if !l.room(p, n, alone || first) {
+			return full
+		}
+	}
+	for _, i := range items {
+		i.partition.delivering++
+		i.partition.charged++
+		i.sent = true
+	}
+	return begun
+}
+
+const (
+	// names is what a note has beside its offsets: names and signs.
+	names = 64
+	// reserve is what deliveries that run ahead leave for the first one.
+	reserve = 64
+)
+
+// room tells whether the note of a partition has room for whatever comes of n more rows. A row that is settled or
+// uncertain makes it longer by an offset and a sign at most.
+func (l *ledger) room(p *partition, n int, first bool) bool {
+	limit := l.limit - names
+	if !first {
+		limit -= reserve
+	}
+	each := len(strconv.FormatInt(max(p.items[len(p.items)-1].record.Offset-p.base, 0), 10)) + 1
+	if p.noted+(p.charged+n)*each <= limit {
+		return true
+	}
+	count := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: p.sent(false),
+		settled: p.ahead(p.base, false)}
+	p.noted, p.charged = len(count.text(p.base)), p.delivering
+	return p.noted+(p.charged+n)*each <= limit
+}
+
+// end tells that the delivery is settled or has failed.
+func (l *ledger) end(items []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		i.partition.delivering--
+	}
+	if l.landed != nil {
+		close(l.landed)
+		l.landed = nil
+	}
+}
+
+// wait returns when done, which is called with the ledger locked, is true after a delivery has ended, or when ctx ends.
+func (l *ledger) wait(ctx context.Context, done func() bool) {
+	for {
+		l.mu.Lock()
+		if done() {
+			l.mu.Unlock()
+			return
+		}
+		if l.landed == nil {
+			l.landed = make(chan struct{})
+		}
+		landed := l.landed
+		l.mu.Unlock()
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// uncommitted takes the offsets that are settled and not committed, and tells how much was announced before. Those that
+// cannot be committed are given back by restore.
+func (l *ledger) uncommitted() (out kafka.Offsets, announced int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out = kafka.Offsets{}
+	for _, p := range l.partitions {
+		if p.uncommitted {
+			p.into(out)
+			p.uncommitted = false
+			if at, ok := out[p.at.topic][p.at.partition]; ok {
+				p.base = at.Offset
+			}
+		}
+	}
+	return out, l.announced
+}
+
+func (p *partition) into(out kafka.Offsets) {
+	for topic, partitions := range p.settled {
+		for n, at := range partitions {
+			if out[topic] == nil {
+				out[topic] = map[int32]kgo.EpochOffset{}
+			}
+			out[topic][n] = at
+		}
+	}
+	if len(p.settled) > 0 {
+		return
+	}
+	at := p.committed
+	if len(p.items) > 0 {
+		at = p.items[0].record.Offset
+	}
+	if at >= 0 { // nothing but what stands in the note
+		if out[p.at.topic] == nil {
+			out[p.at.topic] = map[int32]kgo.EpochOffset{}
+		}
+		out[p.at.topic][p.at.partition] = kgo.EpochOffset{Epoch: -1, Offset: at}
+	}
+}
+
+// restore has offsets committed with the next commit.
+func (l *ledger) restore(offsets kafka.Offsets) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, partitions := range offsets {
+		for n := range partitions {
+			if p := l.partitions[topicPartition{topic, n}]; p != nil {
+				p.uncommitted = true
+			}
+		}
+	}
+}
+
+// assigned begins partitions anew.
+func (l *ledger) assigned(partitions map[string][]int32) {
+	l.each(partitions, func(at topicPartition, _ *partition) {
+		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, base: -1}
+	})
+}
+
+// lost ends partitions at once.
+func (l *ledger) lost(partitions map[string][]int32) {
+	l.each(partitions, func(at topicPartition, p *partition) {
+		if p != nil {
+			p.gone = true
+			l.gone.keep(at, l, p)
+		}
+		delete(l.partitions, at)
+	})
+}
+
+func (l *ledger) each(partitions map[string][]int32, f func(topicPartition, *partition)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, list := range partitions {
+		for _, n := range list {
+			f(topicPartition{topic, n}, l.partitions[topicPartition{topic, n}])
+		}
+	}
+}
+
+// revoked ends partitions: nothing of them is sent from now on, what is on its way is waited for as long as ctx lasts,
+// and what is settled is returned to be committed.
+func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
+	l.each(partitions, func(_ topicPartition, p *partition) {
+		if p != nil {
+			p.gone = true
+		}
+	})
+	l.wait(ctx, func() bool {
+		for topic, list := range partitions {
+			for _, n := range list {
+				if p := l.partitions[topicPartition{topic, n}]; p != nil && p.delivering > 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	settled := kafka.Offsets{}
+	l.each(partitions, func(at topicPartition, p *partition) {
+		if p != nil {
+			p.into(settled)
+			l.gone.keep(at, l, p)
+		}
+		delete(l.partitions, at)
+	})
+	return settled
+}
+
+// open is how many records are not settled.
+func (l *ledger) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, p := range l.partitions {
+		n += len(p.items)
+	}
+	return n
+}

@@ -1,0 +1,182 @@
+package sink
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/culvert-project/culvert/host/transport"
+)
+
+func TestNotes(t *testing.T) {
+	for want, n := range map[string]metadata{
+		"":                                  {},
+		"settled=1-3,7":                     {settled: []span{{101, 103}, {107, 107}}},
+		"uncertain=0":                       {uncertain: []span{{100, 100}}},
+		"uncertain=0,5 settled=1-4,6-90000": {settled: []span{{101, 104}, {106, 90100}}, uncertain: []span{{100, 100}, {105, 105}}},
+		"uncertain=0-2 decided=1,1 sent=3":  {uncertain: []span{{100, 102}}, decided: []span{{101, 101}, {101, 101}}, sent: []span{{103, 103}}},
+		"sent=0,4-9 settled=3":              {settled: []span{{103, 103}}, sent: []span{{100, 100}, {104, 109}}},
+	} {
+		text := n.text(100)
+		if text != want {
+			t.Errorf("expected %q, found %q", want, text)
+		}
+		found, err := readNote(100, text)
+		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, span{}), cmpopts.EquateEmpty()); diff != "" ||
+			err != nil {
+			t.Errorf("%q: %v\n%s", text, err, diff)
+		}
+	}
+	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2", "uncertain=0-9000000000000",
+		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
+		if _, err := readNote(7, text); err == nil {
+			t.Errorf("%q: expected an error", text)
+		}
+	}
+}
+
+// Notes of versions that said only how far requests had gone out are read: what is not settled may have been sent.
+func TestNotesOfEarlierVersions(t *testing.T) {
+	for text, want := range map[string]string{
+		"reach=0":               "sent=0",
+		"settled=1-3,7 reach=9": "sent=0,4-6,8-9 settled=1-3,7",
+		"uncertain=0 decided=0 settled=2-4 reach=3":  "uncertain=0 decided=0 sent=1 settled=2-4",
+		"settled=2-4,6 uncertain=0,1 reach=4":        "uncertain=0,1 settled=2-4,6",
+		"uncertain=4 settled=0-3,5-9 reach=12":       "uncertain=4 sent=10-12 settled=0-3,5-9",
+		"uncertain=4 settled=0-3,5-9,20-30 reach=12": "uncertain=4 sent=10-12 settled=0-3,5-9,20-30",
+	} {
+		if n, err := readNote(100, text); err != nil || n.text(100) != want {
+			t.Errorf("%s: expected %s, found %s, %v", text, want, n.text(100), err)
+		}
+	}
+	if _, err := readNote(100, "reach=100001"); err == nil {
+		t.Error("any number of records may have been sent")
+	}
+}
+
+func FuzzNotes(f *testing.F) {
+	f.Add(int64(3), "uncertain=0,5 decided=5 settled=1-4,6-90000 sent=7")
+	f.Add(int64(3), "uncertain=0 settled=2-4,6 reach=9")
+	f.Fuzz(func(t *testing.T, next int64, text string) {
+		n, err := readNote(max(next, 0), text)
+		if err != nil {
+			return
+		}
+		again, err := readNote(max(next, 0), n.text(max(next, 0)))
+		if diff := cmp.Diff(n, again, cmp.AllowUnexported(metadata{}, span{}), cmpopts.EquateEmpty()); diff != "" ||
+			err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
+	})
+}
+
+func TestDecisions(t *testing.T) {
+	d, err := parseDecisions(sendSetting, []string{"a-b-0@5", "a-b-0@5", "a-b-0@7-9", "a-b-0@9", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for offset, n := range map[int64]int{4: 0, 5: 2, 7: 1, 9: 2, 10: 0} {
+		if found := d.count(recordID{"a-b", 0, offset}); found != n {
+			t.Errorf("offset %d: expected %d, found %d", offset, n, found)
+		}
+	}
+	for _, name := range []string{"a", "a@5", "a-@5", "-0@5", "a-0@", "a-0@x", "a-0@9-7", "a-99999999999@5"} {
+		if _, err := parseDecisions(skipSetting, []string{name}); err == nil || !strings.Contains(err.Error(),
+			skipSetting) {
+			t.Errorf("%s: expected an error, found %v", name, err)
+		}
+	}
+}
+
+// A task that failed is started anew: what was written behind the record that failed is not written again, and what is
+// uncertain waits for an operator.
+func TestStartedAnew(t *testing.T) {
+	for name, c := range map[string]struct {
+		decide    func(o *Options)
+		err       []string
+		seen      []string // by the second run
+		committed int64
+	}{
+		"undecided": {func(*Options) {}, []string{`topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1", "errors.uncertain.skip=orders-3@1"}, nil, 1},
+		"sent":      {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
+		"skipped":   {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{})
+				x.o.Once, x.o.CaughtUp = true, x.group.caughtUp
+				x.group.put("orders", 3, "a=1", "b=2", "c=3", "d=4", "e=5")
+				x.service.answer = func(_ int, body string) (uint16, error) {
+					if body == "b=2" {
+						x.service.mu.Unlock()
+						<-time.After(time.Second / 2) // all others are faster
+						x.service.mu.Lock()
+						return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+					}
+					return 201, nil
+				}
+				_, err := x.run(t)
+				wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1")
+				first := x.service.seen()
+				slices.Sort(first)
+				if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" || x.committed("orders", 3) != 1 {
+					t.Fatal(diff, x.group.committed)
+				}
+				x.service.answer = nil
+				x.o.Uncertain = &Uncertain{} // as after a restart
+				c.decide(&x.o)
+				_, err = x.run(t)
+				if (err == nil) != (c.err == nil) {
+					t.Errorf("found %v", err)
+				}
+				for _, want := range c.err {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("expected %q, found %v", want, err)
+					}
+				}
+				if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders", 3) != c.committed {
+					t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
+				}
+			})
+		})
+	}
+}
+
+// Whoever may commit for the group writes notes: a few bytes must not name records without end.
+func TestHostileNotes(t *testing.T) {
+	for note, want := range map[string]string{
+		"uncertain=0-9000000000000000000":                   "expected offsets as 1-3",
+		"uncertain=0-1000000000":                            "at most 100000 uncertain records",
+		"uncertain=0-99999,200000":                          "at most 100000 uncertain records",
+		"settled=9223372036854775807":                       "expected offsets as 1-3",
+		"settled=x" + strings.Repeat("y", 1<<20):            "expected offsets as 1-3",
+		strings.Repeat("z", 1<<20) + "=1":                   "expected settled, uncertain",
+		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
+	} {
+		_, err := readNote(5, note)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
+			len(err.Error()) > 5000) {
+			t.Errorf("%.50s: expected %q, found %.300v", note, want, err)
+		}
+	}
+}
+
+// Messages show a key's value, not the schema that a JSON converter put around it.
+func TestKeysInMessages(t *testing.T) {
+	long := strings.Repeat("k", 300)
+	for key, want := range map[string]string{
+		`{"schema":{"type":"struct","fields":[{"field":"OrderID","type":"int32"}]},"payload":{"OrderID":7}}`: `{"OrderID":7}`,
+		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`, `{"schema":null,"payload":1}`: `1`,
+		`{"OrderID":7}`: `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{", long: long[:longestKey] + "…",
+	} {
+		if found := string(shortKey([]byte(key))); found != want {
+			t.Errorf("%s: expected %s, found %s", key, want, found)
+		}
+	}
+}

@@ -1,0 +1,431 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// counted is how often each line was written.
+func counted(t *testing.T, x *world) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for _, body := range x.service.seen() {
+		for _, line := range strings.Split(body, ",") {
+			line, _, _ = strings.Cut(line, "?")
+			if all[line]++; all[line] > 1 {
+				t.Fatalf("%s was written twice", line)
+			}
+		}
+	}
+	return all
+}
+
+// A stop in the middle of a batch of any size writes nothing twice: no more runs ahead of the first record than the
+// note can say.
+func TestStopsInLargeBatches(t *testing.T) {
+	for seed := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 5))
+			const records = 10_000
+			w := &writer{each: []int{1, 1, 3, records}[seed%4]}
+			x := newWorld(w)
+			x.group.takes = []int{0, 218, 437, 0}[seed%4]
+			var log strings.Builder
+			x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+			x.o.Once, x.o.Rows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
+			partitions := 1 + r.IntN(3)
+			for i := range records {
+				lane := 'A' + rune(r.IntN(26))
+				if i%2 == 0 {
+					lane = 'a' // half of the records are of one lane, and slow
+				}
+				x.group.put("t", int32(i%partitions), fmt.Sprintf("%c%d=%d", lane, i, i))
+			}
+			x.service.slow = 10 * time.Millisecond
+			x.service.slowFor = map[string]time.Duration{}
+			for i := 0; i < records; i += 2 {
+				x.service.slowFor[fmt.Sprintf("a%d=%d", i, i)] = time.Duration(r.IntN(300)) * time.Millisecond
+			}
+			for stops := 0; stops < 60; stops++ {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- NewTask(x.o).Run(ctx) }()
+				time.Sleep(2*time.Second + time.Duration(r.IntN(20_000))*time.Millisecond)
+				cancel()
+				if err := <-done; err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				counted(t, x)
+				if all, _ := x.group.caughtUp(ctx); all {
+					break
+				}
+			}
+			x.o.Once = true
+			x.ok(t)
+			if n := len(counted(t, x)); n != records || log.Len() > 0 {
+				t.Errorf("seed %d: expected %d records, found %d; %s", seed, records, n, log.String())
+			}
+		})
+	}
+}
+
+// Records that nothing is sent for keep none from running ahead: they have no need of a place in the note.
+func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
+		for i := range 5000 {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'A'+i%50, i), "z=~left out")
+		}
+		start := time.Now()
+		x.ok(t)
+		if took := time.Since(start); took > 5000/8*2*time.Second || x.service.mostBusy != 8 {
+			t.Errorf("took %v, at most %d at a time", took, x.service.mostBusy)
+		}
+	})
+}
+
+// A delivery of more rows than the note can tell apart is made in parts.
+func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 5000})
+		x.o.Rows, x.group.atMost = 10_000, 10_000
+		for i := range 5000 {
+			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
+		}
+		x.ok(t)
+		if n := len(counted(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
+			t.Errorf("found %d records in %d requests", n, len(x.service.seen()))
+		}
+	})
+}
+
+// Where nothing can be stored beside an offset, nothing is sent.
+func TestNothingIsSentWithoutANote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=1")
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrNote)
+		if _, err := x.run(t); !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 0 {
+			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
+		}
+		x.group.refuse = nil
+		x.ok(t)
+		if n := len(counted(t, x)); n != 2 {
+			t.Errorf("expected 2 records, found %d", n)
+		}
+		// A stop, too, says what it could not store.
+		x.group.put("t", 0, "c=1")
+		x.o.Once, x.service.slow = false, time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(1500 * time.Millisecond) // the request is on its way
+		x.group.mu.Lock()
+		x.group.refuse = kafka.ErrNote
+		x.group.mu.Unlock()
+		cancel()
+		if err := <-done; !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 3 {
+			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
+		}
+	})
+}
+
+func lostAnswer() error {
+	return &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+}
+
+// A name in errors.uncertain.send counts once, whatever comes of it and whenever the run ends.
+func TestDecisionsAreUsedUp(t *testing.T) {
+	at := topicPartition{"t", 0}
+	prepare := func(t *testing.T) *world {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		_, err := x.run(t)
+		wantError(t, err, "errors.uncertain.send=t-0@0")
+		return x
+	}
+	again := func(t *testing.T, x *world, requests int, note string, send ...string) error {
+		t.Helper()
+		x.o.Uncertain, x.o.Send = nil, send // another process
+		_, err := x.run(t)
+		if n := len(x.service.seen()); n != requests || x.group.notes[at] != note {
+			t.Errorf("with %q: expected %d requests and the note %q, found %d and %q", send, requests, note, n, x.group.notes[at])
+		}
+		return err
+	}
+	t.Run("no answer again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x := prepare(t)
+			again(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+			for range 3 {
+				wantError(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again", "errors.uncertain.send=t-0@0",
+					"a name in errors.uncertain.send counts once, and was used up for t-0@0")
+			}
+			again(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+			again(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+			again(t, x, 3, "uncertain=0") // not named: what comes next is another decision
+			again(t, x, 4, "uncertain=0 decided=0", "t-0@0")
+			x.service.answer = nil
+			if err := again(t, x, 5, "", "t-0@0", "t-0@0"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("killed while it is sent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x := prepare(t)
+			x.service.answer = func(int, string) (uint16, error) {
+				if note := x.group.notes[at]; note != "uncertain=0 decided=0" {
+					t.Errorf("expected the decision to be stored before the request, found %q", note)
+				}
+				return 201, nil
+			}
+			x.o.Send = []string{"t-0@0"}
+			killed(t, x, 1)
+			wantError(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "was used up for t-0@0")
+		})
+	})
+	t.Run("not to be stored", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x := prepare(t)
+			x.group.refuse = errors.New("no coordinator")
+			wantError(t, again(t, x, 1, "uncertain=0", "t-0@0"), "is not sent again, because it cannot be stored", "no coordinator")
+		})
+	})
+	t.Run("refused", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x := prepare(t)
+			x.service.answer = func(int, string) (uint16, error) { return 400, nil }
+			wantError(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "answered 400")
+			again(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+		})
+	})
+	t.Run("no names", func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Skip = []string{"t@0"}
+		_, err := x.run(t)
+		wantError(t, err, `errors.uncertain.skip: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found "t@0"`)
+	})
+}
+
+// What a commit could not store because the group has rebalanced is stored with the next one, although nothing new is
+// settled.
+func TestCommitRefusedAsRebalanced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		x.group.put("t", 0, lines("a", 3)...)
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrRebalanced)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		x.group.mu.Lock()
+		x.group.refuse = nil
+		x.group.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if x.committed("t", 0) != 3 {
+			t.Errorf("expected 3 to be committed, found %v", x.group.committed)
+		}
+		x.group.mu.Lock()
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrRebalanced)
+		x.group.mu.Unlock()
+		x.group.put("t", 0, lines("b", 3)...)
+		time.Sleep(3 * time.Second)
+		time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
+			x.group.mu.Lock()
+			defer x.group.mu.Unlock()
+			x.group.refuse = nil
+		})
+		cancel()
+		if err := <-done; err != nil || x.committed("t", 0) != 6 {
+			t.Errorf("expected 6 to be committed, found %v, %v", x.group.committed, err)
+		}
+	})
+}
+
+// killed runs a task until so many requests were answered, and leaves it as a killed one does: nothing is stored any
+// more.
+func killed(t *testing.T, x *world, requests int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	inner := x.service.answer
+	created := 0
+	x.service.answer = func(n int, body string) (uint16, error) {
+		if created++; created == requests {
+			x.group.mu.Lock()
+			x.group.refuse = errors.New("killed")
+			x.group.mu.Unlock()
+			cancel()
+		}
+		if inner != nil {
+			return inner(n, body)
+		}
+		return 201, nil
+	}
+	x.o.Once, x.o.Uncertain, x.o.Settled = false, nil, nil
+	if err := NewTask(x.o).Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
+}
+
+// existing is a service that refuses what it has.
+func existing(x *world) {
+	has := map[string]bool{}
+	x.service.answer = func(_ int, body string) (uint16, error) {
+		if has[body] {
+			return 410, nil
+		}
+		has[body] = true
+		return 201, nil
+	}
+}
+
+// Records that a killed run had on its way, and of which it could not say that they were written, are reported all at
+// once; nothing is sent twice.
+func TestRecordsOfAKilledRun(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		rows, one int
+		first     int // records that were committed before
+	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"behind a commit", 100, 100, 300}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{})
+				existing(x)
+				x.service.slow, x.o.CommitEvery, x.group.atMost = 2*time.Millisecond, time.Hour, 50
+				if c.first > 0 {
+					x.group.put("t", 0, lines("x", c.first)...)
+					x.ok(t)
+				}
+				for i := range 400 {
+					x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'a'+i%7, i))
+				}
+				x.o.Rows = c.rows
+				killed(t, x, 60)
+				written := len(x.service.seen()) - c.first
+				x.o.Rows, x.o.Uncertain = c.one, nil
+				_, err := x.run(t)
+				var names []string
+				for i := c.first; i < c.first+400; i++ {
+					name := fmt.Sprintf("t-0@%d", i)
+					if err != nil && slices.Contains(strings.FieldsFunc(err.Error(),
+						func(r rune) bool { return strings.ContainsRune(" ,=;", r) }), name) {
+						names = append(names, name)
+					}
+				}
+				wantError(t, err, "a run before this one, which was killed, may have written it", "errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
+				if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n {
+					t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v", n, written, len(names), err)
+				}
+				x.o.Skip, x.o.Uncertain = names, nil
+				x.ok(t)
+				lines := map[string]int{}
+				for _, body := range x.service.seen() {
+					if lines[body]++; lines[body] > 1 {
+						t.Errorf("%s was sent twice", body)
+					}
+				}
+				if n := len(lines); n != c.first+400 || x.committed("t", 0) != int64(n) ||
+					x.group.notes[topicPartition{"t", 0}] != "" {
+					t.Errorf("found %d lines, %d committed, note %q", n, x.committed("t", 0), x.group.notes[topicPartition{"t", 0}])
+				}
+			})
+		})
+	}
+}
+
+// Nothing is suspected where no run was killed: a record that the service has already is refused as ever.
+func TestRecordsThatExist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		existing(x)
+		x.group.put("t", 0, "a=1", "b=2", "a=1", "c=3")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 2, key "a": write: answered 410`)
+		if strings.Contains(err.Error(), "killed") {
+			t.Error(err)
+		}
+		_, err = x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 2, key "a": write: answered 410`)
+		if strings.Contains(err.Error(), "killed") {
+			t.Error(err)
+		}
+	})
+}
+
+// A note that cannot be read says nothing about what was written: the task does not begin, and leaves the note as it
+// is.
+func TestNoteThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=2")
+		x.group.notes[topicPartition{"t", 0}], x.group.committed[topicPartition{"t", 0}] = "settled=1 of-a-later-version=1", 0
+		_, err := x.run(t)
+		wantError(t, err, "topic t, partition 0", "expected settled, uncertain, decided or sent", "set the group's offset anew")
+		if len(x.service.seen()) != 0 || x.group.notes[topicPartition{"t", 0}] != "settled=1 of-a-later-version=1" {
+			t.Errorf("found %q sent, note %q", x.service.seen(), x.group.notes[topicPartition{"t", 0}])
+		}
+	})
+}
+
+// A record of which some rows are written is finished by a stop, or reported: it would be written again as a whole.
+func TestRecordsThatAreHalfWritten(t *testing.T) {
+	made := func() *world {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 1
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowFault {
+				var out []wit.Row
+				for _, r := range b.Rows {
+					out = append(out, r, r, r)
+				}
+				b.Rows = out
+				return nil
+			}), nil
+		}
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "b=2")
+		return x
+	}
+	run := func(t *testing.T, x *world) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(1500*time.Millisecond + time.Second)
+		cancel()
+		return <-done
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := made()
+		if err := run(t, x); err != nil || x.committed("t", 0) != 1 || len(x.service.seen()) != 3 {
+			t.Errorf("found %v, %d committed, %q", err, x.committed("t", 0), x.service.seen())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := made()
+		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400, 201}[min(n, 3)-1], nil }
+		err := run(t, x)
+		wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "answered 400")
+		if note := x.group.notes[topicPartition{"t", 0}]; note != "uncertain=0" {
+			t.Errorf("expected the record to be uncertain, found the note %q", note)
+		}
+	})
+}

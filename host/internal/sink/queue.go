@@ -1,0 +1,163 @@
+package sink
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+)
+
+// queue holds the deliveries that are to be made, by lane. Of those that may begin, the one that was read first is
+// next. It belongs to one goroutine.
+type queue struct {
+	// lanes are those that are not empty, by their number: deliveries of later batches go behind those of earlier ones.
+	lanes map[uint32]*lane
+	// ready are the lanes of which nothing is on its way, by the partition of their next row.
+	ready map[*partition]*lanes
+	// crowded are partitions whose next delivery waits until another one has ended.
+	crowded map[*partition]bool
+}
+
+// lane is deliveries that go one after another, none of them empty.
+type lane struct {
+	number uint32
+	// numbered: it stands in [queue.lanes].
+	numbered bool
+	jobs     []job
+}
+
+func (l *lane) before(other *lane) bool {
+	a, b := &l.jobs[0], &other.jobs[0]
+	return cmp.Or(cmp.Compare(a.of.number, b.of.number), cmp.Compare(a.rows[0], b.rows[0])) < 0
+}
+
+func (j *job) partition() *partition { return j.of.batch.items[j.rows[0]].partition }
+
+func newQueue() *queue {
+	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*lanes{}, crowded: map[*partition]bool{}}
+}
+
+// add puts the deliveries of a batch behind those that are there. alone: none are, and these go one after another.
+func (q *queue) add(jobs []job, alone bool) {
+	var fresh []*lane
+	for _, j := range jobs {
+		if j.refused != nil { // it has no lane
+			fresh = append(fresh, &lane{jobs: []job{j}})
+			continue
+		}
+		if alone {
+			j.Lane = 0
+		}
+		l := q.lanes[j.Lane]
+		if l == nil {
+			l = &lane{number: j.Lane, numbered: true}
+			q.lanes[j.Lane] = l
+			fresh = append(fresh, l)
+		}
+		l.jobs = append(l.jobs, j)
+	}
+	for _, l := range fresh {
+		q.put(l)
+	}
+}
+
+func (q *queue) put(l *lane) {
+	p := l.jobs[0].partition()
+	if q.ready[p] == nil {
+		q.ready[p] = &lanes{}
+	}
+	heap.Push(q.ready[p], l)
+}
+
+// first is the lane that is next; nil: there is none.
+func (q *queue) first() *lane {
+	var first *lane
+	for p, all := range q.ready {
+		if !q.crowded[p] && (first == nil || (*all)[0].before(first)) {
+			first = (*all)[0]
+		}
+	}
+	return first
+}
+
+// takeBack takes out the deliveries of a batch, none of which has begun, and behind which there are none.
+func (q *queue) takeBack(w *writing) (jobs []job) {
+	cut := func(l *lane) {
+		n := len(l.jobs)
+		for n > 0 && l.jobs[n-1].of == w {
+			n--
+		}
+		jobs = append(jobs, l.jobs[n:]...)
+		clear(l.jobs[n:])
+		l.jobs = l.jobs[:n]
+	}
+	for _, l := range q.lanes {
+		cut(l) // those that are at work too
+	}
+	for p, all := range q.ready {
+		for _, l := range *all {
+			cut(l)
+		}
+		*all = slices.DeleteFunc(*all, func(l *lane) bool {
+			if len(l.jobs) == 0 {
+				q.forget(l)
+			}
+			return len(l.jobs) == 0
+		})
+		if heap.Init(all); len(*all) == 0 {
+			delete(q.ready, p)
+		}
+	}
+	return jobs
+}
+
+// begin takes the lane that is next out, until it has ended.
+func (q *queue) begin(l *lane) {
+	p := l.jobs[0].partition()
+	if heap.Pop(q.ready[p]); q.ready[p].Len() == 0 {
+		delete(q.ready, p)
+	}
+}
+
+// setAside takes the lane that is next out for good.
+func (q *queue) setAside(l *lane) {
+	q.begin(l)
+	q.forget(l)
+}
+
+func (q *queue) forget(l *lane) {
+	if l.numbered {
+		delete(q.lanes, l.number)
+	}
+}
+
+// full has the lane that is next wait until another one has ended.
+func (q *queue) full(l *lane) { q.crowded[l.jobs[0].partition()] = true }
+
+// ended puts a lane back without its first delivery, and with others in its place.
+func (q *queue) ended(l *lane, instead []job) {
+	clear(q.crowded)
+	l.jobs[0] = job{}
+	if l.jobs = l.jobs[1:]; len(instead) > 0 {
+		l.jobs = append(instead, l.jobs...)
+	}
+	if len(l.jobs) > 0 {
+		q.put(l)
+	} else {
+		q.forget(l)
+	}
+}
+
+// lanes are a heap by their next row.
+type lanes []*lane
+
+func (l lanes) Len() int           { return len(l) }
+func (l lanes) Less(i, j int) bool { return l[i].before(l[j]) }
+func (l lanes) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *lanes) Push(x any)        { *l = append(*l, x.(*lane)) }
+func (l *lanes) Pop() any {
+	old := *l
+	x := old[len(old)-1]
+	old[len(old)-1] = nil
+	*l = old[:len(old)-1]
+	return x
+}

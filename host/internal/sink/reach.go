@@ -1,0 +1,85 @@
+package sink
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Reach finds out which of the topics that the plugin takes records arrive in, after the transforms, and says what does
+// not fit. The tasks of a connector share one, since each of them reads some of the topics.
+type Reach struct {
+	// Settings are the settings that name topics, by the topic.
+	Settings map[string]string
+	// Read are the topics that are read, where the topic of a record alone decides which one it has after the
+	// transforms. Where others may come, or more decides, none.
+	Read []string
+
+	mu sync.Mutex
+	// from are the topics of which records have arrived, to those in which they did.
+	from, to map[string]bool
+	complete bool // what Read can tell is known
+}
+
+// mostTopics is how many topics are told apart.
+const mostTopics = 1000
+
+// arrived takes the records of a batch, and the topics that their rows have after the transforms; taken are those that
+// the plugin takes.
+func (r *Reach) arrived(log *slog.Logger, b *batch, taken []string) {
+	if r == nil || len(taken) == 0 {
+		return
+	}
+	var from string
+	to := -1
+	for n, i := range b.items {
+		row := &b.rows.Rows[n]
+		if int(row.Topic) == to && i.record.Topic == from {
+			continue // as the one before
+		}
+		from, to = i.record.Topic, int(row.Topic)
+		if to < len(b.rows.Topics) {
+			r.one(log, i, b.rows.Topics[to], taken)
+		}
+	}
+}
+
+func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.from == nil {
+		r.from, r.to = map[string]bool{}, map[string]bool{}
+	}
+	if len(r.from) >= mostTopics || len(r.to) >= mostTopics || r.from[i.record.Topic] && r.to[topic] {
+		return
+	}
+	if !r.to[topic] && !slices.Contains(taken, topic) {
+		log.Error("nothing takes records of the topic that they have after the transforms: have a setting name it, or change the transforms",
+			"topic", topic, "read_from", i.record.Topic, "taken", r.named(taken), "record", i.String())
+	}
+	r.from[i.record.Topic], r.to[topic] = true, true
+	if r.complete || len(r.Read) == 0 || slices.ContainsFunc(r.Read, func(t string) bool { return !r.from[t] }) {
+		return
+	}
+	r.complete = true
+	for _, t := range taken {
+		if !r.to[t] {
+			log.Error("no record can reach the topic that a setting names: after the transforms they have others; change the setting, topics or the transforms",
+				"setting", r.named([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.to)), ", "))
+		}
+	}
+}
+
+// named is topics with the settings that name them.
+func (r *Reach) named(topics []string) string {
+	names := make([]string, len(topics))
+	for n, t := range topics {
+		names[n] = t
+		if setting := r.Settings[t]; setting != "" {
+			names[n] = setting + "=" + t
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,62 @@
+package sink
+
+import (
+	"context"
+	"sync"
+)
+
+// Settled is what the tasks of a connector in this process have settled of partitions that went away from them before
+// it was committed: a group that cannot be reached gives its members' partitions up, although nobody else has them, and
+// then offsets cannot be committed either. A partition that comes back, to whichever of the tasks, goes on behind what
+// was settled, as a member's does that was never away. The zero value is empty and ready.
+type Settled struct {
+	mu   sync.Mutex
+	left map[topicPartition]left
+}
+
+// left is a partition as it was when it went away. What was on its way then is settled since, or not.
+type left struct {
+	ledger    *ledger
+	partition *partition
+}
+
+func (s *Settled) keep(at topicPartition, l *ledger, p *partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == nil {
+		s.left = map[topicPartition]left{}
+	}
+	s.left[at] = left{l, p}
+}
+
+// of is the partition that went away from a ledger last, nil if it has come back since.
+func (s *Settled) of(l *ledger, at topicPartition) *partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was := s.left[at]; was.ledger == l {
+		return was.partition
+	}
+	return nil
+}
+
+// take waits for what is still on its way, and returns the offsets from `next` on that are settled. They are of no use
+// where next, the committed offset (-1: none), is before one that was committed: somebody has set it back, to have
+// records written again. last: the note beside that offset is the last one that was made here, so that what it says of
+// requests on their way has ended since, and is known.
+func (s *Settled) take(ctx context.Context, at topicPartition, next int64, note string) (settled []span, last bool) {
+	s.mu.Lock()
+	was, ok := s.left[at]
+	delete(s.left, at)
+	s.mu.Unlock()
+	if !ok {
+		return nil, false
+	}
+	was.ledger.wait(ctx, func() bool { return was.partition.delivering == 0 })
+	was.ledger.mu.Lock()
+	defer was.ledger.mu.Unlock()
+	if next < was.partition.committed {
+		return nil, false
+	}
+	return was.partition.ahead(max(next, 0), true), was.partition.delivering == 0 &&
+		(note == was.partition.note || note == was.partition.made)
+}

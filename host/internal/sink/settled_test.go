@@ -1,0 +1,165 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
+// nothing is written again; what was on its way meanwhile is waited for.
+func TestLostPartitionsComeBack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// meanwhile is what happens to the offset 0 of the group: somebody else's commit, or an operator's.
+		meanwhile func(g *group, at topicPartition)
+		committed int64 // before the outage
+		want      []string
+	}{
+		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "a=2", "a=3", "a=4", "b=1"}},
+		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "a=2", "a=3", "a=4", "b=1"}},
+		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 4 }, -1, []string{"a=1", "a=2", "a=4", "b=1"}},
+		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.notes[at] = 0, "" }, 2, []string{"a=1", "a=1", "a=2", "a=2", "a=3", "a=4", "b=1", "b=1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{repeatable: true})
+				x.o.Once, x.o.InFlight, x.o.CommitEvery = false, 2, 100*time.Millisecond
+				x.service.slow = time.Second
+				at := topicPartition{"t", 0}
+				x.group.put("t", 0, "a=1", "b=1", "a=2", "a=3", "a=4")
+				if c.committed < 0 {
+					x.group.refuse = errors.New("nobody there")
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- NewTask(x.o).Run(ctx) }()
+				time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 is on its way
+				x.group.mu.Lock()
+				x.group.refuse = errors.New("nobody there")
+				x.group.mu.Unlock()
+				synctest.Wait()
+				if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
+					t.Errorf("%d committed before the outage, expected %d", got, c.committed)
+				}
+				x.group.lose(at)
+				x.group.mu.Lock()
+				c.meanwhile(x.group, at)
+				x.group.refuse = nil
+				x.group.mu.Unlock()
+				x.group.assign(at) // waits for a=2
+				time.Sleep(20 * time.Second)
+				if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+					t.Error(diff)
+				}
+				if x.committed("t", 0) != 5 {
+					t.Errorf("%d committed, expected 5", x.committed("t", 0))
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// What one task has settled and could not commit, another task of the connector does not write again.
+func TestSettledIsSharedByTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once, x.o.Settled = false, &Settled{}
+		x.group.put("t", 0, "a=1", "a=2")
+		x.group.refuse = errors.New("nobody there")
+		first, cancelFirst := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(first) }()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		x.group.lose(topicPartition{"t", 0})
+		cancelFirst()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		x.group.refuse = nil
+		x.group.put("t", 0, "a=3")
+		second, cancelSecond := context.WithCancel(t.Context())
+		go func() { done <- NewTask(x.o).Run(second) }()
+		time.Sleep(5 * time.Second)
+		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+		cancelSecond()
+		if err := <-done; err != nil || x.committed("t", 0) != 3 {
+			t.Error(err, x.committed("t", 0))
+		}
+	})
+}
+
+// What was settled of a partition that was lost and came back is stored, although nothing of it is read before the
+// stop: another process does not write it again.
+func TestSettledOfALostPartitionIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		x.group.mu.Lock()
+		x.group.refuse = errors.New("nobody there")
+		x.group.mu.Unlock()
+		x.group.put("t", 0, "a=2", "a=3")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		x.group.lose(at)
+		x.group.mu.Lock()
+		x.group.refuse = nil
+		x.group.mu.Unlock()
+		cancel() // nothing is polled any more
+		x.group.assign(at)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if x.committed("t", 0) != 1 || x.note(at) != "settled=0-1" {
+			t.Errorf("%d committed with note %q, expected 1 with settled=0-1", x.committed("t", 0), x.note(at))
+		}
+		x.o.Once = true // another process
+		x.ok(t)
+		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// What is settled out of order stands beside the offset that is committed when a partition goes, for its next owner.
+func TestNoteOfAPartitionThatGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 2
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "a=2", "b=1")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		synctest.Wait()
+		x.group.revoke(ctx, at)
+		if x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1" {
+			t.Errorf("%d committed with note %q, expected 1 with settled=1", x.committed("t", 0), x.group.notes[at])
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,616 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func lines(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
+	}
+	return out
+}
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("expected an error with %q", parts)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("expected %q in the error, found %v", part, err)
+		}
+	}
+}
+
+func TestOnceWritesEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 3})
+		x.group.put("a", 0, lines("a", 700)...)
+		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
+		task := x.ok(t)
+		if x.committed("a", 0) != 700 || x.committed("a", 1) != 7 {
+			t.Error(x.group.committed)
+		}
+		p := task.Progress()
+		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Open != 0 || p.Skipped+p.Faults+p.Again != 0 {
+			t.Errorf("%+v", p)
+		}
+		if !slices.ContainsFunc(x.service.seen(), func(s string) bool { return strings.HasSuffix(s, ",b1") || s == "b1" }) {
+			t.Error("no tombstone")
+		}
+	})
+}
+
+// P20: rows of one key keep their order, retried ones included; lanes run side by side.
+func TestOrderOfKeys(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			x := newWorld(&writer{each: 1 + r.IntN(3)})
+			x.o.Rows, x.o.InFlight, x.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+			x.service.slow = 10 * time.Millisecond
+			x.service.answer = func(int, string) (uint16, error) {
+				return []uint16{201, 201, 201, 201, 201, 201, 409, 412, 503}[r.IntN(9)], nil
+			}
+			many := 1000
+			x.service.retry.Max = &many
+			x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+			written := map[string][]string{}
+			inner := x.service.answer
+			x.service.answer = func(n int, body string) (uint16, error) {
+				status, err := inner(n, body)
+				if strings.Contains(body, "?") && status == 409 {
+					status = 201 // hints help
+				}
+				if status == 201 {
+					for _, line := range strings.Split(body, ",") {
+						line, _, _ = strings.Cut(line, "?")
+						key, value, _ := strings.Cut(line, "=")
+						written[key] = append(written[key], value)
+					}
+				}
+				return status, err
+			}
+			want := map[string][]string{}
+			for i := range 200 {
+				key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+				want[key] = append(want[key], fmt.Sprint(i))
+				x.group.put("t", int32(key[0])%3, fmt.Sprintf("%s=%d", key, i))
+			}
+			x.ok(t)
+			if diff := cmp.Diff(want, written); diff != "" {
+				t.Fatalf("seed %d: %s", seed, diff)
+			}
+		})
+	}
+}
+
+func TestInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.InFlight = 3
+		x.service.slow = time.Second
+		for c := 'a'; c <= 'l'; c++ {
+			x.group.put("t", 0, fmt.Sprintf("%c=1", c), fmt.Sprintf("%c=2", c))
+		}
+		start := time.Now()
+		x.ok(t)
+		if d := time.Since(start); x.service.mostBusy != 3 || d < 8*time.Second || d > 9*time.Second {
+			t.Errorf("%d at a time, %v", x.service.mostBusy, d)
+		}
+	})
+}
+
+// P19: a POST without an answer is not sent again, whatever is tolerated.
+func TestNoAnswer(t *testing.T) {
+	for _, tolerate := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll, x.o.InFlight = tolerate, 1
+			x.group.put("orders", 3, "a=1", "b=2", "c=3")
+			x.service.answer = func(n int, body string) (uint16, error) {
+				if body == "b=2" {
+					return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+				}
+				return 201, nil
+			}
+			_, err := x.run(t)
+			wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "may have been written", "is not sent again", "POST /Set may have arrived", "connection reset")
+			if diff := cmp.Diff([]string{"a=1", "b=2"}, x.service.seen()); diff != "" {
+				t.Error(diff)
+			}
+			if x.committed("orders", 3) != 1 {
+				t.Error(x.group.committed)
+			}
+		})
+	}
+}
+
+func TestRefusedRows(t *testing.T) {
+	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5"}
+	answer := func(_ int, body string) (uint16, error) {
+		if body == "d=400" {
+			return 400, nil
+		}
+		return 201, nil
+	}
+	for want, rows := range map[string][]string{
+		`topic t, partition 0, offset 1, key "b": encode: too long`:             {"a=1", "b=!too long"},
+		`topic t, partition 0, offset 1, key "bad": key converter: no document`: {"a=1", "bad=x"},
+		`topic t, partition 0, offset 1, key "d": write: answered 400`:          {"a=1", "d=400"},
+		`topic t, partition 0, offset 0, key "d": write: answered 400`:          {"d=400"},
+		`topic t, partition 0, offset 1, key "e": value converter: no document`: {"a=1", "e=bad"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.InFlight = 1
+			x.group.put("t", 0, rows...)
+			x.service.answer = answer
+			_, err := x.run(t)
+			wantError(t, err, want)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, records...)
+		x.service.answer = answer
+		task := x.ok(t)
+		if p := task.Progress(); p.Skipped != 3 || p.Faults != 3 || p.Written != 2 || x.committed("t", 0) != 5 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// letters keeps dead letters, or refuses them.
+type letters struct {
+	mu      sync.Mutex
+	kept    []string
+	refuses error
+}
+
+func (l *letters) Send(ctx context.Context, letter Letter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refuses != nil {
+		return l.refuses
+	}
+	l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s", letter.Record.Value, letter.Record.Offset, letter.Stage, letter.Err))
+	return ctx.Err()
+}
+
+// A row that is skipped is settled when its dead letter is stored, and not before.
+func TestDeadLetters(t *testing.T) {
+	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
+	answer := func(_ int, body string) (uint16, error) {
+		if body == "d=400" {
+			return 400, nil
+		}
+		return 201, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x, kept := newWorld(&writer{}), &letters{}
+		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		x.group.put("t", 0, records...)
+		x.service.answer = answer
+		if p := x.ok(t).Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 {
+			t.Errorf("%+v", p)
+		}
+		slices.Sort(kept.kept)
+		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400", "bad@5: value converter: no document", "x@2: key converter: no document"}
+		if diff := cmp.Diff(want, kept.kept); diff != "" {
+			t.Error(diff)
+		}
+	})
+	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll, x.o.InFlight, x.o.DeadLetters = true, 1, &letters{refuses: errors.New("brokers are away")}
+			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
+			x.service.answer = answer
+			_, err := x.run(t)
+			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at), "it stays unwritten, because its dead letter cannot be stored: brokers are away")
+			if x.committed("t", 0) > at {
+				t.Errorf("committed %v", x.group.committed)
+			}
+		})
+	}
+}
+
+// A topic that nobody has configured is no record's fault: with errors.tolerance=all it would be emptied into nothing.
+func TestRowsThatNoSettingIsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
+		if x.committed("t", 0) > 1 {
+			t.Error(x.group.committed)
+		}
+	})
+}
+
+// Faults that are not the row's fail the task even where rows may be skipped.
+func TestFaultsOfTheService(t *testing.T) {
+	for status, c := range map[uint16]struct {
+		want     string
+		requests int
+	}{
+		401: {`key "a": write: answered 401`, 1},
+		503: {`key "a": tried 4 times: answered 503`, 4},
+		412: {`key "a": write: changed`, 4},
+		409: {`write it anew for the 17th time, last with the hint "alone"`, 17},
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{})
+				x.o.TolerateAll = status != 412
+				x.group.put("t", 0, "a=1")
+				x.service.answer = func(int, string) (uint16, error) { return status, nil }
+				_, err := x.run(t)
+				wantError(t, err, "topic t, partition 0, offset 0", c.want)
+				if n := len(x.service.seen()); n != c.requests {
+					t.Errorf("%d requests", n)
+				}
+				if x.committed("t", 0) != 0 {
+					t.Error(x.group.committed)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "no connection"}
+		}
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
+	})
+}
+
+// What is settled behind a row that fails does not move its partition's offset, and does move another's.
+func TestCommitsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=2", "c=3", "d=4")
+		x.group.put("t", 1, "e=1", "f=2")
+		x.service.slow = time.Second
+		x.o.InFlight = 6
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if body == "b=2" {
+				return 400, nil
+			}
+			return 201, nil
+		}
+		_, err := x.run(t)
+		wantError(t, err, "partition 0, offset 1")
+		if x.committed("t", 0) != 1 || x.committed("t", 1) != 2 {
+			t.Error(x.group.committed)
+		}
+	})
+}
+
+// Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as
+// written.
+func TestRowsBesideOneThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
+		task, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
+		if n := task.Progress().Written; n != 3 || len(x.service.seen()) != 1 {
+			t.Errorf("%d written with %q", n, x.service.seen())
+		}
+		if at := (topicPartition{"t", 0}); x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1,3" {
+			t.Errorf("%d committed, note %q", x.committed("t", 0), x.group.notes[at])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 3})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+		}
+		_, err := x.run(t)
+		wantError(t, err, "partition 0, offset 0,", "is not sent again")
+		if note := x.group.notes[topicPartition{"t", 0}]; note != "uncertain=0-2" {
+			t.Errorf("expected all rows of the request to be uncertain, found the note %q", note)
+		}
+	})
+}
+
+// Of several records that fail at the same time the one that stands first is named, although its answer came last.
+func TestFirstFailureIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=0", "b=1", "c=2", "d=3")
+		x.service.answer = func(_ int, body string) (uint16, error) { return 400, nil }
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+	})
+}
+
+func TestTaskSaysWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 2})
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "a=2", "b=3", "c=~left out")
+		x.ok(t)
+		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
+		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ", "at_work.send=2s"} {
+			if !strings.Contains(last, want) {
+				t.Errorf("expected %q in the last line, found %s", want, last)
+			}
+		}
+	})
+}
+
+func TestCommitsWhileABatchIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once = false
+		x.service.slow = 500 * time.Millisecond
+		x.group.put("t", 0, lines("a", 40)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(10*time.Second + 100*time.Millisecond)
+		if n := x.committed("t", 0); n < 15 || n > 20 {
+			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(x.service.seen()); x.committed("t", 0) != int64(n) {
+			t.Errorf("%d committed of %d written", x.committed("t", 0), n)
+		}
+	})
+}
+
+func TestCommitThatFailsIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		x.group.put("t", 0, lines("a", 3)...)
+		x.group.refuse = errors.New("no coordinator")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		x.group.mu.Lock()
+		x.group.refuse = nil
+		x.group.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if x.committed("t", 0) != 3 {
+			t.Error(x.group.committed)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestStop(t *testing.T) {
+	run := func(t *testing.T, slow time.Duration) (*world, error, time.Duration) {
+		x := newWorld(&writer{})
+		x.o.Once = false
+		x.service.slow = slow
+		x.group.put("t", 0, "a=1", "a=2", "a=3")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(1500 * time.Millisecond) // the batch waits a second for more
+		cancel()
+		start := time.Now()
+		err := <-done
+		return x, err, time.Since(start)
+	}
+	t.Run("waits for what is on its way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x, err, took := run(t, 2*time.Second)
+			if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
+				t.Error(err, x.service.seen(), x.group.committed, took)
+			}
+		})
+	})
+	t.Run("and reports what it cannot wait for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			x, err, took := run(t, time.Hour)
+			wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
+			if x.committed("t", 0) != 0 || took > 5*time.Second {
+				t.Error(x.group.committed, took)
+			}
+		})
+	})
+}
+
+func TestRebalance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 2
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
+		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		synctest.Wait()
+		x.group.revoke(ctx, topicPartition{"t", 0})
+		if x.committed("t", 0) != 2 {
+			t.Errorf("%d committed when the partition goes", x.committed("t", 0))
+		}
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+			t.Error(diff)
+		}
+		x.group.assign(topicPartition{"t", 0})
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+			t.Error(diff)
+		}
+		if x.committed("t", 0) != 4 || x.committed("t", 1) != 4 {
+			t.Error(x.group.committed)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type chainFunc func(b *record.Batch) []wit.RowFault
+
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
+	return c(b), nil
+}
+
+// Transforms may drop a row, make several of one, and fault; a record is settled with all of its rows.
+func TestTransforms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) (faults []wit.RowFault) {
+				var out []wit.Row
+				for i, r := range b.Rows {
+					r.Origin = uint32(i)
+					switch v := string(b.Bytes(r.Value)); v {
+					case "drop":
+					case "twice":
+						out = append(out, r, r)
+					case "fault":
+						faults = append(faults, wit.RowFault{Origin: uint32(i), Fault: wit.Fault{Kind: wit.FaultData,
+							Message: "no"}})
+					default:
+						out = append(out, r)
+					}
+				}
+				b.Rows = out
+				return faults
+			}), nil
+		}
+		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
+		task := x.ok(t)
+		if diff := cmp.Diff([]string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+			t.Error(diff)
+		}
+		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Open != 0 {
+			t.Errorf("%+v %v", p, x.group.committed)
+		}
+		x.o.TolerateAll = false
+		x.group.put("t", 0, "f=fault")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 5, key "f": transforms: no`)
+		if x.committed("t", 0) != 5 {
+			t.Errorf("a record that failed is committed: %v", x.group.committed)
+		}
+	})
+}
+
+// P32: the row on which the plugin traps is found, the others are written.
+func TestTraps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode", Reason: errors.New("unreachable")}})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, slices.Concat(lines("a", 20), []string{"b=#"}, lines("c", 20))...)
+		task := x.ok(t)
+		if p := task.Progress(); p.Written != 40 || p.Skipped != 1 || x.committed("t", 0) != 41 {
+			t.Errorf("%+v", p)
+		}
+		x.o.TolerateAll = false
+		x.group.put("t", 0, "d=#")
+		_, err := x.run(t)
+		wantError(t, err, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
+	})
+}
+
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{staleOnce: true, settleErrs: []error{&wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}}}
+		x := newWorld(w)
+		x.group.put("t", 0, "a=1")
+		x.ok(t)
+		if w.opens != 3 || len(x.service.seen()) != 1 {
+			t.Error(w.opens, x.service.seen())
+		}
+	})
+}
+
+func TestSwapAtTheBatchBoundary(t *testing.T) {
+	for name, c := range map[string]struct {
+		next   *writer
+		reject string
+	}{
+		"that fits":       {&writer{version: "2", each: 1, topics: []string{"t"}}, ""},
+		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "change of topics"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{version: "1", topics: []string{"t"}})
+				x.o.Rows, x.group.atMost = 10, 10
+				x.group.put("t", 0, lines("a", 50)...)
+				x.service.answer = func(n int, _ string) (uint16, error) {
+					if n == 15 {
+						x.versions.mu.Lock()
+						x.versions.candidate = &fakeCode{c.next}
+						x.versions.mu.Unlock()
+					}
+					return 201, nil
+				}
+				task := x.ok(t)
+				if n := len(x.service.seen()); n != 50 || !strings.Contains(x.versions.rejected, c.reject) ||
+					(c.reject == "") != (x.versions.rejected == "") {
+					t.Error(n, x.versions.rejected)
+				}
+				if v := task.Progress().Version; (v == "2") != (c.reject == "") {
+					t.Error(v)
+				}
+			})
+		})
+	}
+}
+
+func TestKafkaErrorsEndTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.NewConsumer = func([]string, Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
+		_, err := x.run(t)
+		wantError(t, err, "not authorized")
+	})
+}
+
+type brokenConsumer struct{ Consumer }
+
+func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
+	return nil, errors.New("not authorized")
+}
+func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
+func (brokenConsumer) Close()                                      {}

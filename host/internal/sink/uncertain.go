@@ -1,0 +1,302 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
+// must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a
+// failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
+// them in the notes beside the group's offsets. The zero value is empty and ready.
+type Uncertain struct {
+	mu      sync.Mutex
+	records map[recordID]*doubt
+}
+
+// doubt is one such record.
+type doubt struct {
+	why error
+	// used is how many decisions to send it again were used up. sending: there is one that is not yet carried out;
+	// sent: it is used up, too.
+	used          int
+	sending, sent bool
+	// resolved: it is not in doubt any more, and not settled. What was decided stays used up, should it be in doubt
+	// once more.
+	resolved bool
+}
+
+type recordID struct {
+	topic     string
+	partition int32
+	offset    int64
+}
+
+func spotOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
+
+func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
+
+func (s recordID) place() topicPartition { return topicPartition{s.topic, s.partition} }
+
+// put adds a record. A decision that was being carried out is used up by it.
+func (u *Uncertain) put(at recordID, why error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.records == nil {
+		u.records = map[recordID]*doubt{}
+	}
+	d := u.records[at]
+	switch {
+	case d == nil:
+		u.records[at] = &doubt{why: why}
+	case d.sending || d.resolved:
+		d.why, d.sending, d.sent, d.resolved = why, false, false, false
+	}
+}
+
+// resolve says that a record is not in doubt any more, and not settled.
+func (u *Uncertain) resolve(at recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.records[at]; d != nil && d.used > 0 {
+		d.resolved, d.sending, d.sent = true, false, false
+	} else {
+		delete(u.records, at)
+	}
+}
+
+// remember takes from a note how many decisions about a record were used up that is not in doubt.
+func (u *Uncertain) remember(at recordID, used int) {
+	u.put(at, nil)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.records[at]
+	d.used, d.resolved = max(d.used, used), true
+}
+
+// decide takes a record that stands in a note, and says whether it is to be sent once more: where it is named for that
+// more often than the decisions that were used up, of which the note knows some. A record that is not named any more
+// can be named anew. One that was to be sent by a task that lost its partition still is.
+func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
+	u.mu.Lock()
+	decided := u.records[at] != nil && u.records[at].sending
+	u.mu.Unlock()
+	if decided {
+		return true
+	}
+	u.put(at, why)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.records[at]
+	switch d.used = max(d.used, used); {
+	case named == 0:
+		d.used = 0
+	case named > d.used:
+		d.sending = true
+	}
+	return d.sending
+}
+
+// use says that a record is about to be sent: where that was decided, the decision is used up.
+func (u *Uncertain) use(at recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.records[at]; d != nil && d.sending && !d.sent {
+		d.sent = true
+		d.used++
+	}
+}
+
+// settled forgets a record that somebody knows about now.
+func (u *Uncertain) settled(at recordID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.records, at)
+}
+
+// why is what was known when the record was given up; nil: it is not uncertain, or is to be sent all the same.
+func (u *Uncertain) why(r *kgo.Record) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if d := u.records[spotOf(r)]; d != nil && !d.sending && !d.resolved {
+		return d.why
+	}
+	return nil
+}
+
+// sending tells whether a record is to be sent because somebody has decided so.
+func (u *Uncertain) sending(r *kgo.Record) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := u.records[spotOf(r)]
+	return d != nil && d.sending
+}
+
+// of is the offsets of a partition's uncertain records from `next` on, in order.
+func (u *Uncertain) of(at topicPartition, next int64) []span {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []span
+	for s, d := range u.records {
+		if s.place() == at && s.offset >= next && !d.resolved {
+			all = append(all, span{s.offset, s.offset})
+		}
+	}
+	return joined(all)
+}
+
+// joined is spans in order, those that follow each other as one.
+func joined(all []span) []span {
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	out := all[:0]
+	for _, s := range all {
+		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, s.last)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
+func (u *Uncertain) used(at topicPartition, next int64) []span {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []span
+	for s, d := range u.records {
+		for n := 0; n < d.used && s.place() == at && s.offset >= next; n++ {
+			all = append(all, span{s.offset, s.offset})
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	return all
+}
+
+// mostNames is how many records are named one by one.
+const mostNames = 1000
+
+// names are the records about which an operator has to decide, as the settings take them, and those among them that
+// were sent again.
+func (u *Uncertain) names() (all, again []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := map[topicPartition][]span{}
+	n := 0
+	for s, d := range u.records {
+		if d.sending || d.resolved {
+			continue
+		}
+		n++
+		at[s.place()] = append(at[s.place()], span{s.offset, s.offset})
+		if d.used > 0 {
+			again = append(again, s.String())
+		}
+	}
+	places := make([]topicPartition, 0, len(at))
+	for p := range at {
+		places = append(places, p)
+	}
+	slices.SortFunc(places, func(a, b topicPartition) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	for _, p := range places {
+		for _, s := range joined(at[p]) {
+			if n > mostNames {
+				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
+				continue
+			}
+			for offset := s.first; offset <= s.last; offset++ {
+				all = append(all, recordID{p.topic, p.partition, offset}.String())
+			}
+		}
+	}
+	slices.Sort(again)
+	return all, again
+}
+
+// The settings by which an operator decides.
+const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
+
+// uncertainError is the error of a task that leaves records uncertain: it names all that the connector has.
+type uncertainError struct {
+	error
+	all, again []string
+}
+
+func (e *uncertainError) Unwrap() error { return e.error }
+
+func (e *uncertainError) Error() string {
+	them, names := "it", strings.Join(e.all, ",")
+	if len(e.all) > 1 {
+		them = "them"
+	}
+	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, or %s=%s to leave %s out",
+		e.error, them, sendSetting, names, them, skipSetting, names, them)
+	if len(e.again) > 0 {
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before to have it sent once more", sendSetting, strings.Join(e.again, ","))
+	}
+	return text
+}
+
+// advised adds to a fault that leaves records uncertain what can be done about them.
+func (u *Uncertain) advised(err error) error {
+	if all, again := u.names(); len(all) > 0 {
+		return &uncertainError{err, all, again}
+	}
+	return err
+}
+
+// decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
+type decisions struct {
+	one  map[recordID]int
+	many map[topicPartition][]span
+}
+
+func parseDecisions(setting string, names []string) (d decisions, err error) {
+	d = decisions{map[recordID]int{}, map[topicPartition][]span{}}
+	for _, name := range names {
+		at, s, ok := parseDecision(name)
+		switch {
+		case name == "":
+		case !ok:
+			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
+		case s.first == s.last:
+			d.one[recordID{at.topic, at.partition, s.first}]++
+		default:
+			d.many[at] = append(d.many[at], s)
+		}
+	}
+	return d, nil
+}
+
+func parseDecision(name string) (at topicPartition, s span, ok bool) {
+	n := strings.LastIndexByte(name, '@')
+	if n < 0 {
+		return at, s, false
+	}
+	dash := strings.LastIndexByte(name[:n], '-')
+	if dash <= 0 {
+		return at, s, false
+	}
+	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
+	s, inOrder := parseSpan(name[n+1:])
+	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
+}
+
+// count is how often a record is named.
+func (d decisions) count(at recordID) int {
+	n := d.one[at]
+	for _, s := range d.many[at.place()] {
+		if s.first <= at.offset && at.offset <= s.last {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,167 @@
+package source
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Followed requests are under way side by side, and their answers come one after another in the order asked.
+func TestFollowedSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
+		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
+		var all sync.WaitGroup
+		all.Add(3)
+		w.service.before = func(r *wit.Request) {
+			if r.Tag == "/one" || r.Tag == "/two" || r.Tag == "/three" {
+				all.Done()
+				all.Wait() // no answer before all have been asked for
+			}
+		}
+		w.ok(t)
+		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"}, w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// crowded is a service whose limits leave no room beside the page's own request.
+type crowded struct {
+	*service
+	first atomic.Bool
+}
+
+func (c *crowded) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	if r.Tag == "/two" && c.first.CompareAndSwap(false, true) {
+		return nil, transport.ErrNoRoom
+	}
+	return c.service.Do(ctx, r)
+}
+
+// A followed request that found no room is made when its turn comes.
+func TestFollowedWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
+		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
+		c := &crowded{service: w.service}
+		w.o.Client = c
+		w.ok(t)
+		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" || !c.first.Load() {
+			t.Error(diff)
+		}
+	})
+}
+
+// A follow that is tolerated goes to decode with its status; any other one fails the page.
+func TestToleratedAnswers(t *testing.T) {
+	for _, c := range []struct {
+		tolerates []uint16
+		want      string
+	}{{[]uint16{410, 404}, ""}, {[]uint16{410}, "follow /gone: answered 404"}, {nil, "follow /gone: answered 404"}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &reader{exact: true, tolerates: c.tolerates}
+			w := newWorld(r, []string{"a=1", ">/there", ">/gone", "b=2"})
+			w.service.follows = map[string][]string{"/there": {"+a=1.1"}}
+			_, err := w.run(t)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("tolerated %v: expected %q, found %v", c.tolerates, c.want, err)
+			}
+			if err == nil {
+				if diff := cmp.Diff(map[string]uint16{"": 200, "/there": 200, "/gone": 404}, r.statuses); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}
+
+// What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened anew in between.
+func TestChangedFingerprint(t *testing.T) {
+	stored := []wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint", "client=100")}
+	for changed, want := range map[wit.Changed]struct {
+		requests []string
+		err      string
+	}{
+		wit.ChangedFail:   {[]string{"/open"}, `belongs to something else (stored "client=100", now "client=200")`},
+		wit.ChangedReload: {[]string{"/open", "/page/0", "/page/1"}, ""},
+		wit.ChangedKeep:   {[]string{"/open", "/page/1"}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: changed}, []string{"a=1"}, []string{"b=2"})
+			w.broker.offsets["feed=0"] = stored
+			_, err := w.run(t)
+			if (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
+				t.Errorf("%d: expected %q, found %v", changed, want.err, err)
+			}
+			if diff := cmp.Diff(want.requests, w.service.requests); diff != "" {
+				t.Errorf("%d: %s", changed, diff)
+			}
+			if at := describe(w.broker.offsets["feed=0"]); err == nil && at != "page=2 total=2 fingerprint=client=200" {
+				t.Errorf("%d: stored %s", changed, at)
+			}
+		})
+	}
+	for changed, want := range map[wit.Changed][]string{
+		wit.ChangedReload: {"/open", "/page/0", "/page/1", "/open", "/page/0", "/page/1"},
+		wit.ChangedKeep:   {"/open", "/page/0", "/page/1", "/open", "/page/1"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &reader{exact: true, fingerprint: "metadata=1", changed: changed, staleOnce: true}
+			w := newWorld(r, []string{"a=1"}, []string{"b=2", "!stale"})
+			w.service.before = func(q *wit.Request) {
+				if q.Target == "/page/1" {
+					r.fingerprint = "metadata=2"
+				}
+			}
+			w.ok(t)
+			if diff := cmp.Diff(want, w.service.requests); diff != "" {
+				t.Errorf("%d, opened anew: %s", changed, diff)
+			}
+			if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=metadata=2" {
+				t.Errorf("%d, opened anew: stored %s", changed, at)
+			}
+		})
+	}
+}
+
+// A snapshot is read between two pages, without a change of the feed's offset, and what was about to be read comes
+// behind it.
+func TestSnapshotBetweenPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true}
+		w := newWorld(r, []string{"a=1"}, []string{"b=2"})
+		w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
+		task := NewTask(w.o)
+		w.service.before = func(q *wit.Request) {
+			if q.Target == "/page/0" {
+				if err := task.Snapshot("feed0", "now"); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := task.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"start", "snapshot now", "more"}, r.causes); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+		if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=" {
+			t.Error(at)
+		}
+		if err := task.Snapshot("none", "now"); err == nil {
+			t.Error("a feed that is not there was taken")
+		}
+	})
+}

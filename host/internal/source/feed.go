@@ -1,0 +1,182 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// feed is one feed at work. Four goroutines, started and ended by run, hand its rows on as chunks, so that memory does
+// not depend on the size of pages: read (fetch and decode), shape (transforms and converters), produce, settle.
+type feed struct {
+	// fromStart says that the page that broke off is delivered again from its start; nil where none is.
+	fromStart func()
+	task      *Task
+	name      string
+	log       *slog.Logger
+	// partition is the same in every version that the feed runs.
+	partition []wit.Field
+	// opened and index are the feed in the plugin; reading changes them between pages.
+	opened *opened
+	index  uint32
+	// at is where reading goes on; it runs ahead of what is acknowledged.
+	at position
+	// standing is where the feed stood before the page that is being read.
+	standing []wit.Field
+	caughtUp atomic.Bool
+
+	output  Output
+	free    chan *chunk
+	decoded chan *chunk
+	shaped  chan *chunk
+	sent    chan *chunk
+
+	// failed ends the stages: its cause is the feed's fault.
+	failed context.Context
+	fail   context.CancelCauseFunc
+
+	mu sync.Mutex
+	// between is where the feed stood at its last page boundary, for judging other versions.
+	between []wit.Field
+	// fingerprint is what its offsets belong to, see [wit.Feed].
+	fingerprint string
+	// snapshots are those that were asked for.
+	snapshots []string
+	wakes     wakes
+}
+
+// chunks is how many chunks wait for their acknowledgement in a feed, at most.
+const chunks = 16
+
+var errStopped = errors.New("the stop took too long")
+
+// newFeed finds where a feed stands and whether it may go on from there.
+func (t *Task) newFeed(ctx context.Context, o *opened, index uint32) (*feed, error) {
+	w := &o.feeds[index]
+	f := &feed{task: t, name: w.Name, partition: w.Partition, fingerprint: w.Fingerprint, opened: o, index: index,
+		log: t.log.With("feed", w.Name), wakes: wakes{came: make(chan struct{}, 1)}}
+	stored, err := t.o.Stored(ctx, w.Partition)
+	if err != nil {
+		return nil, fmt.Errorf("read the stored offset: %w", err)
+	}
+	if stored == nil {
+		f.at = position{fields: []wit.Field{}}
+	} else if f.at, err = t.resume(ctx, o, w, stored); err != nil {
+		return nil, err
+	}
+	f.standing, f.between = f.at.fields, f.at.fields
+	return f, nil
+}
+
+// resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
+func (t *Task) resume(ctx context.Context, o *opened, w *wit.Feed, stored []wit.Field) (position, error) {
+	p, fingerprint, err := placeOf(stored)
+	if err != nil {
+		return p, err
+	}
+	if fingerprint == nil {
+		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
+	} else if changed := difference(*fingerprint, w.Fingerprint); *fingerprint == w.Fingerprint {
+	} else if w.Changed == wit.ChangedReload {
+		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed", changed)
+		return position{fields: []wit.Field{}}, nil
+	} else if w.Changed == wit.ChangedKeep {
+		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed", changed)
+	} else {
+		return p, &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
+			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
+	}
+	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	if err != nil {
+		return p, fmt.Errorf("the plugin refuses the stored offset: %w", err)
+	}
+	return p, nil
+}
+
+// run is the feed's life: until ctx ends, and then for as long as a stop may take.
+func (f *feed) run(ctx context.Context) (err error) {
+	o := &f.task.o
+	if f.output, err = o.NewOutput(f.name); err != nil {
+		return err
+	}
+	shaper, err := f.newShaper(ctx)
+	if err != nil {
+		f.closeOutput()
+		return err
+	}
+	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.shaped, f.sent = make(chan *chunk, 1), make(chan *chunk, chunks)
+	for range ownChunks {
+		f.free <- newChunk(o.Registry)
+	}
+	// What was read is brought to its end after ctx has ended, but not for ever.
+	f.failed, f.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	stopped := context.AfterFunc(ctx, func() {
+		time.AfterFunc(o.StopWithin*3/4, func() { f.fail(errStopped) })
+	})
+	defer stopped()
+	reading, endReading := context.WithCancelCause(ctx)
+	defer endReading(nil)
+	linked := context.AfterFunc(f.failed, func() { endReading(context.Cause(f.failed)) })
+	defer linked()
+
+	var stages sync.WaitGroup
+	stages.Go(func() { defer close(f.shaped); f.shape(shaper) })
+	stages.Go(func() { defer close(f.sent); f.produce() })
+	stages.Go(f.settle)
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.read(reading) })
+	close(f.decoded)
+	stages.Wait()
+
+	return f.end(ctx, readErr)
+}
+
+// end stores what was acknowledged and tells what became of the feed.
+func (f *feed) end(ctx context.Context, readErr error) error {
+	cause := context.Cause(f.failed)
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
+	if cause == nil && readErr == nil {
+		// A feed that has read everything can wait for a busy broker, until a stop is asked for.
+		defer context.AfterFunc(ctx, hurry)()
+	} else {
+		hurry()
+	}
+	storeErr := f.output.Flush(late)
+	f.closeOutput()
+	f.fail(nil)
+	switch {
+	case cause != nil && !errors.Is(cause, errStopped):
+		return cause
+	case readErr != nil && ctx.Err() == nil:
+		return readErr
+	case cause != nil:
+		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within", f.task.o.StopWithin)
+		return nil
+	case storeErr != nil:
+		return fmt.Errorf("store the offset: %w", storeErr)
+	}
+	return nil
+}
+
+func (f *feed) closeOutput() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = f.output.Close(ctx) // failures were reported with their batches
+}
+
+func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
+
+// skipped says that a row was left out.
+func (f *feed) skipped(page string, row uint32, stage string, err error, more func() []any) {
+	f.task.o.Say(f.log, "row skipped", []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+}

@@ -1,0 +1,156 @@
+package source
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Fields that the host adds to a plugin's offset.
+const (
+	// fieldRecord is the number of the last row of the page that was delivered, with all rows before it.
+	fieldRecord = "record"
+	// fieldKeys is the digest of the keys of the rows up to that one.
+	fieldKeys = "keys"
+	// fieldFingerprint is what the offset belongs to (P7).
+	fieldFingerprint = "fingerprint"
+)
+
+// position is a position in a feed: between pages, or behind a row of one.
+type position struct {
+	// fields are the plugin's.
+	fields []wit.Field
+	// inside: behind row `row` of the page that fields ask for; `keys` is the digest of the keys up to there.
+	inside bool
+	row    uint32
+	keys   digest
+	// beyond is how many rows with the next number were delivered too, beyondKeys the digest with them. It is not
+	// stored: offsets move between numbers only (P5).
+	beyond     int
+	beyondKeys digest
+}
+
+// stored is the place as it is stored.
+func (p *position) stored(fingerprint string) []wit.Field {
+	fields := slices.Clone(p.fields)
+	if p.inside {
+		fields = append(fields, wit.IntegerField(fieldRecord, int64(p.row)), wit.TextField(fieldKeys, p.keys.String()))
+	}
+	return append(fields, wit.TextField(fieldFingerprint, fingerprint))
+}
+
+// placeOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
+func placeOf(stored []wit.Field) (p position, fingerprint *string, err error) {
+	p.fields = []wit.Field{}
+	row, keys := false, false
+	for _, f := range stored {
+		v := f.Value
+		switch f.Name {
+		case fieldRecord:
+			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
+				return p, nil, fmt.Errorf("stored offset, field %s: expected the number of a row", f.Name)
+			}
+			p.row, row = uint32(*v.Integer), true
+		case fieldKeys:
+			if v.Text == nil || !p.keys.parse(*v.Text) {
+				return p, nil, fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits", f.Name)
+			}
+			keys = true
+		case fieldFingerprint:
+			if v.Text == nil {
+				return p, nil, fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+			}
+			fingerprint = v.Text
+		default:
+			p.fields = append(p.fields, f)
+		}
+	}
+	// A number without a digest says nothing that can be verified (P2): the page comes again from its start.
+	p.inside = row && keys
+	return p, fingerprint, nil
+}
+
+// PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
+func PluginFields(stored []wit.Field) ([]wit.Field, error) {
+	p, _, err := placeOf(stored)
+	return p.fields, err
+}
+
+// reservedField is the first of a plugin's fields that has one of the host's names.
+func reservedField(fields []wit.Field) (string, bool) {
+	for _, f := range fields {
+		if f.Name == fieldRecord || f.Name == fieldKeys || f.Name == fieldFingerprint {
+			return f.Name, true
+		}
+	}
+	return "", false
+}
+
+func sameFields(a, b []wit.Field) bool {
+	return slices.EqualFunc(a, b, func(a, b wit.Field) bool { return a.Name == b.Name && sameScalar(a.Value, b.Value) })
+}
+
+func sameScalar(a, b wit.Scalar) bool {
+	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
+		samePointee(a.Integer, b.Integer) &&
+		samePointee(a.Real, b.Real) && samePointee(a.Text, b.Text)
+}
+
+func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// digest is the hash of the keys of rows, in order: FNV-1a over lengths and bytes. It guards against a service that
+// answers otherwise the second time, not against anybody who wants it to collide.
+type digest uint64
+
+const noRows digest = 14695981039346656037
+
+func (d *digest) row(b *record.Batch, r *wit.Row) {
+	datum := r.Key
+	if datum.Form == wit.Absent {
+		datum = r.Value
+	}
+	h := uint64(*d)
+	for n := datum.Size; ; n >>= 8 {
+		h = (h ^ uint64(n&0xff)) * 1099511628211
+		if n < 256 {
+			break
+		}
+	}
+	for _, c := range b.Bytes(datum) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	*d = digest(h)
+}
+
+func (d digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
+
+func (d *digest) parse(s string) bool {
+	n, err := strconv.ParseUint(s, 16, 64)
+	*d = digest(n)
+	return err == nil && len(s) == 16
+}
+
+// difference names where two fingerprints part: the line or the part between separators that is not the same.
+func difference(stored, now string) string {
+	split := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == ';' || r == '|' || r == ',' })
+	}
+	a, b := split(stored), split(now)
+	for i := range max(len(a), len(b)) {
+		var was, is string
+		if i < len(a) {
+			was = strings.TrimSpace(a[i])
+		}
+		if i < len(b) {
+			is = strings.TrimSpace(b[i])
+		}
+		if was != is {
+			return fmt.Sprintf("stored %q, now %q", was, is)
+		}
+	}
+	return fmt.Sprintf("stored %q, now %q", stored, now)
+}

@@ -1,0 +1,117 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// transactions is an output whose records and offsets get into the broker when a page is committed, all or none.
+type transactions struct {
+	t    *testing.T
+	b    *broker
+	open bool
+	// lines and offset are those of the transaction.
+	lines  []string
+	behind kafka.Offset
+}
+
+func (o *transactions) NewBatch() Batch { return &fakeBatch{} }
+func (o *transactions) Keeps() bool     { return false }
+
+func (o *transactions) Begin(context.Context) error {
+	if o.open {
+		o.t.Error("a page begins in another one")
+	}
+	o.open = true
+	return nil
+}
+
+func (o *transactions) Produce(_ context.Context, batch Batch, behind kafka.Offset, done func(int, error)) {
+	if !o.open && (batch.Len() > 0 || behind.Partition != nil) {
+		o.t.Error("records or an offset outside of a page")
+	}
+	for _, r := range batch.(*fakeBatch).records {
+		o.lines = append(o.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
+	}
+	if behind.Partition != nil {
+		o.behind = behind
+	}
+	done(batch.Len(), nil)
+}
+
+func (o *transactions) Commit(context.Context) error {
+	if !o.open {
+		o.t.Error("nothing is to be committed")
+	}
+	o.b.mu.Lock()
+	defer o.b.mu.Unlock()
+	if !o.b.alive() {
+		return errKilled
+	}
+	o.b.log = append(o.b.log, o.lines...)
+	if o.behind.Partition != nil {
+		o.b.offsets[describe(o.behind.Partition)] = o.behind.Position
+	}
+	o.open, o.lines, o.behind = false, nil, kafka.Offset{}
+	if !o.b.alive() {
+		return errKilled // committed, and the worker died before it knew
+	}
+	return nil
+}
+
+func (o *transactions) Abort(context.Context) error {
+	if !o.open {
+		o.t.Error("nothing is to be aborted")
+	}
+	o.open, o.lines, o.behind = false, nil, kafka.Offset{}
+	return nil
+}
+
+func (o *transactions) Flush(context.Context) error { return nil }
+func (o *transactions) Close(context.Context) error { return nil }
+
+// The loop of a feed is one for both kinds of delivery: with an output that commits pages as a whole, every row arrives
+// once and in order, whatever breaks off, and whenever the worker is killed.
+func TestPagesAsTransactions(t *testing.T) {
+	for seed := range uint64(*rounds / 5) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 3))
+			l := newLife(r)
+			l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
+			for range r.IntN(5) {
+				l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
+				if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
+					t.Errorf("expected to be killed, found %v", err)
+				}
+			}
+			l.w.broker.kill = 0
+			l.w.ok(t)
+			next := make([]int, l.feeds)
+			for _, record := range l.w.broker.records() {
+				var feed int
+				var line string
+				if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
+					t.Fatal(err)
+				}
+				if next[feed]++; l.order[line] != next[feed] {
+					t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed, next[feed], l.order[line])
+				}
+			}
+			for feed, n := range next {
+				if n != len(l.order) {
+					t.Errorf("seed %d: feed %d: %d rows of %d", seed, feed, n, len(l.order))
+				}
+			}
+			if stored, _ := l.w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)}); len(stored) == 0 {
+				t.Error("no offset is stored")
+			}
+		})
+	}
+}

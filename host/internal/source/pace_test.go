@@ -1,0 +1,136 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A plugin that asks again and again, and gets nowhere, is paced by the host: whatever it says of periods, of more that
+// waits and of what is to be followed.
+func TestPluginsThatGetNowhere(t *testing.T) {
+	again := func(answer string) func(int, string) (uint16, string, bool) {
+		return func(int, string) (uint16, string, bool) { return 200, answer, false }
+	}
+	follows := make([]string, 5000)
+	for i := range follows {
+		follows[i] = ">/inner"
+	}
+	for _, c := range []struct {
+		name   string
+		reader *reader
+		pages  []string
+		answer func(int, string) (uint16, string, bool)
+		// most requests in a minute
+		most int
+	}{
+		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
+		{"polls with a period of 1 ms", &reader{polls: true, pollMs: 1}, []string{"a=1"}, nil, 70},
+		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"), 610},
+		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
+		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 70},
+		{"more with rows, the offset stands", &reader{}, nil, again("a=1\nEND 0 true\n"), 70},
+		{"followed without rows", &reader{}, follows, nil, 330},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.reader.exact = true
+				w := newWorld(c.reader, c.pages)
+				w.service.answer, w.o.Once = c.answer, false
+				w.service.follows = map[string][]string{"/inner": {}}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- NewTask(w.o).Run(ctx) }()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				cancel()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				if n := len(w.service.requests); n < 10 || n > c.most {
+					t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
+				}
+			})
+		})
+	}
+}
+
+// A page asks for a bounded number of answers beside its own, at once or nested in each other.
+func TestFollowedRequestsAreBounded(t *testing.T) {
+	fails := func(t *testing.T, w *world, follows map[string][]string) {
+		t.Helper()
+		w.service.follows = follows
+		_, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "expected at most 100000 requests that are to be followed in a page") {
+			t.Errorf("expected a fault that says how many may be followed, found %v", err)
+		}
+		if n := len(w.service.requests); n > MaxFollowed+2 { // with /open and the page
+			t.Errorf("expected at most %d requests, found %d", MaxFollowed+2, n)
+		}
+	}
+	t.Run("in the page", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, MaxFollowed+1))
+			fails(t, w, map[string][]string{"/inner": {}})
+		})
+	})
+	t.Run("in each other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, []string{">/0"})
+			w.service.follows = map[string][]string{}
+			for depth := range 2 * deepest {
+				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1)}
+			}
+			_, err := w.run(t)
+			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") || len(w.service.requests) > deepest+2 {
+				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", deepest, err, len(w.service.requests))
+			}
+		})
+	})
+	t.Run("in answers that are followed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			follows := map[string][]string{}
+			for depth := range 5 {
+				follows[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
+			}
+			follows["/5"] = []string{}
+			fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
+		})
+	})
+}
+
+// What brings rows isn't paced, and a period that is longer isn't touched.
+func TestProgressIsNotPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pages := make([][]string, 500)
+		for i := range pages {
+			pages[i] = []string{fmt.Sprint("a", i, "=1")}
+		}
+		w := newWorld(&reader{exact: true}, pages...)
+		start := time.Now()
+		w.ok(t)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("500 pages took %v", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, pollMs: 5000}, []string{"a=1"})
+		w.o.Once = false
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(w.o).Run(ctx) }()
+		time.Sleep(101 * time.Second)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.service.requests); n != 22 { // /open, the page, 20 polls
+			t.Errorf("expected 22 requests, found %d", n)
+		}
+	})
+}

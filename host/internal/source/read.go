@@ -1,0 +1,364 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/cron"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// watchEvery is how often an idle feed looks for a new version of its plugin.
+const watchEvery = time.Second
+
+// read is the first stage: page after page. It returns nil when nothing is left to do, with Once when the feed is
+// caught up.
+func (f *feed) read(ctx context.Context) error {
+	cause := wit.Cause{Start: wit.Chosen}
+	tried := attempts{retry: f.task.o.Client.Retry()}
+	var pace pace
+	var displaced *wit.Cause // by a snapshot
+	for {
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
+		if ident, some := f.snapshot(); some && displaced == nil {
+			before := cause
+			displaced, cause = &before, wit.Cause{Snapshot: &ident}
+		}
+		end, err := f.turn(ctx, cause, &tried)
+		if err != nil {
+			if err = f.overcome(ctx, &tried, err); err != nil {
+				return err
+			}
+			if end.fetched {
+				cause = wit.Cause{Start: wit.Chosen} // f.at is the place in this page now
+			}
+			continue
+		}
+		tried.reset()
+		if displaced != nil {
+			f.taken()
+			before := *displaced
+			if displaced = nil; !end.more { // what was about to be read comes now
+				cause = before
+				continue
+			}
+		}
+		if end.more {
+			cause = wit.Cause{More: wit.Chosen}
+			goesOn := end.rows && end.moved
+			least := pace.after(goesOn)
+			if goesOn {
+				least = 0
+			}
+			if err := pause.For(ctx, max(end.wait, least)); err != nil {
+				return err
+			}
+			continue
+		}
+		f.caughtUp.Store(true)
+		if err := f.release(ctx); err != nil {
+			return err
+		}
+		if token, some := f.nextWake(); some { // before what is due by the clock
+			cause = wit.Cause{Wake: &token}
+			continue
+		}
+		if _, some := f.snapshot(); some {
+			cause = wit.Cause{Poll: wit.Chosen}
+			continue
+		}
+		if f.task.o.Once {
+			return nil
+		}
+		due, ever := f.nextPoll(time.Now(), max(end.wait, pace.after(end.rows)))
+		if err := f.rest(ctx, due, ever && !end.finished); err != nil {
+			return err
+		}
+		if token, some := f.nextWake(); some {
+			cause = wit.Cause{Wake: &token}
+			continue
+		}
+		cause = wit.Cause{Poll: wit.Chosen}
+	}
+}
+
+// turnEnd is how a turn ended.
+type turnEnd struct {
+	// fetched: there was a page with a position of its own
+	fetched, more, finished bool
+	// rows came; moved: the offset behind the page is another one than that before it
+	rows, moved bool
+	wait        time.Duration
+}
+
+// turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
+func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
+	select {
+	case f.task.pages <- struct{}{}:
+	case <-ctx.Done():
+		return end, context.Cause(ctx)
+	}
+	defer func() { <-f.task.pages }()
+	r, err := f.opened.code.Acquire(ctx)
+	if err != nil {
+		if f.opened.code != f.task.plugin.Current() {
+			return end, errSwapped
+		}
+		return end, err
+	}
+	defer f.opened.code.Release(r)
+	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
+	if err != nil {
+		return end, fmt.Errorf("next: %w", err)
+	}
+	if step.Fetch == nil {
+		return turnEnd{finished: step.Finished != nil}, nil
+	}
+	if position := step.Fetch.Position; position != nil {
+		if name, ok := reservedField(*position); ok {
+			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
+		}
+	}
+	f.caughtUp.Store(false)
+	standing := f.standing
+	end, err = f.page(ctx, r, step.Fetch, tried)
+	end.moved = !sameFields(standing, f.standing)
+	end.fetched = step.Fetch.Position != nil
+	return end, err
+}
+
+// errSwapped: another feed has promoted a newer version while this one was about to use the old.
+var errSwapped = errors.New("the plugin was swapped")
+
+// nextPoll is when a feed that was read to its end by now is polled again, at least so much later; false: never.
+func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever bool) {
+	w := f.wit()
+	switch {
+	case w.Cron != nil:
+		// The expression was read when the feeds were checked.
+		if schedule, err := cron.Parse(*w.Cron); err == nil {
+			due, ever = schedule.Next(now)
+		}
+	case w.PollEveryMs != nil:
+		due, ever = now.Add(time.Duration(*w.PollEveryMs)*time.Millisecond), true
+	}
+	if soonest := now.Add(least); due.Before(soonest) {
+		due = soonest
+	}
+	return due, ever
+}
+
+// rest waits until the next poll is due, for ever where there is none. In the meantime it looks for a new version of
+// the plugin.
+func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
+	f.stand(f.at.fields)
+	for {
+		next := watchEvery
+		if ever {
+			left := time.Until(due)
+			if left <= 0 {
+				return context.Cause(ctx)
+			}
+			next = min(next, left)
+		}
+		if err := f.doze(ctx, next); err != nil {
+			return err
+		}
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
+		if _, some := f.snapshot(); some || f.woken() {
+			return nil
+		}
+	}
+}
+
+// mostSnapshots is how many may wait for a feed.
+const mostSnapshots = 16
+
+// Snapshot has a feed read as it is now, beside going on from its offset, at its next page boundary. Those that were
+// not read when the task ends are forgotten.
+func (t *Task) Snapshot(feed, ident string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.feeds {
+		if f.name != feed {
+			continue
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.snapshots) >= mostSnapshots {
+			return fmt.Errorf("feed %s: %d snapshots wait already", feed, len(f.snapshots))
+		}
+		f.snapshots = append(f.snapshots, ident)
+		return nil
+	}
+	return fmt.Errorf("expected one of the task's feeds, found %q", feed)
+}
+
+// snapshot is the one that is next.
+func (f *feed) snapshot() (ident string, some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.snapshots) == 0 {
+		return "", false
+	}
+	return f.snapshots[0], true
+}
+
+// taken says that the plugin has answered the one that was next.
+func (f *feed) taken() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.snapshots = f.snapshots[1:]
+}
+
+// attempts counts what was tried for one page.
+type attempts struct {
+	retry retryPolicy
+	count int
+	stale bool
+	// doubts counts those on which a version in doubt broke.
+	doubts int
+}
+
+type retryPolicy interface {
+	Times() int
+	Names(code string) bool
+	Wait(ctx context.Context, atLeast time.Duration) error
+}
+
+func (a *attempts) reset() { *a = attempts{retry: a.retry} }
+
+// errMismatch: the page is not the one that was begun; it is to be delivered again from its start.
+var errMismatch = errors.New("the page answers differently now")
+
+// overcome decides what becomes of a page that failed: nil where it is to be asked for again.
+func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, errSwapped) {
+		f.askedAgain()
+		return nil
+	}
+	if errors.Is(err, errMismatch) && f.task.o.Required {
+		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would come twice, which "+
+			"exactly.once.support=required forbids", err, f.at.row)
+	}
+	if errors.Is(err, errMismatch) {
+		f.task.count.repeated.Add(1)
+		f.log.Warn("the rows that were delivered already are not those that the service answers now: the page is delivered again",
+			"row", f.at.row, "page", describe(f.at.fields))
+		f.at.inside = false
+		return nil
+	}
+	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
+		f.askedAgain()
+		f.log.Info("page to be asked for again", "reason", shared)
+		return nil
+	}
+	f.task.count.faults.All.Add(1)
+	if f.task.plugin.Again(err) {
+		f.askedAgain()
+		return f.onTrial(ctx, a, err)
+	}
+	var fault *wit.Fault
+	var final *finalError
+	var trap *plugin.Trap
+	if errors.As(err, &trap) && trap.Limit != "" {
+		fault = &wit.Fault{Kind: wit.FaultTransient} // a busy machine breaks fences too
+	} else if !errors.As(err, &fault) || errors.As(err, &final) {
+		return err
+	}
+	switch {
+	case fault.Kind == wit.FaultStale && !a.stale:
+		a.stale = true
+		f.askedAgain()
+		f.log.Info("the plugin asks to be opened anew", "reason", fault.Message)
+		return f.reopen(ctx)
+	case fault.Kind == wit.FaultStale:
+		return fmt.Errorf("opening the plugin anew did not help: %w", err)
+	case fault.Kind == wit.FaultTransient || fault.Code != nil && a.retry.Names(*fault.Code):
+		if a.retry.Times() == 0 {
+			return err
+		}
+		if a.count >= a.retry.Times() {
+			return fmt.Errorf("tried %d times: %w", a.count+1, err)
+		}
+		a.count++
+		f.askedAgain()
+		f.log.Warn("page to be asked for again", "retry", a.count, "error", err)
+		return a.retry.Wait(ctx, 0)
+	}
+	return err
+}
+
+// askedAgain says that a page is delivered again from its start, where it is: a fault that is final is not followed by
+// that.
+func (f *feed) askedAgain() {
+	if say := f.fromStart; say != nil {
+		f.fromStart = nil
+		say()
+	}
+}
+
+// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt.
+const soonAgain = 3
+
+// onTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves
+// itself.
+func (f *feed) onTrial(ctx context.Context, a *attempts, err error) error {
+	a.doubts++
+	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version", f.opened.code.Version(), "error", err)
+	switch {
+	case a.doubts <= soonAgain:
+		return context.Cause(ctx)
+	case a.doubts-soonAgain > a.retry.Times():
+		return fmt.Errorf("tried %d times: %w", a.doubts, err)
+	}
+	return a.retry.Wait(ctx, 0)
+}
+
+// finalError is one that must not be tried again here: the transport has done so already.
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }
+
+// stand notes where the feed stands at a boundary, for those who judge other versions.
+func (f *feed) stand(at []wit.Field) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.between = at
+}
+
+// describe writes fields for a message.
+func describe(fields []wit.Field) string {
+	b := []byte{}
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, f.Name...), '=')
+		switch v := f.Value; {
+		case v.Text != nil:
+			b = append(b, *v.Text...)
+		case v.Integer != nil:
+			b = fmt.Append(b, *v.Integer)
+		case v.Real != nil:
+			b = fmt.Append(b, *v.Real)
+		case v.Boolean != nil:
+			b = fmt.Append(b, *v.Boolean)
+		default:
+			b = append(b, "null"...)
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,212 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+var rounds = flag.Int("resume.rounds", 150, "rounds of the resume test")
+
+// Random pages, killed at random moments, over connections that break, against a service that keeps its word or does
+// not: no row that existed throughout is ever missing; and where the service repeats pages exactly, what comes again
+// lies behind the last stored offset.
+func TestResume(t *testing.T) {
+	for seed := range uint64(*rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			l := newLife(r)
+			for range r.IntN(5) {
+				if r.IntN(2) == 0 {
+					l.killed(t, 1+r.IntN(6000), 0)
+				} else {
+					l.killed(t, 0, 1+r.IntN(5))
+				}
+				if l.lies {
+					l.change()
+				}
+			}
+			l.finish(t)
+			if t.Failed() {
+				t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+			}
+		})
+	}
+}
+
+// life is a feed's over several workers.
+type life struct {
+	r           *rand.Rand
+	exact, lies bool
+	feeds       int
+	pages       [][]string
+	deleted     map[string]bool
+	w           *world
+	// order is the place of each row, by its line.
+	order map[string]int
+	// ends is the number of rows up to and including each numbered row, by page; firsts the number before each page.
+	ends   [][]int
+	firsts []int
+}
+
+func newLife(r *rand.Rand) *life {
+	l := &life{r: r, exact: r.IntN(3) > 0, lies: r.IntN(2) == 0, feeds: 1 + r.IntN(2), deleted: map[string]bool{},
+		order: map[string]int{}}
+	for p := range 1 + r.IntN(4) {
+		var lines []string
+		for i := range r.IntN(3000) {
+			line := fmt.Sprintf("%d.%d=%s", p, i, strings.Repeat("x", r.IntN(300)))
+			if i > 0 && r.IntN(10) == 0 {
+				line = "+" + line
+			}
+			lines = append(lines, line)
+		}
+		l.pages = append(l.pages, lines)
+	}
+	l.index()
+	l.w = newWorld(&reader{exact: l.exact, feeds: l.feeds, fingerprint: "f"}, l.pages...)
+	l.w.broker.flushes, l.w.broker.coin = false, rand.New(rand.NewPCG(r.Uint64(), 2))
+	l.w.service.answer = func(_ int, body string) (uint16, string, bool) {
+		if l.r.IntN(4) == 0 {
+			return 200, body[:l.r.IntN(len(body))], true
+		}
+		return 200, body, false
+	}
+	times := 1000
+	l.w.service.retry.Max = &times
+	return l
+}
+
+func (l *life) index() {
+	n := 0
+	for _, page := range l.pages {
+		l.firsts = append(l.firsts, n)
+		ends := []int{}
+		for _, line := range page {
+			n++
+			if line[0] == '+' {
+				ends[len(ends)-1] = n
+			} else {
+				ends = append(ends, n)
+			}
+			l.order[strings.TrimPrefix(line, "+")] = n
+		}
+		l.ends = append(l.ends, ends)
+	}
+}
+
+// killed runs until an event or until so many offsets were stored; after that nothing gets out of the worker.
+func (l *life) killed(t *testing.T, events, stores int) {
+	b := l.w.broker
+	b.mu.Lock()
+	b.events, b.kill, b.killAfter = 0, events, stores
+	b.mu.Unlock()
+	stored := l.stored()
+	before := len(b.records())
+	_, err := l.w.run(t)
+	if err != nil && !errors.Is(err, errKilled) {
+		t.Errorf("expected to be killed, found %v", err)
+	}
+	b.mu.Lock()
+	clear(b.pending)
+	b.kill, b.killAfter = 0, 0
+	b.mu.Unlock()
+	l.check(t, stored, before)
+}
+
+func (l *life) finish(t *testing.T) {
+	stored := l.stored()
+	before := len(l.w.broker.records())
+	if _, err := l.w.run(t); err != nil {
+		t.Error(err)
+	}
+	l.check(t, stored, before)
+	got := map[string]bool{}
+	for _, record := range l.w.broker.records() {
+		got[record] = true
+	}
+	for feed := range l.feeds {
+		for line := range l.order {
+			if record := fmt.Sprintf("topic%d/%s", feed, line); !got[record] && !l.deleted[line] {
+				t.Errorf("missing: %.40s", record)
+				return
+			}
+		}
+	}
+}
+
+// stored is how many rows of each feed the stored offsets cover.
+func (l *life) stored() []int {
+	out := make([]int, l.feeds)
+	for feed := range out {
+		fields, _ := l.w.broker.Get(context.Background(), []wit.Field{wit.IntegerField("feed", int64(feed))})
+		p, _, err := placeOf(fields)
+		if err != nil || len(p.fields) == 0 {
+			continue
+		}
+		n, _ := wit.Lookup(p.fields, "page")
+		page := int(*n.Integer)
+		switch {
+		case page == len(l.pages):
+			out[feed] = len(l.order)
+		case p.inside:
+			out[feed] = l.ends[page][p.row]
+		default:
+			out[feed] = l.firsts[page]
+		}
+	}
+	return out
+}
+
+// check looks at what one worker wrote: where pages repeat exactly, nothing that the offsets which it found stored
+// cover.
+func (l *life) check(t *testing.T, stored []int, before int) {
+	if !l.exact || l.lies {
+		return
+	}
+	for _, record := range l.w.broker.records()[before:] {
+		topic, line, _ := strings.Cut(record, "/")
+		feed := int(topic[len("topic")] - '0')
+		if l.order[line] <= stored[feed] {
+			t.Errorf("%.40s came again, row %d of %d stored", record, l.order[line], stored[feed])
+			return
+		}
+	}
+}
+
+// change is a service that answers otherwise the next time: rows gone, moved, added.
+func (l *life) change() {
+	l.w.service.mu.Lock()
+	defer l.w.service.mu.Unlock()
+	for p := range l.pages {
+		page := slices.Clone(l.pages[p])
+		for range l.r.IntN(6) {
+			if len(page) == 0 {
+				break
+			}
+			i := l.r.IntN(len(page))
+			switch line := page[i]; l.r.IntN(3) {
+			case 0:
+				l.deleted[strings.TrimPrefix(line, "+")] = true
+				page = slices.Delete(page, i, i+1)
+			case 1:
+				page = append(slices.Delete(page, i, i+1), line)
+			case 2:
+				page = slices.Insert(page, i, fmt.Sprintf("new%d.%d=n", p, l.r.Uint32()))
+			}
+		}
+		if len(page) > 0 {
+			page[0] = strings.TrimPrefix(page[0], "+")
+		}
+		l.pages[p] = page
+		l.w.service.pages[p] = page
+	}
+}

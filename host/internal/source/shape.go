@@ -1,0 +1,281 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// shaper makes records of rows: transforms, then converters. It belongs to its stage's goroutine.
+type shaper struct {
+	feed       *feed
+	chain      Chain
+	key, value convert.Converter
+	topics     map[string]bool // known to exist
+	spans      []span
+	headers    []headerSpan
+	parsed     []datum.Header
+}
+
+// span is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
+type span struct {
+	row                  int
+	key, keyEnd          int
+	value, valueEnd      int
+	keyNull, valueNull   bool
+	headers, headerCount int
+}
+
+type headerSpan struct {
+	name       string
+	start, end int
+	null       bool
+}
+
+func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
+	s := &shaper{feed: f, topics: map[string]bool{}}
+	var err error
+	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if f.task.o.NewChain != nil {
+		if s.chain, err = f.task.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// shape is the second stage.
+func (f *feed) shape(s *shaper) {
+	var failed error
+	for c := range f.decoded {
+		if failed == nil && f.failed.Err() == nil {
+			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping", func() error { return s.work(f.failed, c) })
+		}
+		c.err = failed // nothing goes past a chunk that failed
+		f.shaped <- c
+	}
+}
+
+func (s *shaper) work(ctx context.Context, c *chunk) error {
+	if s.chain != nil && len(c.batch.Rows) > 0 {
+		start := time.Now()
+		faults, err := s.chain.Apply(ctx, &c.batch)
+		s.feed.task.count.transform.Since(start)
+		if err != nil {
+			return fmt.Errorf("%s: transforms: %w", c.page, err)
+		}
+		for i := range faults {
+			if err := s.fault(c, faults[i].Origin, "transforms", &faults[i].Fault); err != nil {
+				return err
+			}
+		}
+	}
+	start := time.Now()
+	defer s.feed.task.count.convert.Since(start)
+	if err := s.convert(ctx, c); err != nil {
+		return err
+	}
+	s.records(c, c)
+	c.spare()
+	return nil
+}
+
+// fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
+func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
+	t := s.feed.task
+	row := at
+	if int(at) < len(c.origins) {
+		row = c.origins[at]
+	}
+	fault := fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
+	return t.o.Refuse(&t.count.faults, fault, func() {
+		s.feed.skipped(c.page, row, stage, err, func() []any { return about(c, at) })
+	})
+}
+
+// convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
+func (s *shaper) convert(ctx context.Context, c *chunk) error {
+	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	for i := range c.batch.Rows {
+		if i%watchRows == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if len(c.out) >= MaxChunkOutput || len(s.spans) >= maxChunkRecords {
+			if err := s.ahead(ctx, c); err != nil {
+				return err
+			}
+		}
+		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
+			if err := s.ensure(ctx, c.batch.Topics[topic]); err != nil {
+				return fmt.Errorf("%s: %w", c.page, err)
+			}
+		}
+		before, headers := len(c.out), len(s.headers)
+		sp, stage, err := s.row(ctx, c, i)
+		if err == nil {
+			s.spans = append(s.spans, sp)
+			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if convert.Stops(err) {
+			return fmt.Errorf("%s: %s: %w", c.page, stage, err)
+		}
+		c.out, s.headers = c.out[:before], s.headers[:headers]
+		at := uint32(i)
+		if s.chain != nil {
+			at = c.batch.Rows[i].Origin
+		}
+		if err := s.fault(c, at, stage, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ahead sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of
+// output, such as rows of one byte under a schema that stands in each of them. There are always chunks to come back:
+// reading holds two at most.
+func (s *shaper) ahead(ctx context.Context, c *chunk) error {
+	part, err := s.feed.take(ctx, c.page)
+	if err != nil {
+		return err
+	}
+	sent := false
+	defer func() {
+		if !sent { // a mistake in what comes: other feeds would have a chunk less for ever
+			s.feed.give(part)
+		}
+	}()
+	part.out, c.out = c.out, part.out
+	part.begins, c.begins = c.begins, false
+	s.records(c, part)
+	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	sent = true
+	s.feed.shaped <- part
+	return nil
+}
+
+// ensure sees to a topic once. That it cannot be had is no fault of the row's, so it is never tolerated.
+func (s *shaper) ensure(ctx context.Context, topic string) error {
+	if s.topics[topic] {
+		return nil
+	}
+	if ensure := s.feed.task.o.EnsureTopic; ensure != nil {
+		if err := ensure(ctx, topic); err != nil {
+			return fmt.Errorf("topic %s: %w", topic, err)
+		}
+	}
+	s.topics[topic] = true
+	return nil
+}
+
+func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage string, err error) {
+	r, b := &c.batch.Rows[i], &c.batch
+	sp.row = i
+	topic := b.Topics[r.Topic]
+	sp.key = len(c.out)
+	most := s.feed.task.o.MaxRecordBytes - recordOverhead
+	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
+		return sp, "key converter", s.tooLarge(err)
+	}
+	sp.keyEnd, sp.value = len(c.out), len(c.out)
+	most -= sp.keyEnd - sp.key
+	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, most, topic, b, r.Value); err != nil {
+		return sp, "value converter", s.tooLarge(err)
+	}
+	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
+	most -= sp.valueEnd - sp.value
+	if r.Headers.Form == wit.Raw {
+		if err := s.rowHeaders(ctx, c, topic, r.Headers, most); err != nil {
+			return sp, "header converter", s.tooLarge(err)
+		}
+	}
+	sp.headerCount = len(s.headers) - sp.headers
+	return sp, "", nil
+}
+
+// tooLarge says of a record that goes beyond what a producer sends whose bound that is.
+func (s *shaper) tooLarge(err error) error {
+	if convert.ErrorClass(err) != convert.TooLargeException {
+		return err
+	}
+	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which producer.max.request.size sets", err,
+		s.feed.task.o.MaxRecordBytes-recordOverhead)
+}
+
+func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, most int) (err error) {
+	if int64(block.Size) > 2*int64(most) {
+		return headersTooLarge() // in a block a header takes some bytes less or more
+	}
+	if s.parsed, err = datum.Headers(s.parsed[:0], c.batch.Bytes(block)); err != nil {
+		return err
+	}
+	for i := range s.parsed {
+		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
+		most -= len(h.name) + headerOverhead
+		if c.out, h.null, err = s.feed.task.o.Headers.Encode(ctx, c.out, most, topic, &c.batch,
+			&s.parsed[i]); err != nil {
+			return fmt.Errorf("header %s: %w", h.name, err)
+		}
+		h.end = len(c.out)
+		if most -= h.end - h.start; most < 0 {
+			return headersTooLarge()
+		}
+		s.headers = append(s.headers, h)
+	}
+	return nil
+}
+
+func headersTooLarge() error {
+	return &convert.Error{Class: convert.TooLargeException, Text: "more bytes in its headers than are left for them"}
+}
+
+// records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
+func (s *shaper) records(rows, c *chunk) {
+	c.produced = s.feed.output.NewBatch()
+	for i := range s.spans {
+		sp := &s.spans[i]
+		row := &rows.batch.Rows[sp.row]
+		r := c.produced.Add()
+		r.Topic, r.Partition = rows.batch.Topics[row.Topic], row.Partition
+		if row.Timestamp >= 0 {
+			r.Timestamp = time.UnixMilli(row.Timestamp)
+		}
+		if !sp.keyNull {
+			r.Key = c.out[sp.key:sp.keyEnd:sp.keyEnd]
+		}
+		if !sp.valueNull {
+			r.Value = c.out[sp.value:sp.valueEnd:sp.valueEnd]
+		}
+		if sp.headerCount > 0 {
+			r.Headers = c.produced.Headers(sp.headerCount)
+			for n, h := range s.headers[sp.headers : sp.headers+sp.headerCount] {
+				r.Headers[n] = kgo.RecordHeader{Key: h.name}
+				if !h.null {
+					r.Headers[n].Value = c.out[h.start:h.end:h.end]
+				}
+			}
+		}
+	}
+}
+
+// about is what a row is that becomes a record, for errors.log.include.messages.
+func about(c *chunk, at uint32) []any {
+	for i := range c.batch.Rows {
+		if r := &c.batch.Rows[i]; r.Origin == at && int(r.Topic) < len(c.batch.Topics) {
+			return []any{"topic", c.batch.Topics[r.Topic], "timestamp", r.Timestamp}
+		}
+	}
+	return nil
+}

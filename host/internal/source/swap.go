@@ -1,0 +1,110 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// adopt takes another version of the plugin at a page boundary, if there is one and it fits.
+func (f *feed) adopt(ctx context.Context) error {
+	o, err := f.task.plugin.Adopt(ctx)
+	if err != nil || o == f.opened {
+		return err
+	}
+	return f.move(ctx, o)
+}
+
+// compatible tells whether a version can go on where the task's feeds stand (feeds by partition, fingerprints, stored
+// offsets).
+func (t *Task) compatible(ctx context.Context, o *opened) error {
+	if err := checkFeeds(o.feeds); err != nil {
+		return err
+	}
+	feeds := t.current()
+	if len(o.feeds) != len(feeds) {
+		return fmt.Errorf("expected its %d feeds, found %d: a change of feeds needs a restart of the task", len(feeds), len(o.feeds))
+	}
+	for _, f := range feeds {
+		f.mu.Lock()
+		at := f.between
+		f.mu.Unlock()
+		if _, err := f.fits(ctx, o, at); err != nil {
+			return fmt.Errorf("feed %s: %w", f.name, err)
+		}
+	}
+	return nil
+}
+
+// fits finds the feed in a version and asks whether that can go on from an offset.
+func (f *feed) fits(ctx context.Context, o *opened, at []wit.Field) (index uint32, err error) {
+	for i := range o.feeds {
+		w := &o.feeds[i]
+		if !sameFields(w.Partition, f.partition) {
+			continue
+		}
+		if was := f.belongs(); w.Fingerprint != was {
+			switch w.Changed {
+			case wit.ChangedReload:
+				return uint32(i), nil // it is not gone on from there
+			case wit.ChangedFail:
+				return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
+			}
+		}
+		if len(at) > 0 {
+			if err := task.Do(ctx, o.code, func(r Reader) error {
+				return r.CheckOffset(ctx, f.partition,
+					at)
+			}); err != nil {
+				return 0, fmt.Errorf("it refuses the offset: %w", err)
+			}
+		}
+		return uint32(i), nil
+	}
+	return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
+}
+
+// move goes on with another version, or with the same one opened anew.
+func (f *feed) move(ctx context.Context, o *opened) error {
+	index, err := f.fits(ctx, o, f.at.fields)
+	if err != nil {
+		return fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+	}
+	f.opened, f.index = o, index
+	if w := f.wit(); w.Fingerprint != f.belongs() {
+		f.changed(w)
+	}
+	return nil
+}
+
+// changed takes another fingerprint, whose offsets those from now on are.
+func (f *feed) changed(w *wit.Feed) {
+	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint), "read anew", w.Changed == wit.ChangedReload)
+	f.mu.Lock()
+	f.fingerprint = w.Fingerprint
+	f.mu.Unlock()
+	if w.Changed == wit.ChangedReload {
+		f.at = position{fields: []wit.Field{}}
+		f.standing = f.at.fields
+		f.stand(f.standing)
+	}
+}
+
+// belongs is what the feed's offsets belong to.
+func (f *feed) belongs() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fingerprint
+}
+
+// reopen opens the plugin anew because what it worked out no longer fits.
+func (f *feed) reopen(ctx context.Context) error {
+	o, err := f.task.plugin.Reopen(ctx, f.opened)
+	if err != nil {
+		return err
+	}
+	return f.move(ctx, o)
+}

@@ -1,0 +1,323 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/notify"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	// mostWakes is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
+	// of more is told to send again.
+	mostWakes = 10_000
+	// rememberedIdents is how many notifications that were served are known again.
+	rememberedIdents = 1_000
+	// servedTogether is how many wakes are served before their rows are waited for.
+	servedTogether = 100
+)
+
+// subscribeAgain is how often a subscription is looked at: it has no end of its own, and an administrator may delete
+// it.
+const subscribeAgain = 10 * time.Minute
+
+// wakes are the notifications that a feed has to serve. f.mu guards all of it but came.
+type wakes struct {
+	// waiting are in the order of their arrival, serving those whose rows are being read, or sent.
+	waiting, serving []*wake
+	// pending are the notifications that wait or are served, by their idents; known are the last ones that were.
+	pending map[string]*wake
+	known   map[string]bool
+	recent  []string
+	// came has a token when one has come.
+	came chan struct{}
+}
+
+// wake is what one or several notifications have asked for.
+type wake struct {
+	token  string
+	idents []string
+	// held: senders wait until served is closed.
+	held   bool
+	served chan struct{}
+}
+
+// wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
+// waited for.
+func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := &f.wakes
+	one := q.pending[w.Ident]
+	switch i := slices.IndexFunc(q.waiting, func(x *wake) bool { return x.token == w.Token }); {
+	case w.Ident != "" && q.known[w.Ident]:
+		f.task.count.duplicates.Add(1)
+		return nil, nil
+	case w.Ident != "" && one != nil:
+		f.task.count.duplicates.Add(1)
+	case len(q.pending) >= mostWakes:
+		return nil, notify.ErrBusy
+	case i >= 0:
+		one = q.waiting[i]
+	case len(q.waiting) >= mostWakes:
+		return nil, notify.ErrBusy
+	default:
+		one = &wake{token: w.Token, served: make(chan struct{})}
+		q.waiting = append(q.waiting, one)
+	}
+	if w.Ident != "" && q.pending[w.Ident] == nil {
+		if q.pending == nil {
+			q.pending = map[string]*wake{}
+		}
+		q.pending[w.Ident] = one
+		one.idents = append(one.idents, w.Ident)
+	}
+	select {
+	case q.came <- struct{}{}:
+	default:
+	}
+	if !w.Hold {
+		return nil, nil
+	}
+	one.held = true
+	return one.served, nil
+}
+
+// nextWake is the one that is served next.
+func (f *feed) nextWake() (token string, some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := &f.wakes
+	if len(q.waiting) == 0 {
+		return "", false
+	}
+	one := q.waiting[0]
+	q.waiting = slices.Delete(q.waiting, 0, 1)
+	q.serving = append(q.serving, one)
+	return one.token, true
+}
+
+func (f *feed) woken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.wakes.waiting) > 0
+}
+
+// release lets the senders of served notifications go, when all rows are in Kafka; at once where many are served or
+// none waits, else with those that come next.
+func (f *feed) release(ctx context.Context) error {
+	f.mu.Lock()
+	q := &f.wakes
+	n := len(q.serving)
+	held := slices.ContainsFunc(q.serving, func(w *wake) bool { return w.held })
+	later := len(q.waiting) > 0 && n < servedTogether
+	f.mu.Unlock()
+	if n == 0 || later {
+		return nil
+	}
+	if held {
+		if err := f.durable(ctx); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range q.serving {
+		for _, ident := range w.idents {
+			delete(q.pending, ident)
+			q.know(ident)
+		}
+		close(w.served)
+	}
+	q.serving = nil
+	return nil
+}
+
+// know remembers a notification that was served.
+func (q *wakes) know(ident string) {
+	if q.known == nil {
+		q.known = map[string]bool{}
+	}
+	if len(q.recent) == rememberedIdents {
+		delete(q.known, q.recent[0])
+		q.recent = slices.Delete(q.recent, 0, 1)
+	}
+	q.known[ident] = true
+	q.recent = append(q.recent, ident)
+}
+
+// doze waits for a moment, no longer than until a notification comes.
+func (f *feed) doze(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-f.wakes.came:
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// listen has notifications for the feeds that subscribe taken, and then subscribes: what changes from here on is told,
+// what was changed before is read. close ends both.
+func (t *Task) listen(ctx context.Context) (close func(), err error) {
+	var closers []func()
+	close = func() {
+		for _, c := range closers {
+			c()
+		}
+	}
+	if t.o.Listen == nil || t.o.Once {
+		return close, nil
+	}
+	ended, end := context.WithCancel(ctx)
+	closers = append(closers, end)
+	for _, f := range t.feeds {
+		if !f.wit().Subscribes {
+			continue
+		}
+		address, leave, err := t.o.Listen(f.name, func(ctx context.Context, n wit.Notification) error {
+			return t.notified(ctx, ended, n)
+		})
+		if err != nil {
+			close()
+			return nil, fmt.Errorf("feed %s: %w", f.name, err)
+		}
+		closers = append(closers, leave)
+		done, err := t.subscribe(ctx, f.name, address)
+		if err != nil {
+			close()
+			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
+		}
+		f.log.Info("subscribed", "address", address, "subscriptions", done)
+		go func() {
+			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
+			t.renew(ended, f, address, done)
+		}()
+	}
+	return close, nil
+}
+
+// subscribe sees to it that a feed is subscribed to under an address.
+func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, err error) {
+	o := t.plugin.Opened()
+	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
+	if i < 0 {
+		return "", fmt.Errorf("the plugin has no feed %s any more", feed)
+	}
+	for retried := 0; ; retried++ {
+		done, err = t.subscribeOnce(ctx, o, uint32(i), address)
+		var fault *wit.Fault
+		lost := new(transport.NoAnswer) // the plugin looks what became of the request
+		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.FaultTransient; !again ||
+			retried >= t.o.Client.Retry().Times() {
+			return done, err
+		}
+		t.log.Warn("to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (t *Task) subscribeOnce(ctx context.Context, o *opened, feed uint32, address string) (done string, err error) {
+	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = task.Do(ctx, o.code, func(r Reader) error {
+			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
+			if need = a.Ask; a.Done != nil {
+				done = *a.Done
+			}
+			return err
+		})
+		return need, err
+	})
+	return done, err
+}
+
+// renew looks again and again whether a feed is still subscribed to. Where it was not, what happened meanwhile was not
+// told, and is asked for.
+func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
+	for pause.For(ctx, subscribeAgain) == nil {
+		now, err := t.subscribe(ctx, f.name, address)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			f.log.Warn("whether the subscription is still there is not known", "error", err)
+			continue
+		}
+		if now != done {
+			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for", "subscriptions", now)
+			_, _ = f.wake(&wit.Wake{})
+		}
+		done = now
+	}
+}
+
+// notified takes a notification. It returns when it is to be answered.
+func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
+	if ended.Err() != nil {
+		return notify.ErrBusy
+	}
+	o := t.plugin.Opened()
+	var came []wit.Wake
+	err := task.Do(ctx, o.code, func(r Reader) (err error) {
+		came, err = r.Notified(ctx, o.context, n)
+		return err
+	})
+	if task.Stale(err) {
+		return notify.ErrBusy // another version is being opened
+	}
+	if err != nil {
+		return err
+	}
+	var all []<-chan struct{}
+	for i := range came {
+		w := &came[i]
+		if int(w.Feed) >= len(o.feeds) {
+			return fmt.Errorf("the plugin wakes feed %d, and has %d", w.Feed, len(o.feeds))
+		}
+		f := t.feed(o.feeds[w.Feed].Name)
+		if f == nil {
+			return notify.ErrBusy
+		}
+		served, err := f.wake(w)
+		if err != nil {
+			return err
+		}
+		if served != nil {
+			all = append(all, served)
+		}
+	}
+	t.count.notified.Add(1)
+	for _, served := range all {
+		select {
+		case <-served:
+		case <-ctx.Done():
+			return notify.ErrBusy
+		case <-ended.Done():
+			return notify.ErrBusy
+		}
+	}
+	return nil
+}
+
+func (t *Task) feed(name string) *feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.feeds {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package task
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Clock is how long a stage of a task was at work.
+type Clock struct{ nanoseconds atomic.Int64 }
+
+// Since adds the time since a moment.
+func (c *Clock) Since(start time.Time) { c.nanoseconds.Add(int64(time.Since(start))) }
+
+// Took is the time by the clock.
+func (c *Clock) Took() time.Duration { return time.Duration(c.nanoseconds.Load()) }
+
+// Tolerance is what a task does about records that it cannot handle.
+type Tolerance struct {
+	// TolerateAll skips records that cannot be handled, counted and logged (`errors.tolerance=all`). Default: the task
+	// fails.
+	TolerateAll bool
+	// LogErrors has skipped records logged as errors, else as warnings (`errors.log.enable`); LogMessages with what
+	// else is known of them (`errors.log.include.messages`).
+	LogErrors, LogMessages bool
+}
+
+// Faults counts records that could not be handled, retried ones included, and among them those that were skipped.
+type Faults struct{ All, Skipped atomic.Int64 }
+
+// Refuse counts a record that cannot be handled: it is the task's fault, or skipped, which skipped is to say.
+func (t Tolerance) Refuse(count *Faults, fault error, skipped func()) error {
+	count.All.Add(1)
+	if !t.TolerateAll {
+		return fault
+	}
+	count.Skipped.Add(1)
+	skipped()
+	return nil
+}
+
+// Say says that a record was left out, always; how loudly, and how much about it, is the user's choice.
+func (t Tolerance) Say(log *slog.Logger, message string, about []any, more func() []any) {
+	level := slog.LevelWarn
+	if t.LogErrors {
+		level = slog.LevelError
+	}
+	if t.LogMessages && more != nil {
+		about = append(about, more()...)
+	}
+	log.Log(context.Background(), level, message, about...)
+}

@@ -1,0 +1,274 @@
+// Package task is what tasks of sources and of sinks have in common: which version of the plugin is opened, how another
+// one takes its place, how long stages were at work, and what becomes of records that cannot be handled. What is read
+// and written is the business of host/source and host/sink.
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Code is one version of a plugin at work for one connector. C is what a task makes its calls on: an instance, or a
+// page's share of one. Codes are comparable.
+type Code[C any] interface {
+	Acquire(ctx context.Context) (C, error)
+	// AcquireFresh is Acquire of an instance that has done nothing yet.
+	AcquireFresh(ctx context.Context) (C, error)
+	Release(C)
+	// Version is for messages.
+	Version() string
+}
+
+// Versions is what a connector runs and what it could run: see [Of].
+type Versions[C any] interface {
+	Current() Code[C]
+	// Candidate is a newer version that nobody has judged yet, nil if there is none.
+	Candidate() Code[C]
+	Promote(Code[C])
+	Reject(c Code[C], reason string)
+	// Again tells whether what failed is to be tried once more before it counts: the version is on trial, or was just
+	// rolled back, and then the one before is the candidate.
+	Again(err error) bool
+}
+
+// Opening is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
+type Opening[C any, O comparable] struct {
+	// New is a version before it is opened, Of which one that is.
+	New func(Code[C]) O
+	Of  func(O) Code[C]
+	// Call makes one call of open, and puts what it comes to into o; or it needs documents.
+	Call func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.Need, error)
+	// Fits is why a newer version cannot go on where the task stands.
+	Fits func(ctx context.Context, o O) error
+}
+
+// Plugin is the plugin of a task: the version that was opened last, and those that may take its place. It is safe for
+// use by several goroutines.
+type Plugin[C any, O comparable] struct {
+	Opening[C, O]
+	versions Versions[C]
+	client   transport.Fetcher
+	log      *slog.Logger
+
+	judging sync.Mutex // held while a version is judged
+
+	mu     sync.Mutex
+	opened O
+	// judgeAfter is until when no other version is looked at.
+	judgeAfter time.Time
+	// reopened is when the plugin was opened anew last, reopenings how often in succession.
+	reopened   time.Time
+	reopenings int
+}
+
+// NewPlugin makes one; nothing is opened yet.
+func NewPlugin[C any, O comparable](versions Versions[C], client transport.Fetcher, log *slog.Logger,
+	o Opening[C, O]) *Plugin[C, O] {
+	return &Plugin[C, O]{Opening: o, versions: versions, client: client, log: log}
+}
+
+const (
+	// judgeAgain is how long a version waits that could not be opened for reasons of the moment.
+	judgeAgain = 30 * time.Second
+	// inSuccession is the longest pause between two openings anew that count as in succession.
+	inSuccession = 10 * time.Second
+	// soonAgain is how often a call is made again that a page broke by breaking its instance.
+	soonAgain = 3
+)
+
+// Open has a version work out what it needs.
+func (p *Plugin[C, O]) Open(ctx context.Context, code Code[C]) (O, error) {
+	o := p.New(code)
+	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
+		err = Do(ctx, code, func(call C) error {
+			need, err = p.Call(ctx, call, o, state, answers)
+			return err
+		})
+		return need, err
+	})
+	return o, err
+}
+
+// Start opens the version that the connector runs, which is not taken yet.
+func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
+	if o, err = p.Open(ctx, p.versions.Current()); err != nil {
+		return o, fmt.Errorf("open: %w", err)
+	}
+	return o, nil
+}
+
+// Take has the task go on with what was opened.
+func (p *Plugin[C, O]) Take(o O) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = o
+}
+
+// Opened is what was opened last; the zero value before that.
+func (p *Plugin[C, O]) Opened() O {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened
+}
+
+// Version is the version that was opened last, "" before that.
+func (p *Plugin[C, O]) Version() string {
+	var none O
+	if o := p.Opened(); o != none {
+		return p.Of(o).Version()
+	}
+	return ""
+}
+
+// Waiting tells whether another version waits for a boundary.
+func (p *Plugin[C, O]) Waiting() bool {
+	return p.candidate() != nil || p.versions.Current() != p.Of(p.Opened())
+}
+
+// Adopt takes another version of the plugin at a boundary: a newer one, if there is one and it fits, or that which
+// another task, or another feed of this one, has taken.
+func (p *Plugin[C, O]) Adopt(ctx context.Context) (o O, err error) {
+	if p.candidate() != nil && p.judging.TryLock() {
+		err = p.judge(ctx)
+		p.judging.Unlock()
+		if err != nil {
+			return o, err
+		}
+	}
+	if err = p.follow(ctx); err != nil {
+		return o, err
+	}
+	return p.Opened(), nil
+}
+
+func (p *Plugin[C, O]) candidate() Code[C] {
+	p.mu.Lock()
+	early := time.Now().Before(p.judgeAfter)
+	p.mu.Unlock()
+	if early {
+		return nil
+	}
+	return p.versions.Candidate()
+}
+
+// judge opens a candidate beside what runs and promotes or rejects it. Only the context's end is an error.
+func (p *Plugin[C, O]) judge(ctx context.Context) error {
+	c := p.candidate()
+	if c == nil {
+		return nil
+	}
+	o, err := p.Open(ctx, c)
+	if err == nil {
+		err = p.Fits(ctx, o)
+	}
+	var fault *wit.Fault
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err == nil:
+		p.versions.Promote(c)
+		p.Take(o)
+	case errors.As(err, &fault) && fault.Kind == wit.FaultTransient:
+		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
+		p.mu.Lock()
+		p.judgeAfter = time.Now().Add(judgeAgain)
+		p.mu.Unlock()
+	default:
+		p.versions.Reject(c, err.Error())
+	}
+	return nil
+}
+
+// follow opens what the connector runs now, if that has not been done.
+func (p *Plugin[C, O]) follow(ctx context.Context) error {
+	if p.versions.Current() == p.Of(p.Opened()) {
+		return nil
+	}
+	p.judging.Lock()
+	defer p.judging.Unlock()
+	current := p.versions.Current()
+	if current == p.Of(p.Opened()) {
+		return nil
+	}
+	o, err := p.Open(ctx, current)
+	if err != nil {
+		return fmt.Errorf("open version %s of the plugin: %w", current.Version(), err)
+	}
+	p.Take(o)
+	return nil
+}
+
+// Reopen opens a version anew because what it worked out no longer fits; with a pause where that was asked for shortly
+// before, since each time the service is asked for documents. The task goes on with it unless it has left the version
+// meanwhile.
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
+	if err := p.pace(ctx); err != nil {
+		return o, err
+	}
+	if o, err = p.Open(ctx, p.Of(old)); err != nil {
+		return o, fmt.Errorf("open anew: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.Of(p.opened) == p.Of(o) {
+		p.opened = o
+	}
+	return o, nil
+}
+
+func (p *Plugin[C, O]) pace(ctx context.Context) error {
+	p.mu.Lock()
+	if time.Since(p.reopened) > inSuccession {
+		p.reopenings = 0
+	}
+	p.reopened = time.Now()
+	n := p.reopenings
+	p.reopenings++
+	p.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return transport.Idle(ctx, n, 0)
+}
+
+// Current is the version that the connector runs, which may not be opened yet.
+func (p *Plugin[C, O]) Current() Code[C] { return p.versions.Current() }
+
+// Again is [Versions.Again].
+func (p *Plugin[C, O]) Again(err error) bool { return p.versions.Again(err) }
+
+// Do makes a call that belongs to no page; again where a page broke the instance before it could be made.
+func Do[C any](ctx context.Context, code Code[C], call func(C) error) (err error) {
+	for range soonAgain {
+		var shared *plugin.Abandoned
+		if err = With(ctx, code, code.Acquire, call); !errors.As(err, &shared) {
+			return err
+		}
+	}
+	return err
+}
+
+// With makes a call on what acquire finds.
+func With[C any](ctx context.Context, code Code[C], acquire func(context.Context) (C, error),
+	call func(C) error) error {
+	c, err := acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer code.Release(c)
+	return call(c)
+}
+
+// Stale tells whether a plugin asks to be opened anew.
+func Stale(err error) bool {
+	var f *wit.Fault
+	return errors.As(err, &f) && f.Kind == wit.FaultStale
+}

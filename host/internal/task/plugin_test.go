@@ -1,0 +1,127 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// version is a code that comes to what open says; its calls are made on its name.
+type version struct {
+	name  string
+	opens int
+	open  func(n int) error
+}
+
+func (v *version) Acquire(context.Context) (string, error)      { return v.name, nil }
+func (v *version) AcquireFresh(context.Context) (string, error) { return v.name, nil }
+func (v *version) Release(string)                               {}
+func (v *version) Version() string                              { return v.name }
+
+type bound struct {
+	current, candidate *version
+	rejected           string
+}
+
+func (b *bound) Current() Code[string] { return b.current }
+func (b *bound) Candidate() Code[string] {
+	if b.candidate == nil {
+		return nil
+	}
+	return b.candidate
+}
+func (b *bound) Promote(Code[string])                 { b.current, b.candidate = b.candidate, nil }
+func (b *bound) Reject(_ Code[string], reason string) { b.candidate, b.rejected = nil, reason }
+func (b *bound) Again(error) bool                     { return false }
+
+type state struct{ code Code[string] }
+
+func started(t *testing.T, b *bound, fits func(*state) error) *Plugin[string, *state] {
+	p := NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opening[string, *state]{
+		New: func(c Code[string]) *state { return &state{c} },
+		Of:  func(o *state) Code[string] { return o.code },
+		Call: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.Need, error) {
+			v := o.code.(*version)
+			if v.opens++; v.open != nil {
+				return nil, v.open(v.opens)
+			}
+			return nil, nil
+		},
+		Fits: func(_ context.Context, o *state) error { return fits(o) },
+	})
+	o, err := p.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Take(o)
+	return p
+}
+
+// A newer version takes over where it can be opened and fits; one that cannot be opened for the moment is looked at
+// again later.
+func TestAdopt(t *testing.T) {
+	fault := func(kind wit.FaultKind) error { return &wit.Fault{Kind: kind, Message: "no"} }
+	for name, c := range map[string]struct {
+		open  func(n int) error
+		fits  error
+		after time.Duration // until it is taken; 0: never
+		calls int
+	}{
+		"fits":             {nil, nil, time.Second, 1},
+		"does not fit":     {nil, errors.New("no"), 0, 1},
+		"cannot be opened": {func(int) error { return fault(wit.FaultData) }, nil, 0, 1},
+		"cannot be opened for a moment": {func(n int) error { return map[bool]error{true: fault(wit.FaultTransient)}[n < 3] }, nil, 61 * time.Second,
+			3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &bound{current: &version{name: "1"}, candidate: &version{name: "2", open: c.open}}
+				next := b.candidate
+				p := started(t, b, func(*state) error { return c.fits })
+				var took time.Duration
+				for began := time.Now(); took == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+					if _, err := p.Adopt(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if p.Version() == "2" {
+						took = time.Since(began) + time.Second
+					}
+				}
+				if took != c.after || next.opens != c.calls || (b.rejected == "") != (c.after > 0) || p.Waiting() {
+					t.Errorf("taken after %v, opened %d times, rejected: %q", took, next.opens, b.rejected)
+				}
+			})
+		})
+	}
+}
+
+// What another task of the connector has taken is followed; a version that was left is not gone back to by an opening
+// anew.
+func TestFollowAndReopen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bound{current: &version{name: "1"}}
+		p := started(t, b, func(*state) error { return nil })
+		old := p.Opened()
+		b.current = &version{name: "2"}
+		if o, err := p.Adopt(t.Context()); err != nil || o.code != Code[string](b.current) || p.Version() != "2" {
+			t.Errorf("runs %s, %v", p.Version(), err)
+		}
+		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
+			t.Errorf("opened anew: %s, runs %s, %v", o.code.Version(), p.Version(), err)
+		}
+		began := time.Now()
+		for range 3 {
+			if o, err := p.Reopen(t.Context(), p.Opened()); err != nil || o != p.Opened() {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took != 700*time.Millisecond {
+			t.Errorf("expected pauses of 100, 200 and 400 ms, found %v", took)
+		}
+	})
+}

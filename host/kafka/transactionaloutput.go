@@ -1,0 +1,302 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Rewound says that pages were not committed that a feed has gone on from: it is to start over from its stored offset,
+// which is to be read again from Kafka. Where a commit's answer was lost, that offset tells whether it was done.
+type Rewound struct{ Cause error }
+
+func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
+func (r *Rewound) Unwrap() error { return r.Cause }
+
+// TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
+// one at a time, but for Flush and NewBatch.
+type TransactionalOutput struct {
+	of       *Transactions
+	producer *Producer
+
+	// mu is held during a call that changes what is below.
+	mu sync.Mutex
+	// held is the producer of the open transaction, nil: none is open.
+	held  *transactional
+	began time.Time
+	// inPage: a page is not at its end; pages are those before it in the transaction.
+	inPage bool
+	pages  int
+	behind Offset // of the last page or batch
+	// records are those of the transaction; stored is the offset that was committed last.
+	records int
+	stored  Offset
+	due     *time.Timer
+	failed  error // of a transaction that ended between pages
+}
+
+// Output opens one for a feed.
+func (t *Transactions) Output() *TransactionalOutput {
+	client := &producing{users: map[*Producer]struct{}{}}
+	client.life, client.end = context.WithCancel(context.Background())
+	p, _ := client.join(t.config.Producer.BufferBytes)
+	o := &TransactionalOutput{of: t, producer: p}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outputs[o] = struct{}{}
+	if t.denied != nil {
+		p.deny(t.denied)
+	}
+	return o
+}
+
+// NewBatch is [Producer.NewBatch].
+func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
+
+// Keeps tells that a page that broke off comes again from its start.
+func (o *TransactionalOutput) Keeps() bool { return false }
+
+// Begin opens a transaction, or goes on with the one that is open.
+func (o *TransactionalOutput) Begin(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil {
+		return o.failed
+	}
+	if o.due != nil {
+		o.due.Stop()
+		o.due = nil
+	}
+	if o.held == nil {
+		m, err := o.of.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.BeginTransaction(); err != nil {
+			o.of.free <- m
+			return transactionFault(o.of.config, m.id, err)
+		}
+		o.held, o.began, o.pages, o.records, o.behind = m, time.Now(), 0, 0, Offset{}
+		o.producer.through.Store(m.Client)
+	}
+	o.inPage = true
+	return nil
+}
+
+// Produce is [Producer.Produce]; the last offset is written when the transaction ends.
+func (o *TransactionalOutput) Produce(ctx context.Context, b Records, behind Offset, done func(n int, err error)) {
+	batch := b.(*Batch)
+	o.mu.Lock()
+	held := o.held
+	if behind.Partition != nil {
+		o.behind = behind
+	}
+	if held == nil && batch.n > 0 {
+		batch.fail(errors.New("produce: no transaction is open"))
+	} else if held != nil && o.late(o.began) {
+		batch.fail(o.overdue()) // the brokers have ended it, or are about to
+	}
+	o.records += batch.n
+	began := o.began
+	o.mu.Unlock()
+	o.producer.Produce(ctx, batch, func(n int, err error) {
+		if err != nil && held != nil {
+			err = o.explain(held, began, err)
+		}
+		done(n, err)
+	})
+}
+
+// late tells whether a transaction has outlasted its time.
+func (o *TransactionalOutput) late(began time.Time) bool {
+	return time.Since(began) >= o.of.config.Producer.TransactionTimeout
+}
+
+// overdue is the fault of one that has.
+func (o *TransactionalOutput) overdue() error {
+	return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("the transaction of the page has lasted longer than "+
+		"transaction.timeout.ms (%d) and is aborted: set a smaller page.size, or a larger "+
+		"producer.override.transaction.timeout.ms", o.of.config.Producer.TransactionTimeout.Milliseconds())}
+}
+
+// explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
+// transaction has outlasted its time.
+func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
+	if fencedOff(err) && o.late(began) {
+		return fmt.Errorf("%w (%w)", o.overdue(), err)
+	}
+	return transactionFault(o.of.config, m.id, err)
+}
+
+// Commit ends a page: with it the transaction, unless that goes on for the rest of its interval.
+func (o *TransactionalOutput) Commit(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held == nil {
+		return o.failed
+	}
+	o.inPage = false
+	o.pages++
+	if left := o.of.interval - time.Since(o.began); left > 0 && o.of.waiting.Load() == 0 {
+		o.due = time.AfterFunc(left, o.expired)
+		return nil
+	}
+	return o.commit(ctx)
+}
+
+// expired ends a transaction whose interval is over between two pages.
+func (o *TransactionalOutput) expired() {
+	defer panics.Recover(nil, "the end of a transaction's interval", nil, func(p *panics.Panic) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.failed = p
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), o.of.config.Producer.TransactionTimeout)
+	defer cancel()
+	o.yield(ctx)
+}
+
+// yield ends a transaction that is open between two pages: what fails is told with the next page.
+func (o *TransactionalOutput) yield(ctx context.Context) {
+	if !o.mu.TryLock() {
+		return // a page begins or ends: it sees that others wait
+	}
+	defer o.mu.Unlock()
+	if o.held != nil && !o.inPage {
+		o.failed = o.commit(ctx)
+	}
+}
+
+// commit writes the offset and ends the transaction with it.
+func (o *TransactionalOutput) commit(ctx context.Context) error {
+	if o.due != nil {
+		o.due.Stop()
+		o.due = nil
+	}
+	m, began, behind := o.held, o.began, o.behind
+	if o.records == 0 && (behind.Partition == nil || reflect.DeepEqual(behind, o.stored)) {
+		return o.abort(ctx, m) // there is nothing to commit
+	}
+	err := o.producer.Flush(ctx)
+	var stored *kgo.Record
+	if err == nil && behind.Partition != nil {
+		stored, err = o.store(ctx, m)
+	}
+	if err == nil && o.late(began) {
+		err = o.overdue()
+	}
+	if err == nil {
+		err = m.EndTransaction(ctx, kgo.TryCommit)
+	}
+	if err == nil {
+		if stored != nil {
+			o.of.offsets.Committed(behind, stored)
+			o.stored = behind
+		}
+		o.release()
+		return nil
+	}
+	err = o.explain(m, began, err)
+	aborted := o.abort(ctx, m)
+	fault := (*wit.Fault)(nil)
+	if aborted != nil || errors.As(err, &fault) || o.producer.Err() != nil {
+		return err
+	}
+	return &Rewound{err} // whether it was committed the offset tells
+}
+
+// store writes the offset behind the records; it counts when the transaction is committed.
+func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (*kgo.Record, error) {
+	r := o.of.offsets.Record(o.behind)
+	r.Context = context.WithoutCancel(ctx)
+	answer := make(chan error, 1)
+	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
+	if err := m.Client.Flush(ctx); err != nil {
+		return nil, fmt.Errorf("store the offset: %w", err)
+	}
+	if err := <-answer; err != nil {
+		return nil, fmt.Errorf("store the offset in topic %s: %w", r.Topic, err)
+	}
+	return r, nil
+}
+
+// abort ends the transaction without its records, as soon as brokers can be reached.
+func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
+	for {
+		err := m.EndTransaction(ctx, kgo.TryAbort)
+		if err == nil {
+			o.release()
+			return nil
+		}
+		if definite(err) || pause.For(ctx, 100*time.Millisecond) != nil {
+			began := o.began
+			o.forget()
+			return o.explain(m, began, err)
+		}
+	}
+}
+
+// release gives the producer back to the task's others.
+func (o *TransactionalOutput) release() {
+	m := o.held
+	o.forget()
+	o.of.free <- m
+}
+
+// forget keeps the producer from being used again.
+func (o *TransactionalOutput) forget() {
+	o.held, o.inPage, o.pages, o.records, o.behind = nil, false, 0, 0, Offset{}
+	o.producer.through.Store(nil)
+}
+
+// Abort takes a page back that broke off. Pages before it in the transaction go with it: then it is [Rewound].
+func (o *TransactionalOutput) Abort(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held == nil {
+		return o.failed
+	}
+	before := o.pages
+	// Records that wait would fail the producer for good.
+	err := o.producer.Flush(ctx)
+	if aborted := o.abort(ctx, o.held); err == nil {
+		err = aborted
+	}
+	if err == nil && before > 0 {
+		return &Rewound{fmt.Errorf("a page broke off in a transaction with %d pages before it", before)}
+	}
+	return err
+}
+
+// Flush commits what is at the end of a page, and gives up a page that is not.
+func (o *TransactionalOutput) Flush(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.held == nil:
+		return o.failed
+	case o.inPage:
+		_ = o.producer.Flush(ctx) // what failed was reported with its batch
+		return o.abort(ctx, o.held)
+	}
+	return o.commit(ctx)
+}
+
+// Close ends a transaction that is open, as Flush does.
+func (o *TransactionalOutput) Close(ctx context.Context) error {
+	err := o.Flush(ctx)
+	o.of.mu.Lock()
+	delete(o.of.outputs, o)
+	o.of.mu.Unlock()
+	o.producer.client.leave(o.producer)
+	return err
+}

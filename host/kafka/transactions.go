@@ -1,0 +1,248 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// TransactionalID names a transactional producer as Kafka Connect does, `<group.id>-<connector>-<task>`; further ones
+// of the same task have a number from 1 on behind that.
+func TransactionalID(group, connector string, task, producer int) string {
+	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
+	if producer > 0 {
+		id = fmt.Sprintf("%s-%d", id, producer)
+	}
+	return id
+}
+
+// coordinated is how long the coordinator of transactions may be away: a new cluster first makes the topic that it
+// works with.
+const coordinated = 30 * time.Second
+
+// Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
+// now on. It logs on as the producers of c do, with the rights that they need.
+func Fence(ctx context.Context, c Config, ids []string) error {
+	client, guard, err := newClient(c.ProducerOpts())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	defer cancel()
+	for _, id := range ids {
+		if err := fence(waiting, client, c, id); err != nil {
+			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, guard.explain(err)))
+		}
+	}
+	return nil
+}
+
+func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		request := kmsg.NewPtrInitProducerIDRequest()
+		request.TransactionalID = &id
+		request.TransactionTimeoutMillis = int32(c.Producer.TransactionTimeout.Milliseconds())
+		request.ProducerID, request.ProducerEpoch = -1, -1
+		response, err := request.RequestWith(ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(response.ErrorCode)
+		}
+		// The coordinator first ends what the producer before has open.
+		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
+			return err
+		}
+		if pause.For(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// transactionFault says what is missing where a transactional producer cannot work: the right, or the setting.
+func transactionFault(c Config, id string, err error) error {
+	denied := (*Denied)(nil)
+	text := ""
+	switch {
+	case err == nil || errors.As(err, &denied):
+		return err
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the resource " +
+			"TransactionalId (by the prefix of group.id and the connector's name)"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		text = "the brokers do not let this user write without repeating: expected the right IDEMPOTENT_WRITE on the cluster"
+	case errors.Is(err, kerr.InvalidTransactionTimeout):
+		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: expected at most their "+
+			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms", c.Producer.TransactionTimeout.Milliseconds())
+	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), unknownRequest(err):
+		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
+			"exactly.once.source.support=disabled"
+	case fencedOff(err):
+		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this one " +
+			"has committed nothing since. Stop the other, or give one of both another group.id"
+	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
+		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of the "+
+			"brokers (3 by default) more than there are brokers?", coordinated)
+	default:
+		return fmt.Errorf("transactional id %s: %w", id, err)
+	}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+}
+
+// unknownRequest tells whether the client found brokers that do not take a request; its errors for that have no names.
+func unknownRequest(err error) bool {
+	return strings.Contains(err.Error(), "request key is unknown") || strings.Contains(err.Error(), "broker is too old")
+}
+
+// fencedOff tells whether a newer producer has taken the transactional id over.
+func fencedOff(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
+		errors.Is(err, kerr.InvalidProducerIDMapping)
+}
+
+var errNoTransactions = errors.New("no producer id was given")
+
+// OffsetRecords turns offsets into records of the topic that keeps them: an offset.Store's, for one connector.
+type OffsetRecords interface {
+	// Record is what stores an offset, to be produced by the one who is given it.
+	Record(o Offset) *kgo.Record
+	// Committed says that such a record is in the topic.
+	Committed(o Offset, r *kgo.Record)
+}
+
+// Transactions are the transactional producers of one source task, which its feeds share: each page of a feed has one
+// for itself from its beginning to its end. It owns their clients until Close.
+type Transactions struct {
+	config   Config
+	offsets  OffsetRecords
+	interval time.Duration
+	free     chan *transactional
+	all      []*transactional
+	waiting  atomic.Int64 // feeds that find none free
+
+	mu      sync.Mutex
+	outputs map[*TransactionalOutput]struct{}
+	denied  error
+}
+
+// transactional is one of the producers.
+type transactional struct {
+	*kgo.Client
+	id string
+}
+
+// OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
+// read after that. Records go to the cluster of the offsets. A transaction ends with a page, or with the first page
+// whose end is an interval behind the transaction's beginning; 0: with each.
+func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
+	interval time.Duration) (*Transactions, error) {
+	t := &Transactions{config: c, offsets: offsets, interval: interval, free: make(chan *transactional, len(ids)),
+		outputs: map[*TransactionalOutput]struct{}{}}
+	if c.Producer.ClientID == "" {
+		c.Producer.ClientID = clientID
+	}
+	// Whatever the worker's producers do: a transaction needs both.
+	c.Producer.Acks, c.Producer.Idempotent = -1, true
+	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	defer cancel()
+	for _, id := range ids {
+		client, guard, err := newClient(c.ProducerOpts(kgo.TransactionalID(id),
+			kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+		if err != nil {
+			t.Close()
+			return nil, err
+		}
+		member := &transactional{client, id}
+		t.all = append(t.all, member)
+		if err := member.open(waiting); err != nil {
+			t.Close()
+			return nil, transactionFault(c, id, guard.explain(err))
+		}
+		guard.watched(t.deny)
+		t.free <- member
+	}
+	return t, nil
+}
+
+// open gets the producer its id, which fences others.
+func (m *transactional) open(ctx context.Context) error {
+	for {
+		id, _, err := m.ProducerID(ctx)
+		switch {
+		case err == nil && id < 0:
+			return errNoTransactions
+		case err == nil:
+			return nil
+		case definite(err):
+			return err
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// definite tells whether an error is the broker's last word.
+func definite(err error) bool {
+	broker := (*kerr.Error)(nil)
+	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
+		!errors.Is(err, kerr.UnknownServerError)
+}
+
+// Close ends the producers; what is open is aborted by whoever opens them next, or by the brokers after a time.
+func (t *Transactions) Close() {
+	for _, m := range t.all {
+		m.Client.Close()
+	}
+}
+
+// deny fails all outputs: brokers do not let the clients in.
+func (t *Transactions) deny(err error) {
+	t.mu.Lock()
+	t.denied = err
+	outputs := make([]*TransactionalOutput, 0, len(t.outputs))
+	for o := range t.outputs {
+		outputs = append(outputs, o)
+	}
+	t.mu.Unlock()
+	for _, o := range outputs {
+		o.producer.deny(err)
+	}
+}
+
+// acquire is a producer for a page; a feed that holds one between pages gives it up for that.
+func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
+	select {
+	case m := <-t.free:
+		return m, nil
+	default:
+	}
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
+	t.mu.Lock()
+	outputs := make([]*TransactionalOutput, 0, len(t.outputs))
+	for o := range t.outputs {
+		outputs = append(outputs, o)
+	}
+	t.mu.Unlock()
+	for _, o := range outputs {
+		o.yield(ctx)
+	}
+	select {
+	case m := <-t.free:
+		return m, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

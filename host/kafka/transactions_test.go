@@ -1,0 +1,245 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// offsetRecords stores offsets as one number in a topic.
+type offsetRecords struct{ committed []int64 }
+
+func (*offsetRecords) Record(o Offset) *kgo.Record {
+	return &kgo.Record{Topic: "offsets", Value: fmt.Append(nil, *o.Position[0].Value.Integer), Partition: -1}
+}
+
+func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
+	r.committed = append(r.committed, *o.Position[0].Value.Integer)
+}
+
+func at(n int64) Offset {
+	return Offset{[]wit.Field{wit.TextField("feed", "a")}, []wit.Field{wit.IntegerField("at", n)}}
+}
+
+// transacting is a worker's task on an embedded broker.
+type transacting struct {
+	t       *testing.T
+	config  Config
+	offsets *offsetRecords
+	*Transactions
+}
+
+func newTransacting(t *testing.T, c Config, interval time.Duration, ids ...string) *transacting {
+	t.Helper()
+	offsets := &offsetRecords{}
+	all, err := OpenTransactions(t.Context(), c, "test", ids, offsets, interval)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(all.Close)
+	return &transacting{t, c, offsets, all}
+}
+
+// page sends a page of one record with its offset, up to its end.
+func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
+	t.Helper()
+	if err := o.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := o.NewBatch()
+	r := b.Add()
+	r.Topic, r.Value = "rows", []byte(value)
+	done := make(chan error, 1)
+	o.Produce(t.Context(), b, at(n), func(_ int, err error) { done <- err })
+	return <-done
+}
+
+// committed are the values of a topic that a consumer with read_committed sees.
+func committed(t *testing.T, c Config, topic string) string {
+	t.Helper()
+	r, err := NewReader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var values []string
+	if _, err := r.Read(t.Context(), topic, ReadOptions{}, func(r *kgo.Record) error {
+		values = append(values, string(r.Value))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(values, " ")
+}
+
+func transactionsConfig(t *testing.T) Config {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	c := testConfig(b.Addr())
+	admin, err := NewAdmin(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.EnsureTopics(t.Context(), Topic{Name: "rows", Partitions: 1},
+		Topic{Name: "offsets", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A page and its offset are seen together or not at all.
+func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
+	c := transactionsConfig(t)
+	o := newTransacting(t, c, 0, "g-c-0").Output()
+	for n, value := range []string{"a", "broken", "b", "left"} {
+		if err := page(t, o, value, int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		end := o.Commit
+		switch value {
+		case "broken":
+			end = o.Abort
+		case "left":
+			end = o.Close // in the middle of a page
+		}
+		if err := end(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 0 2" {
+		t.Errorf("expected a b; 0 2, found %s", got)
+	}
+}
+
+// A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
+func TestFencedProducersCommitNothing(t *testing.T) {
+	for _, by := range []string{"fence", "open"} {
+		t.Run(by, func(t *testing.T) {
+			c := transactionsConfig(t)
+			o := newTransacting(t, c, 0, "g-c-0").Output()
+			if err := page(t, o, "zombie", 1); err != nil {
+				t.Fatal(err)
+			}
+			if by == "fence" {
+				if err := Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				owner := newTransacting(t, c, 0, "g-c-0").Output()
+				if err := page(t, owner, "owner", 2); err != nil {
+					t.Fatal(err)
+				}
+				if err := owner.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := o.Commit(t.Context())
+			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || !strings.Contains(err.Error(), "g-c-0") ||
+				!strings.Contains(err.Error(), "group.id") {
+				t.Errorf("expected a fault that names the id and group.id, found %v", err)
+			}
+			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
+				t.Errorf("found %s", got)
+			}
+		})
+	}
+}
+
+// Between pages a transaction goes on for its interval; a page that breaks off takes those before it along, which the
+// feed is told.
+func TestTransactionsOfSeveralPages(t *testing.T) {
+	c := transactionsConfig(t)
+	all := newTransacting(t, c, time.Hour, "g-c-0")
+	o := all.Output()
+	for n, value := range []string{"a", "b"} {
+		if err := errors.Join(page(t, o, value, int64(n)), o.Commit(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := committed(t, c, "rows"); got != "" {
+		t.Errorf("expected nothing yet, found %s", got)
+	}
+	// Another feed needs the producer.
+	other := all.Output()
+	if err := errors.Join(page(t, other, "c", 9), other.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := committed(t, c, "rows"); got != "a b" {
+		t.Errorf("expected a b, found %s", got)
+	}
+	if err := page(t, other, "d", 10); err != nil {
+		t.Fatal(err)
+	}
+	if rewound := (*Rewound)(nil); !errors.As(other.Abort(t.Context()), &rewound) {
+		t.Error("expected to be told that the page before is not committed either")
+	}
+	if err := errors.Join(page(t, o, "e", 3), o.Commit(t.Context()), o.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b e; 1 3" {
+		t.Errorf("expected a b e; 1 3, found %s", got)
+	}
+}
+
+// The end of an interval ends the transaction, also where no page comes.
+func TestIntervalEndsTransaction(t *testing.T) {
+	c := transactionsConfig(t)
+	o := newTransacting(t, c, 50*time.Millisecond, "g-c-0").Output()
+	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); committed(t, c, "rows") != "a"; {
+		if time.Now().After(deadline) {
+			t.Fatal("the transaction goes on")
+		}
+	}
+}
+
+// A page that outlasts the transaction's time is a fault that names what to set.
+func TestPagesThatTakeTooLong(t *testing.T) {
+	c := transactionsConfig(t)
+	c.Producer.TransactionTimeout = 100 * time.Millisecond
+	o := newTransacting(t, c, 0, "g-c-0").Output()
+	if err := page(t, o, "slow", 1); err != nil {
+		t.Fatal(err)
+	}
+	for !o.late(o.began) {
+		<-time.After(time.Millisecond)
+	}
+	err := o.Commit(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(), "transaction.timeout.ms") {
+		t.Errorf("expected a fault that names page.size, found %v", err)
+	}
+	if got := committed(t, c, "rows"); got != "" {
+		t.Errorf("found %s", got)
+	}
+}
+
+// What is missing is named.
+func TestTransactionFaults(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{kerr.TransactionalIDAuthorizationFailed, "DESCRIBE and WRITE on the resource TransactionalId"},
+		{kerr.ClusterAuthorizationFailed, "IDEMPOTENT_WRITE"},
+		{kerr.InvalidTransactionTimeout, "producer.override.transaction.timeout.ms"},
+		{kerr.UnsupportedVersion, "exactly.once.source.support=disabled"},
+		{errNoTransactions, "exactly.once.source.support=disabled"},
+		{kerr.CoordinatorNotAvailable, "transaction.state.log.replication.factor"},
+		{kerr.ProducerFenced, "another producer uses it"},
+		{kerr.NotLeaderForPartition, "transactional id g-c-0: NOT_LEADER"},
+	} {
+		if err := transactionFault(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: expected %q, found %v", c.err, c.want, err)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package host
+
+import (
+	"context"
+	"maps"
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Offline opens an installation without running its connectors, and has do ask REST's handler about it: its offsets can
+// be read and changed. The data folder is locked meanwhile, so that no worker runs on it. Errors are as of [New] and
+// [Host.Run], or do's.
+func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
+	c.Settings = maps.Clone(c.Settings)
+	if c.Settings == nil {
+		c.Settings = map[string]string{}
+	}
+	c.Settings["listeners"] = ""
+	h, err := New(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	closing, err := h.start(ctx)
+	defer closing.close()
+	if err != nil {
+		return err
+	}
+	return do(rest.Handler(worker{h}))
+}

@@ -1,0 +1,188 @@
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// descriptionCache keeps what loading a file has found out, beside the compiled code: the rewritten bytes, and what the
+// file has and says of itself. With both, a file that was loaded before is neither taken apart nor rewritten nor
+// compiled nor started until a connector needs it. nil keeps nothing.
+//
+// Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum
+// over that name and their content: one that is damaged, cut off, left by another version or put in another's place is
+// as good as none. Whoever can write in the folder could write compiled code there, so a folder that others can write
+// in is not used at all.
+type descriptionCache struct {
+	dir    string
+	logger *slog.Logger
+}
+
+// shelfFormat changes with what is in the files.
+const shelfFormat = 4
+
+// key names a file's results.
+func (s *descriptionCache) key(hash string) string {
+	return hashOf(fmt.Appendf(nil, "shelf %d, preparation %d, contract %s, %+v: %s", shelfFormat, preparation, wit.Version, metering, hash))
+}
+
+func (s *descriptionCache) path(key, kind string) string {
+	return filepath.Join(s.dir, "culvert-"+key+"."+kind)
+}
+
+const checksumBytes = sha256.Size
+
+// checksum is over a file's name, and the length and CRC-32C of its content, which finds damage as the engine does in
+// the compiled code beside it: a cryptographic hash of what is read at every start would cost more than reading it.
+func checksum(key, kind string, content []byte) [checksumBytes]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content, castagnoli)))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// read returns what was kept, nil if there is nothing that can be trusted.
+func (s *descriptionCache) read(hash, kind string) []byte {
+	if s == nil {
+		return nil
+	}
+	key := s.key(hash)
+	path := s.path(key, kind)
+	data, err := readModule(path, maxKeptBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	switch {
+	case err != nil:
+	case len(data) <= checksumBytes:
+		err = fmt.Errorf("it is cut off: expected more than the %d bytes of its checksum, found %d", checksumBytes, len(data))
+	case checksum(key, kind, data[checksumBytes:]) == [checksumBytes]byte(data):
+		return data[checksumBytes:]
+	default:
+		err = errors.New("its checksum does not fit")
+	}
+	s.logger.Warn("a file of the plugin cache is damaged: it is made anew", "file", path, "error", err)
+	_ = os.Remove(path)
+	return nil
+}
+
+// keep writes a file, all of it or nothing. What cannot be kept costs time at the next start, no more.
+func (s *descriptionCache) keep(hash, kind string, content []byte) {
+	if s == nil {
+		return
+	}
+	key := s.key(hash)
+	err := func() error {
+		f, err := os.CreateTemp(s.dir, "culvert-*.new")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(f.Name())
+		sum := checksum(key, kind, content)
+		if _, err := f.Write(sum[:]); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if _, err := f.Write(content); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		return os.Rename(f.Name(), s.path(key, kind))
+	}()
+	if err != nil {
+		s.logger.Warn("the plugin cache cannot be written", "folder", s.dir, "error", err)
+	}
+}
+
+// effortBytes is the length of what stands before a module's rewritten form: its effort.
+const effortBytes = 8
+
+// prepared is a module's rewritten form: kept, or made and kept.
+func (s *descriptionCache) prepared(ctx context.Context, hash string, original func() ([]byte, error)) (*prepared,
+	error) {
+	if kept := s.read(hash, "wasm"); len(kept) > effortBytes {
+		return &prepared{kept[effortBytes:], int(binary.BigEndian.Uint64(kept))}, nil
+	}
+	data, err := original()
+	if err != nil {
+		return nil, err
+	}
+	p, err := prepareModule(ctx, data)
+	if err == nil {
+		s.keep(hash, "wasm", append(binary.BigEndian.AppendUint64(make([]byte, 0, effortBytes+len(p.wasm)), uint64(p.effort)),
+			p.wasm...))
+	}
+	return p, err
+}
+
+// facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
+type facts struct {
+	Binary      Binary
+	Description wit.Description
+}
+
+// facts are those of a module, nil if they are not known.
+func (s *descriptionCache) facts(hash string) *facts {
+	text := s.read(hash, "json")
+	if text == nil {
+		return nil
+	}
+	f := &facts{}
+	if err := json.Unmarshal(text, f); err != nil {
+		return nil
+	}
+	return f
+}
+
+// remember keeps facts that can be read back as they were.
+func (s *descriptionCache) remember(hash string, f *facts) {
+	if s == nil {
+		return
+	}
+	text, err := json.Marshal(f)
+	again := &facts{}
+	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
+		s.keep(hash, "json", text)
+	}
+}
+
+// hashOf is the SHA-256 of a file, in hex.
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// private refuses a folder in which others than a user, and root, can write.
+func private(dir string, user int) error {
+	if runtime.GOOS == "windows" {
+		return nil // its modes say nothing
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others than its owner can write there (%v): chmod go-w it", info.Mode().Perm())
+	}
+	if owner, known := ownerOf(info); known && owner != 0 && owner != user {
+		return fmt.Errorf("it belongs to user %d, who can write there, and this program runs as user %d", owner, user)
+	}
+	return nil
+}

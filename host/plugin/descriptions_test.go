@@ -1,0 +1,214 @@
+package plugin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// shelved starts a manager over a folder with a cache of its own, and returns what it logged.
+func shelved(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer) {
+	t.Helper()
+	log := &logBuffer{}
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+		CacheDir: cache, Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m, log
+}
+
+// kept are the files of ours in a cache, by the ends of their names.
+func kept(t *testing.T, cache, kind string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// described is what a manager knows of its plugins, and asks each once more.
+func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
+	t.Helper()
+	for _, info := range m.Modules() {
+		if info.Err != nil {
+			t.Fatal(info.Err)
+		}
+		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
+			Components: info.Components}
+		b, err := m.BindPlugin("orders", info.Name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
+				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
+			}
+		})
+		b.Close()
+		all = append(all, known)
+	}
+	return all
+}
+
+// A file that was loaded before is neither compiled nor asked, until somebody needs it.
+func TestKnownFilesRestAtOnce(t *testing.T) {
+	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
+	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
+	first, _ := shelved(t, folder, cache)
+	if plugin.Awake(first) != 2 {
+		t.Errorf("expected 2 plugins to be started the first time, found %d", plugin.Awake(first))
+	}
+	want := described(t, first)
+	second, log := shelved(t, folder, cache)
+	if plugin.Awake(second) != 0 {
+		t.Errorf("expected none to be started the second time, found %d", plugin.Awake(second))
+	}
+	if got := described(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
+		t.Errorf("expected %+v, found %+v", want, got)
+	}
+	if strings.Contains(log.String(), "WARN") {
+		t.Error(log.String())
+	}
+	if left := kept(t, cache, "new"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// counted is a folder of modules that tells how often they were read whole.
+type counted struct {
+	fstest.MapFS
+	read atomic.Int64
+}
+
+func (c *counted) ReadFile(name string) ([]byte, error) {
+	c.read.Add(1)
+	return c.MapFS.ReadFile(name)
+}
+
+// Of a plugin that comes with the program and was loaded before nothing is needed but its hash: its bytes are not
+// copied.
+func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "cache")
+	files := &counted{MapFS: fstest.MapFS{"all.wasm": {Data: guesttest.Bytes(t, all)}}}
+	for n, want := range []int64{1, 0} {
+		files.read.Store(0)
+		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
+			CacheDir: cache, Needed: []plugin.Needed{{Class: "example.Source"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		described(t, m)
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := files.read.Load(); got < want || want == 0 && got > 0 {
+			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
+		}
+	}
+}
+
+// What is damaged in the cache, or does not belong there, is found out and made anew.
+func TestDamagedCache(t *testing.T) {
+	for name, damage := range map[string]func(one, other []byte) []byte{
+		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
+		"cut off":           func(one, _ []byte) []byte { return one[:len(one)/2] },
+		"empty":             func(_, _ []byte) []byte { return nil },
+		"another plugin's":  func(_, other []byte) []byte { return other },
+		"forged without the name": func(one, _ []byte) []byte {
+			sum := sha256.Sum256(one[sha256.Size:])
+			return append(sum[:], one[sha256.Size:]...)
+		},
+	} {
+		for _, kind := range []string{"json", "wasm"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
+				m, _ := shelved(t, folder, cache)
+				want := described(t, m)
+				files := kept(t, cache, kind)
+				if len(files) != 2 {
+					t.Fatalf("expected 2 files, found %v", files)
+				}
+				var contents [2][]byte
+				for n := range contents {
+					contents[n], _ = os.ReadFile(files[n])
+				}
+				for n := range contents {
+					if err := os.WriteFile(files[n], damage(append([]byte{}, contents[n]...), contents[1-n]),
+						0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m, log := shelved(t, folder, cache)
+				if got := described(t, m); !reflect.DeepEqual(got, want) {
+					t.Errorf("expected %+v, found %+v", want, got)
+				}
+				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 || strings.Contains(log.String(), "<nil>") {
+					t.Errorf("expected 2 warnings with what is wrong, found %d: %s", n, log.String())
+				}
+				for n := range contents {
+					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
+						t.Errorf("%s: expected it to be made anew", files[n])
+					}
+				}
+			})
+		}
+	}
+}
+
+// A folder in which others can write holds nothing that is run.
+func TestForeignCacheFolder(t *testing.T) {
+	folder, cache := t.TempDir(), t.TempDir()
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	if err := os.Chmod(cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	m, log := shelved(t, folder, cache)
+	described(t, m)
+	if left, _ := os.ReadDir(cache); len(left) > 0 || !strings.Contains(log.String(), "the cache is not used") ||
+		!strings.Contains(log.String(), "chmod go-w") {
+		t.Errorf("expected the folder to stay empty and a warning, found %v and %s", left, log.String())
+	}
+}
+
+// What is kept of a module depends on how it was rewritten: whoever changes the outcome raises the number of the
+// preparation.
+func TestPreparationHasANumber(t *testing.T) {
+	sum := sha256.New()
+	cases := hostileCases()
+	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow", "loop-free recursion", "maze", "nesting"} {
+		module := cases[name].module
+		prepared, err := plugin.Prepared(module.Bytes())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		sum.Write(prepared)
+	}
+	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
+	prepared, err := plugin.Prepared(started.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum.Write(prepared)
+	const number, want = 5, "f08d4e2f28801239"
+	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || plugin.Preparation != number {
+		t.Errorf("expected %s of preparation %d, found %s of %d: raise plugin.preparation and write both here", want, number, got, plugin.Preparation)
+	}
+}

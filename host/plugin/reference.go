@@ -1,0 +1,262 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+
+	"github.com/culvert-project/culvert/host/internal/abi"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// schemaReference is a schema's number inside dynamic bytes or a block of headers.
+type schemaReference struct {
+	at, size int
+	id       uint32
+}
+
+// inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
+// error for bytes that are neither.
+func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
+	s.mentions = s.mentions[:0]
+	w := walker{b: b, mentions: s.mentions, ended: s.ended}
+	switch form {
+	case wit.Dynamic:
+		// So few bytes cannot nest too deep; what else may be wrong with them is found by who reads them.
+		if len(b) <= datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0 {
+			return nil, nil
+		}
+		w.dynamic(0)
+	case wit.Raw:
+		w.headers()
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	if w.bad != "" || w.i != len(b) {
+		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value", wit.Raw: "a block of headers"}[form],
+			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
+	}
+	s.mentions = w.mentions
+	return w.mentions, nil
+}
+
+// giveInside gives the instance what a datum of the host's mentions.
+func (s *schemas) giveInside(form wit.Form, b []byte) error {
+	mentions, err := s.inside(form, b, abi.Refused)
+	for _, m := range mentions {
+		if err == nil {
+			err = s.need(m.id)
+		}
+	}
+	return err
+}
+
+// translateInside rewrites what a datum of the guest's mentions: it returns b itself when nothing has to change, and
+// otherwise dst with the new bytes appended.
+func (s *schemas) translateInside(dst []byte, form wit.Form, b []byte) (out []byte, changed bool, err error) {
+	mentions, err := s.inside(form, b, abi.Violated)
+	if err != nil {
+		return dst, false, err
+	}
+	for i := range mentions {
+		id := mentions[i].id
+		if mentions[i].id, err = s.host(id); err != nil {
+			return dst, false, err
+		}
+		changed = changed || id != mentions[i].id
+	}
+	if !changed {
+		return dst, false, nil
+	}
+	if form == wit.Raw {
+		return s.translateHeaders(dst, b)
+	}
+	return splice(dst, b, mentions), true, nil
+}
+
+func splice(dst, b []byte, mentions []schemaReference) []byte {
+	from := 0
+	for _, m := range mentions {
+		dst = append(dst, b[from:m.at]...)
+		dst = datum.AppendNumber(dst, int64(m.id))
+		from = m.at + m.size
+	}
+	return append(dst, b[from:]...)
+}
+
+// translateHeaders rewrites a block whose schemas are known to be declared; header by header, since a value's size may
+// change.
+func (s *schemas) translateHeaders(dst, b []byte) ([]byte, bool, error) {
+	headers, err := datum.Headers(nil, b)
+	if err != nil {
+		return dst, false, abi.Violated("a block of headers: %v", err)
+	}
+	for i := range headers {
+		h := &headers[i]
+		switch h.Form {
+		case wit.Structured:
+			if h.Schema, err = s.host(h.Schema); err != nil {
+				return dst, false, err
+			}
+		case wit.Dynamic:
+			value, changed, err := s.translateInside(nil, wit.Dynamic, h.Value)
+			if err != nil {
+				return dst, false, err
+			}
+			if changed {
+				h.Value = value
+			}
+		}
+	}
+	return datum.AppendHeaders(dst, headers), true, nil
+}
+
+// walker finds mentions without allocating; bad says what is wrong at i.
+type walker struct {
+	b        []byte
+	i        int
+	bad      string
+	mentions []schemaReference
+	// ended is asked every now and then, and err is what it said; steps counts values.
+	ended func() error
+	err   error
+	steps int
+}
+
+func (w *walker) number() int64 {
+	n, size := datum.Number(w.b[w.i:])
+	if size <= 0 {
+		w.fail("expected a number")
+		return 0
+	}
+	w.i += size
+	return n
+}
+
+func (w *walker) skip(n int64) {
+	if n < 0 || n > int64(len(w.b)-w.i) {
+		w.fail("a size that runs past the end")
+		return
+	}
+	w.i += int(n)
+}
+
+func (w *walker) fail(what string) {
+	if w.bad == "" {
+		w.bad = what
+	}
+}
+
+// mention reads a schema's number.
+func (w *walker) mention() {
+	at := w.i
+	id := w.number()
+	if id < 0 || id > 1<<32-1 {
+		w.fail("a schema's number that is out of range")
+	}
+	w.mentions = append(w.mentions, schemaReference{at, w.i - at, uint32(id)})
+}
+
+func (w *walker) dynamic(depth int) {
+	if depth > datum.MaxDepth {
+		w.fail("nests too deep")
+	}
+	if w.steps++; w.steps%watchEvery == 0 && w.ended != nil {
+		if w.err = w.ended(); w.err != nil {
+			w.fail("not read to its end")
+		}
+	}
+	if w.bad != "" {
+		return
+	}
+	if w.i >= len(w.b) {
+		w.fail("expected a tag")
+		return
+	}
+	tag := w.b[w.i]
+	w.i++
+	switch tag {
+	case datum.TagNull, datum.TagFalse, datum.TagTrue:
+	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64, datum.TagInstant:
+		w.number()
+	case datum.TagFloat32:
+		w.skip(4)
+	case datum.TagFloat64:
+		w.skip(8)
+	case datum.TagText, datum.TagBytes:
+		w.skip(w.number())
+	case datum.TagDecimal:
+		if scale := w.number(); scale > datum.MaxScale || scale < -datum.MaxScale {
+			w.fail("a decimal's scale beyond 1000")
+		}
+		size := w.number()
+		if size > datum.MaxDecimalBytes {
+			w.fail("a decimal of more than 4096 bytes")
+		}
+		w.skip(size)
+	case datum.TagStruct:
+		w.mention()
+		w.skip(w.number())
+	case datum.TagArray, datum.TagMap:
+		n := w.number()
+		if n < 0 || n > int64(len(w.b)-w.i) {
+			w.fail("a count that runs past the end")
+			return
+		}
+		for n *= int64(1 + btoi(tag == datum.TagMap)); n > 0 && w.bad == ""; n-- {
+			w.dynamic(depth + 1)
+		}
+	default:
+		w.fail("unknown tag")
+	}
+}
+
+func (w *walker) headers() {
+	n := w.number()
+	if n > datum.MaxHeaders {
+		w.fail("more than 10000 headers")
+	}
+	for ; n > 0 && w.bad == ""; n-- {
+		w.skip(w.number())
+		if w.i >= len(w.b) {
+			w.fail("expected a header's form")
+			return
+		}
+		form := wit.Form(w.b[w.i])
+		w.i++
+		if form == wit.Structured {
+			w.mention()
+		} else if form != wit.Dynamic && form != wit.Raw {
+			w.fail("expected the form 2, 3 or 4")
+		} else {
+			w.number()
+		}
+		size := w.number()
+		if start := w.i; form == wit.Dynamic && w.bad == "" && size >= 0 && size <= int64(len(w.b)-w.i) {
+			w.nested(start, start+int(size))
+		}
+		w.skip(size)
+	}
+}
+
+// nested collects what the dynamic value of a header mentions. Its mentions serve for looking only: a block with any to
+// change is written anew.
+func (w *walker) nested(from, to int) {
+	if to-from <= datum.MaxDepth && bytes.IndexByte(w.b[from:to], datum.TagStruct) < 0 {
+		return
+	}
+	inner := walker{b: w.b[:to], i: from, mentions: w.mentions, ended: w.ended, steps: w.steps}
+	inner.dynamic(1)
+	w.mentions, w.err, w.steps = inner.mentions, inner.err, inner.steps
+	if inner.bad != "" {
+		w.fail(inner.bad)
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,143 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// offsetFields is a partition or an offset as JSON; nil: null, or not there.
+type offsetFields []wit.Field
+
+func (f *offsetFields) UnmarshalJSON(data []byte) error {
+	fields, err := offset.ParseFields(data)
+	*f = fields
+	return err
+}
+
+func (f offsetFields) MarshalJSON() ([]byte, error) {
+	if f == nil {
+		return []byte("null"), nil
+	}
+	return offset.AppendFields(nil, f), nil
+}
+
+type offsetEntry struct {
+	Partition offsetFields `json:"partition"`
+	Offset    offsetFields `json:"offset"`
+}
+
+// offsets are those of a connector, as they are shown and sent.
+type offsets struct {
+	Offsets []offsetEntry `json:"offsets"`
+	given   bool
+}
+
+func (o *offsets) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	if members == nil {
+		return nil
+	}
+	o.given = true
+	for member, value := range members {
+		if member != "offsets" {
+			return errors.New("expected offsets, found " + member)
+		}
+		var entries []json.RawMessage
+		if err := json.Unmarshal(value, &entries); err != nil {
+			return err
+		}
+		for _, raw := range entries {
+			var e offsetEntry
+			if err := strictly(raw, &e); err != nil {
+				return err
+			}
+			o.Offsets = append(o.Offsets, e)
+		}
+	}
+	return nil
+}
+
+type message struct {
+	Message string `json:"message"`
+}
+
+func (x *exchange) offsets() {
+	ctx, cancel := x.limited()
+	defer cancel()
+	entries, err := x.worker.Offsets(ctx, x.name())
+	if err != nil {
+		x.failedOffsets(err)
+		return
+	}
+	shown := offsets{Offsets: []offsetEntry{}}
+	for _, e := range entries {
+		shown.Offsets = append(shown.Offsets, offsetEntry{e.Partition, e.Offset})
+	}
+	x.answer(http.StatusOK, struct {
+		Offsets []offsetEntry `json:"offsets"`
+	}{shown.Offsets})
+}
+
+func (x *exchange) alterOffsets() {
+	var asked offsets
+	if !x.body(&asked) {
+		return
+	}
+	switch {
+	case !asked.given:
+		x.fail(http.StatusInternalServerError, "expected offsets as a JSON object, found null")
+		return
+	case len(asked.Offsets) == 0:
+		x.fail(http.StatusBadRequest, "Partitions / offsets need to be provided for an alter offsets request")
+		return
+	}
+	var entries []offset.Entry
+	for _, e := range asked.Offsets {
+		entries = append(entries, offset.Entry{Partition: e.Partition, Offset: e.Offset})
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	if err := x.worker.AlterOffsets(ctx, x.name(), entries); err != nil {
+		x.failedOffsets(err)
+		return
+	}
+	x.answer(http.StatusOK, message{"The offsets for this connector have been altered successfully"})
+}
+
+func (x *exchange) resetOffsets() {
+	ctx, cancel := x.limited()
+	defer cancel()
+	if err := x.worker.ResetOffsets(ctx, x.name()); err != nil {
+		x.failedOffsets(err)
+		return
+	}
+	x.answer(http.StatusOK, message{"The offsets for this connector have been reset successfully"})
+}
+
+// failedOffsets answers in Kafka Connect's words, which clients look for.
+func (x *exchange) failedOffsets(err error) {
+	var invalid *offset.Invalid
+	var busy *connect.GroupBusyError
+	switch {
+	case errors.Is(err, connect.ErrNotStopped):
+		x.fail(http.StatusBadRequest, "Connectors must be in the STOPPED state before their offsets can be modified. "+
+			"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+x.name()+
+			"/stop' endpoint")
+	case errors.As(err, &invalid):
+		x.fail(http.StatusBadRequest, invalid.Text)
+	case errors.As(err, &busy):
+		x.fail(http.StatusInternalServerError, "Failed to alter consumer group offsets for connector "+x.name()+
+			" because its tasks, or those of another worker, have not stopped completely: "+err.Error()+
+			". This can be tried again")
+	default:
+		x.failed(err, "Connector "+x.name()+" not found")
+	}
+}

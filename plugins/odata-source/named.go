@@ -1,0 +1,87 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// namedTag begins the tags of requests for an entity that a notification names; its key predicate follows.
+const namedTag = "entity "
+
+// fetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
+// notifications come late, twice and in any order.
+func (f *feed) fetchNamed(token string) wit.Step {
+	options := f.pages.Options
+	if f.pages.FormatOption != "" {
+		options = append([]string{f.pages.FormatOption}, options...)
+	}
+	target := f.service + "/" + f.address + token
+	if len(options) > 0 {
+		target += "?" + strings.Join(options, "&")
+	}
+	return wit.Step{Fetch: &wit.Fetch{Request: f.request(namedTag+token, f.query.On(target))}}
+}
+
+// beginNamed opens the answer.
+func (p *plugin) beginNamed(o *opened, f *feed, response *wit.Response) (uint32, error) {
+	token, ok := strings.CutPrefix(response.Tag, namedTag)
+	if !ok || !f.named() {
+		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+	}
+	pg, n := p.pages.begin(o, f, response)
+	pg.named = strings.Clone(token)
+	if pg.Base == "" {
+		pg.Base = f.service + "/" + f.address + pg.named
+	}
+	return n, nil
+}
+
+// decodeNamed reads it: one row, or one for a deleted entity.
+func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
+	f, status := pg.feed, pg.Answer.Status
+	what := pg.What() + ": the entity " + pg.named
+	if status < 200 || status > 299 {
+		pg.Body = append(pg.Body, piece[:min(len(piece), mostErrorBody-len(pg.Body))]...)
+		switch {
+		case !last:
+			return portion, false, nil
+		case !gone(status, pg.Body):
+			return portion, true, fault.Of(what, &pg.Answer, pg.Body)
+		}
+		raws, err := f.rawKeys(pg.named)
+		if err != nil {
+			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+		}
+		portion.Data, portion.Rows = pg.deletedRows(nil, nil, 0, raws, pg.Answer.At)
+		pg.declare(&portion)
+		return portion, true, nil
+	}
+	if pg.decoder == nil && !pg.choose(piece, last) {
+		return portion, false, nil
+	}
+	pg.ended = pg.ended || tag == "" && last
+	pg.Out.Reset()
+	if err := pg.decoder.Feed(tag, piece, last, &pg.Out); err != nil {
+		return portion, true, pg.unreadable(err)
+	}
+	if err := pg.outdated(); err != nil {
+		return portion, true, err
+	}
+	if err := pg.filtered(); err != nil {
+		return portion, true, err
+	}
+	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
+	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
+	pg.declare(&portion)
+	if err := pg.followed(&portion); err != nil {
+		return portion, true, err
+	}
+	if ended = pg.ended && pg.Out.Page.Done; ended && pg.entities != 1 {
+		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " + strconv.Itoa(pg.entities)}
+	}
+	return portion, ended, nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// subscribed00 are settings of a set that is subscribed to and read in full mode once.
+func subscribed00(name string, more ...string) []string {
+	return append([]string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"), "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t",
+		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301"}, more...)
+}
+
+const atomSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+
+// noticed are bodies of notifications for Order_Details, what they wake, or the fault's kind.
+var noticed = []struct {
+	name, headers, body string
+	wakes               []string
+	fault               wit.FaultKind
+}{
+	{"a notification with a link", "", `<entry` + atomSpaces + `><category term="X.Notification"/><link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via"
+		href="https://sap/s;mo/Order_Details(SAP__Origin='LOCAL',ProductID=11,OrderID=10248)"/><content><m:properties><d:ID>7</d:ID><d:collection>Order_Details</d:collection></m:properties></content></entry>`,
+		[]string{"(OrderID=10248,ProductID=11) 7"}, 0},
+	{"the entity inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:category term="X.Notification"/><a:link rel="via" href="">
+		<m:inline><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry></m:inline></a:link></a:entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"an entity by its properties", "", `<entry` + atomSpaces + `><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties></content></entry>`,
+		[]string{"(OrderID=1,ProductID=2) "}, 0},
+	{"an entity by its address", "", `<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"a feed", "", `<feed` + atomSpaces + `><title/><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><entry><id>Order_Details(OrderID=3,ProductID=4)</id></entry></feed>`,
+		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
+	{"JSON with a link", "", `{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
+		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
+	{"JSON with the entity inline", "", `{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`, []string{"(OrderID=1,ProductID=2) 8"}, 0},
+	{"an entity in JSON", "", `{"d":{"OrderID":1,"ProductID":2}}`, []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"a feed in JSON", "", ` {"d":{"results":[{"OrderID":1,"ProductID":2},{"__metadata":{"uri":"/s/Order_Details(OrderID=3,ProductID=4)"}}]}}`,
+		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
+	{"headers alone", "x-sap-poke-data: (OrderID=1,ProductID=2)", "", []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"headers with an address", "X-SAP-Poke-Data: https://sap/s/Order_Details(OrderID=1,ProductID=2)", " ", []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"headers that name no entity", "x-sap-poke-title: CUD", "", []string{" "}, 0},
+	{"a notification that names no entity", "", `<entry` + atomSpaces + `><category term="X.Notification"/></entry>`, []string{" "}, 0},
+
+	{"nothing", "", "", nil, wit.FaultData},
+	{"no document", "", "hello", nil, wit.FaultData},
+	{"XML that ends early", "", `<entry` + atomSpaces + `><id>Order_Details(1)</id>`, nil, wit.FaultData},
+	{"other XML", "", `<html/>`, nil, wit.FaultData},
+	{"JSON that ends early", "", `{"d":`, nil, wit.FaultData},
+	{"JSON of no object", "", `{"d":[1]}`, nil, wit.FaultData},
+	{"an empty feed", "", `<feed` + atomSpaces + `/>`, nil, wit.FaultData},
+	{"a part of a key", "", `{"d":{"OrderID":1}}`, nil, wit.FaultData},
+	{"a key of another kind", "", `<entry` + atomSpaces + `><id>Order_Details(OrderID='x',ProductID=2)</id></entry>`, nil, wit.FaultData},
+	{"an entity of another set", "", `<entry` + atomSpaces + `><id>Orders(1)</id></entry>`, nil, wit.FaultData},
+	{"a notification of another set", "", `{"d":{"ID":"8","collection":"Orders","changeType":"updated"}}`, nil, wit.FaultNotFound},
+	{"nested without end", "", strings.Repeat("<entry><link rel='via'><inline>", 2000), nil, wit.FaultData},
+	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>", 20) + strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
+}
+
+func notificationOf(headers, body string) wit.Notification {
+	n := wit.Notification{Method: "POST", Target: "/c/Order_Details", Body: []byte(body)}
+	if name, value, ok := strings.Cut(headers, ": "); ok {
+		n.Headers = append(n.Headers, wit.Header{Name: name, Value: value})
+	}
+	return n
+}
+
+// TestNotified reads every form that notifications may have.
+func TestNotified(t *testing.T) {
+	l := newLoad(t, service.New(service.Options{Subscriptions: true}), subscribed00("Order_Details")...)
+	for _, c := range noticed {
+		wakes, err := l.p.Notified(l.opened.Context, notificationOf(c.headers, c.body))
+		var found []string
+		for _, w := range wakes {
+			if found = append(found, w.Token+" "+w.Ident); !w.Hold || w.Feed != 0 {
+				t.Errorf("%s: %+v", c.name, w)
+			}
+		}
+		fault, _ := err.(*wit.Fault)
+		if !slices.Equal(found, c.wakes) || (err == nil) != (c.wakes != nil) || fault != nil && fault.Kind != c.fault {
+			t.Errorf("%s: expected %q, found %q, %v", c.name, c.wakes, found, err)
+		}
+	}
+	n := notificationOf("", noticed[0].body)
+	n.Target = "/c/Orders"
+	if _, err := l.p.Notified(l.opened.Context, n); err == nil || err.(*wit.Fault).Kind != wit.FaultNotFound {
+		t.Errorf("a notification for no feed: %v", err)
+	}
+}
+
+// TestSubscribe: what is missing is made, what is there serves again, and an answer 201 proves nothing.
+func TestSubscribe(t *testing.T) {
+	s := service.New(service.Options{Subscriptions: true})
+	l := newLoad(t, s, subscribed00("Orders")...)
+	subscribe := func(address string, exchange func(q *wit.Request) wit.Response) (*string, error) {
+		var state []byte
+		var answers []wit.Response
+		for range 9 {
+			a, err := l.p.Subscribe(l.opened.Context, 0, address, state, answers)
+			if err != nil || a.Done != nil {
+				return a.Done, err
+			}
+			answers, state = nil, a.Ask.State
+			for i := range a.Ask.Requests {
+				answers = append(answers, exchange(&a.Ask.Requests[i]))
+			}
+		}
+		return nil, fmt.Errorf("there is no end")
+	}
+	first, err := subscribe("/c/Orders", l.exchange)
+	if err != nil || s.SubscriptionCount() != 3 {
+		t.Fatalf("%v, %d subscriptions", err, s.SubscriptionCount())
+	}
+	again, err := subscribe("/C/ORDERS", l.exchange) // Gateway knows no case
+	if err != nil || *again != *first || s.Ledger().Subscribed != 3 {
+		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, s.Ledger().Subscribed)
+	}
+	if _, err = subscribe("/other/Orders", l.exchange); err != nil || s.SubscriptionCount() != 6 {
+		t.Errorf("%v, %d subscriptions", err, s.SubscriptionCount())
+	}
+	lies := func(q *wit.Request) wit.Response {
+		if q.Method == "POST" {
+			return wit.Response{Tag: q.Tag, Status: 201}
+		}
+		return l.exchange(q)
+	}
+	if done, err := subscribe("/third/Orders", lies); err == nil || !strings.Contains(err.Error(), "does not list them") {
+		t.Errorf("a service that says yes and does no: %v, %v", done, err)
+	}
+	if l := newLoadError(t, service.New(service.Options{}), subscribed00("Orders")...); l == nil || !strings.Contains(l.Error(),
+		"takes no subscriptions") {
+		t.Errorf("a service without subscriptions: %v", l)
+	}
+}
+
+// newLoadError is what open says of a configuration.
+func newLoadError(t *testing.T, s *service.Service, settings ...string) error {
+	t.Helper()
+	p, l := &plugin{}, &load{t: t, service: s}
+	opening, err := p.Open(Component, configuration(settings...), nil, nil)
+	for err == nil && opening.Ask != nil {
+		var answers []wit.Response
+		for i := range opening.Ask.Requests {
+			answers = append(answers, l.exchange(&opening.Ask.Requests[i]))
+		}
+		opening, err = p.Open(Component, configuration(settings...), opening.Ask.State, answers)
+	}
+	return err
+}
+
+// FuzzNotified: bodies come from anybody. What is taken names entities by whole keys.
+func FuzzNotified(f *testing.F) {
+	for _, c := range noticed {
+		f.Add(c.headers, c.body)
+	}
+	s := service.New(service.Options{Subscriptions: true})
+	l := newLoad(&testing.T{}, s, subscribed00("Order_Details")...)
+	f.Fuzz(func(t *testing.T, headers, body string) {
+		wakes, err := l.p.Notified(l.opened.Context, notificationOf(headers, body))
+		if (err == nil) == (len(wakes) == 0) {
+			t.Fatalf("%d wakes, %v", len(wakes), err)
+		}
+		o, _ := l.p.contexts.get(l.opened.Context)
+		for _, w := range wakes {
+			if w.Token == "" {
+				continue
+			}
+			if _, err := o.feeds[0].rawKeys(w.Token); err != nil {
+				t.Fatalf("token %q: %v", w.Token, err)
+			}
+		}
+	})
+}

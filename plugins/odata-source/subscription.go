@@ -1,0 +1,334 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Names of the settings of subscriptions.
+const (
+	subscriptionDest     = "sap.odata.subscription.dest"
+	subscriptionURL      = "sap.odata.subscription.url"
+	subscriptionPorts    = "sap.odata.subscription.ports"
+	subscriptionUser     = "sap.odata.subscription.user"
+	subscriptionPassword = "sap.odata.subscription.password"
+	subscriptionKeyStore = "sap.odata.subscription.keystore."
+	notificationCatchup  = "sap.odata.notification.catchup"
+)
+
+// catchupReload has a set read anew at the start, since what was changed while nobody listened is not known.
+const catchupReload = "reload"
+
+// collectionName is the entity set of subscriptions where no annotation names it (SAP Gateway's notification model).
+const collectionName = "SubscriptionCollection"
+
+// changeTypes are those of SAP Gateway: a subscription has one of them.
+var changeTypes = []string{"created", "updated", "deleted"}
+
+func declareSubscriptions(t *setting.Table) {
+	group := setting.In("Subscriptions")
+	t.Declare(
+		setting.Spec("sap.odata#{n}."+nameSubscription, wit.KindText, wit.Medium, setting.Is("0"),
+			"1 has the service call when entities are created, changed or deleted. In delta mode the changes are asked for then; in full mode "+
+				"with "+nameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
+			setting.Allowed(setting.Flags...), setting.In("Entity set {n}"), setting.Display("Subscription")),
+		setting.Spec(subscriptionDest, wit.KindText, wit.Medium, nil,
+			"Name of the RFC destination of type G in SAP that leads to the listener.", group, setting.Display("RFC destination")),
+		setting.Spec(subscriptionURL, wit.KindText, wit.Medium, nil,
+			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in place of an RFC destination.",
+			group, setting.Display("URL of the listener")),
+		setting.Spec(subscriptionPorts, wit.KindListOfText, wit.Medium, nil, "Ports of the listener for notifications; the first free one is taken.",
+			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
+		setting.Spec("sap.odata.subscription.address", wit.KindText, wit.Low, nil, "Address of this machine that the listener is reached at; all of them by default.",
+			setting.Role(role.ListenerAddress), group, setting.Display("Address of the listener")),
+		setting.Spec(subscriptionUser, wit.KindText, wit.Medium, nil, "User by which the service logs on at the listener; without one nobody has to.",
+			setting.Role(role.ListenerUser), group, setting.Display("User at the listener")),
+		setting.Spec(subscriptionPassword, wit.KindPassword, wit.Medium, nil, "Password of that user.",
+			setting.Role(role.ListenerPassword), group, setting.Display("Password at the listener")),
+		setting.Spec(subscriptionKeyStore+"location", wit.KindText, wit.Medium, nil, "Path of the store with key and certificate of the listener, which takes TLS then.",
+			setting.Role(role.ListenerTLS+"keystore.location"), group, setting.Display("Key store of the listener")),
+		setting.Spec(subscriptionKeyStore+"password", wit.KindPassword, wit.Medium, nil, "Password of that store.",
+			setting.Role(role.ListenerTLS+"keystore.password"), group, setting.Display("Its password")),
+		setting.Spec(subscriptionKeyStore+"type", wit.KindText, wit.Medium, nil, "Type of that store: jks, jceks, pkcs12, pem.",
+			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
+		setting.Spec(notificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
+			"What a set in full mode with "+nameExecPeriod+" = -1 does at a start about what was changed while the connector was down: none relies on "+
+				"the service, which sends again what was not taken; reload reads the set anew.",
+			setting.Allowed("none", catchupReload), group, setting.Display("After a restart")),
+	)
+}
+
+// subscribing is what an entry says of subscriptions.
+type subscribing struct {
+	on, reload bool
+	// to is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
+	to string
+	// collection is the entity set of the service's subscriptions.
+	collection string
+}
+
+func readSubscribing(v setting.Values, g setting.Group) subscribing {
+	return subscribing{on: on(g, nameSubscription), reload: v.Word(notificationCatchup) == catchupReload,
+		to: delivery(v)}
+}
+
+// delivery is what addresses begin with that the service is given.
+func delivery(v setting.Values) string {
+	if dest := v.Text(subscriptionDest); dest != "" {
+		return "urn:sap-com:channel:" + dest + ":"
+	}
+	return strings.TrimRight(v.Text(subscriptionURL), "/")
+}
+
+// named tells whether notifications are the only thing that a set in full mode goes by: then the entities are read
+// that they name.
+func (e *entry) named() bool {
+	return e.subscribing.on && !e.tracking.on && e.period < 0 && e.cron == ""
+}
+
+// examineSubscriptions checks what settings of subscriptions say together.
+func examineSubscriptions(examined []wit.Examined, v setting.Values, all []entry) {
+	i := slices.IndexFunc(all, func(e entry) bool { return e.subscribing.on })
+	user, secret := v.Text(subscriptionUser), v.Text(subscriptionPassword)
+	switch {
+	case user == "" && secret != "":
+		setting.Complain(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
+	case user != "" && secret == "":
+		setting.Complain(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
+	}
+	for _, text := range v.List(subscriptionPorts) {
+		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
+			setting.Complain(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.Text(subscriptionPorts),
+				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
+			break
+		}
+	}
+	dest, url := v.Text(subscriptionDest), v.Text(subscriptionURL)
+	if dest != "" && url != "" {
+		setting.Complain(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
+	}
+	if strings.ContainsAny(dest, ":/ ") {
+		setting.Complain(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest, "expected the name of an RFC destination"))
+	}
+	if rest, ok := cutScheme(url); url != "" && (!ok || rest == "" || strings.ContainsAny(rest, "?# ")) {
+		setting.Complain(examined, subscriptionURL, setting.Invalid(subscriptionURL, url, "expected http://host:port or https://host:port, with a path or without"))
+	}
+	if i < 0 {
+		return
+	}
+	enable := config.InGroup(all[i].number, nameSubscription)
+	if dest == "" && url == "" {
+		setting.Complain(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+": where the service reaches the listener")
+	}
+	if len(v.List(subscriptionPorts)) == 0 {
+		setting.Complain(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+": where the listener listens")
+	}
+	for _, e := range all {
+		if e.named() && len(e.reads.Conditions) > 0 {
+			name := config.InGroup(e.number, nameSubscription)
+			setting.Complain(examined, name, name+" = 1 in full mode with "+nameExecPeriod+" = -1 reads entities by their keys, which takes no filter: expected delta mode, a period, or no filter")
+		}
+	}
+}
+
+func cutScheme(url string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(url, "https://"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(url, "http://")
+}
+
+// subscribable finds where the service keeps subscriptions to a set.
+func (f *feed) subscribable(m *edm.Model) error {
+	if !f.subscribing.on {
+		return nil
+	}
+	name := f.setting(nameSubscription)
+	if m.Set(f.set) == nil {
+		return fault.Config(name, f.set+" of "+f.service+" is a function import, and a service takes subscriptions to entity sets only")
+	}
+	if f.subscribing.collection = collectionOf(m); f.subscribing.collection == "" {
+		return fault.Config(name, "the service "+f.service+" takes no subscriptions: it has no entity set "+collectionName)
+	}
+	if f.named() && len(f.structure().Key) == 0 {
+		return fault.Config(name, "entities of "+f.set+" of "+f.service+" have no key by which one that changed could be read")
+	}
+	return nil
+}
+
+// collectionOf is the entity set of a service's subscriptions, "" where it has none.
+func collectionOf(m *edm.Model) string {
+	for _, s := range m.Sets {
+		if s.Subscription || s.Name == collectionName {
+			return service.Address(s)
+		}
+	}
+	return ""
+}
+
+func (s *subscribing) pack(b []byte) []byte {
+	b = pack.Flag(pack.Flag(b, s.on), s.reload)
+	return pack.Text(pack.Text(b, s.to), s.collection)
+}
+
+func (s *subscribing) unpack(r *pack.Reader) {
+	s.on, s.reload = r.Flag(), r.Flag()
+	s.to, s.collection = r.Text(), r.Text()
+}
+
+// subscription is one that a service has.
+type subscription struct{ id, target, collection, changeType, address, filter, user, updated string }
+
+// covers tells whether it leads all changes of a type of a set to an address. Gateway compares addresses in any case.
+func (s *subscription) covers(set, changeType, address string) bool {
+	return s.collection == set && s.filter == "" && strings.EqualFold(s.address, address) &&
+		slices.ContainsFunc(strings.Split(s.changeType, ","), func(one string) bool {
+			return strings.EqualFold(strings.TrimSpace(one), changeType)
+		})
+}
+
+// listRequest asks for the subscriptions of the user.
+func listRequest(target string) wit.Request {
+	return wit.Request{Tag: "subscriptions", Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
+		{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// readSubscriptions reads a page of them, and the link to the next one.
+func readSubscriptions(what string, a *wit.Response) (list []subscription, next string, err error) {
+	if a.Status < 200 || a.Status > 299 {
+		return nil, "", fault.Of(what, a, a.Body)
+	}
+	entries, next, err := readEntries(a.Body)
+	if err != nil {
+		f := fault.NotData(what, "a feed of subscriptions", a.Body)
+		f.Message += ": " + err.Error()
+		return nil, "", f
+	}
+	for i := range entries {
+		e := &entries[i]
+		list = append(list, subscription{id: e.text("ID"), target: e.address(), collection: e.text("collection"), changeType: e.text("changeType"),
+			address: e.text("deliveryAddress"), filter: e.text("filter"), user: e.text("user"), updated: e.text("updated")})
+	}
+	return list, next, nil
+}
+
+// Phases of a subscription.
+const (
+	subscribeLook = iota
+	subscribeMake
+	subscribeProve
+)
+
+// Subscribe sees to it that each type of change has a subscription: it looks which ones there are, makes those that
+// are missing, and looks again, since an answer 201 proves nothing. address is the listener's path.
+func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
+	o, f, err := p.contexts.feed(context, number)
+	if err != nil {
+		return wit.Arrangement{}, err
+	}
+	what := "subscriptions to " + f.set + " of " + f.service
+	if !f.subscribing.on {
+		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: what + ": " + f.setting(nameSubscription) + " is 0"}
+	}
+	root, to := f.query.On(f.service+"/"+f.subscribing.collection), f.subscribing.to+address
+	if len(state) == 0 {
+		return f.look(root, subscribeLook, make([]string, len(changeTypes))), nil
+	}
+	r := pack.Open(state)
+	phase, found := r.Number(), r.Texts()
+	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
+		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": the state can't be read"}
+	}
+	if phase == subscribeMake {
+		for i := range answers {
+			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
+				return wit.Arrangement{}, fault.Of(what+": "+a.Tag, a, a.Body)
+			}
+		}
+		return f.look(root, subscribeProve, make([]string, len(changeTypes))), nil
+	}
+	list, next, err := readSubscriptions(what, &answers[0])
+	if err != nil {
+		return wit.Arrangement{}, err
+	}
+	for _, s := range list {
+		for i, changeType := range changeTypes {
+			if found[i] == "" && s.covers(f.set, changeType, to) {
+				found[i] = s.id
+			}
+		}
+	}
+	if next != "" {
+		target, err := o.origin.Resolve(next, "", answers[0].Target)
+		if err != nil {
+			return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+		}
+		return f.look(target, phase, found), nil
+	}
+	need := &wit.Need{State: pack.Texts(pack.Number(nil, subscribeMake), found)}
+	var names, missing []string
+	for i, changeType := range changeTypes {
+		if names = append(names, changeType+" "+found[i]); found[i] != "" {
+			continue
+		}
+		missing = append(missing, changeType)
+		need.Requests = append(need.Requests, f.subscribe(root, changeType, to))
+	}
+	switch {
+	case len(missing) == 0:
+		return wit.Arrangement{Done: wit.Ptr(strings.Join(names, ", "))}, nil
+	case phase == subscribeProve:
+		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
+			" to " + to + " and does not list them"}
+	}
+	return wit.Arrangement{Ask: need}, nil
+}
+
+func (f *feed) look(target string, phase int, found []string) wit.Arrangement {
+	return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{listRequest(target)},
+		State: pack.Texts(pack.Number(nil, phase), found)}}
+}
+
+// subscribe makes a subscription to a type of changes.
+func (f *feed) subscribe(target, changeType, address string) wit.Request {
+	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
+		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
+		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
+	selects := "*"
+	if f.named() || f.tracking.on {
+		selects = strings.Join(f.structure().Key, ",")
+	}
+	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.set}, {"filter", ""}, {"select", selects},
+		{"persistNotifications", "false"}, {"changeType", changeType}} {
+		body = append(body, "<d:"+p[0]+">"...)
+		body = append(body, escapeXML.Replace(p[1])...)
+		body = append(body, "</d:"+p[0]+">"...)
+	}
+	body = append(body, "</m:properties></atom:content></atom:entry>"...)
+	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
+		TokenFrom: wit.Ptr(f.query.On(f.service + "/")),
+		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"}, {Name: "Accept", Value: "application/atom+xml"},
+			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// endRequest deletes a subscription.
+func endRequest(tag, target, root string, query uri.Query) wit.Request {
+	return wit.Request{Tag: tag, Method: "DELETE", Target: query.On(target), Repeatable: true,
+		TokenFrom: wit.Ptr(query.On(root + "/")),
+		Headers:   []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}

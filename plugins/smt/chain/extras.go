@@ -1,0 +1,319 @@
+package chain
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// This file is transforms that Kafka Connect has none of: ToTombstone and Coalesce.
+
+var tombstoneSpecs = []wit.SettingSpec{
+	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
+		Documentation: "Fields of the value that say whether the entity was deleted, with commas: the first one that is there counts. The defaults are those of the OData source."},
+	{Name: "values", Kind: wit.KindListOfText, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
+		Documentation: "Texts of the field that mean a deletion."},
+}
+
+// toTombstone is ToTombstone: a record that says that an entity was deleted becomes a key without a value.
+type toTombstone struct {
+	fields, values []string
+	programs       programs[*tombstoneProgram]
+}
+
+// tombstoneProgram is the field's member in a schema, -1: there is none.
+type tombstoneProgram struct {
+	*program
+	member int
+	node   wit.Node
+}
+
+func newToTombstone(s settings) (operation, *wit.Fault) {
+	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
+	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
+		if _, given := s.find(name); !given {
+			continue
+		}
+		if *list = s.list(name); len(*list) == 0 || slices.Contains(*list, "") {
+			return nil, invalid(name, strings.Join(*list, ","), "expected at least one text, none of them empty")
+		}
+	}
+	return o, nil
+}
+
+func (o *toTombstone) route(*route, int) {}
+
+func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[valueSide]
+	var text []byte
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		if class, bad := e.entries.read(c.bytes); bad {
+			return broken(stage, 0), nil
+		} else if class != "" {
+			return nil, nil
+		}
+		for _, name := range o.fields {
+			if x := e.entries.find(name); x != nil {
+				if x.value[0] == datum.TagText {
+					text, _ = datum.Block(x.value[1:])
+				}
+				break
+			}
+		}
+	default:
+		x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *tombstoneProgram { return o.compile(e, nodes) })
+		if err != nil || x.member < 0 {
+			return nil, err
+		}
+		null, start, ok := x.null(c.bytes)
+		if !ok {
+			return broken(stage, 0), nil
+		}
+		if null {
+			return nil, nil
+		}
+		if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+			return broken(stage, bad), nil
+		}
+		b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
+		null, size, ok := datum.IsNull(&x.node, b)
+		if !ok {
+			return broken(stage, x.member), nil
+		}
+		if !null {
+			text, _ = datum.Block(b[size:])
+		}
+	}
+	if !slices.Contains(o.values, string(text)) {
+		return nil, nil
+	}
+	if null, err := v.columns[keySide].null(e.schemas); err != nil || null {
+		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"}, err
+	}
+	c.set(wit.Absent, 0, nil, -1)
+	return nil, nil
+}
+
+func (o *toTombstone) compile(e *Engine, nodes []wit.Node) *tombstoneProgram {
+	p, l := beginProgram(nodes)
+	x := &tombstoneProgram{program: p, member: -1}
+	if l == nil {
+		return x
+	}
+	e.room(p)
+	for _, name := range o.fields {
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			continue
+		}
+		if n := nodes[l.fields[at].node]; n.Kind == wit.Text {
+			x.member, x.node = at, n
+		}
+		break
+	}
+	return x
+}
+
+var coalesceSpecs = []wit.SettingSpec{
+	needsList("fields", "Fields of which the first that is not null counts, in their order."),
+	needs("field", wit.High, "Field that takes the value: a new one at the end, or one of <code>fields</code>."),
+	{Name: "remove", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
+		Documentation: "If true, the other <code>fields</code> are left out of the result."},
+	replaceNullSpec,
+}
+
+// coalesce is Coalesce: a field becomes the first of several that is not null.
+type coalesce struct {
+	at                  side
+	fields              []string
+	field               string
+	remove, replaceNull bool
+	programs            programs[*coalesceProgram]
+}
+
+const coalescePurpose = "coalescing fields"
+
+func newCoalesce(at side) func(settings) (operation, *wit.Fault) {
+	return func(s settings) (operation, *wit.Fault) {
+		o := &coalesce{at: at}
+		text, err := s.needed("field")
+		if err != nil {
+			return nil, err
+		}
+		if o.field = strings.TrimSpace(text); o.field == "" {
+			return nil, invalid("field", text, "String must be non-empty")
+		}
+		if o.fields, err = s.distinct("fields"); err != nil {
+			return nil, err
+		}
+		if o.remove, err = s.flag("remove", false); err != nil {
+			return nil, err
+		}
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
+	}
+}
+
+func (o *coalesce) route(*route, int) {}
+
+// coalesceProgram is what Coalesce comes to for a schema.
+type coalesceProgram struct {
+	*program
+	// sources are members of the input; target is the result's node.
+	sources []source
+	target  wit.Node
+	// order are the members of the result: those of the input, -1: the one that is made.
+	order []int
+	out   uint32
+}
+
+// source is a member whose value may be taken.
+type source struct {
+	member int
+	node   wit.Node
+	// instead are the bytes of a default that counts for a null, without a branch.
+	instead []byte
+}
+
+func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProgram {
+	p, l := beginProgram(nodes)
+	x := &coalesceProgram{program: p}
+	if l == nil {
+		p.failure = onlyStruct(stage, coalescePurpose, javaClass(&nodes[0]))
+		return x
+	}
+	e.room(p)
+	var made field
+	optional := true
+	for _, name := range o.fields {
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			p.failure = &failure{stage, dataException, "Field does not exist: " + name}
+			return x
+		}
+		f := l.fields[at]
+		s := source{member: at, node: f.nodes[f.node]}
+		if o.replaceNull && s.node.DefaultValue != nil {
+			s.instead = *s.node.DefaultValue
+		}
+		optional = optional && s.node.Optional && s.instead == nil
+		tree := subtree(f)
+		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
+		if made.nodes == nil {
+			made = field{name: o.field, nodes: tree, from: constant}
+		} else if !sameNodes(made.nodes, tree) {
+			p.failure = &failure{stage, dataException, "Fields of one type expected for [" + coalescePurpose + "], found: " +
+				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + name + " " + javaClass(&tree[0])}
+			return x
+		}
+		x.sources = append(x.sources, s)
+	}
+	made.nodes[0].Optional = optional
+	x.target = made.nodes[0]
+	out, placed := &layout{}, false
+	for i, f := range l.fields {
+		switch listed := slices.Contains(o.fields, f.name); {
+		case f.name == o.field && !listed:
+			p.failure = &failure{stage, dataException, "Field " + o.field + " is there and none of those that are coalesced"}
+			return x
+		case f.name == o.field:
+			out.fields, x.order, placed = append(out.fields, made), append(x.order, -1), true
+		case listed && o.remove:
+		default:
+			out.fields, x.order = append(out.fields, f), append(x.order, i)
+		}
+	}
+	if !placed {
+		out.fields, x.order = append(out.fields, made), append(x.order, -1)
+	}
+	result := &program{}
+	result.finish(out, basics(&nodes[0]), stage, e.declare)
+	p.failure, x.out = result.failure, result.out
+	return x
+}
+
+func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
+	c := &v.columns[o.at]
+	switch c.form {
+	case wit.Absent:
+		return nil, nil
+	case wit.Dynamic:
+		return o.schemaless(e, c, stage), nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *coalesceProgram { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return nil, err
+	}
+	null, start, ok := x.null(c.bytes)
+	switch {
+	case !ok:
+		return broken(stage, 0), nil
+	case null:
+		return nil, nil
+	case x.failure != nil:
+		return x.failure, nil
+	}
+	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		return broken(stage, bad), nil
+	}
+	var found []byte
+	some := false
+	for i := range x.sources {
+		s := &x.sources[i]
+		b := c.bytes[e.ends[s.member]:e.ends[s.member+1]]
+		null, size, ok := datum.IsNull(&s.node, b)
+		if !ok {
+			return broken(stage, s.member), nil
+		}
+		if !null {
+			found, some = b[size:], true
+			break
+		}
+		if s.instead != nil {
+			found, some = s.instead, true
+			break
+		}
+	}
+	from := len(e.scratch)
+	for _, member := range x.order {
+		if member >= 0 {
+			e.scratch = append(e.scratch, c.bytes[e.ends[member]:e.ends[member+1]]...)
+			continue
+		}
+		e.scratch = append(datum.AppendBranch(e.scratch, &x.target, !some), found...)
+	}
+	c.set(wit.Structured, x.out, e.scratch[from:], -1)
+	return nil, nil
+}
+
+func (o *coalesce) schemaless(e *Engine, c *column, stage int) *failure {
+	m := &e.entries
+	if f := m.take(c.bytes, stage, coalescePurpose); f != nil {
+		return f
+	}
+	if !slices.Contains(o.fields, o.field) && m.find(o.field) != nil {
+		return &failure{stage, dataException, "Field " + o.field + " is there and none of those that are coalesced"}
+	}
+	made := entry{value: []byte{datum.TagNull}, valueAt: -1}
+	for _, name := range o.fields {
+		if x := m.find(name); x != nil && x.value[0] != datum.TagNull {
+			made.value = x.value
+			break
+		}
+	}
+	m.put(o.field, made)
+	if o.remove {
+		m.list = slices.DeleteFunc(m.list, func(x entry) bool {
+			return x.name != nil && string(x.name) != o.field && slices.Contains(o.fields, string(x.name))
+		})
+	}
+	from := len(e.scratch)
+	e.scratch = m.write(e.scratch)
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil
+}

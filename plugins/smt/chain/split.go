@@ -1,0 +1,283 @@
+package chain
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+var splitSpecs = []wit.SettingSpec{
+	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr(""), Importance: wit.High,
+		Documentation: "Field of the record's value whose items become records; empty: the value itself."},
+	{Name: "extract", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
+		Documentation: "If true, an item becomes the whole value of its record. Otherwise the value keeps its other fields, and the item stands in the place of the array."},
+	{Name: "empty", Kind: wit.KindText, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
+		Documentation: "What becomes of a record whose array is empty, null or not there: <code>drop</code> or <code>fail</code>."},
+}
+
+// split is Split: each item of an array becomes a record. Key, topic, headers and time are those of the record that it
+// comes from.
+type split struct {
+	field       string
+	extract     bool
+	failOnEmpty bool
+	programs    programs[*splitProgram]
+}
+
+// splitProgram is what Split comes to for a schema.
+type splitProgram struct {
+	*program
+	member  int
+	nodes   []wit.Node // of the input, where the array and its items are
+	array   uint32
+	element uint32
+	out     uint32
+}
+
+// maxSplit is how many bytes, rows counted, the parts of one record may come to.
+const maxSplit = 32 << 20
+
+// rowSize is what a row takes besides its data.
+const rowSize = 100
+
+func newSplit(s settings) (operation, *wit.Fault) {
+	o := &split{}
+	if text, given := s.find("field"); given {
+		o.field = strings.TrimSpace(text)
+	}
+	var err *wit.Fault
+	if o.extract, err = s.flag("extract", false); err != nil {
+		return nil, err
+	}
+	if text, given := s.find("empty"); given {
+		switch strings.TrimSpace(text) {
+		case "drop":
+		case "fail":
+			o.failOnEmpty = true
+		default:
+			return nil, invalid("empty", text, "String must be one of: drop, fail")
+		}
+	}
+	return o, nil
+}
+
+// flag reads a boolean with a default.
+func (s settings) flag(name string, byDefault bool) (bool, *wit.Fault) {
+	if _, given := s.find(name); !given {
+		return byDefault, nil
+	}
+	return s.boolean(name)
+}
+
+func (o *split) route(*route, int) {}
+
+// apply is not asked: see [split.parts].
+func (o *split) apply(*Engine, *view, int) (*failure, error) { return nil, nil }
+
+func (o *split) compile(e *Engine, nodes []wit.Node, stage int) *splitProgram {
+	p, l := beginProgram(nodes)
+	x := &splitProgram{program: p, nodes: nodes}
+	wrong := func(n *wit.Node) *splitProgram {
+		p.failure = &failure{stage, dataException, "Only arrays can be split, found: " + javaClass(n)}
+		return x
+	}
+	if o.field == "" {
+		if nodes[0].Kind != wit.Array {
+			return wrong(&nodes[0])
+		}
+		x.element = nodes[0].Element
+		x.out = e.declare(graft(nil, nodes, x.element))
+		return x
+	}
+	if l == nil {
+		p.failure = onlyStruct(stage, "splitting", javaClass(&nodes[0]))
+		return x
+	}
+	e.room(p)
+	x.member = slices.IndexFunc(l.fields, func(f field) bool { return f.name == o.field })
+	if x.member < 0 {
+		p.failure = &failure{stage, dataException, "Field does not exist: " + o.field}
+		return x
+	}
+	f := &l.fields[x.member]
+	x.array = f.node
+	if nodes[x.array].Kind != wit.Array {
+		return wrong(&nodes[x.array])
+	}
+	x.element = nodes[x.array].Element
+	if o.extract {
+		x.out = e.declare(graft(nil, nodes, x.element))
+		return x
+	}
+	f.node = x.element
+	made := &program{}
+	made.finish(l, basics(&nodes[0]), stage, e.declare)
+	p.failure, x.out = made.failure, made.out
+	return x
+}
+
+// parts are the values that a value is split into: each is prefix, item, suffix.
+type parts struct {
+	form           wit.Form
+	schema         uint32
+	prefix, suffix []byte
+	items          [][]byte
+	// nulls: what is empty is a value of no schema.
+	nulls bool
+}
+
+// split takes the value of a view apart. ok is false where the row goes on as it is: a tombstone.
+func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failure, _ error) {
+	c := &v.columns[valueSide]
+	switch c.form {
+	case wit.Absent:
+		return p, false, nil, nil
+	case wit.Dynamic:
+		f := o.dynamic(e, c.bytes, stage, &p)
+		return p, true, f, nil
+	}
+	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *splitProgram { return o.compile(e, nodes, stage) })
+	if err != nil {
+		return p, false, nil, err
+	}
+	null, start, good := x.null(c.bytes)
+	switch {
+	case !good:
+		return p, false, broken(stage, 0), nil
+	case null:
+		return p, false, nil, nil
+	case x.failure != nil:
+		return p, false, x.failure, nil
+	}
+	p.form, p.schema = wit.Structured, x.out
+	array := c.bytes[start:]
+	if o.field != "" {
+		if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+			return p, false, broken(stage, bad), nil
+		}
+		from, to := e.ends[x.member], e.ends[x.member+1]
+		array = c.bytes[from:to]
+		if !o.extract {
+			p.prefix, p.suffix = c.bytes[start:from], c.bytes[to:]
+		}
+		null, size, good := datum.IsNull(&x.nodes[x.array], array)
+		if !good {
+			return p, false, broken(stage, x.member), nil
+		}
+		if null {
+			return p, true, nil, nil
+		}
+		array = array[size:]
+	}
+	if p.items, good = items(x.nodes, x.element, array); !good {
+		return p, false, broken(stage, x.member), nil
+	}
+	return p, true, nil, nil
+}
+
+// maxItems bounds the items of one array; each becomes a row.
+const maxItems = maxSplit / rowSize
+
+// items are those of an array, without its branch. Of more than maxItems only the first ones are there.
+func items(nodes []wit.Node, element uint32, b []byte) (list [][]byte, ok bool) {
+	for {
+		n, k := datum.Number(b)
+		if k <= 0 || n == -1<<63 {
+			return nil, false
+		}
+		b = b[k:]
+		if n < 0 {
+			size, k := datum.Number(b)
+			if k <= 0 || size < 0 {
+				return nil, false
+			}
+			n, b = -n, b[k:]
+		}
+		if n == 0 {
+			return list, len(b) == 0
+		}
+		for ; n > 0; n-- {
+			if len(list) > maxItems {
+				return list, true
+			}
+			size, err := datum.Skip(nodes, element, b)
+			if err != nil {
+				return nil, false
+			}
+			list, b = append(list, b[:size:size]), b[size:]
+		}
+	}
+}
+
+// dynamic is split for a value without schema.
+func (o *split) dynamic(e *Engine, in []byte, stage int, p *parts) *failure {
+	p.form, p.nulls = wit.Dynamic, true
+	array := in
+	if o.field != "" {
+		if f := e.entries.take(in, stage, "splitting"); f != nil {
+			return f
+		}
+		at := e.entries.find(o.field)
+		if at == nil {
+			return nil
+		}
+		if array = at.value; !o.extract {
+			p.nulls = false
+			from := cap(in) - cap(array) // it is a slice of in, up to the same end
+			p.prefix, p.suffix = in[:from], in[from+len(array):]
+		}
+	}
+	if array[0] == datum.TagNull {
+		return nil
+	}
+	if array[0] != datum.TagArray {
+		return &failure{stage, dataException, "Only arrays can be split, found: " + dynamicClasses[array[0]]}
+	}
+	n, k := datum.Number(array[1:])
+	if k <= 0 {
+		return &failure{stage, dataException, "bytes that are no dynamic value"}
+	}
+	for b := array[1+k:]; n > 0 && len(p.items) <= maxItems; n-- {
+		size, err := datum.SkipDynamic(b)
+		if err != nil {
+			return &failure{stage, dataException, "bytes that are no dynamic value"}
+		}
+		p.items, b = append(p.items, b[:size:size]), b[size:]
+	}
+	return nil
+}
+
+// through splits a row and sends its parts through what follows in the chain.
+func (o *split) through(e *Engine, c *chain, v *view, next, stage int, emit func()) (*failure, error) {
+	p, ok, f, err := o.split(e, v, stage)
+	switch {
+	case f != nil || err != nil:
+		return f, err
+	case !ok:
+		return e.through(c, v, next, emit)
+	case len(p.items) == 0 && o.failOnEmpty:
+		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) + " is empty or null"}, nil
+	}
+	before, mark := *v, len(e.scratch)
+	for _, item := range p.items {
+		size := len(p.prefix) + len(item) + len(p.suffix)
+		if e.spent += size + rowSize; e.spent > maxSplit {
+			return &failure{stage, dataException, "the records that one is split into come to more than " +
+				strconv.Itoa(maxSplit) + " bytes"}, nil
+		}
+		*v = before
+		e.scratch = append(append(append(e.scratch[:mark], p.prefix...), item...), p.suffix...)
+		if p.nulls && item[0] == datum.TagNull {
+			v.columns[valueSide].set(wit.Absent, 0, nil, -1)
+		} else {
+			v.columns[valueSide].set(p.form, p.schema, e.scratch[mark:], -1)
+		}
+		if f, err := e.through(c, v, next, emit); f != nil || err != nil {
+			return f, err
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,54 @@
+package chain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A record whose parts would come to more than fits fails alone and leaves nothing of itself behind; its neighbours
+// go on.
+func TestSplitsAreBounded(t *testing.T) {
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassSplit, Settings: pairs("field", "list")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make(datum.List, 1000)
+	for i := range list {
+		list[i] = int64(i)
+	}
+	var data []byte
+	var rows []wit.Row
+	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
+		from := len(data)
+		if data, err = datum.AppendDynamic(data, datum.Map{{Key: "list", Value: list}, {Key: "text", Value: text}}); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, wit.Row{Offset: int64(len(rows)), Value: wit.Datum{Form: wit.Dynamic, Start: uint32(from),
+			Size: uint32(len(data) - from)}})
+	}
+	out, err := e.Apply(context, nil, []string{"t"}, rows, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 || !strings.Contains(out.Faults[0].Fault.Message, "more than") ||
+		len(out.Rows) != 2000 || out.Consumed != 3 {
+		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Faults)
+	}
+	for i, r := range out.Rows {
+		v, _, err := datum.ReadDynamic(out.Data[r.Value.Start : r.Value.Start+r.Value.Size])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, text := int64(i%1000), "x"
+		if i >= 1000 {
+			text = "y"
+		}
+		if m := v.(datum.Map); m[0].Value != want || m[1].Value != text || r.Origin != uint32(i/1000*2) {
+			t.Fatalf("row %d, origin %d: %v", i, r.Origin, v)
+		}
+	}
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv and strings.tsv.
+# Needs java 17 and Maven, with which testdata/peers/kafka fetches Kafka. `make test-real` fails where they differ.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd); tool=$here/../peers/kafka/tool.sh
+TIMEOUT=300 "$tool" "$here/Replay.java" "$here" write
+TIMEOUT=300 "$tool" "$here/Primitives.java" "$here/primitives.tsv" write
+cut -f 1-3 "$here/strings.tsv" >"$here/strings.in"; trap 'rm -f "$here/strings.in" "$here/strings.out"' EXIT
+TIMEOUT=300 "$tool" "$here/Decode.java" "$here/strings.in" >"$here/strings.out"
+paste "$here/strings.in" "$here/strings.out" >"$here/strings.tsv"
